@@ -1,0 +1,100 @@
+"""Verify a bundle and unpack it, in one pass over one open file.
+
+The bytes that are hashed are the bytes that are written, into a private staging folder; only an
+accepted verdict renames it. So there is no moment between verification and use, and no unverified
+byte outside the staging folder. Unproved manifests write nothing at all, unless `--unverified` was asked
+for, and then the container, the payloads and the files must still be sound.
+"""
+
+from __future__ import annotations
+
+import os
+from datetime import datetime
+from pathlib import Path
+
+from modseal.bundle.open import open_bundle
+from modseal.bundle.staging import StagingFolder
+from modseal.bundle.verify import Result, examine_integrity
+from modseal.errors import FormatError
+from modseal.format import rules
+from modseal.format.manifest import Entry, FileType
+from modseal.trust.examination import Verdict
+from modseal.trust.examine import examine
+from modseal.trust.policy import Policy
+
+
+class TreeWriter:
+    """Writes entries below a private folder.
+
+    Links and folder modes come last (`finish`), so that while files are written no link exists that a
+    path could go through (TAR-01) and no folder is closed to us.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._descriptor = -1
+        self._later: list[Entry] = []
+
+    def begin(self, entry: Entry) -> None:
+        """See `format.payload.Sink.begin`. Raises `FormatError` for what must not be written."""
+        rules.require(next(rules.check_entry(entry), None))
+        path = self._folder / entry.path
+        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
+        if entry.type is FileType.DIRECTORY:
+            path.mkdir(mode=0o755, exist_ok=True)
+        if entry.type is not FileType.FILE:
+            self._later.append(entry)
+            return
+        try:
+            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+        except FileExistsError:
+            raise FormatError("unsafe-path", f"{entry.path!r} is there twice", path=entry.path) from None
+
+    def write(self, data: bytes) -> None:
+        """See `format.payload.Sink.write`."""
+        view = memoryview(data)
+        while view:
+            view = view[os.write(self._descriptor, view) :]
+
+    def end(self, entry: Entry) -> None:
+        """See `format.payload.Sink.end`."""
+        if self._descriptor >= 0:
+            os.fchmod(self._descriptor, entry.mode or 0)
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def finish(self) -> None:
+        """Make the links, then give folders their modes, deepest first."""
+        self.close()
+        folders = [entry for entry in self._later if entry.type is FileType.DIRECTORY]
+        for entry in self._later:
+            if entry.type is FileType.SYMLINK:
+                os.symlink(entry.target or "", self._folder / entry.path)
+        for entry in sorted(folders, key=lambda folder: folder.path.count("/"), reverse=True):
+            os.chmod(self._folder / entry.path, entry.mode or 0o755)
+
+    def close(self) -> None:
+        """Close a file that an interrupted pass left open."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def extract(path: Path, destination: Path, policy: Policy | None, at: datetime) -> Result:
+    """Unpack the bundle at `path` into a new folder `destination`; without a policy, unverified.
+
+    Nothing is there unless the verdict of the result is accepted. Raises `UsageError` for a destination
+    that is in the way, `InputError` for trouble with files.
+    """
+    with StagingFolder(destination) as staging:
+        writer = TreeWriter(staging.path)
+        try:
+            with open_bundle(path, writer, sink_unproved=policy is None) as bundle:
+                examination = examine(bundle, policy, at) if policy else examine_integrity(bundle, at)
+                result = Result(str(path), None, examination)
+                if result.verdict is Verdict.ACCEPTED:
+                    writer.finish()
+                    staging.commit()
+                return result
+        finally:
+            writer.close()

@@ -1,0 +1,77 @@
+"""Everything that a bundle says of itself, unproved: for people who want to look, never for a gate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from modseal.bundle.open import open_bundle
+from modseal.errors import Failure, FormatError
+from modseal.format import cms, descriptor, manifest_json
+from modseal.format.ar import Member
+from modseal.format.cms import SignedData
+from modseal.format.manifest import Entry, Kind, Manifest
+from modseal.trust.certificate import Certificate
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One signature block as it claims to be: its CMS values, and its certificates parsed."""
+
+    data: SignedData
+    certificates: tuple[Certificate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """What was found, and `problems`: what could not be read."""
+
+    bundle: str
+    sha256: str
+    size: int
+    kind: Kind | None
+    members: tuple[Member, ...]
+    manifest: Manifest | None
+    blocks: tuple[Block, ...]
+    entries: tuple[Entry, ...]
+    problems: tuple[Failure, ...]
+
+
+def inspect(path: Path) -> Inspection:
+    """Look at the bundle at `path` as far as it can be read. Raises `InputError` alone."""
+    with open_bundle(path) as bundle:
+        problems: list[Failure] = []
+        if isinstance(bundle.container, Failure):
+            return Inspection(str(path), bundle.sha256(), bundle.source.size, None, (), None, (), (), (bundle.container,))
+        blocks = _blocks(bundle.signature, problems)
+        manifest = _manifest(bundle.kind, bundle.manifest, problems)
+        entries: list[Entry] = []
+        members = {member.name: member for member in bundle.members}
+        for payload in manifest.payloads if manifest else ():
+            if payload.name in members:
+                measured = bundle.measure(payload, members[payload.name], proved=False)
+                entries += measured.entries
+                problems += measured.failures
+            else:
+                problems.append(Failure("missing-member", f"payload {payload.name!r} is not there", {"member": payload.name}))
+        return Inspection(str(path), bundle.sha256(), bundle.source.size, bundle.kind, bundle.members, manifest,
+                          blocks, tuple(entries), tuple(problems))
+
+
+def _blocks(member: bytes, problems: list[Failure]) -> tuple[Block, ...]:
+    found: list[Block] = []
+    try:
+        for block in cms.split_blocks(member):
+            data = cms.decode(block)
+            found.append(Block(data, tuple(map(Certificate.parse, data.certificates))))
+    except FormatError as error:
+        problems.append(error.failure)
+    return tuple(found)
+
+
+def _manifest(kind: Kind, data: bytes, problems: list[Failure]) -> Manifest | None:
+    try:
+        return (manifest_json.decode if kind == "seal" else descriptor.decode)(data)
+    except FormatError as error:
+        problems.append(error.failure)
+        return None

@@ -1,0 +1,106 @@
+"""An open bundle: the one place that reads a bundle's bytes, from one open file descriptor.
+
+`OpenBundle` implements what `trust.examine` asks for. It decides nothing; whoever opened it closes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from stat import S_ISREG
+
+from modseal import limits
+from modseal.errors import Failure, FormatError, InputError
+from modseal.format import ar
+from modseal.format.ar import Member
+from modseal.format.manifest import MANIFEST_MEMBER, SIGNATURE_MEMBER, Kind, Payload
+from modseal.format.payload import Measured, Sink, measure
+from modseal.format.source import FileSource, Source, blocks
+
+_KIND_OF = {name: kind for kind, name in MANIFEST_MEMBER.items()}
+
+
+class OpenBundle:
+    """A bundle's bytes by meaning. `sink` receives unpacked files, once the manifest is proved."""
+
+    def __init__(self, source: Source, name: str, sink: Sink | None = None, *, sink_unproved: bool = False) -> None:
+        self.name = name
+        self.source = source
+        self.kind: Kind = "seal"
+        self.manifest = b""
+        self.signature = b""
+        self.container: tuple[Member, ...] | Failure
+        self._sink = sink
+        self._sink_unproved = sink_unproved
+        self._sha256 = ""
+        try:
+            self.container = self._read_container()
+        except FormatError as error:
+            self.container = error.failure
+
+    def _read_container(self) -> tuple[Member, ...]:
+        members = ar.read(self.source)
+        names = [member.name for member in members[:2]]
+        if not names or names[0] not in _KIND_OF:
+            raise FormatError("not-a-bundle", "the first member is neither manifest.json nor descriptor.xml")
+        if names[1:] != [SIGNATURE_MEMBER]:
+            raise FormatError("missing-member", f"the second member is not {SIGNATURE_MEMBER}", member=SIGNATURE_MEMBER)
+        self.kind = _KIND_OF[names[0]]
+        ar.require_plain(members, self.kind)
+        self.manifest = self._small(members[0], limits.MANIFEST_SIZE)
+        self.signature = self._small(members[1], limits.SIGNATURE_MEMBER_SIZE)
+        return members
+
+    def _small(self, member: Member, limit: int) -> bytes:
+        if member.size > limit:
+            raise FormatError("limit-exceeded", f"member {member.name!r} has {member.size} bytes, {limit} are allowed",
+                              member=member.name, size=member.size, limit=limit)
+        return self.source.read(member.offset, member.size)
+
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """The members; raises `FormatError` where the container cannot be read."""
+        if isinstance(self.container, Failure):
+            raise FormatError(self.container.code, self.container.detail, **self.container.evidence)
+        return self.container
+
+    def measure(self, payload: Payload, member: Member, *, proved: bool) -> Measured:
+        """See `trust.examine.Bundle.measure`."""
+        sink = self._sink if proved or self._sink_unproved else None
+        return measure(payload, member.span(self.source), sink=sink)
+
+    def digest(self, member: Member) -> bytes:
+        """See `trust.examine.Bundle.digest`."""
+        return _sha256(member.span(self.source)).digest()
+
+    def sha256(self) -> str:
+        """See `trust.examine.Bundle.sha256`."""
+        self._sha256 = self._sha256 or _sha256(self.source).hexdigest()
+        return self._sha256
+
+
+def _sha256(source: Source) -> hashlib._Hash:
+    digest = hashlib.sha256()
+    for block in blocks(source):
+        digest.update(block)
+    return digest
+
+
+@contextmanager
+def open_bundle(path: Path, sink: Sink | None = None, *, sink_unproved: bool = False) -> Iterator[OpenBundle]:
+    """Open a bundle for reading. Raises `InputError` where the file cannot be read or is no regular file."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}", path=str(path)) from None
+    try:
+        if not S_ISREG(os.fstat(descriptor).st_mode):
+            raise InputError(f"{path}: not a regular file", path=str(path))
+        yield OpenBundle(FileSource(descriptor), str(path), sink, sink_unproved=sink_unproved)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}", path=str(path)) from error
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,111 @@
+"""Add a signature block to a bundle.
+
+What is signed is the manifest member's raw bytes, and only for a sound bundle: nobody's signature is
+put under payloads that do not match. Every other byte of the archive stays as it is.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from modseal.bundle.open import OpenBundle, open_bundle
+from modseal.bundle.staging import atomic_file
+from modseal.bundle.verify import examine_integrity
+from modseal.errors import Failure, FormatError, RefusedError, UsageError
+from modseal.format import ar, cms
+from modseal.format.manifest import SIGNATURE_MEMBER
+from modseal.format.source import Source, Span, blocks
+from modseal.signing import block, fitness
+from modseal.signing.keys import Signer
+from modseal.trust.examination import Verdict
+from modseal.trust.signature import Signatures, verify_member
+
+
+@dataclass(frozen=True, slots=True)
+class Signed:
+    """What was written: where, how many blocks it has now, and the new signer."""
+
+    path: Path
+    blocks: int
+    subject: str
+    fingerprint: str
+    algorithm: str
+
+
+def sign(
+    path: Path, output: Path, signer: Signer, at: datetime, signing_time: datetime, algorithm: str | None = None
+) -> Signed:
+    """Append a block by `signer` to the bundle at `path`, and write the result to `output` atomically.
+
+    `at` is the time that the certificate must be valid at; `signing_time` is what the block says.
+    Raises `RefusedError` (an unfit certificate, an unsound bundle), `UsageError` (this certificate has
+    signed already), `InputError`.
+    """
+    fitness.check_certificate(signer.certificate, signer.chain, at)
+    row = fitness.choose_algorithm(signer.certificate, algorithm)
+    with open_bundle(path) as bundle:
+        _require_sound(bundle, at)
+        mine = fitness.parse(signer.certificate)
+        before = _verified(bundle.signature, bundle.manifest)
+        if any(other.certificate == mine for other in before.signers):
+            raise UsageError(f"{path}: already signed with this certificate ({mine.subject})")
+        new = block.build(bundle.manifest, signer, row, f"{signing_time:%Y-%m-%dT%H:%M:%SZ}")
+        member = append_block(bundle.signature, new)
+        _require_verifies(member, bundle.manifest, len(before.signers) + 1)
+        with atomic_file(output, os.stat(path).st_mode & 0o777) as file:
+            _write(bundle, member, file)
+    return Signed(output, len(cms.split_blocks(member)), mine.subject, mine.fingerprint, row.name)
+
+
+def append_block(member: bytes, der: bytes) -> bytes:
+    """A signature member with one block more; the blocks before it keep their bytes."""
+    separator = b"\n" if member and not member.endswith(b"\n") else b""
+    return member + separator + cms.join_blocks((der,))
+
+
+def _require_sound(bundle: OpenBundle, at: datetime) -> None:
+    examination = examine_integrity(bundle, at)
+    primary = examination.primary
+    if examination.verdict is not Verdict.ACCEPTED and primary:
+        raise RefusedError(primary.code or "bad-manifest", f"{bundle.name}: {primary.detail}", **primary.evidence)
+
+
+def _verified(member: bytes, manifest: bytes) -> Signatures:
+    """The blocks that are there; one that does not verify would make every verifier refuse the result."""
+    signatures = verify_member(member, manifest)
+    bad = [failure for failure in signatures.failures if failure.code != "unsupported-algorithm"]
+    if bad:
+        _refuse(bad[0])
+    return signatures
+
+
+def _require_verifies(member: bytes, manifest: bytes, count: int) -> None:
+    """Our own block, read back by the verifier: a key that does not fit its certificate ends here."""
+    signatures = verify_member(member, manifest)
+    if len(signatures.signers) != count:
+        _refuse(signatures.failures[-1])
+
+
+def _refuse(failure: Failure) -> None:
+    raise RefusedError(failure.code, failure.detail, **failure.evidence)
+
+
+def _write(bundle: OpenBundle, member: bytes, file: BinaryIO) -> None:
+    """The archive with another signature member; all other bytes are copied as they are."""
+    old = bundle.members[1]
+    if old.name != SIGNATURE_MEMBER:
+        raise FormatError("member-order", "the second member is not the signature", member=old.name)
+    header = old.offset - ar.HEADER_SIZE
+    rest = old.offset + old.size + len(ar.padding(old.size))
+    _copy(Span(bundle.source, 0, header), file)
+    file.write(ar.encode_header(SIGNATURE_MEMBER, len(member)) + member + ar.padding(len(member)))
+    _copy(Span(bundle.source, rest, bundle.source.size - rest), file)
+
+
+def _copy(source: Source, file: BinaryIO) -> None:
+    for data in blocks(source):
+        file.write(data)

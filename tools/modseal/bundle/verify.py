@@ -1,0 +1,61 @@
+"""Verify a bundle under a policy: open it, examine it, give the result. The gate's whole story."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from modseal.bundle.open import OpenBundle, open_bundle
+from modseal.errors import Failure, InputError
+from modseal.format.level import Level
+from modseal.trust.examination import Examination, Status, Verdict
+from modseal.trust.examine import examine
+from modseal.trust.policy import Policy
+
+INTEGRITY_STEPS = (0, 7, 8)
+"""What must hold even where nobody's signature is asked for: container, payloads, files."""
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What became of one file: an examination, or the failure that prevented one (then undecided)."""
+
+    bundle: str
+    sha256: str | None
+    examination: Examination | None
+    failure: Failure | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """The examination's verdict; undecided where there is none."""
+        return self.examination.verdict if self.examination else Verdict.UNDECIDED
+
+
+def verify(path: Path, policy: Policy, at: datetime, *, with_digest: bool) -> Result:
+    """Examine the bundle at `path`; never raises for what the file is.
+
+    `with_digest` asks for the SHA-256 of the whole file, which costs one more pass over it.
+    """
+    try:
+        with open_bundle(path) as bundle:
+            examination = examine(bundle, policy, at)
+            return Result(str(path), bundle.sha256() if with_digest else None, examination)
+    except InputError as error:
+        return Result(str(path), None, None, error.failure)
+
+
+def examine_integrity(bundle: OpenBundle, at: datetime) -> Examination:
+    """The examination without any question of trust: who packs, signs or unpacks unverified needs it.
+
+    It proves nothing about the origin: no level, no trusted signer.
+    """
+    nobody = Policy(source="no policy", minimum_level=Level.COMMUNITY)
+    examination = examine(bundle, nobody, at)
+    checks = tuple(
+        check
+        if check.step in INTEGRITY_STEPS or check.code == "bad-manifest"
+        else replace(check, status=Status.NOT_APPLICABLE, detail=f"{check.detail} (not asked for)")
+        for check in examination.checks
+    )
+    return replace(examination, checks=checks, manifest_proved=False, proven_level=None, trusted=())

@@ -1,0 +1,41 @@
+"""`modseal extract`."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from modseal.bundle.extract import extract as extract_bundle
+from modseal.cli.options import FILE, at_option, now, policy_option
+from modseal.errors import UsageError
+from modseal.report import text
+from modseal.trust.examination import Verdict
+from modseal.trust.policy_file import load
+
+
+@click.command()
+@click.argument("bundle", type=FILE)
+@click.option("-C", "--directory", required=True, type=FILE, metavar="DIR", help="A new (or empty) folder to unpack into.")
+@policy_option(required=False)
+@click.option("--unverified", is_flag=True, help="Unpack without proving who signed it; damage is still refused.")
+@at_option
+def extract(bundle: Path, directory: Path, policy: str | None, at: datetime | None, *, unverified: bool) -> int:
+    """Verify BUNDLE and unpack its files into DIR: all of them, or none.
+
+    Say either which policy must accept the bundle, or that you want it --unverified.
+    """
+    if (policy is None) != unverified:
+        raise UsageError("give either --policy POLICY or --unverified")
+    rules = load(policy) if policy else None
+    result = extract_bundle(bundle, directory, rules, at or now())
+    if result.verdict is Verdict.ACCEPTED:
+        manifest = result.examination.manifest if result.examination else None
+        count = len(manifest.files) if manifest else 0
+        note = " (unverified)" if unverified else ""
+        click.echo(f"{text.safe(bundle)}: extracted {count} entries to {text.safe(directory)}{note}")
+        return 0
+    click.echo(text.render(result), file=sys.stderr)
+    return 1 if result.verdict is Verdict.REJECTED else 3

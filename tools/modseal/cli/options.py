@@ -1,0 +1,45 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+
+FILE = click.Path(path_type=Path)
+_TIME = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?")
+
+
+class Time(click.ParamType[datetime]):
+    """A time in UTC: `2026-01-31` or `2026-01-31T12:00:00Z`."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        """The aware time of a text."""
+        if isinstance(value, datetime):
+            return value
+        try:
+            if not _TIME.fullmatch(value):
+                raise ValueError
+            return datetime.fromisoformat(value).replace(tzinfo=UTC)
+        except ValueError:
+            self.fail(f"{value!r} is no time; give 2026-01-31 or 2026-01-31T12:00:00Z", param, ctx)
+
+
+def now() -> datetime:
+    """The one reading of the clock for a command."""
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def policy_option(*, required: bool) -> Callable[[Any], Any]:
+    """`--policy`."""
+    text = "A policy file, or a built-in policy: strict or vmware."
+    return click.option("--policy", metavar="POLICY", required=required, help=text)
+
+
+at_option = click.option("--at", type=Time(), metavar="TIME", help="Judge validity at this time (UTC) instead of now.")

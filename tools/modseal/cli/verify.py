@@ -1,0 +1,56 @@
+"""`modseal verify`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from modseal.bundle.verify import Result
+from modseal.bundle.verify import verify as verify_bundle
+from modseal.cli.options import FILE, at_option, now, policy_option
+from modseal.trust.examination import Verdict
+from modseal.trust.policy_file import load
+
+_EXIT = {Verdict.ACCEPTED: 0, Verdict.UNDECIDED: 3, Verdict.REJECTED: 1}
+_WORST_LAST = (Verdict.ACCEPTED, Verdict.UNDECIDED, Verdict.REJECTED)
+
+
+@click.command()
+@click.argument("bundles", nargs=-1, required=True, type=FILE, metavar="BUNDLE...")
+@policy_option(required=True)
+@at_option
+@click.option("--format", "output", type=click.Choice(["text", "json", "sarif"]), default="text", help="The form of the result.")
+@click.option("-v", "--verbose", is_flag=True, help="Show every step, not only what failed.")
+def verify(bundles: tuple[Path, ...], policy: str, at: datetime | None, output: str, *, verbose: bool) -> int:
+    """Prove BUNDLEs under a policy: who signed them, and is that enough.
+
+    Exit status: 0 if and only if every bundle is accepted; 1 if one is rejected; 3 if one is undecided.
+    """
+    rules, at = load(policy), at or now()
+    results: list[Result] = []
+    for path in bundles:
+        result = verify_bundle(path, rules, at, with_digest=output == "json")
+        results.append(result)
+        if output == "text":
+            _print_text(result, verbose=verbose)
+    if output != "text":
+        click.echo(_document(output, results, rules.source, at))
+    return _EXIT[max((result.verdict for result in results), key=_WORST_LAST.index)]
+
+
+def _print_text(result: Result, *, verbose: bool) -> None:
+    from modseal.report import text
+
+    click.echo(text.render(result, verbose=verbose))
+
+
+def _document(output: str, results: list[Result], policy: str, at: datetime) -> str:
+    if output == "sarif":
+        from modseal.report import sarif
+
+        return sarif.render(results)
+    from modseal.report import json_report
+
+    return json_report.render(results, policy, at)

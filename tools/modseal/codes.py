@@ -1,0 +1,106 @@
+"""The published codes: every reason that modseal can give, with the one next step for its reader.
+
+Codes are frozen once released: scripts branch on them. Steps are those of `trust.examine`;
+`None` is for failures outside an examination.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class Code(NamedTuple):
+    """What a code means, at which step it arises, and what its reader can safely do next."""
+
+    step: int | None
+    meaning: str
+    next_step: str
+
+
+_FRESH = "Get the bundle again from its vendor and compare its SHA-256 with the published one."
+_ASK = "Ask the vendor for a correctly built bundle; this one cannot have come from a sound packager."
+_BUILD = "Build the module again with `modseal pack` and sign it again."
+_SIGNER = "Ask the vendor which certificate signs this module, and add that anchor only if you trust it for this level."
+
+CODES: dict[str, Code] = {
+    # step 0: container
+    "not-a-bundle": Code(0, "The file is not an ar archive that starts with a manifest.", "Check that this is the right file, and complete."),
+    "malformed-archive": Code(0, "A member header or the padding is not in an accepted form.", _FRESH),
+    "truncated": Code(0, "The file ends before its content does.", _FRESH),
+    "trailing-bytes": Code(0, "Bytes follow the end of the content.", _FRESH),
+    "duplicate-member": Code(0, "Two members have the same name.", _FRESH),
+    "unknown-member": Code(0, "The archive has a member that the manifest does not declare.", _FRESH),
+    "missing-member": Code(0, "The manifest declares a member that the archive does not have.", _FRESH),
+    "member-order": Code(0, "The members are not in the order of the format.", _FRESH),
+    "limit-exceeded": Code(0, "Something is larger than its published limit.", "See docs/limits.md; ask the vendor for a smaller module."),
+    # step 1: signature
+    "unsigned": Code(1, "The signature member is empty.", "Ask the vendor for the signed bundle."),
+    "malformed-signature": Code(1, "A signature block is not a strict PEM PKCS7 SignedData.", _FRESH),
+    "no-signers": Code(1, "A signature block has no signer.", _FRESH),
+    "content-digest-mismatch": Code(1, "The signature was made for another manifest.", _FRESH),
+    "bad-signature": Code(1, "The signature does not verify under the signer's key.", _FRESH),
+    "signer-certificate-missing": Code(1, "No certificate in the block or the policy matches the signer.", "Ask the vendor for a bundle whose block carries the signer's certificate."),
+    "unsupported-algorithm": Code(1, "modseal does not implement this signature algorithm.", "Update modseal; if it is the newest, ask the vendor for a block with a supported algorithm."),
+    "algorithm-mismatch": Code(1, "The algorithms named in the block and the key disagree.", _FRESH),
+    "bad-manifest": Code(1, "The signed manifest is not well formed.", _BUILD),
+    # step 2: time
+    "untrusted-time": Code(2, "The policy needs a proven time of signing and there is none.", "Ask the vendor to sign with a timestamp."),
+    "bad-timestamp": Code(2, "A timestamp token does not verify.", _FRESH),
+    # step 3: chain
+    "no-path": Code(3, "No chain leads from the signer to an anchor of the policy.", _SIGNER),
+    "no-anchors": Code(3, "The policy names no anchor, so nobody is trusted.", "Write a policy file that names the anchors that you trust (docs/policy.md)."),
+    "expired": Code(3, "A certificate of the chain is past its validity.", "Ask the vendor for a bundle signed with a current certificate."),
+    "not-yet-valid": Code(3, "A certificate of the chain is not valid yet.", "Check this machine's clock, or the time given with --at."),
+    "invalid-chain": Code(3, "A chain to an anchor exists but breaks a rule of path validation.", "Ask the vendor to have the certificate issued correctly."),
+    "unsupported-extension": Code(3, "A certificate of the chain has an extension that modseal cannot judge.", "Ask the vendor for a signer certificate without that extension."),
+    "malformed-certificate": Code(3, "A certificate cannot be parsed.", _FRESH),
+    # step 4: purpose
+    "wrong-purpose": Code(4, "The signer's certificate is not for code signing.", "Ask the vendor to sign with a code signing certificate."),
+    "weak-key": Code(4, "A key is smaller than the policy allows.", "Ask the vendor to sign with a stronger key."),
+    "algorithm-not-allowed": Code(4, "The algorithm is implemented, but the policy does not allow it.", "Ask the vendor for a block with an algorithm that the policy allows."),
+    # step 5: revocation
+    "revoked": Code(5, "A certificate of the chain is revoked.", "Do not use this bundle; ask the vendor for one with a new signature."),
+    "revocation-unknown": Code(5, "The policy requires revocation data and there is none for this issuer.", "Fetch the issuer's current CRL and name it in the policy."),
+    "crl-stale": Code(5, "The CRL is past its next update.", "Fetch the issuer's current CRL."),
+    "crl-invalid": Code(5, "The CRL is not signed by the issuer, or cannot be judged.", "Fetch the issuer's CRL again, from its own distribution point."),
+    # step 6: level
+    "level-not-granted": Code(6, "The manifest claims a higher level than the signer's anchor grants.", _SIGNER),
+    "level-below-minimum": Code(6, "The proven level is below the policy's minimum.", "Ask the vendor for a build that is signed for the level that this host needs."),
+    "unsigned-not-allowed": Code(6, "The module is unsigned and the policy does not allow that.", "Ask the vendor for the signed bundle."),
+    "vendor-out-of-scope": Code(6, "The signer's anchor may not speak for this vendor.", _SIGNER),
+    "name-out-of-scope": Code(6, "The signer's anchor may not speak for this module name.", _SIGNER),
+    "too-few-signers": Code(6, "Fewer distinct trusted signers than the policy requires.", "Ask for the missing signature."),
+    "required-signer-missing": Code(6, "A signer that the policy requires has not signed.", "Ask for the missing signature."),
+    # step 7: payloads
+    "payload-size-mismatch": Code(7, "A payload's size differs from the declared one.", _FRESH),
+    "payload-digest-mismatch": Code(7, "A payload's digest differs from the declared one.", _FRESH),
+    "payload-undeclared": Code(7, "The archive has a payload that the manifest does not declare.", _FRESH),
+    "payload-missing": Code(7, "The manifest declares a payload that the archive does not have.", _FRESH),
+    "weak-digest": Code(7, "A payload is bound by no digest stronger than SHA-1.", "Ask the vendor for a build with SHA-256 checksums."),
+    "bad-payload": Code(7, "A payload's compressed data is not well formed.", _ASK),
+    "unpacked-size-mismatch": Code(7, "A payload unpacks to another size than the declared one.", _ASK),
+    "attachment-mismatch": Code(7, "An attachment differs from its declaration.", _FRESH),
+    "unsupported-payload": Code(7, "modseal cannot look into this type of payload.", "Update modseal, or ask the vendor for a type that docs/vib.md lists."),
+    # step 8: files
+    "bad-listing": Code(8, "A payload's archive of files is not well formed.", _ASK),
+    "file-undeclared": Code(8, "A payload has a file that the manifest does not declare.", _ASK),
+    "file-missing": Code(8, "The manifest declares a file that no payload has.", _ASK),
+    "file-mismatch": Code(8, "A file differs from its declaration.", _ASK),
+    "unsafe-path": Code(8, "A path is absolute, leaves the module, collides or has unsafe characters.", _ASK),
+    "unsafe-type": Code(8, "An entry is neither a file, a directory nor a symbolic link.", _ASK),
+    "unsafe-mode": Code(8, "A mode has bits that are not declared or not allowed.", _ASK),
+    "unsafe-link": Code(8, "A link leads out of the module.", _ASK),
+    "path-not-allowed": Code(8, "A community module has a file outside the allowed paths.", "Ask the vendor to install below the allowed paths, or to have the module signed for a higher level."),
+    # step 9: restrictions
+    "denied": Code(9, "The deny list names this bundle, its signer or its module.", "Do not use this bundle; ask whoever keeps the policy why it is denied."),
+    "version-below-floor": Code(9, "The version is older than the policy's floor.", "Get the current version from the vendor."),
+    "attachment-missing": Code(9, "An attachment that the policy requires is missing.", "Ask the vendor for a bundle with that attachment."),
+    "version-unparsable": Code(9, "The version cannot be compared with the policy's floor.", "Ask the vendor for a version made of digits, letters, dots and one hyphen."),
+    # outside an examination
+    "usage": Code(None, "The command line cannot be meant like this.", "See --help."),
+    "bad-spec": Code(None, "The module spec or stage folder has a problem.", "Correct the named field and pack again."),
+    "bad-policy": Code(None, "The policy cannot be used.", "Correct the named line; `modseal policy check` reads a policy alone."),
+    "bad-key": Code(None, "The key, passphrase or certificate cannot be used.", "Check the file and the passphrase."),
+    "unfit-certificate": Code(None, "The certificate would not pass verification, so it does not sign.", "Use a current certificate for code signing that belongs to the key."),
+    "io-error": Code(None, "A file cannot be read or written.", "Check the path, its permissions and the free space."),
+}

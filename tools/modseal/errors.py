@@ -1,0 +1,115 @@
+"""The exceptions of modseal, and the failure value that they carry.
+
+The tree, by who has to act on it::
+
+    ModsealError
+    ├── FormatError      bytes that are not well formed          exit 1
+    ├── RefusedError     well formed, but a rule refuses it      exit 1
+    ├── SpecError        a module spec with problems, all at once exit 1
+    ├── UsageError       the call cannot be meant like this      exit 2
+    └── UndecidedError   we could not decide                     exit 3
+        ├── PolicyError       our own policy is unusable
+        ├── KeyMaterialError  our own key or certificate is unusable
+        └── InputError        a file cannot be read or written
+
+Every exception holds a `Failure`: a stable code (see `modseal.codes`), one sentence of detail, and
+evidence as plain values. The text that a person reads is made from it at the edge, in `report`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from modseal.codes import CODES
+
+Scalar = str | int | bool | None
+Evidence = Mapping[str, Scalar]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One thing that is wrong: a stable code, a sentence, and the values that show it."""
+
+    code: str
+    detail: str
+    evidence: Evidence = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.code not in CODES:
+            raise AssertionError(f"{self.code} is not a published code")
+
+    @property
+    def next_step(self) -> str:
+        """One safe next step for the person who reads this; never "relax the policy"."""
+        return CODES[self.code].next_step
+
+
+class ModsealError(Exception):
+    """The root of everything that modseal raises on purpose."""
+
+    exit_code: ClassVar[int] = 3
+
+    def __init__(self, code: str, detail: str, **evidence: Scalar) -> None:
+        super().__init__(detail)
+        self.failure = Failure(code, detail, evidence)
+
+
+class FormatError(ModsealError):
+    """Bytes that are not what their format says. The only exception that `format` raises."""
+
+    exit_code = 1
+
+
+class RefusedError(ModsealError):
+    """Something well formed that a rule refuses."""
+
+    exit_code = 1
+
+
+class SpecError(ModsealError):
+    """A module spec (or stage folder) with problems; `problems` has one line for each."""
+
+    exit_code = 1
+
+    def __init__(self, detail: str, problems: tuple[str, ...] = ()) -> None:
+        super().__init__("bad-spec", detail)
+        self.problems = problems or (detail,)
+
+
+class UsageError(ModsealError):
+    """A call that cannot be meant like this."""
+
+    exit_code = 2
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("usage", detail)
+
+
+class UndecidedError(ModsealError):
+    """We could not decide: neither accepted nor rejected."""
+
+    exit_code = 3
+
+
+class PolicyError(UndecidedError):
+    """A policy that cannot be used; `problems` has one line for each thing wrong with it."""
+
+    def __init__(self, detail: str, problems: tuple[str, ...] = ()) -> None:
+        super().__init__("bad-policy", detail)
+        self.problems = problems or (detail,)
+
+
+class KeyMaterialError(UndecidedError):
+    """A key, passphrase or certificate of our own that cannot be used."""
+
+    def __init__(self, detail: str) -> None:
+        super().__init__("bad-key", detail)
+
+
+class InputError(UndecidedError):
+    """A file that cannot be read or written."""
+
+    def __init__(self, detail: str, **evidence: Scalar) -> None:
+        super().__init__("io-error", detail, **evidence)

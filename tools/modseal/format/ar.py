@@ -1,0 +1,129 @@
+"""The container: a strict reader and writer of Unix `ar`, as `.seal` and `.vib` use it.
+
+Reading walks the headers by position and never loads a payload. A `.seal` has exactly one header
+form (all fields zero); a `.vib` may have the variants that genuine files show (docs/vib.md,
+section 1) and no other: no symbol table, no long-name table, no second form of a number.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from modseal import limits
+from modseal.errors import FormatError
+from modseal.format.manifest import Kind
+from modseal.format.rules import MEMBER_NAME
+from modseal.format.source import Source, Span
+
+MAGIC = b"!<arch>\n"
+HEADER_SIZE = 60
+_HEADER = re.compile(rb"(.{16})(.{12})(.{6})(.{6})(.{8})(.{10})`\n", re.DOTALL)
+_NUMBER = re.compile(rb"(?:0|[1-9][0-9]*) *")
+_ANY_DIGITS = re.compile(rb"[0-9]+ *")
+_OWNER = re.compile(rb"(?:[0-9]+|-1) *")
+_MODE = re.compile(rb"(?:[0-7]+|0o0) *")
+_SLASHED_NAME = re.compile(rb"([A-Za-z0-9._-]{1,15})/? *")
+_PLAIN_NAME = re.compile(rb"([A-Za-z0-9._-]{1,15}) *")
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member: its name, and where its bytes are. `plain` says the header is in modseal's own form."""
+
+    name: str
+    offset: int
+    size: int
+    plain: bool
+
+    def span(self, source: Source) -> Span:
+        """The member's bytes."""
+        return Span(source, self.offset, self.size)
+
+
+def read(source: Source) -> tuple[Member, ...]:
+    """All members of an archive, in order.
+
+    Raises `FormatError`: not-a-bundle, malformed-archive, truncated, trailing-bytes,
+    duplicate-member, limit-exceeded.
+    """
+    if source.size < len(MAGIC) or source.read(0, len(MAGIC)) != MAGIC:
+        raise FormatError("not-a-bundle", "the file does not start with the ar magic")
+    members: list[Member] = []
+    names: set[str] = set()
+    for member in _walk(source):
+        if member.name in names:
+            raise FormatError("duplicate-member", f"the archive has two members {member.name!r}", member=member.name)
+        if len(members) == limits.MEMBERS:
+            raise FormatError("limit-exceeded", f"the archive has more than {limits.MEMBERS} members")
+        names.add(member.name)
+        members.append(member)
+    return tuple(members)
+
+
+def _walk(source: Source) -> Iterator[Member]:
+    offset = len(MAGIC)
+    while offset < source.size:
+        member = _parse_header(_header_at(source, offset), offset)
+        yield member
+        offset = member.offset + member.size
+        if offset > source.size:
+            raise FormatError("truncated", f"member {member.name!r} of {member.size} bytes ends after the file",
+                              member=member.name, declared=member.size, present=source.size - member.offset)
+        if member.size % 2:
+            if offset == source.size or source.read(offset, 1) != b"\n":
+                raise FormatError("malformed-archive", f"member {member.name!r} lacks its padding newline", member=member.name)
+            offset += 1
+
+
+def _header_at(source: Source, offset: int) -> bytes:
+    if source.size - offset >= HEADER_SIZE:
+        return source.read(offset, HEADER_SIZE)
+    rest = source.read(offset, source.size - offset)
+    # A cut header still looks like the start of one; anything else was appended.
+    code = "truncated" if _PLAIN_NAME.match(rest) else "trailing-bytes"
+    raise FormatError(code, f"{len(rest)} bytes at offset {offset} are no member header", offset=offset)
+
+
+def _parse_header(header: bytes, offset: int) -> Member:
+    match = _HEADER.fullmatch(header)
+    if not match:
+        raise FormatError("malformed-archive", f"no member header at offset {offset}", offset=offset)
+    name, mtime, uid, gid, mode, size = match.groups()
+    parsed_name = _SLASHED_NAME.fullmatch(name)
+    if not parsed_name:
+        raise FormatError("malformed-archive", f"the member name at offset {offset} is not 1 to 15 of A-Z a-z 0-9 . _ -",
+                          offset=offset, name=name.decode("latin-1"))
+    for field, pattern, value in (("mtime", _ANY_DIGITS, mtime), ("uid", _OWNER, uid), ("gid", _OWNER, gid),
+                                  ("mode", _MODE, mode), ("size", _NUMBER, size)):
+        if not pattern.fullmatch(value):
+            raise FormatError("malformed-archive", f"the {field} field at offset {offset} is not in an accepted form",
+                              offset=offset, field=field, value=value.decode("latin-1"))
+    text = parsed_name[1].decode("ascii")
+    return Member(text, offset + HEADER_SIZE, int(size), header == encode_header(text, int(size)))
+
+
+def require_plain(members: tuple[Member, ...], kind: Kind) -> None:
+    """A `.seal` has one header form only: `FormatError` (malformed-archive) on any other (AR-07)."""
+    for member in members:
+        if kind == "seal" and not member.plain:
+            raise FormatError("malformed-archive", f"the header of {member.name!r} is not in the one form of a .seal",
+                              member=member.name)
+
+
+def encode_header(name: str, size: int) -> bytes:
+    """The header of a member in modseal's form: no slash, all other fields `0`.
+
+    Raises `FormatError` for a name or size that the reader would refuse.
+    """
+    if not MEMBER_NAME.fullmatch(name):
+        raise FormatError("malformed-archive", f"{name!r} is no member name: 1 to 15 of A-Z a-z 0-9 . _ -", name=name)
+    if not 0 <= size <= limits.MEMBER_SIZE:
+        raise FormatError("limit-exceeded", f"member {name!r} of {size} bytes is over {limits.MEMBER_SIZE}", name=name)
+    return f"{name:<16}{0:<12}{0:<6}{0:<6}{0:<8}{size:<10}`\n".encode("ascii")
+
+
+def padding(size: int) -> bytes:
+    """What follows a member of `size` bytes."""
+    return b"\n" if size % 2 else b""

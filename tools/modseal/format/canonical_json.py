@@ -1,0 +1,70 @@
+"""Canonical JSON: plain data to the one sequence of bytes that stands for it, and back.
+
+RFC 8785 restricted to objects, arrays, strings, integers, booleans and null; keys are ASCII. So: UTF-8,
+no whitespace, no final newline, keys sorted, and only the escapes of RFC 8785, section 3.2.2.2.
+
+A reader loads, and compares the bytes with what `dump` writes for the value: `require_canonical` refuses
+every other spelling at once, duplicate keys included.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from modseal.errors import FormatError
+from modseal.format.shape import quote
+
+
+def dump(plain: object) -> bytes:
+    """The bytes of some plain data, which must have no lone surrogate and no float."""
+    return json.dumps(plain, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode("utf-8")
+
+
+def load(data: bytes, name: str) -> Any:
+    """The plain data of some JSON, in whatever spelling; `name` is the document's, for the message.
+
+    Raises `FormatError` (bad-manifest).
+    """
+    try:
+        return json.loads(data.decode("utf-8"))
+    except UnicodeDecodeError as error:
+        raise bad(name, f"it is not UTF-8 at byte {error.start}") from None
+    except json.JSONDecodeError as error:
+        raise bad(name, f"it is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+    except ValueError:
+        raise bad(name, "it has a number that is too large") from None
+    except RecursionError:
+        raise bad(name, "it is nested too deeply") from None
+
+
+def require_canonical(data: bytes, plain: object, name: str) -> None:
+    """`FormatError` (bad-manifest) unless `data`, which was loaded before, is what `dump` writes for `plain`."""
+    canonical = dump(plain)
+    if canonical != data:
+        raise bad(name, _duplicate_key(data) or _difference(data, canonical))
+
+
+def bad(name: str, why: str) -> FormatError:
+    """The refusal of a document."""
+    return FormatError("bad-manifest", f"{name} cannot be used: {why}")
+
+
+def _duplicate_key(data: bytes) -> str:
+    twice: list[str] = []
+
+    def note(pairs: list[tuple[str, Any]]) -> None:
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                twice.append(key)
+            seen.add(key)
+
+    json.loads(data, object_pairs_hook=note)
+    return f"the key {quote(twice[0])} stands twice in one object" if twice else ""
+
+
+def _difference(data: bytes, canonical: bytes) -> str:
+    pairs = zip(data, canonical, strict=False)
+    offset = next((index for index, (a, b) in enumerate(pairs) if a != b), min(len(data), len(canonical)))
+    return f"it is not canonical (RFC 8785) from byte {offset} on: no spaces, sorted keys, no needless escapes"

@@ -1,0 +1,279 @@
+"""Packed bytes to unpacked bytes and back, block by block: gzip, and zstd in two strict shapes.
+
+Unpackers take blocks and give blocks of at most 4 MiB; what a stream claims about its size is never
+allocated (a `.seal` frame of up to 4 MiB and the window of a `vzstd`, 128 MiB, are the two bounds). Each
+refuses whatever follows the end of its data. `limited` stops a bomb at the size that was declared.
+
+The zstd of a `.seal` (RFC 8878) is a run of independent frames without dictionary and checksum (the chunk
+digests of the manifest say more). Each frame says its content size, which is 4 MiB in all but the last.
+The headers of frames and blocks are read here, because libzstd's streaming interface neither tells
+where a frame ends nor bounds what one call may unpack.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import zlib
+from collections import deque
+from collections.abc import Generator, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from modseal import limits
+from modseal.errors import FormatError
+from modseal.format.stream import Stream, regroup
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+Blocks = Generator[bytes, None, None]
+"""Bytes in blocks; closing it ends what runs for it."""
+
+GZIP_HEADER = bytes.fromhex("1f8b08000000000002ff")
+"""No name, no time, and the last two bytes that Python's gzip and VMware's tools since 7.0 write."""
+
+GZIP_LEVEL = 9
+"""VMware's newest tools write exactly what zlib makes at this level."""
+
+ZSTD_LEVEL = 9
+"""93 MB/s on one core and 12 % smaller than gzip -9 on a system's libraries; 12 is half as fast for 0.3 %."""
+
+VZSTD_LEVEL = 18
+VZSTD_OPTION = f"level={VZSTD_LEVEL}"
+"""The compression option of a descriptor for a `vzstd` payload."""
+
+_OUTPUT = 256 * 1024
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_ZSTD_BLOCK = 128 * 1024
+_LONGEST_NAME = 255
+_FNAME = 0x08
+
+
+def limited(blocks: Iterator[bytes], declared: int | None, packed: int) -> Blocks:
+    """The same blocks, but no more bytes than declared, and no fewer.
+
+    Where nothing is declared, the size `packed` bounds them (`limits.UNPACK_RATIO`). Raises
+    `FormatError`: unpacked-size-mismatch, limit-exceeded.
+    """
+    most = max(limits.UNPACK_FLOOR, limits.UNPACK_RATIO * packed) if declared is None else declared
+    code = "limit-exceeded" if declared is None or declared > limits.UNPACKED_SIZE else "unpacked-size-mismatch"
+    most = min(most, limits.UNPACKED_SIZE)
+    size = 0
+    for block in blocks:
+        size += len(block)
+        if size > most:
+            raise FormatError(code, f"the payload unpacks to more than {most} bytes", allowed=most)
+        yield block
+    if declared is not None and size != declared:
+        raise FormatError("unpacked-size-mismatch", f"the payload unpacks to {size} bytes, {declared} were declared",
+                          declared=declared, unpacked=size)
+
+
+def gunzip(blocks: Iterator[bytes], *, plain: bool = False) -> Iterator[bytes]:
+    """What one gzip member (RFC 1952) holds; `plain` refuses any header but `GZIP_HEADER`.
+
+    Raises `FormatError` (bad-payload) for a second member, trailing bytes, a header with anything but
+    a name, and damage.
+    """
+    from isal import igzip_lib
+
+    stream = Stream(blocks, "bad-payload")
+    _gzip_header(stream, plain=plain)
+    member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP_NO_HDR_VER)
+    damage: type[Exception] = igzip_lib.IsalError  # type: ignore[assignment]  # its stub says an instance
+    try:
+        for packed in stream.rest():
+            data = member.decompress(packed, _OUTPUT)
+            while data:
+                yield data
+                data = b"" if member.eof else member.decompress(b"", _OUTPUT)
+            if member.eof:
+                break
+    except damage as error:
+        raise _bad(f"the gzip data is damaged: {error}") from None
+    if not member.eof:
+        raise _bad("the gzip data ends early")
+    if member.unused_data or not stream.at_end():
+        raise _bad("bytes follow the end of the gzip data")
+
+
+def gzip(blocks: Iterator[bytes], level: int = GZIP_LEVEL) -> Blocks:
+    """One gzip member with the plain header."""
+    deflate = zlib.compressobj(level, zlib.DEFLATED, -zlib.MAX_WBITS, zlib.DEF_MEM_LEVEL)
+    checksum = size = 0
+    yield GZIP_HEADER
+    for block in blocks:
+        checksum = zlib.crc32(block, checksum)
+        size += len(block)
+        if packed := deflate.compress(block):
+            yield packed
+    yield deflate.flush() + struct.pack("<II", checksum, size & 0xFFFF_FFFF)
+
+
+def unzstd_frames(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """What the zstd frames of a `.seal` payload hold, a frame at a time.
+
+    Raises `FormatError` (bad-payload) for any other frame form, for bytes between or after, and damage.
+    """
+    import zstandard
+
+    stream = Stream(blocks, "bad-payload")
+    library = zstandard.ZstdDecompressor(max_window_size=limits.ZSTD_FRAME)
+    size = limits.ZSTD_FRAME
+    while not stream.at_end() or not stream.position:
+        if size < limits.ZSTD_FRAME:
+            raise _bad("bytes follow the last zstd frame")
+        header = _frame_header(stream)
+        size = header.content or 0
+        if not 0 < size <= limits.ZSTD_FRAME or header.window > limits.ZSTD_FRAME or header.checksum:
+            raise _bad("a zstd frame of a .seal has 1 byte to 4 MiB, says so, and has no checksum")
+        frame = header.raw + b"".join(_frame_blocks(stream, size))
+        try:
+            yield library.decompress(frame, read_across_frames=False, allow_extra_data=False)
+        except zstandard.ZstdError as error:
+            raise _bad(f"a zstd frame is damaged: {error}") from None
+
+
+def zstd_frames(blocks: Iterator[bytes]) -> Blocks:
+    """The zstd frames of a `.seal` payload, made on all cores, in order; the same bytes on any number of cores."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    import zstandard
+
+    idle: deque[zstandard.ZstdCompressor] = deque()
+
+    def compress(block: bytes) -> bytes:
+        try:
+            compressor = idle.pop()
+        except IndexError:
+            compressor = zstandard.ZstdCompressor(ZSTD_LEVEL, write_checksum=False, write_content_size=True,
+                                                  write_dict_id=False)
+        frame = compressor.compress(block)
+        idle.append(compressor)
+        return frame
+
+    workers = os.cpu_count() or 1
+    waiting: deque[Future[bytes]] = deque()
+    pool = ThreadPoolExecutor(workers)
+    try:
+        for block in regroup(blocks, limits.ZSTD_FRAME):
+            waiting.append(pool.submit(compress, block))
+            if len(waiting) > workers:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def unzstd(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """What the one zstd frame of a `vzstd` payload holds; its window may have `limits.ZSTD_WINDOW`.
+
+    Raises `FormatError` (bad-payload) for a second frame, trailing bytes, a dictionary, and damage.
+    """
+    import zstandard
+
+    stream = Stream(blocks, "bad-payload")
+    header = _frame_header(stream)
+    if header.window > limits.ZSTD_WINDOW:
+        raise _bad(f"the zstd window has {header.window} bytes, {limits.ZSTD_WINDOW} are allowed")
+    frame = zstandard.ZstdDecompressor(max_window_size=limits.ZSTD_WINDOW).decompressobj()
+    unpacked = 0
+    try:
+        frame.decompress(header.raw)
+        for index, block in enumerate(_frame_blocks(stream, None)):
+            if index * limits.ZSTD_BLOCK > unpacked + limits.UNPACK_FLOOR:
+                raise _bad("the zstd data is cut into needlessly many blocks")
+            # One block at a time unpacks to at most 128 KiB.
+            data = frame.decompress(block)
+            unpacked += len(data)
+            if data:
+                yield data
+        if header.checksum and (data := frame.decompress(stream.take(4))):
+            yield data
+    except zstandard.ZstdError as error:
+        raise _bad(f"the zstd data is damaged: {error}") from None
+    if not frame.eof:
+        raise _bad("the zstd data ends early")
+    if not stream.at_end():
+        raise _bad("bytes follow the zstd frame")
+
+
+def zstd(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    """The zstd frame of a `vzstd` payload as VMware's 9.0 tools set it up: level 18, a window of 128 MiB."""
+    import zstandard
+
+    parameters = zstandard.ZstdCompressionParameters.from_level(
+        VZSTD_LEVEL, window_log=limits.ZSTD_WINDOW.bit_length() - 1, enable_ldm=True,
+        write_content_size=False, write_checksum=False, write_dict_id=False,
+    )
+    frame = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    for block in blocks:
+        if packed := frame.compress(block):
+            yield packed
+    yield frame.flush()
+
+
+class _FrameHeader(NamedTuple):
+    raw: bytes
+    content: int | None
+    window: int
+    checksum: bool
+
+
+def _frame_header(stream: Stream) -> _FrameHeader:
+    """A frame header (RFC 8878, section 3.1.1.1) without dictionary; its reserved bits are zero."""
+    start = stream.take(5)
+    if start[:4] != _ZSTD_MAGIC:
+        raise _bad("the data is no zstd frame")
+    descriptor = start[4]
+    if descriptor & 0b0001_1011:
+        raise _bad("a zstd frame has a dictionary or reserved bits")
+    single, width = bool(descriptor & 0x20), (0, 2, 4, 8)[descriptor >> 6]
+    window = b"" if single else stream.take(1)
+    field = stream.take(1 if single and not width else width)
+    content = int.from_bytes(field, "little") + (256 if len(field) == 2 else 0) if field else None
+    raw = start + window + field
+    return _FrameHeader(raw, content, _window(window[0]) if window else content or 0, bool(descriptor & 4))
+
+
+def _window(field: int) -> int:
+    base = 1 << (10 + (field >> 3))
+    return base + base // 8 * (field & 7)
+
+
+def _frame_blocks(stream: Stream, content: int | None) -> Iterator[bytes]:
+    """The blocks of a frame (RFC 8878, section 3.1.1.2), each with its header, to the last one.
+
+    Where the content size is known, there are no more blocks and bytes than a sane packer makes of it.
+    """
+    blocks, room = 0, (content or 0) + (content or 0) // 64 + limits.KIB
+    last = False
+    while not last:
+        head = stream.take(3)
+        field = int.from_bytes(head, "little")
+        last, kind, size = bool(field & 1), field >> 1 & 3, field >> 3
+        if kind == 3 or size > _ZSTD_BLOCK or (not size and not last):
+            raise _bad("a zstd block is of the reserved type, too large or empty")
+        length = 1 if kind == 1 else size
+        blocks += 1
+        room -= length
+        if content is not None and (room < 0 or blocks > content // limits.ZSTD_BLOCK + 2):
+            raise _bad("a zstd frame is larger than its content, or cut into needlessly many blocks")
+        yield head + stream.take(length)
+
+
+def _gzip_header(stream: Stream, *, plain: bool) -> None:
+    header = stream.take(len(GZIP_HEADER))
+    if plain and header != GZIP_HEADER:
+        raise _bad("the gzip header is not in the one form of a .seal")
+    if header[:3] != GZIP_HEADER[:3]:
+        raise _bad("the data is not gzip")
+    if header[3] & ~_FNAME:
+        raise _bad("the gzip header has reserved flags, or fields other than a name")
+    if header[3] and all(stream.take(1) != b"\0" for _ in range(_LONGEST_NAME + 1)):
+        raise _bad(f"the name in the gzip header is longer than {_LONGEST_NAME} bytes")
+
+
+def _bad(detail: str) -> FormatError:
+    return FormatError("bad-payload", detail)

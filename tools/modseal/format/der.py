@@ -1,0 +1,209 @@
+"""Strict DER (X.690 section 10): the part of it that CMS needs.
+
+A lean reader of our own, because every laxity of a general one is a second meaning for the same
+signature (docs/adr/0002). Refused: indefinite and non-minimal lengths, long tags, values that run
+past their parent, bytes after the last value.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from itertools import pairwise
+from typing import NamedTuple
+
+from modseal import limits
+from modseal.errors import FormatError
+
+BOOLEAN, INTEGER, BIT_STRING, OCTET_STRING, NULL, OID = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
+UTC_TIME, GENERALIZED_TIME = 0x17, 0x18
+SEQUENCE, SET = 0x30, 0x31
+
+_LONG_TAG = 0x1F
+_LONG_LENGTH = 0x80
+_MAX_LENGTH_BYTES = 4
+_UTC = re.compile(rb"(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z")
+_GENERALIZED = re.compile(rb"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z")
+_UTC_PIVOT = 50
+"""UTCTime years from 50 mean 19xx (RFC 5652, section 11.3)."""
+
+
+def context(number: int) -> int:
+    """The tag of a constructed context-specific value."""
+    return 0xA0 | number
+
+
+class Value(NamedTuple):
+    """One value: its tag, its content, and all its bytes with tag and length."""
+
+    tag: int
+    content: bytes
+    raw: bytes
+
+
+class Reader:
+    """Reads the values of one content in order; whoever is done calls `end`."""
+
+    def __init__(self, data: bytes, depth: int = 0) -> None:
+        if depth > limits.DER_DEPTH:
+            raise malformed(f"values are nested more than {limits.DER_DEPTH} deep")
+        self._data = data
+        self._position = 0
+        self._depth = depth
+
+    def more(self) -> bool:
+        """Whether a value is left."""
+        return self._position < len(self._data)
+
+    def next(self) -> Value:
+        """The next value, of any tag."""
+        data, start = self._data, self._position
+        if len(data) - start < 2:
+            raise malformed("a value is cut off")
+        tag, length = data[start], data[start + 1]
+        body = start + 2
+        if tag & _LONG_TAG == _LONG_TAG:
+            raise malformed("a tag has more than one byte")
+        if length >= _LONG_LENGTH:
+            length, body = self._long_length(length & 0x7F, body)
+        end = body + length
+        if end > len(data):
+            raise malformed("a value runs past its parent")
+        self._position = end
+        return Value(tag, data[body:end], data[start:end])
+
+    def _long_length(self, count: int, body: int) -> tuple[int, int]:
+        octets = self._data[body : body + count]
+        if not 1 <= count <= _MAX_LENGTH_BYTES or len(octets) != count:
+            raise malformed("a length is indefinite or too long")
+        length = int.from_bytes(octets)
+        if length < _LONG_LENGTH or octets[0] == 0:
+            raise malformed("a length is not minimal")
+        return length, body + count
+
+    def take(self, tag: int) -> Value:
+        """The next value, which must have this tag."""
+        value = self.next()
+        if value.tag != tag:
+            raise malformed(f"tag {tag:#04x} expected, {value.tag:#04x} found")
+        return value
+
+    def optional(self, tag: int) -> Value | None:
+        """The next value if it has this tag."""
+        if self.more() and self._data[self._position] == tag:
+            return self.next()
+        return None
+
+    def enter(self, tag: int = SEQUENCE) -> Reader:
+        """A reader for the content of the next value, which must have this tag."""
+        return self.inside(self.take(tag))
+
+    def inside(self, value: Value) -> Reader:
+        """A reader for the content of a value of this reader."""
+        return Reader(value.content, self._depth + 1)
+
+    def integer(self) -> int:
+        """The next value as an integer, minimally encoded."""
+        content = self.take(INTEGER).content
+        if not content or (len(content) > 1 and content[0] in (0x00, 0xFF) and (content[0] ^ content[1]) < 0x80):
+            raise malformed("an integer is not minimal")
+        return int.from_bytes(content, signed=True)
+
+    def oid(self) -> str:
+        """The next value as an object identifier in dotted form."""
+        return decode_oid(self.take(OID).content)
+
+    def octets(self) -> bytes:
+        """The next value as an octet string."""
+        return self.take(OCTET_STRING).content
+
+    def end(self) -> None:
+        """Nothing may be left."""
+        if self.more():
+            raise malformed("bytes follow the last value")
+
+
+def malformed(detail: str) -> FormatError:
+    """The one error of this module."""
+    return FormatError("malformed-signature", f"not strict DER: {detail}")
+
+
+def elements(reader: Reader, *, sorted_set: bool = True) -> list[Value]:
+    """All values left in a SET OF; DER demands ascending order (X.690 section 11.6)."""
+    values: list[Value] = []
+    while reader.more():
+        values.append(reader.next())
+    if sorted_set and any(a.raw >= b.raw for a, b in pairwise(values)):
+        raise malformed("a SET OF is not in ascending order")
+    return values
+
+
+def decode_oid(content: bytes) -> str:
+    """An object identifier's content octets as dotted text."""
+    if not content or content[-1] & 0x80:
+        raise malformed("an object identifier is cut off")
+    arcs: list[int] = []
+    arc = 0
+    for byte in content:
+        if arc == 0 and byte == 0x80:
+            raise malformed("an object identifier is not minimal")
+        arc = arc << 7 | byte & 0x7F
+        if not byte & 0x80:
+            arcs.append(arc)
+            arc = 0
+    first = min(arcs[0] // 40, 2)
+    return ".".join(map(str, [first, arcs[0] - 40 * first, *arcs[1:]]))
+
+
+def decode_time(value: Value) -> str:
+    """A UTCTime or GeneralizedTime as `YYYY-MM-DDTHH:MM:SSZ` (RFC 5652 section 11.3: seconds, Z)."""
+    match = (_UTC if value.tag == UTC_TIME else _GENERALIZED).fullmatch(value.content)
+    if value.tag not in (UTC_TIME, GENERALIZED_TIME) or not match:
+        raise malformed("a time is not in its one form")
+    year, month, day, hour, minute, second = map(int, match.groups())
+    if value.tag == UTC_TIME:
+        year += 1900 if year >= _UTC_PIVOT else 2000
+    if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second < 60):
+        raise malformed("a time has an impossible field")
+    return f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"
+
+
+def encode(tag: int, *contents: bytes) -> bytes:
+    """One value from its tag and the parts of its content."""
+    content = b"".join(contents)
+    size = len(content)
+    if size < _LONG_LENGTH:
+        return bytes((tag, size)) + content
+    octets = size.to_bytes((size.bit_length() + 7) // 8)
+    return bytes((tag, _LONG_LENGTH | len(octets))) + octets + content
+
+
+def encode_integer(number: int) -> bytes:
+    """A non-negative INTEGER."""
+    return encode(INTEGER, number.to_bytes(number.bit_length() // 8 + 1))
+
+
+def encode_oid(dotted: str) -> bytes:
+    """An OBJECT IDENTIFIER from dotted text."""
+    first, second, *rest = map(int, dotted.split("."))
+    return encode(OID, b"".join(_base128(arc) for arc in (40 * first + second, *rest)))
+
+
+def encode_set(values: Iterable[bytes], tag: int = SET) -> bytes:
+    """A SET OF in DER order."""
+    return encode(tag, *sorted(values))
+
+
+def encode_time(text: str) -> bytes:
+    """`YYYY-MM-DDTHH:MM:SSZ` as UTCTime up to 2049, GeneralizedTime after (RFC 5652 section 11.3)."""
+    digits = re.sub(r"[^0-9]", "", text)
+    if 1950 <= int(digits[:4]) < 2050:
+        return encode(UTC_TIME, f"{digits[2:]}Z".encode())
+    return encode(GENERALIZED_TIME, f"{digits}Z".encode())
+
+
+def _base128(arc: int) -> bytes:
+    octets = [arc & 0x7F]
+    while arc := arc >> 7:
+        octets.append(arc & 0x7F | 0x80)
+    return bytes(reversed(octets))

@@ -1,0 +1,279 @@
+"""`descriptor.xml`, the manifest of a `.vib`: bytes to values and back (docs/vib.md, section 2).
+
+`decode` reads every form that genuine files have, and no other: either style of empty elements,
+attributes in any order, white space between elements, and the one comment that TGZ2VIB5 leaves in
+`<vib>`. Nothing about the bytes is normalised for verification: the signature is over them as they came.
+
+`encode` writes VMware's newest form (ESXi 9.0): one line without declaration or final newline, `<urls />`,
+attributes in alphabetical order, and the checksums in VMware's order, which both old and new hosts accept.
+
+`decode_stage` reads the descriptor of a stage folder, from which a `.vib` is still to be made.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import TypeVar
+
+from modseal import limits
+from modseal.errors import Failure, FormatError
+from modseal.format import rules, vib_rules
+from modseal.format.level import Level
+from modseal.format.manifest import (
+    Constraint,
+    Digest,
+    Entry,
+    FileType,
+    Manifest,
+    Payload,
+    Platform,
+    Relationships,
+    VibFields,
+)
+from modseal.format.shape import quote, suggestion
+from modseal.format.strict_xml import Node, parse
+from modseal.format.vib_grammar import COMMENTS_IN_DESCRIPTOR, COMMENTS_IN_STAGE, DESCRIPTOR, STAGE
+from modseal.format.vib_rules import CHECKSUMS, LENGTHS, TYPES
+
+VERSION = "5.0"
+"""The descriptor version of every genuine file, from 2011 to ESXi 9.0."""
+
+_DIGESTS = {attributes: key for key, attributes in CHECKSUMS.items()}
+_LEVELS = {str(level): level for level in Level}
+_BOOLEANS = {"false": False, "true": True}
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
+_HEX = re.compile(r"(?:[0-9a-f]{2})+")
+
+_T = TypeVar("_T")
+
+
+def decode(data: bytes) -> Manifest:
+    """The manifest that a `descriptor.xml` says.
+
+    Raises `FormatError`: limit-exceeded; bad-manifest for whatever genuine files do not have; and the codes
+    of `rules` for its paths. The detail names line and column.
+    """
+    root = parse(data, DESCRIPTOR, comments_in=COMMENTS_IN_DESCRIPTOR)
+    manifest = _read(root, tuple(map(_read_payload, _list(root, "payloads"))),
+                     tuple(Entry(node.text) for node in _list(root, "file-list")))
+    _require(vib_rules.check(manifest), root)
+    return manifest
+
+
+def encode(manifest: Manifest) -> bytes:
+    """The `descriptor.xml` of a manifest, in VMware's newest form.
+
+    Its files are all entries but directories, in their order.
+    Raises `FormatError` for a manifest that `decode` would refuse, with the same code.
+    """
+    rules.require(next(vib_rules.check(manifest), None))
+    data = _write(manifest).encode("utf-8")
+    if len(data) > limits.MANIFEST_SIZE:
+        raise FormatError("limit-exceeded", f"the descriptor has {len(data)} bytes, over {limits.MANIFEST_SIZE}")
+    return data
+
+
+def decode_stage(data: bytes) -> Manifest:
+    """The manifest that the descriptor of a stage folder says so far.
+
+    Type, release date and urls may be absent, and comments stand anywhere between elements. The list of
+    files, sizes and checksums are ignored where present (re-packing an extracted module is common): the
+    packer finds them out. So payloads have size 0 and no digest, and `released` may be empty.
+
+    Raises `FormatError` as `decode` does.
+    """
+    root = parse(data, STAGE, comments_in=COMMENTS_IN_STAGE)
+    payloads = tuple(Payload(node.attributes["name"], node.attributes["type"], 0, None,
+                             compression_option=node.attributes.get("compression-option"))
+                     for node in _list(root, "payloads"))
+    manifest = _read(root, payloads, ())
+    _require(vib_rules.check_stage(manifest), root)
+    return manifest
+
+
+def _require(failures: Iterator[Failure], root: Node) -> None:
+    """Raise the first failure, at the first node that has a value of its evidence."""
+    for failure in failures:
+        values = set(failure.evidence.values())
+        for node in root.walk():
+            if not values.isdisjoint(map(rules.shown, (node.text, *node.attributes.values()))):
+                located = node.error(failure.detail).failure
+                raise FormatError(failure.code, located.detail, **{**failure.evidence, **located.evidence})
+        raise FormatError(failure.code, failure.detail, **failure.evidence)
+
+
+# Nodes to values.
+
+
+def _read(root: Node, payloads: tuple[Payload, ...], files: tuple[Entry, ...]) -> Manifest:
+    if root.attributes["version"] != VERSION:
+        raise root.error(f"the descriptor has version {quote(root.attributes['version'])}, not {VERSION}")
+    texts = {node.name: node.text for node in root.children}
+    return Manifest(
+        kind="vib",
+        vendor=texts["vendor"],
+        name=texts["name"],
+        version=texts["version"],
+        claimed_level=_choice(root, "acceptance-level", _LEVELS),
+        summary=texts["summary"],
+        description=texts["description"],
+        released=texts.get("release-date", ""),
+        relationships=_read_relationships(root),
+        payloads=payloads,
+        files=files,
+        vib=_read_vib_fields(root),
+    )
+
+
+def _read_vib_fields(root: Node) -> VibFields:
+    requires = _list(root, "system-requires")
+    return VibFields(
+        type=next((node.text for node in root.all("type")), TYPES[0]),
+        urls=tuple((node.attributes["key"], node.text) for node in _list(root, "urls")),
+        tags=tuple(node.text for node in _list(root, "software-tags")),
+        maintenance_mode=_value(requires[0], _BOOLEANS),
+        platforms=tuple(map(_read_platform, requires[1:])),
+        live_install_allowed=_choice(root, "live-install-allowed", _BOOLEANS),
+        live_remove_allowed=_choice(root, "live-remove-allowed", _BOOLEANS),
+        cimom_restart=_choice(root, "cimom-restart", _BOOLEANS),
+        stateless_ready=_choice(root, "stateless-ready", _BOOLEANS),
+        overlay=_choice(root, "overlay", _BOOLEANS),
+    )
+
+
+def _read_platform(node: Node) -> Platform:
+    return Platform(node.attributes["version"], node.attributes["productLineID"], node.attributes["locale"])
+
+
+def _read_relationships(root: Node) -> Relationships:
+    lists = [tuple(map(_read_constraint, node.children)) for node in _list(root, "relationships")]
+    return Relationships(*lists)
+
+
+def _read_constraint(node: Node) -> Constraint:
+    relation, version = node.attributes.get("relation"), node.attributes.get("version")
+    if node.name == "provide" and version is not None:
+        relation = "="
+    return Constraint(node.attributes["name"], relation, version)
+
+
+def _read_payload(node: Node) -> Payload:
+    return Payload(
+        name=node.attributes["name"],
+        type=node.attributes["type"],
+        size=_number(node, "size"),
+        unpacked_size=_number(node, "uncompressed-size") if "uncompressed-size" in node.attributes else None,
+        digests=tuple(map(_read_checksum, node.children)),
+        compression_option=node.attributes.get("compression-option"),
+    )
+
+
+def _read_checksum(node: Node) -> Digest:
+    kind, process = node.attributes["checksum-type"], node.attributes.get("verify-process")
+    key = _DIGESTS.get((kind, process))
+    if key is None:
+        process_text = "no verify-process" if process is None else f"verify-process {quote(process)}"
+        raise node.error(f"modseal does not know the checksum-type {quote(kind)} with {process_text}")
+    algorithm, view = key
+    digits = 2 * LENGTHS[algorithm]
+    if len(node.text) != digits or not _HEX.fullmatch(node.text):
+        raise node.error(f"the checksum {quote(node.text)} is not {digits} lower-case hexadecimal digits")
+    return Digest(algorithm, view, bytes.fromhex(node.text))
+
+
+def _list(root: Node, name: str) -> list[Node]:
+    return [child for node in root.all(name) for child in node.children]
+
+
+def _choice(root: Node, name: str, choices: Mapping[str, _T]) -> _T:
+    return _value(root.all(name)[0], choices)
+
+
+def _value(node: Node, choices: Mapping[str, _T]) -> _T:
+    if node.text not in choices:
+        raise node.error(f"<{node.name}> is {quote(node.text)}, not one of {', '.join(choices)}"
+                         f"{suggestion(node.text, choices)}")
+    return choices[node.text]
+
+
+def _number(node: Node, name: str) -> int:
+    text = node.attributes[name]
+    if not _NUMBER.fullmatch(text):
+        raise node.error(f"the {name} {quote(text)} is not a plain decimal number")
+    return int(text)
+
+
+# Values to text.
+
+
+def _write(manifest: Manifest) -> str:
+    vib = manifest.vib or VibFields()
+    relationships = "".join(
+        _element(label, *(_element("provide" if label == "provides" else "constraint", **_constraint(label, constraint))
+                          for constraint in constraints))
+        for label, constraints in manifest.relationships.by_label()
+    )
+    files = [entry.path for entry in manifest.files if entry.type is not FileType.DIRECTORY]
+    platforms = (_element("softwarePlatform", locale=platform.locale, productLineID=platform.product,
+                          version=platform.version) for platform in vib.platforms)
+    return _element(
+        "vib",
+        _leaf("type", vib.type),
+        _leaf("name", manifest.name),
+        _leaf("version", manifest.version),
+        _leaf("vendor", manifest.vendor),
+        _leaf("summary", manifest.summary),
+        _leaf("description", manifest.description),
+        _leaf("release-date", manifest.released),
+        _element("urls", *(_leaf("url", url, key=key) for key, url in vib.urls)),
+        _element("relationships", relationships),
+        _element("software-tags", *(_leaf("tag", tag) for tag in vib.tags)),
+        _element("system-requires", _flag("maintenance-mode", vib.maintenance_mode), *platforms),
+        _element("file-list", *(_leaf("file", path) for path in files)),
+        _leaf("acceptance-level", str(manifest.claimed_level)),
+        _flag("live-install-allowed", vib.live_install_allowed),
+        _flag("live-remove-allowed", vib.live_remove_allowed),
+        _flag("cimom-restart", vib.cimom_restart),
+        _flag("stateless-ready", vib.stateless_ready),
+        _flag("overlay", vib.overlay),
+        _element("payloads", *map(_write_payload, manifest.payloads)),
+        version=VERSION,
+    )
+
+
+def _constraint(label: str, constraint: Constraint) -> dict[str, str | None]:
+    relation = None if label == "provides" else constraint.relation
+    return {"name": constraint.name, "relation": relation, "version": constraint.version}
+
+
+def _write_payload(payload: Payload) -> str:
+    order = list(CHECKSUMS)
+    checksums = []
+    for digest in sorted(payload.digests, key=lambda digest: order.index((digest.algorithm, digest.view))):
+        kind, process = CHECKSUMS[digest.algorithm, digest.view]
+        checksums.append(_leaf("checksum", digest.value.hex(), **{"checksum-type": kind, "verify-process": process}))
+    unpacked = None if payload.unpacked_size is None else str(payload.unpacked_size)
+    return _element("payload", *checksums, **{
+        "name": payload.name, "type": payload.type, "size": str(payload.size), "uncompressed-size": unpacked,
+        "compression-option": payload.compression_option,
+    })
+
+
+def _flag(name: str, value: bool) -> str:
+    return _leaf(name, "true" if value else "false")
+
+
+def _leaf(name: str, text: str, /, **attributes: str | None) -> str:
+    return _element(name, _escape(text), **attributes)
+
+
+def _element(name: str, /, *content: str, **attributes: str | None) -> str:
+    written = "".join(f' {key}="{_escape(value).replace(chr(34), "&quot;")}"'
+                      for key, value in sorted(attributes.items()) if value is not None)
+    inside = "".join(content)
+    return f"<{name}{written}>{inside}</{name}>" if inside else f"<{name}{written} />"
+
+
+def _escape(text: str) -> str:
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,0 +1,260 @@
+"""A payload, measured: one pass over its bytes gives every digest, its size and its listing.
+
+What a payload holds is untrusted until step 7 has compared its digests, so `measure` judges nothing that
+the manifest declares but the chunk digests of a `.seal`: those are checked before a byte reaches the
+unpacker. The caller compares the rest, in `trust.examine`; `measure` reports what is not well formed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+from modseal import limits
+from modseal.errors import Failure, FormatError
+from modseal.format import compression, tar, visor
+from modseal.format.manifest import Entry, FileType, Payload, View
+from modseal.format.source import Source, blocks
+from modseal.format.stream import Stream, ahead
+
+THREAD_FROM = 8 * limits.MIB
+"""Size, packed or declared, from which unpacking gets a thread of its own; below, starting one does not pay."""
+
+THREAD_DEPTH = 4
+"""Blocks (at most 4 MiB each) that the thread may be ahead: enough to even out, and flat in memory."""
+
+ALGORITHMS = ("sha1", "sha256", "sha384", "sha512")
+"""The digests that can be computed, by hashlib's names. Others are left out of the result."""
+
+SEAL_TYPES = ("tar+zstd", "tar+gzip")
+VIB_TYPES = ("vgz", "tgz", "vzstd")
+
+
+class Sink(Protocol):
+    """Where unpacked entries go. What its methods raise ends the measuring."""
+
+    def begin(self, entry: Entry) -> None:
+        """A new entry: path, type, mode, size and target are known."""
+
+    def write(self, data: bytes) -> None:
+        """The next bytes of the file that was begun."""
+
+    def end(self, entry: Entry) -> None:
+        """The entry is complete; that of a file now has its SHA-256."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What a payload turned out to be.
+
+    `digests` has every declared (algorithm, view) that could be computed, and for a `.vib` always the
+    SHA-256 of the raw bytes; a view that could not be read to its end has none. `unpacked_size` is the
+    size of the tar, or None where unpacking failed. `entries` are as the listing has them, with
+    `payload` set and the SHA-256 of files; `listed` says that they are all. `failures` are in the order
+    in which they were met, each with the payload's name in its evidence.
+    """
+
+    digests: Mapping[tuple[str, View], bytes]
+    size: int
+    unpacked_size: int | None
+    entries: tuple[Entry, ...]
+    failures: tuple[Failure, ...]
+    listed: bool
+
+
+def measure(payload: Payload, source: Source, *, sink: Sink | None = None) -> Measured:
+    """One pass over a payload; `source` is its member. Bad content gives failures, not an exception.
+
+    A payload without digests is that of a `.seal`. Entries go to `sink` while they are read, before the
+    payload as a whole is known to be good. An error of reading the file itself (`OSError`) is raised.
+    Failures: payload-digest-mismatch (a chunk), bad-payload, unpacked-size-mismatch, bad-listing,
+    unsafe-path, unsafe-type, unsafe-mode, unsafe-link, limit-exceeded, unsupported-payload, truncated.
+    Collisions of paths over the whole module are for `rules.check_tree`.
+    """
+    sealed = payload.type in SEAL_TYPES and not payload.digests
+    measuring = (_Seal if sealed else _Vib)(payload, source, sink)
+    measuring.run()
+    return measuring.result()
+
+
+class _Measuring:
+    """The pass: packed blocks, perhaps in a thread, then the digests of the tar and its listing."""
+
+    def __init__(self, payload: Payload, source: Source, sink: Sink | None) -> None:
+        self.payload = payload
+        self.source = source
+        self.sink = sink
+        self.failures: list[Failure] = []
+        self.entries: list[Entry] = []
+        self.listed = False
+        self.unpacked_size: int | None = None
+        self.unpacked = _Digests(payload, View.UNPACKED)
+
+    def unpack(self) -> Iterator[bytes]:
+        """The tar, not yet limited."""
+        raise NotImplementedError
+
+    def list_entries(self, stream: Stream) -> Iterator[tar.Item]:
+        """The entries of the tar."""
+        raise NotImplementedError
+
+    def digests(self) -> dict[tuple[str, View], bytes]:
+        """All digests of the payload."""
+        raise NotImplementedError
+
+    def run(self) -> None:
+        """Read everything, and collect what is wrong."""
+        unpacked = compression.limited(self.unpack(), self.payload.unpacked_size, self.source.size)
+        with self._thread(unpacked) as ready:
+            tarred = self._account(ready)
+            self.listed = self._attempt(lambda: self._list(tarred))
+            # After a bad listing the digests of the whole still tell what happened.
+            self._attempt(lambda: _drain(tarred))
+
+    def result(self) -> Measured:
+        """What was found."""
+        return Measured(self.digests(), self.source.size, self.unpacked_size,
+                        tuple(self.entries), tuple(self.failures), self.listed)
+
+    def fail(self, failure: Failure) -> None:
+        """Note a failure."""
+        self.failures.append(replace(failure, evidence={**failure.evidence, "payload": self.payload.name}))
+
+    def _thread(self, unpacked: compression.Blocks) -> AbstractContextManager[Iterator[bytes]]:
+        if max(self.source.size, self.payload.unpacked_size or 0) >= THREAD_FROM:
+            return ahead(unpacked, THREAD_DEPTH)
+        return closing(unpacked)
+
+    def _account(self, unpacked: Iterator[bytes]) -> Iterator[bytes]:
+        size = 0
+        for block in unpacked:
+            size += len(block)
+            self.unpacked.update(block)
+            yield block
+        self.unpacked_size = size
+        self.unpacked.complete = True
+
+    def _attempt(self, action: Callable[[], None]) -> bool:
+        try:
+            action()
+        except FormatError as error:
+            self.fail(error.failure)
+            return False
+        return True
+
+    def _list(self, tarred: Iterator[bytes]) -> None:
+        for entry, content in self.list_entries(Stream(tarred, "bad-listing")):
+            self._take(replace(entry, payload=self.payload.name), content)
+
+    def _take(self, entry: Entry, content: Iterator[bytes]) -> None:
+        if self.sink:
+            self.sink.begin(entry)
+        if entry.type is FileType.FILE:
+            digest = hashlib.sha256()
+            for piece in content:
+                digest.update(piece)
+                if self.sink:
+                    self.sink.write(piece)
+            entry = replace(entry, sha256=digest.digest())
+        if self.sink:
+            self.sink.end(entry)
+        self.entries.append(entry)
+
+
+class _Seal(_Measuring):
+    """A payload of a `.seal`: chunk digests instead of one over the whole."""
+
+    def unpack(self) -> Iterator[bytes]:
+        """See `_Measuring.unpack`."""
+        if self.payload.type == "tar+gzip":
+            return compression.gunzip(self._chunks(), plain=True)
+        return compression.unzstd_frames(self._chunks())
+
+    def list_entries(self, stream: Stream) -> Iterator[tar.Item]:
+        """See `_Measuring.list_entries`."""
+        return tar.read(stream, tar.Dialect.CANONICAL, self.payload.mtime)
+
+    def digests(self) -> dict[tuple[str, View], bytes]:
+        """None: the chunks have been compared."""
+        return {}
+
+    def _chunks(self) -> Iterator[bytes]:
+        declared = self.payload.chunks
+        count = -(-self.source.size // limits.CHUNK_SIZE)
+        if count != len(declared):
+            raise FormatError("payload-digest-mismatch", f"the payload has {count} chunks, not {len(declared)}")
+        for index, chunk in enumerate(blocks(self.source, limits.CHUNK_SIZE)):
+            if hashlib.sha256(chunk).digest() != declared[index]:
+                raise FormatError("payload-digest-mismatch", f"chunk {index} of the payload has another digest",
+                                  chunk=index, offset=index * limits.CHUNK_SIZE)
+            yield chunk
+
+
+class _Vib(_Measuring):
+    """A payload of a `.vib`: digests over up to three views of it."""
+
+    def __init__(self, payload: Payload, source: Source, sink: Sink | None) -> None:
+        super().__init__(payload, source, sink)
+        self.raw = _Digests(payload, View.RAW, also=["sha256"])
+        self.gunzipped = _Digests(payload, View.GUNZIP1)
+        self._packed = self._read()
+
+    def run(self) -> None:
+        """See `_Measuring.run`. The raw digests cover all bytes, whatever was wrong with them."""
+        if self.payload.type in VIB_TYPES:
+            super().run()
+        else:
+            self.fail(Failure("unsupported-payload", f"payloads of type {self.payload.type!r} are not looked into"))
+        self._attempt(lambda: _drain(self._packed))
+
+    def unpack(self) -> Iterator[bytes]:
+        """See `_Measuring.unpack`."""
+        gunzipped = self.gunzipped.tee(compression.gunzip(self._packed))
+        if self.payload.type != "vzstd":
+            return gunzipped
+        return compression.unzstd(compression.limited(gunzipped, None, self.source.size))
+
+    def list_entries(self, stream: Stream) -> Iterator[tar.Item]:
+        """See `_Measuring.list_entries`."""
+        return tar.read(stream, tar.Dialect.LEGACY) if self.payload.type == "tgz" else visor.read(stream)
+
+    def digests(self) -> dict[tuple[str, View], bytes]:
+        """See `Measured.digests`."""
+        return self.raw.values() | self.gunzipped.values() | self.unpacked.values()
+
+    def _read(self) -> Iterator[bytes]:
+        return self.raw.tee(blocks(self.source))
+
+
+class _Digests:
+    """The declared digests of one view, being computed."""
+
+    def __init__(self, payload: Payload, view: View, also: Iterable[str] = ()) -> None:
+        wanted = {*also, *(digest.algorithm for digest in payload.digests if digest.view is view)}
+        self._view = view
+        self._running = {name: hashlib.new(name, usedforsecurity=False) for name in ALGORITHMS if name in wanted}
+        self.complete = False
+
+    def update(self, block: bytes) -> None:
+        """Add some bytes."""
+        for running in self._running.values():
+            running.update(block)
+
+    def tee(self, source: Iterator[bytes]) -> Iterator[bytes]:
+        """Pass blocks on and digest them."""
+        for block in source:
+            self.update(block)
+            yield block
+        self.complete = True
+
+    def values(self) -> dict[tuple[str, View], bytes]:
+        """The digests, if the view was read to its end."""
+        return {(name, self._view): running.digest() for name, running in self._running.items() if self.complete}
+
+
+def _drain(data: Iterator[bytes]) -> None:
+    for _ in data:
+        pass

@@ -1,0 +1,258 @@
+"""The rules for names, paths, modes and links: one place, for the packer and for the verifier.
+
+Each rule returns None or the `Failure`; whoever calls decides whether that is raised (readers,
+packer) or recorded (examine).
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator
+
+from modseal import limits
+from modseal.errors import Failure, FormatError
+from modseal.format.manifest import MANIFEST_MEMBER, SIGNATURE_MEMBER, Constraint, Entry, FileType, Manifest
+from modseal.format.shape import quote
+
+MEMBER_NAME = re.compile(rf"[A-Za-z0-9._-]{{1,{limits.MEMBER_NAME_LENGTH}}}", re.ASCII)
+MODULE_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._+-]{{0,{limits.NAME_LENGTH - 1}}}", re.ASCII)
+VERSION = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._+~:-]{{0,{limits.NAME_LENGTH - 1}}}", re.ASCII)
+MEMBER_NAME_FORM = f"1 to {limits.MEMBER_NAME_LENGTH} of A-Z a-z 0-9 . _ -"
+MODULE_NAME_FORM = f"1 to {limits.NAME_LENGTH} of A-Z a-z 0-9 . _ + -, the first a letter or digit"
+VERSION_FORM = f"1 to {limits.NAME_LENGTH} of A-Z a-z 0-9 . _ + ~ : -, the first a letter or digit"
+RESERVED_MEMBERS = frozenset({*MANIFEST_MEMBER.values(), SIGNATURE_MEMBER})
+RELATIONS = ("<<", "<=", "=", ">=", ">>")
+
+PERMISSIONS = 0o777
+SPECIAL_BITS = 0o7000
+STICKY = 0o1000
+
+_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+"""Unicode categories that a path must not have: control, format (bidi too), surrogate, unassigned."""
+
+_NOT_IN_TEXT = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+"""What a free text must not have: controls but tab and newline, line separators, bidi controls,
+surrogates, and the two code points that XML forbids. A fixed list, so that it does not depend on
+the Unicode version of the Python that reads it."""
+
+
+def is_printable(text: str) -> bool:
+    """Whether a text has no control, format, surrogate or unassigned character."""
+    return (text.isascii() and text.isprintable()) or not any(
+        unicodedata.category(character) in _INVISIBLE for character in text
+    )
+
+
+def check_path(path: str) -> Failure | None:
+    """A path is relative, normal, printable UTF-8 in NFC, and within the limits (XML-08, TAR-08)."""
+    try:
+        encoded = path.encode("utf-8")
+    except UnicodeEncodeError:
+        return _unsafe(path, "is not UTF-8")
+    if not path or path != path.strip():
+        return _unsafe(path, "is empty or starts or ends with a space")
+    if len(encoded) > limits.PATH_LENGTH:
+        return _unsafe(path, f"is longer than {limits.PATH_LENGTH} bytes")
+    if not is_printable(path) or "\\" in path:
+        return _unsafe(path, "has a control, invisible or backslash character")
+    if not path.isascii() and unicodedata.normalize("NFC", path) != path:
+        return _unsafe(path, "is not in Unicode normal form C")
+    if "*" in path or "?" in path:
+        return _unsafe(path, "has a '*' or '?', as if it were a pattern")
+    parts = path.split("/")
+    if any(part in ("", ".", "..") or part[-1] == " " for part in parts):
+        return _unsafe(path, "is absolute, or has an empty, '.' or '..' component, or one that ends with a space")
+    if len(parts) > limits.PATH_DEPTH:
+        return _unsafe(path, f"has more than {limits.PATH_DEPTH} components")
+    return None
+
+
+def _unsafe(path: str, why: str) -> Failure:
+    return Failure("unsafe-path", f"the path {path!r} {why}", {"path": shown(path)})
+
+
+def check_link(path: str, target: str) -> Failure | None:
+    """A link's target is relative and stays inside the module, judged by its text alone (TAR-01).
+
+    That is sound because `..` stands only at the start, where it climbs real directories (nothing lies
+    below a link, see `check_tree`): in `l/..` it would climb from wherever the link `l` leads.
+    """
+    evidence = {"path": shown(path), "target": shown(target)}
+    try:
+        length = len(target.encode("utf-8"))
+    except UnicodeEncodeError:
+        return Failure("unsafe-link", f"the target of {path!r} is not UTF-8", evidence)
+    if not target or length > limits.LINK_LENGTH or not is_printable(target) or "\\" in target:
+        return Failure("unsafe-link", f"the target of {path!r} is empty, too long or not printable", evidence)
+    if target.startswith("/"):
+        return Failure("unsafe-link", f"{path!r} links to the absolute path {target!r}", evidence)
+    parts = [part for part in target.split("/") if part not in ("", ".")]
+    up = next((index for index, part in enumerate(parts) if part != ".."), len(parts))
+    if up > path.count("/"):
+        return Failure("unsafe-link", f"{path!r} links to {target!r}, outside the module", evidence)
+    if ".." in parts[up:]:
+        return Failure("unsafe-link", f"{path!r} links to {target!r}, with a '..' after a name", evidence)
+    return None
+
+
+def check_entry(entry: Entry) -> Iterator[Failure]:
+    """All that is wrong with one entry by itself: path, type, mode and link."""
+    failure = check_path(entry.path)
+    if failure:
+        yield failure
+    if entry.mode is not None and entry.mode & ~(PERMISSIONS | SPECIAL_BITS):
+        yield Failure("unsafe-mode", f"{entry.path!r} has mode {entry.mode:o}", {"path": shown(entry.path)})
+    if entry.type is FileType.SYMLINK and not failure:
+        link = check_link(entry.path, entry.target or "")
+        if link:
+            yield link
+
+
+def check_tree(entries: Iterable[Entry]) -> Iterator[Failure]:
+    """All that is wrong with the entries together: collisions, and a path below a non-directory.
+
+    Names collide when they are the same after Unicode NFC and case folding (TAR-07), because some
+    hosts cannot tell those apart. A path below a link would be written somewhere else (TAR-01).
+    """
+    entries = tuple(entries)
+    holders: dict[str, Entry] = {}
+    for entry in entries:
+        first = holders.setdefault(fold(entry.path), entry)
+        if first is not entry:
+            yield _clash(f"{entry.path!r} collides with {first.path!r}", entry.path, first.path)
+    yield from _check_parents(entries, holders)
+
+
+def _check_parents(entries: Iterable[Entry], holders: dict[str, Entry]) -> Iterator[Failure]:
+    """Each directory above an entry, declared or not, has one spelling, and is no file or link."""
+    visited: set[str] = set()
+    spelling = {key: entry.path for key, entry in holders.items()}
+    for entry in entries:
+        for parent in parents(entry.path):
+            if parent in visited:
+                break  # and so have been all those above it
+            visited.add(parent)
+            key = fold(parent)
+            other = spelling.setdefault(key, parent)
+            if other != parent:
+                yield _clash(f"{entry.path!r} lies in {parent!r}, which collides with {other!r}", entry.path, other)
+            elif key in holders and holders[key].type is not FileType.DIRECTORY:
+                yield _clash(f"{entry.path!r} lies below {parent!r}, which is no directory", entry.path, parent)
+
+
+def _clash(detail: str, path: str, other: str) -> Failure:
+    return Failure("unsafe-path", detail, {"path": shown(path), "other": shown(other)})
+
+
+def check_module(manifest: Manifest) -> Iterator[Failure]:
+    """All that is wrong with a manifest by the rules that both encodings share."""
+    yield from check_identity(manifest.vendor, manifest.name, manifest.version)
+    for label, text in (("summary", manifest.summary), ("description", manifest.description)):
+        yield from check_text(label, text)
+    for label, constraints in manifest.relationships.by_label():
+        yield from _check_count(label, len(constraints), limits.ITEMS)
+        for constraint in constraints:
+            yield from check_constraint(label, constraint)
+    yield from _check_count("payloads", len(manifest.payloads), limits.PAYLOADS)
+    yield from _check_count("attachments", len(manifest.attachments), limits.ATTACHMENTS)
+    yield from check_members([*(payload.name for payload in manifest.payloads),
+                              *(attachment.name for attachment in manifest.attachments)])
+    yield from _check_count("files", len(manifest.files), limits.FILES)
+    for entry in manifest.files:
+        yield from check_entry(entry)
+    yield from check_tree(manifest.files)
+
+
+def check_identity(vendor: str, name: str, version: str) -> Iterator[Failure]:
+    """A vendor is a short printable text without slashes, as it is part of file names; name and version are plain."""
+    yield from check_line("vendor", vendor)
+    if "/" in vendor or "\\" in vendor:
+        yield _bad(f"the vendor {quote(vendor)} has a slash", vendor)
+    if not MODULE_NAME.fullmatch(name):
+        yield _bad(f"the name {quote(name)} is not {MODULE_NAME_FORM}", name)
+    if not VERSION.fullmatch(version):
+        yield _bad(f"the version {quote(version)} is not {VERSION_FORM}", version)
+
+
+def check_text(label: str, text: str, most: int = limits.TEXT_LENGTH) -> Iterator[Failure]:
+    """A free text: at most `most` characters, none of them a control but newline and tab."""
+    if len(text) > most:
+        yield _bad(f"the {label} has {len(text)} characters, and must have at most {most}", text)
+    elif _NOT_IN_TEXT.search(text):
+        yield _bad(f"the {label} {quote(text)} has a control or invisible character", text)
+
+
+def check_line(label: str, text: str, most: int = limits.NAME_LENGTH) -> Iterator[Failure]:
+    """A short free text on one line, not empty and without spaces around it."""
+    if not text or text != text.strip() or not {"\n", "\t"}.isdisjoint(text):
+        yield _bad(f"the {label} {quote(text)} is empty, has spaces around it, or is not one line", text)
+    else:
+        yield from check_text(label, text, most)
+
+
+def check_constraint(label: str, constraint: Constraint) -> Iterator[Failure]:
+    """A constraint is a name, with a relation and a version or neither; what is provided is `=` its version."""
+    name, relation, version = constraint.name, constraint.relation, constraint.version
+    relations = ("=",) if label == "provides" else RELATIONS
+    if not MODULE_NAME.fullmatch(name):
+        yield _bad(f"{label} names {quote(name)}, which is not {MODULE_NAME_FORM}", name)
+    if (relation is None) != (version is None):
+        yield _bad(f"{label} of {quote(name)} has a relation or a version without the other", name)
+    if relation is not None and relation not in relations:
+        yield _bad(f"{label} of {quote(name)} has a relation that is not {' '.join(relations)}", name)
+    if version is not None and not VERSION.fullmatch(version):
+        yield _bad(f"{label} of {quote(name)} has a version that is not {VERSION_FORM}", version)
+
+
+def check_members(names: Iterable[str]) -> Iterator[Failure]:
+    """Names of payloads and attachments are member names, not reserved, and each is used once."""
+    seen: set[str] = set()
+    for name in names:
+        if not MEMBER_NAME.fullmatch(name):
+            yield _bad(f"the member name {quote(name)} is not {MEMBER_NAME_FORM}", name)
+        elif name in RESERVED_MEMBERS:
+            yield _bad(f"the member name {name!r} is reserved", name)
+        elif name in seen:
+            yield _bad(f"two members are named {name!r}", name)
+        seen.add(name)
+
+
+def _check_count(label: str, count: int, most: int) -> Iterator[Failure]:
+    if count > most:
+        yield Failure("bad-manifest", f"there are {count} {label}, and may be at most {most}", {"count": count})
+
+
+def _bad(detail: str, value: str) -> Failure:
+    return Failure("bad-manifest", detail, {"value": shown(value)})
+
+
+def shown(text: str) -> str:
+    """A text as evidence: printable ASCII, with escapes for the rest, and cut when it is very long."""
+    return ascii(text[: limits.PATH_LENGTH])[1:-1]
+
+
+def fold(path: str) -> str:
+    """The form in which colliding paths are equal."""
+    if path.isascii():
+        return path.lower()
+    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
+
+
+def parents(path: str) -> Iterator[str]:
+    """The directories above a path, nearest first."""
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path
+
+
+def sort_key(path: str) -> bytes:
+    """The order of entries in a module: by the bytes of their components, so a directory comes before what it holds."""
+    return path.encode("utf-8").replace(b"/", b"\0")
+
+
+def require(failure: Failure | None) -> None:
+    """Raise a failure as the reader's exception."""
+    if failure:
+        raise FormatError(failure.code, failure.detail, **failure.evidence)

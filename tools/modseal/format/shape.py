@@ -1,0 +1,299 @@
+"""Shapes: what a table of plain data (from JSON or TOML) must look like, said once.
+
+A shape checks data and finds all problems at once, each with its place and a sentence that says
+what to do; and it writes itself as JSON Schema 2020-12, so the published schema cannot drift from
+the code. Rules that need more than one value stay with the reader that has them.
+
+It is our own and small because a general schema library costs more time to import than a whole
+verification takes, and its messages name the rule that failed rather than the mistake (docs/adr).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from modseal import limits
+
+Path = tuple[str | int, ...]
+Trail = tuple[Any, str | int] | None
+"""A path as linked pairs, last step first: cheap to extend for values that have no problem."""
+
+_KINDS = {str: "text", int: "an integer", bool: "a boolean", float: "a number with a fraction",
+          list: "an array", dict: "a table", type(None): "null"}
+_QUOTED = 60
+
+
+class Problem(NamedTuple):
+    """One thing that is wrong: where, and what. As text: `files[3].mode: must be text, not an integer`."""
+
+    path: Path
+    message: str
+
+    def __str__(self) -> str:
+        return f"{location(self.path)}: {self.message}"
+
+
+def location(path: Path) -> str:
+    """A path as people write it; `document` for the whole."""
+    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step if step.isprintable() else ascii(step)}"
+                   for step in path)
+    return text.removeprefix(".")[:4 * _QUOTED] or "document"
+
+
+def quote(value: str) -> str:
+    """A value for a message: quoted, with escapes, and never long."""
+    return repr(value) if len(value) <= _QUOTED else f"{value[:_QUOTED]!r}..."
+
+
+def suggestion(word: str, words: Iterable[str]) -> str:
+    """`; did you mean 'anchor'?` for a word that is nearly one of `words`, else nothing."""
+    if len(word) > _QUOTED:  # difflib is quadratic
+        return ""
+    import difflib
+
+    close = difflib.get_close_matches(word, list(words), 1)
+    return f"; did you mean {close[0]!r}?" if close else ""
+
+
+class _Enough(Exception):  # noqa: N818 - a jump, not an error
+    """There are `limits.PROBLEMS` problems: nobody reads more."""
+
+
+class Found:
+    """The problems so far."""
+
+    def __init__(self) -> None:
+        self.problems: list[Problem] = []
+
+    def add(self, trail: Trail, message: str) -> None:
+        """Note one problem."""
+        steps: list[str | int] = []
+        while trail:
+            steps.append(trail[1])
+            trail = trail[0]
+        self.problems.append(Problem(tuple(reversed(steps)), message))
+        if len(self.problems) == limits.PROBLEMS:
+            raise _Enough
+
+
+class Shape:
+    """The base of all shapes. `about` is a sentence for the reader of the JSON Schema."""
+
+    about: str = ""
+
+    def problems(self, value: object) -> list[Problem]:
+        """All that is wrong with a value (at most `limits.PROBLEMS`); empty when it has this shape."""
+        found = Found()
+        with suppress(_Enough):
+            self.check(value, None, found)
+        return found.problems
+
+    def check(self, value: object, trail: Trail, found: Found) -> None:
+        """Add what is wrong with a value to `found`."""
+        raise NotImplementedError
+
+    def schema(self) -> dict[str, Any]:
+        """The JSON Schema of this shape."""
+        plain = self._schema()
+        return {"description": self.about, **plain} if self.about else plain
+
+    def _schema(self) -> dict[str, Any]:
+        raise NotImplementedError
+
+
+class Text(Shape):
+    """A text of `least` to `most` characters that fully matches `pattern`, or is one of `choices`.
+
+    `form` says in words what the pattern allows; it stands in the message.
+    """
+
+    def __init__(self, pattern: re.Pattern[str] | None = None, *, form: str = "", least: int = 1,
+                 most: int = limits.TEXT_LENGTH, choices: Iterable[str] = (), about: str = "") -> None:
+        self.pattern, self.form, self.least, self.most, self.about = pattern, form, least, most, about
+        self.choices = tuple(choices)
+        self._matches = pattern.fullmatch if pattern else None
+
+    def check(self, value: object, trail: Trail, found: Found) -> None:
+        """See `Shape.check`."""
+        if type(value) is not str:
+            found.add(trail, f"must be text, not {kind(value)}")
+        elif self.choices:
+            if value not in self.choices:
+                allowed = ", ".join(map(repr, self.choices))
+                found.add(trail, f"is {quote(value)}, and must be {'one of ' if len(self.choices) > 1 else ''}{allowed}"
+                          + suggestion(value, self.choices))
+        elif not self.least <= len(value) <= self.most:
+            found.add(trail, f"has {len(value)} characters, and must have {self.least} to {self.most}")
+        elif self._matches and not self._matches(value):
+            found.add(trail, f"is {quote(value)}, and must be {self.form or 'of another form'}")
+
+    def _schema(self) -> dict[str, Any]:
+        if len(self.choices) == 1:
+            return {"const": self.choices[0]}
+        if self.choices:
+            return {"enum": list(self.choices)}
+        schema: dict[str, Any] = {"type": "string", "minLength": self.least, "maxLength": self.most}
+        if self.pattern:
+            schema["pattern"] = f"^(?:{self.pattern.pattern})$"
+        return schema
+
+
+class Integer(Shape):
+    """An integer from `least` to `most`."""
+
+    def __init__(self, least: int, most: int, *, about: str = "") -> None:
+        self.least, self.most, self.about = least, most, about
+
+    def check(self, value: object, trail: Trail, found: Found) -> None:
+        """See `Shape.check`."""
+        if type(value) is not int:
+            found.add(trail, f"must be an integer, not {kind(value)}")
+        elif not self.least <= value <= self.most:
+            bounds = f"from {self.least} to {self.most}" if self.least != self.most else str(self.least)
+            # A huge integer is not printed: Python refuses to, and nobody wants to read it.
+            shown = value if value.bit_length() <= 64 else "too large"
+            found.add(trail, f"is {shown}, and must be {bounds}")
+
+    def _schema(self) -> dict[str, Any]:
+        return {"type": "integer", "minimum": self.least, "maximum": self.most}
+
+
+class Boolean(Shape):
+    """True or false."""
+
+    def __init__(self, *, about: str = "") -> None:
+        self.about = about
+
+    def check(self, value: object, trail: Trail, found: Found) -> None:
+        """See `Shape.check`."""
+        if type(value) is not bool:
+            found.add(trail, f"must be true or false, not {kind(value)}")
+
+    def _schema(self) -> dict[str, Any]:
+        return {"type": "boolean"}
+
+
+class Array(Shape):
+    """An array of `least` to `most` items of one shape."""
+
+    def __init__(self, item: Shape, *, least: int = 0, most: int = limits.ITEMS, about: str = "") -> None:
+        self.item, self.least, self.most, self.about = item, least, most, about
+
+    def check(self, value: object, trail: Trail, found: Found) -> None:
+        """See `Shape.check`."""
+        if type(value) is not list:
+            found.add(trail, f"must be an array, not {kind(value)}")
+        elif not self.least <= len(value) <= self.most:
+            found.add(trail, f"has {len(value)} items, and must have {self.least} to {self.most}")
+        else:
+            check = self.item.check
+            for index, item in enumerate(value):
+                check(item, (trail, index), found)
+
+    def _schema(self) -> dict[str, Any]:
+        return {"type": "array", "items": self.item.schema(), "minItems": self.least, "maxItems": self.most}
+
+
+class Table(Shape):
+    """A table with these keys, each with its shape, and no other unless it is `open`."""
+
+    def __init__(self, required: Mapping[str, Shape], optional: Mapping[str, Shape] | None = None, *,
+                 open: bool = False, about: str = "") -> None:  # noqa: A002 - the word of the schema
+        self.fields = {**required, **(optional or {})}
+        self.required = frozenset(required)
+        self.open, self.about = open, about
+        self._order = tuple(required)
+
+    def check(self, value: object, trail: Trail, found: Found) -> None:
+        """See `Shape.check`."""
+        if type(value) is not dict:
+            found.add(trail, f"must be a table, not {kind(value)}")
+            return
+        fields = self.fields
+        for key, item in value.items():
+            shape = fields.get(key)
+            if shape is not None:
+                shape.check(item, (trail, key), found)
+            elif not self.open:
+                missing = [name for name in fields if name not in value]
+                found.add(trail, f"unknown key {quote(key)}{suggestion(key, missing)}")
+        if not value.keys() >= self.required:
+            for key in self._order:
+                if key not in value:
+                    found.add(trail, f"the key {key!r} is missing")
+
+    def _schema(self) -> dict[str, Any]:
+        return {"type": "object", "properties": {key: shape.schema() for key, shape in self.fields.items()},
+                "required": list(self._order), "additionalProperties": self.open}
+
+
+class TextMap(Shape):
+    """A table with free keys, at most `most`: each key has the shape `key`, each value `item`."""
+
+    def __init__(self, key: Text, item: Shape, *, most: int = limits.ITEMS, about: str = "") -> None:
+        self.key, self.item, self.most, self.about = key, item, most, about
+
+    def check(self, value: object, trail: Trail, found: Found) -> None:
+        """See `Shape.check`."""
+        if type(value) is not dict:
+            found.add(trail, f"must be a table, not {kind(value)}")
+        elif len(value) > self.most:
+            found.add(trail, f"has {len(value)} keys, and must have at most {self.most}")
+        else:
+            for key, item in value.items():
+                self.key.check(key, (trail, key), found)
+                self.item.check(item, (trail, key), found)
+
+    def _schema(self) -> dict[str, Any]:
+        return {"type": "object", "propertyNames": self.key.schema(), "additionalProperties": self.item.schema(),
+                "maxProperties": self.most}
+
+
+class Variant(Shape):
+    """One of several tables, told apart by the text under the key `tag`, which all of them have."""
+
+    def __init__(self, tag: str, tables: Mapping[str, Table], *, about: str = "") -> None:
+        self.tag, self.about = tag, about
+        self._choice = Text(choices=tables)
+        self.tables = {name: Table({tag: Text(choices=(name,)), **{key: table.fields[key] for key in table._order}},
+                                   {key: shape for key, shape in table.fields.items() if key not in table.required},
+                                   open=table.open, about=table.about)
+                       for name, table in tables.items()}
+
+    def check(self, value: object, trail: Trail, found: Found) -> None:
+        """See `Shape.check`."""
+        if type(value) is not dict:
+            found.add(trail, f"must be a table, not {kind(value)}")
+        elif self.tag not in value:
+            found.add(trail, f"the key {self.tag!r} is missing")
+        else:
+            name = value[self.tag]
+            table = self.tables.get(name) if type(name) is str else None
+            if table is None:
+                self._choice.check(name, (trail, self.tag), found)
+            else:
+                table.check(value, trail, found)
+
+    def _schema(self) -> dict[str, Any]:
+        return {"oneOf": [table.schema() for table in self.tables.values()]}
+
+
+def kind(value: object) -> str:
+    """What a value is, in the words of the messages."""
+    return _KINDS.get(type(value)) or f"a {type(value).__name__}"
+
+
+def to_json_schema(shape: Shape, identifier: str, title: str) -> dict[str, Any]:
+    """A whole JSON Schema document (2020-12) for a shape."""
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": identifier, "title": title,
+            **shape.schema()}
+
+
+def schema_text(schema: dict[str, Any]) -> str:
+    """A JSON Schema as it is committed: indented, with a final newline."""
+    import json
+
+    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"

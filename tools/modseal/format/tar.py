@@ -1,0 +1,239 @@
+"""The tar inside a payload: one strict form for `.seal`, and the old forms that genuine `.vib` files have.
+
+A `.seal` holds ustar (POSIX.1-1988) in one canonical form: for every entry and modification time there
+is exactly one header, the one that `encode_header` makes, and the reader accepts no other. So two
+readers cannot see two different listings (TAR-02), and the same tree gives the same bytes. Extended
+headers, hard links, devices and base-256 numbers do not exist in either dialect.
+
+How a path that is longer than the name field is split: at its first slash that leaves at most 155
+bytes before it and from 1 to 100 bytes after it. Shorter paths are never split.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+import struct
+from collections.abc import Iterable, Iterator
+
+from modseal import limits
+from modseal.errors import FormatError
+from modseal.format import rules
+from modseal.format.manifest import Entry, FileType
+from modseal.format.stream import Stream, is_zero, zeros
+
+Item = tuple[Entry, Iterator[bytes]]
+"""An entry, and the content of a file in pieces (nothing for other types)."""
+
+BLOCK = 512
+NAME_SIZE = 100
+PREFIX_SIZE = 155
+LINK_MODE = 0o777
+"""The mode of every symbolic link: systems ignore it, so it must not vary."""
+
+MAGIC = b"ustar\x0000"
+GNU_MAGIC = b"ustar  \x00"
+VISOR_MAGIC = b"visor  \x00"
+
+_HEADER = struct.Struct("100s8s8s8s12s12s8s1s100s8s32s32s8s8s155s12s")
+_CHECKSUM = slice(148, 156)
+_TYPEFLAG = {FileType.FILE: b"0", FileType.SYMLINK: b"2", FileType.DIRECTORY: b"5"}
+_TYPE = {flag: kind for kind, flag in _TYPEFLAG.items()} | {b"\0": FileType.FILE}
+_OCTAL = re.compile(rb" *[0-7]+[ \0]*")
+_ZERO = b"0000000\0"
+_END = bytes(BLOCK)
+
+
+class Dialect(enum.Enum):
+    """Which headers a reader accepts."""
+
+    CANONICAL = "canonical"
+    """Only what `encode_header` makes, sorted, and two zero blocks at the end: a `.seal`."""
+    LEGACY = "legacy"
+    """Ordinary ustar or old GNU headers as in the `tgz` of genuine `.vib` files (docs/vib.md)."""
+
+
+def encode_header(entry: Entry, mtime: int) -> bytes:
+    """The canonical header (512 bytes) of an entry.
+
+    Raises `FormatError` (limit-exceeded) where a path, a size or the time does not fit its field.
+    """
+    name, prefix = split_path(entry)
+    size = (entry.size or 0) if entry.type is FileType.FILE else 0
+    mode = LINK_MODE if entry.type is FileType.SYMLINK else entry.mode or 0
+    blank = _HEADER.pack(
+        name, octal(mode, 8), _ZERO, _ZERO, octal(size, 12), octal(mtime, 12), b" " * 8, typeflag(entry),
+        (entry.target or "").encode(), MAGIC, b"root", b"root", _ZERO, _ZERO, prefix, b"",
+    )
+    return with_checksum(blank, sum(blank))
+
+
+def write(items: Iterable[Item], mtime: int) -> Iterator[bytes]:
+    """The canonical tar of some entries; their contents must have their sizes.
+
+    Raises `FormatError` for what `read` would refuse.
+    """
+    listing = Listing(ordered=True)
+    for entry, content in items:
+        listing.add(entry)
+        yield encode_header(entry, mtime)
+        yield from content
+        yield from zeros(-(entry.size or 0) % BLOCK)
+    yield _END * 2
+
+
+def read(stream: Stream, dialect: Dialect, mtime: int = 0) -> Iterator[Item]:
+    """The entries of a tar, each with its content, which is skipped where the caller leaves it.
+
+    `mtime` is the one that every canonical header must have. A directory or link has no size, a link
+    has a target, and `sha256` and `payload` are the caller's to add. Reads the stream to its end.
+    Raises `FormatError`: bad-listing, unsafe-path, unsafe-type, unsafe-mode, unsafe-link, limit-exceeded.
+    """
+    canonical = dialect is Dialect.CANONICAL
+    listing = Listing(ordered=canonical)
+    while (block := stream.take(BLOCK)) != _END:
+        entry = _read_canonical(block, mtime) if canonical else _read_legacy(block)
+        if not (entry.path == "./" and listing.count == 0):
+            listing.add(entry)
+            content = stream.pieces(entry.size or 0)
+            yield entry, content
+            for _ in content:
+                pass
+        stream.zeros(-(entry.size or 0) % BLOCK, "the padding")
+    stream.zeros(BLOCK, "the second block of the end")
+    while not stream.at_end():
+        if canonical:
+            raise FormatError("bad-listing", f"bytes follow the end of the tar at byte {stream.position}")
+        stream.zeros(BLOCK, "the padding")
+
+
+class Listing:
+    """The rules for the entries of one payload, as they are met: sound, not too many, none twice."""
+
+    def __init__(self, *, ordered: bool) -> None:
+        self._ordered = ordered
+        self._last = b""
+        self._paths: set[str] = set()
+        self.count = 0
+
+    def add(self, entry: Entry) -> None:
+        """Account for one more entry; `FormatError` where a rule is broken."""
+        rules.require(next(rules.check_entry(entry), None))
+        self.count += 1
+        if self.count > limits.FILES:
+            raise FormatError("limit-exceeded", f"the payload has more than {limits.FILES} entries")
+        if (entry.size or 0) > limits.FILE_SIZE:
+            raise FormatError("limit-exceeded", f"{entry.path!r} is over {limits.FILE_SIZE} bytes", path=entry.path)
+        if not (self._follows(entry.path) if self._ordered else self._is_new(entry.path)):
+            raise FormatError("bad-listing", f"{entry.path!r} is listed twice or out of order", path=entry.path)
+
+    def _follows(self, path: str) -> bool:
+        before, self._last = self._last, rules.sort_key(path)
+        return before < self._last
+
+    def _is_new(self, path: str) -> bool:
+        before = len(self._paths)
+        self._paths.add(path)
+        return len(self._paths) > before
+
+
+def split_path(entry: Entry) -> tuple[bytes, bytes]:
+    """The name and prefix fields of an entry; `FormatError` (limit-exceeded) where its path fits neither way."""
+    path = entry.path.encode() + (b"/" if entry.type is FileType.DIRECTORY else b"")
+    if len(path) <= NAME_SIZE:
+        return path, b""
+    slash = path.find(b"/", max(1, len(path) - NAME_SIZE - 1), min(PREFIX_SIZE + 1, len(path) - 1))
+    if slash < 0:
+        raise FormatError("limit-exceeded", f"{entry.path!r} cannot be split into 155 and 100 bytes", path=entry.path)
+    return path[slash + 1 :], path[:slash]
+
+
+def typeflag(entry: Entry) -> bytes:
+    """The type field; `FormatError` (unsafe-type) where the entry has no type."""
+    if entry.type is None:
+        raise FormatError("unsafe-type", f"{entry.path!r} has no type", path=entry.path)
+    return _TYPEFLAG[entry.type]
+
+
+def octal(value: int, width: int) -> bytes:
+    """A number as `width - 1` octal digits and a NUL; `FormatError` (limit-exceeded) where it has more digits."""
+    text = b"%0*o\0" % (width - 1, value)
+    if value < 0 or len(text) != width:
+        raise FormatError("limit-exceeded", f"{value} does not fit a tar field of {width} bytes", value=value)
+    return text
+
+
+def with_checksum(blank: bytes, total: int) -> bytes:
+    """A header with its checksum in place; `blank` has spaces there."""
+    return b"".join((blank[: _CHECKSUM.start], b"%06o\0 " % total, blank[_CHECKSUM.stop :]))
+
+
+def number(field: bytes, what: str) -> int:
+    """The value of an octal field; `FormatError` (bad-listing) for base-256 and any other form."""
+    if not _OCTAL.fullmatch(field):
+        raise FormatError("bad-listing", f"the {what} of a header is not an octal number", field=field.hex())
+    return int(field.rstrip(b" \0"), 8)
+
+
+def text(field: bytes, what: str) -> str:
+    """The text of a NUL-padded field; `FormatError` (bad-listing) for other than UTF-8, or bytes after its NUL."""
+    value, _, padding = field.partition(b"\0")
+    if not is_zero(padding):
+        raise FormatError("bad-listing", f"the {what} of a header has bytes after its NUL", field=field.hex())
+    try:
+        return value.decode()
+    except UnicodeDecodeError:
+        code = "unsafe-path" if what in ("name", "prefix") else "bad-listing"
+        raise FormatError(code, f"the {what} of a header is not UTF-8", field=field.hex()) from None
+
+
+def _read_canonical(block: bytes, mtime: int) -> Entry:
+    entry = _parse(block)
+    if encode_header(entry, mtime) != block:
+        raise FormatError("bad-listing", f"the header of {entry.path!r} is not in its canonical form", path=entry.path)
+    return entry
+
+
+def _read_legacy(block: bytes) -> Entry:
+    entry = _parse(block)
+    fields = _HEADER.unpack(block)
+    checksum, magic, prefix, rest = fields[6], fields[9], fields[14], fields[15]
+    if number(checksum, "checksum") != sum(block) - sum(checksum) + 8 * ord(" "):
+        raise FormatError("bad-listing", f"the header of {entry.path!r} has a wrong checksum", path=entry.path)
+    if not is_zero(rest) or (magic == GNU_MAGIC and not is_zero(prefix)):
+        raise FormatError("bad-listing", f"the header of {entry.path!r} has bytes in its padding", path=entry.path)
+    for index, what in ((2, "uid"), (3, "gid"), (5, "mtime")):
+        number(fields[index], what)
+    for index, what in ((10, "user"), (11, "group")):
+        text(fields[index], what)
+    for device in fields[12:14]:
+        if not is_zero(device):  # the old writers leave the device numbers of plain files blank
+            number(device, "device number")
+    return entry
+
+
+def _parse(block: bytes) -> Entry:
+    name, mode, _, _, size, _, _, flag, link, magic, _, _, _, _, prefix, _ = _HEADER.unpack(block)
+    if magic not in (MAGIC, GNU_MAGIC):
+        known = "a visor tar, which this payload type does not hold" if magic == VISOR_MAGIC else "no ustar header"
+        raise FormatError("bad-listing", f"the tar has {known}", magic=magic.hex())
+    path, target, length = text(name, "name"), text(link, "link"), number(size, "size")
+    if magic == MAGIC and prefix[0]:
+        path = f"{text(prefix, 'prefix')}/{path}"
+    kind = _TYPE.get(flag)
+    if kind is None:
+        raise FormatError("unsafe-type", f"{path!r} has the type {flag!r}", path=path, typeflag=flag.hex())
+    if (length and kind is not FileType.FILE) or (target and kind is not FileType.SYMLINK):
+        raise FormatError("bad-listing", f"{path!r} has a size or a link that its type cannot have", path=path)
+    return Entry(
+        path=_plain(path, kind), type=kind, mode=number(mode, "mode"),
+        size=length if kind is FileType.FILE else None,
+        target=target if kind is FileType.SYMLINK else None,
+    )
+
+
+def _plain(path: str, kind: FileType) -> str:
+    """The path without the `./` that some writers put first and the slash that ends a directory."""
+    if kind is not FileType.DIRECTORY:
+        return path.removeprefix("./")
+    return path if path == "./" else path.removeprefix("./").removesuffix("/")

@@ -1,0 +1,63 @@
+"""The elements of a `descriptor.xml`, in their one order (docs/vib.md, section 2).
+
+All genuine files have each of the children of `<vib>` exactly once, and so must any other.
+"""
+
+from __future__ import annotations
+
+from modseal import limits
+from modseal.format.strict_xml import Child, Element
+from modseal.format.vib_rules import CHECKSUMS
+
+
+def _grammar(*, stage: bool) -> Element:
+    """The elements in their one order. In a stage, what the packer finds out may be absent."""
+    once = 0 if stage else 1
+
+    def leaf(name: str, *required: str) -> Element:
+        return Element(name, text=True, required=required)
+
+    constraint = Child(Element("constraint", required=("name",), optional=("relation", "version")), 0, limits.ITEMS)
+    provide = Child(Element("provide", required=("name",), optional=("version",)), 0, limits.ITEMS)
+    platform = Element("softwarePlatform", required=("version", "locale", "productLineID"))
+    checksum = Element("checksum", text=True, required=("checksum-type",), optional=("verify-process",))
+    found_out = ("size",) if stage else ()
+    payload = Element("payload", Child(checksum, once, len(CHECKSUMS)),
+                      required=("name", "type") if stage else ("name", "type", "size"),
+                      optional=(*found_out, "uncompressed-size", "compression-option"))
+    return Element(
+        "vib",
+        Child(leaf("type"), once),
+        Child(leaf("name")),
+        Child(leaf("version")),
+        Child(leaf("vendor")),
+        Child(leaf("summary")),
+        Child(leaf("description")),
+        Child(leaf("release-date"), once),
+        Child(Element("urls", Child(leaf("url", "key"), 0, limits.ITEMS)), once),
+        Child(Element(
+            "relationships",
+            Child(Element("depends", constraint)),
+            Child(Element("conflicts", constraint)),
+            Child(Element("replaces", constraint)),
+            Child(Element("provides", provide)),
+            Child(Element("compatibleWith", constraint)),
+        )),
+        Child(Element("software-tags", Child(leaf("tag"), 0, limits.ITEMS))),
+        Child(Element("system-requires", Child(leaf("maintenance-mode")), Child(platform, 0, limits.ITEMS))),
+        Child(Element("file-list", Child(leaf("file"), 0, limits.FILES))),
+        Child(leaf("acceptance-level")),
+        Child(leaf("live-install-allowed")),
+        Child(leaf("live-remove-allowed")),
+        Child(leaf("cimom-restart")),
+        Child(leaf("stateless-ready")),
+        Child(leaf("overlay")),
+        Child(Element("payloads", Child(payload, 0, limits.PAYLOADS))),
+        required=("version",),
+    )
+
+
+DESCRIPTOR = _grammar(stage=False)
+STAGE = _grammar(stage=True)
+COMMENTS_IN_DESCRIPTOR = frozenset({"vib"})
+COMMENTS_IN_STAGE = frozenset({"", *STAGE.containers()})

@@ -1,0 +1,104 @@
+"""Every limit of modseal, each with its reason.
+
+A limit bounds what one hostile file can cost. All are far above what genuine modules need, and the
+packer refuses what the reader would (so nobody ships a bundle that no gate can read).
+"""
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+MANIFEST_SIZE = 16 * MIB
+"""Bytes of `manifest.json` or `descriptor.xml`. 50,000 files and a 32 GiB payload need about 11 MiB."""
+
+SIGNATURE_MEMBER_SIZE = 1 * MIB
+"""Bytes of `sig.pkcs7`. The largest genuine one (two RSA-4096 blocks) has 5,930."""
+
+SIGNATURE_BLOCKS = 16
+"""PEM blocks in one `sig.pkcs7`: vendor, partner, site, and room for post-quantum twins."""
+
+SIGNERS_PER_BLOCK = 4
+"""SignerInfos in one block. Everything seen has exactly one; each costs a public-key operation."""
+
+CERTIFICATES_PER_BLOCK = 16
+"""Certificates in one block: candidates for a path, so their number bounds the path search."""
+
+DER_DEPTH = 24
+"""Nesting of DER values. A certificate inside SignedData reaches 12."""
+
+MEMBERS = 128
+"""Members of one archive. A large genuine base package has 31 payloads."""
+
+PAYLOADS = 120
+"""Payloads of one module: MEMBERS less the manifest, the signature and a few attachments."""
+
+ATTACHMENTS = 6
+"""Attachments of one module (SBOM, provenance, and some to come)."""
+
+ATTACHMENT_SIZE = 64 * MIB
+"""Bytes of one attachment. The SBOM of 50,000 files has about 20 MiB."""
+
+MEMBER_NAME_LENGTH = 15
+"""Bytes of a member's name: 16 in the ar header, less the slash that GNU ar appends."""
+
+FILES = 50_000
+"""Entries over all payloads of one module: a full server userland has about 40,000."""
+
+PATH_LENGTH = 255
+"""Bytes of a path. A ustar header holds a prefix of 155, a slash and a name of 100."""
+
+PATH_DEPTH = 64
+"""Components of a path; keeps directory walks shallow."""
+
+LINK_LENGTH = 100
+"""Bytes of a symbolic link's target: the ustar field."""
+
+FILE_SIZE = 8 * GIB - 1
+"""Bytes of one file: eleven octal digits in the ustar header."""
+
+MEMBER_SIZE = 9_999_999_999
+"""Bytes of one member: ten decimal digits in the ar header."""
+
+UNPACKED_SIZE = 256 * GIB
+"""Bytes of one payload once it is unpacked; the declared size bounds it further."""
+
+UNPACK_RATIO = 1100
+"""Unpacked bytes per packed byte where no unpacked size is declared (older `.vib` files).
+Deflate cannot exceed 1,032 to 1, so every genuine file passes and stacked encodings do not."""
+
+UNPACK_FLOOR = 1 * MIB
+"""Unpacked bytes that are always allowed, so that tiny payloads are not judged by their ratio."""
+
+ZSTD_WINDOW = 128 * MIB
+"""Window of a zstd frame in a `vzstd` payload, as genuine ones have; in a `.seal` it is ZSTD_FRAME."""
+
+ZSTD_FRAME = 4 * MIB
+"""Unpacked bytes of each zstd frame of a `.seal` payload but the last: units of parallel work."""
+
+ZSTD_BLOCK = 512
+"""Unpacked bytes that a block of a zstd frame has at least, on average; zstd's own block splitter stays
+above 660. Bounds the work that empty blocks can cost."""
+
+CHUNK_SIZE = 4 * MIB
+"""Bytes of each digest chunk of a `.seal` payload but the last: units of parallel work."""
+
+TEXT_LENGTH = 16 * KIB
+"""Characters of a free text (summary, description)."""
+
+NAME_LENGTH = 128
+"""Characters of a vendor, module name or version."""
+
+ITEMS = 4096
+"""Entries of a list in a manifest that is not payloads, files or chunks (tags, constraints)."""
+
+XML_DEPTH = 8
+"""Nesting of elements in `descriptor.xml`; genuine ones reach 4."""
+
+SPEC_SIZE = 4 * MIB
+"""Bytes of a module spec or policy file."""
+
+PROBLEMS = 100
+"""Problems of one document that are collected before reading stops: more help nobody."""
+
+KEY_FILE_SIZE = 1 * MIB
+"""Bytes of one key or certificate file that signs. A PKCS#12 file with a long chain has about 20 KiB."""

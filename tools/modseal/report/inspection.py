@@ -1,0 +1,143 @@
+"""An inspection as text or JSON. Every value is unproved, and both forms say so first."""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import json
+import stat
+from collections.abc import Iterator
+from typing import Any
+
+from modseal.bundle.inspect import Block, Inspection
+from modseal.errors import Failure
+from modseal.format.manifest import Entry, FileType, Manifest
+from modseal.report.text import safe
+
+SCHEMA = "modseal/inspection@1"
+NOTICE = "UNPROVED: everything below is what the file says of itself; `modseal verify` proves"
+
+
+def render_json(inspection: Inspection) -> str:
+    """The inspection as one JSON document."""
+    manifest = inspection.manifest
+    document = {
+        "schema": SCHEMA,
+        "unproved": True,
+        "bundle": inspection.bundle,
+        "sha256": inspection.sha256,
+        "size": inspection.size,
+        "format": inspection.kind,
+        "members": [{"name": member.name, "size": member.size} for member in inspection.members],
+        "manifest": _plain(manifest) if manifest else None,
+        "signatures": [_block(block) for block in inspection.blocks],
+        "entries": [_plain(entry) for entry in inspection.entries],
+        "problems": [{"code": problem.code, "detail": problem.detail} for problem in inspection.problems],
+    }
+    return json.dumps(document, indent=2)
+
+
+def _plain(value: Any) -> Any:
+    """Values as JSON has them: bytes as hex, levels and types by name."""
+    if isinstance(value, bytes):
+        return value.hex()
+    if isinstance(value, enum.Enum):
+        return str(value)
+    if dataclasses.is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+    return [_plain(item) for item in value] if isinstance(value, tuple) else value
+
+
+def _block(block: Block) -> dict[str, Any]:
+    return {
+        "signers": [
+            {
+                "issuer_and_serial": signer.serial is not None,
+                "serial": f"{signer.serial:x}" if signer.serial is not None else None,
+                "key_id": signer.key_id.hex() if signer.key_id else None,
+                "digest_algorithm": signer.digest.oid,
+                "signature_algorithm": signer.signature_algorithm.oid,
+                "message_digest": signer.message_digest.hex(),
+                "claimed_time": signer.signing_time,
+                "timestamps": len(signer.timestamps),
+            }
+            for signer in block.data.signers
+        ],
+        "certificates": [
+            {
+                "fingerprint": certificate.fingerprint,
+                "subject": certificate.subject,
+                "issuer": certificate.issuer,
+                "not_before": certificate.not_before.isoformat(),
+                "not_after": certificate.not_after.isoformat(),
+            }
+            for certificate in block.certificates
+        ],
+    }
+
+
+def render_text(inspection: Inspection) -> str:
+    """The inspection as lines."""
+    return "\n".join(_lines(inspection))
+
+
+def _lines(inspection: Inspection) -> Iterator[str]:
+    yield f"{safe(inspection.bundle)}: {NOTICE}"
+    yield f"  format         {f'.{inspection.kind}' if inspection.kind else 'unreadable'}, {inspection.size} bytes"
+    yield f"  sha256         {inspection.sha256}"
+    if inspection.manifest:
+        yield from _manifest_lines(inspection.manifest)
+    if inspection.kind:
+        yield from _signature_lines(inspection.blocks)
+    for member in inspection.members:
+        yield f"  member         {safe(member.name)} {member.size}"
+    for entry in inspection.entries:
+        yield f"  entry          {_mode(entry)} {entry.size or 0:>10} {safe(entry.path)}{_target(entry)}"
+    for problem in inspection.problems:
+        yield f"  problem        {_problem(problem)}"
+
+
+def _manifest_lines(manifest: Manifest) -> Iterator[str]:
+    rows = (
+        ("vendor", manifest.vendor), ("name", manifest.name), ("version", manifest.version),
+        ("claimed level", manifest.claimed_level), ("released", manifest.released), ("summary", manifest.summary),
+        ("description", manifest.description),
+    )
+    for label, value in rows:
+        if value:
+            yield f"  {label:<14} {safe(value)}"
+    relationships = manifest.relationships
+    for label in ("depends", "conflicts", "replaces", "provides"):
+        for constraint in getattr(relationships, label):
+            words = (constraint.name, constraint.relation, constraint.version)
+            yield f"  {label:<14} {safe(' '.join(word for word in words if word))}"
+    for payload in manifest.payloads:
+        yield f"  payload        {safe(payload.name)} {safe(payload.type)} {payload.size} bytes, unpacked {payload.unpacked_size or '?'}"
+    for attachment in manifest.attachments:
+        yield f"  attachment     {safe(attachment.name)} {safe(attachment.media_type)} {attachment.size} bytes"
+
+
+def _signature_lines(blocks: tuple[Block, ...]) -> Iterator[str]:
+    if not blocks:
+        yield "  signature      none that can be read"
+    for number, block in enumerate(blocks, 1):
+        for signer in block.data.signers:
+            time = f", says it signed at {signer.signing_time}" if signer.signing_time else ""
+            yield f"  signature      block {number}: digest {signer.message_digest.hex()[:16]}...{time}"
+        for certificate in block.certificates:
+            yield f"    certificate  {safe(certificate.subject)}"
+            yield f"                 sha256:{certificate.fingerprint}"
+            yield f"                 issued by {safe(certificate.issuer)}, {certificate.not_before:%Y-%m-%d} to {certificate.not_after:%Y-%m-%d}"
+
+
+def _mode(entry: Entry) -> str:
+    kinds = {FileType.FILE: stat.S_IFREG, FileType.DIRECTORY: stat.S_IFDIR, FileType.SYMLINK: stat.S_IFLNK}
+    return stat.filemode(kinds.get(entry.type or FileType.FILE, 0) | (entry.mode or 0))
+
+
+def _target(entry: Entry) -> str:
+    return f" -> {safe(entry.target)}" if entry.target else ""
+
+
+def _problem(problem: Failure) -> str:
+    return f"{problem.code}: {safe(problem.detail)}"

@@ -1,0 +1,73 @@
+"""Results as text for people: the verdict first, then what failed, the evidence, one next step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from modseal.bundle.verify import Result
+from modseal.errors import Evidence
+from modseal.trust.examination import STEPS, Check, Examination, Status, Verdict
+
+_MARK = {Status.PASSED: "ok", Status.FAILED: "FAILED", Status.NOT_APPLICABLE: "-", Status.INCONCLUSIVE: "UNDECIDED"}
+_SHOWN_FAILURES = 12
+"""Failed checks shown in full; a broken payload can have thousands. JSON has them all."""
+
+
+def render(result: Result, *, verbose: bool = False) -> str:
+    """One result as lines of text, without a final newline."""
+    return "\n".join(_lines(result, verbose=verbose))
+
+
+def safe(text: object) -> str:
+    """A text from a file, for a terminal: anything that is not printable is escaped."""
+    line = str(text)
+    return line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+
+
+def _lines(result: Result, *, verbose: bool) -> Iterator[str]:
+    yield f"{safe(result.bundle)}: {result.verdict}"
+    examination = result.examination
+    if examination is None:
+        if result.failure:
+            yield f"  {safe(result.failure.detail)}"
+            yield f"  next: {result.failure.next_step}"
+        return
+    yield from _module(examination)
+    if verbose or examination.verdict is not Verdict.ACCEPTED:
+        yield from _steps(examination, verbose=verbose)
+
+
+def _module(examination: Examination) -> Iterator[str]:
+    manifest = examination.manifest
+    if manifest is None:
+        return
+    unproved = "" if examination.manifest_proved else "  (unproved: nobody's signature covers it)"
+    yield f"  module         {safe(manifest.vendor)} {safe(manifest.name)} {safe(manifest.version)}{unproved}"
+    yield f"  claimed level  {manifest.claimed_level}"
+    yield f"  proven level   {examination.proven_level or 'none'}"
+    anchors = dict(examination.trusted)
+    for signer in examination.signers:
+        anchor = anchors.get(signer.certificate.fingerprint)
+        yield f"  signer         {safe(signer.certificate.subject)} ({f'trusted: {safe(anchor)}' if anchor else 'not trusted'})"
+
+
+def _steps(examination: Examination, *, verbose: bool) -> Iterator[str]:
+    bad = [check for check in examination.checks if check.code and check.status in (Status.FAILED, Status.INCONCLUSIVE)]
+    for check in examination.checks if verbose else bad[:_SHOWN_FAILURES]:
+        yield f"  {check.step} {STEPS[check.step]:<12} {_MARK[check.status]:<9} {_reason(check)}{safe(check.detail)}"
+        if check in bad:
+            yield from _evidence(check.evidence)
+    if not verbose and len(bad) > _SHOWN_FAILURES:
+        yield f"  ... and {len(bad) - _SHOWN_FAILURES} more; --format json has them all"
+    primary = examination.primary
+    if primary and primary.next_step:
+        yield f"  next: {primary.next_step}"
+
+
+def _reason(check: Check) -> str:
+    return f"{check.code}: " if check.code else ""
+
+
+def _evidence(evidence: Evidence) -> Iterator[str]:
+    for name, value in evidence.items():
+        yield f"      {name.replace('_', ' ')}: {safe(value)}"

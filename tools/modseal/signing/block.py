@@ -1,0 +1,160 @@
+"""Writes one signature block: CMS SignedData (RFC 5652), detached, over the manifest's raw bytes.
+
+Built by hand because no library builder can set the signing time or bind the certificates. The form
+is the one that `format.cms` reads: SignedData v1, one signer by issuer and serial number, id-data,
+and these signed attributes:
+
+* contentType, messageDigest, and signingTime where it is given (RFC 5652 section 11);
+* cmsAlgorithmProtection (RFC 6211): the algorithms cannot be exchanged afterwards;
+* signingCertificateV2 (RFC 5035): the signer and every embedded certificate are bound by hash.
+
+Nothing here reads a clock or a key: the same arguments give the same bytes to be signed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from modseal import limits
+from modseal.errors import RefusedError, UsageError
+from modseal.format import cms, der
+from modseal.signing.keys import Signer
+from modseal.trust.algorithms import SignatureAlgorithm
+
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A block that lacks only its signature; `to_be_signed` is the DER SET of signed attributes."""
+
+    to_be_signed: bytes
+    algorithm: SignatureAlgorithm
+    certificate: bytes
+    chain: tuple[bytes, ...]
+
+    @property
+    def digest_name(self) -> str:
+        """The digest by hashlib's name, for a device that signs a digest and not the bytes."""
+        return self.algorithm.digest_name
+
+
+def prepare(
+    content: bytes,
+    certificate: x509.Certificate,
+    chain: Sequence[x509.Certificate],
+    algorithm: SignatureAlgorithm,
+    signing_time: str | None,
+) -> Prepared:
+    """What is to be signed for `content`; `signing_time` is `YYYY-MM-DDTHH:MM:SSZ` or left out.
+
+    Whether the certificate may sign is for `fitness.check_certificate`. Raises `UsageError` for
+    another form of time, `RefusedError` (limit-exceeded) for too many certificates.
+    """
+    certificates = tuple(dict.fromkeys(each.public_bytes(Encoding.DER) for each in (certificate, *chain)))
+    if len(certificates) > limits.CERTIFICATES_PER_BLOCK:
+        detail = f"a block holds at most {limits.CERTIFICATES_PER_BLOCK} certificates, not {len(certificates)}"
+        raise RefusedError("limit-exceeded", detail, certificates=len(certificates))
+    digest = hashlib.new(algorithm.digest_name, content).digest()
+    attributes = [
+        _attribute(cms.CONTENT_TYPE, der.encode_oid(cms.ID_DATA)),
+        _attribute(cms.MESSAGE_DIGEST, der.encode(der.OCTET_STRING, digest)),
+        _attribute(cms.ALGORITHM_PROTECTION, _protection(algorithm)),
+        _attribute(cms.SIGNING_CERTIFICATE_V2, _certificate_hashes(certificates)),
+    ]
+    if signing_time is not None:
+        attributes.append(_attribute(cms.SIGNING_TIME, _time(signing_time)))
+    return Prepared(der.encode_set(attributes), algorithm, certificates[0], certificates[1:])
+
+
+def complete(prepared: Prepared, signature: bytes, timestamp: bytes | None = None) -> bytes:
+    """The DER of the block for a signature over `to_be_signed`.
+
+    `timestamp` is the DER of an RFC 3161 token over the signature; it is not part of what is signed.
+    """
+    body = der.encode(
+        der.SEQUENCE,
+        der.encode_integer(1),
+        der.encode(der.SET, _digest_algorithm(prepared.algorithm)),
+        der.encode(der.SEQUENCE, der.encode_oid(cms.ID_DATA)),
+        der.encode_set((prepared.certificate, *prepared.chain), der.context(0)),
+        der.encode(der.SET, _signer_info(prepared, signature, timestamp)),
+    )
+    return der.encode(der.SEQUENCE, der.encode_oid(cms.ID_SIGNED_DATA), der.encode(der.context(0), body))
+
+
+def build(content: bytes, signer: Signer, algorithm: SignatureAlgorithm, signing_time: str | None) -> bytes:
+    """Prepare, sign and complete in one step, for a signer that is at hand."""
+    prepared = prepare(content, signer.certificate, signer.chain, algorithm, signing_time)
+    return complete(prepared, signer.sign(algorithm, prepared.to_be_signed))
+
+
+def _signer_info(prepared: Prepared, signature: bytes, timestamp: bytes | None) -> bytes:
+    """SignerInfo v1 (RFC 5652 section 5.3)."""
+    signed = der.Reader(prepared.to_be_signed).take(der.SET).content
+    unsigned = der.encode(der.context(1), _attribute(cms.TIMESTAMP_TOKEN, timestamp)) if timestamp else b""
+    return der.encode(
+        der.SEQUENCE,
+        der.encode_integer(1),
+        _issuer_and_serial(prepared.certificate),
+        _digest_algorithm(prepared.algorithm),
+        der.encode(der.context(0), signed),
+        der.encode(der.SEQUENCE, _signature_algorithm(prepared.algorithm)),
+        der.encode(der.OCTET_STRING, signature),
+        unsigned,
+    )
+
+
+def _issuer_and_serial(certificate: bytes) -> bytes:
+    """IssuerAndSerialNumber with the certificate's own bytes: a re-encoded name may differ from them."""
+    signed_part = der.Reader(certificate).enter().enter()
+    signed_part.optional(der.context(0))
+    serial = signed_part.take(der.INTEGER).raw
+    signed_part.take(der.SEQUENCE)
+    return der.encode(der.SEQUENCE, signed_part.take(der.SEQUENCE).raw, serial)
+
+
+def _attribute(oid: str, value: bytes) -> bytes:
+    return der.encode(der.SEQUENCE, der.encode_oid(oid), der.encode(der.SET, value))
+
+
+def _digest_algorithm(algorithm: SignatureAlgorithm) -> bytes:
+    """The digest's AlgorithmIdentifier, its parameters absent (RFC 5754 section 2)."""
+    return der.encode(der.SEQUENCE, der.encode_oid(algorithm.digest_oid))
+
+
+def _signature_algorithm(algorithm: SignatureAlgorithm) -> bytes:
+    """The content of the signature's AlgorithmIdentifier."""
+    return der.encode_oid(algorithm.signature_oid) + (algorithm.signature_parameters or b"")
+
+
+def _protection(algorithm: SignatureAlgorithm) -> bytes:
+    """CMSAlgorithmProtection (RFC 6211 section 2): digest, then [1] IMPLICIT signature algorithm."""
+    signature = der.encode(der.context(1), _signature_algorithm(algorithm))
+    return der.encode(der.SEQUENCE, _digest_algorithm(algorithm), signature)
+
+
+def _certificate_hashes(certificates: tuple[bytes, ...]) -> bytes:
+    """SigningCertificateV2 (RFC 5035 section 3): SHA-256 is the default and so is left out."""
+    hashes = (der.encode(der.OCTET_STRING, hashlib.sha256(each).digest()) for each in certificates)
+    identifiers = (der.encode(der.SEQUENCE, each) for each in hashes)
+    return der.encode(der.SEQUENCE, der.encode(der.SEQUENCE, *identifiers))
+
+
+def _time(text: str) -> bytes:
+    if not _is_time(text):
+        raise UsageError(f"the signing time {text!r} is not of the form 2026-01-31T12:00:00Z")
+    return der.encode_time(text)
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return datetime.strptime(text, _TIME).strftime(_TIME) == text  # noqa: DTZ007 - its Z is compared as text
+    except ValueError:
+        return False

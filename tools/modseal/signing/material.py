@@ -1,0 +1,164 @@
+"""Reads key and certificate files: PEM, PKCS#12, DER certificates, each told by its content.
+
+Every exception of the library is converted here, and none of ours holds a secret: messages name the
+file and say what to do, never what was in it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, pkcs12
+
+from modseal import limits
+from modseal.errors import InputError, KeyMaterialError
+
+Passphrase = Callable[[], bytes]
+"""Asks for a passphrase; called at most once, and only for a key that is encrypted."""
+
+_PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
+_OPENSSH = "OPENSSH PRIVATE KEY"
+_SEQUENCE = b"\x30"
+_PFX_VERSION = b"\x02\x01\x03"
+"""The INTEGER 3 that a PKCS#12 file starts with, after the header of its SEQUENCE (RFC 7292 section 4)."""
+_LONGEST_HEADER = 6
+_SHARED = stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH
+_LIBRARY_ERRORS = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What one key file holds: the private key, the certificates beside it, and what to warn of."""
+
+    key: Any = field(repr=False)
+    certificates: tuple[x509.Certificate, ...]
+    warnings: tuple[str, ...]
+
+
+def read_key(path: Path, passphrase: Passphrase | None) -> Material:
+    """The private key of a PEM or PKCS#12 file, and any certificates in the same file.
+
+    Raises `KeyMaterialError`: not a key file, or the passphrase does not open it; `InputError`.
+    """
+    data, mode = _read(path)
+    own_warnings = _mode_warnings(path, mode)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # the library warns of old ciphers; the key itself is judged later
+        if _is_pkcs12(data):
+            key, certificates = _pkcs12(path, data, passphrase)
+        else:
+            key, certificates = _pem(path, data, passphrase)
+    return Material(key, certificates, own_warnings)
+
+
+def read_certificates(path: Path) -> tuple[x509.Certificate, ...]:
+    """All certificates of a PEM file in order, or the one of a DER file.
+
+    Raises `KeyMaterialError` where there is none or one cannot be parsed; `InputError`.
+    """
+    data, _ = _read(path)
+    certificates = _certificates(path, data)
+    if not certificates:
+        raise KeyMaterialError(f"{path} has no certificate: a PEM or DER X.509 certificate is needed")
+    return certificates
+
+
+def _read(path: Path) -> tuple[bytes, int]:
+    """A file's bytes and its mode. Pipes are fine: a shell may pass a key without a file."""
+    try:
+        with path.open("rb") as file:
+            data, mode = file.read(limits.KEY_FILE_SIZE + 1), os.fstat(file.fileno()).st_mode
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}", path=str(path)) from error
+    except ValueError:
+        raise InputError("a path with a NUL character cannot be read") from None
+    if len(data) > limits.KEY_FILE_SIZE:
+        raise KeyMaterialError(f"{path} is over {limits.KEY_FILE_SIZE} bytes: that is no key or certificate")
+    return data, mode
+
+
+def _mode_warnings(path: Path, mode: int) -> tuple[str, ...]:
+    if not stat.S_ISREG(mode) or not mode & _SHARED:
+        return ()
+    return (f"other users can read or change {path} (mode {stat.S_IMODE(mode):04o}); chmod 600 keeps them out",)
+
+
+def _is_pkcs12(data: bytes) -> bool:
+    return data.startswith(_SEQUENCE) and _PFX_VERSION in data[2 : _LONGEST_HEADER + len(_PFX_VERSION)]
+
+
+def _pkcs12(path: Path, data: bytes, passphrase: Passphrase | None) -> tuple[Any, tuple[x509.Certificate, ...]]:
+    try:
+        loaded = pkcs12.load_pkcs12(data, None)
+    except _LIBRARY_ERRORS:
+        secret = _ask(path, passphrase)
+        try:
+            loaded = pkcs12.load_pkcs12(data, secret)
+        except _LIBRARY_ERRORS:
+            raise _not_opened(path) from None
+    if loaded.key is None:
+        raise KeyMaterialError(f"{path} is a PKCS#12 file without a private key")
+    own = (loaded.cert,) if loaded.cert else ()
+    return loaded.key, tuple(each.certificate for each in (*own, *loaded.additional_certs))
+
+
+def _pem(path: Path, data: bytes, passphrase: Passphrase | None) -> tuple[Any, tuple[x509.Certificate, ...]]:
+    blocks = [(match[1].decode("ascii"), match[0] + b"\n") for match in _PEM.finditer(data)]
+    keys = [block for label, block in blocks if label.endswith("PRIVATE KEY")]
+    if len(keys) != 1:
+        raise _no_single_key(path, len(keys), [label for label, _ in blocks])
+    if any(label == _OPENSSH for label, _ in blocks):
+        raise KeyMaterialError(f"{path} is an OpenSSH key; `ssh-keygen -p -m pkcs8 -f COPY` makes a usable copy")
+    return _pem_key(path, keys[0], passphrase), _certificates(path, data)
+
+
+def _pem_key(path: Path, block: bytes, passphrase: Passphrase | None) -> Any:
+    try:
+        return load_pem_private_key(block, None)
+    except TypeError:
+        pass  # the library's way to say that the key is encrypted
+    except (ValueError, UnsupportedAlgorithm):
+        raise KeyMaterialError(f"the private key in {path} is damaged or of an unknown kind") from None
+    secret = _ask(path, passphrase)
+    try:
+        return load_pem_private_key(block, secret)
+    except _LIBRARY_ERRORS:
+        raise _not_opened(path) from None
+
+
+def _certificates(path: Path, data: bytes) -> tuple[x509.Certificate, ...]:
+    pem = [match[0] + b"\n" for match in _PEM.finditer(data) if match[1] == b"CERTIFICATE"]
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd serial numbers and the like are judged by the verifier's rules
+            if not pem and data.startswith(_SEQUENCE):
+                return (x509.load_der_x509_certificate(data),)
+            return tuple(map(x509.load_pem_x509_certificate, pem))
+    except _LIBRARY_ERRORS:
+        raise KeyMaterialError(f"a certificate in {path} cannot be parsed") from None
+
+
+def _ask(path: Path, passphrase: Passphrase | None) -> bytes:
+    if passphrase is None:
+        raise KeyMaterialError(f"{path} is encrypted (or damaged) and no passphrase was given")
+    return passphrase()
+
+
+def _not_opened(path: Path) -> KeyMaterialError:
+    return KeyMaterialError(f"the passphrase does not open {path}, or the file is damaged")
+
+
+def _no_single_key(path: Path, count: int, labels: list[str]) -> KeyMaterialError:
+    if count:
+        return KeyMaterialError(f"{path} has {count} private keys; keep the one that signs in a file of its own")
+    found = f"it has {', '.join(dict.fromkeys(labels))}" if labels else "it is neither PEM nor PKCS#12"
+    return KeyMaterialError(f"{path} has no private key: {found}")

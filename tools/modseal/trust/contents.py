@@ -1,0 +1,127 @@
+"""Steps 7 and 8: whether payloads and files are exactly what the manifest declares.
+
+Pure comparisons of declared values with measured ones; reading and hashing happened before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from modseal.errors import Failure
+from modseal.format import rules
+from modseal.format.level import Level
+from modseal.format.manifest import Attachment, Digest, Entry, FileType, Manifest, Payload, View
+from modseal.format.payload import Measured
+
+STRONG_DIGESTS = ("sha256",)
+"""hashlib names of digests that bind a payload by themselves; SHA-1 does not (CMS-08)."""
+
+LISTING_CODES = {"bad-listing", "unsafe-path", "unsafe-type", "unsafe-mode", "unsafe-link", "file-undeclared",
+                 "file-missing", "file-mismatch"}
+"""Failures of a measurement that belong to step 8; the others belong to step 7."""
+
+
+def payload_failures(payload: Payload, measured: Measured, size: int) -> Iterator[Failure]:
+    """What is wrong with one payload as a whole: size, each digest, the compressed data."""
+    name = payload.name
+    if size != payload.size:
+        yield Failure("payload-size-mismatch", f"payload {name!r} has {size} bytes, {payload.size} are declared",
+                      {"payload": name, "declared": payload.size, "actual": size})
+    if payload.unpacked_size not in (None, measured.unpacked_size) and measured.unpacked_size is not None:
+        yield Failure("unpacked-size-mismatch",
+                      f"payload {name!r} unpacks to {measured.unpacked_size} bytes, {payload.unpacked_size} are declared",
+                      {"payload": name, "declared": payload.unpacked_size, "actual": measured.unpacked_size})
+    for digest in payload.digests:
+        yield from _digest_failure(name, digest, measured)
+    if payload.digests and not any(_binds(digest) for digest in payload.digests):
+        yield Failure("weak-digest", f"payload {name!r} has no SHA-256 over its bytes", {"payload": name})
+    yield from (failure for failure in measured.failures if failure.code not in LISTING_CODES)
+
+
+def _binds(digest: Digest) -> bool:
+    return digest.algorithm in STRONG_DIGESTS and digest.view in (View.RAW, View.UNPACKED)
+
+
+def _digest_failure(name: str, digest: Digest, measured: Measured) -> Iterator[Failure]:
+    actual = measured.digests.get((digest.algorithm, digest.view))
+    if actual != digest.value:
+        found = actual.hex() if actual else None
+        yield Failure("payload-digest-mismatch", f"payload {name!r}: the {digest.algorithm} of its {digest.view} bytes differs",
+                      {"payload": name, "algorithm": digest.algorithm, "view": str(digest.view),
+                       "declared": digest.value.hex(), "actual": found})
+
+
+def attachment_failure(attachment: Attachment, size: int, sha256: bytes) -> Failure | None:
+    """Whether an attachment differs from its declaration."""
+    if size == attachment.size and sha256 == attachment.sha256:
+        return None
+    return Failure("attachment-mismatch", f"attachment {attachment.name!r} differs from its declaration",
+                   {"attachment": attachment.name, "declared": attachment.sha256.hex(), "actual": sha256.hex()})
+
+
+def file_failures(manifest: Manifest, measured: Iterable[tuple[Payload, Measured]]) -> Iterator[Failure]:
+    """What is wrong with the files: unsafe ones, and every difference from the declared ones."""
+    entries: list[Entry] = []
+    complete = True
+    for payload, result in measured:
+        yield from (failure for failure in result.failures if failure.code in LISTING_CODES)
+        complete = complete and result.listed
+        entries += result.entries
+        if not result.listed and not result.failures:
+            yield Failure("bad-listing", f"payload {payload.name!r} could not be listed", {"payload": payload.name})
+    for entry in entries:
+        yield from rules.check_entry(entry)
+    yield from rules.check_tree(entries)
+    yield from _differences(manifest, entries, complete=complete)
+    if manifest.kind == "vib" and manifest.claimed_level is Level.COMMUNITY:
+        yield from _undeclared_modes(entries)
+
+
+def _differences(manifest: Manifest, entries: list[Entry], *, complete: bool) -> Iterator[Failure]:
+    if manifest.kind == "vib":  # a descriptor declares the paths of files, no directories and nothing else
+        entries = [Entry(entry.path) for entry in entries if entry.type is not FileType.DIRECTORY]
+    declared = {entry.path: entry for entry in manifest.files}
+    actual = {entry.path: entry for entry in entries}
+    for path in actual.keys() - declared.keys():
+        yield Failure("file-undeclared", f"{path!r} is in a payload but not declared", {"path": path})
+    for path in declared.keys() - actual.keys() if complete else ():
+        yield Failure("file-missing", f"{path!r} is declared but in no payload", {"path": path})
+    for path in actual.keys() & declared.keys():
+        if actual[path] != declared[path]:
+            yield _difference(declared[path], actual[path])
+
+
+def _difference(declared: Entry, actual: Entry) -> Failure:
+    fields = ("type", "mode", "size", "sha256", "target", "payload")
+    name = next(field for field in fields if getattr(declared, field) != getattr(actual, field))
+    return Failure("file-mismatch", f"{declared.path!r} has another {name} than declared",
+                   {"path": declared.path, "field": name, "declared": _shown(getattr(declared, name)),
+                    "actual": _shown(getattr(actual, name))})
+
+
+def _shown(value: object) -> str:
+    return value.hex() if isinstance(value, bytes) else str(value)
+
+
+def _undeclared_modes(entries: Iterable[Entry]) -> Iterator[Failure]:
+    """A `.vib` declares no modes, so a community one may not bring setuid or setgid files (TAR-05)."""
+    for entry in entries:
+        if entry.type is FileType.FILE and (entry.mode or 0) & (rules.SPECIAL_BITS & ~rules.STICKY):
+            yield Failure("unsafe-mode", f"{entry.path!r} is setuid or setgid", {"path": entry.path, "mode": f"{entry.mode:o}"})
+
+
+def placement_failures(manifest: Manifest, allowed: tuple[str, ...]) -> Iterator[Failure]:
+    """Files of a community module outside the policy's allowed path prefixes; none allowed means no rule."""
+    if not allowed or manifest.claimed_level is not Level.COMMUNITY:
+        return
+    for entry in manifest.files:
+        if entry.type in (FileType.FILE, FileType.SYMLINK, None) and not entry.path.startswith(allowed):
+            yield Failure("path-not-allowed", f"{entry.path!r} is outside the paths that a community module may use",
+                          {"path": entry.path})
+
+
+def by_path(failures: Iterable[Failure]) -> list[Failure]:
+    """Failures in an order that does not depend on hashing."""
+    return sorted(failures, key=lambda failure: (failure.code, str(failure.evidence.get("path", ""))))
+
+

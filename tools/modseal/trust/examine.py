@@ -1,0 +1,358 @@
+"""The main path: examine a bundle under a policy at a time, step by step.
+
+Read `examine` top to bottom; its numbers are those of docs/verification.md, of the reports and of the
+policy. It does no I/O and reads no clock: the bundle's bytes come through `Bundle`, the time is given.
+The manifest is parsed after step 1, from the very bytes that step 1 verified. When step 1 fails the
+rest is still examined as far as it can be, for diagnosis; nothing later mends the verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from modseal.errors import Failure, FormatError
+from modseal.format import descriptor, manifest_json
+from modseal.format.ar import Member
+from modseal.format.level import Level
+from modseal.format.manifest import MANIFEST_MEMBER, SIGNATURE_MEMBER, Kind, Manifest, Payload
+from modseal.format.payload import Measured
+from modseal.trust import contents, purpose, revocation
+from modseal.trust.examination import (
+    STEPS,
+    Check,
+    Examination,
+    Status,
+    collect,
+    failed,
+    passed,
+    set_aside,
+    skipped,
+    unexamined,
+)
+from modseal.trust.levels import level_failure, prove
+from modseal.trust.path import NoPath, Path, find_path
+from modseal.trust.policy import Policy, matches_any
+from modseal.trust.signature import Signer, verify_member
+from modseal.trust.version import version_key
+
+_DECODE: dict[Kind, Callable[[bytes], Manifest]] = {"seal": manifest_json.decode, "vib": descriptor.decode}
+
+
+class Bundle(Protocol):
+    """What `examine` needs of an open bundle. The implementer reads; it decides nothing."""
+
+    @property
+    def container(self) -> tuple[Member, ...] | Failure:
+        """The members, or why the container cannot be read."""
+
+    @property
+    def kind(self) -> Kind:
+        """Which format it is, by its first member."""
+
+    @property
+    def manifest(self) -> bytes:
+        """The manifest member's raw bytes."""
+
+    @property
+    def signature(self) -> bytes:
+        """The signature member's raw bytes."""
+
+    def measure(self, payload: Payload, member: Member, *, proved: bool) -> Measured:
+        """Digests and listing of a payload's member; `proved` says that the manifest is."""
+
+    def digest(self, member: Member) -> bytes:
+        """The SHA-256 of a member."""
+
+    def sha256(self) -> str:
+        """The SHA-256 of the whole file, lower-case hex."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """One verified signer and what steps 2 to 6 found."""
+
+    signer: Signer
+    path: Path | None
+    checks: tuple[Check, ...]
+
+    @property
+    def trusted(self) -> bool:
+        return all(check.status in (Status.PASSED, Status.NOT_APPLICABLE) for check in self.checks)
+
+
+def examine(bundle: Bundle, policy: Policy, at: datetime) -> Examination:
+    """All checks of a bundle under a policy, at an aware time in UTC."""
+    # (0) container: exactly the members of the format, in order, nothing else.
+    members = bundle.container
+    if isinstance(members, Failure):
+        return _unreadable(members, at)
+    checks = [passed(0, "archive", f"{len(members)} members in an accepted form")]
+
+    # (1) signature: whoever signed exactly the manifest member's raw bytes.
+    signatures = verify_member(bundle.signature, bundle.manifest, policy.intermediates)
+    unsigned = not bundle.signature
+    # Only now is the manifest parsed, from the very bytes that were verified.
+    try:
+        manifest = _DECODE[bundle.kind](bundle.manifest)
+    except FormatError as error:
+        checks += _signature_checks(unsigned, signatures.signers, signatures.failures)
+        checks += [failed(1, "manifest", error.failure)]
+        checks += [unexamined(step, "not examined: the manifest cannot be read") for step in range(2, len(STEPS))]
+        return Examination(tuple(checks), None, False, None, signatures.signers, (), at)
+    checks += _member_checks(manifest, members)
+    exempt = unsigned and manifest.claimed_level is Level.COMMUNITY and policy.allow_unsigned_community
+    if exempt:
+        detail = "unsigned community module; the policy allows it"
+        checks += [skipped(step, "signers", detail) for step in range(1, 6)]
+    else:
+        checks += _signature_checks(unsigned, signatures.signers, signatures.failures)
+
+    # (2) time to (6) level, for each signer by itself, then for all of them together.
+    judged = [_judge(signer, manifest, policy, at) for signer in signatures.signers]
+    trusted = [one for one in judged if one.trusted]
+    for one in judged:
+        checks += map(set_aside, one.checks) if trusted else one.checks
+    if not judged and not exempt:
+        checks += [unexamined(step, "not examined: no verified signer") for step in range(2, 6)]
+    checks += _level_checks(manifest, policy, judged, trusted, exempt=exempt)
+
+    # (7) payloads: size and every digest of each, and of every attachment.
+    pairs = _pair(manifest, members)
+    proved = bool(signatures.signers)
+    measured = [(payload, member, bundle.measure(payload, member, proved=proved)) for payload, member in pairs]
+    checks += _payload_checks(bundle, manifest, members, measured)
+
+    # (8) files: exactly the declared ones, none of them unsafe.
+    checks += _file_checks(manifest, policy, [(payload, result) for payload, _, result in measured])
+
+    # (9) restrictions: deny list, version floor, required attachments.
+    checks += _restriction_checks(bundle, manifest, policy, signatures.signers)
+
+    checks.sort(key=lambda check: check.step)
+    return Examination(
+        checks=tuple(checks),
+        manifest=manifest,
+        manifest_proved=proved,
+        proven_level=_proven(manifest, judged),
+        signers=signatures.signers,
+        trusted=tuple((one.signer.certificate.fingerprint, one.path.anchor.name) for one in trusted if one.path),
+        at=at,
+    )
+
+
+def _unreadable(failure: Failure, at: datetime) -> Examination:
+    rest = [unexamined(step, "not examined: the container cannot be read") for step in range(1, len(STEPS))]
+    return Examination((failed(0, "archive", failure), *rest), None, False, None, (), (), at)
+
+
+def _member_checks(manifest: Manifest, members: tuple[Member, ...]) -> list[Check]:
+    """(0) The members are the manifest, the signature, then the declared ones in their order."""
+    declared = [MANIFEST_MEMBER[manifest.kind], SIGNATURE_MEMBER,
+                *(payload.name for payload in manifest.payloads), *(a.name for a in manifest.attachments)]
+    actual = [member.name for member in members]
+    failures = [Failure("unknown-member", f"member {name!r} is not declared", {"member": name})
+                for name in actual if name not in declared]
+    failures += [Failure("missing-member", f"member {name!r} is declared but not there", {"member": name})
+                 for name in declared if name not in actual]
+    if not failures and actual != declared:
+        failures = [Failure("member-order", "the members are not in the declared order", {"actual": " ".join(actual)})]
+    return collect(0, "members", failures, "exactly the declared members, in order")
+
+
+def _signature_checks(unsigned: bool, signers: tuple[Signer, ...], failures: tuple[Failure, ...]) -> list[Check]:
+    """(1) Every block must verify; one that we cannot judge is set aside where another verified."""
+    if unsigned:
+        return [failed(1, "blocks", Failure("unsigned", "the signature member is empty"))]
+    checks = [passed(1, "block", f"block {s.block}: {s.algorithm} by {s.certificate.subject}", **s.evidence) for s in signers]
+    for failure in failures:
+        check = failed(1, "block", failure)
+        unjudged = failure.code == "unsupported-algorithm"
+        checks.append(set_aside(check) if signers and unjudged else check)
+    return checks
+
+
+def _judge(signer: Signer, manifest: Manifest, policy: Policy, at: datetime) -> _Judged:
+    """Steps 2 to 6 for one signer."""
+    evidence = signer.evidence
+    # (2) The time that validity is judged at. signingTime is never proof.
+    if policy.timestamp_required:
+        failure = Failure("untrusted-time", "the policy requires a timestamp and there is none that verifies", evidence)
+        checks = [failed(2, "timestamp", failure)]
+    else:
+        checks = [passed(2, "verification", f"judged at the time of verification, {at:%Y-%m-%dT%H:%M:%SZ}", **evidence)]
+    # (3) A chain to an anchor, valid at that time.
+    path = find_path(signer.certificate, signer.embedded, policy, at)
+    if isinstance(path, NoPath):
+        checks += [failed(3, "path", failure) for failure in path.failures]
+        checks += [unexamined(step, "not examined: no path to an anchor") for step in (5, 6)]
+        return _Judged(signer, None, tuple(checks))
+    checks.append(passed(3, "path", _path_text(path), **evidence, anchor=path.anchor.name, pinned=path.pinned))
+    # (4) What the certificate and the algorithm may be used for.
+    checks += collect(4, "use", _purpose_failures(signer, path, policy), "fit for code signing")
+    # (5) Revocation of every certificate below the anchor.
+    failures = revocation.judge(path.certificates, policy.revocation, at)
+    checks += collect(5, "crl", failures, _revocation_text(path, policy))
+    # (6) The claim against the grant, and the anchor's scope.
+    checks += collect(6, "grant", _grant_failures(path, manifest, policy), f"{path.anchor.name} grants {path.anchor.grants}")
+    return _Judged(signer, path, tuple(checks))
+
+
+def _path_text(path: Path) -> str:
+    if path.pinned:
+        return f"the policy pins this exact certificate as {path.anchor.name}"
+    return f"{len(path.certificates)} certificates up to {path.anchor.name}"
+
+
+def _purpose_failures(signer: Signer, path: Path, policy: Policy) -> Iterator[Failure]:
+    """A pin replaces the certificate's own statement of purpose (X5-02), never the strength of key or algorithm."""
+    if not path.pinned:
+        yield from purpose.leaf_failures(signer.certificate)
+    yield from purpose.key_failures(signer.certificate, policy.minimum_rsa_bits)
+    if signer.algorithm not in policy.algorithms:
+        detail = f"the policy does not allow {signer.algorithm}"
+        yield Failure("algorithm-not-allowed", detail, {**signer.evidence, "algorithm": signer.algorithm})
+
+
+def _revocation_text(path: Path, policy: Policy) -> str:
+    if path.pinned:
+        return "a pin is withdrawn in the policy, not by a CRL"
+    return "not revoked" if policy.revocation.crls else "the policy names no CRL and requires none"
+
+
+def _grant_failures(path: Path, manifest: Manifest, policy: Policy) -> Iterator[Failure]:
+    anchor = path.anchor
+    failure = level_failure(manifest.claimed_level, anchor.grants, policy.minimum_level)
+    if failure:
+        yield failure
+    yield from _scope_failures(path, manifest)
+
+
+def _scope_failures(path: Path, manifest: Manifest) -> Iterator[Failure]:
+    anchor = path.anchor
+    if not anchor.speaks_for_vendor(manifest.vendor):
+        detail = f"{anchor.name} may not speak for vendor {manifest.vendor!r}"
+        yield Failure("vendor-out-of-scope", detail, {"anchor": anchor.name, "vendor": manifest.vendor})
+    if not anchor.speaks_for_name(manifest.name):
+        detail = f"{anchor.name} may not speak for module {manifest.name!r}"
+        yield Failure("name-out-of-scope", detail, {"anchor": anchor.name, "name": manifest.name})
+
+
+def _level_checks(
+    manifest: Manifest, policy: Policy, judged: list[_Judged], trusted: list[_Judged], *, exempt: bool
+) -> list[Check]:
+    """(6) The claim of an unsigned module, and how many distinct signers are trusted."""
+    if exempt:
+        if policy.minimum_level > Level.COMMUNITY:
+            detail = f"an unsigned module proves no level; the minimum is {policy.minimum_level}"
+            return [failed(6, "grant", Failure("level-below-minimum", detail, {"minimum": str(policy.minimum_level)}))]
+        return [passed(6, "grant", "unsigned community module; no level is proven")]
+    if not judged:
+        detail = f"the manifest claims {manifest.claimed_level}, and nobody's signature grants it"
+        return [failed(6, "grant", Failure("level-not-granted", detail, {"claimed": str(manifest.claimed_level)}))]
+    return collect(6, "signers", _signer_failures(policy, trusted), f"{len(_keys(trusted))} trusted signers") if trusted else []
+
+
+def _keys(trusted: list[_Judged]) -> set[bytes]:
+    """Distinct signers, each counted once however many certificates carry the key (CMS-07)."""
+    return {one.signer.certificate.key_der for one in trusted}
+
+
+def _signer_failures(policy: Policy, trusted: list[_Judged]) -> Iterator[Failure]:
+    count = len(_keys(trusted))
+    if count < policy.minimum_signers:
+        detail = f"{count} distinct trusted signers, the policy requires {policy.minimum_signers}"
+        yield Failure("too-few-signers", detail, {"trusted": count, "required": policy.minimum_signers})
+    present = {one.path.anchor.name for one in trusted if one.path} | {one.signer.certificate.fingerprint for one in trusted}
+    for wanted in policy.required_signers:
+        if wanted not in present:
+            yield Failure("required-signer-missing", f"{wanted} has not signed", {"required": wanted})
+
+
+def _proven(manifest: Manifest, judged: list[_Judged]) -> Level | None:
+    """The claim, once a signer with a sound path (steps 1 to 5, and scope) grants it; the minimum is another matter."""
+    for one in judged:
+        sound = all(check.status is Status.PASSED for check in one.checks if check.step < 6)  # noqa: PLR2004
+        if one.path and sound and not any(_scope_failures(one.path, manifest)):
+            level = prove(manifest.claimed_level, one.path.anchor.grants)
+            if level:
+                return level
+    return None
+
+
+def _pair(manifest: Manifest, members: tuple[Member, ...]) -> list[tuple[Payload, Member]]:
+    """Each declared payload with its member; one that lacks its member is compared with one that nobody
+    declared, in order, so that a renamed payload is still diagnosed (step 0 has refused it already)."""
+    by_name = {member.name: member for member in members[2:]}
+    declared = {payload.name for payload in manifest.payloads} | {a.name for a in manifest.attachments}
+    strangers = [member for member in members[2:] if member.name not in declared]
+    pairs: list[tuple[Payload, Member]] = []
+    for payload in manifest.payloads:
+        if payload.name in by_name:
+            pairs.append((payload, by_name[payload.name]))
+        elif strangers:
+            pairs.append((payload, strangers.pop(0)))
+    return pairs
+
+
+def _payload_checks(
+    bundle: Bundle, manifest: Manifest, members: tuple[Member, ...], measured: list[tuple[Payload, Member, Measured]]
+) -> list[Check]:
+    failures: list[Failure] = []
+    for payload, member, result in measured:
+        if member.name != payload.name:
+            failures.append(Failure("payload-undeclared", f"member {member.name!r} stands where payload {payload.name!r} is declared",
+                                    {"payload": payload.name, "member": member.name}))
+        failures += contents.payload_failures(payload, result, member.size)
+    present = {payload.name for payload, _, _ in measured}
+    failures += [Failure("payload-missing", f"payload {p.name!r} is not in the archive", {"payload": p.name})
+                 for p in manifest.payloads if p.name not in present]
+    by_name = {member.name: member for member in members}
+    for attachment in manifest.attachments:
+        found = by_name.get(attachment.name)
+        failure = contents.attachment_failure(attachment, found.size, bundle.digest(found)) if found else None
+        failures += [failure] if failure else []
+    count = len(measured) + len(manifest.attachments)
+    return collect(7, "content", failures, f"{count} payloads and attachments match every size and digest")
+
+
+def _file_checks(manifest: Manifest, policy: Policy, measured: list[tuple[Payload, Measured]]) -> list[Check]:
+    missing = len(measured) < len(manifest.payloads)
+    failures = contents.by_path(contents.file_failures(manifest, measured))
+    if missing:
+        failures = [f for f in failures if f.code != "file-missing"]
+    broken = any(not result.listed for _, result in measured)
+    if not failures and (missing or broken):
+        checks = [unexamined(8, "not all payloads could be listed")]
+    else:
+        checks = collect(8, "entries", failures, f"exactly the {len(manifest.files)} declared entries")
+    placement = list(contents.placement_failures(manifest, policy.community_paths))
+    return checks + [failed(8, "placement", failure) for failure in placement]
+
+
+def _restriction_checks(bundle: Bundle, manifest: Manifest, policy: Policy, signers: tuple[Signer, ...]) -> list[Check]:
+    failures = [*_denials(bundle, manifest, policy, signers), *_floor_failures(manifest, policy)]
+    present = {attachment.name for attachment in manifest.attachments} | {a.media_type for a in manifest.attachments}
+    failures += [Failure("attachment-missing", f"the policy requires the attachment {wanted!r}", {"attachment": wanted})
+                 for wanted in policy.required_attachments if wanted not in present]
+    return collect(9, "policy", failures, "not denied, not below a floor, nothing required is missing")
+
+
+def _denials(bundle: Bundle, manifest: Manifest, policy: Policy, signers: tuple[Signer, ...]) -> Iterator[Failure]:
+    deny = policy.deny
+    if deny.digests and bundle.sha256() in deny.digests:
+        yield Failure("denied", "the deny list has this bundle's digest", {"sha256": bundle.sha256()})
+    for signer in signers:
+        if signer.certificate.fingerprint in deny.signers:
+            yield Failure("denied", f"the deny list has the signer {signer.certificate.subject}", signer.evidence)
+    if matches_any(manifest.name, deny.names):
+        yield Failure("denied", f"the deny list has the module {manifest.name!r}", {"name": manifest.name})
+
+
+def _floor_failures(manifest: Manifest, policy: Policy) -> Iterator[Failure]:
+    floor = policy.floors.get(manifest.name)
+    if floor is not None and version_key(manifest.version) < version_key(floor):
+        detail = f"version {manifest.version} is older than the floor {floor}"
+        yield Failure("version-below-floor", detail, {"version": manifest.version, "floor": floor})

@@ -1,0 +1,275 @@
+"""Policies from TOML: the one file that the pipeline, the gate, the host and the audit share.
+
+The shape is closed: an unknown key is an error, because a misspelt rule is a rule that does not hold.
+The files that a policy names (certificates, CRLs) are read here, relative to the policy; from then on
+a policy is values only.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from modseal import limits
+from modseal.errors import FormatError, PolicyError
+from modseal.format import rules, toml_text
+from modseal.format.level import Level
+from modseal.format.shape import Array, Boolean, Integer, Problem, Table, Text, TextMap
+from modseal.trust.algorithms import ALGORITHMS
+from modseal.trust.certificate import Certificate
+from modseal.trust.policy import Anchor, Deny, Policy
+from modseal.trust.purpose import MAXIMUM_RSA_BITS, MINIMUM_RSA_BITS
+from modseal.trust.revocation import Crl, RevocationRules
+
+SCHEMA = "modseal/policy@1"
+BUILT_IN = ("strict", "vmware")
+
+_ESXCLI_NAMES = ("VMwareCertified", "VMwareAccepted", "PartnerSupported", "CommunitySupported")
+_LEVEL = Text(choices=(*map(str, sorted(Level, reverse=True)), *_ESXCLI_NAMES), about="An acceptance level.")
+_FINGERPRINT = Text(re.compile(r"sha256:[0-9a-f]{64}"), form="'sha256:' and 64 lower-case hex digits", most=71)
+_FILE = Text(most=4096, about="A file, relative to the policy.")
+_LABEL = Text(re.compile(r"[^\x00-\x1f\x7f]+"), form="printable text", most=200)
+_PATTERNS = Array(_LABEL, least=1, about="Shell-style patterns; letter case counts.")
+_ANCHOR = Table(
+    {"name": _LABEL, "grants": _LEVEL},
+    {
+        "certificate": _FILE,
+        "fingerprint": _FINGERPRINT,
+        "accept-expired": Boolean(about="Only with fingerprint: the pin outlives the certificate's validity."),
+        "vendors": _PATTERNS,
+        "names": _PATTERNS,
+    },
+    about="Whom this policy trusts: a CA certificate, or the fingerprint of an exact signer certificate.",
+)
+SHAPE = Table(
+    {"schema": Text(choices=(SCHEMA,)), "minimum-level": _LEVEL},
+    {
+        "allow-unsigned-community": Boolean(about="Accept unsigned modules that claim community and no more."),
+        "anchor": Array(_ANCHOR, most=256),
+        "intermediates": Array(_FILE, about="PEM files with certificates that may stand between a signer and an anchor."),
+        "algorithms": Table({}, {
+            "allow": Array(Text(choices=sorted(ALGORITHMS)), least=1, about="Signature algorithms that are accepted."),
+            "minimum-rsa-bits": Integer(MINIMUM_RSA_BITS, MAXIMUM_RSA_BITS),
+        }),
+        "time": Table({}, {"require-timestamp": Boolean(about="Refuse a signature whose time is not proven.")}),
+        "revocation": Table({}, {
+            "crls": Array(_FILE, about="PEM or DER CRLs."),
+            "required": Boolean(about="Every issuer below an anchor must have a current CRL."),
+            "maximum-age-days": Integer(1, 36500),
+        }),
+        "signers": Table({}, {
+            "minimum": Integer(1, limits.SIGNATURE_BLOCKS, about="Distinct trusted signers."),
+            "required": Array(Text(most=200), about="Anchor names or signer fingerprints that must have signed."),
+        }),
+        "deny": Table({}, {
+            "digests": Array(_FINGERPRINT, about="SHA-256 of whole bundles."),
+            "signers": Array(_FINGERPRINT),
+            "names": _PATTERNS,
+        }),
+        "versions": TextMap(Text(rules.MODULE_NAME, form="a module name", most=limits.NAME_LENGTH),
+                            Text(rules.VERSION, form="a version", most=limits.NAME_LENGTH),
+                            about="The lowest accepted version of a module."),
+        "attachments": Table({}, {"required": Array(Text(most=200), about="Names or media types.")}),
+        "paths": Table({}, {
+            "community": Array(Text(most=limits.PATH_LENGTH), about="Prefixes that a community module's files must be under."),
+            "list": Text(choices=("esxi-5",), about="A built-in list of such prefixes."),
+        }),
+    },
+)
+
+PATH_LISTS: dict[str, tuple[str, ...]] = {
+    "esxi-5": (
+        "etc/vmware/shutdown/shutdown/", "etc/vmware/pciid/", "etc/vmware/vm-support/", "etc/vmware/firewall/",
+        "etc/vmware/service/", "etc/cim/openwsman/", "opt/", "usr/lib/cim/", "usr/lib/pycim/",
+        "usr/lib/hostprofiles/plugins/", "usr/lib/vmware/", "usr/lib/vmware-debug/", "var/lib/sfcb/registration/",
+        "etc/vmware/driver.map.d/", "usr/share/hwdata/driver.pciids.d/",
+    ),
+}
+"""Where a community VIB may install, by host version (docs/vib.md): data, because it changes with the host."""
+
+
+def load(reference: str) -> Policy:
+    """The policy of a file, or a built-in one by its name. Raises `PolicyError`."""
+    if reference in BUILT_IN:
+        text = resources.files("modseal.trust").joinpath("builtin", f"{reference}.toml").read_bytes()
+        return parse(text, f"built-in policy {reference}", _no_files, built_in=True)
+    path = Path(reference)
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        names = " or ".join(BUILT_IN)
+        raise PolicyError(f"policy {reference}: {error.strerror}; give a file, or {names}") from None
+    return parse(data, reference, lambda name: (path.parent / name).read_bytes())
+
+
+def _no_files(name: str) -> bytes:
+    raise FileNotFoundError(2, "a built-in policy names no files", name)
+
+
+def parse(data: bytes, source: str, read: Callable[[str], bytes], *, built_in: bool = False) -> Policy:
+    """A policy from TOML; `read` gives the bytes of the files that it names. Raises `PolicyError`.
+
+    Only a built-in policy may do without anchors: a file that can accept nothing is a mistake.
+    """
+    try:
+        document = toml_text.parse(data)
+    except ValueError as error:
+        raise PolicyError(f"{source}: {error}") from None
+    problems = document.problems(SHAPE, source)
+    if problems:
+        raise PolicyError(_summary(problems), problems)
+    reader = _Reader(document, source, read)
+    policy = reader.policy()
+    if not (policy.anchors or policy.allow_unsigned_community or built_in):
+        reader.found.append(f"{source}: needs at least one [[anchor]], or nothing could be accepted")
+    if reader.found:
+        raise PolicyError(_summary(tuple(reader.found)), tuple(reader.found))
+    return policy
+
+
+def _summary(problems: tuple[str, ...]) -> str:
+    more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+    return problems[0] + more
+
+
+class _Reader:
+    """Turns checked values into a `Policy`; collects every problem with its line."""
+
+    def __init__(self, document: toml_text.TomlDocument, source: str, read: Callable[[str], bytes]) -> None:
+        self._document = document
+        self._values: Any = document.values
+        self._source = source
+        self._read = read
+        self.found: list[str] = []
+
+    def policy(self) -> Policy:
+        anchors = tuple(self._anchors())
+        return Policy(
+            source=self._source,
+            minimum_level=Level.parse(self._values["minimum-level"]),
+            anchors=anchors,
+            allow_unsigned_community=self._values.get("allow-unsigned-community", False),
+            intermediates=tuple(self._certificates_of(("intermediates",), self._values.get("intermediates", []))),
+            algorithms=frozenset(self._get("algorithms", "allow", ALGORITHMS)),
+            minimum_rsa_bits=self._get("algorithms", "minimum-rsa-bits", MINIMUM_RSA_BITS),
+            timestamp_required=self._get("time", "require-timestamp", False),
+            revocation=self._revocation(),
+            minimum_signers=self._get("signers", "minimum", 1),
+            required_signers=tuple(self._required_signers(anchors)),
+            deny=self._deny(),
+            floors=dict(self._values.get("versions", {})),
+            required_attachments=tuple(self._get("attachments", "required", ())),
+            community_paths=self._community_paths(),
+        )
+
+    def _get(self, table: str, key: str, default: Any) -> Any:
+        return self._values.get(table, {}).get(key, default)
+
+    def _problem(self, path: tuple[str | int, ...], message: str) -> None:
+        self.found.append(self._document.describe(Problem(path, message), self._source))
+
+    def _file(self, path: tuple[str | int, ...], name: str) -> bytes | None:
+        try:
+            return self._read(name)
+        except OSError as error:
+            self._problem(path, f"{name}: {error.strerror}")
+            return None
+
+    def _anchors(self) -> Iterator[Anchor]:
+        names: set[str] = set()
+        for index, table in enumerate(self._values.get("anchor", [])):
+            path = ("anchor", index)
+            if table["name"] in names:
+                self._problem((*path, "name"), f"two anchors are named {table['name']!r}")
+            names.add(table["name"])
+            yield self._anchor(path, table)
+
+    def _anchor(self, path: tuple[str | int, ...], table: dict[str, Any]) -> Anchor:
+        fingerprint, certificate = table.get("fingerprint"), None
+        if ("certificate" in table) == (fingerprint is not None):
+            self._problem(path, "needs either 'certificate' (a CA) or 'fingerprint' (an exact signer), not both")
+        elif fingerprint is None:
+            certificate = self._ca((*path, "certificate"), table["certificate"])
+            if table.get("accept-expired"):
+                self._problem((*path, "accept-expired"), "is only for a fingerprint: a CA's validity always counts")
+        return Anchor(
+            name=table["name"],
+            grants=Level.parse(table["grants"]),
+            certificate=certificate,
+            fingerprint=fingerprint.removeprefix("sha256:") if fingerprint else None,
+            vendors=tuple(table.get("vendors", ())),
+            names=tuple(table.get("names", ())),
+            accept_expired=table.get("accept-expired", False),
+            line=self._document.line(path),
+        )
+
+    def _ca(self, path: tuple[str | int, ...], name: str) -> Certificate | None:
+        certificates = list(self._certificates_of(path, [name]))
+        if len(certificates) > 1:
+            self._problem(path, f"{name} has {len(certificates)} certificates; an anchor is one")
+        certificate = certificates[0] if certificates else None
+        if certificate and not certificate.is_ca:
+            self._problem(path, f"{name} is no CA certificate; to trust exactly this signer, use "
+                                f"fingerprint = \"sha256:{certificate.fingerprint}\"")
+        return certificate
+
+    def _certificates_of(self, path: tuple[str | int, ...], names: list[str]) -> Iterator[Certificate]:
+        for name in names:
+            data = self._file(path, name)
+            try:
+                yield from map(Certificate.parse, split_pem(data, "CERTIFICATE")) if data is not None else ()
+            except (FormatError, ValueError) as error:
+                self._problem(path, f"{name}: {error}")
+
+    def _revocation(self) -> RevocationRules:
+        crls: list[Crl] = []
+        path = ("revocation", "crls")
+        for name in self._get("revocation", "crls", []):
+            data = self._file(path, name)
+            try:
+                crls += [Crl.parse(der, name) for der in split_pem(data, "X509 CRL")] if data is not None else []
+            except (FormatError, ValueError) as error:
+                self._problem(path, f"{name}: {error}")
+        days = self._get("revocation", "maximum-age-days", None)
+        return RevocationRules(tuple(crls), self._get("revocation", "required", False), timedelta(days=days) if days else None)
+
+    def _required_signers(self, anchors: tuple[Anchor, ...]) -> Iterator[str]:
+        names = {anchor.name for anchor in anchors}
+        for wanted in self._get("signers", "required", []):
+            if wanted not in names and _FINGERPRINT.problems(wanted):
+                self._problem(("signers", "required"), f"{wanted!r} is neither an anchor's name nor a fingerprint")
+            yield wanted.removeprefix("sha256:")
+
+    def _deny(self) -> Deny:
+        def bare(key: str) -> frozenset[str]:
+            return frozenset(text.removeprefix("sha256:") for text in self._get("deny", key, []))
+
+        return Deny(bare("digests"), bare("signers"), tuple(self._get("deny", "names", ())))
+
+    def _community_paths(self) -> tuple[str, ...]:
+        named = PATH_LISTS.get(self._get("paths", "list", ""), ())
+        own = tuple(prefix.rstrip("/") + "/" for prefix in self._get("paths", "community", ()))
+        return named + own
+
+
+def split_pem(data: bytes, label: str) -> list[bytes]:
+    """The DER of every PEM block with this label; bytes without any PEM block are taken as DER itself.
+
+    Raises `ValueError` where there is neither.
+    """
+    name = re.escape(label.encode())
+    blocks = re.findall(rb"-----BEGIN " + name + rb"-----\s+([A-Za-z0-9+/=\s]+?)-----END " + name + rb"-----", data)
+    if not blocks and data[:1] == b"\x30":
+        return [data]
+    if not blocks:
+        raise ValueError(f"no {label} in PEM or DER form")
+    try:
+        return [base64.b64decode(b"".join(block.split()), validate=True) for block in blocks]
+    except binascii.Error as error:
+        raise ValueError(f"a {label} block is not base64: {error}") from None

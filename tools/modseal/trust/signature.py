@@ -1,0 +1,135 @@
+"""Step 1: which signers really signed these bytes.
+
+A signature covers the manifest member's raw bytes and nothing else. What comes out is a `Signer`
+(verified) or a `Failure`; there is no third thing, and no bool.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from modseal.errors import Evidence, Failure, FormatError
+from modseal.format import cms
+from modseal.format.cms import SignedData, SignerInfo
+from modseal.trust import algorithms
+from modseal.trust.certificate import Certificate
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """Proof that the holder of this certificate's key signed the bytes. Nothing about trust yet.
+
+    `block` counts from 1. `claimed_time` is what the signer says, never proof. `embedded` are the
+    certificates of its block: candidates for a path.
+    """
+
+    certificate: Certificate
+    block: int
+    algorithm: str
+    claimed_time: str | None
+    embedded: tuple[Certificate, ...]
+    timestamps: tuple[bytes, ...]
+
+    @property
+    def evidence(self) -> Evidence:
+        """How reports name this signer."""
+        return {"signer": self.certificate.fingerprint, "subject": self.certificate.subject, "block": self.block}
+
+
+@dataclass(frozen=True, slots=True)
+class Signatures:
+    """What the signature member holds: verified signers, and a failure for every other signature."""
+
+    signers: tuple[Signer, ...]
+    failures: tuple[Failure, ...]
+
+
+def verify_member(member: bytes, content: bytes, extra: Sequence[Certificate] = ()) -> Signatures:
+    """Verify every block of a signature member over `content`; `extra` certificates may name signers too."""
+    signers: list[Signer] = []
+    failures: list[Failure] = []
+    try:
+        blocks = cms.split_blocks(member)
+    except FormatError as error:
+        return Signatures((), (error.failure,))
+    for number, block in enumerate(blocks, 1):
+        try:
+            data = cms.decode(block)
+            embedded = tuple(map(Certificate.parse, data.certificates))
+        except FormatError as error:
+            failures.append(_in_block(error, number))
+            continue
+        for info in data.signers:
+            try:
+                signers.append(_verify_signer(info, content, number, embedded, extra))
+            except FormatError as error:
+                failures.append(_in_block(error, number))
+    return Signatures(tuple(signers), tuple(failures))
+
+
+def _in_block(error: FormatError, number: int) -> Failure:
+    failure = error.failure
+    return Failure(failure.code, f"block {number}: {failure.detail}", {**failure.evidence, "block": number})
+
+
+def _verify_signer(
+    info: SignerInfo, content: bytes, number: int, embedded: tuple[Certificate, ...], extra: Sequence[Certificate]
+) -> Signer:
+    """RFC 5652 section 5.6: the digest of the content, then the signature over the signed attributes."""
+    digest_name = algorithms.digest_name(info.digest)
+    actual = hashlib.new(digest_name, content).digest()
+    if not hmac.compare_digest(actual, info.message_digest):
+        raise FormatError("content-digest-mismatch", "the signature was made for another manifest",
+                          signed_digest=info.message_digest.hex(), manifest_digest=actual.hex())
+    certificate, algorithm = _verify_candidates(info, digest_name, [c for c in (*embedded, *extra) if _names(info, c)])
+    _require_bound(info, certificate, embedded)
+    return Signer(certificate, number, algorithm, info.signing_time, embedded, info.timestamps)
+
+
+def _verify_candidates(info: SignerInfo, digest_name: str, candidates: list[Certificate]) -> tuple[Certificate, str]:
+    """Try each certificate that the signer identifier fits (CMS-16); the first that verifies is the signer."""
+    problem = FormatError("signer-certificate-missing", "no certificate matches the signer identifier")
+    for certificate in dict.fromkeys(candidates):
+        try:
+            row, salt = algorithms.identify(info.signature_algorithm, digest_name, certificate.key)
+            algorithms.verify(row, certificate.key, info.signature, info.signed_attributes, salt)
+        except FormatError as error:
+            problem = error
+        else:
+            return certificate, row.name
+    raise problem
+
+
+def _names(info: SignerInfo, certificate: Certificate) -> bool:
+    if info.key_id is not None:
+        return certificate.key_id == info.key_id
+    return certificate.serial == info.serial and certificate.issuer_der == info.issuer
+
+
+def _require_bound(info: SignerInfo, certificate: Certificate, embedded: tuple[Certificate, ...]) -> None:
+    """signingCertificateV2, where it is there, names this signer first (RFC 5035 section 3).
+
+    Where it names more than one, those are all that a path may use: then every embedded certificate
+    must be among them, so that none can be exchanged without notice.
+    """
+    if not info.certificate_hashes:
+        return
+    if not _hash_matches(info.certificate_hashes[0], certificate):
+        raise FormatError("bad-signature", "the signer signed for another certificate than the one in the block")
+    for other in embedded if len(info.certificate_hashes) > 1 else ():
+        if not any(_hash_matches(pair, other) for pair in info.certificate_hashes):
+            raise FormatError("bad-signature", f"the block carries {other.subject}, which the signer did not name",
+                              certificate=other.fingerprint)
+
+
+def _hash_matches(pair: tuple[str, bytes], certificate: Certificate) -> bool:
+    name = algorithms.digest_name(cms.Algorithm(pair[0], None, b""))
+    return hmac.compare_digest(hashlib.new(name, certificate.der).digest(), pair[1])
+
+
+def decode_all(member: bytes) -> tuple[SignedData, ...]:
+    """Every block, unproved, for `inspect`. Raises `FormatError`."""
+    return tuple(map(cms.decode, cms.split_blocks(member)))

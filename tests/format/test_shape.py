@@ -125,9 +125,10 @@ def test_the_json_schema_agrees_on_good_and_bad_values():
         assert DOCUMENT.problems({**good(), **change})
 
 
-PLAIN = st.recursive(st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.just("file"),
-                     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(
-                         st.sampled_from(["anchors", "anchor", "level", "entry", "type", "size", "labels"]), inner, max_size=5))
+KEYS = st.sampled_from(["anchors", "anchor", "level", "entry", "type", "size", "labels"])
+PLAIN = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.just("file"),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=5))
 
 
 @settings(max_examples=200, deadline=None)

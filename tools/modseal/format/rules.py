@@ -70,7 +70,7 @@ def check_path(path: str) -> Failure | None:
 
 
 def _unsafe(path: str, why: str) -> Failure:
-    return Failure("unsafe-path", f"the path {path!r} {why}", {"path": shown(path)})
+    return Failure("unsafe-path", f"the path {quote(path, limits.PATH_LENGTH)} {why}", {"path": shown(path)})
 
 
 def check_link(path: str, target: str) -> Failure | None:
@@ -103,7 +103,7 @@ def check_entry(entry: Entry) -> Iterator[Failure]:
     if failure:
         yield failure
     if entry.mode is not None and entry.mode & ~(PERMISSIONS | SPECIAL_BITS):
-        yield Failure("unsafe-mode", f"{entry.path!r} has mode {entry.mode:o}", {"path": shown(entry.path)})
+        yield Failure("unsafe-mode", f"{quote(entry.path, limits.PATH_LENGTH)} has mode {entry.mode:o}", {"path": shown(entry.path)})
     if entry.type is FileType.SYMLINK and not failure:
         link = check_link(entry.path, entry.target or "")
         if link:

@@ -43,9 +43,9 @@ def location(path: Path) -> str:
     return text.removeprefix(".")[:4 * _QUOTED] or "document"
 
 
-def quote(value: str) -> str:
-    """A value for a message: quoted, with escapes, and never long."""
-    return repr(value) if len(value) <= _QUOTED else f"{value[:_QUOTED]!r}..."
+def quote(value: str, most: int = _QUOTED) -> str:
+    """A value for a message: quoted, with escapes, and cut after `most` characters."""
+    return repr(value) if len(value) <= most else f"{value[:most]!r}..."
 
 
 def suggestion(word: str, words: Iterable[str]) -> str:

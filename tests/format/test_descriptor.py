@@ -182,7 +182,8 @@ def test_every_genuine_form_of_date_is_kept_as_text(date):
 
 
 @pytest.mark.parametrize("sequence", [
-    OLD_DIGESTS, DIGESTS, (*DIGESTS, Digest("sha256", View.GUNZIP1, SHA256)), (OLD_DIGESTS[0], DIGESTS[0], OLD_DIGESTS[1]),
+    OLD_DIGESTS, DIGESTS, (*DIGESTS, Digest("sha256", View.GUNZIP1, SHA256)),
+    (OLD_DIGESTS[0], DIGESTS[0], OLD_DIGESTS[1]),
     OLD_DIGESTS[:1], (OLD_DIGESTS[0], Digest("sha1", View.RAW, SHA1)),
 ])
 def test_every_genuine_sequence_of_checksums_is_read_in_its_order(sequence):
@@ -336,9 +337,12 @@ def test_an_overlong_form_is_refused():
 ], ids=["laughs", "quadratic", "parameter", "deep", "deeper"])
 def test_an_xml_bomb_is_refused_at_once(bomb):
     data = bomb.encode()
-    started = time.perf_counter()
-    refusal(data)
-    assert time.perf_counter() - started < 0.01 + len(data) / 50_000_000
+    times = []
+    for _ in range(3):
+        started = time.perf_counter()
+        refusal(data)
+        times.append(time.perf_counter() - started)
+    assert min(times) < 0.01
 
 
 @pytest.mark.parametrize(("old", "new"), [
@@ -460,7 +464,7 @@ DIGEST_LISTS = st.sets(st.sampled_from(list(vib_rules.CHECKSUMS)), min_size=1).m
     Digest(algorithm, view, SHA256 if algorithm == "sha256" else SHA1)
     for algorithm, view in vib_rules.CHECKSUMS if (algorithm, view) in keys))
 PAYLOADS = st.lists(st.builds(
-    Payload, st.from_regex(r"[a-z0-9._-]{1,15}", fullmatch=True), st.sampled_from(["vgz", "tgz", "vzstd", "bootloader"]),
+    Payload, st.from_regex(r"p[a-z0-9._-]{0,14}", fullmatch=True), st.sampled_from(["vgz", "tgz", "vzstd", "boot"]),
     st.integers(0, limits.MEMBER_SIZE), st.none() | st.integers(0, limits.UNPACKED_SIZE), digests=DIGEST_LISTS,
     compression_option=st.none() | LINE), max_size=3, unique_by=lambda payload: payload.name).map(tuple)
 PATHS = st.lists(st.text("ab&<>\"'\u00e9 -.", min_size=1, max_size=4), min_size=1, max_size=3).map("/".join)

@@ -12,15 +12,20 @@ import os
 from datetime import datetime
 from pathlib import Path
 
-from modseal.bundle.open import open_bundle
+from modseal.bundle import layout
+from modseal.bundle.open import OpenBundle, open_bundle
 from modseal.bundle.staging import StagingFolder
 from modseal.bundle.verify import Result, examine_integrity
-from modseal.errors import FormatError
+from modseal.errors import FormatError, UsageError
 from modseal.format import rules
-from modseal.format.manifest import Entry, FileType
-from modseal.trust.examination import Verdict
+from modseal.format.manifest import MANIFEST_MEMBER, Entry, FileType
+from modseal.format.payload import VISOR_TYPES, read_layout
+from modseal.trust.examination import Examination, Verdict
 from modseal.trust.examine import examine
 from modseal.trust.policy import Policy
+
+PAYLOADS = "payloads"
+"""The folder of a stage folder that has a tree for each payload (docs/vib.md)."""
 
 
 class TreeWriter:
@@ -30,15 +35,16 @@ class TreeWriter:
     path could go through (TAR-01) and no folder is closed to us.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, by_payload: bool = False) -> None:
         self._folder = folder
+        self._by_payload = by_payload
         self._descriptor = -1
         self._later: list[Entry] = []
 
     def begin(self, entry: Entry) -> None:
         """See `format.payload.Sink.begin`. Raises `FormatError` for what must not be written."""
         rules.require(next(rules.check_entry(entry), None))
-        path = self._folder / entry.path
+        path = self._place(entry)
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         if entry.type is FileType.DIRECTORY:
             path.mkdir(mode=0o755, exist_ok=True)
@@ -49,6 +55,9 @@ class TreeWriter:
             self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         except FileExistsError:
             raise FormatError("unsafe-path", f"{entry.path!r} is there twice", path=entry.path) from None
+
+    def _place(self, entry: Entry) -> Path:
+        return self._folder / PAYLOADS / (entry.payload or "") / entry.path if self._by_payload else self._folder / entry.path
 
     def write(self, data: bytes) -> None:
         """See `format.payload.Sink.write`."""
@@ -69,9 +78,9 @@ class TreeWriter:
         folders = [entry for entry in self._later if entry.type is FileType.DIRECTORY]
         for entry in self._later:
             if entry.type is FileType.SYMLINK:
-                os.symlink(entry.target or "", self._folder / entry.path)
+                os.symlink(entry.target or "", self._place(entry))
         for entry in sorted(folders, key=lambda folder: folder.path.count("/"), reverse=True):
-            os.chmod(self._folder / entry.path, entry.mode or 0o755)
+            os.chmod(self._place(entry), entry.mode or 0o755)
 
     def close(self) -> None:
         """Close a file that an interrupted pass left open."""
@@ -80,21 +89,37 @@ class TreeWriter:
             self._descriptor = -1
 
 
-def extract(path: Path, destination: Path, policy: Policy | None, at: datetime) -> Result:
+def extract(path: Path, destination: Path, policy: Policy | None, at: datetime, *, stage: bool = False) -> Result:
     """Unpack the bundle at `path` into a new folder `destination`; without a policy, unverified.
 
+    With `stage` a `.vib` becomes a stage folder, which `pack` makes into the same visor tar again.
     Nothing is there unless the verdict of the result is accepted. Raises `UsageError` for a destination
     that is in the way, `InputError` for trouble with files.
     """
     with StagingFolder(destination) as staging:
-        writer = TreeWriter(staging.path)
+        writer = TreeWriter(staging.path, by_payload=stage)
         try:
             with open_bundle(path, writer, sink_unproved=policy is None) as bundle:
                 examination = examine(bundle, policy, at) if policy else examine_integrity(bundle, at)
                 result = Result(str(path), None, examination)
+                if stage and bundle.kind != "vib":
+                    raise UsageError(f"{path}: only a .vib can be unpacked as a stage folder")
                 if result.verdict is Verdict.ACCEPTED:
                     writer.finish()
+                    if stage:
+                        _finish_stage(bundle, examination, staging.path)
                     staging.commit()
                 return result
         finally:
             writer.close()
+
+
+def _finish_stage(bundle: OpenBundle, examination: Examination, folder: Path) -> None:
+    """The rest of a stage folder: the descriptor as it is, and how each visor tar was laid out."""
+    (folder / MANIFEST_MEMBER["vib"]).write_bytes(bundle.manifest)
+    members = {member.name: member for member in bundle.members}
+    for payload in examination.manifest.payloads if examination.manifest else ():
+        (folder / PAYLOADS / payload.name).mkdir(parents=True, exist_ok=True)
+        if payload.type in VISOR_TYPES:
+            found, entries = read_layout(payload, members[payload.name].span(bundle.source))
+            (folder / PAYLOADS / f"{payload.name}{layout.SUFFIX}").write_bytes(layout.encode(found, entries))

@@ -130,7 +130,7 @@ def decode(block: bytes) -> SignedData:
     version = body.integer()
     digests = [value.raw for value in der.elements(body.enter(der.SET))]
     _require_detached(body.enter())
-    certificates = _certificates(body)
+    certificates = read_certificates(body)
     if body.optional(der.context(1)):
         raise _bad("the block carries CRLs; revocation comes from the policy")
     signers = tuple(_signer_info(body, value) for value in der.elements(body.enter(der.SET)))
@@ -146,7 +146,8 @@ def _require_detached(content: Reader) -> None:
         raise _bad("the block has content inside; it must be detached")
 
 
-def _certificates(body: Reader) -> tuple[bytes, ...]:
+def read_certificates(body: Reader) -> tuple[bytes, ...]:
+    """The DER of the optional [0] certificates (RFC 5652 section 10.2.3), in any order but each once."""
     value = body.optional(der.context(0))
     if not value:
         return ()
@@ -177,7 +178,7 @@ def _signer_info(parent: Reader, value: Value) -> SignerInfo:
     body = parent.inside(value)
     version = body.integer()
     key_id = body.optional(0x80)
-    issuer, serial = (None, None) if key_id else _issuer_and_serial(body.enter())
+    issuer, serial = (None, None) if key_id else read_issuer_and_serial(body.enter())
     if version != (3 if key_id else 1):
         raise _bad(f"SignerInfo version {version} does not fit its signer identifier")
     digest = read_algorithm(body)
@@ -188,7 +189,7 @@ def _signer_info(parent: Reader, value: Value) -> SignerInfo:
     signature = body.octets()
     unsigned = body.optional(der.context(1))
     body.end()
-    signed = _attributes(body, attributes)
+    signed = read_attributes(body, attributes)
     _require_content_type(signed)
     _require_protection(signed, digest, signature_algorithm)
     return SignerInfo(
@@ -199,14 +200,15 @@ def _signer_info(parent: Reader, value: Value) -> SignerInfo:
         signature_algorithm=signature_algorithm,
         signature=signature,
         signed_attributes=der.encode(der.SET, attributes.content),
-        message_digest=_message_digest(signed),
+        message_digest=read_message_digest(signed),
         signing_time=_signing_time(signed),
-        certificate_hashes=_certificate_hashes(signed),
-        timestamps=_timestamps(_attributes(body, unsigned)) if unsigned else (),
+        certificate_hashes=read_certificate_hashes(signed),
+        timestamps=_timestamps(read_attributes(body, unsigned)) if unsigned else (),
     )
 
 
-def _issuer_and_serial(reader: Reader) -> tuple[bytes, int]:
+def read_issuer_and_serial(reader: Reader) -> tuple[bytes, int]:
+    """The content of IssuerAndSerialNumber: the name's DER and the number (RFC 5652 section 10.2.4)."""
     issuer = reader.take(der.SEQUENCE).raw
     serial = reader.integer()
     reader.end()
@@ -223,7 +225,7 @@ def read_algorithm(parent: Reader) -> Algorithm:
     return Algorithm(oid, parameters, value.raw)
 
 
-def _attributes(parent: Reader, value: Value) -> list[tuple[str, Reader]]:
+def read_attributes(parent: Reader, value: Value) -> list[tuple[str, Reader]]:
     """(type, reader of its values) of each attribute; every type at most once."""
     found: list[tuple[str, Reader]] = []
     for element in der.elements(parent.inside(value)):
@@ -238,7 +240,7 @@ def _attributes(parent: Reader, value: Value) -> list[tuple[str, Reader]]:
     return found
 
 
-def _single(attributes: list[tuple[str, Reader]], oid: str) -> Reader | None:
+def read_single(attributes: list[tuple[str, Reader]], oid: str) -> Reader | None:
     """The reader of an attribute that has exactly one value."""
     for found, reader in attributes:
         if found == oid:
@@ -250,26 +252,32 @@ def _single(attributes: list[tuple[str, Reader]], oid: str) -> Reader | None:
 
 
 def _require_content_type(attributes: list[tuple[str, Reader]]) -> None:
-    reader = _single(attributes, CONTENT_TYPE)
+    reader = read_single(attributes, CONTENT_TYPE)
     if not reader or reader.oid() != ID_DATA:
         raise _bad("the contentType attribute is missing or not id-data")
 
 
-def _message_digest(attributes: list[tuple[str, Reader]]) -> bytes:
-    reader = _single(attributes, MESSAGE_DIGEST)
+def read_message_digest(attributes: list[tuple[str, Reader]]) -> bytes:
+    """The messageDigest attribute, which must be there (RFC 5652 section 11.2)."""
+    reader = read_single(attributes, MESSAGE_DIGEST)
     if not reader:
         raise _bad("the messageDigest attribute is missing")
     return reader.octets()
 
 
 def _signing_time(attributes: list[tuple[str, Reader]]) -> str | None:
-    reader = _single(attributes, SIGNING_TIME)
+    reader = read_single(attributes, SIGNING_TIME)
     return der.decode_time(reader.next()) if reader else None
 
 
-def _certificate_hashes(attributes: list[tuple[str, Reader]]) -> tuple[tuple[str, bytes], ...]:
-    """The ESSCertIDv2 values (RFC 5035 section 3); the digest defaults to SHA-256."""
-    reader = _single(attributes, SIGNING_CERTIFICATE_V2)
+def read_certificate_hashes(
+    attributes: list[tuple[str, Reader]], oid: str = SIGNING_CERTIFICATE_V2, default: str = SHA256
+) -> tuple[tuple[str, bytes], ...]:
+    """The ESSCertIDv2 values (RFC 5035 section 3) as (digest OID, value); none where there is no such attribute.
+
+    `oid` and `default` are for the older attribute (RFC 2634 section 5.4), whose digest is always SHA-1.
+    """
+    reader = read_single(attributes, oid)
     if not reader:
         return ()
     identifiers = reader.enter().enter()
@@ -280,7 +288,7 @@ def _certificate_hashes(attributes: list[tuple[str, Reader]]) -> tuple[tuple[str
         if peeked.tag == der.SEQUENCE:
             hashes.append((identifier.inside(peeked).oid(), identifier.octets()))
         elif peeked.tag == der.OCTET_STRING:
-            hashes.append((SHA256, peeked.content))
+            hashes.append((default, peeked.content))
         else:
             raise _bad("a certificate identifier has no hash")
     if not hashes:
@@ -290,7 +298,7 @@ def _certificate_hashes(attributes: list[tuple[str, Reader]]) -> tuple[tuple[str
 
 def _require_protection(attributes: list[tuple[str, Reader]], digest: Algorithm, signature: Algorithm) -> None:
     """The algorithms are those that the signer signed, where it did (RFC 6211)."""
-    reader = _single(attributes, ALGORITHM_PROTECTION)
+    reader = read_single(attributes, ALGORITHM_PROTECTION)
     if not reader:
         return
     body = reader.enter()

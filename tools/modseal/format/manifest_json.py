@@ -47,7 +47,8 @@ LATEST_TIME = 2**33 - 1
 """Seconds after 1970: eleven octal digits in the ustar header."""
 
 _RELEASED = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
-_MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,62}/[a-z0-9][a-z0-9.+-]{0,62}")
+MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,62}/[a-z0-9][a-z0-9.+-]{0,62}")
+MEDIA_TYPE_FORM = "a media type in lower case, without parameters"
 
 _NAME = Text(rules.MODULE_NAME, form=rules.MODULE_NAME_FORM, most=limits.NAME_LENGTH)
 _VERSION = Text(rules.VERSION, form=rules.VERSION_FORM, most=limits.NAME_LENGTH)
@@ -76,7 +77,7 @@ _ENTRY = Variant("type", {
 })
 _ATTACHMENT = Table({
     "name": _MEMBER,
-    "media-type": Text(_MEDIA_TYPE, form="a media type in lower case, without parameters", most=127),
+    "media-type": Text(MEDIA_TYPE, form=MEDIA_TYPE_FORM, most=127),
     "size": Integer(0, limits.ATTACHMENT_SIZE),
     "sha256": _SHA256,
 })

@@ -31,6 +31,7 @@ ALGORITHMS = ("sha1", "sha256", "sha384", "sha512")
 
 SEAL_TYPES = ("tar+zstd", "tar+gzip")
 VIB_TYPES = ("vgz", "tgz", "vzstd")
+VISOR_TYPES = ("vgz", "vzstd")
 
 
 class Sink(Protocol):
@@ -78,6 +79,13 @@ def measure(payload: Payload, source: Source, *, sink: Sink | None = None) -> Me
     measuring = (_Seal if sealed else _Vib)(payload, source, sink)
     measuring.run()
     return measuring.result()
+
+
+def read_layout(payload: Payload, source: Source) -> tuple[visor.VisorLayout, tuple[Entry, ...]]:
+    """How the visor tar of a sound payload is laid out, and its entries in order. Raises `FormatError`."""
+    unpacked = _Vib(payload, source, None).unpack()
+    limit = compression.limited(unpacked, payload.unpacked_size, source.size)
+    return visor.read_layout(Stream(limit, "bad-listing"))
 
 
 class _Measuring:

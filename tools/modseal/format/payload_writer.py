@@ -67,12 +67,12 @@ def write_vib_payload(
     """Write a payload of a `.vib` (`vgz`, `tgz` or `vzstd`) to `out`, and declare it and its entries.
 
     The digests are those that VMware's tools write, in their order (docs/vib.md, section 2). `layout` is
-    for visor tars; without it, the newest form is written and ELF files are marked as executables.
-    Raises as `write_seal_payload` does.
+    for visor tars, whose entries then are in its order; without it, the newest form is written and ELF files
+    are marked as executables. Raises as `write_seal_payload` does.
     """
     if type not in VIB_TYPES:
         raise FormatError("unsupported-payload", f"modseal writes no payloads of type {type!r}", type=type)
-    packing = _Packing(name, inputs)
+    packing = _Packing(name, inputs, layout)
     if type == "tgz":
         unpacked = _Tally(tar.write(packing.items(), mtime), "sha256", "sha1")
     else:
@@ -95,14 +95,18 @@ def write_vib_payload(
 
 
 class _Packing:
-    """The inputs of one payload: sorted, checked, and digested while their contents pass."""
+    """The inputs of one payload: sorted, checked, and digested while their contents pass.
 
-    def __init__(self, name: str, inputs: Iterable[Input]) -> None:
+    With the layout of an existing visor tar they are in its order; what it does not have follows.
+    """
+
+    def __init__(self, name: str, inputs: Iterable[Input], layout: VisorLayout | None = None) -> None:
         self._name = name
-        self._inputs = sorted(inputs, key=lambda item: rules.sort_key(item.path))
+        order = {path: index for index, path in enumerate(layout.fields)} if layout else {}
+        self._inputs = sorted(inputs, key=lambda item: (order.get(item.path, len(order)), rules.sort_key(item.path)))
         self._entries = [_entry(item, name) for item in self._inputs]
         self._digests: dict[str, bytes] = {}
-        _require_sound(self._entries)
+        _require_sound(self._entries, ordered=layout is None)
 
     def items(self) -> Iterator[tar.Item]:
         """What the tar writers take."""
@@ -186,11 +190,11 @@ def _entry(item: Input, payload: str) -> Entry:
     return Entry(item.path, item.type, mode, item.size if is_file else None, None, target, payload)
 
 
-def _require_sound(entries: Sequence[Entry]) -> None:
+def _require_sound(entries: Sequence[Entry], *, ordered: bool) -> None:
     """The rules for entries, one by one and together, that need no bytes to be judged."""
     if sum(entry.size or 0 for entry in entries) > limits.UNPACKED_SIZE:
         raise FormatError("limit-exceeded", f"the files have more than {limits.UNPACKED_SIZE} bytes in all")
-    listing = tar.Listing(ordered=True)
+    listing = tar.Listing(ordered=ordered)
     for entry in entries:
         listing.add(entry)
     rules.require(next(rules.check_tree(entries), None))

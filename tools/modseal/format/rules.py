@@ -103,7 +103,8 @@ def check_entry(entry: Entry) -> Iterator[Failure]:
     if failure:
         yield failure
     if entry.mode is not None and entry.mode & ~(PERMISSIONS | SPECIAL_BITS):
-        yield Failure("unsafe-mode", f"{quote(entry.path, limits.PATH_LENGTH)} has mode {entry.mode:o}", {"path": shown(entry.path)})
+        detail = f"{quote(entry.path, limits.PATH_LENGTH)} has mode {entry.mode:o}"
+        yield Failure("unsafe-mode", detail, {"path": shown(entry.path)})
     if entry.type is FileType.SYMLINK and not failure:
         link = check_link(entry.path, entry.target or "")
         if link:

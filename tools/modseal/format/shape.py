@@ -27,10 +27,14 @@ _QUOTED = 60
 
 
 class Problem(NamedTuple):
-    """One thing that is wrong: where, and what. As text: `files[3].mode: must be text, not an integer`."""
+    """One thing that is wrong: where, and what. As text: `files[3].mode: must be text, not an integer`.
+
+    `key` is that of an entry which should not be there, below `path`: its line is the one to correct.
+    """
 
     path: Path
     message: str
+    key: str | None = None
 
     def __str__(self) -> str:
         return f"{location(self.path)}: {self.message}"
@@ -68,13 +72,13 @@ class Found:
     def __init__(self) -> None:
         self.problems: list[Problem] = []
 
-    def add(self, trail: Trail, message: str) -> None:
-        """Note one problem."""
+    def add(self, trail: Trail, message: str, key: str | None = None) -> None:
+        """Note one problem; `key` as in `Problem`."""
         steps: list[str | int] = []
         while trail:
             steps.append(trail[1])
             trail = trail[0]
-        self.problems.append(Problem(tuple(reversed(steps)), message))
+        self.problems.append(Problem(tuple(reversed(steps)), message, key))
         if len(self.problems) == limits.PROBLEMS:
             raise _Enough
 
@@ -219,7 +223,7 @@ class Table(Shape):
                 shape.check(item, (trail, key), found)
             elif not self.open:
                 missing = [name for name in fields if name not in value]
-                found.add(trail, f"unknown key {quote(key)}{suggestion(key, missing)}")
+                found.add(trail, f"unknown key {quote(key)}{suggestion(key, missing)}", key)
         if not value.keys() >= self.required:
             for key in self._order:
                 if key not in value:

@@ -10,7 +10,7 @@ import re
 import tomllib
 
 from modseal import limits
-from modseal.format.shape import Path, Problem, Shape
+from modseal.format.shape import Path, Problem, Shape, location
 
 _HEADER = re.compile(r"\s*(\[\[|\[)\s*([A-Za-z0-9_.\-\"' ]+?)\s*(?:\]\]|\])\s*(?:#.*)?$")
 _KEY = re.compile(r"\s*([A-Za-z0-9_\-]+|\"[^\"]*\"|'[^']*')\s*[.=]")
@@ -31,14 +31,20 @@ class TomlDocument:
             path = path[:-1]
         return 0
 
+    @property
+    def lines(self) -> dict[str, int]:
+        """The line of every key, by its location as `shape.location` writes it."""
+        return {location(path): line for path, line in self._lines.items()}
+
     def problems(self, shape: Shape, name: str) -> tuple[str, ...]:
         """One line for each problem of the values with a shape: `name:line: field: what`."""
         return tuple(self.describe(problem, name) for problem in shape.problems(self.values))
 
     def describe(self, problem: Problem, name: str) -> str:
         """A problem as one line that an editor can jump to."""
-        line = self.line(problem.path)
-        return f"{name}:{line}: {problem}" if line else f"{name}: {problem}"
+        line = self.line(problem.path if problem.key is None else (*problem.path, problem.key))
+        text = str(problem) if problem.path else problem.message
+        return f"{name}:{line}: {text}" if line else f"{name}: {text}"
 
 
 def parse(data: bytes) -> TomlDocument:

@@ -144,8 +144,8 @@ def write(items: Sequence[Item], layout: VisorLayout) -> Iterator[bytes]:
     for (entry, content), offset in zip(items, offsets, strict=True):
         if entry.size:
             yield from zeros(offset - position)
-            yield from content
             position = offset + entry.size
+        yield from content
     if layout.padded:
         yield from zeros(-position % BLOCK)
 

@@ -1,0 +1,252 @@
+"""Timestamp tokens (RFC 3161, RFC 5816): CMS SignedData around a TSTInfo, as unproved values.
+
+Parsing only: whether a token proves anything is for `trust.timestamp`. As narrow as signature blocks
+are: strict DER, one signer, named by issuer and serial number, with signed attributes.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from modseal import limits
+from modseal.errors import FormatError
+from modseal.format import cms, der
+from modseal.format.cms import Algorithm, read_algorithm
+from modseal.format.der import Reader
+
+ID_TST_INFO = "1.2.840.113549.1.9.16.1.4"
+SIGNING_CERTIFICATE = "1.2.840.113549.1.9.16.2.12"
+SHA1 = "1.3.14.3.2.26"
+
+_TIME = re.compile(rb"(\d{14})(\.\d*[1-9])?Z")
+_GRANTED = 0
+_MILLIS, _MICROS = 0x80, 0x81
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token, unproved.
+
+    `earliest` and `latest` bound the time that it states, by its accuracy, in whole seconds outwards.
+    `certificate_hash` is the (digest OID, value) pair of the authority's certificate that it signed over.
+    """
+
+    raw: bytes
+    certificates: tuple[bytes, ...]
+    issuer: bytes
+    serial: int
+    digest: Algorithm
+    signature_algorithm: Algorithm
+    signature: bytes
+    signed_attributes: bytes
+    message_digest: bytes
+    certificate_hash: tuple[str, bytes]
+    content: bytes
+    imprint_digest: Algorithm
+    imprint: bytes
+    earliest: datetime
+    latest: datetime
+    nonce: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Info:
+    """What a TSTInfo says (RFC 3161 section 2.4.2)."""
+
+    imprint_digest: Algorithm
+    imprint: bytes
+    earliest: datetime
+    latest: datetime
+    nonce: int | None
+
+
+def decode(data: bytes) -> Token:
+    """A token's DER. Raises `FormatError` (bad-timestamp)."""
+    if len(data) > limits.TIMESTAMP_SIZE:
+        raise _bad(f"it has {len(data)} bytes, {limits.TIMESTAMP_SIZE} are allowed")
+    try:
+        return _token(data)
+    except FormatError as error:
+        if error.failure.code == "bad-timestamp":
+            raise
+        raise _bad(error.failure.detail) from error
+
+
+def token_of_response(data: bytes) -> bytes:
+    """The token's DER from an authority's answer, TimeStampResp (RFC 3161 section 2.4.2).
+
+    Only `granted` is taken: `grantedWithMods` is not what was asked for. Raises `FormatError` (bad-timestamp).
+    """
+    try:
+        status, token = _response(data)
+    except FormatError as error:
+        raise FormatError("bad-timestamp", "the authority's answer is no timestamp response") from error
+    if status != _GRANTED:
+        raise FormatError("bad-timestamp", f"the authority refused the request with status {status}", status=status)
+    return token
+
+
+def _response(data: bytes) -> tuple[int, bytes]:
+    outer = Reader(data)
+    body = outer.enter()
+    outer.end()
+    status = body.enter().integer()
+    token = body.take(der.SEQUENCE).raw if status == _GRANTED else b""
+    return status, token
+
+
+def _token(data: bytes) -> Token:
+    outer = Reader(data)
+    content_info = outer.enter()
+    outer.end()
+    if content_info.oid() != cms.ID_SIGNED_DATA:
+        raise _bad("it is not SignedData")
+    explicit = content_info.enter(der.context(0))
+    content_info.end()
+    body = explicit.enter()
+    explicit.end()
+    body.integer()
+    body.take(der.SET)
+    content = _content(body.enter())
+    certificates = cms.read_certificates(body)
+    body.optional(der.context(1))  # CRLs: revocation comes from the policy
+    signers = body.enter(der.SET)
+    signer = signers.enter()
+    signers.end()
+    body.end()
+    return _signed_by(signer, data, content, certificates)
+
+
+def _content(reader: Reader) -> bytes:
+    if reader.oid() != ID_TST_INFO:
+        raise _bad("its content is not a TSTInfo")
+    explicit = reader.enter(der.context(0))
+    reader.end()
+    content = explicit.octets()
+    explicit.end()
+    return content
+
+
+def _signed_by(signer: Reader, raw: bytes, content: bytes, certificates: tuple[bytes, ...]) -> Token:
+    """The token from its one SignerInfo (RFC 5652 section 5.3)."""
+    if signer.integer() != 1:
+        raise _bad("its signer is not named by issuer and serial number")
+    issuer, serial = cms.read_issuer_and_serial(signer.enter())
+    digest = read_algorithm(signer)
+    attributes = signer.take(der.context(0))
+    signature_algorithm = read_algorithm(signer)
+    signature = signer.octets()
+    signer.optional(der.context(1))
+    signer.end()
+    signed = cms.read_attributes(signer, attributes)
+    content_type = cms.read_single(signed, cms.CONTENT_TYPE)
+    if not content_type or content_type.oid() != ID_TST_INFO:
+        raise _bad("its contentType attribute is missing or another")
+    info = _info(content)
+    return Token(
+        raw=raw,
+        certificates=certificates,
+        issuer=issuer,
+        serial=serial,
+        digest=digest,
+        signature_algorithm=signature_algorithm,
+        signature=signature,
+        signed_attributes=der.encode(der.SET, attributes.content),
+        message_digest=cms.read_message_digest(signed),
+        certificate_hash=_certificate_hash(signed),
+        content=content,
+        imprint_digest=info.imprint_digest,
+        imprint=info.imprint,
+        earliest=info.earliest,
+        latest=info.latest,
+        nonce=info.nonce,
+    )
+
+
+def _certificate_hash(attributes: list[tuple[str, Reader]]) -> tuple[str, bytes]:
+    """The authority's certificate, named by its hash: RFC 5816 section 2.2.1, or as RFC 3161 had it, with SHA-1."""
+    hashes = cms.read_certificate_hashes(attributes)
+    hashes = hashes or cms.read_certificate_hashes(attributes, SIGNING_CERTIFICATE, SHA1)
+    if not hashes:
+        raise _bad("it does not name its signer's certificate")
+    return hashes[0]
+
+
+def _info(content: bytes) -> _Info:
+    outer = Reader(content)
+    body = outer.enter()
+    outer.end()
+    if body.integer() != 1:
+        raise _bad("its version is not 1")
+    body.oid()
+    imprint = body.enter()
+    imprint_digest, imprint_value = read_algorithm(imprint), imprint.octets()
+    imprint.end()
+    body.integer()
+    earliest, latest = _bounds(body.take(der.GENERALIZED_TIME).content, _accuracy(body))
+    body.optional(der.BOOLEAN)
+    nonce = _optional_integer(body)
+    body.optional(der.context(0))
+    _require_known(body)
+    body.end()
+    return _Info(imprint_digest, imprint_value, earliest, latest, nonce)
+
+
+def _accuracy(body: Reader) -> timedelta:
+    """The optional Accuracy; none is stated where it is absent, and none is assumed."""
+    value = body.optional(der.SEQUENCE)
+    if not value:
+        return timedelta()
+    reader = body.inside(value)
+    seconds = _optional_integer(reader) or 0
+    millis, micros = (_small(reader.optional(tag)) for tag in (_MILLIS, _MICROS))
+    reader.end()
+    if not 0 <= seconds <= limits.TIMESTAMP_ACCURACY:
+        raise _bad(f"its accuracy of {seconds} seconds is of no use")
+    return timedelta(seconds=seconds, milliseconds=millis, microseconds=micros)
+
+
+def _optional_integer(reader: Reader) -> int | None:
+    value = reader.optional(der.INTEGER)
+    return Reader(value.raw).integer() if value else None
+
+
+def _small(value: der.Value | None) -> int:
+    """An integer of 1 to 999 with an implicit tag."""
+    if value is None:
+        return 0
+    number = int.from_bytes(value.content, signed=True)
+    if not 1 <= number <= 999 or len(value.content) > 2:
+        raise _bad("its accuracy is out of range")
+    return number
+
+
+def _bounds(text: bytes, accuracy: timedelta) -> tuple[datetime, datetime]:
+    """The first and last moment that genTime and accuracy allow, rounded outwards to whole seconds."""
+    match = _TIME.fullmatch(text)
+    if not match:
+        raise _bad("its time is not in its one form")
+    try:
+        stated = datetime.strptime(match[1].decode("ascii"), "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+        fraction = timedelta(seconds=1) if match[2] else timedelta()
+        earliest, latest = stated - accuracy, stated + fraction + accuracy
+        round_up = timedelta(seconds=1) if latest.microsecond else timedelta()
+        return earliest.replace(microsecond=0), latest.replace(microsecond=0) + round_up
+    except (ValueError, OverflowError):
+        raise _bad("its time has an impossible field") from None
+
+
+def _require_known(body: Reader) -> None:
+    """No extension of a TSTInfo is known, so none may be critical (RFC 3161 section 2.4.2)."""
+    value = body.optional(der.context(1))
+    for extension in der.elements(body.inside(value), sorted_set=False) if value else ():
+        reader = body.inside(extension)
+        oid = reader.oid()
+        if reader.optional(der.BOOLEAN):
+            raise _bad(f"it has the critical extension {oid}")
+
+
+def _bad(detail: str) -> FormatError:
+    return FormatError("bad-timestamp", f"the timestamp token is not well formed: {detail}")

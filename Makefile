@@ -29,6 +29,7 @@ lint: $(VENV)/.developer  ## format, style, types and the layers
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+	$(BIN)/python docs/generate.py --check
 
 format: $(VENV)/.developer  ## write the code in its one form
 	$(BIN)/ruff format .
@@ -36,6 +37,9 @@ format: $(VENV)/.developer  ## write the code in its one form
 
 bench: $(VENV)/.installed  ## ratios to floors and peers, in one interleaved run
 	$(BIN)/python bench/run.py $(BENCH)
+
+docs: $(VENV)/.installed  ## write the generated pages and schemas again
+	$(BIN)/python docs/generate.py
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

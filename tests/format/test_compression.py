@@ -114,8 +114,8 @@ def test_any_bytes_are_unpacked_or_refused(unpack, data):
 # gzip
 
 
-def test_gzip_is_what_zlib_makes_at_level_9():
-    body = zlib.compressobj(9, zlib.DEFLATED, -15, 8)
+def test_gzip_is_what_zlib_makes_at_the_level_that_is_said():
+    body = zlib.compressobj(compression.GZIP_LEVEL, zlib.DEFLATED, -15, 8)
     expected = body.compress(TEXT) + body.flush() + struct.pack("<II", zlib.crc32(TEXT), len(TEXT))
     assert run(compression.gzip, TEXT) == bytes.fromhex("1f8b08000000000002ff") + expected
 

@@ -62,7 +62,10 @@ CODES: dict[str, Code] = {
     "revoked": Code(5, "A certificate of the chain is revoked.", "Do not use this bundle; ask the vendor for one with a new signature."),
     "revocation-unknown": Code(5, "The policy requires revocation data and there is none for this issuer.", "Fetch the issuer's current CRL and name it in the policy."),
     "crl-stale": Code(5, "The CRL is past its next update.", "Fetch the issuer's current CRL."),
-    "crl-invalid": Code(5, "The CRL is not signed by the issuer, or cannot be judged.", "Fetch the issuer's CRL again, from its own distribution point."),
+    "crl-invalid": Code(5, "The CRL cannot be read, or says something that modseal does not judge.", "Fetch the issuer's CRL again, from its own distribution point."),
+    "crl-not-yet-valid": Code(5, "The CRL was issued after the time of verification.", "Check this machine's clock, or the time given with --at."),
+    "crl-wrong-issuer": Code(5, "The CRLs are not from the certificate's issuer, or from someone who may not sign them.", "Name the issuer's own CRL in the policy."),
+    "crl-bad-signature": Code(5, "The CRL's signature does not verify under any key of the issuer.", "Fetch the issuer's CRL again, from its own distribution point."),
     # step 6: level
     "level-not-granted": Code(6, "The manifest claims a higher level than the signer's anchor grants.", _SIGNER),
     "level-below-minimum": Code(6, "The proven level is below the policy's minimum.", "Ask the vendor for a build that is signed for the level that this host needs."),
@@ -101,6 +104,16 @@ CODES: dict[str, Code] = {
     "bad-spec": Code(None, "The module spec or stage folder has a problem.", "Correct the named field and pack again."),
     "bad-policy": Code(None, "The policy cannot be used.", "Correct the named line; `modseal policy check` reads a policy alone."),
     "bad-key": Code(None, "The key, passphrase or certificate cannot be used.", "Check the file and the passphrase."),
+    "tsa-failed": Code(None, "No timestamp authority gave a timestamp that verifies.", "Check the address and the network, or sign now and add the timestamp later with `modseal timestamp`."),
     "unfit-certificate": Code(None, "The certificate would not pass verification, so it does not sign.", "Use a current certificate for code signing that belongs to the key."),
     "io-error": Code(None, "A file cannot be read or written.", "Check the path, its permissions and the free space."),
+    # trust bundles and the store that they are installed in
+    "trust-bundle-invalid": Code(None, "The trust bundle is not well formed, or a file in it is not what it declares.", "Get the trust bundle again from whoever keeps the policy."),
+    "trust-bundle-threshold": Code(None, "Too few root signers have signed the trust bundle.", "Have the missing root signers sign it with `modseal policy endorse`, and carry it in again."),
+    "trust-bundle-rollback": Code(None, "The trust bundle is older than the installed one.", "Get the newest trust bundle from whoever keeps the policy."),
+    "trust-bundle-conflict": Code(None, "Two different trust bundles have the same version.", "Do not use either; ask whoever keeps the policy which one is theirs, and for a new version."),
+    "trust-bundle-gap": Code(None, "Versions between the installed trust bundle and this one are missing.", "Pass the missing versions too, in the same call."),
+    "trust-bundle-expired": Code(None, "The trust bundle is past its expiry.", "Get the newest trust bundle from whoever keeps the policy and install it with `modseal policy update`."),
+    "clock-set-back": Code(None, "The clock shows a time before one that was seen already.", "Set this machine's clock right."),
+    "trust-store-invalid": Code(None, "The trust store is missing, damaged, or writable by others.", "Check its owner and permissions; if it is damaged, install the newest trust bundle into a new store."),
 }

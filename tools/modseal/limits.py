@@ -20,6 +20,15 @@ SIGNATURE_BLOCKS = 16
 SIGNERS_PER_BLOCK = 4
 """SignerInfos in one block. Everything seen has exactly one; each costs a public-key operation."""
 
+TIMESTAMPS_PER_SIGNER = 4
+"""Timestamp tokens of one signer: one or two authorities and a renewal; each costs public-key operations."""
+
+TIMESTAMP_SIZE = 64 * KIB
+"""Bytes of one timestamp token or of an authority's answer. With a chain it has 3 to 8 KiB, post-quantum about 30."""
+
+TIMESTAMP_ACCURACY = 86_400
+"""Seconds that a timestamp may be inaccurate by. One that does not know the day proves nothing of use."""
+
 CERTIFICATES_PER_BLOCK = 16
 """Certificates in one block: candidates for a path, so their number bounds the path search."""
 
@@ -91,9 +100,6 @@ NAME_LENGTH = 128
 ITEMS = 4096
 """Entries of a list in a manifest that is not payloads, files or chunks (tags, constraints)."""
 
-XML_DEPTH = 8
-"""Nesting of elements in `descriptor.xml`; genuine ones reach 4."""
-
 SPEC_SIZE = 4 * MIB
 """Bytes of a module spec or policy file."""
 
@@ -102,3 +108,12 @@ PROBLEMS = 100
 
 KEY_FILE_SIZE = 1 * MIB
 """Bytes of one key or certificate file that signs. A PKCS#12 file with a long chain has about 20 KiB."""
+
+TRUST_BUNDLE_SIZE = 64 * MIB
+"""Bytes of one trust bundle. It is read at once; the largest public code signing CRLs have a few MiB."""
+
+TRUST_FILES = MEMBERS - 2
+"""Files of one trust bundle: the archive's members less the declaration and the signatures."""
+
+ROOT_SIGNERS = SIGNATURE_BLOCKS // 2
+"""Root signers of one trust bundle: all of the old ones and all of the new ones fit into one signature member."""

@@ -45,16 +45,19 @@ class TreeWriter:
         """See `format.payload.Sink.begin`. Raises `FormatError` for what must not be written."""
         rules.require(next(rules.check_entry(entry), None))
         path = self._place(entry)
+        try:
+            self._make(entry, path)
+        except (FileExistsError, NotADirectoryError):
+            raise FormatError("unsafe-path", f"{entry.path!r} is there twice, or below a file", path=entry.path) from None
+
+    def _make(self, entry: Entry, path: Path) -> None:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
         if entry.type is FileType.DIRECTORY:
             path.mkdir(mode=0o755, exist_ok=True)
         if entry.type is not FileType.FILE:
             self._later.append(entry)
             return
-        try:
-            self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-        except FileExistsError:
-            raise FormatError("unsafe-path", f"{entry.path!r} is there twice", path=entry.path) from None
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
     def _place(self, entry: Entry) -> Path:
         return self._folder / PAYLOADS / (entry.payload or "") / entry.path if self._by_payload else self._folder / entry.path

@@ -21,6 +21,7 @@ from modseal.format.manifest import SIGNATURE_MEMBER
 from modseal.format.source import Source, Span, blocks
 from modseal.signing import block, fitness
 from modseal.signing.keys import Signer
+from modseal.signing.tsa import Stamp
 from modseal.trust.examination import Verdict
 from modseal.trust.signature import Signatures, verify_member
 
@@ -37,27 +38,33 @@ class Signed:
 
 
 def sign(
-    path: Path, output: Path, signer: Signer, at: datetime, signing_time: datetime, algorithm: str | None = None
+    path: Path,
+    output: Path,
+    signer: Signer,
+    at: datetime,
+    signing_time: datetime,
+    algorithm: str | None = None,
+    stamp: Stamp | None = None,
 ) -> Signed:
     """Append a block by `signer` to the bundle at `path`, and write the result to `output` atomically.
 
-    `at` is the time that the certificate must be valid at; `signing_time` is what the block says.
+    `at` is the time that the certificate must be valid at; `signing_time` is what the block says, and
+    `stamp` gives a timestamp that proves it.
     Raises `RefusedError` (an unfit certificate, an unsound bundle), `UsageError` (this certificate has
     signed already), `InputError`.
     """
     fitness.check_certificate(signer.certificate, signer.chain, at)
     row = fitness.choose_algorithm(signer.certificate, algorithm)
     with open_bundle(path) as bundle:
-        _require_sound(bundle, at)
+        require_sound(bundle, at)
         mine = fitness.parse(signer.certificate)
-        before = _verified(bundle.signature, bundle.manifest)
+        before = verified(bundle.signature, bundle.manifest)
         if any(other.certificate == mine for other in before.signers):
             raise UsageError(f"{path}: already signed with this certificate ({mine.subject})")
-        new = block.build(bundle.manifest, signer, row, f"{signing_time:%Y-%m-%dT%H:%M:%SZ}")
+        new = block.build(bundle.manifest, signer, row, f"{signing_time:%Y-%m-%dT%H:%M:%SZ}", stamp)
         member = append_block(bundle.signature, new)
         _require_verifies(member, bundle.manifest, len(before.signers) + 1)
-        with atomic_file(output, os.stat(path).st_mode & 0o777) as file:
-            _write(bundle, member, file)
+        write_signature(bundle, member, path, output)
     return Signed(output, len(cms.split_blocks(member)), mine.subject, mine.fingerprint, row.name)
 
 
@@ -67,14 +74,15 @@ def append_block(member: bytes, der: bytes) -> bytes:
     return member + separator + cms.join_blocks((der,))
 
 
-def _require_sound(bundle: OpenBundle, at: datetime) -> None:
+def require_sound(bundle: OpenBundle, at: datetime) -> None:
+    """Nobody signs or stamps a bundle that is broken. Raises `RefusedError`."""
     examination = examine_integrity(bundle, at)
     primary = examination.primary
     if examination.verdict is not Verdict.ACCEPTED and primary:
         raise RefusedError(primary.code or "bad-manifest", f"{bundle.name}: {primary.detail}", **primary.evidence)
 
 
-def _verified(member: bytes, manifest: bytes) -> Signatures:
+def verified(member: bytes, manifest: bytes) -> Signatures:
     """The blocks that are there; one that does not verify would make every verifier refuse the result."""
     signatures = verify_member(member, manifest)
     bad = [failure for failure in signatures.failures if failure.code != "unsupported-algorithm"]
@@ -92,6 +100,12 @@ def _require_verifies(member: bytes, manifest: bytes, count: int) -> None:
 
 def _refuse(failure: Failure) -> None:
     raise RefusedError(failure.code, failure.detail, **failure.evidence)
+
+
+def write_signature(bundle: OpenBundle, member: bytes, path: Path, output: Path) -> None:
+    """Write the bundle at `path` with another signature member to `output`, atomically, in its old mode."""
+    with atomic_file(output, os.stat(path).st_mode & 0o777) as file:
+        _write(bundle, member, file)
 
 
 def _write(bundle: OpenBundle, member: bytes, file: BinaryIO) -> None:

@@ -21,8 +21,11 @@ from modseal.trust.policy_file import load
 @click.option("-C", "--directory", required=True, type=FILE, metavar="DIR", help="A new (or empty) folder to unpack into.")
 @policy_option(required=False)
 @click.option("--unverified", is_flag=True, help="Unpack without proving who signed it; damage is still refused.")
+@click.option("--stage", is_flag=True, help="Write a stage folder (descriptor.xml, payloads/) that pack can use; .vib only.")
 @at_option
-def extract(bundle: Path, directory: Path, policy: str | None, at: datetime | None, *, unverified: bool) -> int:
+def extract(
+    bundle: Path, directory: Path, policy: str | None, at: datetime | None, *, unverified: bool, stage: bool
+) -> int:
     """Verify BUNDLE and unpack its files into DIR: all of them, or none.
 
     Say either which policy must accept the bundle, or that you want it --unverified.
@@ -30,7 +33,7 @@ def extract(bundle: Path, directory: Path, policy: str | None, at: datetime | No
     if (policy is None) != unverified:
         raise UsageError("give either --policy POLICY or --unverified")
     rules = load(policy) if policy else None
-    result = extract_bundle(bundle, directory, rules, at or now())
+    result = extract_bundle(bundle, directory, rules, at or now(), stage=stage)
     if result.verdict is Verdict.ACCEPTED:
         manifest = result.examination.manifest if result.examination else None
         count = len(manifest.files) if manifest else 0

@@ -6,9 +6,14 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
+
+from modseal.errors import UsageError
+
+if TYPE_CHECKING:
+    from modseal.signing.tsa import Stamp
 
 FILE = click.Path(path_type=Path)
 _TIME = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?")
@@ -43,3 +48,30 @@ def policy_option(*, required: bool) -> Callable[[Any], Any]:
 
 
 at_option = click.option("--at", type=Time(), metavar="TIME", help="Judge validity at this time (UTC) instead of now.")
+
+
+def tsa_options(*, required: bool) -> Callable[[Any], Any]:
+    """`--tsa` and `--tsa-anchor`, each repeatable."""
+
+    def decorate(command: Any) -> Any:
+        anchor_help = "The root CA that the timestamp must lead to; without it, only its signature is checked."
+        anchor = click.option("--tsa-anchor", multiple=True, type=FILE, metavar="PEM", help=anchor_help)
+        tsa_help = "A timestamp authority to ask; the next one where it fails."
+        return click.option("--tsa", multiple=True, metavar="URL", required=required, help=tsa_help)(anchor(command))
+
+    return decorate
+
+
+def authorities(urls: tuple[str, ...], anchors: tuple[Path, ...]) -> Stamp | None:
+    """Who gives timestamps, from the options; None where nobody is named."""
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    from modseal.signing.material import read_certificates
+    from modseal.signing.tsa import Authorities, read_anchors
+
+    if not urls:
+        if anchors:
+            raise UsageError("--tsa-anchor is of no use without --tsa")
+        return None
+    certificates = [each.public_bytes(Encoding.DER) for path in anchors for each in read_certificates(path)]
+    return Authorities(urls, read_anchors(certificates)).stamp

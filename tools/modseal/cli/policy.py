@@ -1,27 +1,207 @@
-"""`modseal policy`."""
+"""`modseal policy`. What makes trust bundles is imported where it is used: checking loads no signing code."""
 
 from __future__ import annotations
 
+import os
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import click
 
+from modseal.cli.options import FILE, Time, at_option, now, policy_option
+from modseal.errors import UsageError
 from modseal.report import policy_text
+from modseal.report.text import safe
 from modseal.trust.policy_file import load
+
+if TYPE_CHECKING:
+    from modseal.format.trust_bundle import TrustBundle
+    from modseal.signing.keys import Signer
+
+_PREVIOUS = click.option("--previous", type=FILE, metavar="OLD", help="The trust bundle that this one follows.")
+_PASSPHRASE = click.option(
+    "--passphrase-file", type=FILE, metavar="FILE", help="A file with the keys' passphrase; else it is asked for."
+)
 
 
 @click.group()
 def policy() -> None:
-    """Check and show policies."""
+    """Check and show policies, and carry them to where they hold."""
 
 
 @policy.command()
 @click.argument("reference", metavar="POLICY")
 def check(reference: str) -> None:
-    """Read POLICY and say in one line the weakest thing that it would accept."""
-    click.echo(policy_text.weakest(load(reference)))
+    """Read POLICY and say in one line the weakest thing that it would accept.
+
+    Exit status: 0, or 3 with every problem of a policy that cannot be used.
+    """
+    click.echo(policy_text.weakest(load(reference, now())))
 
 
 @policy.command()
 @click.argument("reference", metavar="POLICY")
 def show(reference: str) -> None:
     """Show what POLICY says, defaults included."""
-    click.echo(policy_text.render(load(reference)))
+    click.echo(policy_text.render(load(reference, now())))
+
+
+@policy.command()
+@click.argument("bundle", type=FILE)
+@policy_option(required=True)
+@at_option
+@click.option("--format", "output", type=click.Choice(["text", "json"]), default="text", help="The form of the result.")
+def explain(bundle: Path, policy: str, at: datetime | None, output: str) -> int:
+    """Verify BUNDLE and show every step, its checks, and the line of POLICY that decided each.
+
+    Exit status: as that of verify.
+    """
+    from modseal.bundle.verify import verify
+    from modseal.cli.verify import EXIT
+    from modseal.format.trust_bundle import time_text
+    from modseal.report import explanation
+
+    rules, at = load(policy, now()), at or now()
+    result = verify(bundle, rules, at, with_digest=False)
+    render = explanation.render_json if output == "json" else explanation.render_text
+    click.echo(render(result, rules, time_text(at)))
+    return EXIT[result.verdict]
+
+
+@policy.command("bundle")
+@click.argument("policy_file", type=FILE, metavar="POLICY")
+@click.option(
+    "--version", "number", type=int, required=True, metavar="N", help="The next one after the trust bundle before."
+)
+@click.option("--expires", type=Time(), required=True, metavar="DATE", help="From when on it is refused (UTC).")
+@click.option(
+    "--root-key", multiple=True, metavar="KEY", help="A key that signs; the n-th belongs to the n-th --root-cert."
+)
+@click.option(
+    "--root-cert", multiple=True, required=True, type=FILE, metavar="PEM", help="A root signer's certificate."
+)
+@click.option("--threshold", type=int, metavar="K", help="How many root signers it takes; by default all.")
+@_PREVIOUS
+@_PASSPHRASE
+@click.option("-o", "--output", required=True, type=FILE, metavar="OUT", help="The trust bundle to write.")
+def bundle_command(
+    policy_file: Path,
+    number: int,
+    expires: datetime,
+    root_key: tuple[str, ...],
+    root_cert: tuple[Path, ...],
+    threshold: int | None,
+    previous: Path | None,
+    passphrase_file: Path | None,
+    output: Path,
+) -> None:
+    """Make a trust bundle: POLICY and every file that it names, in one signed file.
+
+    The root signers are all the --root-cert; those with a --root-key sign now, others with
+    `modseal policy endorse`. It takes a threshold of them, and of those of the version before.
+    """
+    from modseal.bundle.trust_update import read_bundle
+    from modseal.cli.sign import signing_time
+    from modseal.signing import trust_bundle_writer as writer
+    from modseal.signing.material import read_certificates
+
+    if len(root_key) > len(root_cert):
+        raise UsageError("every --root-key needs its --root-cert")
+    signers = [_signer(key, cert, passphrase_file) for key, cert in zip(root_key, root_cert, strict=False)]
+    certificates = [signer.certificate for signer in signers]
+    certificates += [read_certificates(path)[0] for path in root_cert[len(root_key) :]]
+    root = writer.root_of(certificates, len(certificates) if threshold is None else threshold, now(), expires)
+    old = read_bundle(previous) if previous else None
+    made = writer.make(writer.gather(policy_file), number, signing_time(), expires, root, old)
+    for signer in signers:
+        made = writer.endorse(made, signer, now())
+    _write(output, made, old)
+
+
+@policy.command()
+@click.argument("bundle", type=FILE, metavar="TRUST-BUNDLE")
+@click.option("--root-key", required=True, metavar="KEY", help="The key that signs: a PEM or PKCS#12 file.")
+@click.option("--root-cert", type=FILE, metavar="PEM", help="Its certificate; a PKCS#12 file may bring its own.")
+@_PREVIOUS
+@_PASSPHRASE
+@click.option("-o", "--output", type=FILE, metavar="OUT", help="Default: TRUST-BUNDLE itself.")
+def endorse(
+    bundle: Path,
+    root_key: str,
+    root_cert: Path | None,
+    previous: Path | None,
+    passphrase_file: Path | None,
+    output: Path | None,
+) -> None:
+    """Add a root signer's signature to a trust bundle. Read its policy first: you vouch for all of it."""
+    from modseal.bundle.trust_update import read_bundle
+    from modseal.signing import trust_bundle_writer as writer
+
+    made, old = read_bundle(bundle), read_bundle(previous) if previous else None
+    signer = _signer(root_key, root_cert, passphrase_file)
+    _write(output or bundle, writer.endorse(made, signer, now()), old)
+
+
+@policy.command()
+@click.argument("bundles", nargs=-1, required=True, type=FILE, metavar="TRUST-BUNDLE...")
+@click.option(
+    "--store", type=FILE, metavar="DIR", help="Default: MODSEAL_TRUST_STORE, or this machine's or user's store."
+)
+@click.option(
+    "--initial-root",
+    multiple=True,
+    metavar="FINGERPRINT",
+    help="First install only: the SHA-256 of a root signer's certificate. All that are named must have signed.",
+)
+def update(bundles: tuple[Path, ...], store: Path | None, initial_root: tuple[str, ...]) -> None:
+    """Verify trust bundles and install the newest; `--policy store:` means its policy from then on.
+
+    Give every version from the one after the installed one on, in any order; older ones are passed over.
+    """
+    from modseal.bundle.trust_update import update as install
+    from modseal.format.trust_bundle import time_text
+    from modseal.trust.trust_store import default_folder, load_policy
+
+    folder, time = store or default_folder(os.environ), now()
+    done = install(folder, bundles, [_fingerprint(text) for text in initial_root], time)
+    installed = done.bundle
+    before = f"was {done.previous}" if done.previous else "the first"
+    what = "is installed already" if done.previous == installed.version else f"installed ({before})"
+    click.echo(
+        f"{safe(folder)}: version {installed.version} {what}, expires {time_text(installed.expires)}, "
+        f"sha256 {installed.sha256}"
+    )
+    click.echo(policy_text.weakest(load_policy(folder, time)))
+
+
+def _fingerprint(text: str) -> str:
+    """SHA-256 in hex, in whatever form tools print it."""
+    plain = text.lower().removeprefix("sha256:").replace(":", "")
+    if len(plain) != 64 or not set(plain) <= set("0123456789abcdef"):
+        raise UsageError(f"{text!r} is no SHA-256 fingerprint: give 64 hex digits")
+    return plain
+
+
+def _signer(key: str, cert: Path | None, passphrase_file: Path | None) -> Signer:
+    from modseal.cli.sign import passphrase
+    from modseal.signing import keys
+
+    signer = keys.open(key, cert, (), lambda: passphrase(key, passphrase_file))
+    for warning in signer.warnings:
+        click.echo(f"modseal: warning: {safe(warning)}", err=True)
+    return signer
+
+
+def _write(path: Path, made: TrustBundle, previous: TrustBundle | None) -> None:
+    from modseal.bundle.staging import atomic_file
+    from modseal.format import trust_bundle
+    from modseal.signing.trust_bundle_writer import describe
+    from modseal.trust.trust_bundle import shortfalls
+
+    data = trust_bundle.encode(made)
+    with atomic_file(path) as file:
+        file.write(data)
+    click.echo(f"{safe(path)}: trust bundle {describe(made)}")
+    for sentence in shortfalls(made, previous, now()):
+        click.echo(f"modseal: not complete: {safe(sentence)}; `modseal policy endorse` adds a signature", err=True)

@@ -13,7 +13,7 @@ from modseal.cli.options import FILE, at_option, now, policy_option
 from modseal.trust.examination import Verdict
 from modseal.trust.policy_file import load
 
-_EXIT = {Verdict.ACCEPTED: 0, Verdict.UNDECIDED: 3, Verdict.REJECTED: 1}
+EXIT = {Verdict.ACCEPTED: 0, Verdict.UNDECIDED: 3, Verdict.REJECTED: 1}
 _WORST_LAST = (Verdict.ACCEPTED, Verdict.UNDECIDED, Verdict.REJECTED)
 
 
@@ -30,14 +30,17 @@ def verify(bundles: tuple[Path, ...], policy: str, at: datetime | None, output: 
     """
     rules, at = load(policy), at or now()
     results: list[Result] = []
+    verdicts: set[Verdict] = set()
     for path in bundles:
         result = verify_bundle(path, rules, at, with_digest=output == "json")
-        results.append(result)
+        verdicts.add(result.verdict)
         if output == "text":
             _print_text(result, verbose=verbose)
+        else:
+            results.append(result)
     if output != "text":
         click.echo(_document(output, results, rules.source, at))
-    return _EXIT[max((result.verdict for result in results), key=_WORST_LAST.index)]
+    return EXIT[max(verdicts, key=_WORST_LAST.index)]
 
 
 def _print_text(result: Result, *, verbose: bool) -> None:

@@ -24,8 +24,8 @@ _NUMBER = re.compile(rb"(?:0|[1-9][0-9]*) *")
 _ANY_DIGITS = re.compile(rb"[0-9]+ *")
 _OWNER = re.compile(rb"(?:[0-9]+|-1) *")
 _MODE = re.compile(rb"(?:[0-7]+|0o0) *")
-_SLASHED_NAME = re.compile(rb"([A-Za-z0-9._-]{1,15})/? *")
-_PLAIN_NAME = re.compile(rb"([A-Za-z0-9._-]{1,15}) *")
+_SLASHED_NAME = re.compile(rb"(?!\.\.?[/ ])([A-Za-z0-9._-]{1,15})/? *")
+_CUT_HEADER = re.compile(rb"[A-Za-z0-9._-]{1,15}/?[ 0-9o-]*`?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def _header_at(source: Source, offset: int) -> bytes:
         return source.read(offset, HEADER_SIZE)
     rest = source.read(offset, source.size - offset)
     # A cut header still looks like the start of one; anything else was appended.
-    code = "truncated" if _PLAIN_NAME.match(rest) else "trailing-bytes"
+    code = "truncated" if _CUT_HEADER.fullmatch(rest) else "trailing-bytes"
     raise FormatError(code, f"{len(rest)} bytes at offset {offset} are no member header", offset=offset)
 
 

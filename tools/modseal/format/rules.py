@@ -15,7 +15,7 @@ from modseal.errors import Failure, FormatError
 from modseal.format.manifest import MANIFEST_MEMBER, SIGNATURE_MEMBER, Constraint, Entry, FileType, Manifest
 from modseal.format.shape import quote
 
-MEMBER_NAME = re.compile(rf"[A-Za-z0-9._-]{{1,{limits.MEMBER_NAME_LENGTH}}}", re.ASCII)
+MEMBER_NAME = re.compile(rf"(?!\.\.?$)[A-Za-z0-9._-]{{1,{limits.MEMBER_NAME_LENGTH}}}", re.ASCII)
 MODULE_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._+-]{{0,{limits.NAME_LENGTH - 1}}}", re.ASCII)
 VERSION = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._+~:-]{{0,{limits.NAME_LENGTH - 1}}}", re.ASCII)
 MEMBER_NAME_FORM = f"1 to {limits.MEMBER_NAME_LENGTH} of A-Z a-z 0-9 . _ -"

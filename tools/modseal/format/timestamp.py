@@ -22,6 +22,8 @@ SHA1 = "1.3.14.3.2.26"
 
 _TIME = re.compile(rb"(\d{14})(\.\d*[1-9])?Z")
 _GRANTED = 0
+_VERSION = 3
+"""Of SignedData whose content is not id-data (RFC 5652 section 5.1)."""
 _MILLIS, _MICROS = 0x80, 0x81
 
 
@@ -97,6 +99,19 @@ def _response(data: bytes) -> tuple[int, bytes]:
     return status, token
 
 
+def sort_certificates(token: Token) -> bytes:
+    """The token's DER with its certificates in the order that DER demands, which OpenSSL does not keep.
+
+    They are not part of what is signed. For readers that do not have the laxity of `cms.read_certificates`.
+    """
+    content_info = Reader(token.raw).enter()
+    oid = content_info.next().raw
+    parts = [value.raw for value in der.elements(content_info.enter(der.context(0)).enter(), sorted_set=False)]
+    tag = der.context(0)
+    sorted_parts = [der.encode_set(token.certificates, tag) if part[0] == tag else part for part in parts]
+    return der.encode(der.SEQUENCE, oid, der.encode(tag, der.encode(der.SEQUENCE, *sorted_parts)))
+
+
 def _token(data: bytes) -> Token:
     outer = Reader(data)
     content_info = outer.enter()
@@ -107,8 +122,9 @@ def _token(data: bytes) -> Token:
     content_info.end()
     body = explicit.enter()
     explicit.end()
-    body.integer()
-    body.take(der.SET)
+    if body.integer() != _VERSION:
+        raise _bad("its version is not 3")
+    digests = [value.raw for value in der.elements(body.enter(der.SET))]
     content = _content(body.enter())
     certificates = cms.read_certificates(body)
     body.optional(der.context(1))  # CRLs: revocation comes from the policy
@@ -116,7 +132,10 @@ def _token(data: bytes) -> Token:
     signer = signers.enter()
     signers.end()
     body.end()
-    return _signed_by(signer, data, content, certificates)
+    token = _signed_by(signer, data, content, certificates)
+    if digests != [token.digest.raw]:
+        raise _bad("its digest algorithms are not that of its signer")
+    return token
 
 
 def _content(reader: Reader) -> bytes:

@@ -32,24 +32,40 @@ MAXIMUM_VERSION = 2**31 - 1
 
 _TIME_FORM = "%Y-%m-%dT%H:%M:%SZ"
 _HEX = Text(re.compile(r"[0-9a-f]{64}"), form="64 lower-case hex digits", most=64)
-_TIME = Text(re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"), form="a time like 2026-01-31T12:00:00Z",
-             most=20)
-_FILE = Table({
-    "path": Text(most=limits.PATH_LENGTH, about="As the policy names it. The declaration's n-th file is the member f00n."),
-    "size": Integer(0, limits.TRUST_BUNDLE_SIZE),
-    "sha256": _HEX,
-})
-SHAPE = Table({
-    "schema": Text(choices=(SCHEMA,)),
-    "version": Integer(1, MAXIMUM_VERSION, about="Each new trust bundle has the next one."),
-    "issued": _TIME,
-    "expires": _TIME,
-    "root": Table({
-        "signers": Array(_HEX, least=1, most=limits.ROOT_SIGNERS, about="SHA-256 of the root signers' certificates, sorted."),
-        "threshold": Integer(1, limits.ROOT_SIGNERS, about="How many of them must sign this version and the next."),
-    }),
-    "files": Array(_FILE, least=1, most=limits.TRUST_FILES, about="Sorted by path; policy.toml is one of them."),
-}, about="What the root signers sign of a trust bundle. Rules over several values stand in docs/trust-bundle.md.")
+_TIME = Text(
+    re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"),
+    form="a time like 2026-01-31T12:00:00Z",
+    most=20,
+)
+_FILE = Table(
+    {
+        "path": Text(
+            most=limits.PATH_LENGTH, about="As the policy names it. The declaration's n-th file is the member f00n."
+        ),
+        "size": Integer(0, limits.TRUST_BUNDLE_SIZE),
+        "sha256": _HEX,
+    }
+)
+SHAPE = Table(
+    {
+        "schema": Text(choices=(SCHEMA,)),
+        "version": Integer(1, MAXIMUM_VERSION, about="Each new trust bundle has the next one."),
+        "issued": _TIME,
+        "expires": _TIME,
+        "root": Table(
+            {
+                "signers": Array(
+                    _HEX, least=1, most=limits.ROOT_SIGNERS, about="SHA-256 of the root signers' certificates, sorted."
+                ),
+                "threshold": Integer(
+                    1, limits.ROOT_SIGNERS, about="How many of them must sign this version and the next."
+                ),
+            }
+        ),
+        "files": Array(_FILE, least=1, most=limits.TRUST_FILES, about="Sorted by path; policy.toml is one of them."),
+    },
+    about="What the root signers sign of a trust bundle. Rules over several values stand in docs/trust-bundle.md.",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,8 +131,10 @@ def declare(bundle: TrustBundle) -> bytes:
         "issued": time_text(bundle.issued),
         "expires": time_text(bundle.expires),
         "root": {"signers": list(bundle.root.signers), "threshold": bundle.root.threshold},
-        "files": [{"path": path, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
-                  for path, data in sorted(bundle.files.items())],
+        "files": [
+            {"path": path, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+            for path, data in sorted(bundle.files.items())
+        ],
     }
     _require_rules(plain)
     return canonical_json.dump(plain)
@@ -125,9 +143,14 @@ def declare(bundle: TrustBundle) -> bytes:
 def encode(bundle: TrustBundle) -> bytes:
     """The whole file. Raises `FormatError` (trust-bundle-invalid) where `decode` would."""
     contents = [data for _, data in sorted(bundle.files.items())]
-    members = [(DECLARATION_MEMBER, bundle.signed or declare(bundle)), (SIGNATURE_MEMBER, bundle.signature),
-               *((_member_name(number), data) for number, data in enumerate(contents, 1))]
-    data = ar.MAGIC + b"".join(ar.encode_header(name, len(data)) + data + ar.padding(len(data)) for name, data in members)
+    members = [
+        (DECLARATION_MEMBER, bundle.signed or declare(bundle)),
+        (SIGNATURE_MEMBER, bundle.signature),
+        *((_member_name(number), data) for number, data in enumerate(contents, 1)),
+    ]
+    data = ar.MAGIC + b"".join(
+        ar.encode_header(name, len(data)) + data + ar.padding(len(data)) for name, data in members
+    )
     decode(data)
     return data
 
@@ -176,7 +199,9 @@ def _member_name(number: int) -> str:
 def _files(declared: list[dict[str, Any]], names: list[str], contents: list[bytes]) -> dict[str, bytes]:
     expected = [_member_name(number) for number in range(1, len(declared) + 1)]
     if names != expected:
-        raise invalid(f"it has the members {' '.join(names) or 'none'} after the signatures; it declares {len(expected)} files")
+        raise invalid(
+            f"it has the members {' '.join(names) or 'none'} after the signatures; it declares {len(expected)} files"
+        )
     for file, content in zip(declared, contents, strict=True):
         if len(content) != file["size"] or hashlib.sha256(content).hexdigest() != file["sha256"]:
             raise invalid(f"the file {file['path']!r} is not the declared one", path=file["path"])

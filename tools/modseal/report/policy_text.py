@@ -1,35 +1,15 @@
-"""A policy as text: all of it, or the weakest thing that it would accept."""
+"""A policy as text: all of it, or in one line the weakest thing that it would accept."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from modseal.format.level import Level
 from modseal.report.text import safe
 from modseal.trust.policy import Anchor, Policy
+from modseal.trust.weakest import Weakest, find, why_unusable
 
-
-def weakest(policy: Policy) -> str:
-    """One line: the least trusted bundle that would still be accepted."""
-    if policy.allow_unsigned_community and policy.minimum_level is Level.COMMUNITY:
-        return f"{safe(policy.source)}: accepts at the weakest an unsigned community module from anybody"
-    usable = [anchor for anchor in policy.anchors if anchor.grants >= policy.minimum_level]
-    if not usable:
-        return f"{safe(policy.source)}: accepts nothing: no anchor grants {policy.minimum_level}"
-    widest = min(usable, key=_narrowness)
-    vendors, names = _scope(widest.vendors, "any vendor"), _scope(widest.names, "any module")
-    signers = f"{policy.minimum_signers} signers" if policy.minimum_signers > 1 else "one signer"
-    revocation = "revocation required" if policy.revocation.required else "revocation not required"
-    return (f"{safe(policy.source)}: accepts at the weakest a {policy.minimum_level} module ({names}, {vendors}) by {signers} "
-            f"under {safe(widest.name)}, {revocation}, {'timestamp required' if policy.timestamp_required else 'no timestamp needed'}")
-
-
-def _narrowness(anchor: Anchor) -> tuple[bool, bool]:
-    return bool(anchor.vendors), bool(anchor.names)
-
-
-def _scope(patterns: tuple[str, ...], everything: str) -> str:
-    return safe(" or ".join(patterns)) if patterns else everything
+_NAMED = 3
+"""Anchors named in the line; `modseal policy show` has them all."""
 
 
 def render(policy: Policy) -> str:
@@ -45,12 +25,16 @@ def _lines(policy: Policy) -> Iterator[str]:
         kind = "CA" if anchor.certificate else "pin"
         fingerprint = anchor.certificate.fingerprint if anchor.certificate else anchor.fingerprint
         yield f"  anchor               {safe(anchor.name)} grants {anchor.grants}"
-        yield f"                       {kind} sha256:{fingerprint}{', even when expired' if anchor.accept_expired else ''}"
+        expired = ", even when expired" if anchor.accept_expired else ""
+        yield f"                       {kind} sha256:{fingerprint}{expired}"
         yield f"                       {_scope(anchor.vendors, 'any vendor')}; {_scope(anchor.names, 'any module')}"
     yield f"  algorithms           {', '.join(sorted(policy.algorithms))}"
     yield f"  least RSA key        {policy.minimum_rsa_bits} bits"
     yield f"  timestamp            {'required' if policy.timestamp_required else 'not required'}"
-    yield f"  CRLs                 {len(policy.revocation.crls)}, {'required' if policy.revocation.required else 'not required'}"
+    for authority in policy.timestamp_anchors:
+        yield f"  timestamp anchor     {safe(authority.subject)} sha256:{authority.fingerprint}"
+    needed = "required" if policy.revocation.required else "not required"
+    yield f"  CRLs                 {len(policy.revocation.crls)}, {needed}"
     yield f"  signers              at least {policy.minimum_signers}"
     for wanted in policy.required_signers:
         yield f"  required signer      {safe(wanted)}"
@@ -62,3 +46,83 @@ def _lines(policy: Policy) -> Iterator[str]:
         yield f"  required attachment  {safe(wanted)}"
     for prefix in policy.community_paths:
         yield f"  community path       {safe(prefix)}"
+
+
+def _scope(patterns: tuple[str, ...], everything: str) -> str:
+    return safe(" or ".join(patterns)) if patterns else everything
+
+
+def weakest(policy: Policy) -> str:
+    """One line: the least trusted bundle that would still be accepted."""
+    found = find(policy)
+    text = f"accepts at the weakest {_bundle(found, policy)}" if found else f"accepts nothing: {_why_nothing(policy)}"
+    return f"{safe(policy.source)}: {text}"
+
+
+def _bundle(found: Weakest, policy: Policy) -> str:
+    name = f"module {safe(found.name)}" if found.name else "any module"
+    vendor = f"vendor {safe(found.vendor)}" if found.vendor else "any vendor"
+    if not found.signers:
+        return ", ".join([f"an unsigned community module ({name}, {vendor}) from anybody", *_limits(policy)])
+    article = "an" if str(found.level)[0] in "aeiou" else "a"
+    parts = [
+        f"{article} {found.level} module ({name}, {vendor}) by {_signers(found)}",
+        *_conditions(found, policy),
+        *_limits(policy),
+    ]
+    return ", ".join(parts)
+
+
+def _signers(found: Weakest) -> str:
+    count = f"{found.signers} signers" if found.signers > 1 else "one signer"
+    if found.required:
+        more = f", {count} in all" if found.signers > len(found.required) else ""
+        return _list(found.required, " and ") + more
+    names = [anchor.name for anchor in sorted(found.anchors, key=lambda anchor: anchor.certificate is None)]
+    return f"{count} under {_list(names, ' or ')}"
+
+
+def _list(names: Sequence[str], joint: str) -> str:
+    shown = [safe(name) for name in names[:_NAMED]]
+    return joint.join(shown) + (f"{joint}{len(names) - _NAMED} more" if len(names) > _NAMED else "")
+
+
+def _conditions(found: Weakest, policy: Policy) -> Iterator[str]:
+    yield "timestamp required" if policy.timestamp_required else "no timestamp needed"
+    certifying = any(anchor.certificate for anchor in found.anchors)
+    if not certifying:
+        yield "pinned, so that no CRL counts"
+    elif policy.revocation.required:
+        yield "revocation required"
+    elif policy.revocation.crls:
+        yield "revocation checked only where a CRL is named"
+    else:
+        yield "no revocation check: no CRL is named"
+    expired = [anchor for anchor in found.anchors if anchor.accept_expired]
+    if expired:
+        yield f"by {_list([anchor.name for anchor in expired], ' or ')} even with an expired certificate"
+
+
+def _limits(policy: Policy) -> Iterator[str]:
+    """What else every accepted bundle has to keep to, as far as it narrows what is accepted at the weakest."""
+    if policy.required_attachments:
+        yield f"with the attachments {_list(policy.required_attachments, ' and ')}"
+    if policy.community_paths and policy.minimum_level.name == "COMMUNITY":
+        yield f"as a community module only with files below {_list(policy.community_paths, ' or ')}"
+
+
+def _why_nothing(policy: Policy) -> str:
+    reasons = [(anchor, why_unusable(anchor, policy)) for anchor in policy.anchors]
+    if "*" in policy.deny.names:
+        return "every module name is on the deny list"
+    if not reasons:
+        return "it names no anchor"
+    if all(why for _, why in reasons):
+        anchor, why = reasons[0]
+        return f"{safe(anchor.name)} {why}" if len(reasons) == 1 else f"no anchor is of use ({_all(reasons)})"
+    return "no module is in the scope of enough signers, required ones included, and not denied"
+
+
+def _all(reasons: list[tuple[Anchor, str]]) -> str:
+    shown = "; ".join(f"{safe(anchor.name)}: {why}" for anchor, why in reasons[:_NAMED])
+    return shown + (f"; and {len(reasons) - _NAMED} more" if len(reasons) > _NAMED else "")

@@ -14,7 +14,7 @@ Nothing here reads a clock or a key: the same arguments give the same bytes to b
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -89,10 +89,62 @@ def complete(prepared: Prepared, signature: bytes, timestamp: bytes | None = Non
     return der.encode(der.SEQUENCE, der.encode_oid(cms.ID_SIGNED_DATA), der.encode(der.context(0), body))
 
 
-def build(content: bytes, signer: Signer, algorithm: SignatureAlgorithm, signing_time: str | None) -> bytes:
-    """Prepare, sign and complete in one step, for a signer that is at hand."""
+def build(
+    content: bytes,
+    signer: Signer,
+    algorithm: SignatureAlgorithm,
+    signing_time: str | None,
+    stamp: Callable[[bytes], bytes] | None = None,
+) -> bytes:
+    """Prepare, sign and complete in one step, for a signer that is at hand.
+
+    `stamp` gives the DER of a timestamp token over the signature's bytes.
+    """
     prepared = prepare(content, signer.certificate, signer.chain, algorithm, signing_time)
-    return complete(prepared, signer.sign(algorithm, prepared.to_be_signed))
+    signature = signer.sign(algorithm, prepared.to_be_signed)
+    return complete(prepared, signature, stamp(signature) if stamp else None)
+
+
+def add_timestamp(data: bytes, signature: bytes, token: bytes) -> bytes:
+    """A block's DER with one token more for the signer that made `signature`; all else keeps its bytes.
+
+    Raises `FormatError` (malformed-signature) where the block has no such signer, or is no block.
+    """
+    cms.decode(data)
+    content_info = der.Reader(data).enter()
+    oid = content_info.next().raw
+    body = content_info.enter(der.context(0)).enter()
+    parts = [value.raw for value in der.elements(body, sorted_set=False)]
+    signers = [value.raw for value in der.elements(der.Reader(parts[-1]).enter(der.SET))]
+    stamped = [_stamped(info, token) if _signature_of(info) == signature else info for info in signers]
+    if stamped == signers:
+        raise der.malformed("no signer of the block made this signature")
+    inner = der.encode(der.SEQUENCE, *parts[:-1], der.encode_set(stamped))
+    return der.encode(der.SEQUENCE, oid, der.encode(der.context(0), inner))
+
+
+def _signature_of(info: bytes) -> bytes:
+    parts = der.elements(der.Reader(info).enter(), sorted_set=False)
+    return next(part.content for part in parts if part.tag == der.OCTET_STRING)
+
+
+def _stamped(info: bytes, token: bytes) -> bytes:
+    """A SignerInfo with a token among the values of its one timestamp attribute (RFC 3161 appendix A)."""
+    parts = der.elements(der.Reader(info).enter(), sorted_set=False)
+    unsigned = parts.pop() if parts[-1].tag == der.context(1) else None
+    attributes = der.elements(der.Reader(unsigned.raw).enter(der.context(1))) if unsigned else []
+    own = {_type_of(each.raw): each.raw for each in attributes}
+    tokens = [token]
+    if cms.TIMESTAMP_TOKEN in own:
+        values = der.Reader(own[cms.TIMESTAMP_TOKEN]).enter()
+        values.oid()
+        tokens += [value.raw for value in der.elements(values.enter(der.SET))]
+    own[cms.TIMESTAMP_TOKEN] = _attribute(cms.TIMESTAMP_TOKEN, *dict.fromkeys(tokens))
+    return der.encode(der.SEQUENCE, *(part.raw for part in parts), der.encode_set(own.values(), der.context(1)))
+
+
+def _type_of(attribute: bytes) -> str:
+    return der.Reader(attribute).enter().oid()
 
 
 def _signer_info(prepared: Prepared, signature: bytes, timestamp: bytes | None) -> bytes:
@@ -120,8 +172,8 @@ def _issuer_and_serial(certificate: bytes) -> bytes:
     return der.encode(der.SEQUENCE, signed_part.take(der.SEQUENCE).raw, serial)
 
 
-def _attribute(oid: str, value: bytes) -> bytes:
-    return der.encode(der.SEQUENCE, der.encode_oid(oid), der.encode(der.SET, value))
+def _attribute(oid: str, *values: bytes) -> bytes:
+    return der.encode(der.SEQUENCE, der.encode_oid(oid), der.encode_set(values))
 
 
 def _digest_algorithm(algorithm: SignatureAlgorithm) -> bytes:

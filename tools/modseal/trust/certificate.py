@@ -9,9 +9,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -21,22 +22,39 @@ from modseal.errors import FormatError
 from modseal.format import der
 from modseal.format.cms import Algorithm, read_algorithm
 from modseal.trust import algorithms
+from modseal.trust.certificate_policies import PolicyExtensions
+from modseal.trust.extensions import (
+    BASIC_CONSTRAINTS,
+    CERTIFICATE_POLICIES,
+    DISTRIBUTION_POINTS,
+    EXTENDED_KEY_USAGE,
+    INHIBIT_ANY_POLICY,
+    KEY_USAGE,
+    NAME_CONSTRAINTS,
+    POLICY_CONSTRAINTS,
+    POLICY_MAPPINGS,
+    SUBJECT_ALTERNATIVE_NAME,
+    Extension,
+    Extensions,
+    only,
+    read_extensions,
+)
+from modseal.trust.name_constraints import NameConstraints
+from modseal.trust.names import GeneralName, Name, read_general_names, read_name, read_point_names
 
 JUDGED_EXTENSIONS = {
-    x509.BasicConstraints.oid,
-    x509.KeyUsage.oid,
-    x509.ExtendedKeyUsage.oid,
-    x509.SubjectKeyIdentifier.oid,
-    x509.AuthorityKeyIdentifier.oid,
+    BASIC_CONSTRAINTS,
+    KEY_USAGE,
+    EXTENDED_KEY_USAGE,
+    SUBJECT_ALTERNATIVE_NAME,
+    NAME_CONSTRAINTS,
+    CERTIFICATE_POLICIES,
+    POLICY_MAPPINGS,
+    POLICY_CONSTRAINTS,
+    INHIBIT_ANY_POLICY,
 }
-"""Extensions that path validation applies. A critical one outside this set refuses the certificate."""
-
-CONSTRAINING_EXTENSIONS = {
-    x509.NameConstraints.oid,
-    x509.PolicyConstraints.oid,
-    x509.InhibitAnyPolicy.oid,
-}
-"""Extensions that narrow a CA and that modseal does not apply: refused even when they are not critical."""
+"""Extensions that path validation applies. A critical one outside this set refuses the certificate.
+Key identifiers are not in it: they only help to find issuers, and are never critical (RFC 5280 section 4.2.1.1)."""
 
 FOREIGN = (
     ValueError,
@@ -46,7 +64,7 @@ FOREIGN = (
     x509.InvalidVersion,
     x509.UnsupportedGeneralNameType,
 )
-"""All that the library raises for certificates and CRLs that it cannot parse."""
+"""All that the library raises for certificates that it cannot parse."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,9 +74,11 @@ class Certificate:
     der: bytes
     fingerprint: str
     subject: str
-    subject_der: bytes
+    subject_name: Name = field(repr=False)
     issuer: str
     issuer_der: bytes
+    issuer_name: Name = field(repr=False)
+    alternative_names: tuple[GeneralName, ...] = field(repr=False)
     serial: int
     not_before: datetime
     not_after: datetime
@@ -70,6 +90,9 @@ class Certificate:
     path_length: int | None
     key_usage: x509.KeyUsage | None
     extended_key_usage: frozenset[str] | None
+    name_constraints: NameConstraints | None = field(repr=False)
+    policies: PolicyExtensions = field(repr=False)
+    distribution_points: tuple[GeneralName, ...] = field(repr=False)
     unjudged: tuple[str, ...]
     signed_bytes: bytes = field(repr=False)
     signature_algorithm: Algorithm = field(repr=False)
@@ -84,12 +107,19 @@ class Certificate:
     @property
     def is_self_issued(self) -> bool:
         """Whether issuer and subject are the same name."""
-        return self.issuer_der == self.subject_der
+        return self.issuer_name == self.subject_name
 
     @classmethod
     def parse(cls, data: bytes) -> Certificate:
         """From DER. Raises `FormatError` (malformed-certificate, unsupported-algorithm)."""
         return _parse(data)
+
+    def algorithm_under(self, issuer: Certificate) -> algorithms.SignatureAlgorithm:
+        """The algorithm of this certificate's signature with the issuer's key.
+
+        Raises `FormatError`: unsupported-algorithm, algorithm-not-allowed, algorithm-mismatch.
+        """
+        return algorithms.identify(self.signature_algorithm, None, issuer.key)[0]
 
     def verify_issued_by(self, issuer: Certificate) -> algorithms.SignatureAlgorithm:
         """Verify this certificate's signature with the issuer's key; returns the algorithm.
@@ -108,28 +138,30 @@ def _parse(data: bytes) -> Certificate:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # negative serials and the like: judged here, not warned about
             return _from_library(x509.load_der_x509_certificate(data), data)
-    except FOREIGN as error:
+    except (*FOREIGN, FormatError) as error:
         raise FormatError("malformed-certificate", f"a certificate cannot be parsed: {error}") from error
 
 
 def _from_library(parsed: x509.Certificate, data: bytes) -> Certificate:
-    extensions = {extension.oid: extension for extension in parsed.extensions}
+    extensions = {extension.oid: extension.value for extension in parsed.extensions}
 
     def value(kind: Any) -> Any:
-        found = extensions.get(kind.oid)
-        return found.value if found else None
+        return extensions.get(kind.oid)
 
     constraints, usage = value(x509.BasicConstraints), value(x509.ExtendedKeyUsage)
     key_id, authority = value(x509.SubjectKeyIdentifier), value(x509.AuthorityKeyIdentifier)
-    signed, algorithm, signature = _split(data)
+    parts = _read(data)
+    critical = [oid for oid, extension in parts.extensions.items() if extension.critical]
     key = parsed.public_key()
     return Certificate(
         der=data,
         fingerprint=hashlib.sha256(data).hexdigest(),
         subject=parsed.subject.rfc4514_string(),
-        subject_der=parsed.subject.public_bytes(),
+        subject_name=parts.subject,
         issuer=parsed.issuer.rfc4514_string(),
         issuer_der=parsed.issuer.public_bytes(),
+        issuer_name=parts.issuer,
+        alternative_names=_alternative_names(parts.extensions),
         serial=parsed.serial_number,
         not_before=parsed.not_valid_before_utc,
         not_after=parsed.not_valid_after_utc,
@@ -141,35 +173,74 @@ def _from_library(parsed: x509.Certificate, data: bytes) -> Certificate:
         path_length=constraints.path_length if constraints else None,
         key_usage=value(x509.KeyUsage),
         extended_key_usage=frozenset(oid.dotted_string for oid in usage) if usage else None,
-        unjudged=tuple(
-            oid.dotted_string
-            for oid, extension in extensions.items()
-            if oid in CONSTRAINING_EXTENSIONS or (extension.critical and oid not in JUDGED_EXTENSIONS)
-        ),
-        signed_bytes=signed,
-        signature_algorithm=algorithm,
-        signature=signature,
+        name_constraints=_name_constraints(parts.extensions),
+        policies=PolicyExtensions.parse(parts.extensions),
+        distribution_points=tuple(_distribution_points(parts)),
+        unjudged=tuple(oid for oid in critical if oid not in JUDGED_EXTENSIONS),
+        signed_bytes=parts.signed,
+        signature_algorithm=parts.algorithm,
+        signature=parts.signature,
     )
 
 
-def _split(data: bytes) -> tuple[bytes, Algorithm, bytes]:
-    """The signed part, the algorithm and the signature (RFC 5280 section 4.1.1).
+class _Parts(NamedTuple):
+    """What is read from the DER by our own strict reader: what is signed, how, and what has a meaning in it."""
 
-    The algorithm inside the signed part must be the same (section 4.1.1.2).
+    signed: bytes
+    algorithm: Algorithm
+    signature: bytes
+    issuer: Name
+    subject: Name
+    extensions: dict[str, Extension]
+
+
+def _read(data: bytes) -> _Parts:
+    """The parts of a certificate (RFC 5280 section 4.1). Raises `FormatError`.
+
+    The algorithm inside the signed part must be the one outside (section 4.1.1.2), and the issuer has a name
+    (section 4.1.2.4).
     """
-    try:
-        outer = der.Reader(data)
-        body = outer.enter()
-        outer.end()
-        signed = body.take(der.SEQUENCE)
-        algorithm = read_algorithm(body)
-        bits = body.take(der.BIT_STRING).content
-        body.end()
-        inner = body.inside(signed)
-        inner.optional(der.context(0))
-        inner.integer()
-        if read_algorithm(inner).raw != algorithm.raw or not bits or bits[0] != 0:
-            raise ValueError("its two signature algorithms differ, or its signature is no whole number of bytes")
-    except FormatError as error:
-        raise ValueError(error.failure.detail) from error
-    return signed.raw, algorithm, bits[1:]
+    body = only(data)
+    signed = body.take(der.SEQUENCE)
+    algorithm = read_algorithm(body)
+    bits = body.take(der.BIT_STRING).content
+    body.end()
+    inner = body.inside(signed)
+    inner.optional(der.context(0))  # the version
+    inner.integer()  # the serial number
+    if read_algorithm(inner).raw != algorithm.raw or bits[:1] != b"\0":
+        raise der.malformed("its two signature algorithms differ, or its signature is no whole number of bytes")
+    issuer = read_name(inner.next())
+    inner.take(der.SEQUENCE)  # the validity
+    subject = read_name(inner.next())
+    inner.take(der.SEQUENCE)  # the public key
+    inner.optional(0x81)  # unique identifiers, which nobody uses
+    inner.optional(0x82)
+    wrapped = inner.optional(der.context(3))
+    inner.end()
+    if not issuer:
+        raise der.malformed("its issuer has no name")
+    extensions = read_extensions(only(wrapped.content)) if wrapped else {}
+    return _Parts(signed.raw, algorithm, bits[1:], issuer, subject, extensions)
+
+
+def _alternative_names(extensions: Extensions) -> tuple[GeneralName, ...]:
+    found = extensions.get(SUBJECT_ALTERNATIVE_NAME)
+    return read_general_names(only(found.value)) if found else ()
+
+
+def _name_constraints(extensions: Extensions) -> NameConstraints | None:
+    found = extensions.get(NAME_CONSTRAINTS)
+    return NameConstraints.parse(found.value) if found else None
+
+
+def _distribution_points(parts: _Parts) -> Iterator[GeneralName]:
+    """The names of the points that have the issuer's own CRLs for all reasons (RFC 5280 section 4.2.1.13)."""
+    found = parts.extensions.get(DISTRIBUTION_POINTS)
+    body = only(found.value) if found else der.Reader(b"")
+    while body.more():
+        point = body.enter()
+        name, reasons, issuer = point.optional(der.context(0)), point.optional(0x81), point.optional(der.context(2))
+        point.end()
+        if name and not reasons and not issuer:
+            yield from read_point_names(name.content, parts.issuer)

@@ -31,11 +31,13 @@ def payload_failures(payload: Payload, measured: Measured, size: int) -> Iterato
         yield Failure("unpacked-size-mismatch",
                       f"payload {name!r} unpacks to {measured.unpacked_size} bytes, {payload.unpacked_size} are declared",
                       {"payload": name, "declared": payload.unpacked_size, "actual": measured.unpacked_size})
-    for digest in payload.digests:
-        yield from _digest_failure(name, digest, measured)
+    mismatches = [failure for digest in payload.digests for failure in _digest_failure(name, digest, measured)]
+    yield from (failure for failure in mismatches if failure.evidence["actual"])
     if payload.digests and not any(_binds(digest) for digest in payload.digests):
         yield Failure("weak-digest", f"payload {name!r} has no SHA-256 over its bytes", {"payload": name})
     yield from (failure for failure in measured.failures if failure.code not in LISTING_CODES)
+    # Last, because what was met before says why a digest could not be computed.
+    yield from (failure for failure in mismatches if not failure.evidence["actual"])
 
 
 def _binds(digest: Digest) -> bool:
@@ -69,12 +71,26 @@ def file_failures(manifest: Manifest, measured: Iterable[tuple[Payload, Measured
         entries += result.entries
         if not result.listed and not result.failures:
             yield Failure("bad-listing", f"payload {payload.name!r} could not be listed", {"payload": payload.name})
+    if manifest.kind == "vib":
+        entries = _without_shared_folders(entries)
     for entry in entries:
         yield from rules.check_entry(entry)
     yield from rules.check_tree(entries)
     yield from _differences(manifest, entries, complete=complete)
     if manifest.kind == "vib" and manifest.claimed_level is Level.COMMUNITY:
         yield from _undeclared_modes(entries)
+
+
+def _without_shared_folders(entries: list[Entry]) -> list[Entry]:
+    """Each payload of a `.vib` is a whole tree by itself, so two of them may have the same folder."""
+    seen: dict[str, Entry] = {}
+    kept: list[Entry] = []
+    for entry in entries:
+        if entry.type is FileType.DIRECTORY and entry.path in seen and seen[entry.path].payload != entry.payload:
+            continue
+        seen.setdefault(entry.path, entry)
+        kept.append(entry)
+    return kept
 
 
 def _differences(manifest: Manifest, entries: list[Entry], *, complete: bool) -> Iterator[Failure]:
@@ -121,7 +137,7 @@ def placement_failures(manifest: Manifest, allowed: tuple[str, ...]) -> Iterator
 
 
 def by_path(failures: Iterable[Failure]) -> list[Failure]:
-    """Failures in an order that does not depend on hashing."""
-    return sorted(failures, key=lambda failure: (failure.code, str(failure.evidence.get("path", ""))))
+    """Failures in an order that does not depend on hashing: what is unsafe comes before what merely differs."""
+    return sorted(failures, key=lambda failure: (failure.code.startswith("file-"), failure.code, str(failure.evidence.get("path", ""))))
 
 

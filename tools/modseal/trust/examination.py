@@ -62,7 +62,8 @@ class Check:
         return CODES[self.code].next_step if self.code else None
 
 
-INCONCLUSIVE_CODES = {"unsupported-algorithm", "unsupported-payload", "revocation-unknown", "crl-stale", "crl-invalid",
+INCONCLUSIVE_CODES = {"unsupported-algorithm", "unsupported-payload", "revocation-unknown", "crl-stale", "crl-invalid", "crl-not-yet-valid", "crl-wrong-issuer",
+                      "crl-bad-signature",
                       "version-unparsable"}
 """Failures that say that we cannot judge, not that the bundle is bad: the verdict is undecided."""
 
@@ -88,11 +89,11 @@ def unexamined(step: int, detail: str) -> Check:
     return Check(step, f"{STEPS[step]}.examined", Status.INCONCLUSIVE, detail)
 
 
-def set_aside(check: Check) -> Check:
-    """A check of a signer that is not needed, because others suffice: reported, but it decides nothing."""
-    if check.status is Status.PASSED:
+def set_aside(check: Check, why: str = "another signer suffices") -> Check:
+    """A check that is not needed, because others suffice: reported, but it decides nothing."""
+    if check.status in (Status.PASSED, Status.NOT_APPLICABLE):
         return check
-    return replace(check, status=Status.NOT_APPLICABLE, detail=f"{check.detail} (set aside: another signer suffices)")
+    return replace(check, status=Status.NOT_APPLICABLE, detail=f"{check.detail} (set aside: {why})")
 
 
 def collect(step: int, what: str, failures: Iterable[Failure], otherwise: str) -> list[Check]:

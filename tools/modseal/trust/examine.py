@@ -19,7 +19,7 @@ from modseal.format.ar import Member
 from modseal.format.level import Level
 from modseal.format.manifest import MANIFEST_MEMBER, SIGNATURE_MEMBER, Kind, Manifest, Payload
 from modseal.format.payload import Measured
-from modseal.trust import contents, purpose, revocation
+from modseal.trust import contents, purpose, timestamp
 from modseal.trust.examination import (
     STEPS,
     Check,
@@ -33,9 +33,10 @@ from modseal.trust.examination import (
     unexamined,
 )
 from modseal.trust.levels import level_failure, prove
-from modseal.trust.path import NoPath, Path, find_path
+from modseal.trust.path import NoPath, Path, find_path, revocation_failures
 from modseal.trust.policy import Policy, matches_any
 from modseal.trust.signature import Signer, verify_member
+from modseal.trust.timestamp import SigningTime
 from modseal.trust.version import version_key
 
 _DECODE: dict[Kind, Callable[[bytes], Manifest]] = {"seal": manifest_json.decode, "vib": descriptor.decode}
@@ -117,12 +118,13 @@ def examine(bundle: Bundle, policy: Policy, at: datetime) -> Examination:
         checks += map(set_aside, one.checks) if trusted else one.checks
     if not judged and not exempt:
         checks += [unexamined(step, "not examined: no verified signer") for step in range(2, 6)]
-    checks += _level_checks(manifest, policy, judged, trusted, exempt=exempt)
+    undecided = all(check.status is not Status.FAILED for check in checks if check.step == 1)
+    checks += _level_checks(manifest, policy, judged, trusted, exempt=exempt, undecided=undecided)
 
     # (7) payloads: size and every digest of each, and of every attachment.
     pairs = _pair(manifest, members)
     proved = bool(signatures.signers)
-    measured = [(payload, member, bundle.measure(payload, member, proved=proved)) for payload, member in pairs]
+    measured = [(payload, member, bundle.measure(payload, member, proved=proved or exempt)) for payload, member in pairs]
     checks += _payload_checks(bundle, manifest, members, measured)
 
     # (8) files: exactly the declared ones, none of them unsafe.
@@ -178,13 +180,11 @@ def _judge(signer: Signer, manifest: Manifest, policy: Policy, at: datetime) -> 
     """Steps 2 to 6 for one signer."""
     evidence = signer.evidence
     # (2) The time that validity is judged at. signingTime is never proof.
-    if policy.timestamp_required:
-        failure = Failure("untrusted-time", "the policy requires a timestamp and there is none that verifies", evidence)
-        checks = [failed(2, "timestamp", failure)]
-    else:
-        checks = [passed(2, "verification", f"judged at the time of verification, {at:%Y-%m-%dT%H:%M:%SZ}", **evidence)]
+    signed = timestamp.judge(signer, policy, at)
+    checks = _time_checks(signer, signed, at)
+    proven = signed.stamp.time if signed.stamp else None
     # (3) A chain to an anchor, valid at that time.
-    path = find_path(signer.certificate, signer.embedded, policy, at)
+    path = find_path(signer.certificate, signer.embedded, policy, proven or at, verified_at=at if proven else None)
     if isinstance(path, NoPath):
         checks += [failed(3, "path", failure) for failure in path.failures]
         checks += [unexamined(step, "not examined: no path to an anchor") for step in (5, 6)]
@@ -193,11 +193,25 @@ def _judge(signer: Signer, manifest: Manifest, policy: Policy, at: datetime) -> 
     # (4) What the certificate and the algorithm may be used for.
     checks += collect(4, "use", _purpose_failures(signer, path, policy), "fit for code signing")
     # (5) Revocation of every certificate below the anchor.
-    failures = revocation.judge(path.certificates, policy.revocation, at)
+    failures = revocation_failures(path, policy, at, proven)
     checks += collect(5, "crl", failures, _revocation_text(path, policy))
     # (6) The claim against the grant, and the anchor's scope.
     checks += collect(6, "grant", _grant_failures(path, manifest, policy), f"{path.anchor.name} grants {path.anchor.grants}")
     return _Judged(signer, path, tuple(checks))
+
+
+def _time_checks(signer: Signer, signed: SigningTime, at: datetime) -> list[Check]:
+    """(2) Every token that decides something, then the time that the rest is judged at."""
+    checks = [failed(2, "timestamp", failure) for failure in signed.failures]
+    checks += [set_aside(failed(2, "timestamp", failure), "another timestamp suffices") for failure in signed.set_aside]
+    if signed.stamp:
+        detail = f"signed at {signed.stamp.time:%Y-%m-%dT%H:%M:%SZ} or before, as {signed.stamp.authority.subject} attests"
+        checks.append(passed(2, "timestamp", detail, **signer.evidence, **signed.stamp.evidence))
+    elif not signed.failures:
+        note = f" ({signed.ignored} timestamps ignored: the policy names no timestamp anchor)" if signed.ignored else ""
+        detail = f"judged at the time of verification, {at:%Y-%m-%dT%H:%M:%SZ}{note}"
+        checks.append(passed(2, "verification", detail, **signer.evidence))
+    return checks
 
 
 def _path_text(path: Path) -> str:
@@ -241,7 +255,7 @@ def _scope_failures(path: Path, manifest: Manifest) -> Iterator[Failure]:
 
 
 def _level_checks(
-    manifest: Manifest, policy: Policy, judged: list[_Judged], trusted: list[_Judged], *, exempt: bool
+    manifest: Manifest, policy: Policy, judged: list[_Judged], trusted: list[_Judged], *, exempt: bool, undecided: bool
 ) -> list[Check]:
     """(6) The claim of an unsigned module, and how many distinct signers are trusted."""
     if exempt:
@@ -249,6 +263,8 @@ def _level_checks(
             detail = f"an unsigned module proves no level; the minimum is {policy.minimum_level}"
             return [failed(6, "grant", Failure("level-below-minimum", detail, {"minimum": str(policy.minimum_level)}))]
         return [passed(6, "grant", "unsigned community module; no level is proven")]
+    if undecided and not judged:
+        return [unexamined(6, "not examined: no signature can be judged")]
     if not judged:
         detail = f"the manifest claims {manifest.claimed_level}, and nobody's signature grants it"
         return [failed(6, "grant", Failure("level-not-granted", detail, {"claimed": str(manifest.claimed_level)}))]
@@ -274,7 +290,8 @@ def _signer_failures(policy: Policy, trusted: list[_Judged]) -> Iterator[Failure
 def _proven(manifest: Manifest, judged: list[_Judged]) -> Level | None:
     """The claim, once a signer with a sound path (steps 1 to 5, and scope) grants it; the minimum is another matter."""
     for one in judged:
-        sound = all(check.status is Status.PASSED for check in one.checks if check.step < 6)  # noqa: PLR2004
+        settled = (Status.PASSED, Status.NOT_APPLICABLE)
+        sound = all(check.status in settled for check in one.checks if check.step < 6)  # noqa: PLR2004
         if one.path and sound and not any(_scope_failures(one.path, manifest)):
             level = prove(manifest.claimed_level, one.path.anchor.grants)
             if level:

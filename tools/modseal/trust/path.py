@@ -1,21 +1,28 @@
-"""Path building and validation for code signing: a strict subset of RFC 5280 section 6.
+"""Step 3: path building and validation, a strict subset of RFC 5280 section 6.
 
-Candidates (from the block and from the policy) are only candidates; anchors come from the policy
-alone. What this engine does not apply it refuses: policy mapping, name constraints and every unknown
-critical extension. The work is bounded: `MAXIMUM_SIGNATURES` are verified for one signer, then it gives up.
+Candidates (from the block and from the policy) are only candidates; anchors come from the policy alone.
+What this engine does not judge it refuses (`refusals` has the list). The work is bounded:
+`MAXIMUM_SIGNATURES` are verified and `MAXIMUM_STEPS` taken for one signer, then it gives up.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import functools
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
 
 from modseal.errors import Evidence, Failure, FormatError
-from modseal.trust import purpose
+from modseal.trust import purpose, revocation
 from modseal.trust.certificate import Certificate
+from modseal.trust.certificate_policies import policy_problem
+from modseal.trust.crl import Crl
+from modseal.trust.name_constraints import NotJudgedError, check_names, constrained_names
 from modseal.trust.policy import Anchor, Policy
+from modseal.trust.purpose import CODE_SIGNING_PROFILE, CRL_SIGNING_PROFILE, Profile
+from modseal.trust.revocation import RevocationRules
 
 MAXIMUM_DEPTH = 8
 """Certificates in a path, anchor included. Code signing chains have two to four."""
@@ -23,98 +30,200 @@ MAXIMUM_DEPTH = 8
 MAXIMUM_SIGNATURES = 64
 """Certificate signatures verified for one signer: bounds crossed and looping candidates (X5-07, X5-08)."""
 
+MAXIMUM_STEPS = 512
+"""Certificates that the search for one path adds to a chain: cross-signed CAs have exponentially many chains."""
+
+REMEMBERED_PATHS = 256
+"""Verdicts on a signer's chain that are remembered: 2,000 bundles of one signer judge its chain once."""
+
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """A validated path, signer first and the anchor's certificate last; a pin's path is the signer alone."""
+    """A validated path, signer first and the anchor's certificate last; a pin's path is the signer alone.
+
+    `at` is when its certificates are valid. `candidates` are what it was searched in.
+    """
 
     certificates: tuple[Certificate, ...]
     anchor: Anchor
     pinned: bool
+    at: datetime
+    candidates: tuple[Certificate, ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True, slots=True)
 class NoPath:
-    """Why there is no path: the failures of the candidate that came furthest."""
+    """Why there is no path: the failures of the chain that came nearest."""
 
     failures: tuple[Failure, ...]
 
 
-def find_path(signer: Certificate, embedded: Sequence[Certificate], policy: Policy, at: datetime) -> Path | NoPath:
-    """The first valid path from a signer to an anchor of the policy at a time, or why there is none."""
+class _Same:
+    """A policy as a key: equal to itself alone. Holds it, so that its identity is not given to another."""
+
+    __slots__ = ("policy",)
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.policy is self.policy
+
+    def __hash__(self) -> int:
+        return id(self.policy)
+
+
+def find_path(
+    signer: Certificate,
+    embedded: Sequence[Certificate],
+    policy: Policy,
+    at: datetime,
+    profile: Profile = CODE_SIGNING_PROFILE,
+    *,
+    verified_at: datetime | None = None,
+) -> Path | NoPath:
+    """The first valid path from a signer to an anchor of the policy, or why there is none.
+
+    `at` is when the certificates must be valid: the proven time of signing, or else that of verification.
+    `verified_at` is the latter where the two differ; among several paths one that step 5 passes is preferred,
+    and CRLs are judged at that time.
+    """
+    return _remembered_path(signer, tuple(embedded), _Same(policy), at, verified_at, profile)
+
+
+@functools.lru_cache(maxsize=REMEMBERED_PATHS)
+def _remembered_path(
+    signer: Certificate,
+    embedded: tuple[Certificate, ...],
+    same: _Same,
+    at: datetime,
+    verified_at: datetime | None,
+    profile: Profile,
+) -> Path | NoPath:
+    policy = same.policy
     pin = policy.pins.get(signer.fingerprint)
     if pin:
         failure = None if pin.accept_expired else purpose.validity_failure(signer, at)
-        return NoPath((failure,)) if failure else Path((signer,), pin, pinned=True)
+        return NoPath((failure,)) if failure else Path((signer,), pin, pinned=True, at=at)
     if not policy.anchors:
         return NoPath((Failure("no-anchors", f"{policy.source} names no anchor", {"signer": signer.fingerprint}),))
-    return _search(signer, _Candidates(embedded, policy), policy, at)
+    return _search(signer, embedded, policy, at, verified_at, profile)
 
 
-def _search(signer: Certificate, candidates: _Candidates, policy: Policy, at: datetime) -> Path | NoPath:
-    """Try every chain, anchors first; remember the most telling failure."""
+def _search(
+    signer: Certificate,
+    embedded: tuple[Certificate, ...],
+    policy: Policy,
+    at: datetime,
+    verified_at: datetime | None,
+    profile: Profile,
+) -> Path | NoPath:
+    """Try every chain, anchors first. A revoked path is better than none: step 5 says what is wrong with it."""
+    search = _Search((*embedded, *policy.intermediates), policy.anchors, at)
+    found: Path | None = None
     best: tuple[Failure, ...] = ()
-    for chain, anchor in candidates.chains((signer,)):
-        failures = tuple(path_failures(chain, policy, at))
+    for chain, anchor in search.chains((signer,)):
+        failures = tuple(path_failures(chain, policy, at, profile))
         if not failures:
-            return Path(chain, anchor, pinned=False)
-        best = best or failures
-    if candidates.exhausted:
-        detail = f"more than {MAXIMUM_SIGNATURES} certificate signatures were tried"
-        return NoPath((*best, Failure("limit-exceeded", detail, {"signer": signer.fingerprint})))
-    return NoPath(best or (candidates.dead_end(signer),))
+            path = Path(chain, anchor, pinned=False, at=at, candidates=search.candidates)
+            signed_at = at if verified_at else None
+            if not revocation_failures(path, policy, verified_at or at, signed_at):
+                return path
+            found = found or path
+        elif not best or len(failures) < len(best):
+            best = failures
+    return found or NoPath(best or tuple(search.dead_end(signer)))
 
 
-class _Candidates:
-    """The certificates that a path may go through, and how many signatures were verified so far."""
+class _Search:
+    """A bounded search upwards through certificates that name each other as issuers."""
 
-    def __init__(self, embedded: Sequence[Certificate], policy: Policy) -> None:
-        self._anchors = [anchor for anchor in policy.anchors if anchor.certificate]
-        self._intermediates = list(dict.fromkeys((*embedded, *policy.intermediates)))
-        self._signatures = 0
+    def __init__(self, candidates: Iterable[Certificate], anchors: Iterable[Anchor], at: datetime) -> None:
+        self.candidates = tuple(dict.fromkeys(candidates))
+        self._anchors = [anchor for anchor in anchors if anchor.certificate]
+        self._by_name: dict[object, list[Certificate]] = {}
+        for candidate in self.candidates:
+            self._by_name.setdefault(candidate.subject_name, []).append(candidate)
+        self._at = at
+        self._verified: dict[tuple[Certificate, Certificate], bool] = {}
+        self._steps = 0
         self._rejected: Failure | None = None
 
     @property
     def exhausted(self) -> bool:
-        """Whether the bound on signatures was reached."""
-        return self._signatures >= MAXIMUM_SIGNATURES
+        """Whether a bound on the work was reached."""
+        return len(self._verified) >= MAXIMUM_SIGNATURES or self._steps >= MAXIMUM_STEPS
 
-    def chains(self, chain: tuple[Certificate, ...]) -> Iterator[tuple[tuple[Certificate, ...], Anchor]]:
-        """Every chain of verified signatures from `chain` up to an anchor, shortest ends first."""
+    def chains(self, start: tuple[Certificate, ...]) -> Iterator[tuple[tuple[Certificate, ...], Anchor]]:
+        """Every chain of verified signatures from `start` up to an anchor, shortest first."""
+        waiting = deque([start])
+        while waiting:
+            chain = waiting.popleft()
+            yield from self._ends(chain)
+            if len(chain) < MAXIMUM_DEPTH - 1:
+                waiting.extend(self._longer(chain))
+
+    def _ends(self, chain: tuple[Certificate, ...]) -> Iterator[tuple[tuple[Certificate, ...], Anchor]]:
         last = chain[-1]
         for anchor in self._anchors:
-            if anchor.certificate and (last == anchor.certificate or self._issued(last, anchor.certificate)):
-                yield (chain if last == anchor.certificate else (*chain, anchor.certificate)), anchor
-        if len(chain) >= MAXIMUM_DEPTH - 1:
-            return
-        for issuer in self._intermediates:
-            if not _repeats(issuer, chain) and self._issued(last, issuer):
-                yield from self.chains((*chain, issuer))
+            if last == anchor.certificate:
+                yield chain, anchor
+            elif anchor.certificate and self._issued(last, anchor.certificate):
+                yield (*chain, anchor.certificate), anchor
+
+    def _longer(self, chain: tuple[Certificate, ...]) -> Iterator[tuple[Certificate, ...]]:
+        for issuer in self._issuers_of(chain[-1]):
+            if not self.exhausted and not _repeats(issuer, chain) and self._issued(chain[-1], issuer):
+                self._steps += 1
+                yield (*chain, issuer)
+
+    def _issuers_of(self, certificate: Certificate) -> list[Certificate]:
+        """Candidates by name, likely ones first: key identifiers are hints (RFC 5280 section 4.2.1.1), so is age."""
+        wanted = certificate.authority_key_id
+
+        def unlikely(issuer: Certificate) -> tuple[bool, bool]:
+            other = wanted is not None and issuer.key_id not in (None, wanted)
+            return other, not issuer.is_ca or purpose.validity_failure(issuer, self._at) is not None
+
+        return sorted(self._by_name.get(certificate.issuer_name, ()), key=unlikely)
 
     def _issued(self, certificate: Certificate, issuer: Certificate) -> bool:
-        if certificate.issuer_der != issuer.subject_der or self.exhausted:
+        if certificate.issuer_name != issuer.subject_name:
             return False
-        self._signatures += 1
+        known = self._verified.get((certificate, issuer))
+        if known is not None or self.exhausted:
+            return bool(known)
         try:
             certificate.verify_issued_by(issuer)
+            verified = True
         except FormatError as error:
             self._rejected = self._rejected or error.failure
-            return False
-        return True
+            verified = False
+        self._verified[certificate, issuer] = verified
+        return verified
 
-    def dead_end(self, signer: Certificate) -> Failure:
+    def dead_end(self, signer: Certificate) -> Iterator[Failure]:
         """What to say where no chain reaches an anchor."""
         evidence: Evidence = {"signer": signer.fingerprint, "subject": signer.subject, "issuer": signer.issuer}
         why = f" ({self._rejected.detail})" if self._rejected else ""
-        return Failure("no-path", f"no chain leads from {signer.subject} to an anchor{why}", evidence)
+        detail = f"no chain leads from {signer.subject} to an anchor{why}"
+        if self.exhausted:
+            detail = f"no chain found with {MAXIMUM_SIGNATURES} signatures and {MAXIMUM_STEPS} steps"
+            yield Failure("limit-exceeded", detail, evidence)
+        elif self._rejected and self._rejected.code in ("unsupported-algorithm", "algorithm-not-allowed"):
+            yield Failure(self._rejected.code, detail, {**evidence, **self._rejected.evidence})
+        else:
+            yield Failure("no-path", detail, evidence)
 
 
 def _repeats(issuer: Certificate, chain: tuple[Certificate, ...]) -> bool:
     """Whether a name and key are in the chain already: a loop, whatever certificate carries them."""
-    return any(issuer.subject_der == seen.subject_der and issuer.key == seen.key for seen in chain)
+    return any(issuer.subject_name == seen.subject_name and issuer.key_der == seen.key_der for seen in chain)
 
 
-def path_failures(chain: tuple[Certificate, ...], policy: Policy, at: datetime) -> Iterator[Failure]:
+def path_failures(
+    chain: tuple[Certificate, ...], policy: Policy, at: datetime, profile: Profile = CODE_SIGNING_PROFILE
+) -> Iterator[Failure]:
     """What RFC 5280 section 6.1 holds against a chain whose signatures verify, signer first.
 
     The anchor's own validity and extensions are checked too (section 6.2 allows it; X5-04 wants it).
@@ -123,15 +232,24 @@ def path_failures(chain: tuple[Certificate, ...], policy: Policy, at: datetime) 
         failure = purpose.validity_failure(certificate, at)
         if failure:
             yield failure
-        if certificate.unjudged:
-            names = ", ".join(certificate.unjudged)
-            evidence: Evidence = {"certificate": certificate.fingerprint, "extensions": names}
-            detail = f"{certificate.subject} has extensions that modseal does not judge: {names}"
-            yield Failure("unsupported-extension", detail, evidence)
+        yield from _extension_failures(chain, depth)
         if depth:
-            yield from purpose.issuer_failures(certificate)
+            yield from purpose.issuer_failures(certificate, profile)
             yield from _length_failure(chain, depth)
+    yield from _name_failures(chain)
+    yield from _policy_failure(chain, profile)
     yield from _algorithm_failures(chain, policy)
+
+
+def _extension_failures(chain: tuple[Certificate, ...], depth: int) -> Iterator[Failure]:
+    """Critical extensions that are not judged, and judged ones where they have no meaning."""
+    certificate = chain[depth]
+    evidence: Evidence = {"certificate": certificate.fingerprint, "extensions": ", ".join(certificate.unjudged)}
+    if certificate.unjudged:
+        detail = f"{certificate.subject} has extensions that modseal does not judge: {evidence['extensions']}"
+        yield Failure("unsupported-extension", detail, evidence)
+    if certificate.name_constraints and not certificate.is_ca:
+        yield Failure("invalid-chain", f"{certificate.subject} has name constraints but is no CA", evidence)
 
 
 def _length_failure(chain: tuple[Certificate, ...], depth: int) -> Iterator[Failure]:
@@ -139,15 +257,92 @@ def _length_failure(chain: tuple[Certificate, ...], depth: int) -> Iterator[Fail
     certificate = chain[depth]
     below = sum(not ca.is_self_issued for ca in chain[1:depth])
     if certificate.path_length is not None and below > certificate.path_length:
-        evidence: Evidence = {"certificate": certificate.fingerprint, "path_length": certificate.path_length, "below": below}
-        yield Failure("invalid-chain", f"{certificate.subject} allows {certificate.path_length} CAs below it, there are {below}", evidence)
+        length = certificate.path_length
+        evidence: Evidence = {"certificate": certificate.fingerprint, "path_length": length, "below": below}
+        detail = f"{certificate.subject} allows {length} CAs below it, there are {below}"
+        yield Failure("invalid-chain", detail, evidence)
+
+
+def _name_failures(chain: tuple[Certificate, ...]) -> Iterator[Failure]:
+    """Section 6.1.3 (b), (c): each CA's constraints on all below it, self-issued CAs excepted."""
+    for depth, authority in enumerate(chain):
+        for position, certificate in enumerate(chain[:depth]):
+            if authority.name_constraints and (position == 0 or not certificate.is_self_issued):
+                yield from _constraint_failures(certificate, authority)
+
+
+def _constraint_failures(certificate: Certificate, authority: Certificate) -> Iterator[Failure]:
+    if not authority.name_constraints:
+        return
+    evidence: Evidence = {"certificate": certificate.fingerprint, "authority": authority.fingerprint}
+    names = constrained_names(certificate.subject_name, certificate.alternative_names)
+    try:
+        for problem in check_names(names, authority.name_constraints):
+            detail = f"{authority.subject} may not issue for {certificate.subject}: {problem}"
+            yield Failure("invalid-chain", detail, evidence)
+    except NotJudgedError as error:
+        detail = f"the name constraints of {authority.subject} cannot be judged for {certificate.subject}: {error}"
+        yield Failure("unsupported-extension", detail, evidence)
+
+
+def _policy_failure(chain: tuple[Certificate, ...], profile: Profile) -> Iterator[Failure]:
+    """Section 6.1.3 (d) to (f): every certificate but the anchor, from the top down."""
+    below = [(certificate.policies, certificate.is_self_issued) for certificate in reversed(chain[:-1])]
+    problem = policy_problem(below, profile.policies)
+    if problem:
+        yield Failure("invalid-chain", f"{problem} (RFC 5280 section 6.1)", {"certificate": chain[0].fingerprint})
 
 
 def _algorithm_failures(chain: tuple[Certificate, ...], policy: Policy) -> Iterator[Failure]:
     for certificate, issuer in pairwise(chain):
-        name = certificate.verify_issued_by(issuer).name
+        name = certificate.algorithm_under(issuer).name
         if name not in policy.algorithms:
             evidence: Evidence = {"certificate": certificate.fingerprint, "algorithm": name}
-            yield Failure("algorithm-not-allowed", f"{certificate.subject} is signed with {name}, which the policy does not allow", evidence)
+            detail = f"{certificate.subject} is signed with {name}, which the policy does not allow"
+            yield Failure("algorithm-not-allowed", detail, evidence)
     for certificate in chain[1:]:
         yield from purpose.key_failures(certificate, policy.minimum_rsa_bits)
+
+
+def revocation_failures(path: Path, policy: Policy, at: datetime, signed_at: datetime | None = None) -> list[Failure]:
+    """Step 5 for a path: why one of its certificates below the anchor is, or may be, revoked.
+
+    `at` is the time of verification, when CRLs must be current; `signed_at` the proven time of signing.
+    """
+    return list(_remembered_failures(path, _Same(policy), at, signed_at))
+
+
+@functools.lru_cache(maxsize=REMEMBERED_PATHS)
+def _remembered_failures(path: Path, same: _Same, at: datetime, signed_at: datetime | None) -> tuple[Failure, ...]:
+    policy = same.policy
+
+    def signers(crl: Crl, issuer: Certificate) -> Iterator[Certificate]:
+        return _crl_signers(crl, issuer, path, policy, at)
+
+    return tuple(revocation.judge(path.certificates, policy.revocation, at, signed_at=signed_at, signers=signers))
+
+
+def _crl_signers(crl: Crl, issuer: Certificate, path: Path, policy: Policy, at: datetime) -> Iterator[Certificate]:
+    """Certificates in a CA's name, with keys of their own, whose path leads to the same anchor (section 6.3.3 (f)).
+
+    Such a certificate says that it signs CRLs, and must not be revoked itself, as far as other lists tell.
+    """
+    rules = policy.revocation
+    crls = tuple(other for other in rules.crls if other is not crl)
+    others = RevocationRules(crls, rules.required, rules.maximum_age)
+    for signer in dict.fromkeys((*path.certificates, *path.candidates)):
+        named = signer.subject_name == crl.issuer and signer.key_der != issuer.key_der
+        if named and signer.key_usage and signer.key_usage.crl_sign:
+            chain = _valid_chain(signer, path, policy)
+            if chain and not revocation.judge(chain, others, at):
+                yield signer
+
+
+def _valid_chain(signer: Certificate, path: Path, policy: Policy) -> tuple[Certificate, ...] | None:
+    if any(purpose.key_failures(signer, policy.minimum_rsa_bits)):
+        return None
+    search = _Search((*path.certificates, *path.candidates), (path.anchor,), path.at)
+    for chain, _ in search.chains((signer,)):
+        if not any(path_failures(chain, policy, path.at, CRL_SIGNING_PROFILE)):
+            return chain
+    return None

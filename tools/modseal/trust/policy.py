@@ -6,6 +6,7 @@ here can skip the container, the signature, the payloads or the files.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -53,7 +54,7 @@ class Deny:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One policy. `source` says where it came from, for reports."""
+    """One policy. `source` says where it came from, for reports; `lines` where in it each key stands."""
 
     source: str
     minimum_level: Level
@@ -62,6 +63,7 @@ class Policy:
     intermediates: tuple[Certificate, ...] = ()
     algorithms: frozenset[str] = frozenset(ALGORITHMS)
     minimum_rsa_bits: int = MINIMUM_RSA_BITS
+    timestamp_anchors: tuple[Certificate, ...] = ()
     timestamp_required: bool = False
     revocation: RevocationRules = field(default_factory=RevocationRules)
     minimum_signers: int = 1
@@ -70,6 +72,7 @@ class Policy:
     floors: dict[str, str] = field(default_factory=dict)
     required_attachments: tuple[str, ...] = ()
     community_paths: tuple[str, ...] = ()
+    lines: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def pins(self) -> dict[str, Anchor]:

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import base64
 import binascii
+import os
 import re
 from collections.abc import Callable, Iterator
-from datetime import timedelta
-from importlib import resources
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,15 @@ from modseal.format.level import Level
 from modseal.format.shape import Array, Boolean, Integer, Problem, Table, Text, TextMap
 from modseal.trust.algorithms import ALGORITHMS
 from modseal.trust.certificate import Certificate
+from modseal.trust.crl import Crl
 from modseal.trust.policy import Anchor, Deny, Policy
 from modseal.trust.purpose import MAXIMUM_RSA_BITS, MINIMUM_RSA_BITS
-from modseal.trust.revocation import Crl, RevocationRules
+from modseal.trust.revocation import RevocationRules
 
 SCHEMA = "modseal/policy@1"
 BUILT_IN = ("strict", "vmware")
+STORE = "store:"
+"""How a policy reference to a trust store starts."""
 
 _ESXCLI_NAMES = ("VMwareCertified", "VMwareAccepted", "PartnerSupported", "CommunitySupported")
 _LEVEL = Text(choices=(*map(str, sorted(Level, reverse=True)), *_ESXCLI_NAMES), about="An acceptance level.")
@@ -57,11 +60,16 @@ SHAPE = Table(
             "allow": Array(Text(choices=sorted(ALGORITHMS)), least=1, about="Signature algorithms that are accepted."),
             "minimum-rsa-bits": Integer(MINIMUM_RSA_BITS, MAXIMUM_RSA_BITS),
         }),
-        "time": Table({}, {"require-timestamp": Boolean(about="Refuse a signature whose time is not proven.")}),
+        "time": Table({}, {
+            "anchors": Array(_FILE, least=1, most=64, about="PEM files with the root CAs of the timestamp authorities that are trusted."),
+            "require-timestamp": Boolean(about="Refuse a signature whose time is not proven."),
+        }),
         "revocation": Table({}, {
             "crls": Array(_FILE, about="PEM or DER CRLs."),
             "required": Boolean(about="Every issuer below an anchor must have a current CRL."),
             "maximum-age-days": Integer(1, 36500),
+            "accept-signed-before-revocation": Boolean(
+                about="A timestamp before the revocation counts, where the reason does not mean that the key was misused."),
         }),
         "signers": Table({}, {
             "minimum": Integer(1, limits.SIGNATURE_BLOCKS, about="Distinct trusted signers."),
@@ -94,11 +102,22 @@ PATH_LISTS: dict[str, tuple[str, ...]] = {
 """Where a community VIB may install, by host version (docs/vib.md): data, because it changes with the host."""
 
 
-def load(reference: str) -> Policy:
-    """The policy of a file, or a built-in one by its name. Raises `PolicyError`."""
+def load(reference: str, now: datetime | None = None) -> Policy:
+    """The policy of a file, a built-in one by its name, or the one in force in a trust store.
+
+    A folder is a trust store, and so is `store:` (this machine's) or `store:DIR`; `now` is the clock that
+    its trust bundle must be current at, and is read here where it is not given, so that no caller can
+    leave that out. Raises `PolicyError`, and for a trust store what `trust_store.load_policy` raises.
+    """
     if reference in BUILT_IN:
+        from importlib import resources  # brings tempfile and more, which a policy file has no use for
+
         text = resources.files("modseal.trust").joinpath("builtin", f"{reference}.toml").read_bytes()
         return parse(text, f"built-in policy {reference}", _no_files, built_in=True)
+    if reference.startswith(STORE) or os.path.isdir(reference):
+        from modseal.trust import trust_store  # which reads its policies with `parse` below
+
+        return trust_store.load_policy(trust_store.folder_of(reference, os.environ), now or datetime.now(UTC))
     path = Path(reference)
     try:
         data = path.read_bytes()
@@ -158,6 +177,7 @@ class _Reader:
             intermediates=tuple(self._certificates_of(("intermediates",), self._values.get("intermediates", []))),
             algorithms=frozenset(self._get("algorithms", "allow", ALGORITHMS)),
             minimum_rsa_bits=self._get("algorithms", "minimum-rsa-bits", MINIMUM_RSA_BITS),
+            timestamp_anchors=tuple(self._timestamp_anchors()),
             timestamp_required=self._get("time", "require-timestamp", False),
             revocation=self._revocation(),
             minimum_signers=self._get("signers", "minimum", 1),
@@ -166,6 +186,7 @@ class _Reader:
             floors=dict(self._values.get("versions", {})),
             required_attachments=tuple(self._get("attachments", "required", ())),
             community_paths=self._community_paths(),
+            lines=self._document.lines,
         )
 
     def _get(self, table: str, key: str, default: Any) -> Any:
@@ -227,6 +248,15 @@ class _Reader:
             except (FormatError, ValueError) as error:
                 self._problem(path, f"{name}: {error}")
 
+    def _timestamp_anchors(self) -> Iterator[Certificate]:
+        """Self-signed CAs alone: OpenSSL, the second verifier of a token, ends a chain at nothing less."""
+        path = ("time", "anchors")
+        for name in self._get("time", "anchors", []):
+            for certificate in self._certificates_of(path, [name]):
+                if not _is_root(certificate):
+                    self._problem(path, f"{name}: {certificate.subject} is no self-signed CA certificate")
+                yield certificate
+
     def _revocation(self) -> RevocationRules:
         crls: list[Crl] = []
         path = ("revocation", "crls")
@@ -237,7 +267,12 @@ class _Reader:
             except (FormatError, ValueError) as error:
                 self._problem(path, f"{name}: {error}")
         days = self._get("revocation", "maximum-age-days", None)
-        return RevocationRules(tuple(crls), self._get("revocation", "required", False), timedelta(days=days) if days else None)
+        return RevocationRules(
+            tuple(crls),
+            self._get("revocation", "required", False),
+            timedelta(days=days) if days else None,
+            self._get("revocation", "accept-signed-before-revocation", False),
+        )
 
     def _required_signers(self, anchors: tuple[Anchor, ...]) -> Iterator[str]:
         names = {anchor.name for anchor in anchors}
@@ -256,6 +291,14 @@ class _Reader:
         named = PATH_LISTS.get(self._get("paths", "list", ""), ())
         own = tuple(prefix.rstrip("/") + "/" for prefix in self._get("paths", "community", ()))
         return named + own
+
+
+def _is_root(certificate: Certificate) -> bool:
+    try:
+        certificate.verify_issued_by(certificate)
+    except FormatError:
+        return False
+    return certificate.is_ca and certificate.is_self_issued
 
 
 def split_pem(data: bytes, label: str) -> list[bytes]:

@@ -6,6 +6,7 @@ The signer calls the same rules before it signs, so that nobody ships what no ga
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -13,13 +14,33 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from modseal.errors import Evidence, Failure
 from modseal.trust.algorithms import key_bits
 from modseal.trust.certificate import Certificate
+from modseal.trust.certificate_policies import NO_POLICY_REQUIRED, PolicyInputs
 
 CODE_SIGNING = "1.3.6.1.5.5.7.3.3"
+TIME_STAMPING = "1.3.6.1.5.5.7.3.8"
 MINIMUM_RSA_BITS = 2048
 """NIST SP 800-131A: RSA below 2048 bits is disallowed for signatures."""
 MAXIMUM_RSA_BITS = 16384
 """Above this one verification takes long enough to stall a gate."""
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a chain is for. The product judges signers by `CODE_SIGNING`; no policy can change that.
+
+    `extended_key_usage` must be named by the leaf, and by each CA that has the extension at all; None is for
+    chains that have no such extension by nature (`CRL_SIGNING`). `policies` are inputs of RFC 5280 section 6.1.1.
+    """
+
+    name: str
+    extended_key_usage: str | None
+    policies: PolicyInputs = NO_POLICY_REQUIRED
+
+
+CODE_SIGNING_PROFILE = Profile("code signing", CODE_SIGNING)
+TIME_STAMPING_PROFILE = Profile("time stamping", TIME_STAMPING)
+CRL_SIGNING_PROFILE = Profile("CRL signing", None)
 
 
 def leaf_failures(certificate: Certificate) -> Iterator[Failure]:
@@ -37,16 +58,19 @@ def leaf_failures(certificate: Certificate) -> Iterator[Failure]:
         yield Failure("wrong-purpose", "the signer's certificate is that of a CA", evidence)
 
 
-def issuer_failures(certificate: Certificate) -> Iterator[Failure]:
-    """Why a certificate may not issue a code signing certificate: RFC 5280 section 6.1.4 (k), (n)."""
+def issuer_failures(certificate: Certificate, profile: Profile = CODE_SIGNING_PROFILE) -> Iterator[Failure]:
+    """Why a certificate may not issue one for this purpose: RFC 5280 section 6.1.4 (k), (n).
+
+    An extended key usage in a CA limits what is below it, as browsers and Authenticode have it (X5-01).
+    """
     evidence: Evidence = {"certificate": certificate.fingerprint, "subject": certificate.subject}
     if not certificate.is_ca:
         yield Failure("invalid-chain", f"{certificate.subject} issued a certificate but is no CA", evidence)
     if certificate.key_usage is not None and not certificate.key_usage.key_cert_sign:
         yield Failure("invalid-chain", f"{certificate.subject} lacks key usage keyCertSign", evidence)
     usages = certificate.extended_key_usage
-    if usages is not None and CODE_SIGNING not in usages:
-        yield Failure("wrong-purpose", f"{certificate.subject} may not issue for code signing", evidence)
+    if profile.extended_key_usage and usages is not None and profile.extended_key_usage not in usages:
+        yield Failure("wrong-purpose", f"{certificate.subject} may not issue for {profile.name}", evidence)
 
 
 def key_failures(certificate: Certificate, minimum_rsa_bits: int = MINIMUM_RSA_BITS) -> Iterator[Failure]:
@@ -66,10 +90,16 @@ def key_failures(certificate: Certificate, minimum_rsa_bits: int = MINIMUM_RSA_B
 
 def validity_failure(certificate: Certificate, at: datetime) -> Failure | None:
     """Whether a certificate is outside its validity at a time (RFC 5280 section 4.1.2.5)."""
-    evidence: Evidence = {"certificate": certificate.fingerprint, "not_before": certificate.not_before.isoformat(),
-                "not_after": certificate.not_after.isoformat(), "at": at.isoformat()}
+    evidence: Evidence = {
+        "certificate": certificate.fingerprint,
+        "not_before": certificate.not_before.isoformat(),
+        "not_after": certificate.not_after.isoformat(),
+        "at": at.isoformat(),
+    }
     if at < certificate.not_before:
-        return Failure("not-yet-valid", f"{certificate.subject} is valid only from {certificate.not_before:%Y-%m-%d}", evidence)
+        return Failure(
+            "not-yet-valid", f"{certificate.subject} is valid only from {certificate.not_before:%Y-%m-%d}", evidence
+        )
     if at > certificate.not_after:
         return Failure("expired", f"{certificate.subject} expired on {certificate.not_after:%Y-%m-%d}", evidence)
     return None

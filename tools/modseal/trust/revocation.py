@@ -1,171 +1,186 @@
-"""Revocation, offline: CRLs that the policy names, judged by RFC 5280 sections 5 and 6.3.
+"""Step 5: revocation, offline, by the CRLs that the policy names (RFC 5280 section 6.3).
 
-Complete, direct CRLs only. Delta and indirect CRLs, and CRLs that a distribution point narrows, are
-refused: what they leave out cannot be judged.
+A certificate passes where a current, complete list of its issuer does not name it. A list that is properly
+signed but says something that modseal does not judge decides nothing and blocks: what it says may matter.
+A list that is not properly signed says nothing at all, and does not block beside a good one.
 """
 
 from __future__ import annotations
 
-import warnings
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Any
-
-from cryptography import x509
 
 from modseal.errors import Evidence, Failure, FormatError
-from modseal.format import der
-from modseal.format.cms import Algorithm, read_algorithm
 from modseal.trust import algorithms
-from modseal.trust.certificate import FOREIGN, Certificate
+from modseal.trust.certificate import Certificate
+from modseal.trust.crl import Crl, Entry
 
-_JUDGED = {x509.AuthorityKeyIdentifier.oid, x509.CRLNumber.oid}
+Signers = Callable[[Crl, Certificate], Iterable[Certificate]]
+"""Further certificates that may sign a CRL for a CA: those with a valid path of their own to the same anchor."""
 
+WITHOUT_MISUSE = ("affiliationChanged", "superseded", "cessationOfOperation")
+"""The reasons that leave no doubt about what was signed before. With any other, or none, the key may have been
+misused for longer than anybody knew."""
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Crl:
-    """One CRL: who issued it, when, for how long, and the parts its signature is over."""
+_DECISIVE = ("revoked", "crl-invalid")
+"""What blocks even beside a good list: the issuer did sign it."""
 
-    source: str
-    issuer_der: bytes
-    this_update: datetime
-    next_update: datetime | None
-    unjudged: tuple[str, ...]
-    signed_bytes: bytes
-    signature_algorithm: Algorithm
-    signature: bytes
-    list: Any
-
-    @classmethod
-    def parse(cls, data: bytes, source: str) -> Crl:
-        """From DER; `source` is for messages. Raises `FormatError` (crl-invalid)."""
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                return _from_library(x509.load_der_x509_crl(data), data, source)
-        except (*FOREIGN, FormatError) as error:
-            raise FormatError("crl-invalid", f"{source} is no CRL that can be parsed: {error}") from error
-
-    def entry(self, certificate: Certificate) -> tuple[datetime, str] | None:
-        """When a certificate was revoked and why, or None. Raises `FormatError` (crl-invalid)."""
-        try:
-            found = self.list.get_revoked_certificate_by_serial_number(certificate.serial)
-            if found is None:
-                return None
-            return found.revocation_date_utc, _reason(found)
-        except FOREIGN as error:
-            raise FormatError("crl-invalid", f"{self.source} has an entry that cannot be parsed: {error}") from error
-
-
-def _from_library(parsed: x509.CertificateRevocationList, data: bytes, source: str) -> Crl:
-    outer = der.Reader(data)
-    body = outer.enter()
-    outer.end()
-    signed = body.take(der.SEQUENCE).raw
-    algorithm = read_algorithm(body)
-    bits = body.take(der.BIT_STRING).content
-    body.end()
-    return Crl(
-        source=source,
-        issuer_der=parsed.issuer.public_bytes(),
-        this_update=parsed.last_update_utc,
-        next_update=parsed.next_update_utc,
-        unjudged=tuple(
-            extension.oid.dotted_string
-            for extension in parsed.extensions
-            if extension.oid not in _JUDGED
-            and (extension.critical or isinstance(extension.value, x509.IssuingDistributionPoint | x509.DeltaCRLIndicator))
-        ),
-        signed_bytes=signed,
-        signature_algorithm=algorithm,
-        signature=bits[1:],
-        list=parsed,
-    )
-
-
-def _reason(entry: x509.RevokedCertificate) -> str:
-    for extension in entry.extensions:
-        if isinstance(extension.value, x509.CRLReason):
-            return extension.value.reason.value
-        if extension.critical:
-            raise ValueError(f"critical entry extension {extension.oid.dotted_string}")
-    return "unspecified"
+_PRECEDENCE = (*_DECISIVE, "crl-stale", "crl-not-yet-valid", "crl-wrong-issuer", "crl-bad-signature")
+"""Which failure is reported where several lists fail: the one that says most."""
 
 
 @dataclass(frozen=True, slots=True)
 class RevocationRules:
-    """Which CRLs there are, whether every issuer must have one, and how old one may be."""
+    """Which CRLs there are, whether every issuer must have one, and how old one may be.
+
+    `accept_signed_before` lets a revoked certificate pass where the time of signing is proven and before the
+    revocation, for a reason of `WITHOUT_MISUSE` (X5-11); otherwise revoked is revoked.
+    """
 
     crls: tuple[Crl, ...] = ()
     required: bool = False
     maximum_age: timedelta | None = None
+    accept_signed_before: bool = False
 
 
-def judge(path: tuple[Certificate, ...], rules: RevocationRules, at: datetime) -> list[Failure]:
-    """Why a path (signer first, anchor last) fails on revocation at a time; empty where it does not.
+def judge(
+    path: tuple[Certificate, ...],
+    rules: RevocationRules,
+    at: datetime,
+    *,
+    signed_at: datetime | None = None,
+    signers: Signers = lambda _crl, _issuer: (),
+) -> list[Failure]:
+    """Why a path (signer first, anchor last) fails on revocation; empty where it does not.
 
-    The anchor itself is not checked: the policy is what withdraws an anchor.
+    Lists must be current `at` the time of verification; `signed_at` is the proven time of signing, if there
+    is one. The anchor itself is not checked: the policy is what withdraws an anchor. `signers` finds those
+    who sign CRLs with a key of their own.
     """
+    names = {certificate.subject_name for certificate in path}
+    others = tuple(crl.source for crl in rules.crls if crl.issuer not in names)
     failures: list[Failure] = []
     for certificate, issuer in pairwise(path):
-        failures += _judge_one(certificate, issuer, rules, at)
+        failures += _Judgement(certificate, issuer, rules, at, signed_at, signers).failures(others)
     return failures
 
 
-def _judge_one(certificate: Certificate, issuer: Certificate, rules: RevocationRules, at: datetime) -> list[Failure]:
-    candidates = [crl for crl in rules.crls if crl.issuer_der == issuer.subject_der]
-    problems: list[Failure] = []
-    current = False
-    for crl in candidates:
-        problem = _crl_failure(crl, issuer, rules, at)
-        if problem and problem.code == "crl-invalid":
-            problems.append(problem)
-            continue
-        # A stale list still proves what it says is revoked; it proves nothing about the rest.
-        revoked = _revoked(crl, certificate)
-        if revoked:
-            return [revoked]
-        if problem:
-            problems.append(problem)
+@dataclass(frozen=True, slots=True)
+class _Judgement:
+    """One certificate against all CRLs in its issuer's name."""
+
+    certificate: Certificate
+    issuer: Certificate
+    rules: RevocationRules
+    at: datetime
+    signed_at: datetime | None
+    signers: Signers
+
+    def failures(self, others: tuple[str, ...]) -> list[Failure]:
+        """The one failure that tells most, if any. `others` are CRLs of issuers that are not in the path."""
+        problems: list[Failure] = []
+        covered = False
+        for crl in self.rules.crls:
+            if crl.issuer == self.certificate.issuer_name:
+                problem = self._problem(crl)
+                problems += [problem] if problem else []
+                covered = covered or (problem is None and self._covers(crl))
+        if covered:
+            problems = [problem for problem in problems if problem.code in _DECISIVE]
+        problems.sort(key=lambda problem: _PRECEDENCE.index(problem.code))
+        return problems[:1] or ([] if covered else list(self._missing(others)))
+
+    def _problem(self, crl: Crl) -> Failure | None:
+        """Why a list in the issuer's name says that the certificate is revoked, or cannot say that it is not."""
+        return self._signature_failure(crl) or self._unjudged(crl) or self._revoked(crl) or self._age_failure(crl)
+
+    def _missing(self, others: tuple[str, ...]) -> Iterator[Failure]:
+        if not self.rules.required:
+            return
+        issuer = self.issuer.subject
+        evidence: Evidence = {"certificate": self.certificate.fingerprint, "issuer": issuer, "crls": ", ".join(others)}
+        if others and all(crl.issuer != self.certificate.issuer_name for crl in self.rules.crls):
+            yield Failure("crl-wrong-issuer", f"the policy has CRLs, but none of {issuer}", evidence)
         else:
-            current = True
-    if current:
-        return []
-    if problems:
-        return problems[:1]
-    if rules.required:
-        evidence: Evidence = {"certificate": certificate.fingerprint, "issuer": issuer.subject}
-        return [Failure("revocation-unknown", f"the policy names no CRL of {issuer.subject}", evidence)]
-    return []
+            detail = f"the policy has no CRL of {issuer} for {self.certificate.subject}"
+            yield Failure("revocation-unknown", detail, evidence)
+
+    def _signature_failure(self, crl: Crl) -> Failure | None:
+        """Whether the CA itself, or another signer that it has for CRLs, signed the list (section 6.3.3 (f), (g))."""
+        evidence = self._evidence(crl)
+        own = _signature_problem(crl, self.issuer)
+        if own is None and _may_sign(self.issuer):
+            return None
+        if any(_signature_problem(crl, signer) is None for signer in self.signers(crl, self.issuer)):
+            return None
+        if own is None:
+            detail = f"{self.issuer.subject} signed {crl.source} but lacks key usage cRLSign"
+            return Failure("crl-wrong-issuer", detail, evidence)
+        detail = f"{crl.source} is not signed by {self.issuer.subject}: {own.detail}"
+        return Failure("crl-bad-signature", detail, evidence)
+
+    def _unjudged(self, crl: Crl) -> Failure | None:
+        if not crl.unjudged:
+            return None
+        detail = f"modseal does not judge {crl.source}: {'; '.join(crl.unjudged)}"
+        return Failure("crl-invalid", detail, self._evidence(crl))
+
+    def _age_failure(self, crl: Crl) -> Failure | None:
+        evidence = self._evidence(crl)
+        if crl.next_update is None or self.at > crl.next_update:
+            return Failure("crl-stale", f"{crl.source} is past its next update", evidence)
+        if self.rules.maximum_age is not None and self.at - crl.this_update > self.rules.maximum_age:
+            return Failure("crl-stale", f"{crl.source} is older than the policy allows", evidence)
+        if self.at < crl.this_update:
+            detail = f"{crl.source} was issued after the time of verification, so that time is wrong"
+            return Failure("crl-not-yet-valid", detail, evidence)
+        return None
+
+    def _covers(self, crl: Crl) -> bool:
+        """Whether the list would still name the certificate: in its scope, and not dropped since it expired."""
+        kept = crl.keeps_expired_since is None or self.certificate.not_after >= crl.keeps_expired_since
+        return kept and crl.scope.covers(self.certificate)
+
+    def _revoked(self, crl: Crl) -> Failure | None:
+        """An entry counts in any list that the issuer signed: a stale one proves what it says is revoked."""
+        entry = crl.entries.get(self.certificate.serial)
+        if entry is None or self._signed_before(entry):
+            return None
+        evidence: Evidence = {
+            **self._evidence(crl),
+            "certificate": self.certificate.fingerprint,
+            "revoked_at": entry.since.isoformat(),
+            "reason": entry.reason,
+            "signed_at": self.signed_at.isoformat() if self.signed_at else None,
+        }
+        detail = f"{self.certificate.subject} was revoked on {entry.since:%Y-%m-%d} ({entry.reason})"
+        return Failure("revoked", detail, evidence)
+
+    def _signed_before(self, entry: Entry) -> bool:
+        """Whether the policy lets a signature stand that was made before the revocation, which was for no misuse."""
+        proven = self.signed_at is not None and self.signed_at < entry.since
+        return self.rules.accept_signed_before and proven and entry.reason in WITHOUT_MISUSE
+
+    def _evidence(self, crl: Crl) -> Evidence:
+        return {
+            "crl": crl.source,
+            "issuer": self.issuer.subject,
+            "this_update": crl.this_update.isoformat(),
+            "next_update": crl.next_update.isoformat() if crl.next_update else None,
+            "at": self.at.isoformat(),
+        }
 
 
-def _crl_failure(crl: Crl, issuer: Certificate, rules: RevocationRules, at: datetime) -> Failure | None:
-    evidence: Evidence = {"crl": crl.source, "issuer": issuer.subject, "this_update": crl.this_update.isoformat(),
-                          "next_update": crl.next_update.isoformat() if crl.next_update else None, "at": at.isoformat()}
-    if crl.unjudged:
-        return Failure("crl-invalid", f"{crl.source} has extensions that modseal does not judge: {', '.join(crl.unjudged)}", evidence)
-    if issuer.key_usage is not None and not issuer.key_usage.crl_sign:
-        return Failure("crl-invalid", f"{issuer.subject} lacks key usage cRLSign", evidence)
+def _may_sign(certificate: Certificate) -> bool:
+    return certificate.key_usage is None or certificate.key_usage.crl_sign
+
+
+def _signature_problem(crl: Crl, signer: Certificate) -> Failure | None:
     try:
-        row, salt = algorithms.identify(crl.signature_algorithm, None, issuer.key)
-        algorithms.verify(row, issuer.key, crl.signature, crl.signed_bytes, salt)
-    except FormatError as error:
-        return Failure("crl-invalid", f"{crl.source} is not signed by {issuer.subject}: {error.failure.detail}", evidence)
-    if crl.next_update is None or at > crl.next_update:
-        return Failure("crl-stale", f"{crl.source} is past its next update", evidence)
-    if rules.maximum_age is not None and at - crl.this_update > rules.maximum_age:
-        return Failure("crl-stale", f"{crl.source} is older than the policy allows", evidence)
-    return None
-
-
-def _revoked(crl: Crl, certificate: Certificate) -> Failure | None:
-    try:
-        entry = crl.entry(certificate)
+        row, salt = algorithms.identify(crl.signature_algorithm, None, signer.key)
+        algorithms.verify(row, signer.key, crl.signature, crl.signed_bytes, salt)
     except FormatError as error:
         return error.failure
-    if entry is None or entry[1] == "removeFromCRL":
-        return None
-    evidence: Evidence = {"certificate": certificate.fingerprint, "crl": crl.source, "revoked_at": entry[0].isoformat(), "reason": entry[1]}
-    return Failure("revoked", f"{certificate.subject} was revoked on {entry[0]:%Y-%m-%d} ({entry[1]})", evidence)
-
+    return None

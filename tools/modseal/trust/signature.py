@@ -23,7 +23,7 @@ class Signer:
     """Proof that the holder of this certificate's key signed the bytes. Nothing about trust yet.
 
     `block` counts from 1. `claimed_time` is what the signer says, never proof. `embedded` are the
-    certificates of its block: candidates for a path.
+    certificates of its block: candidates for a path. `timestamps` are tokens over `signature`, unproved.
     """
 
     certificate: Certificate
@@ -32,6 +32,7 @@ class Signer:
     claimed_time: str | None
     embedded: tuple[Certificate, ...]
     timestamps: tuple[bytes, ...]
+    signature: bytes
 
     @property
     def evidence(self) -> Evidence:
@@ -86,7 +87,7 @@ def _verify_signer(
                           signed_digest=info.message_digest.hex(), manifest_digest=actual.hex())
     certificate, algorithm = _verify_candidates(info, digest_name, [c for c in (*embedded, *extra) if _names(info, c)])
     _require_bound(info, certificate, embedded)
-    return Signer(certificate, number, algorithm, info.signing_time, embedded, info.timestamps)
+    return Signer(certificate, number, algorithm, info.signing_time, embedded, info.timestamps, info.signature)
 
 
 def _verify_candidates(info: SignerInfo, digest_name: str, candidates: list[Certificate]) -> tuple[Certificate, str]:

@@ -1,0 +1,175 @@
+"""Makes what the benchmarks run on: modules, bundles and packages of the same content, the same on every machine.
+
+Runs in a process of its own (`python corpus.py small|large|huge DIR COUNT|BYTES`): the one that measures stays small.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+KIB = 1024
+MIB = 1024 * KIB
+FILE_SIZE = 16 * MIB
+"""Bytes of each file of a large module."""
+
+_POOL = 8 * MIB
+_TOML = """\
+schema = "modseal/module@1"
+vendor = "Acme"
+name = "{name}"
+version = "1.0-1"
+level = "partner"
+summary = "Benchmark"
+description = "Benchmark"
+released = 2026-01-31T12:00:00Z
+
+[[payload]]
+root = "files"
+prefix = "opt/{name}"
+"""
+
+_SPEC_HEAD = """\
+%global _binary_payload w9.zstdio
+%global __os_install_post %{nil}
+%global _build_id_links none
+Name: bench
+Version: 1.0
+Release: 1
+Summary: Benchmark
+License: none
+BuildArch: noarch
+AutoReqProv: no
+%description
+Benchmark
+"""
+_SPEC_PACKAGE = """\
+%package -n {name}
+Summary: Benchmark
+AutoReqProv: no
+%description -n {name}
+Benchmark
+%files -n {name}
+/opt/{name}
+"""
+_SPEC_INSTALL = """\
+mkdir -p %{{buildroot}}/opt
+cp -al '{files}' %{{buildroot}}/opt/{name}
+"""
+
+
+def small_modules(folder: Path, count: int) -> list[Path]:
+    """Modules of 20 KB: three files that pack to two thirds."""
+    source = random.Random(1)
+    words = [source.randbytes(source.randint(2, 9)).hex() for _ in range(2000)]
+    modules = [folder / f"small-{number:04}" for number in range(count)]
+    for module in modules:
+        for name in ("driver", "tool", "readme"):
+            text = " ".join(source.choices(words, k=450)).encode()
+            _write(module / "files" / name, iter([source.randbytes(2500), text]))
+        _describe(module)
+    return modules
+
+
+def large_module(folder: Path, size: int) -> Path:
+    """A module of that many bytes: a third noise, half text, the rest zeros; packs to about half."""
+    module = folder / "large"
+    source = random.Random(2)
+    words = [source.randbytes(source.randint(2, 6)).hex() for _ in range(20_000)]
+    text = " ".join(source.choices(words, k=_POOL // 8)).encode()
+    for number in range(-(-size // FILE_SIZE)):
+        length = min(FILE_SIZE, size - number * FILE_SIZE)
+        _write(module / "files" / f"part-{number:03}", _mix(source, text, length))
+    _describe(module)
+    return module
+
+
+def _mix(source: random.Random, text: bytes, size: int) -> Iterator[bytes]:
+    for _ in range(size // MIB):
+        start = source.randrange(len(text) - MIB)
+        yield source.randbytes(341 * KIB) + text[start : start + 512 * KIB] + bytes(171 * KIB)
+
+
+def sparse_module(folder: Path, size: int) -> Path:
+    """A module with one file of zeros that takes no room on the disk."""
+    module = folder / "huge"
+    _write(module / "files" / "image", iter(()))
+    os.truncate(module / "files" / "image", size)
+    _describe(module)
+    return module
+
+
+def _describe(module: Path) -> None:
+    (module / "module.toml").write_text(_TOML.format(name=module.name))
+
+
+def _write(path: Path, blocks: Iterator[bytes]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("wb") as file:
+        file.writelines(blocks)
+
+
+def signed_bundles(modules: list[Path], keys: Path) -> None:
+    """A signed `.seal` and `.vib` beside each module, made by modseal itself in this process."""
+    from modseal.cli.main import run
+
+    signer = ["--key", str(keys / "partner/signer.key"), "--cert", str(keys / "partner/signer.pem")]
+    for module in modules:
+        for kind in ("seal", "vib"):
+            bundle = str(module.with_suffix(f".{kind}"))
+            if run(["pack", str(module), "-o", bundle, "--format", kind]) or run(["sign", bundle, *signer]):
+                sys.exit(f"bench: {bundle} could not be made")
+
+
+def rpm_command(modules: list[Path], folder: Path) -> list[str]:
+    """The call of `rpmbuild` that packs each module as an unsigned package of its name, into `folder`/rpm."""
+    top = folder / "rpmbuild"
+    top.mkdir(exist_ok=True)
+    install = "".join(_SPEC_INSTALL.format(name=module.name, files=module / "files") for module in modules)
+    packages = "".join(_SPEC_PACKAGE.format(name=module.name) for module in modules)
+    spec = top / f"{modules[0].name}.spec"
+    spec.write_text(f"{_SPEC_HEAD}{packages}%install\n{install}")
+    macros = {"_topdir": top, "_rpmdir": folder / "rpm", "_dbpath": top / "db", "_tmppath": top / "tmp"}
+    return ["rpmbuild", "-bb", "--quiet", *(f"--define={key} {value}" for key, value in macros.items()), str(spec)]
+
+
+def rpm_path(module: Path, folder: Path) -> Path:
+    """Where `rpm_command` puts the package of a module."""
+    return folder / "rpm" / "noarch" / f"{module.name}-1.0-1.noarch.rpm"
+
+
+def last_member(archive: Path, out: Path) -> None:
+    """Copy the last member of a bundle, its payload, to a file."""
+    with archive.open("rb") as file, out.open("wb") as copy:
+        start, size = 8, 0
+        file.seek(start)
+        while header := file.read(60):
+            start, size = file.tell(), int(header[48:58])
+            file.seek(size + size % 2, os.SEEK_CUR)
+        file.seek(start)
+        while size and (block := file.read(min(MIB, size))):
+            copy.write(block)
+            size -= len(block)
+
+
+def main() -> None:
+    """Make the modules that are asked for, and of small ones the bundles and, where rpm is there, the packages."""
+    what, folder, size = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+    if what == "large":
+        large_module(folder, size)
+    elif what == "huge":
+        sparse_module(folder, size)
+    else:
+        modules = small_modules(folder, size)
+        signed_bundles(modules, folder / "keys")
+        if shutil.which("rpmbuild") and shutil.which("rpmkeys"):
+            subprocess.run(rpm_command(modules, folder), check=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,206 @@
+"""`make bench`: modseal against the floors of this machine and against its peers, as ratios from one interleaved run.
+
+Nothing here passes or fails by time. The one thing that fails is memory: a payload of 4 GiB (`--huge`) must pack
+and verify in under 100 MiB. See README.md beside this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import corpus
+from measure import MIB, Contender, Section, compare
+
+MEMORY_LIMIT = 100 * MIB
+"""Peak of resident memory for a payload of any size."""
+
+HUGE_SIZE = 4 * 1024 * MIB
+PYTHON = [sys.executable, "-I", "-c"]
+MODSEAL = [*PYTHON, "from modseal.cli.main import main; main()"]
+X509 = "python -I -c 'import cryptography.x509'"
+DIGEST = ["openssl", "dgst", "-sha256"]
+SECTIONS = ("cold", "warm", "large", "huge")
+
+
+class Bench:
+    """One run: where its files are, how much of everything, which peers are there."""
+
+    def __init__(self, folder: Path, *, quick: bool) -> None:
+        self.folder = folder
+        self.keys = folder / "keys"
+        self.cold_rounds = 9 if quick else 29
+        self.rounds = 3 if quick else 5
+        self.small = 200 if quick else 2000
+        self.large_size = 64 * MIB if quick else 1024 * MIB
+        self.has_rpm = bool(shutil.which("rpmbuild") and shutil.which("rpmkeys"))
+        self.notes = [] if self.has_rpm else ["no rpmkeys: rpm is not installed (Debian's package rpm brings it)"]
+
+    def prepare(self, sections: Sequence[str]) -> None:
+        """The keys, and the small bundles where a section needs them."""
+        _quietly([*MODSEAL, "keys", "example", str(self.keys)])
+        if {"cold", "warm"} & set(sections):
+            self._make("small", self.small)
+
+    def cold(self) -> None:
+        """One small bundle in a fresh process."""
+        seal, vib = self._small("seal")[0], self._small("vib")[0]
+        contenders = [
+            Contender("python -I -c pass", [*PYTHON, "pass"]),
+            Contender(X509, [*PYTHON, "import cryptography.x509"]),
+            Contender("modseal verify small.seal", self._verify(seal), [seal]),
+            Contender("modseal verify small.vib", self._verify(vib), [vib]),
+            Contender("openssl dgst -sha256 small.seal", [*DIGEST, str(seal)], [seal]),
+            *self._rpmkeys("small.rpm", self._small_rpms()[:1]),
+        ]
+        title = "Cold start: one bundle of 20 KB, a fresh process each"
+        compare(Section(title, X509, contenders, self.cold_rounds, notes=self.notes))
+
+    def warm(self) -> None:
+        """Many small bundles in one process."""
+        seals, vibs = self._small("seal"), self._small("vib")
+        base = "openssl dgst -sha256 *.seal"
+        contenders = [
+            Contender(base, [*DIGEST, *map(str, seals)], seals),
+            Contender("modseal verify *.seal", self._verify(*seals), seals),
+            Contender("modseal verify *.vib", self._verify(*vibs), vibs),
+            *self._rpmkeys("*.rpm", self._small_rpms()),
+        ]
+        title = f"Many: {self.small} bundles of 20 KB in one process, time per bundle with the start-up shared"
+        compare(Section(title, base, contenders, self.rounds, self.small, self.notes))
+
+    def large(self) -> None:
+        """One large bundle: pack, then verify."""
+        module = self._make("large", self.large_size)
+        size = f"{self.large_size // MIB} MiB"
+        seal, vib = module.with_suffix(".seal"), module.with_suffix(".vib")
+        files = sorted((module / "files").iterdir())
+        tar = f"tar -C '{module}' -c files"
+        base = "tar -c | gzip -6"
+        contenders = [
+            Contender("modseal pack: .seal, zstd -9", self._pack(module, seal), files),
+            Contender("modseal pack: .vib, gzip -6", self._pack(module, vib), files),
+            Contender("tar -c | zstd -9 -T0", f"{tar} | zstd -q -9 -T0 -c | cat >/dev/null", files),
+            Contender(base, f"{tar} | gzip -6 | cat >/dev/null", files),
+        ]
+        if self.has_rpm:
+            contenders.append(Contender("rpmbuild, zstd -9", corpus.rpm_command([module], self.folder), files))
+        compare(Section(f"Pack {size}", base, contenders, 1, notes=self.notes))
+        sizes = [path.stat().st_size / MIB for path in (seal, vib)]
+        print(f"  note: .seal {sizes[0]:.0f} MiB, .vib {sizes[1]:.0f} MiB")
+        self._sign(seal)
+        self._sign(vib)
+        self._verify_large(size, seal, vib, corpus.rpm_path(module, self.folder))
+
+    def _verify_large(self, size: str, seal: Path, vib: Path, rpm: Path) -> None:
+        packed = {"seal": seal.with_suffix(".zst"), "vib": vib.with_suffix(".gz")}
+        corpus.last_member(seal, packed["seal"])
+        corpus.last_member(vib, packed["vib"])
+        base = "openssl dgst -sha256 large.seal"
+        contenders = [
+            Contender(base, [*DIGEST, str(seal)], [seal]),
+            Contender("modseal verify large.seal", self._verify(seal), [seal]),
+            Contender(
+                "zstd -dc | openssl dgst -sha256, its payload",
+                f"zstd -dcq '{packed['seal']}' | openssl dgst -sha256",
+                [packed["seal"]],
+            ),
+            Contender("openssl dgst -sha256 large.vib", [*DIGEST, str(vib)], [vib]),
+            Contender("modseal verify large.vib", self._verify(vib), [vib]),
+            Contender(
+                "gzip -dc | openssl dgst -sha256, its payload",
+                f"gzip -dc '{packed['vib']}' | openssl dgst -sha256",
+                [packed["vib"]],
+            ),
+            *self._rpmkeys("large.rpm", [rpm]),
+        ]
+        notes = ["openssl dgst reads the packed bytes only; rpmkeys too; modseal unpacks and compares every file"]
+        compare(Section(f"Verify {size} (unpacked)", base, contenders, self.rounds, notes=notes + self.notes))
+
+    def huge(self) -> bool:
+        """A sparse payload of 4 GiB within the limit of memory; says whether it held."""
+        module = self._make("huge", HUGE_SIZE)
+        seal, vib = module.with_suffix(".seal"), module.with_suffix(".vib")
+        image = module / "files" / "image"
+        base = "openssl dgst -sha256 (the unpacked file)"
+        contenders = [
+            Contender(base, [*DIGEST, str(image)]),
+            Contender("modseal pack huge.seal", self._pack(module, seal)),
+            Contender("modseal verify huge.seal", self._verify(seal), before=lambda: self._sign(seal)),
+            Contender("modseal pack huge.vib", self._pack(module, vib)),
+            Contender("modseal verify huge.vib", self._verify(vib), before=lambda: self._sign(vib)),
+        ]
+        runs = compare(Section("One sparse file of 4 GiB", base, contenders, 1))
+        highest = max(each.memory for measured in runs.values() for each in measured)
+        held = highest < MEMORY_LIMIT
+        outcome = "held" if held else "EXCEEDED"
+        print(f"\n  peak memory {highest / MIB:.0f} MiB, limit {MEMORY_LIMIT // MIB} MiB: {outcome}")
+        return held
+
+    def _make(self, what: str, size: int) -> Path:
+        """The name of what `corpus.py` made, in a process of its own: one that measures has to stay small."""
+        _quietly([sys.executable, str(Path(__file__).with_name("corpus.py")), what, str(self.folder), str(size)])
+        return self.folder / what
+
+    def _small(self, kind: str) -> list[Path]:
+        return sorted(self.folder.glob(f"small-*.{kind}"))
+
+    def _small_rpms(self) -> list[Path]:
+        return [corpus.rpm_path(path.with_suffix(""), self.folder) for path in self._small("seal")]
+
+    def _verify(self, *bundles: Path) -> list[str]:
+        return [*MODSEAL, "verify", *map(str, bundles), "--policy", str(self.keys / "policy.toml")]
+
+    def _pack(self, module: Path, bundle: Path) -> list[str]:
+        return [*MODSEAL, "pack", str(module), "-o", str(bundle), "--format", bundle.suffix[1:]]
+
+    def _sign(self, bundle: Path) -> None:
+        key = self.keys / "partner"
+        _quietly([*MODSEAL, "sign", str(bundle), "--key", str(key / "signer.key"), "--cert", str(key / "signer.pem")])
+
+    def _rpmkeys(self, name: str, packages: list[Path]) -> list[Contender]:
+        if not self.has_rpm:
+            return []
+        command = ["rpmkeys", "--dbpath", str(self.folder / "rpmdb"), "-K", *map(str, packages)]
+        return [Contender(f"rpmkeys -K {name} (digests only, unsigned)", command, packages)]
+
+
+def _quietly(command: list[str]) -> None:
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"bench: {' '.join(command)} failed: {done.stderr.strip()}")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="bench/run.py", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="200 bundles and 64 MiB, for half a minute")
+    parser.add_argument("--huge", action="store_true", help="also 4 GiB, sparse; exit 1 where memory passes 100 MiB")
+    parser.add_argument("--only", action="append", choices=SECTIONS, help="this section alone; may be repeated")
+    parser.add_argument("--dir", type=Path, help="where files are made (3 GiB); a temporary folder by default")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Run the sections that were asked for."""
+    arguments = _arguments()
+    if subprocess.run([*PYTHON, "import modseal"], check=False, stderr=subprocess.DEVNULL).returncode:
+        sys.exit(f"bench: modseal is not installed for {sys.executable}; run `make bench`")
+    sections = arguments.only or [name for name in SECTIONS if name != "huge" or arguments.huge]
+    if arguments.dir:
+        arguments.dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="modseal-bench-", dir=arguments.dir) as folder:
+        bench = Bench(Path(folder), quick=arguments.quick)
+        print(f"Python {platform.python_version()}, {os.cpu_count()} cores; times are of whole processes", flush=True)
+        bench.prepare(sections)
+        return 1 if False in [getattr(bench, name)() for name in sections] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

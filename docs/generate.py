@@ -1,0 +1,330 @@
+#!/usr/bin/env python3
+"""Writes what the documentation takes from the code, so that the two cannot drift apart.
+
+Whole files (`docs/limits.md`, `docs/codes.md`, the JSON Schemas), and regions of hand-written pages
+between `<!-- generated: NAME -->` and `<!-- end -->`. `--check` writes nothing and fails where a file is
+not current; `tests/docs` calls the same.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import io
+import json
+import re
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+from modseal.codes import CODES, Code
+from modseal.format import ar, manifest_json, tar
+from modseal.format.level import Level
+from modseal.format.manifest import SIGNATURE_MEMBER, Entry, FileType, Manifest, Payload
+from modseal.format.payload_writer import Input, write_seal_payload
+from modseal.format.shape import schema_text, to_json_schema
+from modseal.trust import policy_file
+from modseal.trust.algorithms import ALGORITHMS
+from modseal.trust.examination import INCONCLUSIVE_CODES, STEPS
+
+ROOT = Path(__file__).resolve().parents[1]
+
+LIMITED = {
+    "modseal.limits": "Bundles, policies and specs",
+    "modseal.trust.path": "Path building",
+    "modseal.trust.name_constraints": "Name constraints",
+    "modseal.trust.certificate_policies": "Certificate policies",
+    "modseal.trust.purpose": "Keys",
+}
+"""The modules whose constants are limits, and the heading of each."""
+
+_NOTE = "<!-- Written by docs/generate.py; do not edit. -->"
+_REGION = re.compile(r"(<!-- generated: ([a-z0-9-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
+_ATTACK_TEST = re.compile(r"def test_(SIG|CMS|X5|AR|TAR|GZ|ZIP|DEP|XML)_([0-9]{2})(?![0-9])")
+_UNITS = ((1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB"))
+_MTIME = 1_767_225_600
+"""2026-01-01T00:00:00Z: the time of the sample's entries."""
+
+
+def outputs() -> dict[Path, str]:
+    """Every generated file with the text that it should have."""
+    files = {
+        ROOT / "docs/limits.md": limits_page(),
+        ROOT / "docs/codes.md": codes_page(),
+        ROOT / "schemas/policy.schema.json": schema_text(policy_schema()),
+        ROOT / "schemas/manifest.schema.json": schema_text(manifest_json.json_schema()),
+    }
+    for name in ("format", "verification", "policy", "threat-model"):
+        path = ROOT / f"docs/{name}.md"
+        files[path] = with_regions(path.read_text("utf-8"))
+    return files
+
+
+def with_regions(page: str) -> str:
+    """A page with the text of each of its regions."""
+    return _REGION.sub(lambda match: match[1] + _region(match[2]).rstrip("\n") + "\n" + match[3], page)
+
+
+def _region(name: str) -> str:
+    step = name.removeprefix("codes-")
+    return _codes_table(int(step)) if step.isdigit() else REGIONS[name]()
+
+
+def policy_schema() -> dict[str, object]:
+    """The JSON Schema of a policy file."""
+    return to_json_schema(policy_file.SHAPE, "urn:modseal:policy:1", policy_file.SCHEMA)
+
+
+# Limits.
+
+
+class Constant(NamedTuple):
+    """A named number of the code, and the sentence that says why it is that number."""
+
+    name: str
+    value: int
+    reason: str
+
+
+def constants(module: str) -> Iterator[Constant]:
+    """The upper-case integers of a module that have a docstring, in their order."""
+    imported = importlib.import_module(module)
+    body = ast.parse(Path(imported.__file__ or "").read_text("utf-8")).body
+    for assignment, comment in pairwise(body):
+        name = _target(assignment)
+        text = ast.literal_eval(comment.value) if _is_docstring(comment) else ""  # type: ignore[attr-defined]
+        value = getattr(imported, name, None)
+        if name.isupper() and type(value) is int and text:
+            yield Constant(name, value, " ".join(text.split()))
+
+
+def _target(node: ast.stmt) -> str:
+    if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+        return node.targets[0].id
+    return ""
+
+
+def _is_docstring(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
+
+
+def limits_page() -> str:
+    """`docs/limits.md`."""
+    lines = [
+        "# Limits",
+        "",
+        _NOTE,
+        "",
+        "A limit bounds what one hostile file can cost. Each is far above what genuine modules need. `modseal pack`",
+        "refuses what a reader would refuse, so nobody ships a bundle that no gate can read. What is over a limit is",
+        "refused with the code `limit-exceeded`, or with the code of the rule that the limit belongs to. No option",
+        "changes a limit.",
+    ]
+    for module, heading in LIMITED.items():
+        lines += ["", f"## {heading}", "", "| limit | value | what it bounds, and why |", "|---|---:|---|"]
+        lines += [f"| `{c.name}` | {_amount(c)} | {_cell(c.reason)} |" for c in constants(module)]
+    return "\n".join(lines) + "\n"
+
+
+def _amount(constant: Constant) -> str:
+    if constant.reason.startswith(("Bytes", "Window", "Unpacked bytes of", "Unpacked bytes that are")):
+        for size, unit in _UNITS:
+            if constant.value % size == 0:
+                return f"{constant.value // size:,} {unit}"
+    return f"{constant.value:,}"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
+
+
+# Codes.
+
+
+def codes_page() -> str:
+    """`docs/codes.md`."""
+    lines = [
+        "# Codes",
+        "",
+        _NOTE,
+        "",
+        "Every refusal has a code. Codes are stable: scripts may branch on them, on the exit status and on the JSON",
+        "report, never on the sentences. The step is where a code usually arises ([verification.md](verification.md)",
+        "says what each step does). A code marked *undecided* means that modseal cannot judge: the verdict is",
+        "`undecided` (exit status 3) unless something else is wrong.",
+        "",
+        "| code | step | meaning | next step for you |",
+        "|---|---|---|---|",
+    ]
+    lines += [
+        f"| `{name}` | {_step(name, code)} | {_cell(code.meaning)} | {_cell(code.next_step)} |"
+        for name, code in CODES.items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _step(name: str, code: Code) -> str:
+    where = "none" if code.step is None else f"{code.step} {STEPS[code.step]}"
+    return f"{where}, *undecided*" if name in INCONCLUSIVE_CODES else where
+
+
+def _codes_table(step: int) -> str:
+    lines = ["| code | meaning |", "|---|---|"]
+    lines += [
+        f"| `{name}`{' (undecided)' if name in INCONCLUSIVE_CODES else ''} | {_cell(code.meaning)} |"
+        for name, code in CODES.items()
+        if code.step == step
+    ]
+    return "\n".join(lines)
+
+
+def _algorithms_table() -> str:
+    rows = [f"| `{row.name}` | {row.digest_name} | {row.signature_oid} |" for row in ALGORITHMS.values()]
+    return "\n".join(["| name | digest | signature algorithm |", "|---|---|---|", *rows])
+
+
+def _path_lists() -> str:
+    return "\n".join(
+        f"* `{name}`: {', '.join(f'`{path}`' for path in paths)}" for name, paths in policy_file.PATH_LISTS.items()
+    )
+
+
+# The attacks of docs/threat-model.md.
+
+
+def attacks() -> dict[str, dict[str, dict[str, str]]]:
+    """The attacks by the title of their group, then by id."""
+    groups = tomllib.loads((ROOT / "docs/attacks.toml").read_text("utf-8"))["group"]
+    return {group["title"]: group["attack"] for group in groups}
+
+
+def tested_ids() -> set[str]:
+    """The ids that tests are named after, such as SIG-01 by `test_SIG_01_...`."""
+    sources = (path.read_text("utf-8") for path in (ROOT / "tests").rglob("test_*.py"))
+    found = (match for source in sources for match in _ATTACK_TEST.findall(source))
+    return {f"{family}-{number}" for family, number in found}
+
+
+def _attack_tables() -> str:
+    tested = tested_ids()
+    lines: list[str] = []
+    for title, rows in attacks().items():
+        lines += [f"### {title}", "", "| id | attack | what modseal does | status |", "|---|---|---|---|"]
+        lines += [
+            f"| {name} | {row['attack']} | {row['answer']} | {_status(name, row, tested)} |"
+            for name, row in rows.items()
+        ]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _status(name: str, row: dict[str, str], tested: set[str]) -> str:
+    if name in tested:
+        return f"tested: `test_{name.replace('-', '_')}_*`"
+    if "outside" in row:
+        return f"does not apply: {row['outside']}"
+    return f"waits for {row.get('waits', 'a test of its own')}"
+
+
+# The sample bundle of docs/format.md.
+
+
+class Sample(NamedTuple):
+    """A bundle small enough to print."""
+
+    archive: bytes
+    manifest: bytes
+    tar: bytes
+
+
+def sample() -> Sample:
+    """The sample: one directory, one file, no signature. The same bytes on every machine."""
+    text = b"Hello from a module.\n"
+    inputs = [
+        Input("opt/hello", FileType.DIRECTORY, 0o755),
+        Input("opt/hello/greeting", FileType.FILE, 0o644, None, lambda: io.BytesIO(text), len(text)),
+    ]
+    out = io.BytesIO()
+    payload, entries = write_seal_payload("files", "tar+zstd", inputs, _MTIME, out)
+    manifest = manifest_json.encode(_sample_manifest(payload, entries))
+    members = (("manifest.json", manifest), (SIGNATURE_MEMBER, b""), (payload.name, out.getvalue()))
+    archive = ar.MAGIC + b"".join(
+        ar.encode_header(name, len(data)) + data + ar.padding(len(data)) for name, data in members
+    )
+    items = ((entry, iter([text]) if entry.size else iter(())) for entry in entries)
+    return Sample(archive, manifest, b"".join(tar.write(items, _MTIME)))
+
+
+def _sample_manifest(payload: Payload, entries: tuple[Entry, ...]) -> Manifest:
+    return Manifest("seal", "Acme", "hello", "1.0-1", Level.PARTNER, "A greeting.", payloads=(payload,), files=entries)
+
+
+def _sample_archive() -> str:
+    data, manifest = sample()[:2]
+    start = len(ar.MAGIC) + ar.HEADER_SIZE
+    end = start + len(manifest)
+    shown = [*hexdump(data, 0, -(-start // 16) * 16), "...", *hexdump(data, end // 16 * 16, len(data))]
+    digest = hashlib.sha256(data).hexdigest()
+    return _fence("text", [*shown, f"{len(data):08x}"]) + f"\n\n{len(data)} bytes, SHA-256 `{digest}`."
+
+
+def _sample_manifest_bytes() -> str:
+    return _fence("json", [sample().manifest.decode()])
+
+
+def _sample_manifest_pretty() -> str:
+    return _fence("json", json.dumps(json.loads(sample().manifest), indent=2).splitlines())
+
+
+def _sample_tar() -> str:
+    data = sample().tar
+    return _fence("text", [*hexdump(data, tar.BLOCK, 2 * tar.BLOCK + 32), "..."])
+
+
+def hexdump(data: bytes, start: int, end: int) -> Iterator[str]:
+    """Lines as `hexdump -C` prints them, repeated lines as one `*`."""
+    last, folded = b"", False
+    for offset in range(start, min(end, len(data)), 16):
+        row = data[offset : offset + 16]
+        if row == last:
+            if not folded:
+                yield "*"
+            folded = True
+            continue
+        last, folded = row, False
+        pairs = " ".join(f"{byte:02x}" for byte in row[:8]), " ".join(f"{byte:02x}" for byte in row[8:])
+        text = "".join(chr(byte) if 32 <= byte < 127 else "." for byte in row)
+        yield f"{offset:08x}  {pairs[0]:<23}  {pairs[1]:<23}  |{text}|"
+
+
+def _fence(language: str, lines: list[str]) -> str:
+    return "\n".join([f"```{language}", *lines, "```"])
+
+
+REGIONS: dict[str, Callable[[], str]] = {
+    "attacks": _attack_tables,
+    "algorithms": _algorithms_table,
+    "path-lists": _path_lists,
+    "sample-archive": _sample_archive,
+    "sample-manifest": _sample_manifest_bytes,
+    "sample-manifest-pretty": _sample_manifest_pretty,
+    "sample-tar": _sample_tar,
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Write what is not current, or only say so with `--check`."""
+    stale = [path for path, text in outputs().items() if not path.exists() or path.read_text("utf-8") != text]
+    for path in stale:
+        sys.stdout.write(f"{path.relative_to(ROOT)}: {'not current' if '--check' in arguments else 'written'}\n")
+        if "--check" not in arguments:
+            path.write_text(outputs()[path], "utf-8")
+    return 1 if stale and "--check" in arguments else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,514 @@
+"""Step 2: what a timestamp proves, and every way in which one does not."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from builders import cms as cms_builder
+from builders.bundles import Bundle, accepted, codes, judge, make
+from builders.cms import DIGESTS, algorithm, octets, replaced, sequence, sign_raw
+from builders.pki import EPOCH, FAR, NOW, Identity, ca, crl, digest_for, leaf, new_key, root, signer
+from builders.policies import trusting, write
+from builders.tsa import TIME_STAMPING, authority, sha1_binding, stamped, token, tsa, tsa_root
+from modseal import limits
+from modseal.errors import FormatError, PolicyError
+from modseal.format import cms, der
+from modseal.format import timestamp as token_format
+from modseal.trust import timestamp
+from modseal.trust.crl import Crl
+from modseal.trust.examination import Status, Verdict
+from modseal.trust.policy import Policy
+from modseal.trust.policy_file import load
+from modseal.trust.revocation import RevocationRules
+
+SIGNED = datetime(2025, 6, 1, tzinfo=UTC)
+ENDED = datetime(2025, 9, 1, tzinfo=UTC)
+SIGNATURE = b"signature bytes"
+Make = Callable[[bytes], bytes]
+
+
+def trusting_tsa(*more: Identity, **changes: Any) -> Policy:
+    """A policy that trusts good signers and good timestamp authorities."""
+    anchors = tuple(each.parsed for each in (tsa_root(), *more))
+    return trusting(**{"timestamp_anchors": anchors, **changes})
+
+
+def at(time: datetime, **changes: Any) -> Make:
+    return lambda signature: token(signature, time, **changes)
+
+
+def bundle(*tokens: Make, by: Identity | None = None) -> Bundle:
+    good = make()
+    return good.with_block(stamped(good.manifest_bytes, by or signer(), *tokens))
+
+
+def expired() -> Identity:
+    """A signer whose certificate ended between `SIGNED` and `NOW`."""
+    return leaf("Ended signer", end=ENDED)
+
+
+def reason(make_token: Make, policy: Policy | None = None) -> str | None:
+    """Why a bundle with this token is refused: the primary code must be bad-timestamp."""
+    examination = judge(bundle(make_token), policy or trusting_tsa())
+    primary = examination.primary
+    assert primary is not None
+    assert (examination.verdict, primary.code, primary.step) == (Verdict.REJECTED, "bad-timestamp", 2)
+    assert codes(examination) == ["bad-timestamp"]
+    why = primary.evidence.get("reason")
+    return str(why) if why else None
+
+
+# What a good token proves.
+
+
+def test_a_timestamp_lets_a_signature_outlive_its_certificate() -> None:
+    policy = trusting_tsa()
+    examination = accepted(bundle(at(SIGNED), by=expired()), policy)
+    (check,) = (check for check in examination.checks if check.step == 2)
+    assert (check.id, check.evidence["time"]) == ("time.timestamp", SIGNED.isoformat())
+    assert codes(judge(bundle(by=expired()), policy)) == ["expired"]
+
+
+def test_a_timestamp_after_the_certificate_ended_does_not_help() -> None:
+    late = ENDED + timedelta(days=1)
+    assert codes(judge(bundle(at(late), by=expired()), trusting_tsa())) == ["expired"]
+
+
+def test_the_accuracy_counts_against_the_signer() -> None:
+    accuracy = sequence(der.encode_integer(60))
+    made = at(ENDED - timedelta(seconds=30), accuracy=accuracy)
+    assert codes(judge(bundle(made, by=expired()), trusting_tsa())) == ["expired"]
+    accepted(bundle(at(ENDED - timedelta(seconds=60), accuracy=accuracy), by=expired()), trusting_tsa())
+
+
+def test_the_earliest_of_two_good_timestamps_counts() -> None:
+    late, early = at(ENDED + timedelta(days=1)), at(SIGNED)
+    examination = accepted(bundle(late, early, by=expired()), trusting_tsa())
+    assert SIGNED.isoformat() in {check.evidence.get("time") for check in examination.checks}
+
+
+def test_a_policy_can_require_a_timestamp() -> None:
+    policy = trusting_tsa(timestamp_required=True)
+    accepted(bundle(at(SIGNED)), policy)
+    assert codes(judge(bundle(), policy)) == ["untrusted-time"]
+    assert codes(judge(bundle(), trusting(timestamp_required=True))) == ["untrusted-time"]
+
+
+def test_a_required_timestamp_without_an_anchor_is_refused() -> None:
+    assert reason(at(SIGNED), trusting(timestamp_required=True)) == "no-anchors"
+
+
+@pytest.mark.parametrize("made", [at(SIGNED), lambda _: b"\x30\x03\x02\x01\x01"], ids=["good", "garbage"])
+def test_without_a_timestamp_anchor_tokens_prove_nothing_and_are_noted(made: Make) -> None:
+    examination = accepted(bundle(made), trusting())
+    (check,) = (check for check in examination.checks if check.step == 2)
+    assert check.id == "time.verification"
+    assert "1 timestamps ignored" in check.detail
+    assert codes(judge(bundle(made, by=expired()), trusting())) == ["expired"]
+
+
+@pytest.mark.parametrize("kind", ["rsa", "p256", "p384", "p521"])
+def test_authorities_with_usual_keys_are_judged(kind: str) -> None:
+    accepted(bundle(at(SIGNED, by=tsa(kind)), by=expired()), trusting_tsa())
+
+
+def test_an_authority_below_an_intermediate_for_time_stamping_is_accepted() -> None:
+    between = ca("TSA intermediate", issuer=tsa_root(), purposes=[TIME_STAMPING])
+    below = authority("Lower TSA", issuer=between)
+    for order in ((below.der, between.der), (between.der, below.der)):
+        accepted(bundle(at(SIGNED, by=below, certificates=order), by=expired()), trusting_tsa())
+    alone = at(SIGNED, by=below, certificates=[below.der])
+    accepted(bundle(alone, by=expired()), trusting_tsa(intermediates=(between.parsed,)))
+
+
+def test_an_authority_that_has_expired_since_still_proves_the_time() -> None:
+    ended = authority("Ended TSA", end=ENDED)
+    accepted(bundle(at(SIGNED, by=ended), by=expired()), trusting_tsa())
+
+
+def test_the_older_certificate_binding_with_sha1_is_read() -> None:
+    def older(good: list[cms_builder.Attribute]) -> list[cms_builder.Attribute]:
+        return [*replaced(good, cms.SIGNING_CERTIFICATE_V2), sha1_binding(tsa())]
+
+    accepted(bundle(at(SIGNED, attributes=older), by=expired()), trusting_tsa())
+
+
+# X5-12: fake or wrong timestamps.
+
+
+def rsa_with(digest: str) -> dict[str, Any]:
+    key = tsa("rsa").key
+    return {"digest": digest, "sign": lambda data: sign_raw(key, data, digest)}
+
+
+def flipped(good: bytes) -> bytes:
+    return good[:-1] + bytes([good[-1] ^ 1])
+
+
+def with_attribute(oid: str, *values: bytes) -> Callable[[Any], Any]:
+    return lambda good: replaced(good, oid, *values)
+
+
+EVIL_ROOT = ca("Evil root", key=new_key("p256", 970))
+EVIL = authority("Evil TSA", issuer=EVIL_ROOT)
+TWIN = authority("Twin TSA", serial=tsa().certificate.serial_number)
+CODE_CA = ca("Code CA", issuer=tsa_root(), purposes=[ExtendedKeyUsageOID.CODE_SIGNING])
+BELOW_CODE_CA = authority("TSA below code CA", issuer=CODE_CA)
+CRITICAL = der.encode(der.context(1), sequence(der.encode_oid("1.2.3"), b"\x01\x01\xff", octets(b"")))
+V2 = cms.SIGNING_CERTIFICATE_V2
+DATA = der.encode_oid(cms.ID_DATA)
+ANOTHER = sequence(sequence(sequence(octets(bytes(32)))))
+
+BAD: dict[str, tuple[Make, str | None]] = {
+    "invalid signature": (at(SIGNED, signer={"signature": flipped}), "bad-signature"),
+    "no embedded certificate": (at(SIGNED, certificates=[]), "signer-certificate-missing"),
+    "authority expired then": (at(SIGNED, by=authority("Old TSA", end=EPOCH + timedelta(days=1))), "expired"),
+    "authority not valid yet": (at(SIGNED, by=authority("New TSA", start=ENDED)), "not-yet-valid"),
+    "unknown authority": (at(SIGNED, by=EVIL), "no-path"),
+    "injected root": (at(SIGNED, by=EVIL, certificates=sorted((EVIL.der, EVIL_ROOT.der))), "no-path"),
+    "injected twin": (at(SIGNED, certificates=sorted((tsa().der, TWIN.der))), "signer-certificate-missing"),
+    "injected stranger": (at(SIGNED, certificates=sorted((tsa().der, EVIL.der))), "invalid-chain"),
+    "for another signature": (lambda _: token(b"another", SIGNED), "content-digest-mismatch"),
+    "certificate for code signing": (at(SIGNED, by=authority("Coder", purposes=[ExtendedKeyUsageOID.CODE_SIGNING])),
+                                     "wrong-purpose"),
+    "two purposes": (at(SIGNED, by=authority("Both", purposes=[TIME_STAMPING, ExtendedKeyUsageOID.CODE_SIGNING])),
+                     "wrong-purpose"),
+    "purpose not critical": (at(SIGNED, by=authority("Lax", critical=False)), "wrong-purpose"),
+    "no purpose": (at(SIGNED, by=authority("None", extensions=[])), "wrong-purpose"),
+    "not for signatures": (at(SIGNED, by=authority("Encipherer", usage=["key_encipherment"])), "wrong-purpose"),
+    "a CA": (at(SIGNED, by=authority("CA", basic=(True, None))), "wrong-purpose"),
+    "below a code signing CA": (at(SIGNED, by=BELOW_CODE_CA, certificates=sorted((BELOW_CODE_CA.der, CODE_CA.der))),
+                                "wrong-purpose"),
+    "a module signer": (at(SIGNED, by=signer()), "wrong-purpose"),
+    "an authority of the module root": (at(SIGNED, by=authority("Site TSA", issuer=root())), "no-path"),
+    "SHA-1": (at(SIGNED, by=tsa("rsa"), signer=rsa_with("sha1")), "algorithm-not-allowed"),
+    "MD5": (at(SIGNED, by=tsa("rsa"), signer=rsa_with("md5")), "algorithm-not-allowed"),
+    "weak key": (at(SIGNED, by=authority("Weak", key=new_key("rsa-1024"))), "weak-key"),
+    "imprint of MD5": (at(SIGNED, imprint_algorithm=algorithm(DIGESTS["md5"])), "algorithm-not-allowed"),
+    "names no certificate": (at(SIGNED, attributes=with_attribute(V2)), None),
+    "names another certificate": (at(SIGNED, attributes=with_attribute(V2, ANOTHER)), "bad-signature"),
+    "content type of a signature": (at(SIGNED, content_type=cms.ID_DATA), None),
+    "content type not signed": (at(SIGNED, attributes=with_attribute(cms.CONTENT_TYPE, DATA)), None),
+    "content replaced": (at(SIGNED, attributes=with_attribute(cms.MESSAGE_DIGEST, octets(bytes(32)))), "bad-signature"),
+    "no signed attributes": (at(SIGNED, signer={"signed_attributes": False}), None),
+    "critical extension": (at(SIGNED, extensions=CRITICAL), None),
+    "another version": (at(SIGNED, version=2), None),
+    "useless accuracy": (at(SIGNED, accuracy=sequence(der.encode_integer(10**9))), None),
+    "local time": (at(b"20250601000000"), None),  # type: ignore[arg-type]
+    "impossible time": (at(b"20251301000000Z"), None),  # type: ignore[arg-type]
+    "unsupported certificate": (at(SIGNED, certificates=[sequence(b"\x05\x00")]), "malformed-certificate"),
+    "too long": (lambda _: sequence(bytes(limits.TIMESTAMP_SIZE)), None),
+    "garbage": (lambda _: sequence(b"\x02\x01\x01"), None),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_a_bad_timestamp_is_refused(case: str) -> None:
+    made, why = BAD[case]
+    assert reason(made) == why
+
+
+def test_a_revoked_authority_proves_nothing_whatever_the_date() -> None:
+    rules = RevocationRules((as_crl(tsa_root(), tsa(), since=ENDED),), accept_signed_before=True)
+    assert reason(at(SIGNED), trusting_tsa(revocation=rules)) == "revoked"
+
+
+def test_a_missing_crl_of_the_authority_leaves_a_required_check_undecided() -> None:
+    rules = RevocationRules((as_crl(root()),), required=True)
+    examination = judge(bundle(at(SIGNED)), trusting_tsa(revocation=rules))
+    assert examination.verdict is Verdict.UNDECIDED
+    assert examination.primary
+    assert examination.primary.step == 2
+
+
+@pytest.mark.parametrize("kind", ["ed25519"])
+def test_an_authority_that_the_second_verifier_cannot_judge_is_inconclusive(kind: str) -> None:
+    examination = judge(bundle(at(SIGNED, by=tsa(kind))), trusting_tsa())
+    assert (examination.verdict, codes(examination)) == (Verdict.UNDECIDED, ["unsupported-algorithm"])
+
+
+def test_the_algorithms_that_the_policy_allows_hold_for_timestamps_too() -> None:
+    policy = trusting_tsa(algorithms=frozenset({"ecdsa-p256-sha256"}))
+    assert reason(at(SIGNED, by=tsa("rsa")), policy) == "algorithm-not-allowed"
+
+
+def test_too_many_timestamps_are_refused_before_they_cost_anything() -> None:
+    made = [at(SIGNED + timedelta(days=day)) for day in range(limits.TIMESTAMPS_PER_SIGNER + 1)]
+    examination = judge(bundle(*made), trusting_tsa())
+    assert codes(examination) == ["bad-timestamp"]
+    accepted(bundle(*made[1:]), trusting_tsa())
+
+
+# Several tokens.
+
+
+def test_a_broken_timestamp_fails_even_beside_a_good_one() -> None:
+    wrong = BAD["for another signature"][0]
+    assert codes(judge(bundle(at(SIGNED), wrong), trusting_tsa())) == ["bad-timestamp"]
+
+
+@pytest.mark.parametrize("other", [at(SIGNED, by=EVIL), at(SIGNED, by=tsa("ed25519"))], ids=["unknown", "unsupported"])
+def test_a_timestamp_that_cannot_be_judged_is_set_aside_beside_a_good_one(other: Make) -> None:
+    examination = accepted(bundle(at(SIGNED), other, by=expired()), trusting_tsa())
+    aside = [check for check in examination.checks if check.step == 2 and check.status is Status.NOT_APPLICABLE]
+    assert len(aside) == 1
+    assert "another timestamp suffices" in aside[0].detail
+    assert examination.proven_level is not None
+
+
+# X5-14: the verifier's clock.
+
+
+def test_a_clock_before_the_timestamp_is_refused() -> None:
+    examination = judge(bundle(at(NOW)), trusting_tsa(), NOW - timedelta(days=1))
+    assert codes(examination) == ["untrusted-time"]
+    assert examination.verdict is Verdict.REJECTED
+
+
+def test_a_clock_that_is_a_little_behind_is_not() -> None:
+    accepted(bundle(at(NOW)), trusting_tsa(), NOW - timestamp.CLOCK_TOLERANCE)
+    late = NOW - timestamp.CLOCK_TOLERANCE - timedelta(seconds=1)
+    assert codes(judge(bundle(at(NOW)), trusting_tsa(), late)) == ["untrusted-time"]
+
+
+# SIG-10: one key, one role.
+
+
+def test_a_timestamp_authority_cannot_sign_a_module() -> None:
+    good = make()
+    by_tsa = good.with_block(stamped(good.manifest_bytes, tsa()))
+    assert codes(judge(by_tsa, trusting_tsa())) == ["no-path"]
+    assert codes(judge(by_tsa, trusting(root(), tsa_root()))) == ["wrong-purpose"]
+
+
+# The twelve cells (X5-11).
+
+
+class Cell(NamedTuple):
+    """One row of the table in the docs: the verdicts by default, and with accept-signed-before-revocation."""
+
+    expired: bool
+    timestamped: bool
+    revoked: str
+    default: str
+    accepting: str
+
+
+CELLS = (
+    Cell(expired=False, timestamped=False, revoked="no", default="accepted", accepting="accepted"),
+    Cell(expired=False, timestamped=False, revoked="before signing", default="revoked", accepting="revoked"),
+    Cell(expired=False, timestamped=False, revoked="after signing", default="revoked", accepting="revoked"),
+    Cell(expired=False, timestamped=True, revoked="no", default="accepted", accepting="accepted"),
+    Cell(expired=False, timestamped=True, revoked="before signing", default="revoked", accepting="revoked"),
+    Cell(expired=False, timestamped=True, revoked="after signing", default="revoked", accepting="accepted"),
+    Cell(expired=True, timestamped=False, revoked="no", default="expired", accepting="expired"),
+    Cell(expired=True, timestamped=False, revoked="before signing", default="expired", accepting="expired"),
+    Cell(expired=True, timestamped=False, revoked="after signing", default="expired", accepting="expired"),
+    Cell(expired=True, timestamped=True, revoked="no", default="accepted", accepting="accepted"),
+    Cell(expired=True, timestamped=True, revoked="before signing", default="revoked", accepting="revoked"),
+    Cell(expired=True, timestamped=True, revoked="after signing", default="revoked", accepting="accepted"),
+)
+"""Expired and revoked are at the time of verification; the first code that decides is given."""
+
+REVOKED_AT = {"before signing": SIGNED - timedelta(days=30), "after signing": SIGNED + timedelta(days=30)}
+
+
+def as_crl(issuer: Identity, *revoked: Identity, since: datetime = EPOCH, why: str = "superseded",
+           end: datetime = FAR) -> Crl:
+    """A CRL of an issuer, parsed, with a reason for each entry."""
+    if not revoked:
+        return Crl.parse(crl(issuer, end=end).public_bytes(Encoding.DER), "crl.pem")
+    builder = x509.CertificateRevocationListBuilder().issuer_name(issuer.certificate.subject)
+    builder = builder.last_update(EPOCH).next_update(end).add_extension(x509.CRLNumber(1), critical=False)
+    for one in revoked:
+        entry = x509.RevokedCertificateBuilder().serial_number(one.certificate.serial_number).revocation_date(since)
+        if why != "none":
+            entry = entry.add_extension(x509.CRLReason(x509.ReasonFlags(why)), critical=False)
+        builder = builder.add_revoked_certificate(entry.build())
+    made = builder.sign(issuer.key, digest_for(issuer.key))
+    return Crl.parse(made.public_bytes(Encoding.DER), "crl.pem")
+
+
+def cell_case(cell: Cell, why: str = "superseded") -> tuple[Bundle, Crl]:
+    by = expired() if cell.expired else leaf("Current signer")
+    revoked = [by] if cell.revoked in REVOKED_AT else []
+    since = REVOKED_AT.get(cell.revoked, EPOCH)
+    return bundle(*([at(SIGNED)] if cell.timestamped else []), by=by), as_crl(root(), *revoked, since=since, why=why)
+
+
+def outcome(made: Bundle, *crls: Crl, accepting: bool) -> str:
+    rules = RevocationRules(crls, accept_signed_before=accepting)
+    examination = judge(made, trusting_tsa(revocation=rules))
+    if examination.verdict is Verdict.ACCEPTED:
+        return "accepted"
+    assert examination.primary
+    return str(examination.primary.code)
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: "-".join(map(str, cell[:3])))
+def test_each_cell_has_its_verdict(cell: Cell) -> None:
+    made, list_ = cell_case(cell)
+    assert outcome(made, list_, accepting=False) == cell.default
+    assert outcome(made, list_, accepting=True) == cell.accepting
+
+
+def test_the_table_has_every_cell_once() -> None:
+    assert len({cell[:3] for cell in CELLS}) == len(CELLS) == 12
+
+
+@pytest.mark.parametrize("why", ["keyCompromise", "cACompromise", "aACompromise", "unspecified", "none",
+                                 "certificateHold", "privilegeWithdrawn"])
+def test_a_revocation_that_may_mean_misuse_is_never_forgiven(why: str) -> None:
+    made, list_ = cell_case(CELLS[5], why)
+    assert outcome(made, list_, accepting=True) == "revoked"
+
+
+@pytest.mark.parametrize("why", ["superseded", "cessationOfOperation", "affiliationChanged"])
+def test_a_revocation_for_other_reasons_can_be_forgiven(why: str) -> None:
+    made, list_ = cell_case(CELLS[5], why)
+    assert outcome(made, list_, accepting=True) == "accepted"
+
+
+def test_a_revocation_at_the_very_time_of_signing_counts_as_before() -> None:
+    by = leaf("Same second")
+    assert outcome(bundle(at(SIGNED), by=by), as_crl(root(), by, since=SIGNED), accepting=True) == "revoked"
+
+
+def test_a_crl_must_be_current_at_verification_not_at_signing() -> None:
+    stale = as_crl(root(), end=SIGNED + timedelta(days=1))
+    assert outcome(bundle(at(SIGNED)), stale, accepting=True) == "crl-stale"
+
+
+def test_a_forgiven_revocation_does_not_make_a_stale_crl_current() -> None:
+    by = leaf("Forgiven")
+    stale = as_crl(root(), by, since=ENDED, end=ENDED + timedelta(days=1))
+    assert outcome(bundle(at(SIGNED), by=by), stale, accepting=True) == "crl-stale"
+
+
+# The token itself.
+
+
+@pytest.mark.parametrize(("text", "accuracy", "earliest", "latest"), [
+    (b"20260101000000Z", b"", 0, 0),
+    (b"20260101000000.25Z", b"", 0, 1),
+    (b"20260101000010Z", sequence(der.encode_integer(5)), 5, 15),
+    (b"20260101000010Z", sequence(der.encode(0x80, b"\x01\xf4")), 9, 11),
+    (b"20260101000010Z", sequence(der.encode(0x81, b"\x01")), 9, 11),
+    (b"20260101000010.5Z", sequence(der.encode_integer(1), der.encode(0x80, b"\x01")), 8, 13),
+])
+def test_the_time_is_rounded_outwards(text: bytes, accuracy: bytes, earliest: int, latest: int) -> None:
+    decoded = token_format.decode(token(SIGNATURE, text, accuracy=accuracy))
+    assert (decoded.earliest, decoded.latest) == (NOW + timedelta(seconds=earliest), NOW + timedelta(seconds=latest))
+
+
+@pytest.mark.parametrize("text", [b"20260101000000.0Z", b"20260101000000.Z", b"20260101000000.50Z", b"202601010000Z",
+                                  b"20260101000000+0100", b"99991231235959.5Z", b"20260101000060Z"])
+def test_a_time_in_another_form_is_refused(text: bytes) -> None:
+    with pytest.raises(FormatError) as caught:
+        token_format.decode(token(SIGNATURE, text))
+    assert caught.value.failure.code == "bad-timestamp"
+
+
+@pytest.mark.parametrize("accuracy", [sequence(der.encode(0x80, b"\x00")), sequence(der.encode(0x80, b"\x03\xe8")),
+                                      sequence(der.encode(der.INTEGER, b"\xff")), sequence(octets(b""))])
+def test_an_accuracy_out_of_range_is_refused(accuracy: bytes) -> None:
+    with pytest.raises(FormatError, match="timestamp token"):
+        token_format.decode(token(SIGNATURE, NOW, accuracy=accuracy))
+
+
+@given(st.binary(max_size=64) | st.binary(max_size=64).map(sequence))
+@settings(deadline=None, max_examples=200)
+def test_any_bytes_are_a_token_or_a_bad_timestamp(data: bytes) -> None:
+    for read in (token_format.decode, token_format.token_of_response):
+        with pytest.raises(FormatError) as caught:
+            read(data)
+        assert caught.value.failure.code == "bad-timestamp"
+
+
+@given(data=st.data())
+@settings(deadline=None, max_examples=250)
+def test_no_changed_token_proves_anything_and_none_raises_anything_else(data: st.DataObject) -> None:
+    good = token(SIGNATURE, SIGNED, by=tsa("rsa"))
+    position = data.draw(st.integers(0, len(good) - 1))
+    changed = bytearray(good)
+    changed[position] = data.draw(st.integers(0, 255).filter(lambda byte: byte != good[position]))
+    with pytest.raises(FormatError):
+        timestamp.verify(bytes(changed), SIGNATURE, trusting_tsa(), NOW)
+
+
+# What verification must not do.
+
+
+def test_verification_opens_no_socket(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("verification opened a socket")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    accepted(bundle(at(SIGNED), by=expired()), trusting_tsa())
+
+
+def test_a_verification_without_a_timestamp_does_not_load_the_library(tmp_path: Path) -> None:
+    (tmp_path / "a.seal").write_bytes(make().data)
+    write(tmp_path, minimum="community")
+    script = (
+        "import sys; from modseal.cli.main import run;"
+        "code = run(['verify', 'a.seal', '--policy', 'policy.toml', '--at', '2026-01-01']);"
+        "unwanted = ('rfc3161_client', 'modseal.signing', 'urllib.request');"
+        "print([name for name in unwanted if name in sys.modules], code)"
+    )
+    source = str(Path(__file__).parents[2] / "tools")
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=tmp_path, env={"PYTHONPATH": source}, capture_output=True, text=True)
+    assert done.stdout.splitlines()[-1] == "[] 0", done.stderr
+
+
+# The policy file.
+
+
+def policy_with(folder: Path, more: str) -> Policy:
+    return load(str(write(folder, more=more)))
+
+
+def test_a_policy_file_names_timestamp_anchors(tmp_path: Path) -> None:
+    (tmp_path / "tsa.pem").write_bytes(tsa_root().pem + tsa_root(1).pem)
+    policy = policy_with(tmp_path, '[time]\nanchors = ["tsa.pem"]\nrequire-timestamp = true\n'
+                                   "[revocation]\naccept-signed-before-revocation = true\n")
+    assert policy.timestamp_anchors == (tsa_root().parsed, tsa_root(1).parsed)
+    assert policy.timestamp_required
+    assert policy.revocation.accept_signed_before
+
+
+def test_forgiveness_is_off_unless_the_policy_says_so(tmp_path: Path) -> None:
+    policy = policy_with(tmp_path, "")
+    assert not policy.revocation.accept_signed_before
+    assert not policy.timestamp_required
+    assert policy.timestamp_anchors == ()
+
+
+@pytest.mark.parametrize("identity", [tsa(), ca("Lower", issuer=tsa_root())], ids=["authority", "intermediate"])
+def test_a_timestamp_anchor_is_a_self_signed_ca(tmp_path: Path, identity: Identity) -> None:
+    (tmp_path / "tsa.pem").write_bytes(identity.pem)
+    with pytest.raises(PolicyError, match="no self-signed CA"):
+        policy_with(tmp_path, '[time]\nanchors = ["tsa.pem"]\n')
+
+
+@pytest.mark.parametrize("line", ["anchors = []", 'anchor = ["root.pem"]', 'anchors = ["missing.pem"]'])
+def test_a_time_table_with_a_mistake_is_refused(tmp_path: Path, line: str) -> None:
+    with pytest.raises(PolicyError):
+        policy_with(tmp_path, f"[time]\n{line}\n")
+
+

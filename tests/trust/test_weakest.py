@@ -1,0 +1,165 @@
+"""The weakest thing that a policy accepts is accepted, and where there is none nothing is."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from builders.bundles import Bundle, judge, make
+from builders.pki import NOW, Identity, crl, issue, leaf, new_key, root, signer
+from builders.policies import anchor, pin, trusting
+from cryptography.hazmat.primitives.serialization import Encoding
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from modseal.format.level import Level
+from modseal.report.policy_text import weakest
+from modseal.trust.crl import Crl
+from modseal.trust.examination import Verdict
+from modseal.trust.policy import Anchor, Deny, Policy
+from modseal.trust.revocation import RevocationRules
+from modseal.trust.weakest import find
+
+PINNED = tuple(issue(f"Pinned {number}", key=new_key("p256", 800 + number)) for number in range(2))
+OLD = issue("Pinned and expired", key=new_key("p256", 803), end=NOW - timedelta(days=1))
+CERTIFIED = tuple(leaf(f"Signer {number}", issuer=root(number // 3), key=new_key("p256", 810 + number)) for number in range(6))
+EVERYBODY = (*CERTIFIED, *PINNED, OLD)
+VENDORS = ("zq-9f3e7c-unforeseen", "Acme", "Other")
+NAMES = ("zq-9f3e7c-unforeseen", "b", "acme-agent", "other-agent")
+
+
+@functools.cache
+def candidate(level: Level, vendor: str, name: str, by: tuple[Identity, ...]) -> Bundle:
+    made = make("seal", CERTIFIED[0], claimed_level=level, vendor=vendor, name=name)
+    return made.signed(*by) if by else made.unsigned()
+
+
+def accepts(policy: Policy, vendor: str, name: str) -> bool:
+    """Whether the policy accepts a module of this vendor and name by everybody who is not denied, or by nobody."""
+    by = tuple(one for one in EVERYBODY if one.fingerprint not in policy.deny.signers)
+    bundles = [candidate(policy.minimum_level, vendor, name, by), candidate(Level.COMMUNITY, vendor, name, ())]
+    return any(judge(bundle, policy).verdict is Verdict.ACCEPTED for bundle in bundles)
+
+
+def listed(issuer: Identity) -> Crl:
+    return Crl.parse(crl(issuer).public_bytes(Encoding.DER), "test CRL")
+
+
+SCOPES = st.sampled_from([(), ("Acme",), ("Other",), ("A*",), ("*e",), ("[!B]*",)])
+NAME_SCOPES = st.sampled_from([(), ("acme-*",), ("*-agent",), ("other-agent",)])
+LEVELS = st.sampled_from(list(Level))
+
+
+@st.composite
+def anchors(draw: st.DrawFn) -> tuple[Anchor, ...]:
+    chosen = draw(st.lists(st.sampled_from([root(0), root(1), *PINNED, OLD]), min_size=1, max_size=4, unique=True))
+    found = []
+    for one in chosen:
+        kind = anchor if one in (root(0), root(1)) else pin
+        made = kind(one, draw(LEVELS), f"Anchor {one.certificate.subject.rfc4514_string()}")
+        found.append(replace(made, vendors=draw(SCOPES), names=draw(NAME_SCOPES), accept_expired=one is OLD))
+    return tuple(found)
+
+
+@st.composite
+def policies(draw: st.DrawFn) -> Policy:
+    found = draw(anchors())
+    possible = [one.name for one in found] + [one.fingerprint for one in found if one.fingerprint]
+    possible += [CERTIFIED[0].fingerprint] if any(one.certificate == root(0).parsed for one in found) else []
+    return Policy(
+        "test policy",
+        draw(LEVELS),
+        found,
+        allow_unsigned_community=draw(st.booleans()),
+        minimum_signers=draw(st.integers(1, 3)),
+        required_signers=tuple(draw(st.lists(st.sampled_from(possible), max_size=2, unique=True))),
+        revocation=RevocationRules(draw(st.sampled_from([(), (listed(root(0)),)])), draw(st.booleans())),
+        deny=Deny(signers=frozenset(draw(st.lists(st.sampled_from([PINNED[0].fingerprint, OLD.fingerprint]), max_size=1))),
+                  names=tuple(draw(st.lists(st.sampled_from(["*", "acme-*", "z*", "other-agent"]), max_size=2)))),
+    )
+
+
+def show(policy: Policy) -> str:
+    """A policy that fails, without its certificates."""
+    anchors = [(one.name, str(one.grants), one.vendors, one.names) for one in policy.anchors]
+    return f"{weakest(policy)} {anchors} {policy.required_signers} {policy.deny} {policy.revocation.required}"
+
+
+@settings(deadline=None, max_examples=25)
+@given(policies())
+def test_what_is_called_the_weakest_is_accepted_and_where_nothing_is_nothing_is(policy: Policy) -> None:
+    found = find(policy)
+    accepted = any(accepts(policy, vendor, name) for vendor in VENDORS for name in NAMES)
+    assert accepted == bool(found), show(policy)
+    assert ("accepts at the weakest" if found else "accepts nothing") in weakest(policy)
+    if found:
+        unforeseen = any(accepts(policy, VENDORS[0], name) for name in NAMES)
+        assert (found.vendor is None) == unforeseen, "any vendor where, and only where, no scope is in the way"
+
+
+def test_of_two_pins_of_one_signer_the_later_one_counts() -> None:
+    twice = trusting(pin(PINNED[0], name="First"), pin(PINNED[0], Level.COMMUNITY, name="Later"), minimum=Level.PARTNER)
+    assert not accepts(twice, VENDORS[0], NAMES[0])
+    assert find(twice) is None
+
+
+# What the line says.
+
+CA = anchor(root(), name="Acme CA")
+PIN = pin(PINNED[0], name="First pin")
+SECOND = pin(PINNED[1], name="Second pin")
+
+
+@pytest.mark.parametrize(("policy", "words"), [
+    (trusting(CA), ["any module, any vendor", "one signer under Acme CA", "no timestamp needed", "no revocation check"]),
+    (trusting(CA, minimum=Level.ACCEPTED), ["an accepted module"]),
+    (trusting(replace(CA, vendors=("Acme", "B*"))), ["vendor Acme)"]),
+    (trusting(replace(CA, names=("acme-*",))), ["(module acme-*, any vendor)"]),
+    (trusting(CA, PIN, minimum_signers=2), ["2 signers under Acme CA or First pin"]),
+    (trusting(PIN, SECOND, minimum_signers=2), ["2 signers under First pin or Second pin", "pinned"]),
+    (trusting(PIN, SECOND, minimum_signers=3), ["accepts nothing", "enough signers"]),
+    (trusting(CA, PIN, required_signers=("First pin",)), ["by First pin,"]),
+    (trusting(CA, PIN, required_signers=("First pin",), minimum_signers=3), ["by First pin, 3 signers in all"]),
+    (trusting(CA, PIN, required_signers=("First pin", "Acme CA")), ["by First pin and Acme CA,"]),
+    (trusting(replace(CA, vendors=("Acme",)), replace(PIN, vendors=("Other",)), required_signers=("First pin", "Acme CA")),
+     ["accepts nothing"]),
+    (trusting(replace(CA, vendors=("A*",)), replace(PIN, vendors=("*e",)), minimum_signers=2, required_signers=("First pin",)),
+     ["vendor A* and *e"]),
+    (trusting(replace(PIN, accept_expired=True)), ["First pin even with an expired certificate"]),
+    (trusting(CA, allow_unsigned_community=True), ["an unsigned community module (any module, any vendor) from anybody"]),
+    (trusting(CA, minimum=Level.PARTNER, allow_unsigned_community=True), ["a partner module"]),
+    (trusting(allow_unsigned_community=True, deny=Deny(names=("*",))), ["accepts nothing", "every module name"]),
+    (trusting(CA, allow_unsigned_community=True, required_attachments=("sbom.json",)), ["with the attachments sbom.json"]),
+    (trusting(CA, community_paths=("opt/",)), ["files below opt/"]),
+    (trusting(replace(CA, grants=Level.PARTNER), minimum=Level.CERTIFIED), ["accepts nothing", "grants partner"]),
+    (trusting(PIN, deny=Deny(signers=frozenset([PINNED[0].fingerprint]))), ["accepts nothing", "deny list"]),
+    (trusting(CA, revocation=RevocationRules((), required=True)), ["accepts nothing", "no CRL"]),
+    (trusting(CA, PIN, revocation=RevocationRules((), required=True)), ["one signer under First pin"]),
+    (trusting(CA, revocation=RevocationRules((listed(root()),), required=True)), ["revocation required"]),
+    (trusting(CA, revocation=RevocationRules((listed(root()),))), ["only where a CRL is named"]),
+    (trusting(CA, timestamp_required=True), ["accepts nothing", "no timestamp anchor"]),
+    (trusting(CA, timestamp_required=True, timestamp_anchors=(root(1).parsed,)), ["timestamp required"]),
+    (Policy("empty", Level.PARTNER), ["accepts nothing: it names no anchor"]),
+    (trusting(*(replace(CA, name=f"CA {number}") for number in range(5))), ["CA 0 or CA 1 or CA 2 or 2 more"]),
+    (trusting(replace(CA, name="bad\x1b[31m")), [r"bad\x1b[31m"]),
+])
+def test_the_line_says_the_weakest(policy: Policy, words: list[str]) -> None:
+    line = weakest(policy)
+    assert line.startswith(f"{policy.source}: accepts ")
+    assert "\n" not in line
+    for word in words:
+        assert word in line
+
+
+def test_a_policy_with_more_scopes_than_are_tried_is_called_too_weak_rather_than_too_strong() -> None:
+    many = tuple(Anchor(f"Pin {number}", Level.CERTIFIED, fingerprint=f"{number:064x}", vendors=(f"V{number}",),
+                        names=tuple(f"n{number}-{k}" for k in range(40))) for number in range(256))
+    found = find(trusting(*many, minimum_signers=2))
+    assert found is not None
+
+
+def test_the_builders_signers_are_what_the_candidates_need() -> None:
+    assert accepts(trusting(anchor(root())), VENDORS[0], NAMES[0])
+    assert judge(make("seal", signer()), trusting()).verdict is Verdict.ACCEPTED

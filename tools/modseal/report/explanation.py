@@ -1,0 +1,182 @@
+"""An examination with the policy's lines: which one decided each check, as text or as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from modseal.bundle.verify import Result
+from modseal.report import json_report, text
+from modseal.report.text import safe
+from modseal.trust.examination import STEPS, Check, Examination, Status
+from modseal.trust.policy import Anchor, Policy
+
+SCHEMA = "modseal/explanation@1"
+_INTEGRITY = (0, 1, 7, 8)
+_TABLE = {2: "time", 4: "algorithms", 5: "revocation"}
+"""The policy table that rules a step."""
+_LEVEL_KEYS = {
+    "level-below-minimum": "minimum-level",
+    "too-few-signers": "signers.minimum",
+    "required-signer-missing": "signers.required",
+    "unsigned-not-allowed": "allow-unsigned-community",
+}
+_RESTRICTION_KEYS = {
+    "denied": "deny",
+    "attachment-missing": "attachments",
+    "version-below-floor": "versions",
+    "version-unparsable": "versions",
+}
+_MARK = {Status.PASSED: "ok", Status.FAILED: "FAILED", Status.NOT_APPLICABLE: "-", Status.INCONCLUSIVE: "UNDECIDED"}
+
+
+@dataclass(frozen=True, slots=True)
+class Decider:
+    """One place of the policy: a key with its line, or a key that is not there, so that its default holds (0)."""
+
+    key: str
+    line: int
+
+
+def deciders(check: Check, examination: Examination, policy: Policy) -> tuple[Decider, ...]:
+    """What in the policy decided a check; nothing for integrity, which no policy can change."""
+    return tuple(dict.fromkeys(_deciders(check, examination, policy)))
+
+
+def _deciders(check: Check, examination: Examination, policy: Policy) -> Iterator[Decider]:
+    if check.id.endswith(".examined"):
+        return
+    exempt = check.step in range(1, 7) and policy.allow_unsigned_community and not examination.signers
+    if exempt and check.status in (Status.PASSED, Status.NOT_APPLICABLE):
+        yield from _key("allow-unsigned-community", policy)
+    elif check.id == "files.placement":
+        yield from _key("paths", policy)
+    elif check.step in _TABLE:
+        yield from _key(_TABLE[check.step], policy)
+    elif check.step == STEPS.index("chain"):
+        yield from _anchors(check, examination, policy)
+        yield from (_key("intermediates", policy) if "intermediates" in policy.lines else ())
+    elif check.step == STEPS.index("level"):
+        yield from _level(check, examination, policy)
+    elif check.step == STEPS.index("restrictions"):
+        yield from _restrictions(check, examination, policy)
+
+
+def _level(check: Check, examination: Examination, policy: Policy) -> Iterator[Decider]:
+    if check.code in _LEVEL_KEYS:
+        yield from _key(_LEVEL_KEYS[check.code], policy)
+    elif check.id == "level.signers":
+        yield from _key("signers", policy)
+    else:
+        yield from _anchors(check, examination, policy)
+        if check.code is None:
+            yield from _key("minimum-level", policy)
+
+
+def _restrictions(check: Check, examination: Examination, policy: Policy) -> Iterator[Decider]:
+    if check.code in ("version-below-floor", "version-unparsable") and examination.manifest:
+        yield from _key(f"versions.{examination.manifest.name}", policy)
+    elif check.code in _RESTRICTION_KEYS:
+        yield from _key(_RESTRICTION_KEYS[check.code], policy)
+    else:
+        for table in dict.fromkeys(_RESTRICTION_KEYS.values()):
+            yield from (one for one in _key(table, policy) if one.line)
+
+
+def _anchors(check: Check, examination: Examination, policy: Policy) -> Iterator[Decider]:
+    """The anchor that a check names; else those that signers were led to; else all, as none of them did."""
+    named = check.evidence.get("anchor")
+    led_to = {one.evidence.get("anchor") for one in examination.checks if one.id == "chain.path"} - {None}
+    chosen = [anchor for anchor in policy.anchors if anchor.name in ({named} if named else led_to)]
+    for anchor in chosen or policy.anchors:
+        yield _anchor(anchor, check, policy)
+    if not policy.anchors:
+        yield Decider("anchor", 0)
+
+
+def _anchor(anchor: Anchor, check: Check, policy: Policy) -> Decider:
+    field = {"vendor-out-of-scope": ".vendors", "name-out-of-scope": ".names", "level-not-granted": ".grants"}
+    which = field.get(check.code or "", "")
+    line = policy.lines.get(f"anchor[{policy.anchors.index(anchor)}]{which}", anchor.line)
+    return Decider(f"anchor {anchor.name!r}{which}", line)
+
+
+def _key(key: str, policy: Policy) -> Iterator[Decider]:
+    """The keys that the policy has at or below this one; the key itself, without a line, where there is none."""
+    found = [Decider(name, line) for name, line in policy.lines.items() if name.startswith(f"{key}.")]
+    if key in policy.lines and not found:
+        found = [Decider(key, policy.lines[key])]
+    yield from found or [Decider(key, 0)]
+
+
+def render_json(result: Result, policy: Policy, at: str) -> str:
+    """The explanation as JSON."""
+    examination = result.examination
+    failure = result.failure
+    document: dict[str, Any] = {
+        "schema": SCHEMA,
+        "policy": policy.source,
+        "at": at,
+        "bundle": result.bundle,
+        "verdict": str(result.verdict),
+        "error": {"code": failure.code, "detail": failure.detail} if failure else None,
+        "steps": [],
+    }
+    for step, name in enumerate(STEPS) if examination else ():
+        checks = (
+            [
+                {**json_report.check_values(check), "decided_by": _plain(check, examination, policy)}
+                for check in examination.checks
+                if check.step == step
+            ]
+            if examination
+            else []
+        )
+        document["steps"].append({"step": step, "name": name, "integrity": step in _INTEGRITY, "checks": checks})
+    return json.dumps(document, indent=2, ensure_ascii=True)
+
+
+def _plain(check: Check, examination: Examination, policy: Policy) -> list[dict[str, Any]]:
+    return [
+        {"file": policy.source, "line": one.line or None, "key": one.key}
+        for one in deciders(check, examination, policy)
+    ]
+
+
+def render_text(result: Result, policy: Policy, at: str) -> str:
+    """The explanation as lines of text, without a final newline."""
+    examination = result.examination
+    if examination is None:
+        return text.render(result)
+    return "\n".join(_lines(result, examination, policy, at))
+
+
+def _lines(result: Result, examination: Examination, policy: Policy, at: str) -> Iterator[str]:
+    yield f"{safe(result.bundle)}: {result.verdict}"
+    yield f"  under {safe(policy.source)}, at {at}"
+    for step, name in enumerate(STEPS):
+        yield f"{step} {name}"
+        for check in examination.checks:
+            if check.step == step:
+                yield from _check_lines(check, examination, policy)
+    primary = examination.primary
+    if primary and primary.next_step:
+        yield f"next: {primary.next_step}"
+
+
+def _check_lines(check: Check, examination: Examination, policy: Policy) -> Iterator[str]:
+    code = f"{check.code}: " if check.code else ""
+    yield f"  {_MARK[check.status]:<9} {code}{safe(check.detail)}"
+    found = deciders(check, examination, policy)
+    for one in found:
+        yield " " * 12 + _place(one, policy)
+    if not found and check.step in _INTEGRITY:
+        yield " " * 12 + "integrity: no policy can change this"
+
+
+def _place(one: Decider, policy: Policy) -> str:
+    if not one.line:
+        return f"{safe(one.key)} is not in the policy: its default holds"
+    return f"{safe(policy.source)}:{one.line}: {safe(one.key)}"

@@ -1,0 +1,134 @@
+"""Names as values that can be compared: distinguished names and general names (RFC 5280 sections 4.1.2.4, 7.1).
+
+Two encodings of one name compare equal: letter case, repeated spaces and the choice between
+PrintableString and UTF8String do not count (RFC 4518). Text in other encodings, or with characters that
+RFC 4518 prohibits, stays as its bytes: equal only where the bytes are.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import NamedTuple
+
+from modseal.format import der
+
+UTF8_STRING, PRINTABLE_STRING, IA5_STRING = 0x0C, 0x13, 0x16
+EMAIL_ADDRESS = "1.2.840.113549.1.9.1"
+
+Attribute = tuple[str, str | bytes]
+"""A type and its value: prepared text, or tag and content where the encoding is not comparable."""
+
+Name = tuple[frozenset[Attribute], ...]
+"""A distinguished name: relative names from the most general to the most specific."""
+
+OTHER, EMAIL, DNS, X400, DIRECTORY, EDI, URI, IP, REGISTERED_ID = range(9)
+"""The forms of a general name, by their tag numbers (RFC 5280 section 4.2.1.6)."""
+
+FORM_NAMES = (
+    "otherName",
+    "rfc822Name",
+    "dNSName",
+    "x400Address",
+    "directoryName",
+    "ediPartyName",
+    "URI",
+    "iPAddress",
+    "registeredID",
+)
+
+_ENCODINGS = {UTF8_STRING: "utf-8", PRINTABLE_STRING: "ascii", IA5_STRING: "ascii"}
+_PROHIBITED = ("C",)
+"""Control, format, private and unassigned characters: RFC 4518 maps some of them away; nothing good has them."""
+
+
+class GeneralName(NamedTuple):
+    """A name of one form. `value` is a `Name`, text (email, DNS, URI), or the bytes of another form."""
+
+    form: int
+    value: Name | str | bytes
+
+
+def read_name(value: der.Value) -> Name:
+    """A distinguished name from its SEQUENCE. Raises `FormatError` (not DER)."""
+    if value.tag != der.SEQUENCE:
+        raise der.malformed("a distinguished name is no SEQUENCE")
+    reader = der.Reader(value.content)
+    relative: list[frozenset[Attribute]] = []
+    while reader.more():
+        relative.append(read_relative_name(reader.enter(der.SET)))
+    return tuple(relative)
+
+
+def read_relative_name(reader: der.Reader) -> frozenset[Attribute]:
+    """One relative name: the attributes of a SET. Raises `FormatError`."""
+    attributes: set[Attribute] = set()
+    while reader.more():
+        fields = reader.enter()
+        oid = fields.oid()
+        value = fields.next()
+        fields.end()
+        attributes.add((oid, prepare(value)))
+    if not attributes:
+        raise der.malformed("a relative distinguished name is empty")
+    return frozenset(attributes)
+
+
+def prepare(value: der.Value) -> str | bytes:
+    """A value ready to be compared: RFC 4518's preparation for case-ignore matching, or its bytes."""
+    encoding = _ENCODINGS.get(value.tag)
+    if encoding is None:
+        return value.raw
+    try:
+        text = unicodedata.normalize("NFKC", value.content.decode(encoding).casefold()).casefold()
+    except UnicodeDecodeError:
+        return value.raw
+    if any(unicodedata.category(character).startswith(_PROHIBITED) for character in text):
+        return value.raw
+    return " ".join(text.split())
+
+
+def is_comparable(name: Name) -> bool:
+    """Whether every value of a name is prepared text, so that "not equal" really means another name."""
+    return all(isinstance(value, str) for relative in name for _, value in relative)
+
+
+def read_general_name(value: der.Value) -> GeneralName:
+    """A general name of any form. Raises `FormatError` (not DER, or text that is not ASCII)."""
+    form = value.tag & 0x1F
+    if value.tag & 0xC0 != 0x80 or form >= len(FORM_NAMES):
+        raise der.malformed("a general name has an unknown form")
+    if form == DIRECTORY:
+        inner = der.Reader(value.content)
+        name = read_name(inner.take(der.SEQUENCE))
+        inner.end()
+        return GeneralName(form, name)
+    if form in (EMAIL, DNS, URI):
+        if not value.content.isascii():
+            raise der.malformed("a general name is not ASCII")
+        return GeneralName(form, value.content.decode("ascii"))
+    return GeneralName(form, value.content)
+
+
+def read_general_names(reader: der.Reader) -> tuple[GeneralName, ...]:
+    """All general names of a GeneralNames. Raises `FormatError`."""
+    found: list[GeneralName] = []
+    while reader.more():
+        found.append(read_general_name(reader.next()))
+    return tuple(found)
+
+
+def read_point_names(content: bytes, issuer: Name) -> tuple[GeneralName, ...]:
+    """A DistributionPointName: full names, or one relative to the issuer (section 4.2.1.13). Raises `FormatError`."""
+    outer = der.Reader(content)
+    value = outer.next()
+    outer.end()
+    if value.tag == der.context(0):
+        return read_general_names(der.Reader(value.content))
+    if value.tag == der.context(1):
+        return (GeneralName(DIRECTORY, (*issuer, read_relative_name(der.Reader(value.content)))),)
+    raise der.malformed("a distribution point's name has an unknown form")
+
+
+def form_name(form: int) -> str:
+    """The RFC's word for a form of general name."""
+    return FORM_NAMES[form]

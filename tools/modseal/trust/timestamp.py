@@ -1,0 +1,290 @@
+"""Step 2: whether a timestamp proves when a signature existed.
+
+A token (RFC 3161) of an authority that the policy names under `[time] anchors` proves that the
+signature existed at T: genTime plus its accuracy, the latest moment that it allows. The signer's
+chain, purpose and strength are then judged at T, so that a signature outlives its certificate. CRLs
+must be fresh at the time of verification all the same.
+
+* Where the policy names no timestamp anchor (and requires none), tokens prove nothing and are ignored.
+* The earliest T counts, of the tokens that verify.
+* A token that is broken (not well formed, for another signature, a bad signature, an authority that was
+  expired, revoked or unfit) fails the bundle even beside a good one: nobody sound ships that. One of an
+  authority that the policy does not know, or with an algorithm that cannot be judged, is set aside beside
+  a good one, as blocks are in step 1: a vendor may have asked two authorities for two sets of customers.
+* A verifier whose clock is before the token's time has a wrong clock, and nothing it says of age holds:
+  `untrusted-time` (`CLOCK_TOLERANCE` allows for clocks that differ a little).
+
+Two verifiers must agree. Ours checks what binds the token to this signature and to one certificate, the
+algorithms, and the authority's path and purpose, by the rules of step 3. rfc3161-client then has OpenSSL
+verify the token's signature and chain again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+
+from modseal import limits
+from modseal.errors import Evidence, Failure, FormatError
+from modseal.format import cms, der
+from modseal.format import timestamp as token_format
+from modseal.format.level import Level
+from modseal.format.timestamp import Token
+from modseal.trust import algorithms, purpose
+from modseal.trust.algorithms import SignatureAlgorithm
+from modseal.trust.certificate import Certificate
+from modseal.trust.examination import INCONCLUSIVE_CODES
+from modseal.trust.path import NoPath, find_path, revocation_failures
+from modseal.trust.policy import Anchor, Policy
+from modseal.trust.signature import Signer
+
+if TYPE_CHECKING:
+    from rfc3161_client import TimeStampResponse
+
+CLOCK_TOLERANCE = timedelta(minutes=5)
+"""How far a verifier's clock may be behind an authority's: machines without NTP drift by minutes, not by hours."""
+
+_SECOND_OPINION = ("rsa-pkcs1", "ecdsa")
+"""The families that OpenSSL verifies in PKCS #7, which is what rfc3161-client calls."""
+
+
+@dataclass(frozen=True, slots=True)
+class Consistent:
+    """A token whose one signer, the authority, signed it over the expected bytes. Nothing about trust yet."""
+
+    token: Token
+    authority: Certificate
+    embedded: tuple[Certificate, ...]
+    algorithm: SignatureAlgorithm
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """A token that verified: until when at the latest the signature was made, and who says so."""
+
+    token: Token
+    authority: Certificate
+    anchor: str
+
+    @property
+    def time(self) -> datetime:
+        """T: the latest moment that the token allows (aware, in whole seconds)."""
+        return self.token.latest
+
+    @property
+    def evidence(self) -> Evidence:
+        """How reports name this proof."""
+        return {"time": self.time.isoformat(), "authority": self.authority.subject,
+                "authority_certificate": self.authority.fingerprint}
+
+
+@dataclass(frozen=True, slots=True)
+class SigningTime:
+    """What step 2 found for one signer.
+
+    `stamp` is the proof, None where there is none. `failures` decide; those `set_aside` do not, because
+    the proof suffices. `ignored` counts tokens that the policy has no anchor for.
+    """
+
+    stamp: Stamp | None = None
+    failures: tuple[Failure, ...] = ()
+    set_aside: tuple[Failure, ...] = ()
+    ignored: int = 0
+
+
+def judge(signer: Signer, policy: Policy, at: datetime) -> SigningTime:
+    """What a signer's tokens prove under a policy, for a verification at this time."""
+    if not policy.timestamp_anchors and not policy.timestamp_required:
+        return SigningTime(ignored=len(signer.timestamps))
+    if not signer.timestamps:
+        return SigningTime(failures=(_missing(signer),) if policy.timestamp_required else ())
+    if len(signer.timestamps) > limits.TIMESTAMPS_PER_SIGNER:
+        detail = f"{len(signer.timestamps)} timestamp tokens, {limits.TIMESTAMPS_PER_SIGNER} are allowed"
+        evidence: Evidence = {**signer.evidence, "reason": "limit-exceeded"}
+        return SigningTime(failures=(Failure("bad-timestamp", detail, evidence),))
+    return _judge_tokens(signer, policy, at)
+
+
+def _missing(signer: Signer) -> Failure:
+    return Failure("untrusted-time", "the policy requires a timestamp and there is none", signer.evidence)
+
+
+def _judge_tokens(signer: Signer, policy: Policy, at: datetime) -> SigningTime:
+    stamps: list[Stamp] = []
+    broken: list[Failure] = []
+    unknown: list[Failure] = []
+    for raw in signer.timestamps:
+        try:
+            stamps.append(verify(raw, signer.signature, policy, at))
+        except FormatError as error:
+            failure = error.failure
+            found = Failure(failure.code, failure.detail, {**signer.evidence, **failure.evidence})
+            (unknown if _is_unknown(failure) else broken).append(found)
+    if not stamps:
+        return SigningTime(failures=(*broken, *unknown))
+    earliest = min(stamps, key=lambda stamp: stamp.time)
+    newest = max(stamp.token.earliest for stamp in stamps)
+    if newest > at + CLOCK_TOLERANCE:
+        broken.append(_clock_failure(signer, newest, at))
+    return SigningTime(earliest, tuple(broken), tuple(unknown))
+
+
+def _is_unknown(failure: Failure) -> bool:
+    """Whether a token is merely one that this policy cannot judge."""
+    return failure.code in INCONCLUSIVE_CODES or failure.evidence.get("reason") in ("no-path", "no-anchors")
+
+
+def _clock_failure(signer: Signer, newest: datetime, at: datetime) -> Failure:
+    detail = f"the time of verification is before a timestamp of {newest:%Y-%m-%dT%H:%M:%SZ}: the clock is wrong"
+    return Failure("untrusted-time", detail, {**signer.evidence, "at": at.isoformat(), "newest": newest.isoformat()})
+
+
+def verify(raw: bytes, signature: bytes, policy: Policy, at: datetime) -> Stamp:
+    """A token over a signature's bytes, proved by the policy's timestamp anchors.
+
+    The authority is judged at the token's own time; CRLs at `at`. Raises `FormatError`: bad-timestamp with
+    the evidence `reason`, or a code that says that it cannot be judged.
+    """
+    consistent = verify_consistent(raw, signature)
+    token, authority, algorithm = consistent.token, consistent.authority, consistent.algorithm
+    rules = _rules(policy)
+    path = find_path(authority, consistent.embedded, rules, token.latest, profile=purpose.TIME_STAMPING_PROFILE)
+    if isinstance(path, NoPath):
+        raise _from(path.failures[0], authority)
+    if algorithm.name not in policy.algorithms:
+        raise _bad("algorithm-not-allowed", f"the policy does not allow {algorithm.name}", authority)
+    for failure in purpose.key_failures(authority, policy.minimum_rsa_bits):
+        raise _bad(failure.code, failure.detail, authority)
+    # Without a time of its own: a token of a revoked authority proves nothing, whenever it says it was made.
+    for failure in revocation_failures(path, rules, at, None):
+        raise _from(failure, authority)
+    _second_opinion(token, authority, algorithm, policy)
+    return Stamp(token, authority, path.anchor.name)
+
+
+def verify_consistent(raw: bytes, signature: bytes) -> Consistent:
+    """What holds of a token without any trust in its authority.
+
+    It is over these signature bytes (RFC 3161 section 2.4.2), and signed by exactly one certificate in it,
+    which it names by hash (RFC 5816) and which is for timestamps alone (section 2.3). Raises `FormatError`.
+    """
+    token = token_format.decode(raw)
+    _require_imprint(token, signature)
+    try:
+        embedded = tuple(map(Certificate.parse, token.certificates))
+    except FormatError as error:
+        raise _bad(error.failure.code, error.failure.detail) from error
+    named = [each for each in embedded if (each.issuer_der, each.serial) == (token.issuer, token.serial)]
+    if len(named) != 1:
+        # With two of them, which one a verifier takes would be its own business.
+        raise _bad("signer-certificate-missing", f"{len(named)} of its certificates fit its signer; one must")
+    for stranger in embedded:
+        if stranger != named[0] and not stranger.is_ca:
+            raise _bad("invalid-chain", f"it carries {stranger.subject}, which neither signed it nor is a CA")
+    algorithm = _verify_signature(token, named[0])
+    _require_binding(token, named[0])
+    _require_purpose(named[0])
+    return Consistent(token, named[0], embedded, algorithm)
+
+
+def _require_imprint(token: Token, signature: bytes) -> None:
+    actual = hashlib.new(_digest_name(token.imprint_digest), signature).digest()
+    if not hmac.compare_digest(actual, token.imprint):
+        raise _bad("content-digest-mismatch", "it is over another signature")
+
+
+def _digest_name(algorithm: cms.Algorithm) -> str:
+    try:
+        return algorithms.digest_name(algorithm)
+    except FormatError as error:
+        raise _from(error.failure) from error
+
+
+def _verify_signature(token: Token, authority: Certificate) -> SignatureAlgorithm:
+    """RFC 5652 section 5.4: the digest of the content, then the signature over the signed attributes."""
+    digest_name = _digest_name(token.digest)
+    if not hmac.compare_digest(hashlib.new(digest_name, token.content).digest(), token.message_digest):
+        raise _bad("bad-signature", "its content is not what was signed", authority)
+    try:
+        row, salt = algorithms.identify(token.signature_algorithm, digest_name, authority.key)
+        algorithms.verify(row, authority.key, token.signature, token.signed_attributes, salt)
+    except FormatError as error:
+        raise _from(error.failure, authority) from error
+    return row
+
+
+def _require_binding(token: Token, authority: Certificate) -> None:
+    oid, value = token.certificate_hash
+    if oid == token_format.SHA1:
+        # RFC 3161 knew only this one. It names a certificate whose signature is verified by other means.
+        actual = hashlib.sha1(authority.der, usedforsecurity=False).digest()
+    else:
+        actual = hashlib.new(_digest_name(cms.Algorithm(oid, None, b"")), authority.der).digest()
+    if not hmac.compare_digest(actual, value):
+        raise _bad("bad-signature", "its signer signed for another certificate", authority)
+
+
+def _require_purpose(authority: Certificate) -> None:
+    """timeStamping, critical, and nothing else (RFC 3161 section 2.3): no other role proves a time (SIG-10)."""
+    parsed = x509.load_der_x509_certificate(authority.der)
+    critical = any(each.critical for each in parsed.extensions if each.oid == x509.ExtendedKeyUsage.oid)
+    if authority.extended_key_usage != frozenset({purpose.TIME_STAMPING}) or not critical:
+        raise _bad("wrong-purpose", "its signer's certificate is not for timeStamping alone", authority)
+    usage = authority.key_usage
+    if usage is not None and not (usage.digital_signature or usage.content_commitment):
+        raise _bad("wrong-purpose", "its signer's key usage is not for signatures", authority)
+    if authority.is_ca:
+        raise _bad("wrong-purpose", "its signer is a CA", authority)
+
+
+def _rules(policy: Policy) -> Policy:
+    """The policy with its timestamp anchors and no other: neither kind of anchor can stand for the other (SIG-10)."""
+    anchors = tuple(Anchor(each.subject, Level.COMMUNITY, each) for each in policy.timestamp_anchors)
+    return replace(policy, anchors=anchors)
+
+
+def _second_opinion(token: Token, authority: Certificate, algorithm: SignatureAlgorithm, policy: Policy) -> None:
+    """rfc3161-client must find the same: OpenSSL's verdict on signature, chain and purpose at genTime."""
+    if algorithm.family not in _SECOND_OPINION:
+        detail = f"timestamp tokens signed with {algorithm.name} are not supported"
+        raise FormatError("unsupported-algorithm", detail, algorithm=algorithm.name)
+    # Imported here: a bundle without a timestamp does not pay for it.
+    from rfc3161_client import VerifierBuilder
+
+    verifier = VerifierBuilder(
+        roots=[x509.load_der_x509_certificate(each.der) for each in policy.timestamp_anchors],
+        intermediates=[x509.load_der_x509_certificate(each.der) for each in policy.intermediates],
+    ).build()
+    try:
+        verifier.verify(_as_response(token), token.imprint)
+    except Exception as error:
+        raise _bad("bad-signature", f"rfc3161-client refuses it ({error})", authority) from error
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # what its Rust code raises for what it did not expect
+            raise
+        raise _bad("bad-signature", "rfc3161-client failed on it", authority) from None
+
+
+def _as_response(token: Token) -> TimeStampResponse:
+    """The token as the answer that it came in, which is what the library takes. Raises `ValueError`."""
+    from rfc3161_client import decode_timestamp_response
+
+    status = der.encode(der.SEQUENCE, der.encode_integer(0))
+    return decode_timestamp_response(der.encode(der.SEQUENCE, status, token_format.sort_certificates(token)))
+
+
+def _from(failure: Failure, authority: Certificate | None = None) -> FormatError:
+    """A failure of one of the shared rules, as a failure of the token."""
+    if failure.code in INCONCLUSIVE_CODES:
+        return FormatError(failure.code, f"the timestamp token cannot be judged: {failure.detail}", **failure.evidence)
+    return _bad(failure.code, failure.detail, authority)
+
+
+def _bad(reason: str, detail: str, authority: Certificate | None = None) -> FormatError:
+    who = {"authority": authority.subject, "authority_certificate": authority.fingerprint} if authority else {}
+    return FormatError("bad-timestamp", f"the timestamp token does not verify: {detail}", reason=reason, **who)

@@ -21,15 +21,18 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from modseal.bundle import spec_shape
 from modseal.codes import CODES, Code
-from modseal.format import ar, manifest_json, tar
+from modseal.format import ar, manifest_json, tar, trust_bundle
 from modseal.format.level import Level
 from modseal.format.manifest import SIGNATURE_MEMBER, Entry, FileType, Manifest, Payload
 from modseal.format.payload_writer import Input, write_seal_payload
 from modseal.format.shape import schema_text, to_json_schema
+from modseal.report import level_table
 from modseal.trust import policy_file
 from modseal.trust.algorithms import ALGORITHMS
 from modseal.trust.examination import INCONCLUSIVE_CODES, STEPS
+from modseal.trust.refusals import REFUSALS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -55,8 +58,12 @@ def outputs() -> dict[Path, str]:
     files = {
         ROOT / "docs/limits.md": limits_page(),
         ROOT / "docs/codes.md": codes_page(),
+        ROOT / "docs/refusals.md": refusals_page(),
         ROOT / "schemas/policy.schema.json": schema_text(policy_schema()),
+        ROOT / "docs/levels.md": level_table.markdown(),
         ROOT / "schemas/manifest.schema.json": schema_text(manifest_json.json_schema()),
+        ROOT / "schemas/module.schema.json": schema_text(spec_shape.json_schema()),
+        ROOT / "schemas/trust-bundle.schema.json": schema_text(trust_bundle.json_schema()),
     }
     for name in ("format", "verification", "policy", "threat-model"):
         path = ROOT / f"docs/{name}.md"
@@ -140,6 +147,31 @@ def _amount(constant: Constant) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
+
+
+# Refusals.
+
+
+def refusals_page() -> str:
+    """`docs/refusals.md`."""
+    refused = sum(len(refusal.pkits) for refusal in REFUSALS)
+    lines = [
+        "# Refusals",
+        "",
+        _NOTE,
+        "",
+        "Path validation and revocation are a strict subset of RFC 5280: what no code signing chain needs is not",
+        "implemented, and what is not implemented is refused. No option changes that. Held against NIST's PKITS (249",
+        f"results), nothing that must be refused is accepted, and {114 - refused} of the 114 that must be accepted",
+        f"are. The other {refused} are named here, each with the feature that it needs.",
+        "",
+        "| feature | codes | why it is refused | PKITS |",
+        "|---|---|---|---|",
+    ]
+    for refusal in REFUSALS:
+        codes = ", ".join(f"`{code}`" for code in refusal.codes)
+        lines.append(f"| {refusal.feature} | {codes} | {refusal.reason} | {', '.join(refusal.pkits)} |")
+    return "\n".join(lines) + "\n"
 
 
 # Codes.

@@ -12,15 +12,15 @@ import time
 from pathlib import Path
 
 import pytest
-from builders import cms, pki
-from builders.bundles import KINDS, Bundle, accepted, judge, make, refused
-from builders.pki import ca, leaf, new_key, root, signer
-from builders.policies import trusting
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from builders import cms, pki
+from builders.bundles import KINDS, Bundle, accepted, judge, make, refused
+from builders.pki import ca, leaf, new_key, root, signer
+from builders.policies import trusting
 from modseal import limits
 from modseal.format import cms as cms_format
 from modseal.format import der
@@ -49,9 +49,19 @@ def test_CMS_01_signed_attributes_cannot_be_replayed_as_a_manifest(tmp_path: Pat
 
 
 @kinds
-@pytest.mark.parametrize("values", [(), (der.encode_oid(cms.UNKNOWN),), (der.encode_oid(cms_format.ID_SIGNED_DATA),),
-                                    (der.encode_oid(cms_format.ID_DATA), der.encode_oid(cms.UNKNOWN)), (cms.octets(b"x"),)])
-def test_CMS_02_the_content_type_is_there_once_and_is_data(kind: Kind, values: tuple[bytes, ...], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "values",
+    [
+        (),
+        (der.encode_oid(cms.UNKNOWN),),
+        (der.encode_oid(cms_format.ID_SIGNED_DATA),),
+        (der.encode_oid(cms_format.ID_DATA), der.encode_oid(cms.UNKNOWN)),
+        (cms.octets(b"x"),),
+    ],
+)
+def test_CMS_02_the_content_type_is_there_once_and_is_data(
+    kind: Kind, values: tuple[bytes, ...], tmp_path: Path
+) -> None:
     bad = make(kind).signed(signer(), attributes=lambda good: cms.replaced(good, cms_format.CONTENT_TYPE, *values))
     refused(bad, trusting(), "malformed-signature", tmp_path)
 
@@ -69,29 +79,36 @@ def test_CMS_02_the_content_is_data_in_the_block_too(kind: Kind, tmp_path: Path)
 
 
 @kinds
-@pytest.mark.parametrize(("values", "code"), [
-    ((), "malformed-signature"),
-    ((cms.octets(b""),), "content-digest-mismatch"),
-    ((cms.octets(bytes(31)),), "content-digest-mismatch"),
-    ((cms.octets(bytes(32)),), "content-digest-mismatch"),
-    ((cms.octets(bytes(32)), cms.octets(bytes(31) + b"\1")), "malformed-signature"),
-    ((der.encode(der.BIT_STRING, bytes(33)),), "malformed-signature"),
-])
-def test_CMS_03_the_digest_is_there_once_and_is_that_of_the_manifest(kind: Kind, values: tuple[bytes, ...], code: str,
-                                                                     tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("values", "code"),
+    [
+        ((), "malformed-signature"),
+        ((cms.octets(b""),), "content-digest-mismatch"),
+        ((cms.octets(bytes(31)),), "content-digest-mismatch"),
+        ((cms.octets(bytes(32)),), "content-digest-mismatch"),
+        ((cms.octets(bytes(32)), cms.octets(bytes(31) + b"\1")), "malformed-signature"),
+        ((der.encode(der.BIT_STRING, bytes(33)),), "malformed-signature"),
+    ],
+)
+def test_CMS_03_the_digest_is_there_once_and_is_that_of_the_manifest(
+    kind: Kind, values: tuple[bytes, ...], code: str, tmp_path: Path
+) -> None:
     bad = make(kind).signed(signer(), attributes=lambda good: cms.replaced(good, cms_format.MESSAGE_DIGEST, *values))
     refused(bad, trusting(), code, tmp_path)
 
 
 @kinds
-@pytest.mark.parametrize("value", [
-    der.encode(der.UTC_TIME, b"250601120000"),
-    der.encode(der.UTC_TIME, b"2506011200Z"),
-    der.encode(der.UTC_TIME, b"250631250000Z"),
-    der.encode(der.UTC_TIME, b"250601120000+0100"),
-    der.encode(der.GENERALIZED_TIME, b"20250601120000.5Z"),
-    cms.octets(b"250601120000Z"),
-])
+@pytest.mark.parametrize(
+    "value",
+    [
+        der.encode(der.UTC_TIME, b"250601120000"),
+        der.encode(der.UTC_TIME, b"2506011200Z"),
+        der.encode(der.UTC_TIME, b"250631250000Z"),
+        der.encode(der.UTC_TIME, b"250601120000+0100"),
+        der.encode(der.GENERALIZED_TIME, b"20250601120000.5Z"),
+        cms.octets(b"250601120000Z"),
+    ],
+)
 def test_CMS_04_a_malformed_signing_time_is_refused(kind: Kind, value: bytes, tmp_path: Path) -> None:
     bad = make(kind).signed(signer(), attributes=lambda good: cms.replaced(good, cms_format.SIGNING_TIME, value))
     refused(bad, trusting(), "malformed-signature", tmp_path)
@@ -113,7 +130,10 @@ def test_CMS_05_a_block_without_signers_is_refused(kind: Kind, tmp_path: Path) -
 
 @kinds
 def test_CMS_06_a_bad_signer_beside_a_good_one_is_reported_and_refused(kind: Kind, tmp_path: Path) -> None:
-    two = [cms.Signer(signer()), cms.Signer(signer("p256", 1), signature=lambda value: value[:-1] + bytes([value[-1] ^ 1]))]
+    two = [
+        cms.Signer(signer()),
+        cms.Signer(signer("p256", 1), signature=lambda value: value[:-1] + bytes([value[-1] ^ 1])),
+    ]
     bundle = make(kind)
     refused(bundle.with_block(cms.Block(two).encode(bundle.manifest_bytes)), trusting(), "bad-signature", tmp_path)
     good = [cms.Signer(signer()), cms.Signer(signer("p256", 1))]
@@ -145,12 +165,17 @@ def test_CMS_08_no_policy_can_allow_a_broken_digest() -> None:
 
 
 @kinds
-@pytest.mark.parametrize(("kind_of_key", "code", "verdict"), [
-    ("rsa-1024", "weak-key", Verdict.REJECTED),
-    ("p192", "unsupported-algorithm", Verdict.UNDECIDED),
-    ("k256", "unsupported-algorithm", Verdict.UNDECIDED),
-])
-def test_CMS_09_weak_keys_are_refused(kind: Kind, kind_of_key: str, code: str, verdict: Verdict, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kind_of_key", "code", "verdict"),
+    [
+        ("rsa-1024", "weak-key", Verdict.REJECTED),
+        ("p192", "unsupported-algorithm", Verdict.UNDECIDED),
+        ("k256", "unsupported-algorithm", Verdict.UNDECIDED),
+    ],
+)
+def test_CMS_09_weak_keys_are_refused(
+    kind: Kind, kind_of_key: str, code: str, verdict: Verdict, tmp_path: Path
+) -> None:
     weak = leaf("Weak", key=new_key(kind_of_key))
     refused(make(kind, weak), trusting(), code, tmp_path, verdict=verdict)
 
@@ -158,8 +183,12 @@ def test_CMS_09_weak_keys_are_refused(kind: Kind, kind_of_key: str, code: str, v
 @kinds
 def test_CMS_09_dsa_is_refused(kind: Kind, tmp_path: Path) -> None:
     weak = leaf("DSA", key=new_key("dsa"))
-    bundle = make(kind).signed(weak, digest="sha256", sign=lambda data: bytes(weak.key.sign(data, hashes.SHA256())),
-                               signature_algorithm=cms.algorithm("2.16.840.1.101.3.4.3.2"))
+    bundle = make(kind).signed(
+        weak,
+        digest="sha256",
+        sign=lambda data: bytes(weak.key.sign(data, hashes.SHA256())),
+        signature_algorithm=cms.algorithm("2.16.840.1.101.3.4.3.2"),
+    )
     refused(bundle, trusting(), "unsupported-algorithm", tmp_path, verdict=Verdict.UNDECIDED)
 
 
@@ -183,33 +212,39 @@ def _long_length(block: bytes) -> bytes:
 
 
 @kinds
-@pytest.mark.parametrize("change", [
-    lambda block: block + b"\0",
-    lambda block: block + block,
-    lambda block: block[:-1],
-    _indefinite,
-    _long_length,
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda block: block + b"\0",
+        lambda block: block + block,
+        lambda block: block[:-1],
+        _indefinite,
+        _long_length,
+    ],
+)
 def test_CMS_10_anything_but_one_der_value_is_refused(kind: Kind, change: object, tmp_path: Path) -> None:
     bundle = make(kind)
     refused(bundle.with_block(change(block_of(bundle))), trusting(), "malformed-signature", tmp_path)  # type: ignore[operator]
 
 
 @kinds
-@pytest.mark.parametrize("change", [
-    lambda pem: pem + b"\n",
-    lambda pem: pem + b"trailing",
-    lambda pem: b"\n" + pem,
-    lambda pem: b"comment\n" + pem,
-    lambda pem: pem.replace(b"\n", b"\r\n"),
-    lambda pem: pem.replace(b"-----BEGIN PKCS7", b"-----BEGIN CMS"),
-    lambda pem: pem.replace(b"PKCS7", b"CERTIFICATE"),
-    lambda pem: pem.replace(b"PKCS7-----\n", b"PKCS7-----\nComment: hidden\n\n", 1),
-    lambda pem: pem.replace(b"=\n", b"\n") if b"=\n" in pem else pem.replace(b"\n-----END", b"=\n-----END"),
-    lambda pem: pem.replace(b"\n-----END", b"=\n-----END"),
-    lambda pem: b"\0" + pem,
-    lambda pem: pem[: len(pem) // 2],
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda pem: pem + b"\n",
+        lambda pem: pem + b"trailing",
+        lambda pem: b"\n" + pem,
+        lambda pem: b"comment\n" + pem,
+        lambda pem: pem.replace(b"\n", b"\r\n"),
+        lambda pem: pem.replace(b"-----BEGIN PKCS7", b"-----BEGIN CMS"),
+        lambda pem: pem.replace(b"PKCS7", b"CERTIFICATE"),
+        lambda pem: pem.replace(b"PKCS7-----\n", b"PKCS7-----\nComment: hidden\n\n", 1),
+        lambda pem: pem.replace(b"=\n", b"\n") if b"=\n" in pem else pem.replace(b"\n-----END", b"=\n-----END"),
+        lambda pem: pem.replace(b"\n-----END", b"=\n-----END"),
+        lambda pem: b"\0" + pem,
+        lambda pem: pem[: len(pem) // 2],
+    ],
+)
 def test_CMS_10_a_member_holds_pem_blocks_and_nothing_else(kind: Kind, change: object, tmp_path: Path) -> None:
     bundle = make(kind)
     refused(bundle.with_signature(change(bundle.signature)), trusting(), "malformed-signature", tmp_path)  # type: ignore[operator]
@@ -255,7 +290,12 @@ def test_CMS_12_embedded_certificates_are_only_candidates(kind: Kind, tmp_path: 
     refused(make(kind, below), trusting(), "no-path", tmp_path)
     namesake = ca("Test root 0", key=new_key("p256", 71))
     refused(make(kind, leaf("Below namesake", issuer=namesake).with_chain(namesake)), trusting(), "no-path", tmp_path)
-    refused(make(kind, leaf("Below stranger", issuer=stranger).with_chain(stranger, root())), trusting(), "no-path", tmp_path)
+    refused(
+        make(kind, leaf("Below stranger", issuer=stranger).with_chain(stranger, root())),
+        trusting(),
+        "no-path",
+        tmp_path,
+    )
 
 
 @kinds
@@ -269,7 +309,9 @@ def test_CMS_13_unknown_unsigned_attributes_decide_nothing(kind: Kind) -> None:
     for value in (b"\x05\x00", cms.octets(b"anything")):
         accepted(make(kind).signed(signer(), unsigned=[(cms.UNKNOWN, [value])]), trusting())
     stranger = leaf("Stranger", issuer=ca("Stranger root", key=new_key("p256", 70)))
-    rescued = make(kind).signed(stranger, unsigned=[(cms_format.SIGNING_TIME, [der.encode_time("2025-06-01T12:00:00Z")])])
+    rescued = make(kind).signed(
+        stranger, unsigned=[(cms_format.SIGNING_TIME, [der.encode_time("2025-06-01T12:00:00Z")])]
+    )
     assert judge(rescued, trusting()).verdict is Verdict.REJECTED
 
 
@@ -278,8 +320,12 @@ def pss_parameters(digest: str = "sha256", mask: str = "sha256", salt: int = 32,
         return cms.algorithm(cms.DIGESTS[name], cms.NULL)
 
     generator = cms.sequence(der.encode_oid("1.2.840.113549.1.1.8"), hashed(mask))
-    return cms.sequence(der.encode(der.context(0), hashed(digest)), der.encode(der.context(1), generator),
-                        der.encode(der.context(2), der.encode_integer(salt)), trailer)
+    return cms.sequence(
+        der.encode(der.context(0), hashed(digest)),
+        der.encode(der.context(1), generator),
+        der.encode(der.context(2), der.encode_integer(salt)),
+        trailer,
+    )
 
 
 def sign_pss(data: bytes, salt: int = 32) -> bytes:
@@ -287,21 +333,26 @@ def sign_pss(data: bytes, salt: int = 32) -> bytes:
 
 
 @kinds
-@pytest.mark.parametrize(("parameters", "code"), [
-    (None, "algorithm-mismatch"),
-    (cms.sequence(), "algorithm-mismatch"),
-    (cms.NULL, "algorithm-mismatch"),
-    (pss_parameters(digest="sha512"), "algorithm-mismatch"),
-    (pss_parameters(mask="sha512"), "algorithm-mismatch"),
-    (pss_parameters(mask="sha1"), "algorithm-not-allowed"),
-    (pss_parameters(digest="sha1", mask="sha1", salt=20), "algorithm-not-allowed"),
-    (pss_parameters(salt=20), "algorithm-mismatch"),
-    (pss_parameters(salt=0), "algorithm-mismatch"),
-    (pss_parameters(salt=64), "bad-signature"),
-    (pss_parameters(salt=10**9), "bad-signature"),
-    (pss_parameters(trailer=der.encode(der.context(3), der.encode_integer(2))), "algorithm-mismatch"),
-])
-def test_CMS_14_pss_parameters_are_explicit_and_agree(kind: Kind, parameters: bytes | None, code: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("parameters", "code"),
+    [
+        (None, "algorithm-mismatch"),
+        (cms.sequence(), "algorithm-mismatch"),
+        (cms.NULL, "algorithm-mismatch"),
+        (pss_parameters(digest="sha512"), "algorithm-mismatch"),
+        (pss_parameters(mask="sha512"), "algorithm-mismatch"),
+        (pss_parameters(mask="sha1"), "algorithm-not-allowed"),
+        (pss_parameters(digest="sha1", mask="sha1", salt=20), "algorithm-not-allowed"),
+        (pss_parameters(salt=20), "algorithm-mismatch"),
+        (pss_parameters(salt=0), "algorithm-mismatch"),
+        (pss_parameters(salt=64), "bad-signature"),
+        (pss_parameters(salt=10**9), "bad-signature"),
+        (pss_parameters(trailer=der.encode(der.context(3), der.encode_integer(2))), "algorithm-mismatch"),
+    ],
+)
+def test_CMS_14_pss_parameters_are_explicit_and_agree(
+    kind: Kind, parameters: bytes | None, code: str, tmp_path: Path
+) -> None:
     bundle = make(kind).signed(signer("rsa"), sign=sign_pss, signature_algorithm=cms.algorithm(cms.RSA_PSS, parameters))
     refused(bundle, trusting(), code, tmp_path)
 
@@ -322,7 +373,9 @@ def test_CMS_15_bombs_end_at_their_limits(kind: Kind, tmp_path: Path) -> None:
     start = time.monotonic()
     refused(bundle.with_block(deep), trusting(), "malformed-signature", tmp_path)
     refused(bundle.with_block(cms.wrap(deep)), trusting(), "malformed-signature", tmp_path)
-    refused(bundle.with_signature(bundle.signature * (limits.SIGNATURE_BLOCKS + 1)), trusting(), "limit-exceeded", tmp_path)
+    refused(
+        bundle.with_signature(bundle.signature * (limits.SIGNATURE_BLOCKS + 1)), trusting(), "limit-exceeded", tmp_path
+    )
     refused(bundle.with_signature(b"A" * (limits.SIGNATURE_MEMBER_SIZE + 1)), trusting(), "limit-exceeded", tmp_path)
     refused(bundle.signed(signer(), certificates=[signer().der, *many]), trusting(), "limit-exceeded", tmp_path)
     signers = [cms.Signer(leaf(f"S{number}")) for number in range(limits.SIGNERS_PER_BLOCK + 1)]
@@ -363,7 +416,9 @@ def test_CMS_16_a_namesake_with_another_key_is_not_the_signer(kind: Kind, tmp_pa
 @kinds
 def test_CMS_16_a_missing_signer_certificate_has_its_own_code(kind: Kind, tmp_path: Path) -> None:
     for certificates in ((), (root().der,)):
-        refused(make(kind).signed(signer(), certificates=certificates), trusting(), "signer-certificate-missing", tmp_path)
+        refused(
+            make(kind).signed(signer(), certificates=certificates), trusting(), "signer-certificate-missing", tmp_path
+        )
     accepted(make(kind).signed(signer(), certificates=()), trusting(intermediates=(signer().parsed,)))
 
 
@@ -381,17 +436,34 @@ def test_CMS_16_a_bound_certificate_cannot_be_exchanged(kind: Kind, tmp_path: Pa
 
     bundle = make(kind)
     accepted(bundle.signed(signer(), **bind(bound_to(signer().der))), trusting())
-    refused(bundle.signed(signer(), certificates=[twin.der], **bind(bound_to(signer().der))), trusting(), "bad-signature", tmp_path)
+    refused(
+        bundle.signed(signer(), certificates=[twin.der], **bind(bound_to(signer().der))),
+        trusting(),
+        "bad-signature",
+        tmp_path,
+    )
     extra = {"certificates": [signer().der, root().der]}
-    refused(bundle.signed(signer(), **extra, **bind(bound_to(signer().der, root(1).der))), trusting(), "bad-signature", tmp_path)
+    refused(
+        bundle.signed(signer(), **extra, **bind(bound_to(signer().der, root(1).der))),
+        trusting(),
+        "bad-signature",
+        tmp_path,
+    )
 
 
 @kinds
-@pytest.mark.parametrize("change", [
-    {"version": 3}, {"version": 2}, {"version": 0}, {"signer_version": 3}, {"signer_version": 0},
-    {"certificates": [b"\x30\x03\x02\x01\x00"]},
-    {"certificates": [cms.sequence()]},
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": 3},
+        {"version": 2},
+        {"version": 0},
+        {"signer_version": 3},
+        {"signer_version": 0},
+        {"certificates": [b"\x30\x03\x02\x01\x00"]},
+        {"certificates": [cms.sequence()]},
+    ],
+)
 def test_CMS_versions_and_certificates_are_well_formed(kind: Kind, change: dict[str, object], tmp_path: Path) -> None:
     code = "malformed-certificate" if "certificates" in change else "malformed-signature"
     refused(make(kind).signed(signer(), **change), trusting(), code, tmp_path)
@@ -400,10 +472,13 @@ def test_CMS_versions_and_certificates_are_well_formed(kind: Kind, change: dict[
 @kinds
 def test_CMS_the_algorithms_are_those_that_the_signer_protected(kind: Kind, tmp_path: Path) -> None:
     """cmsAlgorithmProtection (RFC 6211) that names other algorithms."""
+
     def protect(signature: bytes) -> dict[str, object]:
         inside = der.Reader(signature).take(der.SEQUENCE).content
         value = cms.sequence(cms.algorithm(cms.DIGESTS["sha256"]), der.encode(der.context(1), inside))
         return {"attributes": lambda good: [*good, (cms_format.ALGORITHM_PROTECTION, [value])]}
 
     accepted(make(kind).signed(signer(), **protect(cms.algorithm(cms.ECDSA_SHA256))), trusting())
-    refused(make(kind).signed(signer(), **protect(cms.algorithm(cms.ED25519))), trusting(), "algorithm-mismatch", tmp_path)
+    refused(
+        make(kind).signed(signer(), **protect(cms.algorithm(cms.ED25519))), trusting(), "algorithm-mismatch", tmp_path
+    )

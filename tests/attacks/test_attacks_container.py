@@ -18,14 +18,28 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from builders.bundles import FILES, KINDS, MTIME, Bundle, Member, accepted, codes, header, judge, make, pack, refused, tar_of
-from builders.policies import trusting
 
+from builders.bundles import (
+    FILES,
+    KINDS,
+    MTIME,
+    Bundle,
+    Member,
+    accepted,
+    codes,
+    header,
+    judge,
+    make,
+    pack,
+    refused,
+    tar_of,
+)
+from builders.policies import trusting
 from modseal import limits
 from modseal.format import tar as tar_format
 from modseal.format.compression import GZIP_HEADER
 from modseal.format.level import Level
-from modseal.format.manifest import Entry, FileType, Kind
+from modseal.format.manifest import Entry, Kind
 from modseal.trust.examination import Verdict
 
 kinds = pytest.mark.parametrize("kind", KINDS)
@@ -79,7 +93,9 @@ def test_AR_02_both_manifests_in_one_bundle_are_refused(kind: Kind, tmp_path: Pa
 
 
 @kinds
-@pytest.mark.parametrize("name", ["/", "//", "/0", "#1/20", "__.SYMDEF", "", "a b", "base\0", "b\xe4se", "x" * 16, ".", ".."])
+@pytest.mark.parametrize(
+    "name", ["/", "//", "/0", "#1/20", "__.SYMDEF", "", "a b", "base\0", "b\xe4se", "x" * 16, ".", ".."]
+)
 def test_AR_03_other_forms_of_names_are_refused(kind: Kind, name: str, tmp_path: Path) -> None:
     extra = Member("extra", b"data", header=header(name, 4))
     code = "malformed-archive" if name != "__.SYMDEF" else "unknown-member"
@@ -98,16 +114,22 @@ def test_AR_03_another_magic_is_no_bundle(kind: Kind, magic: bytes, tmp_path: Pa
 
 
 @kinds
-@pytest.mark.parametrize("form", ["+{}", " {}", "-{}", "0x{:x}", "0{}", "{}_0", "{}.0", "{} 1", "{}\0", "{}e0", "\u0661", "", "0o{:o}"])
+@pytest.mark.parametrize(
+    "form", ["+{}", " {}", "-{}", "0x{:x}", "0{}", "{}_0", "{}.0", "{} 1", "{}\0", "{}e0", "\u0661", "", "0o{:o}"]
+)
 def test_AR_04_other_forms_of_the_size_are_refused(kind: Kind, form: str, tmp_path: Path) -> None:
     bundle = make(kind)
     member = bundle.members[2]
     size = form.format(len(member.data)).encode("utf-8").decode("latin-1")
-    refused(bundle.with_member(member.name, header=header(member.name, size)), trusting(), "malformed-archive", tmp_path)
+    refused(
+        bundle.with_member(member.name, header=header(member.name, size)), trusting(), "malformed-archive", tmp_path
+    )
 
 
 @kinds
-@pytest.mark.parametrize(("size", "code"), [(9_999_999_999, "truncated"), (0, "malformed-archive"), (1, "malformed-archive")])
+@pytest.mark.parametrize(
+    ("size", "code"), [(9_999_999_999, "truncated"), (0, "malformed-archive"), (1, "malformed-archive")]
+)
 def test_AR_04_a_size_that_is_not_the_member_s_is_refused(kind: Kind, size: int, code: str, tmp_path: Path) -> None:
     bundle = make(kind)
     member = bundle.members[2]
@@ -116,11 +138,15 @@ def test_AR_04_a_size_that_is_not_the_member_s_is_refused(kind: Kind, size: int,
 
 @kinds
 def test_AR_05_the_padding_is_one_newline_after_odd_members(kind: Kind, tmp_path: Path) -> None:
-    bundle = next(each for each in (make(kind, version=f"1{'0' * n}") for n in range(2)) if len(each.manifest_bytes) % 2)
+    bundle = next(
+        each for each in (make(kind, version=f"1{'0' * n}") for n in range(2)) if len(each.manifest_bytes) % 2
+    )
     name = bundle.members[0].name
     for padding in (b"", b"\0", b" ", b"\n\n"):
         refused(bundle.with_member(name, padding=padding), trusting(), "malformed-archive", tmp_path)
-    even = next(each for each in (make(kind, version=f"1{'0' * n}") for n in range(2)) if not len(each.manifest_bytes) % 2)
+    even = next(
+        each for each in (make(kind, version=f"1{'0' * n}") for n in range(2)) if not len(each.manifest_bytes) % 2
+    )
     refused(even.with_member(name, padding=b"\n"), trusting(), "malformed-archive", tmp_path)
 
 
@@ -146,8 +172,17 @@ def test_AR_06_paths_are_no_member_names(kind: Kind, name: str, tmp_path: Path) 
     refused(make(kind).insert(3, Member("x", b"ok", header=header(name, 2))), trusting(), "malformed-archive", tmp_path)
 
 
-VARIANTS = [{"mode": "0o0"}, {"mode": "644"}, {"mode": "100777"}, {"mode": "100644"}, {"mtime": "1552619572"}, {"uid": "-1"},
-            {"gid": "-1"}, {"uid": "1000"}, {"name": "payload1/"}]
+VARIANTS = [
+    {"mode": "0o0"},
+    {"mode": "644"},
+    {"mode": "100777"},
+    {"mode": "100644"},
+    {"mtime": "1552619572"},
+    {"uid": "-1"},
+    {"gid": "-1"},
+    {"uid": "1000"},
+    {"name": "payload1/"},
+]
 
 
 @pytest.mark.parametrize("change", VARIANTS)
@@ -167,8 +202,23 @@ def test_AR_07_a_seal_has_one_form_of_headers(change: dict[str, str], tmp_path: 
     refused(changed, trusting(), "malformed-archive", tmp_path)
 
 
-@pytest.mark.parametrize("change", [{"mode": "0o1"}, {"mode": "9"}, {"mode": "0x1"}, {"mode": "-1"}, {"mode": ""}, {"uid": "-2"},
-                                    {"uid": ""}, {"mtime": "-1"}, {"mtime": "1.5"}, {"gid": "+1"}, {"end": b"`\r"}, {"end": b"\n`"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"mode": "0o1"},
+        {"mode": "9"},
+        {"mode": "0x1"},
+        {"mode": "-1"},
+        {"mode": ""},
+        {"uid": "-2"},
+        {"uid": ""},
+        {"mtime": "-1"},
+        {"mtime": "1.5"},
+        {"gid": "+1"},
+        {"end": b"`\r"},
+        {"end": b"\n`"},
+    ],
+)
 def test_AR_07_no_other_form_is(change: dict[str, str], tmp_path: Path) -> None:
     bundle = make("vib")
     member = bundle.members[2]
@@ -179,13 +229,38 @@ def test_AR_07_no_other_form_is(change: dict[str, str], tmp_path: Path) -> None:
 # tar
 
 
-def raw(name: str | bytes, data: bytes = b"", *, kind: bytes = b"0", mode: int = 0o644, link: str = "", size: int | None = None,
-        magic: bytes = tar_format.MAGIC, mtime: int = MTIME) -> bytes:
+def raw(
+    name: str | bytes,
+    data: bytes = b"",
+    *,
+    kind: bytes = b"0",
+    mode: int = 0o644,
+    link: str = "",
+    size: int | None = None,
+    magic: bytes = tar_format.MAGIC,
+    mtime: int = MTIME,
+) -> bytes:
     """A tar entry of any kind, with a right checksum."""
     path = name if isinstance(name, bytes) else name.encode()
-    blank = struct.pack("100s8s8s8s12s12s8s1s100s8s32s32s8s8s155s12s", path, b"%07o\0" % mode, b"0000000\0", b"0000000\0",
-                        b"%011o\0" % (len(data) if size is None else size), b"%011o\0" % mtime, b" " * 8, kind, link.encode(), magic,
-                        b"root", b"root", b"0000000\0", b"0000000\0", b"", b"")
+    blank = struct.pack(
+        "100s8s8s8s12s12s8s1s100s8s32s32s8s8s155s12s",
+        path,
+        b"%07o\0" % mode,
+        b"0000000\0",
+        b"0000000\0",
+        b"%011o\0" % (len(data) if size is None else size),
+        b"%011o\0" % mtime,
+        b" " * 8,
+        kind,
+        link.encode(),
+        magic,
+        b"root",
+        b"root",
+        b"0000000\0",
+        b"0000000\0",
+        b"",
+        b"",
+    )
     block = blank[:148] + b"%06o\0 " % sum(blank) + blank[156:]
     return block + data + bytes(-len(data) % 512)
 
@@ -223,7 +298,9 @@ def test_TAR_01_nothing_is_written_through_a_link(kind: Kind, tmp_path: Path) ->
 
 @kinds
 def test_TAR_01_hard_links_do_not_exist(kind: Kind, tmp_path: Path) -> None:
-    refused(hostile(kind, raw("opt/a", b"x"), raw("opt/b", kind=b"1", link="opt/a")), trusting(), "unsafe-type", tmp_path)
+    refused(
+        hostile(kind, raw("opt/a", b"x"), raw("opt/b", kind=b"1", link="opt/a")), trusting(), "unsafe-type", tmp_path
+    )
     refused(hostile(kind, raw("opt/b", kind=b"1", link="/etc/passwd")), trusting(), "unsafe-type", tmp_path)
 
 
@@ -236,7 +313,10 @@ def test_TAR_02_pax_headers_do_not_exist(kind: Kind, tmp_path: Path) -> None:
 
 
 @kinds
-@pytest.mark.parametrize("field", [b"\x80" + bytes(10) + b"\x05", b"00000000005 ", b"0x5\0", b"-0000000005\0", b"           \0", b"99999999999\0"])
+@pytest.mark.parametrize(
+    "field",
+    [b"\x80" + bytes(10) + b"\x05", b"00000000005 ", b"0x5\0", b"-0000000005\0", b"           \0", b"99999999999\0"],
+)
 def test_TAR_02_sizes_have_one_reading(kind: Kind, field: bytes, tmp_path: Path) -> None:
     entry = raw("opt/f", b"12345")
     odd = entry[:124] + field.ljust(12, b"\0")[:12] + entry[136:]
@@ -251,7 +331,12 @@ def test_TAR_02_sizes_have_one_reading(kind: Kind, field: bytes, tmp_path: Path)
 @kinds
 @pytest.mark.parametrize("flag", [b"L", b"K", b"N"])
 def test_TAR_03_long_name_headers_do_not_exist(kind: Kind, flag: bytes, tmp_path: Path) -> None:
-    refused(hostile(kind, raw("././@LongLink", b"opt/long\0", kind=flag), raw("opt/f", b"x")), trusting(), "unsafe-type", tmp_path)
+    refused(
+        hostile(kind, raw("././@LongLink", b"opt/long\0", kind=flag), raw("opt/f", b"x")),
+        trusting(),
+        "unsafe-type",
+        tmp_path,
+    )
 
 
 @kinds
@@ -290,7 +375,12 @@ def test_TAR_05_a_mode_has_no_other_bits(kind: Kind, tmp_path: Path) -> None:
 @kinds
 def test_TAR_06_duplicates_are_refused(kind: Kind, tmp_path: Path) -> None:
     refused(hostile(kind, raw("opt/f", b"1"), raw("opt/f", b"2")), trusting(), "bad-listing", tmp_path)
-    refused(hostile(kind, raw("opt/d/", kind=b"5", mode=0o755), raw("opt/d/", kind=b"5", mode=0o755)), trusting(), "bad-listing", tmp_path)
+    refused(
+        hostile(kind, raw("opt/d/", kind=b"5", mode=0o755), raw("opt/d/", kind=b"5", mode=0o755)),
+        trusting(),
+        "bad-listing",
+        tmp_path,
+    )
 
 
 @kinds
@@ -306,16 +396,34 @@ def test_TAR_06_empty_names_are_refused(kind: Kind, name: str, tmp_path: Path) -
 
 
 @kinds
-@pytest.mark.parametrize("pair", [("opt/File", "opt/file"), ("opt/stra\u00dfe", "opt/strasse"), ("opt/A/x", "opt/a/y"),
-                                  ("opt/\u212a", "opt/k")])
-def test_TAR_07_names_that_some_hosts_cannot_tell_apart_are_refused(kind: Kind, pair: tuple[str, str], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "pair",
+    [("opt/File", "opt/file"), ("opt/stra\u00dfe", "opt/strasse"), ("opt/A/x", "opt/a/y"), ("opt/\u212a", "opt/k")],
+)
+def test_TAR_07_names_that_some_hosts_cannot_tell_apart_are_refused(
+    kind: Kind, pair: tuple[str, str], tmp_path: Path
+) -> None:
     entries = [raw(name, b"x") for name in sorted(pair, key=lambda text: text.encode().replace(b"/", b"\0"))]
     refused(hostile(kind, *entries), trusting(), "unsafe-path", tmp_path)
 
 
 @kinds
-@pytest.mark.parametrize("name", [b"opt/\xff", b"opt/a\nb", b"opt/\x1b[2J", "opt/\u202eexe".encode(), "opt/e\u0301".encode(),
-                                  "opt/\u200b".encode(), b"opt/\\..\\x", b"opt/a ", b" opt", b"opt/*", "opt/\u2028".encode()])
+@pytest.mark.parametrize(
+    "name",
+    [
+        b"opt/\xff",
+        b"opt/a\nb",
+        b"opt/\x1b[2J",
+        "opt/\u202eexe".encode(),
+        "opt/e\u0301".encode(),
+        "opt/\u200b".encode(),
+        b"opt/\\..\\x",
+        b"opt/a ",
+        b" opt",
+        b"opt/*",
+        "opt/\u2028".encode(),
+    ],
+)
 def test_TAR_08_unsafe_characters_in_names_are_refused(kind: Kind, name: bytes, tmp_path: Path) -> None:
     found = refused(hostile(kind, raw(name, b"x")), trusting(), "unsafe-path", tmp_path)
     assert all(str(value).isprintable() for check in found.checks for value in check.evidence.values())
@@ -346,12 +454,20 @@ def test_TAR_09_a_missing_file_is_refused(kind: Kind, tmp_path: Path) -> None:
 
 def test_TAR_09_every_property_of_a_file_is_compared(tmp_path: Path) -> None:
     good = make("seal", files={**FILES, "opt/link": "acme"})
-    for files in ({**FILES, "opt/link": "acme", "opt/acme/conf": b"level = 2\n"}, {**FILES, "opt/link": "acme/agent"},
-                  {**FILES, "opt/link": b"acme"}, {**FILES, "opt/link": None}):
+    for files in (
+        {**FILES, "opt/link": "acme", "opt/acme/conf": b"level = 2\n"},
+        {**FILES, "opt/link": "acme/agent"},
+        {**FILES, "opt/link": b"acme"},
+        {**FILES, "opt/link": None},
+    ):
         found = refused(good.with_tar(tar_of(make("seal", files=files))), trusting(), "file-mismatch", tmp_path)
         assert codes(found) == ["file-mismatch"]
-    refused(good.with_tar(tar_of(make("seal", files={**FILES, "opt/link": "acme"}, modes={"opt/acme": 0o700}))), trusting(),
-            "file-mismatch", tmp_path)
+    refused(
+        good.with_tar(tar_of(make("seal", files={**FILES, "opt/link": "acme"}, modes={"opt/acme": 0o700}))),
+        trusting(),
+        "file-mismatch",
+        tmp_path,
+    )
 
 
 def test_TAR_09_an_order_that_is_not_canonical_is_refused(tmp_path: Path) -> None:
@@ -379,7 +495,9 @@ def test_TAR_09_the_readers_of_python_see_what_we_list(kind: Kind) -> None:
         names = [member.name for member in archive.getmembers()]
     found = accepted(bundle, trusting())
     assert found.manifest is not None
-    assert [name for name in names if kind == "seal" or name != "opt/acme"] == [entry.path for entry in found.manifest.files]
+    assert [name for name in names if kind == "seal" or name != "opt/acme"] == [
+        entry.path for entry in found.manifest.files
+    ]
 
 
 # gzip
@@ -414,14 +532,17 @@ def test_GZ_02_trailing_bytes_are_refused(kind: Kind, tail: bytes, tmp_path: Pat
 
 
 @kinds
-@pytest.mark.parametrize("change", [
-    lambda data: data[:-1],
-    lambda data: data[: len(data) // 2],
-    lambda data: b"",
-    lambda data: data[:-8] + bytes(4) + data[-4:],
-    lambda data: data[:-4] + bytes(4),
-    lambda data: data[:10] + b"\xff" * 20 + data[30:],
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda data: data[:-1],
+        lambda data: data[: len(data) // 2],
+        lambda data: b"",
+        lambda data: data[:-8] + bytes(4) + data[-4:],
+        lambda data: data[:-4] + bytes(4),
+        lambda data: data[:10] + b"\xff" * 20 + data[30:],
+    ],
+)
 def test_GZ_02_damage_is_refused(kind: Kind, change: Callable[[bytes], bytes], tmp_path: Path) -> None:
     bundle = make(kind)
     if kind == "seal" and not change(bundle.members[2].data):
@@ -472,7 +593,9 @@ def test_GZ_03_gzip_in_gzip_is_no_tar(kind: Kind, tmp_path: Path) -> None:
     refused(repacked(kind, lambda _: twice), trusting(), found.primary.code or "", tmp_path)
 
 
-@pytest.mark.parametrize(("flags", "extra"), [(0x08, b"name\0"), (0x04, b"\4\0abcd"), (0x10, b"comment\0"), (0x02, b"\0\0"), (0xE0, b"")])
+@pytest.mark.parametrize(
+    ("flags", "extra"), [(0x08, b"name\0"), (0x04, b"\4\0abcd"), (0x10, b"comment\0"), (0x02, b"\0\0"), (0xE0, b"")]
+)
 @kinds
 def test_GZ_04_header_fields_carry_nothing(kind: Kind, flags: int, extra: bytes, tmp_path: Path) -> None:
     """A name (and a time) is what genuine VIBs have; nothing else, and nothing at all in a `.seal`."""

@@ -15,12 +15,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
 from builders import cms, pki, policies, transcript
 from builders.bundles import KINDS, Bundle, Member, accepted, codes, judge, make, refused, snapshot
 from builders.pki import NOW, leaf, new_key, root, signer
 from builders.policies import LEVELS, anchor, trusting
-from cryptography.x509.oid import ExtendedKeyUsageOID
-
 from modseal.bundle.extract import extract
 from modseal.cli.main import cli
 from modseal.format import payload as payload_module
@@ -44,7 +44,9 @@ def test_SIG_01_an_emptied_signature_proves_no_claimed_level(kind: Kind, minimum
 
 
 @kinds
-def test_SIG_01_an_unsigned_community_module_is_accepted_only_where_the_policy_says_so(kind: Kind, tmp_path: Path) -> None:
+def test_SIG_01_an_unsigned_community_module_is_accepted_only_where_the_policy_says_so(
+    kind: Kind, tmp_path: Path
+) -> None:
     community = make(kind, claimed_level=Level.COMMUNITY).unsigned()
     assert accepted(community, trusting(allow_unsigned_community=True)).proven_level is None
     refused(community, trusting(), "unsigned", tmp_path)
@@ -54,7 +56,11 @@ def test_SIG_01_an_unsigned_community_module_is_accepted_only_where_the_policy_s
 @kinds
 def test_SIG_02_a_signature_moved_from_another_bundle_is_refused(kind: Kind, tmp_path: Path) -> None:
     other = make(kind, files={"opt/other/tool": b"another module" * 40}, name="other")
-    moved = make(kind).with_signature(other.signature).with_member(other.manifest.payloads[0].name, data=other.members[2].data)
+    moved = (
+        make(kind)
+        .with_signature(other.signature)
+        .with_member(other.manifest.payloads[0].name, data=other.members[2].data)
+    )
     found = refused(moved, trusting(), "content-digest-mismatch", tmp_path)
     assert {"payload-size-mismatch", "payload-digest-mismatch"} <= set(codes(found))
     assert not found.manifest_proved
@@ -78,7 +84,9 @@ def test_SIG_04_no_command_has_a_flag_that_turns_verification_off() -> None:
         command = cli.get_command(None, name)  # type: ignore[arg-type]  # the group needs no context
         assert command is not None
         flags = {option for parameter in command.params for option in parameter.opts}
-        assert not {flag for flag in flags if any(word in flag for word in ("force", "no-", "skip", "insecure", "ignore"))}
+        assert not {
+            flag for flag in flags if any(word in flag for word in ("force", "no-", "skip", "insecure", "ignore"))
+        }
         assert ("--unverified" in flags) == (name == "extract")
 
 
@@ -93,7 +101,9 @@ def test_SIG_04_unverified_extraction_still_refuses_damage(kind: Kind, tmp_path:
 
 
 @kinds
-def test_SIG_05_a_stripped_stronger_signature_is_missed_where_the_policy_names_its_signer(kind: Kind, tmp_path: Path) -> None:
+def test_SIG_05_a_stripped_stronger_signature_is_missed_where_the_policy_names_its_signer(
+    kind: Kind, tmp_path: Path
+) -> None:
     old, new = signer(), leaf("Newer signer", issuer=root(1), key=new_key("rsa"))
     policy = trusting(anchor(root(), name="old"), anchor(root(1), name="new"), required_signers=("new",))
     accepted(make(kind, old, new), policy)
@@ -175,11 +185,14 @@ def _two_payloads(bundle: Bundle) -> Bundle:
     other = make("vib", files={"opt/second/tool": b"second" * 9})
     second = replace(other.manifest.payloads[0], name="payload2")
     return bundle.insert(3, Member("payload2", other.members[2].data)).with_manifest(
-        payloads=(*bundle.manifest.payloads, second), files=(*bundle.manifest.files, *other.manifest.files))
+        payloads=(*bundle.manifest.payloads, second), files=(*bundle.manifest.files, *other.manifest.files)
+    )
 
 
 @kinds
-@pytest.mark.parametrize(("version", "is_old"), [("1.2.2", True), ("1.2.3-3", True), ("1.2.3-4", False), ("1.2.10", False)])
+@pytest.mark.parametrize(
+    ("version", "is_old"), [("1.2.2", True), ("1.2.3-3", True), ("1.2.3-4", False), ("1.2.10", False)]
+)
 def test_SIG_08_a_version_below_the_floor_is_refused(kind: Kind, version: str, is_old: bool, tmp_path: Path) -> None:
     policy = trusting(floors={"acme-agent": "1.2.3-4"})
     bundle = make(kind, version=version)
@@ -190,29 +203,40 @@ def test_SIG_08_a_version_below_the_floor_is_refused(kind: Kind, version: str, i
 
 
 @kinds
-@pytest.mark.parametrize(("purposes", "usage"), [
-    ((ExtendedKeyUsageOID.TIME_STAMPING,), {"digital_signature"}),
-    ((ExtendedKeyUsageOID.SERVER_AUTH,), {"digital_signature"}),
-    (None, {"crl_sign"}),
-])
-def test_SIG_10_a_key_for_another_role_signs_no_module(kind: Kind, purposes: object, usage: frozenset[str],
-                                                      tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("purposes", "usage"),
+    [
+        ((ExtendedKeyUsageOID.TIME_STAMPING,), {"digital_signature"}),
+        ((ExtendedKeyUsageOID.SERVER_AUTH,), {"digital_signature"}),
+        (None, {"crl_sign"}),
+    ],
+)
+def test_SIG_10_a_key_for_another_role_signs_no_module(
+    kind: Kind, purposes: object, usage: frozenset[str], tmp_path: Path
+) -> None:
     other = leaf("Other role", purposes=purposes, usage=usage)
     refused(make(kind, other), trusting(), "wrong-purpose", tmp_path)
 
 
 @kinds
-@pytest.mark.parametrize("change", [
-    {"digest_algorithm": cms.algorithm(cms.DIGESTS["sha512"])},
-    {"digest_algorithms": [cms.algorithm(cms.DIGESTS["sha512"])]},
-    {"signature_algorithm": cms.algorithm(cms.RSA_ENCRYPTION, cms.NULL)},
-    {"signature_algorithm": cms.algorithm("1.2.840.10045.4.3.4")},
-    {"digest_algorithm": cms.algorithm(cms.DIGESTS["sha256"], cms.octets(b"odd"))},
-    {"signature_algorithm": cms.algorithm(cms.ECDSA_SHA256, cms.NULL)},
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"digest_algorithm": cms.algorithm(cms.DIGESTS["sha512"])},
+        {"digest_algorithms": [cms.algorithm(cms.DIGESTS["sha512"])]},
+        {"signature_algorithm": cms.algorithm(cms.RSA_ENCRYPTION, cms.NULL)},
+        {"signature_algorithm": cms.algorithm("1.2.840.10045.4.3.4")},
+        {"digest_algorithm": cms.algorithm(cms.DIGESTS["sha256"], cms.octets(b"odd"))},
+        {"signature_algorithm": cms.algorithm(cms.ECDSA_SHA256, cms.NULL)},
+    ],
+)
 def test_SIG_11_algorithms_that_disagree_are_refused(kind: Kind, change: dict[str, object], tmp_path: Path) -> None:
     bundle = make(kind).signed(signer(), **{"digest": "sha256", **change})
-    expected = "content-digest-mismatch" if change == {"digest_algorithm": cms.algorithm(cms.DIGESTS["sha512"])} else "algorithm-mismatch"
+    expected = (
+        "content-digest-mismatch"
+        if change == {"digest_algorithm": cms.algorithm(cms.DIGESTS["sha512"])}
+        else "algorithm-mismatch"
+    )
     refused(bundle, trusting(), expected, tmp_path)
 
 
@@ -248,15 +272,18 @@ def _stranger() -> pki.Identity:
 @kinds
 def test_SIG_12_a_good_signer_among_unknown_ones_suffices(kind: Kind) -> None:
     found = accepted(make(kind, _stranger(), signer()), trusting())
-    assert [one.certificate.subject for one in found.signers if one.certificate.fingerprint in dict(found.trusted)] \
-        == [signer().parsed.subject]
+    assert [one.certificate.subject for one in found.signers if one.certificate.fingerprint in dict(found.trusted)] == [
+        signer().parsed.subject
+    ]
 
 
 @kinds
 @pytest.mark.parametrize("position", [0, 1])
 def test_SIG_12_a_bad_block_beside_a_good_one_is_a_refusal(kind: Kind, position: int, tmp_path: Path) -> None:
     good = make(kind)
-    bad = cms.pem(cms.block(good.manifest_bytes, _stranger(), signature=lambda value: value[:-1] + bytes([value[-1] ^ 1])))
+    bad = cms.pem(
+        cms.block(good.manifest_bytes, _stranger(), signature=lambda value: value[:-1] + bytes([value[-1] ^ 1]))
+    )
     blocks = [good.signature, bad][:: 1 if position else -1]
     refused(good.with_signature(b"".join(blocks)), trusting(), "bad-signature", tmp_path)
 
@@ -321,18 +348,28 @@ def test_SIG_15_identity_is_in_the_signed_data(kind: Kind, field: str, tmp_path:
     refused(changed, trusting(), "content-digest-mismatch", tmp_path)
 
 
-@pytest.mark.parametrize("change", [{"mode": 0o4755}, {"path": "opt/acme/zgent"}, {"payload": "other"}])
-def test_SIG_15_place_and_mode_of_a_file_are_in_the_signed_data(change: dict[str, object], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("change", "code"), [({"mode": 0o4755}, "file-mismatch"), ({"path": "opt/acme/zgent"}, "file-missing")]
+)
+def test_SIG_15_place_and_mode_of_a_file_are_in_the_signed_data(
+    change: dict[str, object], code: str, tmp_path: Path
+) -> None:
     good = make("seal")
     *others, last = good.manifest.files
-    if "payload" in change:
-        other = replace(good.manifest.payloads[0], name="other")
-        good = good.insert(3, Member("other", good.members[2].data)).with_manifest(
-            payloads=(*good.manifest.payloads, other), files=(*others, replace(last, payload="other")))
-        refused(good, trusting(), "file-mismatch", tmp_path)
-        return
-    refused(good.with_manifest(files=(*others, replace(last, **change))), trusting(),  # type: ignore[arg-type]
-            "file-mismatch" if "mode" in change else "file-missing", tmp_path)
+    changed = replace(last, **change)  # type: ignore[arg-type]
+    refused(good.with_manifest(files=(*others, changed)), trusting(), code, tmp_path)
+
+
+def test_SIG_15_the_payload_that_a_file_comes_from_is_in_the_signed_data(tmp_path: Path) -> None:
+    one, two = make("seal"), make("seal", files={"opt/z": b"z"})
+    second = replace(two.manifest.payloads[0], name="other")
+    files = (*one.manifest.files, replace(two.manifest.files[0], payload="other"))
+    both = one.insert(3, Member("other", two.members[2].data)).with_manifest(
+        payloads=(*one.manifest.payloads, second), files=files
+    )
+    accepted(both, trusting())
+    moved = (*files[:-1], replace(files[-1], payload="base"))
+    refused(both.with_manifest(files=moved), trusting(), "file-mismatch", tmp_path)
 
 
 class _Swapping:
@@ -351,8 +388,9 @@ class _Swapping:
 
 
 @kinds
-def test_SIG_16_bytes_that_change_after_they_were_read_are_never_used(kind: Kind, tmp_path: Path,
-                                                                     monkeypatch: pytest.MonkeyPatch) -> None:
+def test_SIG_16_bytes_that_change_after_they_were_read_are_never_used(
+    kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     good = make(kind, payload_type="tar+gzip" if kind == "seal" else "tgz")
     evil = bytes(byte ^ 0x5A if offset > 200 else byte for offset, byte in enumerate(good.data))
     (tmp_path / "b").write_bytes(good.data)
@@ -441,16 +479,19 @@ def test_SIG_19_the_verdict_does_not_depend_on_the_locale(locale: str, tmp_path:
 
 
 @kinds
-@pytest.mark.parametrize("change", [
-    {"digest": "sha3_256"},
-    {"signature_algorithm": cms.algorithm("1.3.101.113")},
-    {"signature_algorithm": cms.algorithm(cms.UNKNOWN)},
-])
-def test_SIG_20_an_unsupported_algorithm_is_neither_a_pass_nor_a_bad_signature(kind: Kind, change: dict[str, object],
-                                                                              tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"digest": "sha3_256"},
+        {"signature_algorithm": cms.algorithm("1.3.101.113")},
+        {"signature_algorithm": cms.algorithm(cms.UNKNOWN)},
+    ],
+)
+def test_SIG_20_an_unsupported_algorithm_is_neither_a_pass_nor_a_bad_signature(
+    kind: Kind, change: dict[str, object], tmp_path: Path
+) -> None:
     unknown = make(kind).signed(signer(), **change)
     refused(unknown, trusting(), "unsupported-algorithm", tmp_path, verdict=Verdict.UNDECIDED)
     both = make(kind).with_signature(make(kind).signature + unknown.signature)
     found = accepted(both, trusting())
     assert [check.status for check in found.checks if check.code == "unsupported-algorithm"] == [Status.NOT_APPLICABLE]
-

@@ -11,14 +11,14 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
 from builders import pki, policies
 from builders.bundles import KINDS, accepted, make, refused
 from builders.pki import CODE_SIGNING, FAR, NOW, ca, leaf, new_key, root, signer
 from builders.policies import pin, trusting
 from builders.transcript import run
-from cryptography import x509
-from cryptography.x509.oid import ExtendedKeyUsageOID
-
 from modseal.format.level import Level
 from modseal.format.manifest import Kind
 from modseal.trust.policy_file import BUILT_IN, load
@@ -48,13 +48,16 @@ def test_X5_01_a_ca_that_names_purposes_must_name_code_signing(kind: Kind, purpo
 
 
 @kinds
-@pytest.mark.parametrize("change", [
-    {"basic": (True, None)},
-    {"basic": (True, 0), "usage": ("digital_signature", "key_cert_sign")},
-    {"usage": None},
-    {"usage": ("key_encipherment",)},
-    {"usage": ("content_commitment",)},
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"basic": (True, None)},
+        {"basic": (True, 0), "usage": ("digital_signature", "key_cert_sign")},
+        {"usage": None},
+        {"usage": ("key_encipherment",)},
+        {"usage": ("content_commitment",)},
+    ],
+)
 def test_X5_02_a_leaf_is_no_ca_and_signs(kind: Kind, change: dict[str, object], tmp_path: Path) -> None:
     odd = leaf("Odd", **change)
     refused(make(kind, odd), trusting(), "wrong-purpose", tmp_path)
@@ -162,14 +165,19 @@ def test_X5_13_an_empty_list_of_anchors_accepts_nothing_signed(minimum: Level, t
 def test_X5_14_the_time_of_judgement_is_in_the_report(tmp_path: Path) -> None:
     policies.write(tmp_path)
     (tmp_path / "a").write_bytes(make("seal").data)
-    plain = json.loads(run("verify", "a", "--policy", "policy.toml", "--at", "2025-03-04T05:06:07Z", "--format", "json",
-                           cwd=tmp_path).out)
+    plain = json.loads(
+        run(
+            "verify", "a", "--policy", "policy.toml", "--at", "2025-03-04T05:06:07Z", "--format", "json", cwd=tmp_path
+        ).out
+    )
     assert plain["at"] == "2025-03-04T05:06:07Z"
     (check,) = [check for check in plain["results"][0]["checks"] if check["step"] == 2]
     assert "2025-03-04T05:06:07Z" in check["detail"]
 
 
-@pytest.mark.parametrize("at", ["2025-03-04T05:06:07", "2025-03-04T05:06:07+01:00", "04.03.2025", "2025-03-04 05:06:07Z", "1e9"])
+@pytest.mark.parametrize(
+    "at", ["2025-03-04T05:06:07", "2025-03-04T05:06:07+01:00", "04.03.2025", "2025-03-04 05:06:07Z", "1e9"]
+)
 def test_X5_14_a_time_without_its_one_form_is_usage(at: str, tmp_path: Path) -> None:
     policies.write(tmp_path)
     (tmp_path / "a").write_bytes(make("seal").data)

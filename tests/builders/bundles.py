@@ -17,7 +17,6 @@ from typing import Any
 
 from builders import cms as cms_builder
 from builders.pki import NOW, Identity, signer
-
 from modseal import limits
 from modseal.bundle.extract import extract
 from modseal.bundle.open import OpenBundle
@@ -69,8 +68,16 @@ class Member:
         return header + self.data + (ar.padding(len(self.data)) if self.padding is None else self.padding)
 
 
-def header(name: str = "base", size: int | str = 0, *, mtime: str = "0", uid: str = "0", gid: str = "0", mode: str = "0",
-           end: bytes = b"`\n") -> bytes:
+def header(
+    name: str = "base",
+    size: int | str = 0,
+    *,
+    mtime: str = "0",
+    uid: str = "0",
+    gid: str = "0",
+    mode: str = "0",
+    end: bytes = b"`\n",
+) -> bytes:
     """A member header with any field."""
     return f"{name:<16}{mtime:<12}{uid:<6}{gid:<6}{mode:<8}{size:<10}".encode("latin-1") + end
 
@@ -131,8 +138,10 @@ class Bundle:
 
     def sealed(self, *identities: Identity) -> Bundle:
         """Signed anew by modseal's own signer, which binds every embedded certificate."""
-        blocks = [signing_block.build(self.manifest_bytes, one.signer(), fitness.choose_algorithm(one.certificate), None)
-                  for one in identities]
+        blocks = [
+            signing_block.build(self.manifest_bytes, one.signer(), fitness.choose_algorithm(one.certificate), None)
+            for one in identities
+        ]
         return self.with_signature(cms.join_blocks(tuple(blocks)), signers=identities)
 
     def with_signature(self, data: bytes, **changes: Any) -> Bundle:
@@ -163,8 +172,14 @@ class Bundle:
         assert old in self.manifest_bytes.decode()
         return self.with_manifest_bytes(self.manifest_bytes.decode().replace(old, new).encode())
 
-    def with_payload(self, packed: bytes, unpacked: bytes | None = None, *, unpacked_size: int | None = None,
-                     files: Sequence[Entry] | None = None) -> Bundle:
+    def with_payload(
+        self,
+        packed: bytes,
+        unpacked: bytes | None = None,
+        *,
+        unpacked_size: int | None = None,
+        files: Sequence[Entry] | None = None,
+    ) -> Bundle:
         """The first payload replaced and declared as it now is, by the same signers: a hostile vendor."""
         old = self.manifest.payloads[0]
         size = len(unpacked) if unpacked is not None else unpacked_size
@@ -198,8 +213,11 @@ def declare(kind: Kind, payload: Payload, packed: bytes, unpacked: bytes | None)
         return replace(payload, chunks=tuple(hashlib.sha256(chunk).digest() for chunk in chunks))
     digests = [Digest("sha256", View.RAW, hashlib.sha256(packed).digest())]
     if unpacked is not None:
-        digests = [Digest("sha256", View.UNPACKED, hashlib.sha256(unpacked).digest()), *digests,
-                   Digest("sha1", View.UNPACKED, hashlib.sha1(unpacked).digest())]
+        digests = [
+            Digest("sha256", View.UNPACKED, hashlib.sha256(unpacked).digest()),
+            *digests,
+            Digest("sha1", View.UNPACKED, hashlib.sha1(unpacked).digest()),
+        ]
     return replace(payload, digests=tuple(digests))
 
 
@@ -236,17 +254,30 @@ def make(
         payload, entries = write_vib_payload(name, payload_type or "vgz", inputs(files, modes), MTIME, out)
         entries = tuple(Entry(entry.path) for entry in entries if entry.type is not FileType.DIRECTORY)
     values: dict[str, Any] = {
-        "kind": kind, "vendor": "Acme", "name": "acme-agent", "version": "1.2.3-4", "claimed_level": Level.PARTNER,
-        "summary": "Agent", "description": "An agent.", "payloads": (payload,), "files": entries,
+        "kind": kind,
+        "vendor": "Acme",
+        "name": "acme-agent",
+        "version": "1.2.3-4",
+        "claimed_level": Level.PARTNER,
+        "summary": "Agent",
+        "description": "An agent.",
+        "payloads": (payload,),
+        "files": entries,
         "released": "2026-01-31T12:00:00Z" if kind == "seal" else "2026-01-31T12:00:00+00:00",
         "vib": None if kind == "seal" else VibFields(),
-        "attachments": tuple(Attachment(each, "application/json", len(data), hashlib.sha256(data).digest())
-                             for each, data in attachments.items()),
+        "attachments": tuple(
+            Attachment(each, "application/json", len(data), hashlib.sha256(data).digest())
+            for each, data in attachments.items()
+        ),
         **changes,
     }
     manifest = Manifest(**values)
-    members = [Member(MANIFEST_MEMBER[kind], encode(manifest)), Member(SIGNATURE_MEMBER, b""), Member(name, out.getvalue()),
-               *(Member(each, data) for each, data in attachments.items())]
+    members = [
+        Member(MANIFEST_MEMBER[kind], encode(manifest)),
+        Member(SIGNATURE_MEMBER, b""),
+        Member(name, out.getvalue()),
+        *(Member(each, data) for each, data in attachments.items()),
+    ]
     return Bundle(kind, tuple(members)).signed(*(signers or (signer(),)))
 
 
@@ -266,8 +297,11 @@ def judge(bundle: Bundle | bytes, policy: Policy, at: datetime = NOW) -> Examina
 
 def codes(examination: Examination) -> list[str]:
     """The codes of all checks that decided something, each once, in order."""
-    return list(dict.fromkeys(check.code for check in examination.checks
-                              if check.code and check.status in ("failed", "inconclusive")))
+    return list(
+        dict.fromkeys(
+            check.code for check in examination.checks if check.code and check.status in ("failed", "inconclusive")
+        )
+    )
 
 
 def accepted(bundle: Bundle | bytes, policy: Policy, at: datetime = NOW) -> Examination:
@@ -279,7 +313,12 @@ def accepted(bundle: Bundle | bytes, policy: Policy, at: datetime = NOW) -> Exam
 
 
 def refused(
-    bundle: Bundle | bytes, policy: Policy, code: str, folder: Path, at: datetime = NOW, verdict: Verdict = Verdict.REJECTED
+    bundle: Bundle | bytes,
+    policy: Policy,
+    code: str,
+    folder: Path,
+    at: datetime = NOW,
+    verdict: Verdict = Verdict.REJECTED,
 ) -> Examination:
     """The examination of a bundle that must not be accepted, for this reason first.
 

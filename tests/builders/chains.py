@@ -9,12 +9,14 @@ import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 from typing import Any
+
+from cryptography import x509
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from builders import crls
 from builders.pki import CODE_SIGNING, EPOCH, FAR, ISSUE, NOW, SIGN, Identity, issue, new_key
-from cryptography import x509
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 DAY = timedelta(days=1)
 ANY_POLICY = "2.5.29.32.0"
@@ -37,7 +39,7 @@ class Case:
 
 def make(number: int) -> Case:
     """Case number n: always the same but for the random bits of ECDSA signatures."""
-    return _Maker(random.Random(number)).case()  # noqa: S311 - not for secrets
+    return _Maker(random.Random(number)).case()
 
 
 class _Maker:
@@ -68,11 +70,13 @@ class _Maker:
     def subject(self, common_name: str) -> x509.Name:
         unit = self.chance.choice(("Build", "Build", "build ", "Other"))
         organization = self.chance.choice(("Acme", "Acme", "ACME", "Evil"))
-        return x509.Name([
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization if common_name == "Signer" else "Acme"),
-            x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit if common_name == "Signer" else "Build"),
-            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
-        ])
+        return x509.Name(
+            [
+                x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization if common_name == "Signer" else "Acme"),
+                x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, unit if common_name == "Signer" else "Build"),
+                x509.NameAttribute(NameOID.COMMON_NAME, common_name),
+            ]
+        )
 
     def validity(self) -> dict[str, Any]:
         if self.rarely(25):
@@ -92,8 +96,16 @@ class _Maker:
         purposes = None if not self.rarely(8) else self.chance.choice(((CODE_SIGNING,), OTHER_PURPOSES))
         key = new_key("p256", 500 + level + 10 * self.chance.randrange(3))
         return issue(
-            common_name, subject=self.subject(common_name), issuer=issuer, key=key, signing_key=self.forger(level),
-            basic=basic, usage=usage, purposes=purposes, extensions=extensions, serial=self.chance.randrange(1, 2**60),
+            common_name,
+            subject=self.subject(common_name),
+            issuer=issuer,
+            key=key,
+            signing_key=self.forger(level),
+            basic=basic,
+            usage=usage,
+            purposes=purposes,
+            extensions=extensions,
+            serial=self.chance.randrange(1, 2**60),
             **self.validity(),
         )
 
@@ -111,15 +123,32 @@ class _Maker:
         usage = SIGN if not self.rarely(20) else self.chance.choice((None, frozenset({"key_agreement"})))
         kind = self.chance.choice(("p256", "p256", "p256", "p384", "rsa", "ed25519"))
         return issue(
-            "Signer", subject=self.subject("Signer"), issuer=issuer, key=new_key(kind, 599), signing_key=self.forger(1),
-            usage=usage, purposes=purposes, extensions=extensions, serial=self.chance.randrange(1, 2**60), **self.validity(),
+            "Signer",
+            subject=self.subject("Signer"),
+            issuer=issuer,
+            key=new_key(kind, 599),
+            signing_key=self.forger(1),
+            usage=usage,
+            purposes=purposes,
+            extensions=extensions,
+            serial=self.chance.randrange(1, 2**60),
+            **self.validity(),
         )
 
     def cross(self, path: Sequence[Identity]) -> Identity:
         """A second certificate for a CA's name and key, from another CA of the chain."""
         subject, issuer = self.chance.choice(path[1:]), self.chance.choice(path)
-        return issue("", subject=subject.certificate.subject, issuer=issuer, key=subject.key, basic=(True, None), usage=ISSUE,
-                     purposes=None, serial=self.chance.randrange(1, 2**60), **self.validity())
+        return issue(
+            "",
+            subject=subject.certificate.subject,
+            issuer=issuer,
+            key=subject.key,
+            basic=(True, None),
+            usage=ISSUE,
+            purposes=None,
+            serial=self.chance.randrange(1, 2**60),
+            **self.validity(),
+        )
 
     def directory(self) -> x509.DirectoryName:
         organization = self.chance.choice(("Acme", "acme", "Evil"))
@@ -137,13 +166,21 @@ class _Maker:
             lambda: x509.UniformResourceIdentifier(self.chance.choice(("acme.example", ".acme.example"))),
         )
         subtrees = [self.chance.choice(makers)() for _ in range(self.chance.choice((1, 1, 2)))]
-        return x509.NameConstraints(subtrees, None) if self.chance.random() < 0.6 else x509.NameConstraints(None, subtrees)
+        return (
+            x509.NameConstraints(subtrees, None) if self.chance.random() < 0.6 else x509.NameConstraints(None, subtrees)
+        )
 
     def alternative_names(self) -> list[x509.GeneralName]:
         host = self.chance.choice(("acme.example", "build.acme.example", "evil.example", "ACME.example"))
-        return [self.chance.choice((
-            x509.DNSName(host), x509.RFC822Name(f"me@{host}"), x509.UniformResourceIdentifier(f"https://{host}/x"),
-        ))]
+        return [
+            self.chance.choice(
+                (
+                    x509.DNSName(host),
+                    x509.RFC822Name(f"me@{host}"),
+                    x509.UniformResourceIdentifier(f"https://{host}/x"),
+                )
+            )
+        ]
 
     def policy_extensions(self, *, authority: bool) -> list[Extension]:
         found: list[Extension] = []
@@ -160,7 +197,7 @@ class _Maker:
     def lists(self, chain: Sequence[Identity]) -> list[bytes]:
         """A CRL of each issuer, but for a few; some revoke what is below, or are bad themselves."""
         found: list[bytes] = []
-        for issuer, subject in zip(chain, chain[1:], strict=False):
+        for issuer, subject in pairwise(chain):
             if self.rarely(15):
                 continue
             dates: dict[str, Any] = {"start": EPOCH, "end": FAR}
@@ -180,5 +217,3 @@ class _Maker:
     def scope(self) -> x509.IssuingDistributionPoint:
         users = self.chance.random() < 0.5
         return x509.IssuingDistributionPoint(None, None, users, not users, None, False, False)
-
-

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from builders.pki import Identity
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 
+from builders.pki import Identity
 from modseal.format import cms, der
 
 DIGESTS = {
@@ -55,8 +55,14 @@ def encode_attribute(attribute: Attribute) -> bytes:
 
 def sign_raw(key: Any, data: bytes, digest: str = "sha256") -> bytes:
     """A signature in the usual form for the key."""
-    kind = {"sha1": hashes.SHA1, "sha256": hashes.SHA256, "sha384": hashes.SHA384, "sha512": hashes.SHA512,
-            "md5": hashes.MD5, "sha3_256": hashes.SHA3_256}[digest]()
+    kind = {
+        "sha1": hashes.SHA1,
+        "sha256": hashes.SHA256,
+        "sha384": hashes.SHA384,
+        "sha512": hashes.SHA512,
+        "md5": hashes.MD5,
+        "sha3_256": hashes.SHA3_256,
+    }[digest]()
     if isinstance(key, rsa.RSAPrivateKey):
         return bytes(key.sign(data, padding.PKCS1v15(), kind))
     if isinstance(key, ec.EllipticCurvePrivateKey):
@@ -175,7 +181,9 @@ def block(manifest: bytes, /, *identities: Identity, **changes: Any) -> bytes:
 
     Both have a `version`: that of the signers is `signer_version` here.
     """
-    for_signer = {key: changes.pop(key) for key in list(changes) if key in Signer.__dataclass_fields__ and key != "version"}
+    for_signer = {
+        key: changes.pop(key) for key in list(changes) if key in Signer.__dataclass_fields__ and key != "version"
+    }
     if "signer_version" in changes:
         for_signer["version"] = changes.pop("signer_version")
     changes.setdefault("signers", [Signer(identity, **for_signer) for identity in identities])

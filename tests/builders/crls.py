@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from builders.cms import sign_raw
-from builders.pki import EPOCH, FAR, Identity, digest_for
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from builders.cms import sign_raw
+from builders.pki import EPOCH, FAR, Identity, digest_for
 from modseal.format import der
 from modseal.trust.crl import Crl
 

@@ -32,8 +32,17 @@ CODE_SIGNING = ExtendedKeyUsageOID.CODE_SIGNING
 SIGN = frozenset({"digital_signature"})
 ISSUE = frozenset({"key_cert_sign", "crl_sign"})
 
-_USAGES = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment", "key_agreement",
-           "key_cert_sign", "crl_sign", "encipher_only", "decipher_only")
+_USAGES = (
+    "digital_signature",
+    "content_commitment",
+    "key_encipherment",
+    "data_encipherment",
+    "key_agreement",
+    "key_cert_sign",
+    "crl_sign",
+    "encipher_only",
+    "decipher_only",
+)
 _GENERATORS: dict[str, Callable[[], Any]] = {
     "rsa": lambda: rsa.generate_private_key(65537, 2048),
     "rsa-e3": lambda: rsa.generate_private_key(3, 2048),
@@ -99,8 +108,12 @@ class Identity:
 
 
 def name(common_name: str, organization: str = "Test") -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization),
-                      x509.NameAttribute(NameOID.COMMON_NAME, common_name)])
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization),
+            x509.NameAttribute(NameOID.COMMON_NAME, common_name),
+        ]
+    )
 
 
 def key_usage(*names: str) -> x509.KeyUsage:
@@ -138,7 +151,9 @@ def issue(
         .not_valid_after(end)
     )
     if key_id is not None:
-        value = x509.SubjectKeyIdentifier(key_id) if key_id else x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        value = (
+            x509.SubjectKeyIdentifier(key_id) if key_id else x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+        )
         builder = builder.add_extension(value, critical=False)
     if basic is not None:
         builder = builder.add_extension(x509.BasicConstraints(*basic), critical=True)
@@ -163,7 +178,9 @@ def leaf(common_name: str = "Test signer", **changes: Any) -> Identity:
 
 
 def digest_for(key: Any) -> Any:
-    return hashes.SHA256() if isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | dsa.DSAPrivateKey) else None
+    return (
+        hashes.SHA256() if isinstance(key, rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | dsa.DSAPrivateKey) else None
+    )
 
 
 @functools.cache

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from builders.pki import Identity, root
-
 from modseal.format.level import Level
 from modseal.trust.policy import Anchor, Policy
 
@@ -26,12 +25,21 @@ def pin(identity: Identity, grants: Level = Level.CERTIFIED, name: str = "Test p
 def trusting(*anchors: Anchor | Identity, minimum: Level = Level.COMMUNITY, **changes: Any) -> Policy:
     """A policy with these anchors (by default the root of good signers); an identity is a CA that grants all."""
     chosen = anchors or (root(),)
-    values = tuple(one if isinstance(one, Anchor) else anchor(one, name=f"Anchor {number}") for number, one in enumerate(chosen))
+    values = tuple(
+        one if isinstance(one, Anchor) else anchor(one, name=f"Anchor {number}") for number, one in enumerate(chosen)
+    )
     return Policy("test policy", minimum, values, **changes)
 
 
-def write(folder: Path, identity: Identity | None = None, *, name: str = "policy.toml", minimum: str = "partner",
-          grants: str = "certified", more: str = "") -> Path:
+def write(
+    folder: Path,
+    identity: Identity | None = None,
+    *,
+    name: str = "policy.toml",
+    minimum: str = "partner",
+    grants: str = "certified",
+    more: str = "",
+) -> Path:
     """A policy file that trusts one root, with more TOML after it."""
     (folder / "root.pem").write_bytes((identity or root()).pem)
     path = folder / name

@@ -16,9 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
-from builders.bundles import snapshot
-
 import modseal
+from builders.bundles import snapshot
 from modseal.cli.main import run as run_main
 
 SOURCE = Path(modseal.__file__).parents[1]
@@ -33,13 +32,20 @@ class Transcript:
     err: str
 
 
-def run(*arguments: object, cwd: Path, env: Mapping[str, str] = {}, stdin: str = "", prefixed: bool = True) -> Transcript:
+def run(
+    *arguments: object, cwd: Path, env: Mapping[str, str] = {}, stdin: str = "", prefixed: bool = True
+) -> Transcript:
     """Run a command in this process; a defect of ours raises, because MODSEAL_TRACEBACK is set."""
     out, err = io.StringIO(), io.StringIO()
     before = snapshot(cwd)
     environ = {**os.environ, "MODSEAL_TRACEBACK": "1", **env}
-    with chdir(cwd), redirect_stdout(out), redirect_stderr(err), mock.patch.dict(os.environ, environ, clear=True), \
-            mock.patch.object(sys, "stdin", io.StringIO(stdin)):
+    with (
+        chdir(cwd),
+        redirect_stdout(out),
+        redirect_stderr(err),
+        mock.patch.dict(os.environ, environ, clear=True),
+        mock.patch.object(sys, "stdin", io.StringIO(stdin)),
+    ):
         code = run_main([str(each) for each in arguments])
     transcript = Transcript(code, out.getvalue(), err.getvalue())
     _require_well_behaved(transcript, before, cwd, prefixed=prefixed)
@@ -53,7 +59,9 @@ def run_process(
     before = snapshot(cwd)
     environ = {**os.environ, "PYTHONPATH": str(SOURCE), "MODSEAL_TRACEBACK": "1", **env}
     command = [sys.executable, *python, "-c", "from modseal.cli.main import main; main()", *map(str, arguments)]
-    done = subprocess.run(command, cwd=cwd, env=environ, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False)
+    done = subprocess.run(
+        command, cwd=cwd, env=environ, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
+    )
     transcript = Transcript(done.returncode, done.stdout, done.stderr)
     _require_well_behaved(transcript, before, cwd, prefixed=prefixed)
     return transcript

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 from typing import Any
 
 from builders import cms as cms_builder
 from builders.pki import NOW, Identity, issue, new_key, root
-
 from modseal.format import ar, trust_bundle
 from modseal.format.trust_bundle import Root, TrustBundle
 from modseal.trust.trust_bundle import Seen
@@ -84,3 +83,14 @@ def write(folder: Path, bundle: TrustBundle, name: str = "") -> Path:
 
 def seen(bundle: TrustBundle, newest: datetime = NOW - timedelta(hours=1)) -> Seen:
     return Seen(bundle, newest)
+
+
+def clock_at(time: datetime) -> type[datetime]:
+    """What stands in for `datetime` where a module reads the clock."""
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> Clock:
+            return cls.fromtimestamp(time.timestamp(), tz)
+
+    return Clock

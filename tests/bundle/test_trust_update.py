@@ -10,10 +10,10 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+
 from builders.bundles import snapshot
 from builders.pki import NOW
 from builders.trust_bundles import A, B, make, write
-
 from modseal.bundle.trust_update import read_bundle, update
 from modseal.errors import FormatError, InputError, ModsealError, UsageError
 from modseal.trust import trust_store
@@ -38,9 +38,16 @@ def test_a_first_install_makes_the_store_with_modes_that_do_not_depend_on_the_um
     finally:
         os.umask(before)
     assert (done.bundle.version, done.previous) == (1, None)
-    modes = {path.relative_to(tmp_path / "etc").as_posix(): path.stat().st_mode & 0o777
-             for path in (tmp_path / "etc").rglob("*")}
-    assert modes == {"trust": 0o755, "trust/state.json": 0o644, "trust/versions": 0o755, "trust/versions/1.trust": 0o644}
+    modes = {
+        path.relative_to(tmp_path / "etc").as_posix(): path.stat().st_mode & 0o777
+        for path in (tmp_path / "etc").rglob("*")
+    }
+    assert modes == {
+        "trust": 0o755,
+        "trust/state.json": 0o644,
+        "trust/versions": 0o755,
+        "trust/versions/1.trust": 0o644,
+    }
 
 
 def test_the_next_version_is_kept_beside_the_old_one_and_the_state_names_it(tmp_path: Path) -> None:
@@ -70,9 +77,14 @@ def test_an_initial_root_is_only_for_a_first_install(tmp_path: Path) -> None:
         update(folder, [write(tmp_path, make(1, [B]))], [B.fingerprint], NOW)
 
 
-@pytest.mark.parametrize(("version", "days", "code"), [
-    (3, 0, "trust-bundle-gap"), (2, 200, "trust-bundle-expired"), (2, -1, "clock-set-back"),
-])
+@pytest.mark.parametrize(
+    ("version", "days", "code"),
+    [
+        (3, 0, "trust-bundle-gap"),
+        (2, 200, "trust-bundle-expired"),
+        (2, -1, "clock-set-back"),
+    ],
+)
 def test_a_refused_trust_bundle_changes_nothing(tmp_path: Path, version: int, days: int, code: str) -> None:
     folder = install(tmp_path / "store", tmp_path)
     stick = write(tmp_path, make(version))
@@ -110,7 +122,7 @@ def test_whatever_fails_on_the_way_nothing_is_changed(
     try:
         update(folder, [stick], [A.fingerprint] if first else (), NOW + timedelta(hours=1))
     except InputError as error:
-        assert "No space left" in error.failure.detail
+        assert "No space left" in error.failure.detail  # noqa: PT017 - some calls are after the deciding rename
         assert snapshot(tmp_path) == before
     else:
         found = trust_store.read(folder)

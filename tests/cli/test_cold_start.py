@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from builders import policies
 from builders.bundles import make
 from builders.transcript import SOURCE
@@ -19,18 +20,54 @@ from modseal.cli.main import run
 code = run(sys.argv[1:])
 print(json.dumps({"code": code, "modules": sorted(sys.modules)}), file=sys.stderr)
 """
-FOREIGN = ("jsonschema", "rich", "tomlkit", "asn1crypto", "numpy", "yaml", "pytest", "hypothesis", "attrs", "rfc3161_client")
+FOREIGN = (
+    "jsonschema",
+    "rich",
+    "tomlkit",
+    "asn1crypto",
+    "numpy",
+    "yaml",
+    "pytest",
+    "hypothesis",
+    "attrs",
+    "rfc3161_client",
+)
 """Packages that no command may load."""
-UNNEEDED = ("modseal.signing", "modseal.bundle.pack", "modseal.bundle.sign", "modseal.bundle.inspect", "modseal.report.sarif",
-            "modseal.report.json_report", "urllib.request", "http", "ssl", "asyncio", "concurrent", "multiprocessing", "sqlite3",
-            "unittest", "distutils", "pkg_resources", "setuptools", "click.shell_completion", "click.testing", "pdb")
+UNNEEDED = (
+    "modseal.signing",
+    "modseal.bundle.pack",
+    "modseal.bundle.sign",
+    "modseal.bundle.inspect",
+    "modseal.report.sarif",
+    "modseal.report.json_report",
+    "urllib.request",
+    "http",
+    "ssl",
+    "asyncio",
+    "concurrent",
+    "multiprocessing",
+    "sqlite3",
+    "unittest",
+    "distutils",
+    "pkg_resources",
+    "setuptools",
+    "click.shell_completion",
+    "click.testing",
+    "pdb",
+)
 """Modules that a plain `verify` has no use for."""
 
 
 def loaded(folder: Path, *arguments: str) -> list[str]:
     environ = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
-    done = subprocess.run([sys.executable, "-c", PROGRAM, *arguments], cwd=folder, env={**environ, "PYTHONPATH": str(SOURCE)},
-                          capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments],
+        cwd=folder,
+        env={**environ, "PYTHONPATH": str(SOURCE)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     told = json.loads(done.stderr.splitlines()[-1])
     assert told["code"] == 0, done.stderr
     return list(told["modules"])
@@ -64,12 +101,19 @@ def test_extract_loads_no_signing_code(place: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [("--help",), ("--version",)])
 def test_help_loads_no_cryptography(place: Path, arguments: tuple[str, ...]) -> None:
-    assert among(loaded(place, *arguments), ("cryptography", "isal", "zstandard", "modseal.trust", "modseal.format")) == []
+    assert (
+        among(loaded(place, *arguments), ("cryptography", "isal", "zstandard", "modseal.trust", "modseal.format")) == []
+    )
 
 
-@pytest.mark.parametrize("arguments", [
-    ("inspect", "vgz"), ("policy", "check", "policy.toml"), ("verify", "vgz", "--policy", "policy.toml", "--format", "json"),
-    ("verify", "vgz", "--policy", "policy.toml", "--format", "sarif"),
-])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("inspect", "vgz"),
+        ("policy", "check", "policy.toml"),
+        ("verify", "vgz", "--policy", "policy.toml", "--format", "json"),
+        ("verify", "vgz", "--policy", "policy.toml", "--format", "sarif"),
+    ],
+)
 def test_other_commands_load_no_foreign_package(place: Path, arguments: tuple[str, ...]) -> None:
     assert among(loaded(place, *arguments), (*FOREIGN, "modseal.signing")) == []

@@ -9,11 +9,11 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from builders import policies
 from builders.bundles import make
 from builders.pki import ca
 from builders.transcript import SOURCE, Transcript, run
-
 from cli.conftest import key_options
 
 POLICY = ("--policy", "policy.toml")
@@ -35,20 +35,27 @@ def place(tmp_path: Path) -> Path:
 
 
 def commands(bundle: str) -> dict[str, tuple[str, ...]]:
-    return {"verify": ("verify", bundle, *POLICY), "inspect": ("inspect", bundle), "extract": ("extract", bundle, "-C", "out", *POLICY)}
+    return {
+        "verify": ("verify", bundle, *POLICY),
+        "inspect": ("inspect", bundle),
+        "extract": ("extract", bundle, "-C", "out", *POLICY),
+    }
 
 
 @pytest.mark.parametrize("command", ["verify", "inspect", "extract"])
-@pytest.mark.parametrize(("bundle", "text"), [
-    ("missing", "No such file or directory"),
-    ("folder", "not a regular file"),
-    ("fifo", "not a regular file"),
-    ("dangling", "No such file or directory"),
-    ("/dev/null", "not a regular file"),
-    ("missing/inside", "No such file or directory"),
-    ("text/inside", "Not a directory"),
-    ("x" * 300, "File name too long"),
-])
+@pytest.mark.parametrize(
+    ("bundle", "text"),
+    [
+        ("missing", "No such file or directory"),
+        ("folder", "not a regular file"),
+        ("fifo", "not a regular file"),
+        ("dangling", "No such file or directory"),
+        ("/dev/null", "not a regular file"),
+        ("missing/inside", "No such file or directory"),
+        ("text/inside", "Not a directory"),
+        ("x" * 300, "File name too long"),
+    ],
+)
 def test_what_cannot_be_read_is_undecided(place: Path, command: str, bundle: str, text: str) -> None:
     done = run(*commands(bundle)[command], cwd=place)
     assert done.code == 3
@@ -69,10 +76,18 @@ def test_a_file_without_permission_is_undecided(place: Path) -> None:
     assert "Permission denied" in run("verify", "good", *POLICY, cwd=place).out
 
 
-@pytest.mark.parametrize(("bundles", "code"), [
-    (("good",), 0), (("good", "good"), 0), (("good", "missing"), 3), (("missing", "good"), 3),
-    (("missing", "unsigned", "good"), 1), (("unsigned", "missing"), 1), (("good", "unsigned"), 1),
-])
+@pytest.mark.parametrize(
+    ("bundles", "code"),
+    [
+        (("good",), 0),
+        (("good", "good"), 0),
+        (("good", "missing"), 3),
+        (("missing", "good"), 3),
+        (("missing", "unsigned", "good"), 1),
+        (("unsigned", "missing"), 1),
+        (("good", "unsigned"), 1),
+    ],
+)
 def test_the_worst_of_several_wins(place: Path, bundles: tuple[str, ...], code: int) -> None:
     done = run("verify", *bundles, *POLICY, cwd=place)
     assert done.code == code
@@ -92,19 +107,22 @@ def _policy(place: Path, text: str) -> Transcript:
 HEAD = 'schema = "modseal/policy@1"\nminimum-level = "partner"\n'
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("", "'schema'"),
-    ("schema = ", "other.toml: "),
-    (HEAD + 'minimum-levle = "partner"\n', "other.toml:3: unknown key 'minimum-levle'"),
-    (HEAD + "[signers]\nminimun = 2\n", "other.toml:4: signers: unknown key 'minimun'"),
-    (HEAD + "[signers]\nminimum = 0\n", "other.toml:4: "),
-    (HEAD.replace("partner", "parnter"), "other.toml:2: minimum-level"),
-    (HEAD, "needs at least one [[anchor]]"),
-    (HEAD + '[[anchor]]\nname = "a"\ncertificate = "absent.pem"\ngrants = "partner"\n', "other.toml:5: "),
-    (HEAD + '[[anchor]]\nname = "a"\ncertificate = "text"\ngrants = "partner"\n', "other.toml:5: "),
-    (HEAD + '[[anchor]]\nname = "a"\ngrants = "partner"\n', "other.toml:3: "),
-    (HEAD + '[[anchor]]\nname = "a"\nfingerprint = "sha256:00"\ngrants = "partner"\n', "other.toml:5: "),
-])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "'schema'"),
+        ("schema = ", "other.toml: "),
+        (HEAD + 'minimum-levle = "partner"\n', "other.toml:3: unknown key 'minimum-levle'"),
+        (HEAD + "[signers]\nminimun = 2\n", "other.toml:4: signers: unknown key 'minimun'"),
+        (HEAD + "[signers]\nminimum = 0\n", "other.toml:4: "),
+        (HEAD.replace("partner", "parnter"), "other.toml:2: minimum-level"),
+        (HEAD, "needs at least one [[anchor]]"),
+        (HEAD + '[[anchor]]\nname = "a"\ncertificate = "absent.pem"\ngrants = "partner"\n', "other.toml:5: "),
+        (HEAD + '[[anchor]]\nname = "a"\ncertificate = "text"\ngrants = "partner"\n', "other.toml:5: "),
+        (HEAD + '[[anchor]]\nname = "a"\ngrants = "partner"\n', "other.toml:3: "),
+        (HEAD + '[[anchor]]\nname = "a"\nfingerprint = "sha256:00"\ngrants = "partner"\n', "other.toml:5: "),
+    ],
+)
 def test_a_policy_with_a_mistake_is_undecided_and_names_the_line(place: Path, text: str, message: str) -> None:
     done = _policy(place, text)
     assert message in done.err.splitlines()[0]
@@ -123,22 +141,25 @@ def test_an_unreadable_policy_is_undecided(place: Path, reference: str) -> None:
     assert len(done.err.splitlines()) == 2
 
 
-@pytest.mark.parametrize("arguments", [
-    ("verify",),
-    ("verify", "good"),
-    ("verify", "good", "--policy", "policy.toml", "--at", "yesterday"),
-    ("verify", "good", "--policy", "policy.toml", "--at", "2026-13-01"),
-    ("verify", "good", "--policy", "policy.toml", "--format", "xml"),
-    ("verify", "--force", "good", "--policy", "policy.toml"),
-    ("extract", "good", "-C", "out"),
-    ("extract", "good", "-C", "out", "--policy", "policy.toml", "--unverified"),
-    ("extract", "good", "--unverified"),
-    ("sign", "good"),
-    ("pack",),
-    ("frobnicate",),
-    ("--frobnicate",),
-    ("policy", "frobnicate"),
-])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("verify",),
+        ("verify", "good"),
+        ("verify", "good", "--policy", "policy.toml", "--at", "yesterday"),
+        ("verify", "good", "--policy", "policy.toml", "--at", "2026-13-01"),
+        ("verify", "good", "--policy", "policy.toml", "--format", "xml"),
+        ("verify", "--force", "good", "--policy", "policy.toml"),
+        ("extract", "good", "-C", "out"),
+        ("extract", "good", "-C", "out", "--policy", "policy.toml", "--unverified"),
+        ("extract", "good", "--unverified"),
+        ("sign", "good"),
+        ("pack",),
+        ("frobnicate",),
+        ("--frobnicate",),
+        ("policy", "frobnicate"),
+    ],
+)
 def test_a_call_that_cannot_be_meant_is_usage(place: Path, arguments: tuple[str, ...]) -> None:
     done = run(*arguments, cwd=place)
     assert (done.code, done.out) == (2, "")
@@ -151,7 +172,9 @@ def test_no_arguments_show_the_help(place: Path) -> None:
     assert "Commands:" in done.out + done.err
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("--version",), ("verify", "--help"), ("sign", "-h"), ("keys", "example", "--help")])
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("--version",), ("verify", "--help"), ("sign", "-h"), ("keys", "example", "--help")]
+)
 def test_help_and_version_are_a_success(place: Path, arguments: tuple[str, ...]) -> None:
     done = run(*arguments, cwd=place)
     assert (done.code, done.err) == (0, "")
@@ -209,8 +232,14 @@ def test_a_hostile_name_cannot_draw_on_the_terminal(place: Path) -> None:
 
 def test_a_closed_pipe_is_no_traceback(place: Path) -> None:
     command = f"{sys.executable} -c 'from modseal.cli.main import main; main()' policy show strict | true"
-    done = subprocess.run(["sh", "-c", command], cwd=place, env={**os.environ, "PYTHONPATH": str(SOURCE)},
-                          capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        ["sh", "-c", command],
+        cwd=place,
+        env={**os.environ, "PYTHONPATH": str(SOURCE)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.stderr == ""
 
 

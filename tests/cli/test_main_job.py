@@ -8,9 +8,9 @@ import stat
 from pathlib import Path
 
 import pytest
+
 from builders.bundles import snapshot
 from builders.transcript import run, run_process
-
 from cli.conftest import key_options
 
 kinds = pytest.mark.parametrize("kind", ["seal", "vib"])
@@ -22,7 +22,16 @@ def test_the_example_keys_are_one_command(tmp_path: Path) -> None:
     assert (done.code, done.err) == (0, "")
     assert "never use them in production" in done.out
     assert {path.name for path in (tmp_path / "keys").iterdir()} == {
-        "certified", "accepted", "partner", "community", "revoked", "expired", "wrong-eku", "policy.toml", "README.md"}
+        "certified",
+        "accepted",
+        "partner",
+        "community",
+        "revoked",
+        "expired",
+        "wrong-eku",
+        "policy.toml",
+        "README.md",
+    }
     again = run("keys", "example", "keys", cwd=tmp_path)
     assert again.code == 2
     assert "is there already" in again.err
@@ -95,9 +104,16 @@ def test_extract_gives_exactly_the_files(signed: Path, kind: str, umask: int) ->
     assert (done.code, done.err) == (0, "")
     link = {"opt/acme/current": "-> conf"} if kind == "seal" else {}
     assert snapshot(signed / "out") == {
-        "opt": "folder", "opt/acme": "folder", "opt/acme/agent": b"\x7fELF agent", "opt/acme/conf": b"level = 1\n", **link}
-    modes = {name: stat.S_IMODE((signed / "out" / name).stat().st_mode)
-             for name in ("", "opt", "opt/acme", "opt/acme/agent", "opt/acme/conf")}
+        "opt": "folder",
+        "opt/acme": "folder",
+        "opt/acme/agent": b"\x7fELF agent",
+        "opt/acme/conf": b"level = 1\n",
+        **link,
+    }
+    modes = {
+        name: stat.S_IMODE((signed / "out" / name).stat().st_mode)
+        for name in ("", "opt", "opt/acme", "opt/acme/agent", "opt/acme/conf")
+    }
     assert modes == {"": 0o755, "opt": 0o755, "opt/acme": 0o755, "opt/acme/agent": 0o755, "opt/acme/conf": 0o644}
 
 

@@ -7,16 +7,15 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from builders import policies
 from builders.bundles import Bundle, accepted, codes, judge, make
 from builders.pki import leaf, new_key, root, signer
 from builders.policies import trusting
 from builders.transcript import run
-
+from cli.conftest import key_options
 from modseal.format.level import Level
 from modseal.trust.examination import Verdict
-
-from cli.conftest import key_options
 
 openssl = pytest.mark.skipif(not shutil.which("openssl"), reason="no openssl on this machine")
 gnu_ar = pytest.mark.skipif(not shutil.which("ar"), reason="no ar on this machine")
@@ -44,8 +43,23 @@ def test_openssl_verifies_our_blocks(tmp_path: Path, kind: str) -> None:
     opened = OpenBundle(BytesSource((tmp_path / "a").read_bytes()), "a")
     (tmp_path / "manifest").write_bytes(opened.manifest)
     (tmp_path / "sig").write_bytes(opened.signature)
-    command = ("openssl", "cms", "-verify", "-binary", "-inform", "PEM", "-in", "sig", "-CAfile", "root.pem",
-               "-purpose", "any", "-out", "out", "-content")
+    command = (
+        "openssl",
+        "cms",
+        "-verify",
+        "-binary",
+        "-inform",
+        "PEM",
+        "-in",
+        "sig",
+        "-CAfile",
+        "root.pem",
+        "-purpose",
+        "any",
+        "-out",
+        "out",
+        "-content",
+    )
     tool(tmp_path, *command, "manifest")
     assert (tmp_path / "out").read_bytes() == opened.manifest
     (tmp_path / "other").write_bytes(opened.manifest + b" ")
@@ -69,8 +83,25 @@ def by_hand(folder: Path, bundle: Bundle, options: str) -> bytes:
         (folder / member.name).chmod(0o644)
     (folder / "key.pem").write_bytes(signer("rsa").key_pem)
     (folder / "cert.pem").write_bytes(signer("rsa").pem)
-    tool(folder, "openssl", "cms", "-sign", "-binary", "-in", names[0], "-signer", "cert.pem", "-inkey", "key.pem",
-         "-outform", "PEM", "-out", "sig.pkcs7", "-md", "sha256")
+    tool(
+        folder,
+        "openssl",
+        "cms",
+        "-sign",
+        "-binary",
+        "-in",
+        names[0],
+        "-signer",
+        "cert.pem",
+        "-inkey",
+        "key.pem",
+        "-outform",
+        "PEM",
+        "-out",
+        "sig.pkcs7",
+        "-md",
+        "sha256",
+    )
     tool(folder, "ar", options, "made", *names)
     return (folder / "made").read_bytes()
 
@@ -105,7 +136,21 @@ def test_both_labels_of_openssl_are_read(tmp_path: Path, label: str) -> None:
     (tmp_path / "key.pem").write_bytes(signer("rsa").key_pem)
     (tmp_path / "cert.pem").write_bytes(signer("rsa").pem)
     command = ["openssl", "cms", "-sign"] if label == "CMS" else ["openssl", "smime", "-sign", "-md", "sha256"]
-    tool(tmp_path, *command, "-binary", "-in", "m", "-signer", "cert.pem", "-inkey", "key.pem", "-outform", "PEM", "-out", "sig")
+    tool(
+        tmp_path,
+        *command,
+        "-binary",
+        "-in",
+        "m",
+        "-signer",
+        "cert.pem",
+        "-inkey",
+        "key.pem",
+        "-outform",
+        "PEM",
+        "-out",
+        "sig",
+    )
     data = (tmp_path / "sig").read_bytes()
     assert data.startswith(b"-----BEGIN " + label.encode())
     accepted(bundle.with_signature(data), trusting())
@@ -117,8 +162,26 @@ def test_openssl_with_the_key_identifier_is_read(tmp_path: Path) -> None:
     (tmp_path / "m").write_bytes(bundle.manifest_bytes)
     (tmp_path / "key.pem").write_bytes(signer("rsa").key_pem)
     (tmp_path / "cert.pem").write_bytes(signer("rsa").pem)
-    tool(tmp_path, "openssl", "cms", "-sign", "-binary", "-keyid", "-in", "m", "-signer", "cert.pem", "-inkey", "key.pem",
-         "-outform", "PEM", "-out", "sig", "-keyopt", "rsa_padding_mode:pss")
+    tool(
+        tmp_path,
+        "openssl",
+        "cms",
+        "-sign",
+        "-binary",
+        "-keyid",
+        "-in",
+        "m",
+        "-signer",
+        "cert.pem",
+        "-inkey",
+        "key.pem",
+        "-outform",
+        "PEM",
+        "-out",
+        "sig",
+        "-keyopt",
+        "rsa_padding_mode:pss",
+    )
     accepted(bundle.with_signature((tmp_path / "sig").read_bytes()), trusting())
 
 
@@ -128,8 +191,24 @@ def test_openssl_without_signed_attributes_is_refused(tmp_path: Path) -> None:
     (tmp_path / "m").write_bytes(bundle.manifest_bytes)
     (tmp_path / "key.pem").write_bytes(signer("rsa").key_pem)
     (tmp_path / "cert.pem").write_bytes(signer("rsa").pem)
-    tool(tmp_path, "openssl", "cms", "-sign", "-binary", "-noattr", "-in", "m", "-signer", "cert.pem", "-inkey", "key.pem",
-         "-outform", "PEM", "-out", "sig")
+    tool(
+        tmp_path,
+        "openssl",
+        "cms",
+        "-sign",
+        "-binary",
+        "-noattr",
+        "-in",
+        "m",
+        "-signer",
+        "cert.pem",
+        "-inkey",
+        "key.pem",
+        "-outform",
+        "PEM",
+        "-out",
+        "sig",
+    )
     found = judge(bundle.with_signature((tmp_path / "sig").read_bytes()), trusting())
     assert codes(found)[0] == "malformed-signature"
 
@@ -156,6 +235,23 @@ def test_a_chain_from_openssl_in_any_order_is_read(tmp_path: Path) -> None:
     (tmp_path / "key.pem").write_bytes(below.key_pem)
     (tmp_path / "cert.pem").write_bytes(below.pem)
     (tmp_path / "chain.pem").write_bytes(middle.pem + root().pem)
-    tool(tmp_path, "openssl", "cms", "-sign", "-binary", "-in", "m", "-signer", "cert.pem", "-inkey", "key.pem",
-         "-certfile", "chain.pem", "-outform", "PEM", "-out", "sig")
+    tool(
+        tmp_path,
+        "openssl",
+        "cms",
+        "-sign",
+        "-binary",
+        "-in",
+        "m",
+        "-signer",
+        "cert.pem",
+        "-inkey",
+        "key.pem",
+        "-certfile",
+        "chain.pem",
+        "-outform",
+        "PEM",
+        "-out",
+        "sig",
+    )
     accepted(bundle.with_signature((tmp_path / "sig").read_bytes()), trusting())

@@ -6,12 +6,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat, pkcs12
+
 from builders import policies
 from builders.bundles import make
 from builders.pki import EPOCH, Identity, ca, leaf, new_key, root, signer
 from builders.transcript import run, run_process
-from cryptography.hazmat.primitives.serialization import BestAvailableEncryption, Encoding, PrivateFormat, pkcs12
-
 from cli.conftest import key_options
 
 POLICY = ("--policy", "policy.toml")
@@ -44,8 +44,9 @@ PLAIN = ("sign", "a", "--key", "key.pem", "--cert", "cert.pem")
 def test_a_pkcs12_file_brings_its_certificates(place: Path) -> None:
     middle = ca("Middle", issuer=root(), key=new_key("p256", 60))
     below = leaf("Below", issuer=middle)
-    data = pkcs12.serialize_key_and_certificates(b"me", below.key, below.certificate, [middle.certificate],
-                                                 BestAvailableEncryption(SECRET.encode()))
+    data = pkcs12.serialize_key_and_certificates(
+        b"me", below.key, below.certificate, [middle.certificate], BestAvailableEncryption(SECRET.encode())
+    )
     (place / "key.p12").write_bytes(data)
     (place / "key.p12").chmod(0o600)
     (place / "secret").write_text(SECRET + "\n")
@@ -119,7 +120,9 @@ def test_signing_twice_with_one_certificate_is_usage(place: Path) -> None:
     assert (place / "a").read_bytes() == before
 
 
-@pytest.mark.parametrize(("who", "reason"), [("expired", "expired on 2021-12-31"), ("wrong-eku", "no extended key usage codeSigning")])
+@pytest.mark.parametrize(
+    ("who", "reason"), [("expired", "expired on 2021-12-31"), ("wrong-eku", "no extended key usage codeSigning")]
+)
 def test_an_unfit_example_signer_is_refused(desk: Path, who: str, reason: str) -> None:
     done = run("sign", "a.seal", *key_options(who), cwd=desk)
     assert done.code == 1
@@ -154,7 +157,10 @@ def test_a_key_that_does_not_belong_is_refused(place: Path) -> None:
     assert (done.code, "belongs to the private key" in done.err) == (1, True)
 
 
-@pytest.mark.parametrize("data", [b"", b"nonsense", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", b"\x30\x03\x02\x01\x03"])
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"nonsense", b"-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n", b"\x30\x03\x02\x01\x03"],
+)
 def test_a_file_that_is_no_key_is_undecided(place: Path, data: bytes) -> None:
     (place / "key.pem").write_bytes(data)
     done = run(*PLAIN, cwd=place)

@@ -11,11 +11,11 @@ from typing import Any
 
 import jsonschema
 import pytest
-from builders.pki import NOW
-from builders.trust_bundles import A, B, archive, files, make, members, root_of
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from builders.pki import NOW
+from builders.trust_bundles import A, B, archive, files, make, members, root_of
 from modseal import limits
 from modseal.errors import FormatError
 from modseal.format import canonical_json, trust_bundle
@@ -57,40 +57,46 @@ def test_another_signature_does_not_make_it_another_version() -> None:
     assert make(contents=files(), version=2).sha256 != GOOD.sha256
 
 
-@pytest.mark.parametrize(("change", "words"), [
-    (lambda m: [*m, ("f003", b"x")], "f001 f002 f003"),
-    (lambda m: m[:-1], "declares 2 files"),
-    (lambda m: [m[1], m[0], *m[2:]], "first members"),
-    (lambda m: [m[0], *m[2:]], "first members"),
-    (lambda m: [*m[:2], m[3], m[2]], "f002 f001"),
-    (lambda m: [*m[:2], (m[2][0], m[3][1]), (m[3][0], m[2][1])], "not the declared one"),
-    (lambda m: [*m[:2], (m[2][0], m[2][1][:-1] + b"X"), m[3]], "anchors/root.pem"),
-    (lambda m: [*m[:3], (m[3][0], m[3][1] + b"\n")], "policy.toml"),
-    (lambda m: [(m[0][0], m[0][1] + b"\n"), *m[1:]], "canonical"),
-    (lambda m: [(m[0][0], b"[]"), *m[1:]], "must be a table"),
-    (lambda m: [(m[0][0], b"\xff"), *m[1:]], "UTF-8"),
-    (lambda m: [(m[0][0], b"{" * 100_000), *m[1:]], "cannot be used"),
-])
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda m: [*m, ("f003", b"x")], "f001 f002 f003"),
+        (lambda m: m[:-1], "declares 2 files"),
+        (lambda m: [m[1], m[0], *m[2:]], "first members"),
+        (lambda m: [m[0], *m[2:]], "first members"),
+        (lambda m: [*m[:2], m[3], m[2]], "f002 f001"),
+        (lambda m: [*m[:2], (m[2][0], m[3][1]), (m[3][0], m[2][1])], "not the declared one"),
+        (lambda m: [*m[:2], (m[2][0], m[2][1][:-1] + b"X"), m[3]], "anchors/root.pem"),
+        (lambda m: [*m[:3], (m[3][0], m[3][1] + b"\n")], "policy.toml"),
+        (lambda m: [(m[0][0], m[0][1] + b"\n"), *m[1:]], "canonical"),
+        (lambda m: [(m[0][0], b"[]"), *m[1:]], "must be a table"),
+        (lambda m: [(m[0][0], b"\xff"), *m[1:]], "UTF-8"),
+        (lambda m: [(m[0][0], b"{" * 100_000), *m[1:]], "cannot be used"),
+    ],
+)
 def test_a_changed_container_is_refused(change: Callable[[Members], Members], words: str) -> None:
     refused(archive(change(members(GOOD))), words)
 
 
-@pytest.mark.parametrize(("key", "value", "words"), [
-    ("schema", "modseal/trust-bundle@2", "schema"),
-    ("version", 0, "version"),
-    ("version", True, "version"),
-    ("expires", "2026-01-01", "expires"),
-    ("expires", "2026-13-01T00:00:00Z", "no time"),
-    ("expires", "2020-01-01T00:00:00Z", "not after issued"),
-    ("root", {"signers": [], "threshold": 1}, "signers"),
-    ("root", {"signers": [A.fingerprint], "threshold": 2}, "threshold"),
-    ("root", {"signers": [A.fingerprint], "threshold": 0}, "threshold"),
-    ("root", {"signers": [A.fingerprint, A.fingerprint], "threshold": 2}, "each once"),
-    ("root", {"signers": [A.fingerprint.upper()], "threshold": 1}, "signers"),
-    ("root", {"signers": [A.fingerprint], "threshold": 1, "more": 1}, "more"),
-    ("files", [], "files"),
-    ("surprise", 1, "surprise"),
-])
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("schema", "modseal/trust-bundle@2", "schema"),
+        ("version", 0, "version"),
+        ("version", True, "version"),
+        ("expires", "2026-01-01", "expires"),
+        ("expires", "2026-13-01T00:00:00Z", "no time"),
+        ("expires", "2020-01-01T00:00:00Z", "not after issued"),
+        ("root", {"signers": [], "threshold": 1}, "signers"),
+        ("root", {"signers": [A.fingerprint], "threshold": 2}, "threshold"),
+        ("root", {"signers": [A.fingerprint], "threshold": 0}, "threshold"),
+        ("root", {"signers": [A.fingerprint, A.fingerprint], "threshold": 2}, "each once"),
+        ("root", {"signers": [A.fingerprint.upper()], "threshold": 1}, "signers"),
+        ("root", {"signers": [A.fingerprint], "threshold": 1, "more": 1}, "more"),
+        ("files", [], "files"),
+        ("surprise", 1, "surprise"),
+    ],
+)
 def test_a_declaration_outside_the_rules_is_refused(key: str, value: object, words: str) -> None:
     refused(with_plain(lambda plain: plain.update({key: value})), words)
 
@@ -109,7 +115,7 @@ def test_files_out_of_order_or_twice_are_refused() -> None:
 
 
 def test_a_trust_bundle_without_a_policy_is_neither_written_nor_read() -> None:
-    with pytest.raises(FormatError, match="policy.toml is missing"):
+    with pytest.raises(FormatError, match=r"policy\.toml is missing"):
         trust_bundle.declare(replace(GOOD, files={"other": b""}))
 
     def change(plain: Any) -> None:
@@ -118,20 +124,25 @@ def test_a_trust_bundle_without_a_policy_is_neither_written_nor_read() -> None:
     refused(with_plain(change), "policy.toml is missing")
 
 
-@pytest.mark.parametrize("changes", [
-    {"version": 0},
-    {"expires": NOW - timedelta(days=9)},
-    {"root": root_of(2, A)},
-    {"files": {"policy.toml": b"", "../x": b""}},
-    {"files": {"policy.toml": b"", **{f"f{n}": b"" for n in range(limits.TRUST_FILES)}}},
-])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"version": 0},
+        {"expires": NOW - timedelta(days=9)},
+        {"root": root_of(2, A)},
+        {"files": {"policy.toml": b"", "../x": b""}},
+        {"files": {"policy.toml": b"", **{f"f{n}": b"" for n in range(limits.TRUST_FILES)}}},
+    ],
+)
 def test_the_writer_refuses_what_the_reader_would(changes: dict[str, Any]) -> None:
     with pytest.raises(FormatError):
         trust_bundle.encode(replace(GOOD, signed=b"", **changes))
 
 
 def test_a_header_in_another_form_is_refused() -> None:
-    assert refused(GOOD_BYTES.replace(b"sig.pkcs7 ", b"sig.pkcs7/", 1)).failure.evidence["reason"] == "malformed-archive"
+    assert (
+        refused(GOOD_BYTES.replace(b"sig.pkcs7 ", b"sig.pkcs7/", 1)).failure.evidence["reason"] == "malformed-archive"
+    )
 
 
 def test_too_many_bytes_are_refused_before_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -148,7 +159,7 @@ def test_no_byte_can_change_without_changing_what_is_signed_or_the_signatures(po
     try:
         found = trust_bundle.decode(bytes(data))
     except FormatError as error:
-        assert error.failure.code == "trust-bundle-invalid"
+        assert error.failure.code == "trust-bundle-invalid"  # noqa: PT017 - either outcome is right
     else:
         assert (found.signed == GOOD.signed) != (found.signature == GOOD.signature), "one of both is changed"
         assert found.files == GOOD.files or found.signed != GOOD.signed, "a file cannot change by itself"
@@ -162,7 +173,8 @@ def test_a_cut_file_is_refused(length: int) -> None:
 
 def test_the_committed_json_schema_is_what_the_shape_says() -> None:
     assert SCHEMA_FILE.read_text("utf-8") == schema_text(trust_bundle.json_schema()), (
-        "write it again: shape.schema_text(trust_bundle.json_schema())")
+        "write it again: shape.schema_text(trust_bundle.json_schema())"
+    )
 
 
 def test_the_json_schema_accepts_a_good_declaration_and_refuses_an_unknown_key() -> None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from builders.bundles import Bundle, Member, judge, make
 from builders.pki import NOW
-
 from modseal.format.level import Level
 from modseal.trust.examination import Examination, Status, Verdict
 from modseal.trust.policy_file import load
@@ -30,19 +30,29 @@ SIGNED = {
 UNSIGNED = "LIFANG_bootbank_hardware-watchdog_0.1-0.1.263547"
 TAMPERED = "BCM_bootbank_lsi-mr3_7.732.03.00-1MOD.800.1.0.20613240"
 ALL = (*SIGNED, UNSIGNED, TAMPERED)
-PAYLOADS = {UNSIGNED: "hwd", "INT_bootbank_i40en_1.7.11-1OEM.650.0.0.4598673": "i40en",
-            "VMware_bootbank_net-r8169_6.011.00-2vmw.510.0.0.799733": "net-r816",
-            "vmw_bootbank_if-re_1.101.01-5vmw.800.1.0.20613240": "ifre", TAMPERED: "payload1"}
+PAYLOADS = {
+    UNSIGNED: "hwd",
+    "INT_bootbank_i40en_1.7.11-1OEM.650.0.0.4598673": "i40en",
+    "VMware_bootbank_net-r8169_6.011.00-2vmw.510.0.0.799733": "net-r816",
+    "vmw_bootbank_if-re_1.101.01-5vmw.800.1.0.20613240": "ifre",
+    TAMPERED: "payload1",
+}
 
 
 def rebuilt(vib: str) -> Bundle:
     """A VIB with the genuine descriptor and signature, and a payload of ours in the place of the genuine one."""
     folder = GENUINE / vib
-    return Bundle("vib", (
-        Member("descriptor.xml", (folder / "descriptor.xml").read_bytes()),
-        Member("sig.pkcs7", (folder / "sig.pkcs7").read_bytes()),
-        Member(PAYLOADS.get(vib, "vmkusb-n"), make("vib", payload_type="vzstd" if "900." in vib else "vgz").members[2].data),
-    ))
+    return Bundle(
+        "vib",
+        (
+            Member("descriptor.xml", (folder / "descriptor.xml").read_bytes()),
+            Member("sig.pkcs7", (folder / "sig.pkcs7").read_bytes()),
+            Member(
+                PAYLOADS.get(vib, "vmkusb-n"),
+                make("vib", payload_type="vzstd" if "900." in vib else "vgz").members[2].data,
+            ),
+        ),
+    )
 
 
 def examined(vib: str, policy: str = "vmware") -> Examination:
@@ -102,8 +112,15 @@ def test_the_tampered_vib_fails_many_separate_checks() -> None:
     assert found.proven_level is None
     assert not found.signers
     failures = {check.code for check in found.checks if check.status is Status.FAILED}
-    assert failures >= {"unknown-member", "missing-member", "content-digest-mismatch", "level-not-granted",
-                        "payload-undeclared", "payload-size-mismatch", "payload-digest-mismatch"}
+    assert failures >= {
+        "unknown-member",
+        "missing-member",
+        "content-digest-mismatch",
+        "level-not-granted",
+        "payload-undeclared",
+        "payload-size-mismatch",
+        "payload-digest-mismatch",
+    }
     assert len({check.step for check in found.checks if check.status is Status.FAILED}) >= 3
 
 
@@ -132,5 +149,3 @@ def test_one_changed_byte_of_a_genuine_descriptor_ends_all_trust(vib: str) -> No
     found = judge(good.with_member("descriptor.xml", data=changed), load("vmware"), NOW)
     assert (found.signers, found.proven_level) == ((), None)
     assert failed_codes(found, 1) == {"content-digest-mismatch"}
-
-

@@ -6,10 +6,10 @@ import functools
 from pathlib import Path
 
 import pytest
+
 from builders.bundles import Bundle, codes, judge, make
 from builders.pki import root
 from builders.policies import anchor, trusting
-
 from modseal.format.level import Level
 from modseal.report.level_table import markdown
 from modseal.trust.examination import Verdict

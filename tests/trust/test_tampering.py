@@ -10,12 +10,12 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from builders.bundles import KINDS, Bundle, accepted, judge, make
-from builders.pki import Identity, ca, leaf, new_key, root, signer
-from builders.policies import trusting
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from builders.bundles import KINDS, Bundle, accepted, judge, make
+from builders.pki import Identity, ca, leaf, new_key, root, signer
+from builders.policies import trusting
 from modseal.format.manifest import Kind
 from modseal.trust.examination import Verdict
 
@@ -53,8 +53,13 @@ def test_every_flipped_byte_of_a_seal_with_an_embedded_chain_is_noticed(mask: in
         assert judge(data, POLICY).verdict is not Verdict.ACCEPTED, position
 
 
-LAX_FIELDS = ((0, 16, rb"[A-Za-z0-9._-]+/? *"), (16, 28, rb"\d+ *"), (28, 34, rb"(\d+|-1) *"), (34, 40, rb"(\d+|-1) *"),
-              (40, 48, rb"([0-7]+|0o0) *"))
+LAX_FIELDS = (
+    (0, 16, rb"[A-Za-z0-9._-]+/? *"),
+    (16, 28, rb"\d+ *"),
+    (28, 34, rb"(\d+|-1) *"),
+    (34, 40, rb"(\d+|-1) *"),
+    (40, 48, rb"([0-7]+|0o0) *"),
+)
 """Start, end and accepted forms of the header fields that vary among genuine files (docs/vib.md, section 1).
 The name may have a slash, nothing else."""
 
@@ -86,7 +91,7 @@ def test_every_flipped_byte_of_a_vib_is_noticed_but_for_the_headers_that_genuine
     assert tolerated or mask not in (0x01, 0x0F, 0x10)
 
 
-@pytest.mark.parametrize("mask", (0x01, 0x20, 0x80))
+@pytest.mark.parametrize("mask", [0x01, 0x20, 0x80])
 def test_every_flipped_byte_of_the_signature_of_a_vib_with_a_chain_is_noticed(mask: int) -> None:
     bundle = small("vib", chained())
     start = bundle.data.index(b"-----BEGIN")
@@ -119,7 +124,10 @@ def test_every_appended_byte_is_noticed(kind: Kind) -> None:
 def test_every_deleted_or_doubled_byte_is_noticed(kind: Kind) -> None:
     data = small(kind, signer()).data
     for position in range(0, len(data), 2):
-        for changed in (data[:position] + data[position + 1 :], data[:position] + data[position : position + 1] + data[position:]):
+        for changed in (
+            data[:position] + data[position + 1 :],
+            data[:position] + data[position : position + 1] + data[position:],
+        ):
             assert judge(changed, POLICY).verdict is not Verdict.ACCEPTED, position
 
 

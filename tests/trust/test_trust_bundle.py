@@ -7,10 +7,10 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
+
 from builders import cms as cms_builder
 from builders.pki import NOW, crl, issue, new_key, root, signer
 from builders.trust_bundles import POLICY, A, B, C, D, files, keeper, make, root_of, seen, signed
-
 from modseal.errors import ModsealError, PolicyError, UsageError
 from modseal.format.trust_bundle import TrustBundle
 from modseal.trust.trust_bundle import Seen, advance, policy_of, shortfalls
@@ -37,13 +37,16 @@ def test_a_first_trust_bundle_needs_a_person_who_names_its_root_signers() -> Non
     assert advance(None, [ONE], [A.fingerprint, B.fingerprint], NOW) is ONE
 
 
-@pytest.mark.parametrize(("named", "by"), [
-    ([A], [A, B, C]),  # fewer are named than the trust bundle's own threshold
-    ([A, D], [A, B, C, D]),  # one is named that is no root signer of it
-    ([A, B, C], [A, B]),  # one is named that has not signed
-    ([A, B], []),
-    ([D], [D]),
-])
+@pytest.mark.parametrize(
+    ("named", "by"),
+    [
+        ([A], [A, B, C]),  # fewer are named than the trust bundle's own threshold
+        ([A, D], [A, B, C, D]),  # one is named that is no root signer of it
+        ([A, B, C], [A, B]),  # one is named that has not signed
+        ([A, B], []),
+        ([D], [D]),
+    ],
+)
 def test_a_first_trust_bundle_is_signed_by_all_that_are_named_and_they_alone_suffice(
     named: Sequence[object], by: Sequence[object]
 ) -> None:
@@ -69,14 +72,17 @@ def test_the_next_version_is_signed_by_a_threshold_of_the_old_and_of_the_new_roo
     assert advance(seen(ONE), [two], (), NOW) is two
 
 
-@pytest.mark.parametrize(("signers", "threshold", "by"), [
-    ([A, B, C], 2, [A]),  # one short of both
-    ([D], 1, [D]),  # its own alone: whoever makes one can do that
-    ([D], 1, [A, D]),  # one short of the old root
-    ([D], 1, [A, B]),  # the new root has not shown that it can sign
-    ([C, D], 2, [A, B, D]),  # one short of the new root
-    ([A, B, C], 2, []),
-])
+@pytest.mark.parametrize(
+    ("signers", "threshold", "by"),
+    [
+        ([A, B, C], 2, [A]),  # one short of both
+        ([D], 1, [D]),  # its own alone: whoever makes one can do that
+        ([D], 1, [A, D]),  # one short of the old root
+        ([D], 1, [A, B]),  # the new root has not shown that it can sign
+        ([C, D], 2, [A, B, D]),  # one short of the new root
+        ([A, B, C], 2, []),
+    ],
+)
 def test_a_version_that_either_root_has_not_signed_is_refused(signers: list, threshold: int, by: list) -> None:
     refused("trust-bundle-threshold", seen(ONE), make(2, signers, by, threshold=threshold))
 
@@ -110,10 +116,13 @@ def test_a_signature_that_we_cannot_judge_counts_for_nobody_and_does_no_harm() -
     refused("trust-bundle-threshold", seen(ONE), replace(alone, signature=alone.signature + cms_builder.pem(unknown)))
 
 
-@pytest.mark.parametrize("validity", [
-    {"end": NOW - timedelta(days=1)},
-    {"start": NOW + timedelta(days=1)},
-])
+@pytest.mark.parametrize(
+    "validity",
+    [
+        {"end": NOW - timedelta(days=1)},
+        {"start": NOW + timedelta(days=1)},
+    ],
+)
 def test_a_root_signer_whose_certificate_is_not_valid_now_does_not_count(validity: dict) -> None:
     invalid = keeper(9, **validity)
     installed = make(1, [A, invalid], threshold=2)
@@ -205,12 +214,15 @@ def test_the_policy_is_read_with_the_files_of_the_trust_bundle_alone() -> None:
     assert policy.source == "stick"
 
 
-@pytest.mark.parametrize(("contents", "words"), [
-    ({"policy.toml": POLICY}, "anchors/root.pem"),
-    ({"policy.toml": POLICY, "anchors/root.pem": b"nonsense"}, "CERTIFICATE"),
-    ({"policy.toml": b"schema = 1", "anchors/root.pem": root().pem}, "schema"),
-    ({"policy.toml": POLICY, "anchors/root.pem": root().pem, "extra.pem": root().pem}, "extra.pem"),
-])
+@pytest.mark.parametrize(
+    ("contents", "words"),
+    [
+        ({"policy.toml": POLICY}, "anchors/root.pem"),
+        ({"policy.toml": POLICY, "anchors/root.pem": b"nonsense"}, "CERTIFICATE"),
+        ({"policy.toml": b"schema = 1", "anchors/root.pem": root().pem}, "schema"),
+        ({"policy.toml": POLICY, "anchors/root.pem": root().pem, "extra.pem": root().pem}, "extra.pem"),
+    ],
+)
 def test_a_policy_that_cannot_be_used_is_not_installed(contents: dict[str, bytes], words: str) -> None:
     bundle = make(contents=contents)
     assert words in refused("trust-bundle-invalid", None, bundle, initial=[A.fingerprint])
@@ -224,7 +236,10 @@ def test_a_policy_of_a_version_on_the_way_is_not_judged() -> None:
 
 
 def test_intermediates_and_crls_travel_with_the_policy() -> None:
-    text = POLICY.replace(b'"partner"', b'"partner"\nintermediates = ["more.pem"]') + b'[revocation]\ncrls = ["root.crl"]\n'
+    text = (
+        POLICY.replace(b'"partner"', b'"partner"\nintermediates = ["more.pem"]')
+        + b'[revocation]\ncrls = ["root.crl"]\n'
+    )
     from cryptography.hazmat.primitives.serialization import Encoding
 
     listed = crl(root(), signer()).public_bytes(Encoding.PEM)

@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from builders.pki import NOW, root
-from builders.trust_bundles import A, make, write
 
+from builders.pki import NOW, root
+from builders.trust_bundles import A, clock_at, make, write
 from modseal.bundle.trust_update import update
 from modseal.errors import ModsealError
 from modseal.format import trust_bundle
-from modseal.trust import trust_store
+from modseal.trust import policy_file, trust_store
 from modseal.trust.policy_file import load
 
 
@@ -61,14 +61,13 @@ def test_a_clock_before_the_newest_time_seen_gives_no_policy(store: Path) -> Non
     refused(store, "clock-set-back", NOW - timedelta(seconds=1))
 
 
-def test_the_clock_is_read_where_no_time_is_given(store: Path, tmp_path: Path) -> None:
-    far = tmp_path / "far"
-    update(far, [write(tmp_path, make(expires=datetime.max.replace(tzinfo=NOW.tzinfo, microsecond=0)))], [A.fingerprint], NOW)
-    assert load(str(far))
-    refused_now = pytest.raises(ModsealError)
-    with refused_now as caught:
+def test_the_clock_is_read_where_no_time_is_given(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(policy_file, "datetime", clock_at(NOW))
+    assert load(str(store))
+    monkeypatch.setattr(policy_file, "datetime", clock_at(make().expires))
+    with pytest.raises(ModsealError) as caught:
         load(str(store))
-    assert caught.value.failure.code == "trust-bundle-expired", "the test's trust bundle ended long ago"
+    assert caught.value.failure.code == "trust-bundle-expired"
 
 
 def test_a_folder_without_a_store_is_no_policy(tmp_path: Path) -> None:
@@ -104,12 +103,19 @@ def test_a_link_is_not_followed(store: Path, path: str, tmp_path: Path) -> None:
     refused(store, "trust-store-invalid")
 
 
-@pytest.mark.parametrize("data", [
-    b"", b"nonsense", b"[]", b"\xff", b'{"schema":"modseal/trust-store@1"}',
-    b'{"newest":"yesterday","schema":"modseal/trust-store@1","sha256":"00","version":1}',
-    b'{"newest":"2026-01-01T00:00:00Z","schema":"modseal/trust-store@1","sha256":"00","version":1}',
-    b'{"newest":"2026-01-01T00:00:00Z","schema":"modseal/trust-store@1","sha256":"00","version":2}',
-])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"nonsense",
+        b"[]",
+        b"\xff",
+        b'{"schema":"modseal/trust-store@1"}',
+        b'{"newest":"yesterday","schema":"modseal/trust-store@1","sha256":"00","version":1}',
+        b'{"newest":"2026-01-01T00:00:00Z","schema":"modseal/trust-store@1","sha256":"00","version":1}',
+        b'{"newest":"2026-01-01T00:00:00Z","schema":"modseal/trust-store@1","sha256":"00","version":2}',
+    ],
+)
 def test_a_damaged_state_is_refused(store: Path, data: bytes) -> None:
     (store / "state.json").write_bytes(data)
     refused(store, "trust-store-invalid")

@@ -27,7 +27,9 @@ def test_versions_ascend(versions: list[str]) -> None:
         assert version_key(older) < version_key(newer), (older, newer)
 
 
-@pytest.mark.parametrize(("one", "other"), [("1.0", "1.00"), ("1.0", "1_0"), ("1..0", "1.0"), ("01", "1"), ("1-0", "1-00")])
+@pytest.mark.parametrize(
+    ("one", "other"), [("1.0", "1.00"), ("1.0", "1_0"), ("1..0", "1.0"), ("01", "1"), ("1-0", "1-00")]
+)
 def test_versions_that_are_equal(one: str, other: str) -> None:
     assert version_key(one) == version_key(other)
 

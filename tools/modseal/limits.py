@@ -11,6 +11,14 @@ GIB = 1024 * MIB
 MANIFEST_SIZE = 16 * MIB
 """Bytes of `manifest.json` or `descriptor.xml`. 50,000 files and a 32 GiB payload need about 11 MiB."""
 
+MANIFEST_VALUES = 1_000_000
+"""Commas and brackets of a JSON document, which bound what Python makes of it. 50,000 files and a payload of
+10 GB in each of 100 members need about 700,000."""
+
+MANIFEST_ATTRIBUTES = 200_000
+"""Equals signs of a `descriptor.xml`, which bound its attributes. The largest genuine one has about 300; all lists
+at their limits need about 90,000."""
+
 SIGNATURE_MEMBER_SIZE = 1 * MIB
 """Bytes of `sig.pkcs7`. The largest genuine one (two RSA-4096 blocks) has 5,930."""
 
@@ -34,6 +42,13 @@ CERTIFICATES_PER_BLOCK = 16
 
 DER_DEPTH = 24
 """Nesting of DER values. A certificate inside SignedData reaches 12."""
+
+DER_OID = 64
+"""Bytes of an object identifier; the longest in use have about 30. Longer ones cost quadratic time."""
+
+DER_INTEGER = 1 * KIB
+"""Bytes of an INTEGER that is read as a number: serial numbers have up to 20, some old ones more. Python writes
+no number of more than 4,300 digits (1,785 bytes) as text."""
 
 MEMBERS = 128
 """Members of one archive. A large genuine base package has 31 payloads."""

@@ -16,7 +16,7 @@ from modseal.bundle import layout
 from modseal.bundle.open import OpenBundle, open_bundle
 from modseal.bundle.staging import StagingFolder
 from modseal.bundle.verify import Result, examine_integrity
-from modseal.errors import FormatError, UsageError
+from modseal.errors import FormatError, InputError, UsageError
 from modseal.format import rules
 from modseal.format.manifest import MANIFEST_MEMBER, Entry, FileType
 from modseal.format.payload import VISOR_TYPES, read_layout
@@ -32,12 +32,18 @@ class TreeWriter:
     """Writes entries below a private folder.
 
     Links and folder modes come last (`finish`), so that while files are written no link exists that a
-    path could go through (TAR-01) and no folder is closed to us.
+    path could go through (TAR-01) and no folder is closed to us. Bits that lend the owner's rights are
+    for signed data only (TAR-05): without `special` they are left out. Raises `InputError` for what cannot be
+    written; `name` says where.
     """
 
-    def __init__(self, folder: Path, *, by_payload: bool = False) -> None:
+    def __init__(
+        self, folder: Path, *, name: str = "the files", by_payload: bool = False, special: bool = True
+    ) -> None:
         self._folder = folder
+        self._name = name
         self._by_payload = by_payload
+        self._bits = rules.PERMISSIONS | (rules.SPECIAL_BITS if special else rules.STICKY)
         self._descriptor = -1
         self._later: list[Entry] = []
 
@@ -49,6 +55,8 @@ class TreeWriter:
             self._make(entry, path)
         except (FileExistsError, NotADirectoryError):
             raise FormatError("unsafe-path", f"{entry.path!r} is there twice, or below a file", path=entry.path) from None
+        except OSError as error:
+            raise self._trouble(error) from error
 
     def _make(self, entry: Entry, path: Path) -> None:
         path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
@@ -65,13 +73,19 @@ class TreeWriter:
     def write(self, data: bytes) -> None:
         """See `format.payload.Sink.write`."""
         view = memoryview(data)
-        while view:
-            view = view[os.write(self._descriptor, view) :]
+        try:
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+        except OSError as error:
+            raise self._trouble(error) from error
+
+    def _trouble(self, error: OSError) -> InputError:
+        return InputError(f"{self._name}: {error.strerror}", path=self._name)
 
     def end(self, entry: Entry) -> None:
         """See `format.payload.Sink.end`."""
         if self._descriptor >= 0:
-            os.fchmod(self._descriptor, entry.mode or 0)
+            os.fchmod(self._descriptor, (entry.mode or 0) & self._bits)
             os.close(self._descriptor)
             self._descriptor = -1
 
@@ -83,7 +97,7 @@ class TreeWriter:
             if entry.type is FileType.SYMLINK:
                 os.symlink(entry.target or "", self._place(entry))
         for entry in sorted(folders, key=lambda folder: folder.path.count("/"), reverse=True):
-            os.chmod(self._place(entry), entry.mode or 0o755)
+            os.chmod(self._place(entry), (entry.mode or 0o755) & self._bits)
 
     def close(self) -> None:
         """Close a file that an interrupted pass left open."""
@@ -100,9 +114,10 @@ def extract(path: Path, destination: Path, policy: Policy | None, at: datetime, 
     that is in the way, `InputError` for trouble with files.
     """
     with StagingFolder(destination) as staging:
-        writer = TreeWriter(staging.path, by_payload=stage)
+        writer = TreeWriter(staging.path, name=str(destination), by_payload=stage, special=policy is not None)
         try:
-            with open_bundle(path, writer, sink_unproved=policy is None) as bundle:
+            digest = bool(policy and policy.deny.digests)
+            with open_bundle(path, writer, sink_unproved=policy is None, with_digest=digest) as bundle:
                 examination = examine(bundle, policy, at) if policy else examine_integrity(bundle, at)
                 result = Result(str(path), None, examination)
                 if stage and bundle.kind != "vib":

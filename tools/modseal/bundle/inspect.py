@@ -39,7 +39,7 @@ class Inspection:
 
 def inspect(path: Path) -> Inspection:
     """Look at the bundle at `path` as far as it can be read. Raises `InputError` alone."""
-    with open_bundle(path) as bundle:
+    with open_bundle(path, with_digest=True) as bundle:
         problems: list[Failure] = []
         if isinstance(bundle.container, Failure):
             return Inspection(str(path), bundle.sha256(), bundle.source.size, None, (), None, (), (), (bundle.container,))

@@ -18,24 +18,35 @@ from modseal.format import ar
 from modseal.format.ar import Member
 from modseal.format.manifest import MANIFEST_MEMBER, SIGNATURE_MEMBER, Kind, Payload
 from modseal.format.payload import Measured, Sink, measure
-from modseal.format.source import FileSource, Source, blocks
+from modseal.format.source import FileSource, HashedSource, Source, blocks
 
 _KIND_OF = {name: kind for kind, name in MANIFEST_MEMBER.items()}
 
 
 class OpenBundle:
-    """A bundle's bytes by meaning. `sink` receives unpacked files, once the manifest is proved."""
+    """A bundle's bytes by meaning. `sink` receives unpacked files, once the manifest is proved.
 
-    def __init__(self, source: Source, name: str, sink: Sink | None = None, *, sink_unproved: bool = False) -> None:
+    `with_digest` has the whole file hashed while it is read; else `sha256` needs a pass of its own.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        name: str,
+        sink: Sink | None = None,
+        *,
+        sink_unproved: bool = False,
+        with_digest: bool = False,
+    ) -> None:
         self.name = name
-        self.source = source
+        self._hashed = HashedSource(source) if with_digest else None
+        self.source = self._hashed or source
         self.kind: Kind = "seal"
         self.manifest = b""
         self.signature = b""
         self.container: tuple[Member, ...] | Failure
         self._sink = sink
         self._sink_unproved = sink_unproved
-        self._sha256 = ""
         try:
             self.container = self._read_container()
         except FormatError as error:
@@ -78,8 +89,7 @@ class OpenBundle:
 
     def sha256(self) -> str:
         """See `trust.examine.Bundle.sha256`."""
-        self._sha256 = self._sha256 or _sha256(self.source).hexdigest()
-        return self._sha256
+        return self._hashed.sha256() if self._hashed else _sha256(self.source).hexdigest()
 
 
 def _sha256(source: Source) -> hashlib._Hash:
@@ -90,7 +100,9 @@ def _sha256(source: Source) -> hashlib._Hash:
 
 
 @contextmanager
-def open_bundle(path: Path, sink: Sink | None = None, *, sink_unproved: bool = False) -> Iterator[OpenBundle]:
+def open_bundle(
+    path: Path, sink: Sink | None = None, *, sink_unproved: bool = False, with_digest: bool = False
+) -> Iterator[OpenBundle]:
     """Open a bundle for reading. Raises `InputError` where the file cannot be read or is no regular file."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
@@ -99,7 +111,9 @@ def open_bundle(path: Path, sink: Sink | None = None, *, sink_unproved: bool = F
     try:
         if not S_ISREG(os.fstat(descriptor).st_mode):
             raise InputError(f"{path}: not a regular file", path=str(path))
-        yield OpenBundle(FileSource(descriptor), str(path), sink, sink_unproved=sink_unproved)
+        yield OpenBundle(
+            FileSource(descriptor), str(path), sink, sink_unproved=sink_unproved, with_digest=with_digest
+        )
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}", path=str(path)) from error
     finally:

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 
 from modseal.bundle.open import OpenBundle, open_bundle
-from modseal.errors import Failure, InputError
+from modseal.errors import Failure, FormatError, InputError
 from modseal.format.level import Level
 from modseal.trust.examination import Examination, Status, Verdict
 from modseal.trust.examine import examine
@@ -35,13 +35,13 @@ class Result:
 def verify(path: Path, policy: Policy, at: datetime, *, with_digest: bool) -> Result:
     """Examine the bundle at `path`; never raises for what the file is.
 
-    `with_digest` asks for the SHA-256 of the whole file, which costs one more pass over it.
+    `with_digest` asks for the SHA-256 of the whole file: of the bytes that were judged, in the same pass.
     """
     try:
-        with open_bundle(path) as bundle:
+        with open_bundle(path, with_digest=with_digest or bool(policy.deny.digests)) as bundle:
             examination = examine(bundle, policy, at)
             return Result(str(path), bundle.sha256() if with_digest else None, examination)
-    except InputError as error:
+    except (InputError, FormatError) as error:  # a FormatError only where the file shrinks while it is read
         return Result(str(path), None, None, error.failure)
 
 

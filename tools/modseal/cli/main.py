@@ -68,10 +68,36 @@ def main() -> NoReturn:
     The process ends at once. Whatever a command opens, starts or stages ends with the command, and taking
     the interpreter apart would be a tenth of a cold `verify`.
     """
-    status = run(sys.argv[1:])
+    _prepare_streams()
+    _stop_cleanly()
+    try:
+        status = run(sys.argv[1:])
+    except SystemExit as stopped:
+        status = int(stopped.code or 0)
     with contextlib.suppress(OSError):
         sys.stdout.flush()
     os._exit(status)
+
+
+def _prepare_streams() -> None:
+    """A closed stream takes anything, and no text is one that a stream cannot encode: the exit status must hold."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name) or open(os.devnull, "w")  # noqa: SIM115 - as long as the process lives
+        stream.reconfigure(errors="backslashreplace")
+        setattr(sys, name, stream)
+
+
+def _stop_cleanly() -> None:
+    """Being ended by a signal removes what is staged, as a failure does."""
+    import signal
+
+    def stop(number: int, _frame: object) -> NoReturn:
+        signal.signal(number, signal.SIG_IGN)  # what cleans up now must not be stopped
+        raise SystemExit(128 + number)  # as a shell says it
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) == signal.SIG_DFL:  # not under nohup
+            signal.signal(number, stop)
 
 
 def _import(name: str) -> ModuleType:

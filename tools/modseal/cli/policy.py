@@ -110,7 +110,11 @@ def bundle_command(
         raise UsageError("every --root-key needs its --root-cert")
     signers = [_signer(key, cert, passphrase_file) for key, cert in zip(root_key, root_cert, strict=False)]
     certificates = [signer.certificate for signer in signers]
-    certificates += [read_certificates(path)[0] for path in root_cert[len(root_key) :]]
+    for path in root_cert[len(root_key) :]:
+        found = read_certificates(path)
+        if len(found) > 1:
+            raise UsageError(f"{path} has {len(found)} certificates; a root signer is one")
+        certificates += found
     root = writer.root_of(certificates, len(certificates) if threshold is None else threshold, now(), expires)
     old = read_bundle(previous) if previous else None
     made = writer.make(writer.gather(policy_file), number, signing_time(), expires, root, old)
@@ -140,7 +144,11 @@ def endorse(
 
     made, old = read_bundle(bundle), read_bundle(previous) if previous else None
     signer = _signer(root_key, root_cert, passphrase_file)
-    _write(output or bundle, writer.endorse(made, signer, now()), old)
+    endorsed = writer.endorse(made, signer, now())
+    if not writer.counts(signer, made, old):
+        where = f"version {made.version}" + (f" or {old.version}" if old else "; give --previous if it is one of that")
+        click.echo(f"modseal: warning: this is no root signer of {where}", err=True)
+    _write(output or bundle, endorsed, old)
 
 
 @policy.command()

@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from modseal import limits
 from modseal.errors import FormatError
 from modseal.format.shape import quote
 
@@ -24,8 +25,10 @@ def dump(plain: object) -> bytes:
 def load(data: bytes, name: str) -> Any:
     """The plain data of some JSON, in whatever spelling; `name` is the document's, for the message.
 
-    Raises `FormatError` (bad-manifest).
+    Raises `FormatError` (bad-manifest, limit-exceeded).
     """
+    if sum(map(data.count, b",[{")) > limits.MANIFEST_VALUES:
+        raise FormatError("limit-exceeded", f"{name} has more than {limits.MANIFEST_VALUES} values")
     try:
         return json.loads(data.decode("utf-8"))
     except UnicodeDecodeError as error:

@@ -107,6 +107,8 @@ class Reader:
         content = self.take(INTEGER).content
         if not content or (len(content) > 1 and content[0] in (0x00, 0xFF) and (content[0] ^ content[1]) < 0x80):
             raise malformed("an integer is not minimal")
+        if len(content) > limits.DER_INTEGER:
+            raise malformed(f"an integer has more than {limits.DER_INTEGER} bytes")
         return int.from_bytes(content, signed=True)
 
     def oid(self) -> str:
@@ -142,6 +144,8 @@ def decode_oid(content: bytes) -> str:
     """An object identifier's content octets as dotted text."""
     if not content or content[-1] & 0x80:
         raise malformed("an object identifier is cut off")
+    if len(content) > limits.DER_OID:
+        raise malformed(f"an object identifier has more than {limits.DER_OID} bytes")
     arcs: list[int] = []
     arc = 0
     for byte in content:

@@ -82,10 +82,18 @@ def measure(payload: Payload, source: Source, *, sink: Sink | None = None) -> Me
 
 
 def read_layout(payload: Payload, source: Source) -> tuple[visor.VisorLayout, tuple[Entry, ...]]:
-    """How the visor tar of a sound payload is laid out, and its entries in order. Raises `FormatError`."""
-    unpacked = _Vib(payload, source, None).unpack()
-    limit = compression.limited(unpacked, payload.unpacked_size, source.size)
-    return visor.read_layout(Stream(limit, "bad-listing"))
+    """How the visor tar of a sound payload is laid out, and its entries in order.
+
+    This is a pass of its own, so the digests are compared again: somebody may write to the file meanwhile.
+    Raises `FormatError`: those of `measure`, for a file that changed.
+    """
+    reading = _Vib(payload, source, None)
+    found = visor.read_layout(Stream(reading.tar(), "bad-listing"))
+    reading.drain()
+    actual = reading.digests()
+    if any(actual.get((digest.algorithm, digest.view)) != digest.value for digest in payload.digests):
+        raise FormatError("payload-digest-mismatch", f"payload {payload.name!r} changed while it was read")
+    return found
 
 
 class _Measuring:
@@ -113,10 +121,17 @@ class _Measuring:
         """All digests of the payload."""
         raise NotImplementedError
 
+    def limited(self) -> compression.Blocks:
+        """The tar, no larger than declared."""
+        return compression.limited(self.unpack(), self.payload.unpacked_size, self.source.size)
+
+    def tar(self) -> Iterator[bytes]:
+        """The tar, limited and digested."""
+        return self._account(self.limited())
+
     def run(self) -> None:
         """Read everything, and collect what is wrong."""
-        unpacked = compression.limited(self.unpack(), self.payload.unpacked_size, self.source.size)
-        with self._thread(unpacked) as ready:
+        with self._thread(self.limited()) as ready:
             tarred = self._account(ready)
             self.listed = self._attempt(lambda: self._list(tarred))
             # After a bad listing the digests of the whole still tell what happened.
@@ -216,7 +231,11 @@ class _Vib(_Measuring):
             super().run()
         else:
             self.fail(Failure("unsupported-payload", f"payloads of type {self.payload.type!r} are not looked into"))
-        self._attempt(lambda: _drain(self._packed))
+        self._attempt(self.drain)
+
+    def drain(self) -> None:
+        """Digest what of the packed bytes nobody has taken."""
+        _drain(self._packed)
 
     def unpack(self) -> Iterator[bytes]:
         """See `_Measuring.unpack`."""

@@ -6,6 +6,7 @@ used come from the same open file.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from typing import Protocol
@@ -14,6 +15,9 @@ from modseal.errors import FormatError
 
 BLOCK = 256 * 1024
 """Bytes of one read: larger ones are not faster (docs/adr), smaller ones cost more calls."""
+
+_SMALL = 64
+"""Bytes of a piece that is kept when it is read early; a header of an archive has 60."""
 
 
 class Source(Protocol):
@@ -70,6 +74,54 @@ class Span:
         if not 0 <= offset <= offset + length <= self.size:
             raise FormatError("truncated", "a read past the end of a member", offset=offset, size=self.size)
         return self._source.read(self._offset + offset, length)
+
+
+class HashedSource:
+    """A source that knows the SHA-256 of all its bytes: of the very bytes that its reader was given.
+
+    A second pass over a file could hash other bytes than those that were judged, if somebody writes to it in
+    between. So what is read in order is hashed as it is read; small pieces from further on (headers) are kept
+    until it is their turn; and only what nobody read at all is read for the digest.
+    """
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._digest = hashlib.sha256()
+        self._position = 0
+        self._early: dict[int, bytes] = {}
+        self.size = source.size
+
+    def read(self, offset: int, length: int) -> bytes:
+        """See `Source.read`."""
+        data = self._source.read(offset, length)
+        if offset > self._position and length <= _SMALL:
+            self._early.setdefault(offset, data)
+        else:
+            self._fill(offset)
+            self._take(offset, data)
+        return data
+
+    def sha256(self) -> str:
+        """The digest of the whole, lower-case hex. Raises `FormatError` (truncated) where the rest is not there."""
+        self._fill(self.size)
+        return self._digest.hexdigest()
+
+    def _take(self, offset: int, data: bytes) -> None:
+        """Hash what of some bytes was not hashed before, then what follows them and was read early."""
+        while data:
+            if offset + len(data) > self._position:
+                self._digest.update(data[self._position - offset :])
+                self._position = offset + len(data)
+            offset = self._position
+            data = self._early.pop(offset, b"")
+
+    def _fill(self, end: int) -> None:
+        """Hash all before `end`, from what was read early and else from the file."""
+        while self._position < end:
+            stop = min((offset for offset in self._early if offset >= self._position), default=end)
+            stop = min(stop, end, self._position + BLOCK)
+            data = self._early.pop(self._position, b"") or self._source.read(self._position, stop - self._position)
+            self._take(self._position, data)
 
 
 def blocks(source: Source, step: int = BLOCK) -> Iterator[bytes]:

@@ -94,6 +94,8 @@ def parse(data: bytes, grammar: Element, *, comments_in: Container[str] = ()) ->
     """
     if len(data) > limits.MANIFEST_SIZE:
         raise FormatError("limit-exceeded", f"the document has {len(data)} bytes, over {limits.MANIFEST_SIZE}")
+    if data.count(b"=") > limits.MANIFEST_ATTRIBUTES:
+        raise FormatError("limit-exceeded", f"the document has more than {limits.MANIFEST_ATTRIBUTES} attributes")
     _require_utf8(data)
     reader = _Reader(grammar, comments_in)
     try:

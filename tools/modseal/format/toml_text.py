@@ -12,7 +12,7 @@ import tomllib
 from modseal import limits
 from modseal.format.shape import Path, Problem, Shape, location
 
-_HEADER = re.compile(r"\s*(\[\[|\[)\s*([A-Za-z0-9_.\-\"' ]+?)\s*(?:\]\]|\])\s*(?:#.*)?$")
+_HEADER = re.compile(r"\s*(\[\[?)([A-Za-z0-9_.\-\"' \t]+)\]\]?\s*(?:#.*)?$")
 _KEY = re.compile(r"\s*([A-Za-z0-9_\-]+|\"[^\"]*\"|'[^']*')\s*[.=]")
 
 

@@ -17,6 +17,7 @@ SCHEMA = "modseal/explanation@1"
 _INTEGRITY = (0, 1, 7, 8)
 _TABLE = {2: "time", 4: "algorithms", 5: "revocation"}
 """The policy table that rules a step."""
+_STRENGTH_CODES = ("algorithm-not-allowed", "weak-key")
 _LEVEL_KEYS = {
     "level-below-minimum": "minimum-level",
     "too-few-signers": "signers.minimum",
@@ -53,6 +54,10 @@ def _deciders(check: Check, examination: Examination, policy: Policy) -> Iterato
         yield from _key("allow-unsigned-community", policy)
     elif check.id == "files.placement":
         yield from _key("paths", policy)
+    elif check.step in (3, 4) and check.code in _STRENGTH_CODES:
+        yield from _key("algorithms", policy)
+    elif check.code == "wrong-purpose":
+        return  # what a certificate is for stands in the certificate alone
     elif check.step in _TABLE:
         yield from _key(_TABLE[check.step], policy)
     elif check.step == STEPS.index("chain"):

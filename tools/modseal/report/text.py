@@ -41,7 +41,7 @@ def _module(examination: Examination) -> Iterator[str]:
     manifest = examination.manifest
     if manifest is None:
         return
-    unproved = "" if examination.manifest_proved else "  (unproved: nobody's signature covers it)"
+    unproved = "" if examination.trusted else f"  (unproved: {_why_unproved(examination)})"
     yield f"  module         {safe(manifest.vendor)} {safe(manifest.name)} {safe(manifest.version)}{unproved}"
     yield f"  claimed level  {manifest.claimed_level}"
     yield f"  proven level   {examination.proven_level or 'none'}"
@@ -49,6 +49,10 @@ def _module(examination: Examination) -> Iterator[str]:
     for signer in examination.signers:
         anchor = anchors.get(signer.certificate.fingerprint)
         yield f"  signer         {safe(signer.certificate.subject)} ({f'trusted: {safe(anchor)}' if anchor else 'not trusted'})"
+
+
+def _why_unproved(examination: Examination) -> str:
+    return "no signer of it is trusted" if examination.manifest_proved else "nobody's signature covers it"
 
 
 def _steps(examination: Examination, *, verbose: bool) -> Iterator[str]:

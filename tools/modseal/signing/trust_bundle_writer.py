@@ -114,6 +114,12 @@ def endorse(bundle: TrustBundle, signer: Signer, at: datetime) -> TrustBundle:
     return replace(bundle, signature=member)
 
 
+def counts(signer: Signer, bundle: TrustBundle, previous: TrustBundle | None) -> bool:
+    """Whether the signer is a root signer of the trust bundle or of the one before it."""
+    roots = {*bundle.root.signers, *(previous.root.signers if previous else ())}
+    return fitness.parse(signer.certificate).fingerprint in roots
+
+
 def describe(bundle: TrustBundle) -> str:
     """One line: what the root signers should compare before they sign."""
     return f"version {bundle.version}, expires {time_text(bundle.expires)}, sha256 {bundle.sha256}"

@@ -54,6 +54,9 @@ class PolicyExtensions:
         )
 
 
+NO_POLICIES = PolicyExtensions()
+
+
 def _read_number(data: bytes) -> int:
     reader = der.Reader(data)
     content = reader.take(der.INTEGER).content
@@ -122,22 +125,30 @@ class _Node:
 _Level = dict[str, _Node]
 
 
-def policy_problem(chain: Sequence[tuple[PolicyExtensions, bool]], inputs: PolicyInputs) -> str | None:
+def policy_problem(
+    chain: Sequence[tuple[PolicyExtensions, bool]], inputs: PolicyInputs, anchor: PolicyExtensions = NO_POLICIES
+) -> str | None:
     """Why a chain has no valid policy although one is required; None where all is well.
 
     `chain` is from the certificate below the anchor down to the signer, each with whether it is self-issued.
+    What the anchor's own certificate says of policies narrows the inputs (RFC 5937 section 3).
     """
     state = _State(len(chain), inputs)
+    if any(
+        ANY_POLICY in pair for certificate in (anchor, *(one for one, _ in chain[:-1])) for pair in certificate.mappings
+    ):
+        return "a policy is mapped from or to anyPolicy"
+    if anchor.policies is not None:
+        state.enter(anchor, any_allowed=True)
+    state.prepare(anchor, self_issued=True)
     for index, (certificate, self_issued) in enumerate(chain):
         last = index == len(chain) - 1
         state.enter(certificate, any_allowed=state.any_left > 0 or (self_issued and not last))
         if not state.satisfied:
             return "a policy is required and none is valid in every certificate"
         if not last:
-            if any(ANY_POLICY in pair for pair in certificate.mappings):
-                return "a policy is mapped from or to anyPolicy"
             state.prepare(certificate, self_issued=self_issued)
-    return state.wrap_up(chain[-1][0] if chain else PolicyExtensions(), inputs.acceptable)
+    return state.wrap_up(chain[-1][0] if chain else anchor, inputs.acceptable)
 
 
 class _State:

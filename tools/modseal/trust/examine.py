@@ -187,7 +187,7 @@ def _judge(signer: Signer, manifest: Manifest, policy: Policy, at: datetime) -> 
     path = find_path(signer.certificate, signer.embedded, policy, proven or at, verified_at=at if proven else None)
     if isinstance(path, NoPath):
         checks += [failed(3, "path", failure) for failure in path.failures]
-        checks += [unexamined(step, "not examined: no path to an anchor") for step in (5, 6)]
+        checks += [unexamined(step, "not examined: no path to an anchor") for step in (4, 5, 6)]
         return _Judged(signer, None, tuple(checks))
     checks.append(passed(3, "path", _path_text(path), **evidence, anchor=path.anchor.name, pinned=path.pinned))
     # (4) What the certificate and the algorithm may be used for.

@@ -8,7 +8,7 @@ What this engine does not judge it refuses (`refusals` has the list). The work i
 from __future__ import annotations
 
 import functools
-from collections import deque
+import heapq
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -147,6 +147,7 @@ class _Search:
         self._at = at
         self._verified: dict[tuple[Certificate, Certificate], bool] = {}
         self._steps = 0
+        self._pushed = 0
         self._rejected: Failure | None = None
 
     @property
@@ -155,13 +156,21 @@ class _Search:
         return len(self._verified) >= MAXIMUM_SIGNATURES or self._steps >= MAXIMUM_STEPS
 
     def chains(self, start: tuple[Certificate, ...]) -> Iterator[tuple[tuple[Certificate, ...], Anchor]]:
-        """Every chain of verified signatures from `start` up to an anchor, shortest first."""
-        waiting = deque([start])
-        while waiting:
-            chain = waiting.popleft()
+        """Every chain of verified signatures from `start` up to an anchor: likely ones first, then short ones.
+
+        An issuer's signature is verified when its turn comes, so that a crowd of unlikely ones costs nothing.
+        """
+        waiting = [(0, len(start), 0, start)]
+        while waiting and not self.exhausted:
+            doubts, length, _, chain = heapq.heappop(waiting)
+            if length > len(start) and not self._issued(chain[-2], chain[-1]):
+                continue
+            self._steps += 1
             yield from self._ends(chain)
-            if len(chain) < MAXIMUM_DEPTH - 1:
-                waiting.extend(self._longer(chain))
+            for issuer in self._issuers_of(chain) if length < MAXIMUM_DEPTH - 1 else ():
+                self._pushed += 1
+                more = self._is_unlikely(chain[-1], issuer)
+                heapq.heappush(waiting, (doubts + more, length + 1, self._pushed, (*chain, issuer)))
 
     def _ends(self, chain: tuple[Certificate, ...]) -> Iterator[tuple[tuple[Certificate, ...], Anchor]]:
         last = chain[-1]
@@ -171,21 +180,17 @@ class _Search:
             elif anchor.certificate and self._issued(last, anchor.certificate):
                 yield (*chain, anchor.certificate), anchor
 
-    def _longer(self, chain: tuple[Certificate, ...]) -> Iterator[tuple[Certificate, ...]]:
-        for issuer in self._issuers_of(chain[-1]):
-            if not self.exhausted and not _repeats(issuer, chain) and self._issued(chain[-1], issuer):
-                self._steps += 1
-                yield (*chain, issuer)
+    def _issuers_of(self, chain: tuple[Certificate, ...]) -> Iterator[Certificate]:
+        """Candidates by name, without those whose name and key are in the chain already: a loop."""
+        for issuer in self._by_name.get(chain[-1].issuer_name, ()):
+            if not any(issuer.subject_name == one.subject_name and issuer.key_der == one.key_der for one in chain):
+                yield issuer
 
-    def _issuers_of(self, certificate: Certificate) -> list[Certificate]:
-        """Candidates by name, likely ones first: key identifiers are hints (RFC 5280 section 4.2.1.1), so is age."""
+    def _is_unlikely(self, certificate: Certificate, issuer: Certificate) -> bool:
+        """Key identifiers are hints (RFC 5280 section 4.2.1.1), and so is what would refuse the issuer later."""
         wanted = certificate.authority_key_id
-
-        def unlikely(issuer: Certificate) -> tuple[bool, bool]:
-            other = wanted is not None and issuer.key_id not in (None, wanted)
-            return other, not issuer.is_ca or purpose.validity_failure(issuer, self._at) is not None
-
-        return sorted(self._by_name.get(certificate.issuer_name, ()), key=unlikely)
+        other = wanted is not None and issuer.key_id not in (None, wanted)
+        return other or not issuer.is_ca or purpose.validity_failure(issuer, self._at) is not None
 
     def _issued(self, certificate: Certificate, issuer: Certificate) -> bool:
         if certificate.issuer_name != issuer.subject_name:
@@ -214,11 +219,6 @@ class _Search:
             yield Failure(self._rejected.code, detail, {**evidence, **self._rejected.evidence})
         else:
             yield Failure("no-path", detail, evidence)
-
-
-def _repeats(issuer: Certificate, chain: tuple[Certificate, ...]) -> bool:
-    """Whether a name and key are in the chain already: a loop, whatever certificate carries them."""
-    return any(issuer.subject_name == seen.subject_name and issuer.key_der == seen.key_der for seen in chain)
 
 
 def path_failures(
@@ -286,9 +286,9 @@ def _constraint_failures(certificate: Certificate, authority: Certificate) -> It
 
 
 def _policy_failure(chain: tuple[Certificate, ...], profile: Profile) -> Iterator[Failure]:
-    """Section 6.1.3 (d) to (f): every certificate but the anchor, from the top down."""
+    """Section 6.1.3 (d) to (f): from the anchor down."""
     below = [(certificate.policies, certificate.is_self_issued) for certificate in reversed(chain[:-1])]
-    problem = policy_problem(below, profile.policies)
+    problem = policy_problem(below, profile.policies, chain[-1].policies)
     if problem:
         yield Failure("invalid-chain", f"{problem} (RFC 5280 section 6.1)", {"certificate": chain[0].fingerprint})
 

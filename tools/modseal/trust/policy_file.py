@@ -203,12 +203,13 @@ class _Reader:
             return None
 
     def _anchors(self) -> Iterator[Anchor]:
-        names: set[str] = set()
+        seen: set[tuple[str, str]] = set()
         for index, table in enumerate(self._values.get("anchor", [])):
             path = ("anchor", index)
-            if table["name"] in names:
-                self._problem((*path, "name"), f"two anchors are named {table['name']!r}")
-            names.add(table["name"])
+            for key in ("name", "fingerprint"):
+                if (key, table.get(key, "")) in seen:
+                    self._problem((*path, key), f"two anchors have the {key} {table[key]!r}")
+            seen |= {(key, table[key]) for key in ("name", "fingerprint") if key in table}
             yield self._anchor(path, table)
 
     def _anchor(self, path: tuple[str | int, ...], table: dict[str, Any]) -> Anchor:

@@ -78,7 +78,8 @@ def _has_untried(usable: Sequence[Anchor], policy: Policy) -> bool:
     ]
     wild = any(not set(pattern).isdisjoint("*?[") for some in patterns for pattern in some)
     needed = max(policy.minimum_signers, len(policy.required_signers))
-    return wild and (needed > 3 or max(map(len, patterns)) > _COMBINED) or sum(map(len, patterns)) > _TRIED**0.5
+    many = max(map(len, patterns)) > _COMBINED
+    return (wild and (needed > 3 or many)) or sum(map(len, patterns)) > _TRIED**0.5
 
 
 def why_unusable(anchor: Anchor, policy: Policy) -> str:

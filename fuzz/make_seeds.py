@@ -1,0 +1,358 @@
+"""Writes the fixtures, the seeds and the dictionaries, all from our own builders: `python fuzz/make_seeds.py`.
+
+The private keys are thrown away with the process, so every run gives other bytes. Run it again when a
+format changes: `tests/fuzz` says when a committed seed is no longer good.
+"""
+
+from __future__ import annotations
+
+import io
+import shutil
+import sys
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).parent
+sys.path[:0] = [str(FOLDER), str(FOLDER.parent / "tools"), str(FOLDER.parent / "tests")]
+
+from builders import bundles, cms, crls, trust_bundles, tsa  # noqa: E402
+from builders.pki import Identity, ca, leaf, new_key, root, signer  # noqa: E402
+from cryptography import x509  # noqa: E402
+from cryptography.hazmat.primitives.serialization import Encoding  # noqa: E402
+from targets.base import CONTENT, SIGNATURE  # noqa: E402
+
+from modseal.bundle import layout, spec_shape  # noqa: E402
+from modseal.format import manifest_json, payload_writer, strict_xml, trust_bundle, vib_grammar, visor  # noqa: E402
+from modseal.format.level import Level  # noqa: E402
+from modseal.format.manifest import Constraint, Platform, Relationships, VibFields  # noqa: E402
+from modseal.format.shape import Array, Shape, Table, Text, TextMap, Variant  # noqa: E402
+from modseal.format.stream import Stream  # noqa: E402
+from modseal.trust import policy_file  # noqa: E402
+
+Files = Mapping[str, bytes | str | None]
+TREE: Files = {**bundles.FILES, "opt/acme/lib": None, "opt/acme/lib/a.so": b"\x7fELF" + bytes(200), "opt/acme/now": "lib/a.so"}
+RELATED = Relationships(
+    depends=(Constraint("libc", ">=", "2.0"), Constraint("base")),
+    conflicts=(Constraint("other", "<<", "1"),),
+    replaces=(Constraint("old"),),
+    provides=(Constraint("agent", "=", "3"),),
+)
+VIB = VibFields(urls=(("kb", "https://example.test/?a=1&b=2"),), tags=("driver", "module"), platforms=(Platform("8.*"),))
+POLICY = """schema = "modseal/policy@1"
+minimum-level = "community"
+allow-unsigned-community = true
+intermediates = ["intermediate.pem"]
+
+[[anchor]]
+name = "Root"
+certificate = "root.pem"
+grants = "partner"
+vendors = ["Acme", "A*"]
+
+[time]
+anchors = ["tsa-root.pem"]
+
+[revocation]
+crls = ["root.crl"]
+maximum-age-days = 20000
+
+[deny]
+names = ["evil-*"]
+
+[versions]
+acme-agent = "1.0"
+
+[paths]
+community = ["opt/"]
+"""
+MORE_POLICY = """
+[[anchor]]
+name = "Pin"
+fingerprint = "sha256:%s"
+grants = "VMwareCertified"
+accept-expired = true
+names = ["acme-?"]
+
+[algorithms]
+allow = ["rsa-pkcs1-sha256", "ecdsa-sha256"]
+minimum-rsa-bits = 3072
+
+[signers]
+minimum = 2
+required = ["Pin"]
+
+[attachments]
+required = ["sbom.json"]
+"""
+LEAST_SPEC = """schema = "modseal/module@1"
+vendor = "Acme"
+name = "hello"
+version = "1.0.0-1"
+"""
+MORE_SPEC = """level = "PartnerSupported"
+summary = "Says hello"
+released = 2026-01-31T13:00:00+01:00
+depends = [{name = "libc", relation = ">=", version = "2.0"}]
+provides = [{name = "greeting", version = "3"}]
+
+[[payload]]
+name = "base"
+root = "files"
+prefix = "opt/hello/"
+type = "tar+gzip"
+exclude = ["*.o"]
+
+[[file]]
+path = "opt/hello/secret"
+mode = "0600"
+source = "../secret"
+
+[[attachment]]
+name = "sbom.json"
+file = "sbom.json"
+media-type = "application/json"
+
+[vib]
+type = "locker"
+tags = ["driver"]
+platforms = [{version = "8.*", locale = "en"}]
+urls = {kb = "https://example.test/kb"}
+"""
+INTERMEDIATE = ca("Intermediate", issuer=root(), key=new_key("p256", 40)).with_chain(root())
+BELOW = leaf("Below", issuer=INTERMEDIATE, key=new_key("p256", 41)).with_chain(INTERMEDIATE)
+SIGNERS = (signer(), signer("rsa"), signer("ed25519"), BELOW)
+CRL = crls.make(root(), crls.revoked(77), end=datetime(2123, 1, 1, tzinfo=UTC))
+
+
+def main() -> None:
+    """Write everything anew."""
+    write("fixtures", fixtures())
+    shutil.rmtree(FOLDER / "seeds", ignore_errors=True)
+    for name, found in seeds().items():
+        write(f"seeds/{name}", found)
+    write("dictionaries", {name: dictionary(words) for name, words in dictionaries().items()})
+
+
+def write(folder: str, files: Mapping[str, bytes]) -> None:
+    """A folder with these files and no others."""
+    path = FOLDER / folder
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    for name, data in files.items():
+        (path / name).write_bytes(data)
+
+
+def fixtures() -> dict[str, bytes]:
+    """Who signed the seeds, and a policy that trusts them."""
+    return {
+        "root.pem": root().pem,
+        "intermediate.pem": INTERMEDIATE.pem,
+        "chain.pem": _pems(root(), INTERMEDIATE, BELOW),
+        "signers.pem": _pems(*SIGNERS),
+        "authorities.pem": _pems(tsa.tsa(), tsa.tsa("rsa")),
+        "tsa-root.pem": tsa.tsa_root().pem,
+        "keeper.pem": trust_bundles.A.pem,
+        "root.crl": CRL,
+        "policy.toml": POLICY.encode(),
+    }
+
+
+def seeds() -> dict[str, dict[str, bytes]]:
+    """The good inputs of every target."""
+    made = _bundles()
+    tars = _tars()
+    return {
+        "archive": {name: one.data for name, one in made.items() if "small" in name},
+        "bundle": {name: one.data for name, one in made.items()},
+        "trust-bundle": {
+            "one": trust_bundle.encode(trust_bundles.make()),
+            "two": trust_bundle.encode(trust_bundles.make(2, [trust_bundles.A, trust_bundles.B], threshold=1)),
+        },
+        "manifest-json": {name: one.manifest_bytes for name, one in made.items() if one.kind == "seal"},
+        "descriptor": {name: one.manifest_bytes for name, one in made.items() if one.kind == "vib"} | {"spaced": _spaced(made)},
+        "cms": _blocks(),
+        "signature-member": {
+            name: cms.pem(block) for name, block in _blocks().items()
+        } | {"two": cms.pem(cms.block(CONTENT, SIGNERS[0])) + cms.pem(cms.block(CONTENT, SIGNERS[1]), "CMS")},
+        "timestamp": _tokens(),
+        "certificate": _certificates(),
+        "crl": _crls(),
+        **_payloads(),
+        "vzstd": {"gzip": _payload("vzstd"), "frame": zlib.decompress(_payload("vzstd"), 31)},
+        **{f"tar-{name}": {"tree": data, "empty": empty} for name, (data, empty) in tars.items()},
+        "module-spec": {"least": LEAST_SPEC.encode(), "more": (LEAST_SPEC + MORE_SPEC).encode()},
+        "policy": {"usual": POLICY.encode(), "more": (POLICY + MORE_POLICY % signer().fingerprint).encode()},
+        "visor-layout": {"tree": _layout(tars["visor"][0]), "empty": _layout(tars["visor"][1])},
+    }
+
+
+def _pems(*identities: Identity) -> bytes:
+    return b"".join(one.pem for one in identities)
+
+
+def _bundles() -> dict[str, bundles.Bundle]:
+    stamped = bundles.make("seal", SIGNERS[0], attachments={"sbom.json": b"{}"})
+    stamped = stamped.with_block(tsa.stamped(stamped.manifest_bytes, SIGNERS[0], tsa.token))
+    few: dict[str, Any] = {"files": {"opt/a": b"a"}}
+    community: dict[str, Any] = {"claimed_level": Level.COMMUNITY}
+    return {
+        "seal-small": bundles.make("seal", SIGNERS[0], **few),
+        "seal-small-unsigned": bundles.make("seal", **few, **community).unsigned(),
+        "seal-stamped": stamped,
+        "seal-tree-unsigned": bundles.make("seal", files=TREE, relationships=RELATED, payload_type="tar+zstd", **community,
+                                           attachments={"sbom.json": b"{}"}).unsigned(),
+        "vib-small": bundles.make("vib", SIGNERS[1], **few),
+        "vib-tree-unsigned": bundles.make("vib", files=TREE, relationships=RELATED, vib=VIB, **community).unsigned(),
+        "vib-small-unsigned": bundles.make("vib", payload_type="tgz", **few, **community).unsigned(),
+    }
+
+
+def _spaced(made: Mapping[str, bundles.Bundle]) -> bytes:
+    text = made["vib-small"].manifest_bytes.replace(b"><", b">\n  <").replace(b"\"5.0\">", b'"5.0"><!-- a comment -->', 1)
+    return b'<?xml version="1.0" encoding="UTF-8"?>\n' + text
+
+
+def _blocks() -> dict[str, bytes]:
+    first = SIGNERS[0]
+    by_key = cms.by_key_id(first.parsed.key_id or b"")
+    sealed = bundles.make("seal", BELOW).with_member("manifest.json", data=CONTENT).sealed(BELOW)
+    return {
+        "p256": cms.block(CONTENT, first),
+        "rsa": cms.block(CONTENT, SIGNERS[1]),
+        "ed25519": cms.block(CONTENT, SIGNERS[2]),
+        "two": cms.block(CONTENT, first, SIGNERS[2]),
+        "key-id": cms.block(CONTENT, first, sid=by_key, signer_version=3, version=3),
+        "stamped": tsa.stamped(CONTENT, first, tsa.token),
+        "sealed": _first_block(sealed.signature),
+    }
+
+
+def _first_block(member: bytes) -> bytes:
+    from modseal.format.cms import split_blocks
+
+    return split_blocks(member)[0]
+
+
+def _tokens() -> dict[str, bytes]:
+    usual = tsa.token(SIGNATURE)
+    return {
+        "usual": usual,
+        "rsa": tsa.token(SIGNATURE, by=tsa.tsa("rsa")),
+        "accuracy": tsa.token(SIGNATURE, b"20260101000000.25Z", accuracy=bytes.fromhex("3009020101800201f4810105")),
+        "answer": cms.sequence(cms.sequence(b"\x02\x01\x00"), usual),
+    }
+
+
+def _certificates() -> dict[str, bytes]:
+    names = x509.NameConstraints([x509.DirectoryName(root().certificate.subject), x509.DNSName("example.test")],
+                                 [x509.RFC822Name("bad.test"), x509.UniformResourceIdentifier(".bad.test")])
+    policies = x509.CertificatePolicies([x509.PolicyInformation(x509.ObjectIdentifier("1.2.3.4"), None)])
+    point = x509.DistributionPoint([x509.UniformResourceIdentifier("http://example.test/crl")], None, None, None)
+    alternative = x509.SubjectAlternativeName([x509.DNSName("a.example.test"), x509.RFC822Name("a@good.test")])
+    more = [(names, True), (policies, False), (x509.PolicyConstraints(0, 1), True), (x509.InhibitAnyPolicy(0), True)]
+    return {
+        "root": root().der,
+        "intermediate": INTERMEDIATE.der,
+        "below": BELOW.der,
+        "rsa": SIGNERS[1].der,
+        "ed25519": SIGNERS[2].der,
+        "authority": ca("Much", issuer=root(), extensions=more).der,
+        "leaf": leaf("Much", extensions=[(alternative, False), (policies, False),
+                                         (x509.CRLDistributionPoints([point]), False)]).der,
+    }
+
+
+def _crls() -> dict[str, bytes]:
+    reason = (x509.CRLReason(x509.ReasonFlags.key_compromise), False)
+    since = (x509.InvalidityDate(datetime(2025, 1, 1)), False)  # noqa: DTZ001 - the library wants it so
+    scope = x509.IssuingDistributionPoint([x509.DirectoryName(root().certificate.subject)], None, True, False, None, False, False)
+    return {
+        "usual": CRL,
+        "empty": crls.make(root()),
+        "intermediate": crls.make(INTERMEDIATE, BELOW),
+        "reasons": crls.make(root(), crls.revoked(5, extensions=[reason, since]), crls.revoked(6)),
+        "scope": crls.make(root(), extensions=[(scope, True)]),
+    }
+
+
+def _payload(kind: str, files: Files = TREE) -> bytes:
+    out = io.BytesIO()
+    writer = payload_writer.write_seal_payload if kind.startswith("tar") else payload_writer.write_vib_payload
+    writer("base", kind, bundles.inputs(files, {}), bundles.MTIME, out)
+    return out.getvalue()
+
+
+def _payloads() -> dict[str, dict[str, bytes]]:
+    return {kind: {"tree": _payload(kind), "empty": _payload(kind, {})} for kind in ("tar+gzip", "tar+zstd", "vgz", "tgz")}
+
+
+def _tars() -> dict[str, tuple[bytes, bytes]]:
+    kinds = {"canonical": "tar+gzip", "legacy": "tgz", "visor": "vgz"}
+    return {name: (zlib.decompress(_payload(kind), 31), zlib.decompress(_payload(kind, {}), 31)) for name, kind in kinds.items()}
+
+
+def _layout(data: bytes) -> bytes:
+    return layout.encode(*visor.read_layout(Stream(iter([data]), "bad-listing")))
+
+
+# Dictionaries: every word that the shapes and the grammar know.
+
+
+def dictionaries() -> dict[str, Iterable[str]]:
+    """The words of each dictionary."""
+    elements = {name for grammar in (vib_grammar.DESCRIPTOR, vib_grammar.STAGE) for name in _names(grammar)}
+    return {
+        "json.dict": {f'"{word}"' for word in _words(manifest_json.SHAPE)} | {'"\\u0000"', "null", "1e9", "-0", "[]", "{}"},
+        "layout.dict": {f'"{word}"' for word in _words(layout.SHAPE)} | {"true", "null", "\\ud800"},
+        "trust.dict": {f'"{word}"' for word in _words(trust_bundle.SHAPE)},
+        "spec.dict": set(_words(spec_shape.SHAPE)) | _TOML,
+        "policy.dict": set(_words(policy_file.SHAPE)) | _TOML | {"root.pem", "root.crl", "tsa-root.pem", "chain.pem"},
+        "xml.dict": {f"<{name}>" for name in elements} | {f"</{name}>" for name in elements} | {f"<{name} />" for name in elements}
+        | {f' {name}=""' for grammar in (vib_grammar.DESCRIPTOR,) for name in _attributes(grammar)}
+        | {"&amp;", "&#13;", "&#x41;", "<!--", "-->", "<![CDATA[", "]]>", "<!DOCTYPE", "<?xml", "?>", 'xmlns="x"', "gunzip",
+           "sha-256", "sha-1", "sha-256-gunzip1", "vgz", "tgz", "vzstd", "community"},
+    }
+
+
+_TOML = {"[[", "]]", '"""', "'''", "\\u0000", "0x", "1e9", "inf", "true", "1979-05-27T07:32:00Z", "0001-01-01T00:00:00+23:00",
+         "a.b.c", "{", "}", "= [", "\n"}
+
+
+def _words(shape: Shape) -> Iterator[str]:
+    if isinstance(shape, Table):
+        yield from shape.fields
+        for field in shape.fields.values():
+            yield from _words(field)
+    elif isinstance(shape, Variant):
+        for name, table in shape.tables.items():
+            yield name
+            yield from _words(table)
+    elif isinstance(shape, Array | TextMap):
+        yield from _words(shape.item)
+    elif isinstance(shape, Text):
+        yield from shape.choices
+
+
+def _names(element: strict_xml.Element) -> Iterator[str]:
+    yield element.name
+    for child in element.children:
+        yield from _names(child.element)
+
+
+def _attributes(element: strict_xml.Element) -> Iterator[str]:
+    yield from element.attributes
+    for child in element.children:
+        yield from _attributes(child.element)
+
+
+def dictionary(words: Iterable[str]) -> bytes:
+    """A dictionary in libFuzzer's form."""
+    escaped = (word.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\x0a") for word in sorted(set(words)))
+    return "".join(f'"{word}"\n' for word in escaped if word).encode("ascii")
+
+
+if __name__ == "__main__":
+    main()

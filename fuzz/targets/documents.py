@@ -1,0 +1,46 @@
+"""What people and tools write beside a bundle: module specs, policies, visor layouts."""
+
+from __future__ import annotations
+
+from modseal.bundle import layout, spec
+from modseal.errors import PolicyError, SpecError
+from modseal.format.manifest import Entry, FileType
+from modseal.report import policy_text
+from modseal.trust import policy_file
+from targets.base import Target, attempt, read_fixture
+
+_TYPES = {"0": FileType.FILE, "7": FileType.FILE, "2": FileType.SYMLINK, "5": FileType.DIRECTORY}
+
+
+def module_spec(data: bytes) -> None:
+    """A `module.toml`: its values, or every problem as a line of its own."""
+    try:
+        spec.parse(data, "module.toml")
+    except SpecError as error:
+        assert all(error.problems)
+
+
+def policy(data: bytes) -> None:
+    """A policy: its values, which can be shown, or every problem as a line of its own."""
+    try:
+        found = policy_file.parse(data, "policy.toml", read_fixture)
+    except PolicyError as error:
+        assert all(error.problems)
+    else:
+        policy_text.render(found)
+
+
+def visor_layout(data: bytes) -> None:
+    """A layout file: written again it says the same."""
+    read = attempt(lambda given: layout.decode(given, "x.layout.json"), data, SpecError)
+    if read:
+        found, modes = read
+        entries = [Entry(path, _TYPES[fields.typeflag], modes[path]) for path, fields in found.fields.items()]
+        assert layout.decode(layout.encode(found, entries), "x.layout.json") == read
+
+
+TARGETS = (
+    Target("module-spec", module_spec, dictionary="spec.dict"),
+    Target("policy", policy, dictionary="policy.dict"),
+    Target("visor-layout", visor_layout, dictionary="layout.dict"),
+)

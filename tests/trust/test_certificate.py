@@ -1,0 +1,166 @@
+"""Reading certificates: the fields that decide, and any bytes give a certificate or a `FormatError`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from cryptography import x509
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from builders import crls
+from builders.pki import CODE_SIGNING, EPOCH, FAR, Identity, ca, leaf, new_key, root, signer
+from modseal.errors import FormatError
+from modseal.format import der
+from modseal.trust.certificate import Certificate
+from modseal.trust.names import DNS, GeneralName
+
+UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.9"), b"\x05\x00")
+FUZZED = leaf(
+    "Fuzzed",
+    extensions=[
+        (x509.SubjectAlternativeName([x509.DNSName("a.example")]), False),
+        (x509.CertificatePolicies([x509.PolicyInformation(CODE_SIGNING, None)]), False),
+        (x509.NameConstraints([x509.DNSName("a.example")], None), True),
+    ],
+).der
+
+
+def fields_of(data: bytes) -> list[bytes]:
+    reader = der.Reader(data).enter().enter()
+    fields: list[bytes] = []
+    while reader.more():
+        fields.append(reader.next().raw)
+    return fields
+
+
+def edited(change: Callable[[list[bytes]], list[bytes]], identity: Identity | None = None) -> bytes:
+    """A certificate whose signed fields are changed, signed again by the root."""
+    return crls.signed(der.encode(der.SEQUENCE, *change(fields_of((identity or signer()).der))), root().key)
+
+
+def with_extensions(*extensions: bytes) -> bytes:
+    wrapped = der.encode(der.context(3), der.encode(der.SEQUENCE, *extensions))
+    return edited(lambda fields: [*fields[:-1], wrapped])
+
+
+def extension(oid: str, value: bytes, critical: bytes = b"") -> bytes:
+    return der.encode(der.SEQUENCE, der.encode_oid(oid), critical, der.encode(der.OCTET_STRING, value))
+
+
+def refused(data: bytes) -> None:
+    with pytest.raises(FormatError) as caught:
+        Certificate.parse(data)
+    assert caught.value.failure.code == "malformed-certificate"
+
+
+def test_the_fields_that_decide_are_read() -> None:
+    one = leaf(
+        "Read", end=FAR, serial=4711, key=new_key("p256", 3),
+        extensions=[(x509.SubjectAlternativeName([x509.DNSName("a.example")]), False), (UNKNOWN, True)],
+    ).parsed  # fmt: skip
+    assert (one.serial, one.not_before, one.not_after) == (4711, EPOCH, FAR)
+    assert (one.is_ca, one.path_length, one.extended_key_usage) == (False, None, {CODE_SIGNING.dotted_string})
+    assert one.alternative_names == (GeneralName(DNS, "a.example"),)
+    assert one.unjudged == ("1.3.6.1.4.1.99999.9",)
+    assert one.issuer_name == root().parsed.subject_name
+    assert not one.is_self_issued
+    assert root().parsed.is_self_issued
+    assert ca("CA", issuer=root(), basic=(True, 3)).parsed.path_length == 3
+
+
+def test_equal_bytes_are_equal_certificates() -> None:
+    other = Certificate.parse(bytes(bytearray(signer().der)))
+    assert other == signer().parsed
+    assert hash(other) == hash(signer().parsed)
+    assert other != root().parsed
+    assert other != signer().der
+
+
+def test_the_builder_that_edits_makes_good_certificates() -> None:
+    made = Certificate.parse(edited(lambda fields: fields))
+    assert made.verify_issued_by(root().parsed).name == "ecdsa-p256-sha256"
+    assert Certificate.parse(with_extensions(extension("1.2.3.4", b"\x05\x00"))).unjudged == ()
+    assert Certificate.parse(with_extensions(extension("1.2.3.4", b"\x05\x00", b"\x01\x01\xff"))).unjudged == (
+        "1.2.3.4",
+    )
+
+
+NO_NAME = der.encode(der.SEQUENCE)
+OTHER_ALGORITHM = der.encode(der.SEQUENCE, der.encode_oid("1.2.840.10045.4.3.3"))
+BASIC = "2.5.29.19"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        signer().der + b"\0",
+        signer().der[:-1],
+        edited(lambda fields: [*fields[:2], OTHER_ALGORITHM, *fields[3:]]),
+        edited(lambda fields: [*fields[:3], NO_NAME, *fields[4:]]),
+        edited(lambda fields: [*fields, b"\x05\x00"]),
+        with_extensions(extension("1.2.3.4", b""), extension("1.2.3.4", b"")),
+        with_extensions(extension("1.2.3.4", b"\x05\x00", b"\x01\x01\x00")),
+        with_extensions(extension("1.2.3.4", b"\x05\x00", b"\x01\x01\x01")),
+        with_extensions(extension(BASIC, der.encode(der.SEQUENCE, b"\x05\x00"))),
+        with_extensions(extension(BASIC, der.encode(der.SEQUENCE) + b"\0")),
+        with_extensions(extension("2.5.29.17", der.encode(der.SEQUENCE, b"\x05\x00"))),
+        with_extensions(extension("2.5.29.30", der.encode(der.SEQUENCE))),
+        with_extensions(extension("2.5.29.31", der.encode(der.SEQUENCE, b"\x05\x00"))),
+        with_extensions(extension("2.5.29.32", der.encode(der.SEQUENCE))),
+        with_extensions(extension("2.5.29.36", der.encode(der.SEQUENCE))),
+    ],
+    ids=[
+        "bytes after it", "cut off", "two algorithms", "no issuer", "a field more", "an extension twice",
+        "critical is false", "critical is neither", "bad basic constraints", "bytes after basic constraints", "bad alternative name",
+        "empty name constraints", "bad distribution point", "no policy in policies", "empty policy constraints",
+    ],
+)  # fmt: skip
+def test_a_certificate_with_one_malformed_part_is_refused(data: bytes) -> None:
+    refused(data)
+
+
+def test_a_signature_that_is_no_whole_number_of_bytes_is_refused() -> None:
+    body, algorithm, bits = (value.raw for value in values_of(signer().der))
+    assert bits[0] == der.BIT_STRING
+    content = der.Reader(bits).take(der.BIT_STRING).content
+    for wrong in (b"\x01" + content[1:], b""):
+        refused(der.encode(der.SEQUENCE, body, algorithm, der.encode(der.BIT_STRING, wrong)))
+
+
+def values_of(data: bytes) -> list[der.Value]:
+    reader = der.Reader(data).enter()
+    return [reader.next(), reader.next(), reader.next()]
+
+
+def test_a_signature_is_verified_with_the_issuers_key_alone() -> None:
+    with pytest.raises(FormatError) as caught:
+        signer().parsed.verify_issued_by(root(1).parsed)
+    assert caught.value.failure.code == "bad-signature"
+    with pytest.raises(FormatError) as caught:
+        signer().parsed.verify_issued_by(ca("RSA", key=new_key("rsa", 1)).parsed)
+    assert caught.value.failure.code == "algorithm-mismatch"
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_any_bytes_are_a_certificate_or_a_format_error(data: st.DataObject) -> None:
+    changed = bytearray(FUZZED)
+    for _ in range(data.draw(st.integers(1, 4))):
+        changed[data.draw(st.integers(0, len(changed) - 1))] = data.draw(st.integers(0, 255))
+    for candidate in (bytes(changed), data.draw(st.binary(max_size=80))):
+        with contextlib.suppress(FormatError):
+            Certificate.parse(candidate)
+
+
+def test_every_single_changed_byte_breaks_the_signature_or_the_form() -> None:
+    """No two encodings of one certificate verify: its fingerprint is an identity."""
+    top: Any = root().parsed
+    good = signer().der
+    for position in range(len(good)):
+        changed = good[:position] + bytes([good[position] ^ 0x01]) + good[position + 1 :]
+        with pytest.raises(FormatError):
+            Certificate.parse(changed).verify_issued_by(top)

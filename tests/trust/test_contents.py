@@ -1,0 +1,146 @@
+"""Steps 7 and 8 as comparisons of values: declared with measured."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from modseal.errors import Failure
+from modseal.format.level import Level
+from modseal.format.manifest import Attachment, Digest, Entry, FileType, Manifest, Payload, View
+from modseal.format.payload import Measured
+from modseal.trust import contents
+
+SHA, OTHER = bytes(range(32)), bytes(32)
+RAW, UNPACKED = Digest("sha256", View.RAW, SHA), Digest("sha256", View.UNPACKED, SHA)
+PAYLOAD = Payload("p", "vgz", 10, 20, digests=(UNPACKED, RAW))
+ENTRIES = (
+    Entry("opt", FileType.DIRECTORY, 0o755, payload="p"),
+    Entry("opt/f", FileType.FILE, 0o644, 3, SHA, payload="p"),
+    Entry("opt/l", FileType.SYMLINK, 0o777, target="f", payload="p"),
+)
+MEASURED = Measured({("sha256", View.RAW): SHA, ("sha256", View.UNPACKED): SHA}, 10, 20, ENTRIES, (), True)
+SEAL = Manifest("seal", "V", "n", "1", Level.PARTNER, payloads=(PAYLOAD,), files=ENTRIES)
+VIB = replace(SEAL, kind="vib", files=(Entry("opt/f"), Entry("opt/l")))
+
+
+def payload_codes(payload: Payload = PAYLOAD, measured: Measured = MEASURED, size: int = 10) -> list[str]:
+    return [failure.code for failure in contents.payload_failures(payload, measured, size)]
+
+
+def file_codes(manifest: Manifest = SEAL, measured: Measured = MEASURED) -> list[str]:
+    return [failure.code for failure in contents.by_path(contents.file_failures(manifest, [(PAYLOAD, measured)]))]
+
+
+def test_what_is_as_declared_has_no_failure() -> None:
+    assert payload_codes() == file_codes() == file_codes(VIB) == []
+
+
+def test_each_difference_of_a_payload_has_its_code() -> None:
+    assert payload_codes(size=11) == ["payload-size-mismatch"]
+    assert payload_codes(measured=replace(MEASURED, unpacked_size=21)) == ["unpacked-size-mismatch"]
+    assert payload_codes(replace(PAYLOAD, digests=(replace(RAW, value=OTHER), UNPACKED))) == ["payload-digest-mismatch"]
+    both = replace(PAYLOAD, digests=(replace(RAW, value=OTHER), replace(UNPACKED, value=OTHER)))
+    assert payload_codes(both) == ["payload-digest-mismatch"] * 2
+
+
+def test_an_undeclared_unpacked_size_is_not_compared() -> None:
+    assert payload_codes(replace(PAYLOAD, unpacked_size=None)) == []
+
+
+def test_sha1_alone_binds_nothing() -> None:
+    sha1 = Digest("sha1", View.UNPACKED, bytes(20))
+    measured = replace(MEASURED, digests={("sha1", View.UNPACKED): bytes(20)})
+    assert payload_codes(replace(PAYLOAD, digests=(sha1,)), measured) == ["weak-digest"]
+    inner = Digest("sha256", View.GUNZIP1, SHA)
+    assert "weak-digest" in payload_codes(replace(PAYLOAD, digests=(inner,)))
+
+
+def test_damage_comes_before_the_digests_that_it_made_impossible() -> None:
+    damage = Failure("bad-payload", "damaged")
+    measured = replace(MEASURED, digests={("sha256", View.RAW): SHA}, unpacked_size=None, failures=(damage,))
+    assert payload_codes(measured=measured) == ["bad-payload", "payload-digest-mismatch"]
+    tampered = replace(measured, digests={("sha256", View.RAW): OTHER})
+    assert payload_codes(measured=tampered) == ["payload-digest-mismatch", "bad-payload", "payload-digest-mismatch"]
+
+
+def test_a_digest_that_could_not_be_computed_is_never_skipped() -> None:
+    assert payload_codes(measured=replace(MEASURED, digests={})) == ["payload-digest-mismatch"] * 2
+
+
+def test_failures_of_the_listing_belong_to_step_8() -> None:
+    measured = replace(MEASURED, failures=(Failure("bad-listing", "x"), Failure("bad-payload", "y")), listed=False)
+    assert payload_codes(measured=measured) == ["bad-payload"]
+    assert file_codes(measured=measured) == ["bad-listing"]
+
+
+def test_a_listing_that_ended_without_a_reason_is_a_failure() -> None:
+    assert file_codes(measured=replace(MEASURED, listed=False)) == ["bad-listing"]
+
+
+def test_an_attachment_is_compared_by_size_and_digest() -> None:
+    attachment = Attachment("a", "text/plain", 5, SHA)
+    assert contents.attachment_failure(attachment, 5, SHA) is None
+    for size, digest in ((4, SHA), (5, OTHER)):
+        failure = contents.attachment_failure(attachment, size, digest)
+        assert failure is not None
+        assert failure.code == "attachment-mismatch"
+
+
+@pytest.mark.parametrize("manifest", [SEAL, VIB])
+def test_extra_and_missing_files_are_both_told(manifest: Manifest) -> None:
+    extra = Entry("opt/x", FileType.FILE, 0o644, 0, SHA, payload="p")
+    assert file_codes(manifest, replace(MEASURED, entries=(*ENTRIES, extra))) == ["file-undeclared"]
+    assert file_codes(manifest, replace(MEASURED, entries=ENTRIES[:-1])) == ["file-missing"]
+    incomplete = replace(MEASURED, entries=ENTRIES[:-1], listed=False, failures=(Failure("bad-payload", "x"),))
+    assert file_codes(manifest, incomplete) == []
+
+
+def test_a_descriptor_declares_no_directories() -> None:
+    assert file_codes(VIB, replace(MEASURED, entries=ENTRIES[1:])) == []
+    assert file_codes(SEAL, replace(MEASURED, entries=ENTRIES[1:])) == ["file-missing"]
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("mode", 0o600), ("size", 4), ("sha256", OTHER), ("payload", "q"), ("type", FileType.DIRECTORY)],
+)
+def test_every_property_of_an_entry_is_compared_in_a_seal(field: str, value: object) -> None:
+    changed = (ENTRIES[0], replace(ENTRIES[1], **{field: value}), ENTRIES[2])  # type: ignore[arg-type]
+    (failure,) = contents.file_failures(SEAL, [(PAYLOAD, replace(MEASURED, entries=changed))])
+    assert (failure.code, failure.evidence["field"], failure.evidence["path"]) == ("file-mismatch", field, "opt/f")
+
+
+def test_another_target_of_a_link_is_a_mismatch() -> None:
+    changed = (*ENTRIES[:2], replace(ENTRIES[2], target="g"))
+    assert file_codes(SEAL, replace(MEASURED, entries=changed)) == ["file-mismatch"]
+
+
+def test_unsafe_comes_before_what_merely_differs() -> None:
+    unsafe = Entry("../x", FileType.FILE, 0o644, 0, SHA, payload="p")
+    assert file_codes(SEAL, replace(MEASURED, entries=(*ENTRIES, unsafe))) == ["unsafe-path", "file-undeclared"]
+
+
+def test_collisions_over_all_payloads_are_found() -> None:
+    second = replace(MEASURED, entries=(Entry("OPT/F", FileType.FILE, 0o644, 3, SHA, payload="q"),))
+    found = contents.file_failures(SEAL, [(PAYLOAD, MEASURED), (replace(PAYLOAD, name="q"), second)])
+    assert "unsafe-path" in [failure.code for failure in found]
+
+
+@pytest.mark.parametrize("mode", [0o4755, 0o2755, 0o6755])
+def test_a_community_vib_brings_no_setuid(mode: int) -> None:
+    entries = (replace(ENTRIES[1], mode=mode), ENTRIES[2])
+    community = replace(VIB, claimed_level=Level.COMMUNITY)
+    assert file_codes(community, replace(MEASURED, entries=entries)) == ["unsafe-mode"]
+    assert file_codes(VIB, replace(MEASURED, entries=entries)) == []
+
+
+def test_allowed_paths_bind_community_modules_alone() -> None:
+    community = replace(VIB, claimed_level=Level.COMMUNITY)
+
+    def placed(manifest: Manifest, *allowed: str) -> list[str]:
+        return [failure.code for failure in contents.placement_failures(manifest, allowed)]
+
+    assert placed(community) == placed(community, "opt/") == placed(VIB, "usr/") == []
+    assert placed(community, "usr/", "op/") == ["path-not-allowed"] * 2

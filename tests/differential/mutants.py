@@ -31,7 +31,16 @@ NAMES = (
 )  # fmt: skip
 LINKS = (b"", b"a", b"../a", b"../../etc", b"/etc", b"b/../c", b"./a", b"a -> b", b"n" * 100, b"\xc3\xa9", b"x\0y")
 TYPES = tuple(bytes([value]) for value in b"\0" + b"0123456789ADIKLMNSVXgx ")
-MAGICS = (b"ustar\x0000", b"ustar  \0", b"ustar\0\0\0", b"ustar 00", b"\0" * 8, b"visor  \0", b"USTAR\x0000", b"ustar\x0001")
+MAGICS = (
+    b"ustar\x0000",
+    b"ustar  \0",
+    b"ustar\0\0\0",
+    b"ustar 00",
+    b"\0" * 8,
+    b"visor  \0",
+    b"USTAR\x0000",
+    b"ustar\x0001",
+)
 VALUES = (0, 1, 5, 7, 511, 512, 513, 0o644, 0o755, 0o4755, 0o7777, 0o100644, 0o777777, 4096, 2**31, 2**33 - 1)
 
 
@@ -48,7 +57,10 @@ def entries(rng: Random) -> list[tuple[Entry, bytes]]:
         name = rng.choice(("f", "é", "a b", "x" * 40, "-v", "a -> b", "._f", "f.tar")) + str(number)
         path = f"{folder}/{name}" if folder else name
         if rng.random() < 0.2:
-            made[path] = (Entry(path, FileType.SYMLINK, tar.LINK_MODE, target=rng.choice(("f", "./g", "é/h", "x" * 100))), b"")
+            made[path] = (
+                Entry(path, FileType.SYMLINK, tar.LINK_MODE, target=rng.choice(("f", "./g", "é/h", "x" * 100))),
+                b"",
+            )
         else:
             data = rng.randbytes(rng.choice((0, 1, 5, 511, 512, 513, 2000)))
             made[path] = (Entry(path, FileType.FILE, rng.choice((0o644, 0o755, 0o4755, 0)), len(data)), data)
@@ -175,7 +187,16 @@ def _insert(rng: Random, blocks: list[bytes]) -> None:
     """A header that says something about the next, an end in the middle, or noise."""
     kind = rng.choice(TYPES)
     size = rng.choice((0, 12, 512))
-    fields = (b"././@LongLink", b"0000644\0", b"0000000\0", b"0000000\0", b"%011o\0" % size, b"00000000000\0", b" " * 8, kind)
+    fields = (
+        b"././@LongLink",
+        b"0000644\0",
+        b"0000000\0",
+        b"0000000\0",
+        b"%011o\0" % size,
+        b"00000000000\0",
+        b" " * 8,
+        kind,
+    )
     widths = (100, 8, 8, 8, 12, 12, 8, 1)
     head = b"".join(field.ljust(width, b"\0") for field, width in zip(fields, widths, strict=True))
     header = (head + bytes(100) + b"ustar\x0000").ljust(BLOCK, b"\0")
@@ -191,9 +212,14 @@ def _insert(rng: Random, blocks: list[bytes]) -> None:
 def archive(rng: Random) -> bytes:
     """An `ar` that starts like a bundle, with headers in various styles and a few changes."""
     kind = rng.choice(("manifest.json", "descriptor.xml"))
-    members = [(kind, rng.choice((b"{}", b"<vib/>", b"x" * 99))), ("sig.pkcs7", rng.choice((b"", b"-----BEGIN PKCS7-----\n")))]
+    members = [
+        (kind, rng.choice((b"{}", b"<vib/>", b"x" * 99))),
+        ("sig.pkcs7", rng.choice((b"", b"-----BEGIN PKCS7-----\n"))),
+    ]
     for number in range(rng.randint(0, 3)):
-        name = rng.choice(("base", "payload1", "sbom.json", "-x", "x.y_z", "n" * 15, "__.SYMDEF", "ARFILENAMES")) + rng.choice(("", str(number)))
+        name = rng.choice(
+            ("base", "payload1", "sbom.json", "-x", "x.y_z", "n" * 15, "__.SYMDEF", "ARFILENAMES")
+        ) + rng.choice(("", str(number)))
         members.append((name[:15], rng.randbytes(rng.choice((0, 1, 2, 59, 60, 61, 300)))))
     plain = rng.random() < 0.5
     parts = [_member(rng, name, data, plain=plain or kind == "manifest.json") for name, data in members]

@@ -1,6 +1,9 @@
 """A compressed stream is refused, or other unpackers get the same bytes out of it.
 
 A changed deflate stream gets a fitting checksum and size, so that the unpackers are compared and not their checksums.
+
+One difference is known and allowed here, by name: ISA-L, which modseal unpacks gzip with, lets a table of codes be
+incomplete where zlib refuses to unpack at all (`INCOMPLETE`). It never leads to other bytes.
 """
 
 from __future__ import annotations
@@ -19,12 +22,15 @@ from modseal.errors import FormatError
 from modseal.format import compression
 
 SEEDS = COUNT or 600
-LONG = (6_500, 45_000)
+INCOMPLETE = ("invalid distances set", "invalid literal/lengths set", "invalid code lengths set")
+"""What zlib says of a table of codes (RFC 1951, section 3.2.7) that leaves some bit patterns without a meaning."""
 WORDS = (b"opt/acme", b"\0" * 40, b"agent ", b"\x7fELF", b"level = 1\n", b"aaaaaaaaab")
 
 
 def text(rng: Random) -> bytes:
-    return b"".join(rng.choice((rng.choice(WORDS), rng.randbytes(rng.randint(1, 9)))) for _ in range(rng.randint(0, 60)))
+    return b"".join(
+        rng.choice((rng.choice(WORDS), rng.randbytes(rng.randint(1, 9)))) for _ in range(rng.randint(0, 60))
+    )
 
 
 def flipped(rng: Random, data: bytes) -> bytes:
@@ -65,9 +71,15 @@ def ours(unpack: object, packed: bytes) -> bytes | None:
         return None
 
 
-def by_zlib(packed: bytes) -> bytes:
+def by_zlib(packed: bytes) -> bytes | None:
+    """What zlib unpacks; None where it refuses a table for being incomplete."""
     unpacker = zlib.decompressobj(31)
-    data = unpacker.decompress(packed)
+    try:
+        data = unpacker.decompress(packed)
+    except zlib.error as error:
+        if str(error).endswith(INCOMPLETE):
+            return None
+        raise
     assert unpacker.eof
     assert not unpacker.unused_data
     return data
@@ -79,24 +91,27 @@ def by_program(*command: str, packed: bytes) -> bytes:
 
 @needs("gzip", "bsdtar")
 def test_a_changed_deflate_stream_is_refused_or_everybody_unpacks_the_same(tmp_path: Path) -> None:
-    accepted = 0
+    accepted = incomplete = 0
     for seed in range(SEEDS):
         rng = Random(f"deflate {seed}")
         packed = gzip_of(flipped(rng, deflated(rng)))
         data = ours(compression.gunzip, packed)
         if data is None:
             continue
-        accepted += 1
         try:
-            assert by_zlib(packed) == data
-            if seed % 10 == 0:
+            witness = by_zlib(packed)
+            accepted += witness is not None
+            incomplete += witness is None
+            assert witness in (data, None)
+            if witness is not None and seed % 10 == 0:
                 (tmp_path / "p.gz").write_bytes(packed)
                 assert by_program("gzip", "-dc", packed=packed) == data
                 assert views.tool("bsdcat", str(tmp_path / "p.gz")) == data
         except Exception as error:
             raise AssertionError(f"seed {seed}: {error!r}") from error
-    print(f"deflate: {SEEDS} streams, {accepted} accepted, 0 divergences")
+    print(f"deflate: {SEEDS} streams, {accepted} accepted, {incomplete} refused by zlib alone, 0 other bytes")
     assert SEEDS // 20 < accepted < SEEDS
+    assert incomplete <= SEEDS // 1000
 
 
 @needs("zstd")

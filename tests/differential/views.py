@@ -85,7 +85,9 @@ class Keeping:
 def declare(type_: str, packed: bytes, mtime: int = 0) -> Payload:
     """The most permissive declaration of a payload: whatever is refused is refused for its bytes alone."""
     if type_ not in SEAL_TYPES:
-        return Payload("p", type_, len(packed), None, digests=(Digest("sha256", View.RAW, hashlib.sha256(packed).digest()),))
+        return Payload(
+            "p", type_, len(packed), None, digests=(Digest("sha256", View.RAW, hashlib.sha256(packed).digest()),)
+        )
     chunks = (packed[at : at + limits.CHUNK_SIZE] for at in range(0, len(packed), limits.CHUNK_SIZE))
     return Payload("p", type_, len(packed), None, tuple(hashlib.sha256(chunk).digest() for chunk in chunks), mtime)
 

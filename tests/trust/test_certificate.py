@@ -115,8 +115,8 @@ BASIC = "2.5.29.19"
     ],
     ids=[
         "bytes after it", "cut off", "two algorithms", "no issuer", "a field more", "an extension twice",
-        "critical is false", "critical is neither", "bad basic constraints", "bytes after basic constraints", "bad alternative name",
-        "empty name constraints", "bad distribution point", "no policy in policies", "empty policy constraints",
+        "critical is false", "critical is neither", "bad basic constraints", "bytes after basic constraints",
+        "bad alternative name", "empty name constraints", "bad distribution point", "no policy in policies", "empty policy constraints",
     ],
 )  # fmt: skip
 def test_a_certificate_with_one_malformed_part_is_refused(data: bytes) -> None:

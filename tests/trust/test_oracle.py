@@ -6,7 +6,7 @@ Nothing may be accepted that the oracle rejects, and what only modseal rejects m
 |---|---|
 | wrong-purpose | a CA's extended key usage limits what is below it (the oracle looks at the signer alone) |
 | wrong-purpose | the signer has no key usage at all: digitalSignature must be asserted |
-| any, of the anchor | the anchor's own certificate counts (the oracle takes its name and key) |
+| any, of the anchor | the anchor's own certificate counts, its policies too (the oracle takes its name and key) |
 | crl-invalid | a CRL that the issuer signed but that is not judged blocks, even beside a good one |
 | revoked | an entry counts in any CRL that the issuer signed, even in one for other certificates |
 | crl-bad-signature, crl-stale, crl-not-yet-valid, revocation-unknown | a CA has two certificates: see below |
@@ -102,7 +102,8 @@ def explained(case: Case, failures: list[Failure]) -> bool:
         by_ca = failure.code == "wrong-purpose" and "certificate" in failure.evidence
         without_usage = failure.code == "wrong-purpose" and signer.key_usage is None
         unsure = twice and failure.code in ("crl-bad-signature", "crl-stale", "crl-not-yet-valid", "revocation-unknown")
-        return by_ca or without_usage or unsure or failure.code in ("crl-invalid", "revoked")
+        narrowed = case.root.parsed.policies.policies is not None and "a policy is required" in failure.detail
+        return by_ca or without_usage or unsure or narrowed or failure.code in ("crl-invalid", "revoked")
 
     of_anchor = any(failure.evidence.get("certificate") == root for failure in failures)
     return of_anchor or all(map(listed, failures))

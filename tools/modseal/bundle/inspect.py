@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,7 @@ class Inspection:
 
     bundle: str
     sha256: str
+    manifest_sha256: str | None
     size: int
     kind: Kind | None
     members: tuple[Member, ...]
@@ -42,7 +44,7 @@ def inspect(path: Path) -> Inspection:
     with open_bundle(path, with_digest=True) as bundle:
         problems: list[Failure] = []
         if isinstance(bundle.container, Failure):
-            return Inspection(str(path), bundle.sha256(), bundle.source.size, None, (), None, (), (), (bundle.container,))
+            return Inspection(str(path), bundle.sha256(), None, bundle.source.size, None, (), None, (), (), (bundle.container,))
         blocks = _blocks(bundle.signature, problems)
         manifest = _manifest(bundle.kind, bundle.manifest, problems)
         entries: list[Entry] = []
@@ -54,7 +56,7 @@ def inspect(path: Path) -> Inspection:
                 problems += measured.failures
             else:
                 problems.append(Failure("missing-member", f"payload {payload.name!r} is not there", {"member": payload.name}))
-        return Inspection(str(path), bundle.sha256(), bundle.source.size, bundle.kind, bundle.members, manifest,
+        return Inspection(str(path), bundle.sha256(), hashlib.sha256(bundle.manifest).hexdigest(), bundle.source.size, bundle.kind, bundle.members, manifest,
                           blocks, tuple(entries), tuple(problems))
 
 

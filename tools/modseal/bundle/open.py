@@ -63,6 +63,9 @@ class OpenBundle:
         ar.require_plain(members, self.kind)
         self.manifest = self._small(members[0], limits.MANIFEST_SIZE)
         self.signature = self._small(members[1], limits.SIGNATURE_MEMBER_SIZE)
+        if self.kind == "seal" and self.signature and not self.signature.endswith(b"\n"):
+            # Else the last line feed could be the member's or its padding: two sizes for the same bytes.
+            raise FormatError("malformed-archive", f"{SIGNATURE_MEMBER} of a .seal does not end with a line feed")
         return members
 
     def _small(self, member: Member, limit: int) -> bytes:

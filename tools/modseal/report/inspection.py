@@ -26,6 +26,7 @@ def render_json(inspection: Inspection) -> str:
         "unproved": True,
         "bundle": inspection.bundle,
         "sha256": inspection.sha256,
+        "manifest_sha256": inspection.manifest_sha256,
         "size": inspection.size,
         "format": inspection.kind,
         "members": [{"name": member.name, "size": member.size} for member in inspection.members],
@@ -85,6 +86,8 @@ def _lines(inspection: Inspection) -> Iterator[str]:
     yield f"{safe(inspection.bundle)}: {NOTICE}"
     yield f"  format         {f'.{inspection.kind}' if inspection.kind else 'unreadable'}, {inspection.size} bytes"
     yield f"  sha256         {inspection.sha256}"
+    if inspection.manifest_sha256:
+        yield f"  of manifest    {inspection.manifest_sha256}"
     if inspection.manifest:
         yield from _manifest_lines(inspection.manifest)
     if inspection.kind:

@@ -61,7 +61,9 @@ def attachment_failure(attachment: Attachment, size: int, sha256: bytes) -> Fail
                    {"attachment": attachment.name, "declared": attachment.sha256.hex(), "actual": sha256.hex()})
 
 
-def file_failures(manifest: Manifest, measured: Iterable[tuple[Payload, Measured]]) -> Iterator[Failure]:
+def file_failures(
+    manifest: Manifest, measured: Iterable[tuple[Payload, Measured]], *, signed: bool = True
+) -> Iterator[Failure]:
     """What is wrong with the files: unsafe ones, and every difference from the declared ones."""
     entries: list[Entry] = []
     complete = True
@@ -77,7 +79,7 @@ def file_failures(manifest: Manifest, measured: Iterable[tuple[Payload, Measured
         yield from rules.check_entry(entry)
     yield from rules.check_tree(entries)
     yield from _differences(manifest, entries, complete=complete)
-    if manifest.kind == "vib" and manifest.claimed_level is Level.COMMUNITY:
+    if manifest.claimed_level is Level.COMMUNITY and (manifest.kind == "vib" or not signed):
         yield from _undeclared_modes(entries)
 
 
@@ -120,7 +122,8 @@ def _shown(value: object) -> str:
 
 
 def _undeclared_modes(entries: Iterable[Entry]) -> Iterator[Failure]:
-    """A `.vib` declares no modes, so a community one may not bring setuid or setgid files (TAR-05)."""
+    """Setuid and setgid need signed data that declares them (TAR-05): a `.vib` declares no modes, and a manifest
+    that nobody signed is no such data."""
     for entry in entries:
         if entry.type is FileType.FILE and (entry.mode or 0) & (rules.SPECIAL_BITS & ~rules.STICKY):
             yield Failure("unsafe-mode", f"{entry.path!r} is setuid or setgid", {"path": entry.path, "mode": f"{entry.mode:o}"})

@@ -8,6 +8,7 @@ rest is still examined as far as it can be, for diagnosis; nothing later mends t
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -128,7 +129,7 @@ def examine(bundle: Bundle, policy: Policy, at: datetime) -> Examination:
     checks += _payload_checks(bundle, manifest, members, measured)
 
     # (8) files: exactly the declared ones, none of them unsafe.
-    checks += _file_checks(manifest, policy, [(payload, result) for payload, _, result in measured])
+    checks += _file_checks(manifest, policy, [(payload, result) for payload, _, result in measured], signed=not exempt)
 
     # (9) restrictions: deny list, version floor, required attachments.
     checks += _restriction_checks(bundle, manifest, policy, signatures.signers)
@@ -262,7 +263,9 @@ def _level_checks(
         if policy.minimum_level > Level.COMMUNITY:
             detail = f"an unsigned module proves no level; the minimum is {policy.minimum_level}"
             return [failed(6, "grant", Failure("level-below-minimum", detail, {"minimum": str(policy.minimum_level)}))]
-        return [passed(6, "grant", "unsigned community module; no level is proven")]
+        # Who wants several signers, or certain ones, has not allowed a module with none.
+        needed = _signer_failures(policy, []) if policy.minimum_signers > 1 or policy.required_signers else ()
+        return collect(6, "grant", needed, "unsigned community module; no level is proven")
     if undecided and not judged:
         return [unexamined(6, "not examined: no signature can be judged")]
     if not judged:
@@ -335,9 +338,11 @@ def _payload_checks(
     return collect(7, "content", failures, f"{count} payloads and attachments match every size and digest")
 
 
-def _file_checks(manifest: Manifest, policy: Policy, measured: list[tuple[Payload, Measured]]) -> list[Check]:
+def _file_checks(
+    manifest: Manifest, policy: Policy, measured: list[tuple[Payload, Measured]], *, signed: bool
+) -> list[Check]:
     missing = len(measured) < len(manifest.payloads)
-    failures = contents.by_path(contents.file_failures(manifest, measured))
+    failures = contents.by_path(contents.file_failures(manifest, measured, signed=signed))
     if missing:
         failures = [f for f in failures if f.code != "file-missing"]
     broken = any(not result.listed for _, result in measured)
@@ -359,8 +364,9 @@ def _restriction_checks(bundle: Bundle, manifest: Manifest, policy: Policy, sign
 
 def _denials(bundle: Bundle, manifest: Manifest, policy: Policy, signers: tuple[Signer, ...]) -> Iterator[Failure]:
     deny = policy.deny
-    if deny.digests and bundle.sha256() in deny.digests:
-        yield Failure("denied", "the deny list has this bundle's digest", {"sha256": bundle.sha256()})
+    # The manifest's digest stays the same when somebody adds a block or touches what no signature covers.
+    if deny.digests and (found := {hashlib.sha256(bundle.manifest).hexdigest(), bundle.sha256()} & deny.digests):
+        yield Failure("denied", "the deny list has the digest of this bundle or of its manifest", {"sha256": min(found)})
     for signer in signers:
         if signer.certificate.fingerprint in deny.signers:
             yield Failure("denied", f"the deny list has the signer {signer.certificate.subject}", signer.evidence)

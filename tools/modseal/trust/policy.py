@@ -45,7 +45,7 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True)
 class Deny:
-    """What is never accepted: bundle SHA-256 digests, signer fingerprints, module name patterns."""
+    """What is never accepted: SHA-256 digests of bundles or manifests, signer fingerprints, module name patterns."""
 
     digests: frozenset[str] = frozenset()
     signers: frozenset[str] = frozenset()

@@ -76,7 +76,7 @@ SHAPE = Table(
             "required": Array(Text(most=200), about="Anchor names or signer fingerprints that must have signed."),
         }),
         "deny": Table({}, {
-            "digests": Array(_FINGERPRINT, about="SHA-256 of whole bundles."),
+            "digests": Array(_FINGERPRINT, about="SHA-256 of bundles, or of their manifest members."),
             "signers": Array(_FINGERPRINT),
             "names": _PATTERNS,
         }),

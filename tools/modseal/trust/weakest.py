@@ -49,7 +49,8 @@ class Weakest:
 
 def find(policy: Policy) -> Weakest | None:
     """The weakest kind of bundle that the policy accepts, or None where it accepts nothing."""
-    if policy.allow_unsigned_community and policy.minimum_level is Level.COMMUNITY:
+    signers_wanted = policy.minimum_signers > 1 or policy.required_signers
+    if policy.allow_unsigned_community and policy.minimum_level is Level.COMMUNITY and not signers_wanted:
         free = any(not matches_any(text, policy.deny.names) for _, text in _UNFORESEEN)
         return Weakest(Level.COMMUNITY, None, None, 0, (), ()) if free else None
     usable = [anchor for anchor in policy.anchors if not why_unusable(anchor, policy)]

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help demo test lint format bench fuzz schemas docs clean
+.PHONY: help demo test lint format bench fuzz oracle docs clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -37,6 +37,17 @@ format: $(VENV)/.developer  ## write the code in its one form
 
 bench: $(VENV)/.installed  ## ratios to floors and peers, in one interleaved run
 	$(BIN)/python bench/run.py $(BENCH)
+
+$(VENV)/.fuzzer: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group fuzz
+	@touch $@
+
+fuzz: $(VENV)/.fuzzer  ## every fuzz target for 60 s, or: make fuzz SECONDS=600 TARGET=cms
+	$(BIN)/python fuzz/run.py --seconds $(or $(SECONDS),60) $(TARGET)
+
+oracle: $(VENV)/.developer  ## path validation against another validator, on 12,000 generated chains
+	MODSEAL_ORACLE_CASES=12000 $(BIN)/python -m pytest -q tests/trust/test_oracle.py
 
 docs: $(VENV)/.installed  ## write the generated pages and schemas again
 	$(BIN)/python docs/generate.py

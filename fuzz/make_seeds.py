@@ -10,7 +10,7 @@ import io
 import shutil
 import sys
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,23 +18,27 @@ from typing import Any
 FOLDER = Path(__file__).parent
 sys.path[:0] = [str(FOLDER), str(FOLDER.parent / "tools"), str(FOLDER.parent / "tests")]
 
+from cryptography import x509  # noqa: E402
+
 from builders import bundles, cms, crls, trust_bundles, tsa  # noqa: E402
 from builders.pki import Identity, ca, leaf, new_key, root, signer  # noqa: E402
-from cryptography import x509  # noqa: E402
-from cryptography.hazmat.primitives.serialization import Encoding  # noqa: E402
-from targets.base import CONTENT, SIGNATURE  # noqa: E402
-
-from modseal.bundle import layout, spec_shape  # noqa: E402
-from modseal.format import manifest_json, payload_writer, strict_xml, trust_bundle, vib_grammar, visor  # noqa: E402
+from make_dictionaries import dictionaries  # noqa: E402
+from make_documents import LEAST_SPEC, MORE_POLICY, MORE_SPEC, POLICY  # noqa: E402
+from modseal.bundle import layout  # noqa: E402
+from modseal.format import payload_writer, trust_bundle, visor  # noqa: E402
 from modseal.format.level import Level  # noqa: E402
 from modseal.format.manifest import Constraint, Platform, Relationships, VibFields  # noqa: E402
-from modseal.format.shape import Array, Shape, Table, Text, TextMap, Variant  # noqa: E402
 from modseal.format.stream import Stream  # noqa: E402
-from modseal.trust import policy_file  # noqa: E402
+from targets.base import CONTENT, SIGNATURE  # noqa: E402
 
 Files = Mapping[str, bytes | str | None]
-TREE: Files = {"opt/acme": None, "opt/acme/conf": b"level = 1\n", "opt/acme/lib": None,
-               "opt/acme/lib/a.so": b"\x7fELF" + bytes(200), "opt/acme/now": "lib/a.so"}
+TREE: Files = {
+    "opt/acme": None,
+    "opt/acme/conf": b"level = 1\n",
+    "opt/acme/lib": None,
+    "opt/acme/lib/a.so": b"\x7fELF" + bytes(200),
+    "opt/acme/now": "lib/a.so",
+}
 SMALL: Files = {"opt": None, "opt/a": b"\x7fELF a", "opt/b": "a"}
 RELATED = Relationships(
     depends=(Constraint("libc", ">=", "2.0"), Constraint("base")),
@@ -42,87 +46,9 @@ RELATED = Relationships(
     replaces=(Constraint("old"),),
     provides=(Constraint("agent", "=", "3"),),
 )
-VIB = VibFields(urls=(("kb", "https://example.test/?a=1&b=2"),), tags=("driver", "module"), platforms=(Platform("8.*"),))
-POLICY = """schema = "modseal/policy@1"
-minimum-level = "community"
-allow-unsigned-community = true
-intermediates = ["intermediate.pem"]
-
-[[anchor]]
-name = "Root"
-certificate = "root.pem"
-grants = "partner"
-vendors = ["Acme", "A*"]
-
-[time]
-anchors = ["tsa-root.pem"]
-
-[revocation]
-crls = ["root.crl"]
-maximum-age-days = 20000
-
-[deny]
-names = ["evil-*"]
-
-[versions]
-acme-agent = "1.0"
-
-[paths]
-community = ["opt/"]
-"""
-MORE_POLICY = """
-[[anchor]]
-name = "Pin"
-fingerprint = "sha256:%s"
-grants = "VMwareCertified"
-accept-expired = true
-names = ["acme-?"]
-
-[algorithms]
-allow = ["rsa-pkcs1-sha256", "ecdsa-sha256"]
-minimum-rsa-bits = 3072
-
-[signers]
-minimum = 2
-required = ["Pin"]
-
-[attachments]
-required = ["sbom.json"]
-"""
-LEAST_SPEC = """schema = "modseal/module@1"
-vendor = "Acme"
-name = "hello"
-version = "1.0.0-1"
-"""
-MORE_SPEC = """level = "PartnerSupported"
-summary = "Says hello"
-released = 2026-01-31T13:00:00+01:00
-depends = [{name = "libc", relation = ">=", version = "2.0"}]
-provides = [{name = "greeting", version = "3"}]
-
-[[payload]]
-name = "base"
-root = "files"
-prefix = "opt/hello/"
-type = "tar+gzip"
-exclude = ["*.o"]
-
-[[file]]
-path = "opt/hello/secret"
-mode = "0600"
-source = "../secret"
-
-[[attachment]]
-name = "sbom.json"
-file = "sbom.json"
-media-type = "application/json"
-
-[vib]
-type = "locker"
-tags = ["driver"]
-platforms = [{version = "8.*", locale = "en"}]
-urls = {kb = "https://example.test/kb"}
-"""
+VIB = VibFields(
+    urls=(("kb", "https://example.test/?a=1&b=2"),), tags=("driver", "module"), platforms=(Platform("8.*"),)
+)
 INTERMEDIATE = ca("Intermediate", issuer=root(), key=new_key("p256", 40)).with_chain(root())
 BELOW = leaf("Below", issuer=INTERMEDIATE, key=new_key("p256", 41)).with_chain(INTERMEDIATE)
 SIGNERS = (signer(), signer("rsa"), signer("ed25519"), BELOW)
@@ -135,7 +61,7 @@ def main() -> None:
     shutil.rmtree(FOLDER / "seeds", ignore_errors=True)
     for name, found in seeds().items():
         write(f"seeds/{name}", found)
-    write("dictionaries", {name: dictionary(words) for name, words in dictionaries().items()})
+    write("dictionaries", dictionaries())
 
 
 def write(folder: str, files: Mapping[str, bytes]) -> None:
@@ -174,11 +100,11 @@ def seeds() -> dict[str, dict[str, bytes]]:
             "two": trust_bundle.encode(trust_bundles.make(2, [trust_bundles.A, trust_bundles.B], threshold=1)),
         },
         "manifest-json": {name: one.manifest_bytes for name, one in made.items() if one.kind == "seal"},
-        "descriptor": {name: one.manifest_bytes for name, one in made.items() if one.kind == "vib"} | {"spaced": _spaced(made)},
+        "descriptor": {name: one.manifest_bytes for name, one in made.items() if one.kind == "vib"}
+        | {"spaced": _spaced(made)},
         "cms": _blocks(),
-        "signature-member": {
-            name: cms.pem(block) for name, block in _blocks().items()
-        } | {"two": cms.pem(cms.block(CONTENT, SIGNERS[0])) + cms.pem(cms.block(CONTENT, SIGNERS[1]), "CMS")},
+        "signature-member": {name: cms.pem(block) for name, block in _blocks().items()}
+        | {"two": cms.pem(cms.block(CONTENT, SIGNERS[0])) + cms.pem(cms.block(CONTENT, SIGNERS[1]), "CMS")},
         "timestamp": _tokens(),
         "certificate": _certificates(),
         "crl": _crls(),
@@ -204,8 +130,14 @@ def _bundles() -> dict[str, bundles.Bundle]:
         "seal-small": bundles.make("seal", SIGNERS[0], **few),
         "seal-small-unsigned": bundles.make("seal", **few, **community).unsigned(),
         "seal-stamped": stamped,
-        "seal-tree-unsigned": bundles.make("seal", files=TREE, relationships=RELATED, payload_type="tar+zstd", **community,
-                                           attachments={"sbom.json": b"{}"}).unsigned(),
+        "seal-tree-unsigned": bundles.make(
+            "seal",
+            files=TREE,
+            relationships=RELATED,
+            payload_type="tar+zstd",
+            **community,
+            attachments={"sbom.json": b"{}"},
+        ).unsigned(),
         "vib-small": bundles.make("vib", SIGNERS[1], **few),
         "vib-tree-unsigned": bundles.make("vib", files=TREE, relationships=RELATED, vib=VIB, **community).unsigned(),
         "vib-small-unsigned": bundles.make("vib", payload_type="tgz", **few, **community).unsigned(),
@@ -213,7 +145,7 @@ def _bundles() -> dict[str, bundles.Bundle]:
 
 
 def _spaced(made: Mapping[str, bundles.Bundle]) -> bytes:
-    text = made["vib-small"].manifest_bytes.replace(b"><", b">\n  <").replace(b"\"5.0\">", b'"5.0"><!-- a comment -->', 1)
+    text = made["vib-small"].manifest_bytes.replace(b"><", b">\n  <").replace(b'"5.0">', b'"5.0"><!-- a comment -->', 1)
     return b'<?xml version="1.0" encoding="UTF-8"?>\n' + text
 
 
@@ -243,14 +175,16 @@ def _tokens() -> dict[str, bytes]:
     return {
         "usual": usual,
         "rsa": tsa.token(SIGNATURE, by=tsa.tsa("rsa")),
-        "accuracy": tsa.token(SIGNATURE, b"20260101000000.25Z", accuracy=bytes.fromhex("3009020101800201f4810105")),
+        "accuracy": tsa.token(SIGNATURE, b"20260101000000.25Z", accuracy=bytes.fromhex("300a020101800201f4810105")),
         "answer": cms.sequence(cms.sequence(b"\x02\x01\x00"), usual),
     }
 
 
 def _certificates() -> dict[str, bytes]:
-    names = x509.NameConstraints([x509.DirectoryName(root().certificate.subject), x509.DNSName("example.test")],
-                                 [x509.RFC822Name("bad.test"), x509.UniformResourceIdentifier(".bad.test")])
+    names = x509.NameConstraints(
+        [x509.DirectoryName(root().certificate.subject), x509.DNSName("example.test")],
+        [x509.RFC822Name("bad.test"), x509.UniformResourceIdentifier(".bad.test")],
+    )
     policies = x509.CertificatePolicies([x509.PolicyInformation(x509.ObjectIdentifier("1.2.3.4"), None)])
     point = x509.DistributionPoint([x509.UniformResourceIdentifier("http://example.test/crl")], None, None, None)
     alternative = x509.SubjectAlternativeName([x509.DNSName("a.example.test"), x509.RFC822Name("a@good.test")])
@@ -262,15 +196,18 @@ def _certificates() -> dict[str, bytes]:
         "rsa": SIGNERS[1].der,
         "ed25519": SIGNERS[2].der,
         "authority": ca("Much", issuer=root(), extensions=more).der,
-        "leaf": leaf("Much", extensions=[(alternative, False), (policies, False),
-                                         (x509.CRLDistributionPoints([point]), False)]).der,
+        "leaf": leaf(
+            "Much", extensions=[(alternative, False), (policies, False), (x509.CRLDistributionPoints([point]), False)]
+        ).der,
     }
 
 
 def _crls() -> dict[str, bytes]:
     reason = (x509.CRLReason(x509.ReasonFlags.key_compromise), False)
     since = (x509.InvalidityDate(datetime(2025, 1, 1)), False)  # noqa: DTZ001 - the library wants it so
-    scope = x509.IssuingDistributionPoint([x509.DirectoryName(root().certificate.subject)], None, True, False, None, False, False)
+    scope = x509.IssuingDistributionPoint(
+        [x509.DirectoryName(root().certificate.subject)], None, True, False, None, False, False
+    )
     return {
         "usual": CRL,
         "empty": crls.make(root()),
@@ -288,73 +225,22 @@ def _payload(kind: str, files: Files = TREE) -> bytes:
 
 
 def _payloads() -> dict[str, dict[str, bytes]]:
-    return {kind: {"tree": _payload(kind), "empty": _payload(kind, {})} for kind in ("tar+gzip", "tar+zstd", "vgz", "tgz")}
+    return {
+        kind: {"tree": _payload(kind), "empty": _payload(kind, {})} for kind in ("tar+gzip", "tar+zstd", "vgz", "tgz")
+    }
 
 
 def _tars() -> dict[str, list[bytes]]:
     """Of each tar a tree, a small one and an empty one."""
     kinds = {"canonical": "tar+gzip", "legacy": "tgz", "visor": "vgz"}
-    return {name: [zlib.decompress(_payload(kind, files), 31) for files in (TREE, SMALL, {})] for name, kind in kinds.items()}
+    return {
+        name: [zlib.decompress(_payload(kind, files), 31) for files in (TREE, SMALL, {})]
+        for name, kind in kinds.items()
+    }
 
 
 def _layout(data: bytes) -> bytes:
     return layout.encode(*visor.read_layout(Stream(iter([data]), "bad-listing")))
-
-
-# Dictionaries: every word that the shapes and the grammar know.
-
-
-def dictionaries() -> dict[str, Iterable[str]]:
-    """The words of each dictionary."""
-    elements = {name for grammar in (vib_grammar.DESCRIPTOR, vib_grammar.STAGE) for name in _names(grammar)}
-    return {
-        "json.dict": {f'"{word}"' for word in _words(manifest_json.SHAPE)} | {'"\\u0000"', "null", "1e9", "-0", "[]", "{}"},
-        "layout.dict": {f'"{word}"' for word in _words(layout.SHAPE)} | {"true", "null", "\\ud800"},
-        "trust.dict": {f'"{word}"' for word in _words(trust_bundle.SHAPE)},
-        "spec.dict": set(_words(spec_shape.SHAPE)) | _TOML,
-        "policy.dict": set(_words(policy_file.SHAPE)) | _TOML | {"root.pem", "root.crl", "tsa-root.pem", "chain.pem"},
-        "xml.dict": {f"<{name}>" for name in elements} | {f"</{name}>" for name in elements} | {f"<{name} />" for name in elements}
-        | {f' {name}=""' for grammar in (vib_grammar.DESCRIPTOR,) for name in _attributes(grammar)}
-        | {"&amp;", "&#13;", "&#x41;", "<!--", "-->", "<![CDATA[", "]]>", "<!DOCTYPE", "<?xml", "?>", 'xmlns="x"', "gunzip",
-           "sha-256", "sha-1", "sha-256-gunzip1", "vgz", "tgz", "vzstd", "community"},
-    }
-
-
-_TOML = {"[[", "]]", '"""', "'''", "\\u0000", "0x", "1e9", "inf", "true", "1979-05-27T07:32:00Z", "0001-01-01T00:00:00+23:00",
-         "a.b.c", "{", "}", "= [", "\n"}
-
-
-def _words(shape: Shape) -> Iterator[str]:
-    if isinstance(shape, Table):
-        yield from shape.fields
-        for field in shape.fields.values():
-            yield from _words(field)
-    elif isinstance(shape, Variant):
-        for name, table in shape.tables.items():
-            yield name
-            yield from _words(table)
-    elif isinstance(shape, Array | TextMap):
-        yield from _words(shape.item)
-    elif isinstance(shape, Text):
-        yield from shape.choices
-
-
-def _names(element: strict_xml.Element) -> Iterator[str]:
-    yield element.name
-    for child in element.children:
-        yield from _names(child.element)
-
-
-def _attributes(element: strict_xml.Element) -> Iterator[str]:
-    yield from element.attributes
-    for child in element.children:
-        yield from _attributes(child.element)
-
-
-def dictionary(words: Iterable[str]) -> bytes:
-    """A dictionary in libFuzzer's form."""
-    escaped = (word.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\x0a") for word in sorted(set(words)))
-    return "".join(f'"{word}"\n' for word in escaped if word).encode("ascii")
 
 
 if __name__ == "__main__":

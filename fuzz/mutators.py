@@ -150,7 +150,9 @@ def _tar(data: bytes, most: int, chance: random.Random, change: Change) -> bytes
 
 
 def _visor(data: bytes, most: int, chance: random.Random, change: Change) -> bytes:
-    return _mend(_blocks(data, most, chance, change), lambda header: sum(header) - 256 * sum(one > 127 for one in header))
+    return _mend(
+        _blocks(data, most, chance, change), lambda header: sum(header) - 256 * sum(one > 127 for one in header)
+    )
 
 
 def _blocks(data: bytes, most: int, chance: random.Random, change: Change) -> bytes:
@@ -170,8 +172,23 @@ def _blocks(data: bytes, most: int, chance: random.Random, change: Change) -> by
     return b"".join(blocks)
 
 
-_FIELDS = ((0, 100), (100, 108), (108, 116), (116, 124), (124, 136), (136, 148), (156, 157), (157, 257), (257, 265),
-           (265, 297), (297, 329), (329, 345), (345, 500), (496, 500), (500, 512))
+_FIELDS = (
+    (0, 100),
+    (100, 108),
+    (108, 116),
+    (116, 124),
+    (124, 136),
+    (136, 148),
+    (156, 157),
+    (157, 257),
+    (257, 265),
+    (265, 297),
+    (297, 329),
+    (329, 345),
+    (345, 500),
+    (496, 500),
+    (500, 512),
+)
 
 
 def _change_field(block: bytes, chance: random.Random, change: Change) -> bytes:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,8 +37,10 @@ class Outcome:
 
     def __str__(self) -> str:
         found = "".join(f"\n    {path}" for path in self.failures)
-        return (f"{self.target:<18}{self.executions:>12,}{self.seconds:>9.0f} s{self.edges:>8} edges"
-                f"{self.inputs:>7} inputs{len(self.failures):>4} failures{found}")
+        return (
+            f"{self.target:<18}{self.executions:>12,}{self.seconds:>9.0f} s{self.edges:>8} edges"
+            f"{self.inputs:>7} inputs{len(self.failures):>4} failures{found}"
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -56,33 +58,49 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"no target {', '.join(sorted(unknown))}; there are {', '.join(TARGETS)}")
     failed = False
     with ThreadPoolExecutor(chosen.jobs) as pool:
-        for outcome in pool.map(lambda name: run(name, chosen.seconds, chosen.runs), chosen.targets or TARGETS):
-            print(outcome, flush=True)
-            failed |= bool(outcome.failures)
+        running = [pool.submit(run, name, chosen.seconds, chosen.runs) for name in chosen.targets or TARGETS]
+        for done in as_completed(running):
+            print(done.result(), flush=True)
+            failed |= bool(done.result().failures)
     return int(failed)
 
 
 def run(name: str, seconds: int, runs: int) -> Outcome:
     """Fuzz one target, from the seeds and what earlier runs have learnt."""
-    corpus, failures = BUILD / name / "corpus", BUILD / name / "failures"
+    corpus, failures, log = BUILD / name / "corpus", BUILD / name / "failures", BUILD / name / "log.txt"
     for folder in (corpus, failures):
         folder.mkdir(parents=True, exist_ok=True)
     before = set(failures.iterdir())
     command = [
-        sys.executable, str(FOLDER / "one.py"), name, f"-max_total_time={seconds}", f"-runs={runs}", "-print_final_stats=1",
-        f"-timeout={SECONDS_PER_INPUT}", f"-rss_limit_mb={MEGABYTES}", f"-artifact_prefix={failures}/",
-        str(corpus), str(FOLDER / "seeds" / name),
+        sys.executable,
+        str(FOLDER / "one.py"),
+        name,
+        f"-max_total_time={seconds}",
+        f"-runs={runs}",
+        "-print_final_stats=1",
+        f"-timeout={SECONDS_PER_INPUT}",
+        f"-rss_limit_mb={MEGABYTES}",
+        f"-artifact_prefix={failures}/",
+        str(corpus),
+        str(FOLDER / "seeds" / name),
     ]
     start = time.monotonic()
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    with log.open("wb") as out:
+        done = subprocess.run(command, stdout=out, stderr=subprocess.STDOUT, check=False)
     taken = time.monotonic() - start
-    (BUILD / name / "log.txt").write_text(done.stdout + done.stderr, "utf-8")
-    progress = _PROGRESS.findall(done.stderr) or [("0", "0", "0", "0")]
-    count = _COUNT.search(done.stderr)
+    said = log.read_text("utf-8", "replace")
+    progress = _PROGRESS.findall(said) or [("0", "0", "0", "0")]
+    count = _COUNT.search(said)
     if done.returncode and set(failures.iterdir()) == before:
-        raise SystemExit(f"{name}: the fuzzer did not run; see {BUILD / name / 'log.txt'}")
-    return Outcome(name, int(count[1]) if count else int(progress[-1][0]), taken, int(progress[-1][1]), int(progress[-1][3]),
-                   tuple(sorted(set(failures.iterdir()) - before)))
+        raise SystemExit(f"{name}: the fuzzer did not run; see {log}")
+    return Outcome(
+        name,
+        int(count[1]) if count else int(progress[-1][0]),
+        taken,
+        int(progress[-1][1]),
+        int(progress[-1][3]),
+        tuple(sorted(set(failures.iterdir()) - before)),
+    )
 
 
 if __name__ == "__main__":

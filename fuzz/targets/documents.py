@@ -13,21 +13,16 @@ _TYPES = {"0": FileType.FILE, "7": FileType.FILE, "2": FileType.SYMLINK, "5": Fi
 
 
 def module_spec(data: bytes) -> None:
-    """A `module.toml`: its values, or every problem as a line of its own."""
-    try:
-        spec.parse(data, "module.toml")
-    except SpecError as error:
-        assert all(error.problems)
+    """A `module.toml`."""
+    attempt(lambda given: spec.parse(given, "module.toml"), data, SpecError)
 
 
 def policy(data: bytes) -> None:
-    """A policy: its values, which can be shown, or every problem as a line of its own."""
-    try:
-        found = policy_file.parse(data, "policy.toml", read_fixture)
-    except PolicyError as error:
-        assert all(error.problems)
-    else:
+    """A policy, which can be shown with the weakest bundle that it accepts."""
+    found = attempt(lambda given: policy_file.parse(given, "policy.toml", read_fixture), data, PolicyError)
+    if found:
         policy_text.render(found)
+        policy_text.weakest(found)
 
 
 def visor_layout(data: bytes) -> None:

@@ -20,8 +20,15 @@ from modseal.format.stream import Stream
 from targets.base import Target
 
 MTIME = 1_700_000_000
-_DIGESTS = tuple(Digest(name, view, b"") for name, view in (
-    ("sha256", View.RAW), ("sha256", View.UNPACKED), ("sha1", View.UNPACKED), ("sha256", View.GUNZIP1)))
+_DIGESTS = tuple(
+    Digest(name, view, b"")
+    for name, view in (
+        ("sha256", View.RAW),
+        ("sha256", View.UNPACKED),
+        ("sha1", View.UNPACKED),
+        ("sha256", View.GUNZIP1),
+    )
+)
 
 
 @dataclass
@@ -46,9 +53,15 @@ def packed(kind: str, data: bytes) -> tuple[Measured, _Kept]:
     """A payload's bytes measured; what can be said of any is asserted here."""
     chunks = [data[at : at + limits.CHUNK_SIZE] for at in range(0, len(data), limits.CHUNK_SIZE)]
     sealed = kind in payload.SEAL_TYPES
-    declared = Payload("base", kind, len(data), None, mtime=MTIME,
-                       chunks=tuple(hashlib.sha256(chunk).digest() for chunk in chunks) if sealed else (),
-                       digests=() if sealed else _DIGESTS)
+    declared = Payload(
+        "base",
+        kind,
+        len(data),
+        None,
+        mtime=MTIME,
+        chunks=tuple(hashlib.sha256(chunk).digest() for chunk in chunks) if sealed else (),
+        digests=() if sealed else _DIGESTS,
+    )
     kept = _Kept()
     found = payload.measure(declared, BytesSource(data), sink=kept)
     assert found.size == len(data)
@@ -61,7 +74,7 @@ def packed(kind: str, data: bytes) -> tuple[Measured, _Kept]:
 
 
 def gzipped(kind: str, data: bytes) -> None:
-    """zlib reads the same where we read anything, and sees the end of the data where we do."""
+    """Zlib reads the same where we read anything, and sees the end of the data where we do."""
     found, _ = packed(kind, data)
     if found.unpacked_size is not None and kind != "vzstd":
         other = zlib.decompressobj(zlib.MAX_WBITS | 16)
@@ -70,7 +83,7 @@ def gzipped(kind: str, data: bytes) -> None:
 
 
 def zstd_frames(data: bytes) -> None:
-    """libzstd reads as much where we read anything."""
+    """Libzstd reads as much where we read anything."""
     found, _ = packed("tar+zstd", data)
     if found.unpacked_size is not None:
         assert _libzstd_size(data) == found.unpacked_size
@@ -131,7 +144,9 @@ def _gzip(data: bytes) -> bytes:
 
 def _zstd(data: bytes) -> bytes:
     """One frame of one raw or stored block each 128 KiB, as a `.seal` may have it."""
-    return zstandard.ZstdCompressor(level=1, write_checksum=False, write_content_size=True).compress(data) if data else b""
+    return (
+        zstandard.ZstdCompressor(level=1, write_checksum=False, write_content_size=True).compress(data) if data else b""
+    )
 
 
 def _libzstd_size(data: bytes) -> int:

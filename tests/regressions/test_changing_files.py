@@ -7,10 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+
 from builders.bundles import KINDS, Kind, make
 from builders.pki import NOW
 from builders.policies import trusting
-
 from modseal.bundle import open as opening
 from modseal.bundle.extract import extract
 from modseal.bundle.verify import verify
@@ -39,11 +39,12 @@ def test_the_digest_of_a_report_is_that_of_the_bytes_that_were_judged(
     kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a"
-    path.write_bytes(make(kind).data)
+    data = make(kind).data
+    path.write_bytes(data)
     monkeypatch.setattr(opening, "FileSource", _Swapping)
     result = verify(path, POLICY, NOW, with_digest=True)
     assert result.verdict is Verdict.ACCEPTED
-    assert result.sha256 == hashlib.sha256(make(kind).data).hexdigest()
+    assert result.sha256 == hashlib.sha256(data).hexdigest()
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -51,8 +52,9 @@ def test_the_deny_list_is_asked_about_the_bytes_that_were_judged(
     kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a"
-    path.write_bytes(make(kind).data)
-    denied = frozenset({hashlib.sha256(make(kind).data).hexdigest()})
+    data = make(kind).data
+    path.write_bytes(data)
+    denied = frozenset({hashlib.sha256(data).hexdigest()})
     monkeypatch.setattr(opening, "FileSource", _Swapping)
     policy = replace(POLICY, deny=replace(POLICY.deny, digests=denied))
     assert verify(path, policy, NOW, with_digest=False).verdict is Verdict.REJECTED

@@ -6,11 +6,9 @@ import json
 import stat
 from pathlib import Path
 
-import pytest
-from builders.bundles import codes, judge, make, refused
-from builders.pki import NOW, leaf, new_key, root
+from builders.bundles import codes, judge, make
+from builders.pki import NOW, ca, leaf, new_key
 from builders.policies import trusting
-
 from modseal.bundle.extract import extract
 from modseal.bundle.verify import verify
 from modseal.format.level import Level
@@ -23,15 +21,15 @@ UNSIGNED = Policy(source="test", minimum_level=Level.COMMUNITY, allow_unsigned_c
 
 def test_a_module_that_a_stranger_signed_is_marked_as_unproved(tmp_path: Path) -> None:
     path = tmp_path / "a.seal"
-    path.write_bytes(make("seal").sealed(leaf("Stranger", issuer=root("Nobody's", key=new_key("p256", 9)))).data)
+    path.write_bytes(make("seal").sealed(leaf("Stranger", issuer=ca("Nobody", key=new_key("p256", 9)))).data)
     result = verify(path, trusting(), NOW, with_digest=True)
     assert result.verdict is Verdict.REJECTED
     assert "(unproved: no signer of it is trusted)" in text.render(result)
     assert json.loads(json_report.render([result], "p", NOW))["results"][0]["module"]["proved"] is False
 
 
-def _setuid(level: str = "community") -> bytes:
-    return make("seal", level=level, modes={"opt/acme/agent": 0o4755}).unsigned().data
+def _setuid(level: Level = Level.COMMUNITY) -> bytes:
+    return make("seal", claimed_level=level, modes={"opt/acme/agent": 0o4755}).unsigned().data
 
 
 def test_an_unsigned_module_brings_no_setuid_file_even_where_unsigned_modules_are_allowed(tmp_path: Path) -> None:
@@ -44,7 +42,7 @@ def test_an_unsigned_module_brings_no_setuid_file_even_where_unsigned_modules_ar
 
 def test_unverified_files_are_unpacked_without_setuid(tmp_path: Path) -> None:
     path = tmp_path / "a.seal"
-    path.write_bytes(_setuid("partner"))
+    path.write_bytes(_setuid(Level.PARTNER))
     assert extract(path, tmp_path / "out", None, NOW).verdict is Verdict.ACCEPTED
     assert stat.S_IMODE((tmp_path / "out/opt/acme/agent").stat().st_mode) == 0o755
 
@@ -56,4 +54,4 @@ def test_the_signature_of_a_seal_ends_with_a_line_feed_so_that_its_size_has_one_
     size = len(bundle.signature)
     other = bundle.data.replace(f"{size:<10}`\n-----BEGIN".encode(), f"{size - 1:<10}`\n-----BEGIN".encode())
     assert other != bundle.data
-    refused(other, trusting(), "malformed-archive")
+    assert codes(judge(other, trusting())) == ["malformed-archive"]

@@ -114,11 +114,23 @@ BASIC = "2.5.29.19"
         with_extensions(extension("2.5.29.36", der.encode(der.SEQUENCE))),
     ],
     ids=[
-        "bytes after it", "cut off", "two algorithms", "no issuer", "a field more", "an extension twice",
-        "critical is false", "critical is neither", "bad basic constraints", "bytes after basic constraints",
-        "bad alternative name", "empty name constraints", "bad distribution point", "no policy in policies", "empty policy constraints",
+        "bytes after it",
+        "cut off",
+        "two algorithms",
+        "no issuer",
+        "a field more",
+        "an extension twice",
+        "critical is false",
+        "critical is neither",
+        "bad basic constraints",
+        "bytes after basic constraints",
+        "bad alternative name",
+        "empty name constraints",
+        "bad distribution point",
+        "no policy in policies",
+        "empty policy constraints",
     ],
-)  # fmt: skip
+)
 def test_a_certificate_with_one_malformed_part_is_refused(data: bytes) -> None:
     refused(data)
 

@@ -9,7 +9,7 @@ Nothing may be accepted that the oracle rejects, and what only modseal rejects m
 | any, of the anchor | the anchor's own certificate counts, its policies too (the oracle takes its name and key) |
 | crl-invalid | a CRL that the issuer signed but that is not judged blocks, even beside a good one |
 | revoked | an entry counts in any CRL that the issuer signed, even in one for other certificates |
-| crl-bad-signature, crl-stale, crl-not-yet-valid, revocation-unknown | a CA has two certificates: see below |
+| those of `RESTING_ON_LISTS` | a CA has two certificates: see below |
 
 Where a CA has two certificates, the oracle meets a CRL while it judges that CRL's own signer. It then takes
 the list without checking its signature (version 0.33, `_find_crl_issuer`, "if we're recursing"). So it
@@ -51,6 +51,7 @@ with warnings.catch_warnings():
 
 CASES = int(os.environ.get("MODSEAL_ORACLE_CASES", "300"))
 BATCH = 50
+RESTING_ON_LISTS = ("crl-bad-signature", "crl-wrong-issuer", "crl-stale", "crl-not-yet-valid", "revocation-unknown")
 
 
 def judge(case: Case) -> list[Failure]:
@@ -101,7 +102,7 @@ def explained(case: Case, failures: list[Failure]) -> bool:
     def listed(failure: Failure) -> bool:
         by_ca = failure.code == "wrong-purpose" and "certificate" in failure.evidence
         without_usage = failure.code == "wrong-purpose" and signer.key_usage is None
-        unsure = twice and failure.code in ("crl-bad-signature", "crl-stale", "crl-not-yet-valid", "revocation-unknown")
+        unsure = twice and failure.code in RESTING_ON_LISTS
         narrowed = case.root.parsed.policies.policies is not None and "a policy is required" in failure.detail
         return by_ca or without_usage or unsure or narrowed or failure.code in ("crl-invalid", "revoked")
 

@@ -74,6 +74,7 @@ CODES: dict[str, Code] = {
     "name-out-of-scope": Code(6, "The signer's anchor may not speak for this module name.", _SIGNER),
     "too-few-signers": Code(6, "Fewer distinct trusted signers than the policy requires.", "Ask for the missing signature."),
     "required-signer-missing": Code(6, "A signer that the policy requires has not signed.", "Ask for the missing signature."),
+    "expected-signer-missing": Code(6, "A signer that the manifest expects has not signed.", "Get the bundle again from its vendor: a signature that was there is missing."),
     # step 7: payloads
     "payload-size-mismatch": Code(7, "A payload's size differs from the declared one.", _FRESH),
     "payload-digest-mismatch": Code(7, "A payload's digest differs from the declared one.", _FRESH),
@@ -106,6 +107,8 @@ CODES: dict[str, Code] = {
     "bad-key": Code(None, "The key, passphrase or certificate cannot be used.", "Check the file and the passphrase."),
     "tsa-failed": Code(None, "No timestamp authority gave a timestamp that verifies.", "Check the address and the network, or sign now and add the timestamp later with `modseal timestamp`."),
     "unfit-certificate": Code(None, "The certificate would not pass verification, so it does not sign.", "Use a current certificate for code signing that belongs to the key."),
+    "unfit-signature": Code(None, "A signature made elsewhere does not fit what was prepared to be signed.", "Sign the prepared file again with the named algorithm and the certificate's key, or prepare this bundle again."),
+    "not-issued": Code(None, "The CA does not issue this certificate, or keep this record.", "Correct what the message names: the request, the key or the days."),
     "io-error": Code(None, "A file cannot be read or written.", "Check the path, its permissions and the free space."),
     # trust bundles and the store that they are installed in
     "trust-bundle-invalid": Code(None, "The trust bundle is not well formed, or a file in it is not what it declares.", "Get the trust bundle again from whoever keeps the policy."),

@@ -28,6 +28,9 @@ SIGNATURE_BLOCKS = 16
 SIGNERS_PER_BLOCK = 4
 """SignerInfos in one block. Everything seen has exactly one; each costs a public-key operation."""
 
+EXPECTED_SIGNERS = SIGNATURE_BLOCKS
+"""Public keys that a manifest expects signatures of: no more than the blocks that there may be."""
+
 TIMESTAMPS_PER_SIGNER = 4
 """Timestamp tokens of one signer: one or two authorities and a renewal; each costs public-key operations."""
 
@@ -42,6 +45,10 @@ CERTIFICATES_PER_BLOCK = 16
 
 DER_DEPTH = 24
 """Nesting of DER values. A certificate inside SignedData reaches 12."""
+
+DER_ELEMENTS = 256
+"""Values of one SET or SEQUENCE OF in a signature block or timestamp. The most that is needed are
+CERTIFICATES_PER_BLOCK; without a bound, half a million empty values would be kept only to be refused."""
 
 DER_OID = 64
 """Bytes of an object identifier; the longest in use have about 30. Longer ones cost quadratic time."""
@@ -118,11 +125,18 @@ ITEMS = 4096
 SPEC_SIZE = 4 * MIB
 """Bytes of a module spec or policy file."""
 
+KEY_PARTS = 64
+"""Parts of a dotted key in a module spec or policy, which need at most three. Python reads keys in quadratic time."""
+
 PROBLEMS = 100
 """Problems of one document that are collected before reading stops: more help nobody."""
 
 KEY_FILE_SIZE = 1 * MIB
 """Bytes of one key or certificate file that signs. A PKCS#12 file with a long chain has about 20 KiB."""
+
+PREPARED_SIZE = 1 * MIB
+"""Bytes of a signature made elsewhere, or of the file that describes what it was made for. With 16 post-quantum
+certificates that has about 200 KiB; the longest signature (ML-DSA-87) has 4,627 bytes."""
 
 TRUST_BUNDLE_SIZE = 64 * MIB
 """Bytes of one trust bundle. It is read at once; the largest public code signing CRLs have a few MiB."""

@@ -28,7 +28,7 @@ _OWNER = Integer(0, 0o7777777)
 _WORD = Integer(0, 2**32 - 1)
 _ENTRY = Table(
     {
-        "path": Text(most=limits.PATH_LENGTH),
+        "path": Text(re.compile(r"[^\ud800-\udfff]+"), form="text without surrogates", most=limits.PATH_LENGTH),
         "mode": Text(re.compile("[0-7]{4}"), form="4 octal digits", least=4, most=4),
         "typeflag": Text(choices=("0", "2", "5", "7"), about="As in the header; 7 is an executable."),
         "mtime": Integer(0, LATEST_TIME),

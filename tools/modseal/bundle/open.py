@@ -47,6 +47,7 @@ class OpenBundle:
         self.container: tuple[Member, ...] | Failure
         self._sink = sink
         self._sink_unproved = sink_unproved
+        self._entries: dict[str, int] = {}
         try:
             self.container = self._read_container()
         except FormatError as error:
@@ -63,7 +64,7 @@ class OpenBundle:
         ar.require_plain(members, self.kind)
         self.manifest = self._small(members[0], limits.MANIFEST_SIZE)
         self.signature = self._small(members[1], limits.SIGNATURE_MEMBER_SIZE)
-        if self.kind == "seal" and self.signature and not self.signature.endswith(b"\n"):
+        if self.kind == "seal" and self.signature.endswith(b"-----"):
             # Else the last line feed could be the member's or its padding: two sizes for the same bytes.
             raise FormatError("malformed-archive", f"{SIGNATURE_MEMBER} of a .seal does not end with a line feed")
         return members
@@ -84,7 +85,11 @@ class OpenBundle:
     def measure(self, payload: Payload, member: Member, *, proved: bool) -> Measured:
         """See `trust.examine.Bundle.measure`."""
         sink = self._sink if proved or self._sink_unproved else None
-        return measure(payload, member.span(self.source), sink=sink)
+        # The limit is for the module: 120 payloads that each come close to it would take a gigabyte of memory.
+        others = sum(count for name, count in self._entries.items() if name != payload.name)
+        measured = measure(payload, member.span(self.source), sink=sink, room=limits.FILES - others)
+        self._entries[payload.name] = len(measured.entries)
+        return measured
 
     def digest(self, member: Member) -> bytes:
         """See `trust.examine.Bundle.digest`."""

@@ -35,6 +35,7 @@ _TYPES: Mapping[Kind, Mapping[str, str]] = {
 """The default type of a format, and the counterparts of the other's types: default for default, and an
 ordinary tar in gzip for the same. `vzstd` is nobody's default, because only ESXi 9.0 reads it."""
 _ZSTD_ON_HOST = "zstd-compression"
+_UNEXPECTED = ("a .vib cannot say which signers it expects: expected-signers is left out; require them in the policy",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +142,7 @@ def plan_module(path: Path, kind: Kind, epoch: int | None) -> Plan:
         released(spec.released, epoch, kind),
         spec.relationships,
         vib=spec.vib if kind == "vib" else None,
+        expected_signers=() if kind == "vib" else spec.expected_signers,
     )
     left_out = attachments if kind == "vib" else ()
     return Plan(
@@ -152,6 +154,7 @@ def plan_module(path: Path, kind: Kind, epoch: int | None) -> Plan:
         sources=(path, *(item.path for item in attachments), *(folder / f.source for f in spec.files if f.source)),
         warnings=(
             *(f"a .vib carries no attachments: {item.name} is left out" for item in left_out),
+            *(_UNEXPECTED if kind == "vib" and spec.expected_signers else ()),
             *tree_warnings(trees, spec.relationships.depends),
         ),
     )

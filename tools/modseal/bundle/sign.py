@@ -1,4 +1,4 @@
-"""Add a signature block to a bundle.
+"""Add a signature block to a bundle, whoever made the signature.
 
 What is signed is the manifest member's raw bytes, and only for a sound bundle: nobody's signature is
 put under payloads that do not match. Every other byte of the archive stays as it is.
@@ -12,29 +12,36 @@ from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
+from cryptography import x509
+
 from modseal.bundle.open import OpenBundle, open_bundle
 from modseal.bundle.staging import atomic_file
 from modseal.bundle.verify import examine_integrity
 from modseal.errors import Failure, FormatError, RefusedError, UsageError
-from modseal.format import ar, cms
-from modseal.format.manifest import SIGNATURE_MEMBER
+from modseal.format import ar, cms, rules
+from modseal.format.manifest import SIGNATURE_MEMBER, Manifest
 from modseal.format.source import Source, Span, blocks
 from modseal.signing import block, fitness
 from modseal.signing.keys import Signer
 from modseal.signing.tsa import Stamp
+from modseal.trust.certificate import Certificate
 from modseal.trust.examination import Verdict
 from modseal.trust.signature import Signatures, verify_member
 
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """What was written: where, how many blocks it has now, and the new signer."""
+    """What was written: where, how many blocks it has now, and the new signer.
+
+    `expected` are the keys that the manifest expects signatures of and that have not signed yet.
+    """
 
     path: Path
     blocks: int
     subject: str
     fingerprint: str
     algorithm: str
+    expected: tuple[str, ...] = ()
 
 
 def sign(
@@ -56,16 +63,45 @@ def sign(
     fitness.check_certificate(signer.certificate, signer.chain, at)
     row = fitness.choose_algorithm(signer.certificate, algorithm)
     with open_bundle(path) as bundle:
-        require_sound(bundle, at)
-        mine = fitness.parse(signer.certificate)
-        before = verified(bundle.signature, bundle.manifest)
-        if any(other.certificate == mine for other in before.signers):
-            raise UsageError(f"{path}: already signed with this certificate ({mine.subject})")
-        new = block.build(bundle.manifest, signer, row, f"{signing_time:%Y-%m-%dT%H:%M:%SZ}", stamp)
-        member = append_block(bundle.signature, new)
-        _require_verifies(member, bundle.manifest, len(before.signers) + 1)
-        write_signature(bundle, member, path, output)
-    return Signed(output, len(cms.split_blocks(member)), mine.subject, mine.fingerprint, row.name)
+        ready = make_ready(bundle, signer.certificate, at)
+        new = block.build(bundle.manifest, signer, row, time_text(signing_time), stamp)
+        return add_block(bundle, ready, new, path, output)
+
+
+@dataclass(frozen=True, slots=True)
+class Ready:
+    """A sound bundle that a certificate has not signed yet, and the signatures that it has."""
+
+    manifest: Manifest
+    certificate: Certificate
+    before: Signatures
+
+
+def make_ready(bundle: OpenBundle, certificate: x509.Certificate, at: datetime) -> Ready:
+    """Whether this certificate may add a block. Raises `RefusedError`, `UsageError` where it has signed already."""
+    manifest = require_sound(bundle, at)
+    mine = fitness.parse(certificate)
+    before = verified(bundle.signature, bundle.manifest)
+    if any(other.certificate == mine for other in before.signers):
+        raise UsageError(f"{bundle.name}: already signed with this certificate ({mine.subject})")
+    return Ready(manifest, mine, before)
+
+
+def add_block(bundle: OpenBundle, ready: Ready, new: bytes, path: Path, output: Path) -> Signed:
+    """Write the bundle with one block (DER) more, once the verifier has read it back. Raises `RefusedError`."""
+    member = append_block(bundle.signature, new)
+    signers = _require_verifies(member, bundle.manifest, len(ready.before.signers) + 1).signers
+    write_signature(bundle, member, path, output)
+    mine = ready.certificate
+    keys = {rules.key_name(signer.certificate.key_der) for signer in signers}
+    expected = tuple(key for key in ready.manifest.expected_signers if key not in keys)
+    count = len(cms.split_blocks(member))
+    return Signed(output, count, mine.subject, mine.fingerprint, signers[-1].algorithm, expected)
+
+
+def time_text(time: datetime) -> str:
+    """A time in UTC as a block says it."""
+    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def append_block(member: bytes, der: bytes) -> bytes:
@@ -74,12 +110,15 @@ def append_block(member: bytes, der: bytes) -> bytes:
     return member + separator + cms.join_blocks((der,))
 
 
-def require_sound(bundle: OpenBundle, at: datetime) -> None:
-    """Nobody signs or stamps a bundle that is broken. Raises `RefusedError`."""
+def require_sound(bundle: OpenBundle, at: datetime) -> Manifest:
+    """Nobody signs or stamps a bundle that is broken. Returns its manifest; raises `RefusedError`."""
     examination = examine_integrity(bundle, at)
     primary = examination.primary
     if examination.verdict is not Verdict.ACCEPTED and primary:
         raise RefusedError(primary.code or "bad-manifest", f"{bundle.name}: {primary.detail}", **primary.evidence)
+    if examination.manifest is None:
+        raise AssertionError("an accepted bundle has a manifest")
+    return examination.manifest
 
 
 def verified(member: bytes, manifest: bytes) -> Signatures:
@@ -91,11 +130,12 @@ def verified(member: bytes, manifest: bytes) -> Signatures:
     return signatures
 
 
-def _require_verifies(member: bytes, manifest: bytes, count: int) -> None:
+def _require_verifies(member: bytes, manifest: bytes, count: int) -> Signatures:
     """Our own block, read back by the verifier: a key that does not fit its certificate ends here."""
     signatures = verify_member(member, manifest)
     if len(signatures.signers) != count:
         _refuse(signatures.failures[-1])
+    return signatures
 
 
 def _refuse(failure: Failure) -> None:

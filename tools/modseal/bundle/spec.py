@@ -67,6 +67,7 @@ class ModuleSpec:
     payloads: tuple[PayloadSpec, ...]
     files: tuple[FileSpec, ...]
     attachments: tuple[AttachmentSpec, ...]
+    expected_signers: tuple[str, ...]
 
     def describe(self, place: Place, message: str) -> str:
         """A problem with a value as one line: `file:line: field: message`."""
@@ -126,6 +127,7 @@ def _read(document: toml_text.TomlDocument, source: str) -> ModuleSpec:
         attachments=tuple(
             AttachmentSpec(item["name"], item["file"], item["media-type"]) for item in values.get("attachment", ())
         ),
+        expected_signers=tuple(sorted(set(values.get("expected-signers", ())))),
     )
 
 

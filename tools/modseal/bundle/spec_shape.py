@@ -34,7 +34,7 @@ class Time(Shape):
     def check(self, value: object, trail: Trail, found: Found) -> None:
         """See `Shape.check`."""
         if isinstance(value, datetime):
-            if value.tzinfo is None or value.microsecond:
+            if value.tzinfo is None or value.microsecond or not _has_utc(value):
                 found.add(trail, f"must have an offset from UTC (or Z) and whole seconds, as in {_TIME_FORM}")
         elif type(value) is not str:
             found.add(trail, f"must be {_TIME_FORM}, not {kind(value)}")
@@ -47,7 +47,18 @@ class Time(Shape):
 
 def time_text(value: datetime | str) -> str:
     """A value that has the shape `Time`, as the manifest of a `.seal` writes it."""
-    return value if isinstance(value, str) else f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    if isinstance(value, str):
+        return value
+    return value.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"  # strftime does not fill years up to 4 digits
+
+
+def _has_utc(value: datetime) -> bool:
+    """Whether a time with an offset is within the years 1 to 9999 in UTC too."""
+    try:
+        value.astimezone(UTC)
+    except OverflowError:
+        return False
+    return True
 
 
 def _is_time(text: str) -> bool:
@@ -149,6 +160,11 @@ SHAPE = Table(
         "replaces": _CONSTRAINTS,
         "provides": _PROVIDED,
         "attachment": Array(_ATTACHMENT, most=limits.ATTACHMENTS, about="In a .seal only."),
+        "expected-signers": Array(
+            Text(rules.KEY_NAME, form=rules.KEY_NAME_FORM, least=75, most=75),
+            most=limits.EXPECTED_SIGNERS,
+            about="Public keys that must all have signed (`modseal sign --list` shows them). In a .seal only.",
+        ),
         "vib": _VIB,
     },
     about="A module to pack: module.toml, as `modseal pack` reads it.",

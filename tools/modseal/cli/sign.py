@@ -1,4 +1,4 @@
-"""`modseal sign`."""
+"""`modseal sign`: with a key at hand, in two steps without one, and what else is done with signature blocks."""
 
 from __future__ import annotations
 
@@ -6,62 +6,135 @@ import os
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
+from click.core import ParameterSource
 
+from modseal.bundle import signatures, two_step
+from modseal.bundle.sign import Signed
 from modseal.bundle.sign import sign as sign_bundle
 from modseal.cli.options import FILE, authorities, now, tsa_options
 from modseal.errors import InputError, KeyMaterialError, UsageError
+from modseal.report import signatures_text
 from modseal.report.text import safe
-from modseal.signing import keys
+from modseal.signing import keys, prepared
 from modseal.trust.algorithms import ALGORITHMS
+
+_STAMP = {"tsa", "tsa_anchor", "timestamp_later"}
+_MODES = {
+    "key": {"cert", "chain", "passphrase_file", "algorithm", "output", *_STAMP},
+    "prepare": {"cert", "chain", "algorithm"},
+    "attach": {"prepared", "output", *_STAMP},
+    "list": set[str](),
+    "remove": {"output"},
+}
+"""What is done, by the option that says so, and the options that go with it."""
 
 
 @click.command()
 @click.argument("bundle", type=FILE)
-@click.option("--key", required=True, metavar="KEY", help="The private key: a PEM or PKCS#12 file.")
+@click.option("--key", metavar="KEY", help="The private key: a PEM or PKCS#12 file, or a URI of a token or key service.")
 @click.option("--cert", type=FILE, metavar="PEM", help="The signer's certificate; a PKCS#12 file may bring its own.")
 @click.option("--chain", multiple=True, type=FILE, metavar="PEM", help="Certificates between signer and anchor, to embed.")
 @click.option("--passphrase-file", type=FILE, metavar="FILE", help="A file with the key's passphrase; else it is asked for.")
 @click.option("--algorithm", metavar="NAME", type=click.Choice(sorted(ALGORITHMS)), help="Default: the usual one for the key.")
 @tsa_options(required=False)
 @click.option("--timestamp-later", is_flag=True, help="Sign without a timestamp now; `modseal timestamp` adds one.")
+@click.option("--prepare", type=FILE, metavar="FILE", help="Write what the key of --cert has to sign, for a key elsewhere.")
+@click.option("--attach", type=FILE, metavar="SIGNATURE", help="Complete the block with the signature made elsewhere.")
+@click.option("--prepared", type=FILE, metavar="FILE", help="The FILE of --prepare that SIGNATURE is for.")
+@click.option("--list", is_flag=True, help="Show the blocks of BUNDLE. That says nothing about trust.")
+@click.option("--remove", metavar="FINGERPRINT", help="Take out the block of the certificate with this SHA-256.")
 @click.option("-o", "--output", type=FILE, metavar="OUT", help="The signed bundle; by default BUNDLE itself.")
-def sign(
-    bundle: Path,
-    key: str,
-    cert: Path | None,
-    chain: tuple[Path, ...],
-    passphrase_file: Path | None,
-    algorithm: str | None,
-    tsa: tuple[str, ...],
-    tsa_anchor: tuple[Path, ...],
-    output: Path | None,
-    *,
-    timestamp_later: bool,
-) -> None:
+@click.pass_context
+def sign(context: click.Context, bundle: Path, **given: Any) -> None:
     """Add a signature block to BUNDLE.
 
     The key signs the manifest's bytes. A certificate that no verifier would accept is refused here.
     With a timestamp, the signature outlives its certificate.
+
+    For a key that this machine cannot reach, sign in two steps: --prepare, any tool elsewhere, --attach.
     """
-    if timestamp_later and tsa:
+    mode = _mode(context)
+    if mode == "prepare":
+        _prepare(bundle, given)
+    elif mode == "attach":
+        _attach(bundle, given)
+    elif mode == "list":
+        click.echo(signatures_text.listing(bundle, signatures.list_signatures(bundle)))
+    elif mode == "remove":
+        _remove(bundle, given)
+    else:
+        _sign(bundle, given)
+
+
+def _mode(context: click.Context) -> str:
+    """The one thing that is to be done. Raises `UsageError` where the options do not say one, or do not go together."""
+    names = {one.name: one.opts[-1] for one in context.command.params if one.name and one.name != "bundle"}
+    said = [name for name in names if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
+    modes = [name for name in said if name in _MODES]
+    if not modes:
+        raise UsageError("name the key with --key; or give --prepare, --attach, --list or --remove")
+    if len(modes) > 1:
+        raise UsageError(f"{names[modes[0]]} and {names[modes[1]]} exclude each other")
+    for name in said:
+        if name != modes[0] and name not in _MODES[modes[0]]:
+            raise UsageError(f"{names[name]} does not go with {names[modes[0]]}")
+    if context.params["timestamp_later"] and context.params["tsa"]:
         raise UsageError("--timestamp-later and --tsa exclude each other")
-    stamp = authorities(tsa, tsa_anchor)
-    signer = keys.open(key, cert, chain, lambda: passphrase(key, passphrase_file))
+    return modes[0]
+
+
+def _sign(bundle: Path, given: dict[str, Any]) -> None:
+    key: str = given["key"]
+    stamp = authorities(given["tsa"], given["tsa_anchor"])
+    signer = keys.open(key, given["cert"], given["chain"], lambda: passphrase(key, given["passphrase_file"]))
     for warning in signer.warnings:
         click.echo(f"modseal: warning: {safe(warning)}", err=True)
-    signed = sign_bundle(bundle, output or bundle, signer, now(), signing_time(), algorithm, stamp)
+    output = given["output"] or bundle
+    _show(sign_bundle(bundle, output, signer, now(), signing_time(), given["algorithm"], stamp))
+
+
+def _prepare(bundle: Path, given: dict[str, Any]) -> None:
+    target: Path = given["prepare"]
+    if given["cert"] is None:
+        raise UsageError("--prepare needs --cert, the certificate of the key that is going to sign")
+    certificate, chain = prepared.read_identity(given["cert"], given["chain"])
+    found = two_step.prepare(bundle, certificate, chain, now(), signing_time(), given["algorithm"])
+    two_step.write(found, target, signatures_text.summary(found, target))
+    click.echo(f"{safe(target)}: to be signed by {safe(found.certificate.subject)} with {found.algorithm.name}, sha256 {found.sha256}")
+
+
+def _attach(bundle: Path, given: dict[str, Any]) -> None:
+    if given["prepared"] is None:
+        raise UsageError("--attach needs --prepared, the file that was signed")
+    stamp = authorities(given["tsa"], given["tsa_anchor"])
+    _show(two_step.attach(bundle, given["output"] or bundle, given["attach"], given["prepared"], now(), stamp))
+
+
+def _remove(bundle: Path, given: dict[str, Any]) -> None:
+    removed = signatures.remove(bundle, given["output"] or bundle, given["remove"])
+    click.echo(f"{safe(removed.path)}: removed, {removed.blocks} block(s) left:")
+    for line in (*signatures_text.rows(removed.rows), *signatures_text.missing(removed.missing)):
+        click.echo(line)
+
+
+def _show(signed: Signed) -> None:
     click.echo(f"{safe(signed.path)}: signed by {safe(signed.subject)} with {signed.algorithm}, {signed.blocks} block(s)")
+    for line in signatures_text.missing(signed.expected):
+        click.echo(line)
 
 
 def passphrase(key: str, file: Path | None) -> bytes:
+    """The passphrase or PIN of a key: from a file, or from the person at the terminal."""
     if file:
         try:
             return file.read_bytes().removesuffix(b"\n").removesuffix(b"\r")
         except OSError as error:
             raise InputError(f"{file}: {error.strerror}") from None
-    missing = KeyMaterialError(f"{key} is encrypted (or damaged) and no passphrase was given; use --passphrase-file")
+    shown = key.partition("?")[0] if key.startswith("pkcs11:") else key  # the query may hold a PIN
+    missing = KeyMaterialError(f"{shown} is encrypted (or damaged) and no passphrase was given; use --passphrase-file")
     if not sys.stdin.isatty():
         raise missing
     try:

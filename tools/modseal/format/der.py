@@ -131,9 +131,11 @@ def malformed(detail: str) -> FormatError:
 
 
 def elements(reader: Reader, *, sorted_set: bool = True) -> list[Value]:
-    """All values left in a SET OF; DER demands ascending order (X.690 section 11.6)."""
+    """All values left in a SET OF; DER demands ascending order (X.690 section 11.6). Also raises limit-exceeded."""
     values: list[Value] = []
     while reader.more():
+        if len(values) == limits.DER_ELEMENTS:
+            raise FormatError("limit-exceeded", f"a set has more than {limits.DER_ELEMENTS} values")
         values.append(reader.next())
     if sorted_set and any(a.raw >= b.raw for a, b in pairwise(values)):
         raise malformed("a SET OF is not in ascending order")

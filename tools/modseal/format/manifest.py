@@ -145,7 +145,10 @@ class VibFields:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a bundle says of itself. `released` is ISO 8601 text; `vib` is None for a `.seal`."""
+    """What a bundle says of itself. `released` is ISO 8601 text; `vib` is None for a `.seal`.
+
+    `expected_signers` are public keys as `rules.key_name` writes them, in a `.seal` alone: each must have signed.
+    """
 
     kind: Kind
     vendor: str
@@ -160,6 +163,7 @@ class Manifest:
     files: tuple[Entry, ...] = ()
     attachments: tuple[Attachment, ...] = ()
     vib: VibFields | None = None
+    expected_signers: tuple[str, ...] = ()
 
     @property
     def id(self) -> str:

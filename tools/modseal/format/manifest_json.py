@@ -13,6 +13,7 @@ What a manifest says:
   them with mode 0755. A declared directory has its mode; a symbolic link has none (it is 0777).
 * Set-user-id, set-group-id and sticky bits are what the mode says: declared and signed like any other.
 * Attachments in the order of the archive, after the payloads.
+* Expected signers: public keys that must all have signed, so that a stripped signature is seen.
 
 A module without payloads has no files: it only relates other modules.
 """
@@ -99,6 +100,9 @@ SHAPE = Table({
     "payloads": Array(_PAYLOAD, least=1, most=limits.PAYLOADS, about="In the order of the archive."),
     "files": Array(_ENTRY, least=1, most=limits.FILES, about="Every path of every payload, in their order."),
     "attachments": Array(_ATTACHMENT, least=1, most=limits.ATTACHMENTS, about="In the order of the archive."),
+    "expected-signers": Array(Text(rules.KEY_NAME, form=rules.KEY_NAME_FORM, most=75, least=75), least=1,
+                              most=limits.EXPECTED_SIGNERS,
+                              about="SHA-256 of the public keys that must all have signed, in ascending order."),
 }, about="The signed metadata of a .seal bundle. Rules over several values stand in docs/format.md.")
 
 
@@ -144,6 +148,7 @@ def check(manifest: Manifest) -> Iterator[Failure]:
         yield _bad(f"released is {quote(manifest.released)}, and must be a time like 2026-01-31T12:00:00Z")
     for payload in manifest.payloads:
         yield from _check_payload(payload)
+    yield from rules.check_expected_signers(manifest.expected_signers)
     yield from _check_files(manifest)
 
 
@@ -225,6 +230,7 @@ def _to_plain(manifest: Manifest) -> dict[str, Any]:
         "files": [_entry_to_plain(entry) for entry in manifest.files],
         "attachments": [{"name": attachment.name, "media-type": attachment.media_type, "size": attachment.size,
                          "sha256": attachment.sha256.hex()} for attachment in manifest.attachments],
+        "expected-signers": list(manifest.expected_signers),
     }
     return {"schema": SCHEMA, "vendor": manifest.vendor, "name": manifest.name, "version": manifest.version,
             "level": str(manifest.claimed_level), **{key: value for key, value in optional.items() if value}}
@@ -281,6 +287,7 @@ def _from_plain(plain: dict[str, Any]) -> Manifest:
             Attachment(item["name"], item["media-type"], item["size"], bytes.fromhex(item["sha256"]))
             for item in plain.get("attachments", ())
         ),
+        expected_signers=tuple(plain.get("expected-signers", ())),
     )
 
 

@@ -66,17 +66,18 @@ class Measured:
     listed: bool
 
 
-def measure(payload: Payload, source: Source, *, sink: Sink | None = None) -> Measured:
+def measure(payload: Payload, source: Source, *, sink: Sink | None = None, room: int | None = None) -> Measured:
     """One pass over a payload; `source` is its member. Bad content gives failures, not an exception.
 
-    A payload without digests is that of a `.seal`. Entries go to `sink` while they are read, before the
-    payload as a whole is known to be good. An error of reading the file itself (`OSError`) is raised.
+    A payload without digests is that of a `.seal`. `room` is how many entries it may have, by default
+    `limits.FILES`. Entries go to `sink` while they are read, before the payload as a whole is known to be
+    good. An error of reading the file itself (`OSError`) is raised.
     Failures: payload-digest-mismatch (a chunk), bad-payload, unpacked-size-mismatch, bad-listing,
     unsafe-path, unsafe-type, unsafe-mode, unsafe-link, limit-exceeded, unsupported-payload, truncated.
     Collisions of paths over the whole module are for `rules.check_tree`.
     """
     sealed = payload.type in SEAL_TYPES and not payload.digests
-    measuring = (_Seal if sealed else _Vib)(payload, source, sink)
+    measuring = (_Seal if sealed else _Vib)(payload, source, sink, room)
     measuring.run()
     return measuring.result()
 
@@ -99,10 +100,11 @@ def read_layout(payload: Payload, source: Source) -> tuple[visor.VisorLayout, tu
 class _Measuring:
     """The pass: packed blocks, perhaps in a thread, then the digests of the tar and its listing."""
 
-    def __init__(self, payload: Payload, source: Source, sink: Sink | None) -> None:
+    def __init__(self, payload: Payload, source: Source, sink: Sink | None = None, room: int | None = None) -> None:
         self.payload = payload
         self.source = source
         self.sink = sink
+        self.room = room
         self.failures: list[Failure] = []
         self.entries: list[Entry] = []
         self.listed = False
@@ -198,7 +200,7 @@ class _Seal(_Measuring):
 
     def list_entries(self, stream: Stream) -> Iterator[tar.Item]:
         """See `_Measuring.list_entries`."""
-        return tar.read(stream, tar.Dialect.CANONICAL, self.payload.mtime)
+        return tar.read(stream, tar.Dialect.CANONICAL, self.payload.mtime, self.room)
 
     def digests(self) -> dict[tuple[str, View], bytes]:
         """None: the chunks have been compared."""
@@ -219,8 +221,8 @@ class _Seal(_Measuring):
 class _Vib(_Measuring):
     """A payload of a `.vib`: digests over up to three views of it."""
 
-    def __init__(self, payload: Payload, source: Source, sink: Sink | None) -> None:
-        super().__init__(payload, source, sink)
+    def __init__(self, payload: Payload, source: Source, sink: Sink | None = None, room: int | None = None) -> None:
+        super().__init__(payload, source, sink, room)
         self.raw = _Digests(payload, View.RAW, also=["sha256"])
         self.gunzipped = _Digests(payload, View.GUNZIP1)
         self._packed = self._read()
@@ -246,7 +248,9 @@ class _Vib(_Measuring):
 
     def list_entries(self, stream: Stream) -> Iterator[tar.Item]:
         """See `_Measuring.list_entries`."""
-        return tar.read(stream, tar.Dialect.LEGACY) if self.payload.type == "tgz" else visor.read(stream)
+        if self.payload.type == "tgz":
+            return tar.read(stream, tar.Dialect.LEGACY, room=self.room)
+        return visor.read(stream, self.room)
 
     def digests(self) -> dict[tuple[str, View], bytes]:
         """See `Measured.digests`."""

@@ -6,6 +6,7 @@ packer) or recorded (examine).
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -22,6 +23,8 @@ MEMBER_NAME_FORM = f"1 to {limits.MEMBER_NAME_LENGTH} of A-Z a-z 0-9 . _ -"
 MODULE_NAME_FORM = f"1 to {limits.NAME_LENGTH} of A-Z a-z 0-9 . _ + -, the first a letter or digit"
 VERSION_FORM = f"1 to {limits.NAME_LENGTH} of A-Z a-z 0-9 . _ + ~ : -, the first a letter or digit"
 RESERVED_MEMBERS = frozenset({*MANIFEST_MEMBER.values(), SIGNATURE_MEMBER})
+KEY_NAME = re.compile("key-sha256:[0-9a-f]{64}")
+KEY_NAME_FORM = "key-sha256: and 64 lower-case hexadecimal digits"
 RELATIONS = ("<<", "<=", "=", ">=", ">>")
 
 PERMISSIONS = 0o777
@@ -36,6 +39,14 @@ _NOT_IN_TEXT = re.compile(
 """What a free text must not have: controls but tab and newline, line separators, bidi controls,
 surrogates, and the two code points that XML forbids. A fixed list, so that it does not depend on
 the Unicode version of the Python that reads it."""
+
+
+def key_name(public_key: bytes) -> str:
+    """A public key by its digest: SHA-256 over the DER of its SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7).
+
+    The prefix tells it from the fingerprint of a certificate, which is `sha256:`.
+    """
+    return f"key-sha256:{hashlib.sha256(public_key).hexdigest()}"
 
 
 def is_printable(text: str) -> bool:
@@ -235,6 +246,16 @@ def check_members(names: Iterable[str]) -> Iterator[Failure]:
         elif name in seen:
             yield _bad(f"two members are named {name!r}", name)
         seen.add(name)
+
+
+def check_expected_signers(keys: tuple[str, ...]) -> Iterator[Failure]:
+    """Public keys by `key_name`, each once, in ascending order: so that one list has one encoding."""
+    yield from _check_count("expected signers", len(keys), limits.EXPECTED_SIGNERS)
+    for key in keys:
+        if not KEY_NAME.fullmatch(key):
+            yield _bad(f"the expected signer {quote(key)} is not {KEY_NAME_FORM}", key)
+    if list(keys) != sorted(set(keys)):
+        yield _bad("the expected signers are not in ascending order, each once", keys[0])
 
 
 def _check_count(label: str, count: int, most: int) -> Iterator[Failure]:

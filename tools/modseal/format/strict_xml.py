@@ -170,6 +170,8 @@ class _Reader:
     def _characters(self, text: str) -> None:
         node = self._open[-1]
         if node.element.text:
+            if len(node.text) + len(text) > limits.TEXT_LENGTH:  # adding up without end would be quadratic
+                self._refuse(f"<{node.name}> has more than {limits.TEXT_LENGTH} characters")
             node.text += text
         elif text.strip(_SPACE):
             self._refuse(f"<{node.name}> has the text {quote(text.strip(_SPACE))}, where only elements may stand")

@@ -82,18 +82,18 @@ def write(items: Iterable[Item], mtime: int) -> Iterator[bytes]:
     yield _END * 2
 
 
-def read(stream: Stream, dialect: Dialect, mtime: int = 0) -> Iterator[Item]:
+def read(stream: Stream, dialect: Dialect, mtime: int = 0, room: int | None = None) -> Iterator[Item]:
     """The entries of a tar, each with its content, which is skipped where the caller leaves it.
 
-    `mtime` is the one that every canonical header must have. A directory or link has no size, a link
+    `mtime` is the one that every canonical header must have, and `room` how many entries there may be. A directory or link has no size, a link
     has a target, and `sha256` and `payload` are the caller's to add. Reads the stream to its end.
     Raises `FormatError`: bad-listing, unsafe-path, unsafe-type, unsafe-mode, unsafe-link, limit-exceeded.
     """
     canonical = dialect is Dialect.CANONICAL
-    listing = Listing(ordered=canonical)
+    listing = Listing(ordered=canonical, room=room)
     while (block := stream.take(BLOCK)) != _END:
         entry = _read_canonical(block, mtime) if canonical else _read_legacy(block)
-        if not (entry.path == "./" and listing.count == 0):
+        if not (entry.path == "./" and entry.type is FileType.DIRECTORY and listing.count == 0):
             listing.add(entry)
             content = stream.pieces(entry.size or 0)
             yield entry, content
@@ -108,10 +108,14 @@ def read(stream: Stream, dialect: Dialect, mtime: int = 0) -> Iterator[Item]:
 
 
 class Listing:
-    """The rules for the entries of one payload, as they are met: sound, not too many, none twice."""
+    """The rules for the entries of one payload, as they are met: sound, not too many, none twice.
 
-    def __init__(self, *, ordered: bool) -> None:
+    `room` is how many there may be: `limits.FILES`, less those of the payloads before.
+    """
+
+    def __init__(self, *, ordered: bool, room: int | None = None) -> None:
         self._ordered = ordered
+        self._room = limits.FILES if room is None else room
         self._last = b""
         self._paths: set[str] = set()
         self.count = 0
@@ -120,8 +124,8 @@ class Listing:
         """Account for one more entry; `FormatError` where a rule is broken."""
         rules.require(next(rules.check_entry(entry), None))
         self.count += 1
-        if self.count > limits.FILES:
-            raise FormatError("limit-exceeded", f"the payload has more than {limits.FILES} entries")
+        if self.count > self._room:
+            raise FormatError("limit-exceeded", f"the payloads have more than {limits.FILES} entries in all")
         if (entry.size or 0) > limits.FILE_SIZE:
             raise FormatError("limit-exceeded", f"{entry.path!r} is over {limits.FILE_SIZE} bytes", path=entry.path)
         if not (self._follows(entry.path) if self._ordered else self._is_new(entry.path)):

@@ -14,6 +14,8 @@ from modseal.format.shape import Path, Problem, Shape, location
 
 _HEADER = re.compile(r"\s*(\[\[?)([A-Za-z0-9_.\-\"' \t]+)\]\]?\s*(?:#.*)?$")
 _KEY = re.compile(r"\s*([A-Za-z0-9_\-]+|\"[^\"]*\"|'[^']*')\s*[.=]")
+_PART = r"(?:[A-Za-z0-9_\-]+|\"[^\"\n]*\"|'[^'\n]*')"
+_LONG_KEY = re.compile(rf"{_PART}(?:[ \t]*\.[ \t]*{_PART}){{{limits.KEY_PARTS}}}")
 
 
 class TomlDocument:
@@ -53,12 +55,20 @@ def parse(data: bytes) -> TomlDocument:
         raise ValueError(f"the file is over {limits.SPEC_SIZE} bytes")
     try:
         text = data.decode("utf-8")
+        _require_short_keys(text)
         values = tomllib.loads(text)
     except UnicodeDecodeError as error:
         raise ValueError(f"the file is not UTF-8 (byte {error.start})") from None
     except RecursionError:
         raise ValueError("the file is nested too deep") from None
     return TomlDocument(values, _scan(text))
+
+
+def _require_short_keys(text: str) -> None:
+    """Before anything is parsed, so this also refuses such a run of words and dots where it is no key."""
+    if match := _LONG_KEY.search(text):
+        line = text.count("\n", 0, match.start()) + 1
+        raise ValueError(f"a key has more than {limits.KEY_PARTS} parts (at line {line})")
 
 
 def _scan(text: str) -> dict[Path, int]:

@@ -47,7 +47,7 @@ def check(manifest: Manifest) -> Iterator[Failure]:
 def check_stage(manifest: Manifest) -> Iterator[Failure]:
     """All that is wrong with a manifest from which a `.vib` is still to be made: no date, sizes or digests yet."""
     vib = manifest.vib
-    if manifest.kind != "vib" or vib is None or manifest.attachments:
+    if manifest.kind != "vib" or vib is None or manifest.attachments or manifest.expected_signers:
         yield _bad("this is not the manifest of a .vib: it has fields that only a .seal has", manifest.name)
         return
     yield from rules.check_module(manifest)

@@ -150,13 +150,13 @@ def write(items: Sequence[Item], layout: VisorLayout) -> Iterator[bytes]:
         yield from zeros(-position % BLOCK)
 
 
-def read(stream: Stream) -> Iterator[Item]:
+def read(stream: Stream, room: int | None = None) -> Iterator[Item]:
     """The entries of a visor tar in header order, each with its content, which is skipped where left.
 
-    Reads the stream to its end. Raises `FormatError`: bad-listing, unsafe-path, unsafe-type,
+    `room` is how many there may be. Reads the stream to its end. Raises `FormatError`: bad-listing, unsafe-path, unsafe-type,
     unsafe-mode, unsafe-link, limit-exceeded.
     """
-    for header in _headers(stream):
+    for header in _headers(stream, room):
         yield header.entry, (content := _content(stream, header))
         for _ in content:
             pass
@@ -184,8 +184,8 @@ def read_layout(stream: Stream) -> tuple[VisorLayout, tuple[Entry, ...]]:
     raise FormatError("bad-listing", "the data of the visor tar is not where any known tool puts it")
 
 
-def _headers(stream: Stream) -> list[_Header]:
-    listing = Listing(ordered=False)
+def _headers(stream: Stream, room: int | None = None) -> list[_Header]:
+    listing = Listing(ordered=False, room=room)
     headers: list[_Header] = []
     while not is_zero(block := stream.take(BLOCK)):
         headers.append(_parse(block))

@@ -89,18 +89,24 @@ def _lines(inspection: Inspection) -> Iterator[str]:
     if inspection.manifest_sha256:
         yield f"  of manifest    {inspection.manifest_sha256}"
     if inspection.manifest:
-        yield from _manifest_lines(inspection.manifest)
+        yield from manifest_lines(inspection.manifest)
     if inspection.kind:
         yield from _signature_lines(inspection.blocks)
     for member in inspection.members:
         yield f"  member         {safe(member.name)} {member.size}"
     for entry in inspection.entries:
-        yield f"  entry          {_mode(entry)} {entry.size or 0:>10} {safe(entry.path)}{_target(entry)}"
+        yield entry_line(entry)
     for problem in inspection.problems:
         yield f"  problem        {_problem(problem)}"
 
 
-def _manifest_lines(manifest: Manifest) -> Iterator[str]:
+def entry_line(entry: Entry) -> str:
+    """One path, as `ls -l` would show it."""
+    return f"  entry          {_mode(entry)} {entry.size or 0:>10} {safe(entry.path)}{_target(entry)}"
+
+
+def manifest_lines(manifest: Manifest) -> Iterator[str]:
+    """A manifest without its files, one value a line."""
     rows = (
         ("vendor", manifest.vendor), ("name", manifest.name), ("version", manifest.version),
         ("claimed level", manifest.claimed_level), ("released", manifest.released), ("summary", manifest.summary),
@@ -118,6 +124,8 @@ def _manifest_lines(manifest: Manifest) -> Iterator[str]:
         yield f"  payload        {safe(payload.name)} {safe(payload.type)} {payload.size} bytes, unpacked {payload.unpacked_size or '?'}"
     for attachment in manifest.attachments:
         yield f"  attachment     {safe(attachment.name)} {safe(attachment.media_type)} {attachment.size} bytes"
+    for key in manifest.expected_signers:
+        yield f"  expects        {safe(key)}"
 
 
 def _signature_lines(blocks: tuple[Block, ...]) -> Iterator[str]:

@@ -169,7 +169,8 @@ def _make(entry: _Entry) -> Iterator[tuple[str, bytes, int]]:
     yield "signer.pem", signer.public_bytes(Encoding.PEM), _FILE
     yield "signer.key", signer_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()), _KEY_FILE
     if entry.is_revoked:
-        crl = issue.issue_crl(root, root_key, [(signer, _LONG.start)], _LONG)
+        revoked = issue.Revoked(signer.serial_number, _LONG.start, "keyCompromise")
+        crl = issue.issue_crl(root, root_key, [revoked], _LONG)
         yield "crl.pem", crl.public_bytes(Encoding.PEM), _FILE
 
 

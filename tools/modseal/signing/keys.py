@@ -1,12 +1,13 @@
 """Who signs: a private key with the certificates that speak for it.
 
-`open` turns a key reference into a `Signer`. A file is the only kind today; a token or a key service
-is another class with the same four members. Where a key cannot be reached from here at all, sign in
-two steps: `block.prepare` here, sign there, `block.complete` here.
+`open` turns a key reference into a `Signer`: a file here, a token in `pkcs11`, a key service through
+`plugins`. Where a key cannot be reached from here at all, sign in two steps: `block.prepare` here, sign
+there, `block.complete` here.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 
-from modseal.errors import KeyMaterialError, RefusedError, UsageError
+from modseal.errors import KeyMaterialError, RefusedError
 from modseal.signing import fitness
 from modseal.signing.material import Passphrase, read_certificates, read_key
 from modseal.trust.algorithms import SignatureAlgorithm
@@ -74,14 +75,21 @@ class FileSigner:
 def open(  # noqa: A001 - `keys.open` reads as what it does; this module opens no files itself
     reference: str, cert: Path | None = None, chain: Sequence[Path] = (), passphrase: Passphrase | None = None
 ) -> Signer:
-    """The signer of a key reference: a path, or a `file:` URI for a path that looks like a URI.
+    """The signer of a key reference: a path, or a URI (`file:`, `pkcs11:`, the scheme of a plug-in).
 
-    Raises `UsageError` for another kind of reference, and what `load_signer` raises.
+    A path that exists is a path, whatever it looks like. Raises `UsageError` for another kind of
+    reference, and what `load_signer`, `pkcs11.open` and `plugins.open` raise.
     """
-    scheme = None if Path(reference).exists() else _URI.match(reference)
-    if scheme and scheme[1] != "file":
-        raise UsageError(f"a {scheme[1]}: key cannot be used directly; sign in two steps, or name a key file")
-    return load_signer(Path(reference[scheme.end() :] if scheme else reference), cert, chain, passphrase)
+    scheme = None if os.path.lexists(reference) else _URI.match(reference)
+    if scheme is None or scheme[1] == "file":
+        return load_signer(Path(reference[scheme.end() :] if scheme else reference), cert, chain, passphrase)
+    if scheme[1] == "pkcs11":
+        from modseal.signing import pkcs11
+
+        return pkcs11.open(reference, cert, chain, passphrase)
+    from modseal.signing import plugins
+
+    return plugins.open(scheme[1], reference, cert, chain)
 
 
 def load_signer(
@@ -96,28 +104,43 @@ def load_signer(
     a weak or unsupported kind of key, an unrelated certificate in the chain), `InputError`.
     """
     material = read_key(key, passphrase)
-    candidates = (*(read_certificates(cert) if cert else ()), *material.certificates)
+    public = material.key.public_key()
+    certificate, ordered = certify(
+        lambda one: public_key(one) == public, cert or key, cert, material.certificates, chain
+    )
+    return FileSigner(certificate, ordered, material.warnings, material.key)
+
+
+def certify(
+    belongs: Callable[[x509.Certificate], bool],
+    source: object,
+    cert: Path | None,
+    own: Sequence[x509.Certificate],
+    chain: Sequence[Path],
+) -> tuple[x509.Certificate, tuple[x509.Certificate, ...]]:
+    """The certificate of a key, and those above it, nearest first: the rules for every kind of key.
+
+    It is the first that `belongs` to the key among those of the file `cert` and those that the key has
+    of its `own`. Others of these go into the chain where they lead up from it; those of `chain` must.
+    `source` says in messages where they are from. Raises what `load_signer` raises.
+    """
+    candidates = (*(read_certificates(cert) if cert else ()), *own)
     if not candidates:
-        raise KeyMaterialError(f"{key} has no certificate: name the certificate that belongs to the key")
-    certificate = _belonging(material.key, candidates, cert or key)
+        raise KeyMaterialError(f"{source} has no certificate: name the certificate that belongs to the key")
+    certificate = next(filter(belongs, candidates), None)
+    if certificate is None:
+        raise RefusedError("unfit-certificate", f"no certificate in {source} belongs to the private key")
     fitness.check_key(certificate)
     named = tuple(each for path in chain for each in read_certificates(path))
     ordered, unrelated = fitness.order_chain(certificate, (*candidates, *named))
     for other in unrelated:
         if other in named:
             raise RefusedError("unfit-certificate", fitness.unrelated_failure(other).detail)
-    return FileSigner(certificate, ordered, material.warnings, material.key)
+    return certificate, ordered
 
 
-def _belonging(key: Any, candidates: Sequence[x509.Certificate], source: Path) -> x509.Certificate:
-    public = key.public_key()
-    for candidate in candidates:
-        if _public_key(candidate) == public:
-            return candidate
-    raise RefusedError("unfit-certificate", f"no certificate in {source} belongs to the private key")
-
-
-def _public_key(certificate: x509.Certificate) -> object:
+def public_key(certificate: x509.Certificate) -> object:
+    """A certificate's key as the verifier reads it; None where it cannot."""
     try:
         return fitness.parse(certificate).key
     except RefusedError:

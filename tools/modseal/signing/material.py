@@ -53,7 +53,7 @@ def read_key(path: Path, passphrase: Passphrase | None) -> Material:
     own_warnings = _mode_warnings(path, mode)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the library warns of old ciphers; the key itself is judged later
-        if _is_pkcs12(data):
+        if is_pkcs12(data):
             key, certificates = _pkcs12(path, data, passphrase)
         else:
             key, certificates = _pem(path, data, passphrase)
@@ -70,6 +70,21 @@ def read_certificates(path: Path) -> tuple[x509.Certificate, ...]:
     if not certificates:
         raise KeyMaterialError(f"{path} has no certificate: a PEM or DER X.509 certificate is needed")
     return certificates
+
+
+def read_secret(path: Path) -> tuple[bytes, tuple[str, ...]]:
+    """The passphrase or PIN that is a file's one line, and what to warn of. Raises `KeyMaterialError`, `InputError`."""
+    data, mode = _read(path)
+    return data.removesuffix(b"\n").removesuffix(b"\r"), _mode_warnings(path, mode)
+
+
+def read_file(path: Path) -> tuple[bytes, tuple[str, ...]]:
+    """What a key or certificate file has in it, and what to warn of if that is secret.
+
+    Raises `KeyMaterialError` (too much to be one), `InputError`.
+    """
+    data, mode = _read(path)
+    return data, _mode_warnings(path, mode)
 
 
 def _read(path: Path) -> tuple[bytes, int]:
@@ -92,7 +107,8 @@ def _mode_warnings(path: Path, mode: int) -> tuple[str, ...]:
     return (f"other users can read or change {path} (mode {stat.S_IMODE(mode):04o}); chmod 600 keeps them out",)
 
 
-def _is_pkcs12(data: bytes) -> bool:
+def is_pkcs12(data: bytes) -> bool:
+    """Whether a file starts as PKCS #12 does."""
     return data.startswith(_SEQUENCE) and _PFX_VERSION in data[2 : _LONGEST_HEADER + len(_PFX_VERSION)]
 
 
@@ -118,10 +134,11 @@ def _pem(path: Path, data: bytes, passphrase: Passphrase | None) -> tuple[Any, t
         raise _no_single_key(path, len(keys), [label for label, _ in blocks])
     if any(label == _OPENSSH for label, _ in blocks):
         raise KeyMaterialError(f"{path} is an OpenSSH key; `ssh-keygen -p -m pkcs8 -f COPY` makes a usable copy")
-    return _pem_key(path, keys[0], passphrase), _certificates(path, data)
+    return pem_key(path, keys[0], passphrase), _certificates(path, data)
 
 
-def _pem_key(path: Path, block: bytes, passphrase: Passphrase | None) -> Any:
+def pem_key(path: Path, block: bytes, passphrase: Passphrase | None) -> Any:
+    """The private key of one PEM block; `path` is for messages. Raises `KeyMaterialError`."""
     try:
         return load_pem_private_key(block, None)
     except TypeError:

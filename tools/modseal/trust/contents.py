@@ -122,8 +122,10 @@ def _shown(value: object) -> str:
 
 
 def _undeclared_modes(entries: Iterable[Entry]) -> Iterator[Failure]:
-    """Setuid and setgid need signed data that declares them (TAR-05): a `.vib` declares no modes, and a manifest
-    that nobody signed is no such data."""
+    """Setuid and setgid files need signed data that declares them (TAR-05).
+
+    A `.vib` declares no modes, and a manifest that nobody signed is no such data.
+    """
     for entry in entries:
         if entry.type is FileType.FILE and (entry.mode or 0) & (rules.SPECIAL_BITS & ~rules.STICKY):
             yield Failure("unsafe-mode", f"{entry.path!r} is setuid or setgid", {"path": entry.path, "mode": f"{entry.mode:o}"})

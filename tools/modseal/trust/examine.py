@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Protocol
 
 from modseal.errors import Failure, FormatError
-from modseal.format import descriptor, manifest_json
+from modseal.format import descriptor, manifest_json, rules
 from modseal.format.ar import Member
 from modseal.format.level import Level
 from modseal.format.manifest import MANIFEST_MEMBER, SIGNATURE_MEMBER, Kind, Manifest, Payload
@@ -36,7 +36,7 @@ from modseal.trust.examination import (
 from modseal.trust.levels import level_failure, prove
 from modseal.trust.path import NoPath, Path, find_path, revocation_failures
 from modseal.trust.policy import Policy, matches_any
-from modseal.trust.signature import Signer, verify_member
+from modseal.trust.signature import Signatures, Signer, verify_member
 from modseal.trust.timestamp import SigningTime
 from modseal.trust.version import version_key
 
@@ -121,6 +121,7 @@ def examine(bundle: Bundle, policy: Policy, at: datetime) -> Examination:
         checks += [unexamined(step, "not examined: no verified signer") for step in range(2, 6)]
     undecided = all(check.status is not Status.FAILED for check in checks if check.step == 1)
     checks += _level_checks(manifest, policy, judged, trusted, exempt=exempt, undecided=undecided)
+    checks += _expected_checks(manifest, signatures)
 
     # (7) payloads: size and every digest of each, and of every attachment.
     pairs = _pair(manifest, members)
@@ -234,7 +235,10 @@ def _purpose_failures(signer: Signer, path: Path, policy: Policy) -> Iterator[Fa
 def _revocation_text(path: Path, policy: Policy) -> str:
     if path.pinned:
         return "a pin is withdrawn in the policy, not by a CRL"
-    return "not revoked" if policy.revocation.crls else "the policy names no CRL and requires none"
+    issuers = {crl.issuer for crl in policy.revocation.crls}
+    if any(certificate.issuer_name in issuers for certificate in path.certificates[:-1]):
+        return "not revoked"
+    return "the policy names no CRL of these issuers and requires none"
 
 
 def _grant_failures(path: Path, manifest: Manifest, policy: Policy) -> Iterator[Failure]:
@@ -272,6 +276,26 @@ def _level_checks(
         detail = f"the manifest claims {manifest.claimed_level}, and nobody's signature grants it"
         return [failed(6, "grant", Failure("level-not-granted", detail, {"claimed": str(manifest.claimed_level)}))]
     return collect(6, "signers", _signer_failures(policy, trusted), f"{len(_keys(trusted))} trusted signers") if trusted else []
+
+
+def _expected_checks(manifest: Manifest, signatures: Signatures) -> list[Check]:
+    """(6) Every signer that the manifest expects has signed it: by key, and whether trusted here or not (SIG-05).
+
+    While a block cannot be judged, it could be that of any of them.
+    """
+    if not manifest.expected_signers:
+        return []
+    present = {rules.key_name(signer.certificate.key_der) for signer in signatures.signers}
+    unjudged = any(failure.code == "unsupported-algorithm" for failure in signatures.failures)
+    failures = [_expected_failure(key, unjudged=unjudged) for key in manifest.expected_signers if key not in present]
+    return collect(6, "expected", failures, "every signer that the manifest expects has signed")
+
+
+def _expected_failure(key: str, *, unjudged: bool) -> Failure:
+    if unjudged:
+        detail = "whether a signer that the manifest expects has signed cannot be judged: a block has another algorithm"
+        return Failure("unsupported-algorithm", detail, {"expected": key})
+    return Failure("expected-signer-missing", "a signer that the manifest expects has not signed", {"expected": key})
 
 
 def _keys(trusted: list[_Judged]) -> set[bytes]:

@@ -20,7 +20,7 @@ from modseal import limits
 from modseal.errors import FormatError, PolicyError
 from modseal.format import rules, toml_text
 from modseal.format.level import Level
-from modseal.format.shape import Array, Boolean, Integer, Problem, Table, Text, TextMap
+from modseal.format.shape import Array, Boolean, Integer, Problem, Table, Text, TextMap, quote
 from modseal.trust.algorithms import ALGORITHMS
 from modseal.trust.certificate import Certificate
 from modseal.trust.crl import Crl
@@ -200,7 +200,9 @@ class _Reader:
             return self._read(name)
         except OSError as error:
             self._problem(path, f"{name}: {error.strerror}")
-            return None
+        except ValueError:  # a NUL in it
+            self._problem(path, f"{quote(name)} is no name of a file")
+        return None
 
     def _anchors(self) -> Iterator[Anchor]:
         seen: set[tuple[str, str]] = set()

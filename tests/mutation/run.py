@@ -1,0 +1,485 @@
+"""Mutation testing of the verify path: `make mutate`, docs/mutation.md says what comes out.
+
+mutmut makes the mutants; the tests run here, because mutmut starts pytest anew for each of 6,000 mutants.
+One process collects the tests once, measures each, and notes which functions it calls. For each mutant it
+forks a child, which runs the tests that call the mutated function (likely ones first) until one fails.
+
+    python tests/mutation/run.py              everything
+    python tests/mutation/run.py examine cms  these modules
+    python tests/mutation/run.py --again      mutants that nothing killed in the last run
+    python tests/mutation/run.py --show cms   the survivors, as differences
+"""
+
+from __future__ import annotations
+
+import argparse
+import ast
+import contextlib
+import copy
+import difflib
+import functools
+import gc
+import hashlib
+import json
+import os
+import resource
+import shutil
+import signal
+import sys
+import time
+import types
+from collections import Counter, defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+WORK = Path(os.environ.get("MUTATE_WORK", ROOT / "build" / "mutate")).resolve()
+COPIED = ("tools", "tests", "docs", "schemas", "keys-example", "fuzz", "pyproject.toml", "README.md", "CHANGELOG.md")
+TESTS = ("tests/trust", "tests/format", "tests/attacks", "tests/bundle/test_verify.py", "tests/bundle/test_open.py",
+         "tests/mutation", "tests/regressions")
+
+TEXT_OF_CALLS = {
+    "FormatError": 1, "Failure": 1, "failed": 3, "passed": 2, "skipped": 2, "unexamined": 1, "set_aside": 1,
+    "collect": 3, "malformed": 0, "_unsafe": 0, "_clash": 0, "_unusable": 1, "NotJudgedError": 0, "quote": 0,
+    "AssertionError": 0, "_bad": 0, "timestamp._bad": 1,
+}
+"""Whose arguments, after the first so many, are sentences and evidence: what people read, not what decides."""
+
+TEXT_NAMES = {"detail", "evidence", "why", "note"}
+"""Variables that hold such text."""
+
+TEXT_FUNCTIONS = {"evidence", "next_step", "shown", "_shown", "_evidence", "_path_text", "_revocation_text", "_in_block", "__repr__"}
+"""Functions that make nothing else."""
+
+PROSE_WORDS = 3
+"""A literal with at least so many words is a sentence."""
+
+DECIDING_EVIDENCE = {"contents"}
+"""Modules where the evidence of a failure decides the order in which failures are reported."""
+
+
+class Normal(ast.NodeTransformer):
+    """A function without its texts: two that are equal then differ in nothing that a verdict rests on."""
+
+    def __init__(self, module: str) -> None:
+        self.module = module
+
+    def visit_Call(self, node: ast.Call) -> ast.AST:
+        self.generic_visit(node)
+        name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr if isinstance(node.func, ast.Attribute) else ""
+        kept = TEXT_OF_CALLS.get(f"{self.module}.{name}", TEXT_OF_CALLS.get(name))
+        if kept is None:
+            return node
+        evidence = name == "Failure" and self.module in DECIDING_EVIDENCE
+        texts = node.args[kept : kept + 1] if evidence or name in ("Failure", "FormatError") else node.args[kept:]
+        rest = node.args[kept + 1 :] if evidence else []
+        node.args = node.args[:kept] + [ast.Constant("text") for _ in texts] + rest
+        node.keywords = []
+        return node
+
+    def visit_Assign(self, node: ast.Assign) -> ast.AST:
+        self.generic_visit(node)
+        if isinstance(node.targets[0], ast.Name) and node.targets[0].id in TEXT_NAMES:
+            node.value = ast.Constant("text")
+        return node
+
+    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST:
+        self.generic_visit(node)
+        if isinstance(node.target, ast.Name) and node.target.id in TEXT_NAMES:
+            node.value = ast.Constant("text")
+        return node
+
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        prose = isinstance(node.value, str) and len(node.value.split()) >= PROSE_WORDS
+        return ast.Constant("text") if prose else node
+
+
+def original(mutant: str) -> str:
+    """The mangled name of a mutant's function: x_name, or xǁClassǁname."""
+    return mutant.partition("__mutmut_")[0]
+
+
+def plain(mutant: str) -> str:
+    """The name of a mutant's function as the source has it."""
+    name = original(mutant).rpartition("ǁ")[2]
+    return name.removeprefix("x_").removeprefix("_wrapped_")
+
+
+def essence(module: str, function: ast.FunctionDef, name: str) -> str:
+    """A function without its name and its texts."""
+    return ast.dump(Normal(module).visit(copy.deepcopy(function))).replace(name, "f")
+
+
+def unwrap(source: str) -> str:
+    """mutmut leaves decorated functions alone; so `@wrapper def f` becomes `def _wrapped_f` and `f = wrapper(_wrapped_f)`."""
+    tree = ast.parse(source)
+    lines = source.splitlines()
+    found = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and len(node.decorator_list) == 1
+             and ast.unparse(node.decorator_list[0]).startswith(("property", "functools.lru_cache"))]
+    for node in sorted(found, key=lambda node: -node.lineno):
+        wrapper, indent = ast.unparse(node.decorator_list[0]), " " * node.col_offset
+        late = f"lambda self: self._wrapped_{node.name}()" if wrapper == "property" else f"lambda *a, **k: _wrapped_{node.name}(*a, **k)"
+        lines.insert(node.end_lineno, f"{indent}{node.name} = {wrapper}({late})")
+        lines[node.lineno - 1] = lines[node.lineno - 1].replace(f"def {node.name}(", f"def _wrapped_{node.name}(", 1)
+        del lines[node.decorator_list[0].lineno - 1]
+    return "\n".join(lines) + "\n"
+
+
+SWITCH_MODULE = "modseal_switch"
+
+HITS: set[str] = set()
+"""The functions of the verify path that were called since it was cleared."""
+
+SWITCHES: dict[str, dict[str, Callable[..., object]]] = {}
+"""The variants of each function of the verify path, by its mangled name; `_mutmut_orig` is the one in use."""
+
+
+def switch(variants: dict[str, Callable[..., object]], is_classmethod: bool = False) -> Callable[..., object]:
+    """What mutmut's code is decorated with here: mutmut's own asks the environment at every call, which is slow."""
+
+    def decorate(function: Callable[..., object]) -> Callable[..., object]:
+        mangled = function.__qualname__.replace(".", "ǁ")
+        key = f"{function.__module__}.x{'ǁ' if 'ǁ' in mangled else '_'}{mangled}"
+        SWITCHES[key] = variants
+
+        @functools.wraps(function)
+        def call(*args: object, **kwargs: object) -> object:
+            HITS.add(key)
+            variant = variants["_mutmut_orig"]
+            if is_classmethod:
+                return getattr(args[0], variant.__name__)(*args[1:], **kwargs)
+            return variant(*args, **kwargs)
+
+        return call
+
+    return decorate
+
+
+@dataclass
+class Mutant:
+    """One mutant: the module and the function that it changes, its difference, and what became of it."""
+
+    key: str
+    module: str
+    text_only: bool
+    difference: str
+    outcome: str = "not run"
+    killer: str = ""
+
+    @property
+    def function(self) -> str:
+        return original(self.key)
+
+
+def copy_tree() -> None:
+    """The project's tree into the work folder, so that nothing there is disturbed, and nothing here changed."""
+    shutil.rmtree(WORK / "tree", ignore_errors=True)
+    (WORK / "tree").mkdir(parents=True)
+    for name in COPIED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, WORK / "tree" / name, ignore=shutil.ignore_patterns("__pycache__"))
+        elif (ROOT / name).exists():
+            shutil.copy(ROOT / name, WORK / "tree" / name)
+    with contextlib.suppress(OSError):
+        (WORK / "shared").symlink_to(ROOT.parent / "shared")
+
+
+def make_mutants() -> list[Mutant]:
+    """Write each module of the verify path with all its mutants into the copy."""
+    os.chdir(WORK / "tree")
+    module = types.ModuleType(SWITCH_MODULE)
+    module.wrap_in_trampoline, module.MutantDict = switch, dict
+    sys.modules[SWITCH_MODULE] = module
+    from mutmut.configuration import config
+    from mutmut.mutation.file_mutation import mutate_file_contents
+
+    mutants: list[Mutant] = []
+    for name in config().only_mutate:
+        path = WORK / "tree" / name
+        if not path.exists():
+            continue
+        made = mutate_file_contents(name, unwrap(path.read_text("utf-8")))
+        path.write_text(made.code.replace("from mutmut.mutation.trampoline import", f"from {SWITCH_MODULE} import"), "utf-8")
+        dotted = ".".join(Path(name).with_suffix("").parts[1:])
+        functions = {node.name: node for node in ast.walk(ast.parse(made.code)) if isinstance(node, ast.FunctionDef)}
+        originals: dict[str, tuple[str, list[str]]] = {}
+        for each in made.mutant_names:
+            name = original(each) + "__mutmut_orig"
+            if name not in originals:
+                originals[name] = essence(path.stem, functions[name], name), ast.unparse(functions[name]).splitlines()[1:]
+            same, lines = originals[name]
+            text_only = plain(each) in TEXT_FUNCTIONS or essence(path.stem, functions[each], each) == same
+            changed = ast.unparse(functions[each]).splitlines()[1:]
+            difference = "\n".join(list(difflib.unified_diff(lines, changed, lineterm="", n=1))[2:])
+            mutants.append(Mutant(f"{dotted}.{each}", path.stem, text_only, difference))
+    return mutants
+
+
+def clear_caches() -> None:
+    """What modseal remembers was computed by the code before it was mutated."""
+    for cached in CACHES:
+        cached.cache_clear()
+
+
+def find_caches() -> list[functools._lru_cache_wrapper[object]]:
+    """All remembering functions of modseal."""
+    found = [each for each in gc.get_objects() if isinstance(each, functools._lru_cache_wrapper)]
+    return [each for each in found if (each.__module__ or "").startswith("modseal")]
+
+
+CACHES: list[functools._lru_cache_wrapper[object]] = []
+
+
+@dataclass
+class Runner:
+    """A pytest plugin that runs the tests once, then again for every mutant."""
+
+    mutants: list[Mutant]
+    jobs: int
+    budget: float
+    seconds: float
+    report: Path
+    remember: bool
+    items: list = field(default_factory=list)
+    cost: dict[int, float] = field(default_factory=dict)
+    callers: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    killers: dict[str, Counter] = field(default_factory=lambda: defaultdict(Counter))
+
+    def pytest_runtestloop(self, session) -> bool:
+        import modseal
+
+        assert Path(modseal.__file__).is_relative_to(WORK), modseal.__file__
+        CACHES[:] = find_caches()
+        self.items = session.items
+        gc.freeze()
+        self._measure()
+        self._run_mutants()
+        return True
+
+    def _measure(self) -> None:
+        """Each test once: how long it takes, and which functions it calls."""
+        started, note = time.perf_counter(), WORK / "measured.json"
+        known = json.loads(note.read_text("utf-8")) if self.remember and note.exists() else {}
+        for index, item in enumerate(self.items):
+            if item.nodeid in known:
+                self.cost[index], functions = known[item.nodeid]
+                for function in functions:
+                    self.callers[function].add(index)
+                continue
+            clear_caches()
+            HITS.clear()
+            begun = time.perf_counter()
+            following = self.items[index + 1] if index + 1 < len(self.items) else None
+            failed = run_item(item, following)
+            self.cost[index] = time.perf_counter() - begun
+            if index % 500 == 499:
+                print(f"  {index + 1} tests after {time.perf_counter() - started:.0f} s", flush=True)
+            if failed:
+                print(f"  fails without a mutant, left out: {item.nodeid}", flush=True)
+                continue
+            known[item.nodeid] = self.cost[index], sorted(HITS)
+            for function in HITS:
+                self.callers[function].add(index)
+        run_teardown(self.items)
+        note.write_text(json.dumps(known), "utf-8")
+        print(f"{len(self.items)} tests measured in {time.perf_counter() - started:.0f} s", flush=True)
+
+    def _choose(self, mutant: Mutant) -> list[int]:
+        """The tests for a mutant: what killed its neighbours, those of its module, then the rest, fast ones first."""
+        killers, own = self.killers[mutant.module], f"test_{mutant.module}.py"
+        calling = sorted(self.callers[mutant.function],
+                         key=lambda index: (-min(killers[index], 9), own not in self.items[index].nodeid, self.cost[index]))
+        chosen, spent = [], 0.0
+        for index in calling:
+            spent += self.cost[index]
+            if chosen and spent > self.budget:
+                break
+            chosen.append(index)
+        return chosen
+
+    def _run_mutants(self) -> None:
+        started = time.perf_counter()
+        waiting, running, done = list(self.mutants), {}, 0
+        while waiting or running:
+            while waiting and len(running) < self.jobs and time.perf_counter() - started < self.seconds:
+                mutant = waiting.pop(0)
+                chosen = self._choose(mutant)
+                if not chosen:
+                    mutant.outcome, done = "no tests", done + 1
+                    continue
+                running[self._start(mutant, chosen)] = mutant
+            if not running:
+                break
+            pid, status = os.wait()
+            mutant = running.pop(pid)
+            self._finish(mutant, pid, status)
+            done += 1
+            if done % 200 == 0:
+                print(f"  {done} of {len(self.mutants)} after {time.perf_counter() - started:.0f} s", flush=True)
+                save(self.mutants, self.report)
+        save(self.mutants, self.report)
+        print(f"{done} mutants in {time.perf_counter() - started:.0f} s", flush=True)
+
+    def _start(self, mutant: Mutant, chosen: list[int]) -> int:
+        pid = os.fork()
+        if pid:
+            return pid
+        code = 3
+        try:
+            limit = 10 + int(4 * sum(self.cost[index] for index in chosen))
+            resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 2))
+            resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))
+            signal.alarm(6 * limit)
+            quiet = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(quiet, 1)
+            os.dup2(quiet, 2)
+            variants = SWITCHES[mutant.function]
+            variants["_mutmut_orig"] = variants[mutant.key.rpartition(".")[2]]
+            clear_caches()
+            compute_again(mutant)
+            code = 0
+            for index, following in zip(chosen, [*chosen[1:], None], strict=True):
+                if run_item(self.items[index], None if following is None else self.items[following]):
+                    (WORK / f"killer-{os.getpid()}").write_text(str(index))
+                    code = 1
+                    break
+        except BaseException:  # noqa: BLE001  a mutant that breaks what cannot break is noticed
+            code = 1
+        finally:
+            os._exit(code)
+
+    def _finish(self, mutant: Mutant, pid: int, status: int) -> None:
+        note = WORK / f"killer-{pid}"
+        if note.exists():
+            index = int(note.read_text())
+            mutant.killer = self.items[index].nodeid
+            self.killers[mutant.module][index] += 1
+            note.unlink()
+        if os.WIFSIGNALED(status):
+            slow = os.WTERMSIG(status) in (signal.SIGXCPU, signal.SIGKILL, signal.SIGALRM)
+            mutant.outcome = "timeout" if slow else "killed"
+        else:
+            mutant.outcome = "killed" if os.WEXITSTATUS(status) else "survived"
+
+
+def compute_again(mutant: Mutant) -> None:
+    """Tables that are computed on import were computed before there was a mutant."""
+    if mutant.function.endswith((".x__table", ".x__pss_parameters")):
+        from modseal.trust import algorithms
+
+        rows = algorithms._table()
+        algorithms.ALGORITHMS.clear()
+        algorithms.ALGORITHMS.update(rows)
+
+
+def run_teardown(items) -> None:
+    """Undo what tests share, so that each child sets it up for itself."""
+    if items:
+        items[0].session._setupstate.teardown_exact(None)
+
+
+def run_item(item, following) -> bool:
+    """Run one test; whether it failed."""
+    from _pytest.runner import runtestprotocol
+
+    return any(report.failed for report in runtestprotocol(item, nextitem=following, log=False))
+
+
+def save(mutants: list[Mutant], path: Path) -> None:
+    """Write what became of each mutant."""
+    rows = [{"key": each.key, "module": each.module, "text_only": each.text_only, "outcome": each.outcome,
+             "killer": each.killer, "difference": each.difference} for each in mutants]
+    path.write_text(json.dumps(rows, indent=1), "utf-8")
+
+
+def identity(row: dict[str, str]) -> str:
+    """What a mutant is called in every run, although its number changes when a line is added above it."""
+    text = f"{original(row['key'])}\n{row['difference']}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def load() -> dict[str, dict[str, str]]:
+    """All results so far, by identity."""
+    path = WORK / "results.json"
+    return json.loads(path.read_text("utf-8")) if path.exists() else {}
+
+
+def merge(mutants: list[Mutant]) -> dict[str, dict[str, str]]:
+    """Results so far with those of this run; of mutants that still exist."""
+    known = load()
+    merged: dict[str, dict[str, str]] = {}
+    count: Counter[str] = Counter()
+    for each in mutants:
+        row = {"key": each.key, "module": each.module, "text_only": each.text_only, "outcome": each.outcome,
+               "killer": each.killer, "difference": each.difference}
+        base = identity(row)
+        count[base] += 1
+        name = f"{base}-{count[base]}"
+        merged[name] = row if each.outcome != "not run" else {**row, **{k: known[name][k] for k in ("outcome", "killer")}} if name in known else row
+    return merged
+
+
+def print_scores(rows: list[dict[str, str]]) -> None:
+    """The table of docs/mutation.md."""
+    print("| module | mutants | killed | timeout | survived | not run | text only | score | score, text counted as survived |")
+    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
+    modules = sorted({row["module"] for row in rows})
+    for name in (*modules, "all"):
+        mine = [row for row in rows if name in ("all", row["module"])]
+        text = sum(row["text_only"] for row in mine)
+        count = Counter(row["outcome"] for row in mine if not row["text_only"])
+        survived, dead = count["survived"] + count["no tests"], count["killed"] + count["timeout"]
+        score, low = (100 * dead / max(1, dead + survived + more) for more in (0, text))
+        print(f"| {name} | {len(mine)} | {count['killed']} | {count['timeout']} | {survived} | {count['not run']} | {text} "
+              f"| {score:.1f} % | {low:.1f} % |")
+
+
+def show(rows: list[dict[str, str]]) -> None:
+    """Survivors with their differences."""
+    for row in rows:
+        if not row["text_only"] and row["outcome"] in ("survived", "no tests", "timeout"):
+            print(f"# {row['key']}: {row['outcome']}\n{row['difference']}\n")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("modules", nargs="*", help="modules of the verify path, by their last names; all without any")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 2)
+    parser.add_argument("--budget", type=float, default=20, help="seconds of tests for one mutant at most")
+    parser.add_argument("--seconds", type=float, default=7200, help="start no mutant after so many seconds")
+    parser.add_argument("--again", action="store_true", help="only mutants that nothing killed so far; known tests are not measured again")
+    parser.add_argument("--text", action="store_true", help="run the mutants that change only text, too")
+    parser.add_argument("--show", action="store_true", help="print the survivors of the last run, and run nothing")
+    parser.add_argument("--minimum", type=float, default=0, help="exit 1 where the score is below so many percent")
+    options = parser.parse_args()
+    if options.show:
+        show([row for row in load().values() if not options.modules or row["module"] in options.modules])
+        return 0
+    WORK.mkdir(parents=True, exist_ok=True)
+    copy_tree()
+    mutants = make_mutants()
+    known = merge(mutants)
+    chosen = []
+    for each, row in zip(mutants, known.values(), strict=True):
+        wanted = (not options.modules or each.module in options.modules) and (options.text or not each.text_only)
+        if wanted and not (options.again and row["outcome"] in ("killed", "timeout")):
+            chosen.append(each)
+    if options.modules:
+        chosen.sort(key=lambda each: options.modules.index(each.module))
+    print(f"{len(mutants)} mutants, {len(chosen)} to run", flush=True)
+    import pytest
+
+    runner = Runner(chosen, options.jobs, options.budget, options.seconds, WORK / "last.json", options.again)
+    tests = [name for name in TESTS if (WORK / "tree" / name).exists()]
+    pytest.main(["-q", "-s", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir=.", *tests], plugins=[runner])
+    rows = merge(mutants)
+    (WORK / "results.json").write_text(json.dumps(rows, indent=1), "utf-8")
+    print_scores(list(rows.values()))
+    judged = [row for row in rows.values() if not row["text_only"] and row["outcome"] != "not run"]
+    dead = sum(row["outcome"] in ("killed", "timeout") for row in judged)
+    return int(100 * dead < options.minimum * len(judged))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,187 @@
+"""The folder of a small CA, and the files that it hands out: all there or not there at all.
+
+    ca.pem        its certificate
+    ca.key        its private key, for its owner alone, encrypted unless somebody chose otherwise
+    index.json    what it issued and revoked, and the number of its last CRL
+
+`signing.authority` decides; here it is read and written. What is handed out and the index that knows of it
+are written together. Should the machine stop between the two, the index knows of a certificate that nobody
+has, never the other way round.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from modseal.bundle.staging import StagingFolder, atomic_file
+from modseal.errors import InputError, KeyMaterialError, UsageError
+from modseal.signing import authority_index, material
+from modseal.signing.authority import Authority
+from modseal.signing.authority_index import Index
+from modseal.signing.material import Passphrase
+
+CERTIFICATE, KEY, INDEX = "ca.pem", "ca.key", "index.json"
+_INDEX_SIZE = 32 * 2**20
+"""Bytes of an index: about 500 for a certificate, and `MOST_CERTIFICATES` of them."""
+_PUBLIC, _PRIVATE, _FOLDER = 0o644, 0o600, 0o700
+_PRIVATE_KEY = b"PRIVATE KEY-----"
+_BEGINNING = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFolder:
+    """A CA's folder while nobody else can change it."""
+
+    folder: Path
+    authority: Authority
+
+    def publish(self, index: Index, output: Path | None = None, data: bytes = b"") -> None:
+        """Write a new index, and a file that is handed out with it. Raises `InputError`, `UsageError`."""
+        if output is None:
+            self._write(index)
+            return
+        require_public(output, self.folder)
+        try:
+            with atomic_file(output) as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())  # what can fail does so before the index is written
+                self._write(index)
+        except InputError:
+            self.restore()
+            raise
+
+    def restore(self) -> None:
+        """Write the index again as it was."""
+        with suppress(InputError):
+            self._write(self.authority.index)
+
+    def _write(self, index: Index) -> None:
+        with atomic_file(self.folder / INDEX, _PUBLIC) as file:
+            file.write(authority_index.encode(index))
+
+
+@contextmanager
+def opened(folder: Path) -> Iterator[OpenFolder]:
+    """A CA's folder, locked until the block ends; waits for others. Raises `InputError`, `KeyMaterialError`."""
+    with _locked(folder):
+        yield OpenFolder(folder, read(folder))
+
+
+def read(folder: Path) -> Authority:
+    """The CA of a folder, as it is now. Raises `InputError`, `KeyMaterialError`."""
+    certificates = material.read_certificates(folder / CERTIFICATE)
+    if len(certificates) != 1:
+        raise KeyMaterialError(f"{folder / CERTIFICATE} has {len(certificates)} certificates; a CA has one")
+    path = folder / INDEX
+    try:
+        with path.open("rb") as file:
+            data = file.read(_INDEX_SIZE + 1)
+    except OSError as error:
+        raise InputError(f"{path} cannot be read: {error.strerror}", path=str(path)) from None
+    if len(data) > _INDEX_SIZE:
+        raise KeyMaterialError(f"{path} is over {_INDEX_SIZE} bytes: that is no index of a CA")
+    return Authority(certificates[0], authority_index.decode(data, str(path)))
+
+
+def read_key(folder: Path, passphrase: Passphrase | None) -> tuple[Any, tuple[str, ...]]:
+    """The CA's private key, and what to warn of. Raises `InputError`, `KeyMaterialError`."""
+    own = read(folder).certificate
+    found = material.read_key(folder / KEY, passphrase)
+    if found.key.public_key() != own.public_key():
+        raise KeyMaterialError(f"{folder / KEY} is not the key of {folder / CERTIFICATE}")
+    return found.key, found.warnings
+
+
+def create(
+    folder: Path, authority: Authority, key: bytes, certificate: bytes, parent: tuple[OpenFolder, Index] | None = None
+) -> None:
+    """Write a new CA to a folder that is not there yet, or empty, and what its parent now knows; or nothing at all.
+
+    `key` and `certificate` are PEM. Raises `UsageError`, `InputError`.
+    """
+    files = (
+        (KEY, key, _PRIVATE),
+        (CERTIFICATE, certificate, _PUBLIC),
+        (INDEX, authority_index.encode(authority.index), _PUBLIC),
+    )
+    with StagingFolder(folder) as staged:
+        for name, data, mode in files:
+            with atomic_file(staged.path / name, mode) as file:
+                file.write(data)
+        if parent:
+            parent[0].publish(parent[1])
+        try:
+            staged.commit()
+        except OSError:
+            if parent:
+                parent[0].restore()
+            raise
+    with suppress(OSError):
+        folder.chmod(_FOLDER)
+
+
+def require_new(folder: Path) -> None:
+    """Nothing is at this path, or an empty folder. Raises `UsageError`, `InputError`."""
+    try:
+        if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir() or any(folder.iterdir())):
+            raise UsageError(f"{folder} is there already; name a new folder")
+    except OSError as error:
+        raise InputError(f"{folder}: {error.strerror}", path=str(folder)) from error
+
+
+def write_new_key(path: Path, data: bytes) -> None:
+    """A file for a new private key, for its owner alone. Never replaces a file.
+
+    Raises `UsageError` where something is there already, `InputError`.
+    """
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _PRIVATE))  # the name is ours
+    except FileExistsError:
+        raise UsageError(f"{path} is there already, and a key is never replaced; name a new file") from None
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}", path=str(path)) from error
+    try:
+        with atomic_file(path, _PRIVATE) as file:
+            file.write(data)
+    except BaseException:
+        with suppress(OSError):
+            path.unlink()
+        raise
+
+
+def require_public(output: Path, folder: Path | None = None) -> None:
+    """A path that may be replaced: no folder, no private key, nothing that belongs to the CA. Raises `UsageError`."""
+    if output.is_dir():
+        raise UsageError(f"{output} is a folder; name a file")
+    own = [folder / name for name in (CERTIFICATE, KEY, INDEX)] if folder else []
+    with suppress(OSError):
+        if any(path.exists() and output.exists() and path.samefile(output) for path in own):
+            raise UsageError(f"{output} belongs to the CA; name another file")
+        if output.is_file() and _has_private_key(output):
+            raise UsageError(f"{output} has a private key in it, which is never replaced; name another file")
+
+
+def _has_private_key(path: Path) -> bool:
+    with path.open("rb") as file:
+        return _PRIVATE_KEY in file.read(_BEGINNING)
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One change at a time: of two at once, one would be forgotten."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise InputError(f"{folder}: {error.strerror}", path=str(folder)) from error
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

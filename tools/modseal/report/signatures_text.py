@@ -1,0 +1,83 @@
+"""The signatures of a bundle, and what is prepared to be signed, as text. Neither proves anything."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from modseal.bundle.signatures import Listing, Row
+from modseal.bundle.two_step import Preparation
+from modseal.format import rules
+from modseal.report.inspection import entry_line, manifest_lines
+from modseal.report.text import safe
+
+NOTICE = "this says nothing about trust; `modseal verify` does"
+
+_COMMANDS = {
+    "rsa-pkcs1": "openssl dgst -{digest} -sign KEY -out SIGNATURE {file}",
+    "rsa-pss": "openssl dgst -{digest} -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:digest -sign KEY -out SIGNATURE {file}",
+    "ecdsa": "openssl dgst -{digest} -sign KEY -out SIGNATURE {file}",
+    "ed25519": "openssl pkeyutl -sign -rawin -inkey KEY -in {file} -out SIGNATURE",
+    "ml-dsa": "openssl pkeyutl -sign -rawin -inkey KEY -in {file} -out SIGNATURE",
+}
+"""One way to sign what is prepared, by family; ML-DSA needs OpenSSL 3.5 or newer."""
+
+
+def listing(bundle: Path, found: Listing) -> str:
+    """The signatures of a bundle, without a final newline."""
+    lines = [f"{safe(bundle)}: {found.blocks} signature block(s); {NOTICE}", *rows(found.rows)]
+    return "\n".join([*lines, *missing(found.missing)])
+
+
+def rows(found: Iterable[Row]) -> Iterator[str]:
+    """Each signature in some lines."""
+    for row in found:
+        state = f"does NOT verify ({row.failure.code})" if row.failure else "verifies over this manifest"
+        yield f"  block {row.block}: {state}"
+        if row.certificate:
+            yield f"    signer       {safe(row.certificate.subject)}"
+            yield f"    fingerprint  sha256:{row.certificate.fingerprint}"
+            yield f"    public key   {rules.key_name(row.certificate.key_der)}"
+        else:
+            yield "    signer       unknown: the block has no certificate that can be read for it"
+        yield f"    algorithm    {safe(row.algorithm)}"
+        yield f"    claimed time {safe(row.claimed_time or 'none')}, {'timestamped' if row.timestamps else 'no timestamp'}"
+        if row.failure:
+            yield f"    reason       {safe(row.failure.detail)}"
+
+
+def missing(keys: Iterable[str]) -> Iterator[str]:
+    """The expected signers that are not there; without them, no verifier accepts the bundle."""
+    for key in keys:
+        yield f"  still expected by the manifest: {safe(key)}"
+
+
+def summary(found: Preparation, target: Path) -> str:
+    """What is to be signed, for the person who signs; with a final newline."""
+    return "\n".join(_summary_lines(found, target)) + "\n"
+
+
+def _summary_lines(found: Preparation, target: Path) -> Iterator[str]:
+    digest, signer, state = found.algorithm.digest_name, found.certificate, found.state
+    yield f"To be signed: {safe(target.name)}, {len(found.to_be_signed)} bytes"
+    yield f"  sha256         {found.sha256}"
+    yield f"  algorithm      {found.algorithm.name}"
+    yield f"  signing time   {safe(state.signing_time)} (as the signature will claim)"
+    yield f"  signer         {safe(signer.subject)}"
+    yield f"  fingerprint    sha256:{signer.fingerprint}"
+    yield f"  public key     {rules.key_name(signer.key_der)}"
+    yield f"  valid          {signer.not_before:%Y-%m-%d} to {signer.not_after:%Y-%m-%d}"
+    for certificate in state.chain:
+        yield f"  with           {safe(certificate.subject.rfc4514_string())}"
+    yield ""
+    yield f"The module, of {safe(found.bundle.name)}"
+    yield f"  sha256         {found.bundle_sha256}"
+    yield f"  of manifest    {digest} {found.manifest_digest}"
+    yield "                 (these bytes are in what is signed, as messageDigest: `openssl asn1parse -inform DER` shows them)"
+    yield from manifest_lines(found.manifest)
+    yield from (entry_line(entry) for entry in found.manifest.files)
+    yield ""
+    yield "Sign it with the certificate's key, for example:"
+    yield f"  {_COMMANDS[found.algorithm.family].format(digest=digest, file=safe(target.name))}"
+    yield "Then, with the bundle at hand:"
+    yield f"  modseal sign {safe(found.bundle.name)} --attach SIGNATURE --prepared {safe(target.name)}"

@@ -1,0 +1,192 @@
+"""Signs with a private key in a PKCS#11 token, which never leaves it: a smart card, an HSM, SoftHSM."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import weakref
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from modseal.errors import KeyMaterialError
+from modseal.format import der
+from modseal.signing import fitness, keys, pkcs11_token, pkcs11_uri
+from modseal.signing.material import Passphrase
+from modseal.signing.pkcs11_token import FOREIGN, SHOWN, Token, converted
+from modseal.signing.pkcs11_uri import Reference
+from modseal.trust.algorithms import NULL_PARAMETERS, SignatureAlgorithm
+
+
+@dataclass(frozen=True, slots=True, weakref_slot=True)
+class TokenSigner:
+    """A signer whose private key stays in a token, with the session that reaches it.
+
+    `_pin` is None but for a key that wants it again for each signature.
+    """
+
+    certificate: x509.Certificate
+    chain: tuple[x509.Certificate, ...]
+    warnings: tuple[str, ...]
+    _name: str = field(repr=False)
+    _key: Any = field(repr=False)
+    _pin: str | None = field(repr=False)
+
+    def sign(self, algorithm: SignatureAlgorithm, data: bytes) -> bytes:
+        """See `keys.Signer.sign`."""
+        fitness.choose_algorithm(self.certificate, algorithm.name)
+        with converted(self._name):
+            mechanism, parameter, message = _usable(self._name, self._key.session.token.slot, algorithm, data)
+            signature = self._key.sign(message, mechanism=mechanism, mechanism_param=parameter, pin=self._pin)
+        return _as_der(signature) if algorithm.family == "ecdsa" else bytes(signature)
+
+
+def open(  # noqa: A001 - read as `pkcs11.open`, as `keys.open` is
+    uri: str, cert: Path | None = None, chain: Sequence[Path] = (), passphrase: Passphrase | None = None
+) -> TokenSigner:
+    """The signer of a `pkcs11:` URI (RFC 7512). It logs out when it is no longer referred to.
+
+    The certificate is that of `cert`, or the token's certificate with the key's id. The PIN is that of
+    the URI's pin-source or pin-value; else `passphrase` asks for it.
+    Raises `UsageError` (the URI, the library is missing), `KeyMaterialError` (module, token, PIN, key),
+    `RefusedError` (unfit-certificate), `InputError`.
+    """
+    reference = pkcs11_uri.parse(uri)
+    token = pkcs11_token.log_in(reference, passphrase)
+    with contextlib.ExitStack() as opened:
+        opened.callback(token.close)
+        with converted(token.name):
+            key = _private_key(token, reference)
+            own = _certificates(token, key, bare=cert is None)
+            public = _public_values(token, key)
+            again = token.pin if _asks_again(token, key) else None
+        certificate, ordered = keys.certify(lambda one: _belongs(one, public), cert or token.name, cert, own, chain)
+        signer = TokenSigner(certificate, ordered, token.warnings, token.name, key, again)
+        opened.pop_all()
+    weakref.finalize(signer, token.close)
+    return signer
+
+
+def _private_key(token: Token, reference: Reference) -> Any:
+    """The one private key that the URI names, and that may sign."""
+    named = {"LABEL": reference.label, "ID": reference.id}
+    signing = {"CLASS": token.library.ObjectClass.PRIVATE_KEY, "SIGN": True}
+    found = token.objects(**signing, **{name: value for name, value in named.items() if value is not None})
+    if len(found) == 1:
+        return found[0]
+    shown = (found or token.objects(**signing))[:SHOWN]
+    names = ", ".join(f"object={one.label} id={_escaped(one.id)}" for one in shown) or "none"
+    if found:
+        raise KeyMaterialError(f"{len(found)} private keys of {token.name} match the URI; name one by its id: {names}")
+    raise KeyMaterialError(f"{token.name} has no private key for the URI that may sign; it has: {names}")
+
+
+def _escaped(value: bytes) -> str:
+    return "".join(f"%{byte:02x}" for byte in value)
+
+
+def _certificates(token: Token, key: Any, *, bare: bool) -> tuple[x509.Certificate, ...]:
+    """The token's certificates, those with the key's id first. `bare`: no other certificate was named."""
+    of, library = token.library.Attribute, token.library
+    objects = token.objects(CLASS=library.ObjectClass.CERTIFICATE, CERTIFICATE_TYPE=library.CertificateType.X_509)
+    usable = [(one[of.ID], parsed) for one in objects if (parsed := _parsed(one[of.VALUE]))]
+    same = tuple(dict.fromkeys(parsed for number, parsed in usable if number == key.id))
+    if bare and not same:
+        raise KeyMaterialError(f"{token.name} has no certificate with the key's id: name the certificate with --cert")
+    if bare and len(same) > 1:
+        raise KeyMaterialError(f"{token.name} has {len(same)} certificates with the key's id: name one with --cert")
+    return (*same, *(parsed for _, parsed in usable if parsed not in same))
+
+
+def _parsed(data: bytes) -> x509.Certificate | None:
+    try:
+        return x509.load_der_x509_certificate(data)
+    except (ValueError, TypeError, x509.InvalidVersion):
+        return None
+
+
+def _public_values(token: Token, key: Any) -> tuple[bytes, ...]:
+    """The numbers of the public key that the token tells: RSA moduli, or points. It may tell none."""
+    of = token.library.Attribute
+    others = token.objects(CLASS=token.library.ObjectClass.PUBLIC_KEY, ID=key.id) if key.id else ()
+    values: list[bytes] = []
+    for one in (key, *others):
+        for attribute in (of.MODULUS, of.EC_POINT):
+            with contextlib.suppress(*FOREIGN):
+                values.append(bytes(one[attribute]).lstrip(b"\0"))
+    return tuple(value for value in values if value)
+
+
+def _belongs(certificate: x509.Certificate, public: tuple[bytes, ...]) -> bool:
+    """Whether a certificate is for the key. Where the token does not tell, the finished block is what shows it."""
+    return not public or any(value in public for value in _forms(certificate))
+
+
+def _forms(certificate: x509.Certificate) -> tuple[bytes, ...]:
+    """How a token may write the public key of a certificate."""
+    try:
+        key: Any = certificate.public_key()
+        if isinstance(key, rsa.RSAPublicKey):
+            return (key.public_numbers().n.to_bytes((key.key_size + 7) // 8),)
+        raw = not isinstance(key, ec.EllipticCurvePublicKey)
+        form = (Encoding.Raw, PublicFormat.Raw) if raw else (Encoding.X962, PublicFormat.UncompressedPoint)
+        point = key.public_bytes(*form)
+    except (ValueError, TypeError, AttributeError, UnsupportedAlgorithm):
+        return ()
+    return point, der.encode(der.OCTET_STRING, point)
+
+
+def _asks_again(token: Token, key: Any) -> bool:
+    with contextlib.suppress(*FOREIGN):
+        return bool(key[token.library.Attribute.ALWAYS_AUTHENTICATE])
+    return False
+
+
+def _usable(name: str, slot: Any, algorithm: SignatureAlgorithm, data: bytes) -> tuple[Any, Any, bytes]:
+    """The first way to make such a signature that the token has: mechanism, its parameter, what it is given."""
+    from pkcs11 import MechanismFlag
+
+    offered = slot.get_mechanisms()
+    for mechanism, parameter, message in _ways(algorithm, data):
+        if mechanism in offered and slot.get_mechanism_info(mechanism).flags & MechanismFlag.SIGN:
+            return mechanism, parameter, message
+    raise KeyMaterialError(f"{name} cannot sign with {algorithm.name}")
+
+
+def _ways(algorithm: SignatureAlgorithm, data: bytes) -> Iterator[tuple[Any, Any, bytes]]:
+    """The mechanisms of PKCS#11 that make such a signature, the most usual first."""
+    from pkcs11 import MGF, Mechanism
+
+    name = algorithm.digest_name.upper()
+    digest = hashlib.new(algorithm.digest_name, data).digest()
+    if algorithm.family == "rsa-pkcs1":
+        yield Mechanism[f"{name}_RSA_PKCS"], None, data
+        yield Mechanism.RSA_PKCS, None, _digest_info(algorithm, digest)
+    elif algorithm.family == "rsa-pss":
+        parameter = (Mechanism[name], MGF[name], len(digest))
+        yield Mechanism[f"{name}_RSA_PKCS_PSS"], parameter, data
+        yield Mechanism.RSA_PKCS_PSS, parameter, digest
+    elif algorithm.family == "ecdsa":
+        yield Mechanism.ECDSA, None, digest
+        yield Mechanism[f"ECDSA_{name}"], None, data
+    elif algorithm.family == "ed25519":
+        yield Mechanism.EDDSA, None, data
+
+
+def _digest_info(algorithm: SignatureAlgorithm, digest: bytes) -> bytes:
+    """DigestInfo (RFC 8017 section 9.2), which CKM_RSA_PKCS pads and signs."""
+    identifier = der.encode(der.SEQUENCE, der.encode_oid(algorithm.digest_oid), NULL_PARAMETERS)
+    return der.encode(der.SEQUENCE, identifier, der.encode(der.OCTET_STRING, digest))
+
+
+def _as_der(signature: bytes) -> bytes:
+    """Ecdsa-Sig-Value (RFC 3279 section 2.2.3) of the two numbers that a token gives in a row."""
+    half = len(signature) // 2
+    return encode_dss_signature(int.from_bytes(signature[:half]), int.from_bytes(signature[half:]))

@@ -1,0 +1,206 @@
+"""Finds a PKCS#11 token and logs in to it: the module, the token that the URI means, the PIN.
+
+The library (`python-pkcs11`, the extra `modseal[pkcs11]`) is imported only here and when it is needed.
+The PIN goes from where it was read to the token and nowhere else: it is in no message and no
+representation. It is tried once, because tokens lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from types import ModuleType
+from typing import Any
+
+from modseal.errors import KeyMaterialError, UsageError
+from modseal.signing.material import Passphrase, read_secret
+from modseal.signing.pkcs11_uri import Reference
+
+MODULE_VARIABLE = "PKCS11_MODULE_PATH"
+"""The environment variable with the module's file, for a URI that names none; other tools use it too."""
+
+SHOWN = 8
+"""Tokens or keys that a message lists; more help nobody."""
+_FAILURES = {
+    "PinIncorrect": "the PIN is wrong",
+    "PinInvalid": "the PIN is wrong",
+    "PinLenRange": "the PIN is wrong",
+    "PinLocked": "its PIN is locked; whoever has the security officer's PIN can unlock it",
+    "PinExpired": "its PIN has expired and must be changed first",
+    "UserPinNotInitialized": "it has no user PIN yet",
+    "UserAlreadyLoggedIn": "this process is logged in to it already",
+    "UserNotLoggedIn": "it is not logged in to any more",
+    "TokenNotPresent": "it was removed",
+    "DeviceRemoved": "it was removed",
+    "SessionHandleInvalid": "it was removed or started again",
+    "MechanismInvalid": "it refuses the signature algorithm",
+    "MechanismParamInvalid": "it refuses the signature algorithm's parameters",
+    "KeySizeRange": "it refuses a key of this size",
+}
+"""What the library's exceptions mean to a person; others are told by their name alone."""
+FOREIGN = (RuntimeError, LookupError, ValueError, TypeError, AttributeError)
+"""What the library raises: its own errors are RuntimeErrors, an attribute in a wrong form is any of these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token with a session that is logged in. `pin` is None where the token has a keypad or needs no login."""
+
+    library: ModuleType
+    name: str
+    session: Any
+    pin: str | None = field(repr=False)
+    warnings: tuple[str, ...]
+
+    def objects(self, **wanted: Any) -> list[Any]:
+        """The token's objects with these attributes, by the library's names of attributes."""
+        return list(self.session.get_objects({self.library.Attribute[name]: value for name, value in wanted.items()}))
+
+    def close(self) -> None:
+        """Log out."""
+        with contextlib.suppress(*FOREIGN):
+            self.session.close()
+
+
+def log_in(reference: Reference, passphrase: Passphrase | None) -> Token:
+    """Find the token that a URI means, and log in.
+
+    The PIN is that of the URI; else `passphrase` asks for it.
+    Raises `UsageError` (the library is missing), `KeyMaterialError` (module, token, PIN), `InputError`.
+    """
+    library = _library()
+    with converted("the PKCS#11 module"):
+        token = _find(_load(library, reference), reference)
+        name, flags = f"the token {token.label!r}", token.flags
+    pin, warnings = _pin(library, name, flags, reference, passphrase)
+    session = _open(library, name, token, pin)
+    return Token(library, name, session, pin if isinstance(pin, str) else None, warnings)
+
+
+def _library() -> ModuleType:
+    try:
+        import pkcs11
+    except ImportError:
+        raise UsageError("a pkcs11: key needs an extra library: pip install modseal[pkcs11]") from None
+    return pkcs11
+
+
+@contextlib.contextmanager
+def converted(name: str) -> Iterator[None]:
+    """The library's exceptions as ours. Their text is left out: it is for programmers, and not ours to vouch for."""
+    try:
+        yield
+    except FOREIGN as error:
+        kind = type(error).__name__
+        raise KeyMaterialError(f"{name} cannot be used: {_FAILURES.get(kind, f'it failed with {kind}')}") from None
+
+
+def _load(library: ModuleType, reference: Reference) -> Any:
+    """The module, which is the vendor's code: loaded from the one file that the caller names."""
+    path = str(reference.module or os.environ.get(MODULE_VARIABLE, ""))
+    if not path:
+        raise KeyMaterialError(f"no PKCS#11 module is named: add ?module-path=FILE, or set {MODULE_VARIABLE}")
+    if not os.path.isfile(path):
+        raise KeyMaterialError(f"{path} is not a PKCS#11 module: there is no such file")
+    try:
+        return library.lib(path)
+    except FOREIGN:
+        raise KeyMaterialError(f"{path} cannot be loaded as a PKCS#11 module") from None
+
+
+def _find(module: Any, reference: Reference) -> Any:
+    """The one token that a URI means."""
+    tokens = [token for slot in module.get_slots(token_present=True) if (token := _initialized(slot))]
+    matching = [token for token in tokens if _matches(reference, _facts(module, token))]
+    if len(matching) == 1:
+        return matching[0]
+    shown = matching or tokens
+    names = ", ".join(f"{token.label!r} (serial {_serial(token)})" for token in shown[:SHOWN]) or "none"
+    if matching:
+        raise KeyMaterialError(f"{len(matching)} tokens match the URI, add what tells them apart: {names}")
+    raise KeyMaterialError(f"no token matches the URI; there are: {names}")
+
+
+def _initialized(slot: Any) -> Any:
+    """The slot's token, or None where there is none that could hold a key."""
+    from pkcs11 import TokenFlag, TokenNotPresent, TokenNotRecognised
+
+    try:
+        token = slot.get_token()
+    except (TokenNotPresent, TokenNotRecognised):
+        return None
+    return token if token.flags & TokenFlag.TOKEN_INITIALIZED else None
+
+
+def _facts(module: Any, token: Any) -> dict[str, str]:
+    """What a URI can say of a token, by the attributes of RFC 7512."""
+    slot = token.slot
+    return {
+        "token": token.label,
+        "manufacturer": token.manufacturer_id,
+        "serial": _serial(token),
+        "model": token.model,
+        "library-manufacturer": module.manufacturer_id,
+        "library-version": "{}.{}".format(*module.library_version),
+        "library-description": module.library_description,
+        "slot-description": slot.slot_description,
+        "slot-manufacturer": slot.manufacturer_id,
+        "slot-id": str(slot.slot_id),
+    }
+
+
+def _matches(reference: Reference, facts: dict[str, str]) -> bool:
+    return all(_plain(name, facts[name]) == _plain(name, value) for name, value in reference.token.items())
+
+
+def _plain(name: str, value: str) -> str:
+    """Numbers without what does not count: slot 007 is slot 7, version 2 is version 2.0 (RFC 7512 section 2.3)."""
+    if name == "slot-id":
+        return str(int(value))
+    if name == "library-version":
+        major, _, minor = value.partition(".")
+        return f"{int(major)}.{int(minor or 0)}"
+    return value
+
+
+def _serial(token: Any) -> str:
+    return str(token.serial.decode("utf-8", "replace"))
+
+
+def _pin(
+    library: ModuleType, name: str, flags: Any, reference: Reference, passphrase: Passphrase | None
+) -> tuple[Any, tuple[str, ...]]:
+    """What logs in (a PIN, the token's own keypad, None for a token without login), and what to warn of."""
+    if not flags & library.TokenFlag.LOGIN_REQUIRED:
+        return None, ()
+    if flags & library.TokenFlag.USER_PIN_LOCKED:
+        raise KeyMaterialError(f"{name} cannot be used: {_FAILURES['PinLocked']}")
+    if flags & library.TokenFlag.PROTECTED_AUTHENTICATION_PATH:
+        return library.PROTECTED_AUTH, ()
+    if reference.pin is not None:
+        return reference.pin, ("a PIN in a command is seen by all who can list processes; use pin-source",)
+    if reference.pin_file:
+        secret, warnings = read_secret(reference.pin_file)
+    elif passphrase:
+        secret, warnings = passphrase(), ()
+    else:
+        raise KeyMaterialError(f"{name} needs its PIN and none was given; use pin-source")
+    try:
+        return secret.decode("utf-8"), warnings
+    except UnicodeDecodeError:
+        raise KeyMaterialError(f"the PIN for {name} is not UTF-8 text") from None
+
+
+def _open(library: ModuleType, name: str, token: Any, pin: Any) -> Any:
+    """A session that is logged in. A wrong PIN is not tried again; that the next one locks the token is said."""
+    try:
+        with converted(name):
+            return token.open(user_pin=pin)
+    except KeyMaterialError as error:
+        with contextlib.suppress(*FOREIGN):
+            flags = token.slot.get_token().flags
+            if flags & library.TokenFlag.USER_PIN_FINAL_TRY:
+                raise KeyMaterialError(f"{error}; one more wrong PIN locks it") from None
+        raise

@@ -1,0 +1,99 @@
+"""Requests for certificates (PKCS #10, RFC 2986), and the names in them."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.x509.oid import NameOID
+
+from modseal.errors import KeyMaterialError, RefusedError, UsageError
+from modseal.signing import issue, material
+
+_FORM = "write it as CN=Acme release signer 1,O=Acme"
+_LIBRARY_ERRORS = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension)
+
+
+def parse_subject(text: str) -> x509.Name:
+    """A distinguished name from its text (RFC 4514), as modseal prints it. It has a common name.
+
+    Raises `UsageError`.
+    """
+    try:
+        subject = x509.Name.from_rfc4514_string(text)
+    except ValueError as error:
+        why = f" ({error})" if str(error) else ""
+        raise UsageError(f"{text!r} is no distinguished name{why}; {_FORM}") from None
+    problem = subject_problem(subject)
+    if problem:
+        raise UsageError(f"the subject {text!r} {problem}; {_FORM}")
+    return subject
+
+
+def authority_name(common_name: str, organization: str | None) -> x509.Name:
+    """The name of a CA. Raises `UsageError`."""
+    try:
+        parts = [x509.NameAttribute(NameOID.COMMON_NAME, common_name)]
+        if organization is not None:
+            parts.insert(0, x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization))
+    except ValueError as error:
+        raise UsageError(f"the name cannot be used: {error}") from None
+    subject = x509.Name(parts)
+    problem = subject_problem(subject)
+    if problem:
+        raise UsageError(f"the name {common_name!r} {problem}")
+    return subject
+
+
+def subject_problem(subject: x509.Name) -> str | None:
+    """Why nobody should be named like this, in half a sentence; None where all is well."""
+    if not subject.get_attributes_for_oid(NameOID.COMMON_NAME):
+        return "has no common name (CN)"
+    values = [attribute.value for attribute in subject]
+    if not all(isinstance(value, str) and value.isprintable() and value.strip() for value in values):
+        return "has characters that cannot be shown, or an empty part"
+    return None
+
+
+def make_request(subject: x509.Name, key: Any) -> x509.CertificateSigningRequest:
+    """A request, signed with the key that it is for. Raises `KeyMaterialError` for a key that cannot sign."""
+    try:
+        return x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, issue.digest_for(key))
+    except (*_LIBRARY_ERRORS, AttributeError):
+        raise KeyMaterialError("this kind of key cannot sign a request") from None
+
+
+def read_request(path: Path) -> x509.CertificateSigningRequest:
+    """The request of a PEM or DER file, whose signature proves that the sender has its key.
+
+    Raises `KeyMaterialError` (no request), `RefusedError` (not-issued: the signature does not verify), `InputError`.
+    """
+    request = parse_request(material.read_file(path)[0], str(path))
+    if not is_signed(request):
+        raise RefusedError("not-issued", f"{path} is not signed with the key that it asks a certificate for")
+    return request
+
+
+def is_signed(request: x509.CertificateSigningRequest) -> bool:
+    """Whether the request is signed with its own key."""
+    try:
+        return request.is_signature_valid
+    except _LIBRARY_ERRORS:
+        return False
+
+
+def parse_request(data: bytes, name: str) -> x509.CertificateSigningRequest:
+    """The request of some bytes, unproved. Raises `KeyMaterialError`."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what is odd in it is judged in the certificate
+            load = x509.load_pem_x509_csr if b"-----BEGIN" in data else x509.load_der_x509_csr
+            request = load(data)
+            request.public_key()
+            list(request.subject), list(request.extensions)
+            return request
+    except _LIBRARY_ERRORS:
+        raise KeyMaterialError(f"{name} is no request for a certificate that can be read") from None

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help demo test lint format bench fuzz oracle docs clean
+.PHONY: help demo test lint format bench fuzz mutate oracle docs clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -48,6 +48,14 @@ fuzz: $(VENV)/.fuzzer  ## every fuzz target for 60 s, or: make fuzz SECONDS=600 
 
 oracle: $(VENV)/.developer  ## path validation against another validator, on 12,000 generated chains
 	MODSEAL_ORACLE_CASES=12000 $(BIN)/python -m pytest -q tests/trust/test_oracle.py
+
+$(VENV)/.mutator: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group mutate
+	@touch $@
+
+mutate: $(VENV)/.mutator  ## which changes of the verify path no test notices, or: make mutate MUTATE="cms --again"
+	$(BIN)/python tests/mutation/run.py --minimum 95 $(MUTATE)
 
 docs: $(VENV)/.installed  ## write the generated pages and schemas again
 	$(BIN)/python docs/generate.py

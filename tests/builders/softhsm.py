@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -156,6 +156,3 @@ def _store(session: Any, identity: Identity, number: bytes) -> None:
             Attribute.VALUE: identity.certificate.public_bytes(Encoding.DER),
         }
     )
-
-
-Prompt = Callable[[], bytes]

@@ -27,29 +27,61 @@ import shutil
 import signal
 import sys
 import time
-import types
 from collections import Counter, defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import modseal_switch
+from modseal_switch import HITS, SWITCHES
 
 ROOT = Path(__file__).resolve().parents[2]
 WORK = Path(os.environ.get("MUTATE_WORK", ROOT / "build" / "mutate")).resolve()
 COPIED = ("tools", "tests", "docs", "schemas", "keys-example", "fuzz", "pyproject.toml", "README.md", "CHANGELOG.md")
-TESTS = ("tests/trust", "tests/format", "tests/attacks", "tests/bundle/test_verify.py", "tests/bundle/test_open.py",
-         "tests/mutation", "tests/regressions")
+TESTS = (
+    "tests/trust",
+    "tests/format",
+    "tests/attacks",
+    "tests/bundle/test_verify.py",
+    "tests/bundle/test_open.py",
+    "tests/mutation",
+    "tests/regressions",
+)
 
 TEXT_OF_CALLS = {
-    "FormatError": 1, "Failure": 1, "failed": 3, "passed": 2, "skipped": 2, "unexamined": 1, "set_aside": 1,
-    "collect": 3, "malformed": 0, "_unsafe": 0, "_clash": 0, "_unusable": 1, "NotJudgedError": 0, "quote": 0,
-    "AssertionError": 0, "_bad": 0, "timestamp._bad": 1,
+    "FormatError": 1,
+    "Failure": 1,
+    "failed": 3,
+    "passed": 2,
+    "skipped": 2,
+    "unexamined": 1,
+    "set_aside": 1,
+    "collect": 3,
+    "malformed": 0,
+    "_unsafe": 0,
+    "_clash": 0,
+    "_unusable": 1,
+    "NotJudgedError": 0,
+    "quote": 0,
+    "AssertionError": 0,
+    "_bad": 0,
+    "timestamp._bad": 1,
 }
 """Whose arguments, after the first so many, are sentences and evidence: what people read, not what decides."""
 
 TEXT_NAMES = {"detail", "evidence", "why", "note"}
 """Variables that hold such text."""
 
-TEXT_FUNCTIONS = {"evidence", "next_step", "shown", "_shown", "_evidence", "_path_text", "_revocation_text", "_in_block", "__repr__"}
+TEXT_FUNCTIONS = {
+    "evidence",
+    "next_step",
+    "shown",
+    "_shown",
+    "_evidence",
+    "_path_text",
+    "_revocation_text",
+    "_in_block",
+    "__repr__",
+}
 """Functions that make nothing else."""
 
 PROSE_WORDS = 3
@@ -67,7 +99,13 @@ class Normal(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
-        name = node.func.id if isinstance(node.func, ast.Name) else node.func.attr if isinstance(node.func, ast.Attribute) else ""
+        name = (
+            node.func.id
+            if isinstance(node.func, ast.Name)
+            else node.func.attr
+            if isinstance(node.func, ast.Attribute)
+            else ""
+        )
         kept = TEXT_OF_CALLS.get(f"{self.module}.{name}", TEXT_OF_CALLS.get(name))
         if kept is None:
             return node
@@ -115,45 +153,24 @@ def unwrap(source: str) -> str:
     """mutmut leaves decorated functions alone; so `@wrapper def f` becomes `def _wrapped_f` and `f = wrapper(_wrapped_f)`."""
     tree = ast.parse(source)
     lines = source.splitlines()
-    found = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and len(node.decorator_list) == 1
-             and ast.unparse(node.decorator_list[0]).startswith(("property", "functools.lru_cache"))]
+    found = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+        and len(node.decorator_list) == 1
+        and ast.unparse(node.decorator_list[0]).startswith(("property", "functools.lru_cache"))
+    ]
     for node in sorted(found, key=lambda node: -node.lineno):
         wrapper, indent = ast.unparse(node.decorator_list[0]), " " * node.col_offset
-        late = f"lambda self: self._wrapped_{node.name}()" if wrapper == "property" else f"lambda *a, **k: _wrapped_{node.name}(*a, **k)"
+        late = (
+            f"lambda self: self._wrapped_{node.name}()"
+            if wrapper == "property"
+            else f"lambda *a, **k: _wrapped_{node.name}(*a, **k)"
+        )
         lines.insert(node.end_lineno, f"{indent}{node.name} = {wrapper}({late})")
         lines[node.lineno - 1] = lines[node.lineno - 1].replace(f"def {node.name}(", f"def _wrapped_{node.name}(", 1)
         del lines[node.decorator_list[0].lineno - 1]
     return "\n".join(lines) + "\n"
-
-
-SWITCH_MODULE = "modseal_switch"
-
-HITS: set[str] = set()
-"""The functions of the verify path that were called since it was cleared."""
-
-SWITCHES: dict[str, dict[str, Callable[..., object]]] = {}
-"""The variants of each function of the verify path, by its mangled name; `_mutmut_orig` is the one in use."""
-
-
-def switch(variants: dict[str, Callable[..., object]], is_classmethod: bool = False) -> Callable[..., object]:
-    """What mutmut's code is decorated with here: mutmut's own asks the environment at every call, which is slow."""
-
-    def decorate(function: Callable[..., object]) -> Callable[..., object]:
-        mangled = function.__qualname__.replace(".", "ǁ")
-        key = f"{function.__module__}.x{'ǁ' if 'ǁ' in mangled else '_'}{mangled}"
-        SWITCHES[key] = variants
-
-        @functools.wraps(function)
-        def call(*args: object, **kwargs: object) -> object:
-            HITS.add(key)
-            variant = variants["_mutmut_orig"]
-            if is_classmethod:
-                return getattr(args[0], variant.__name__)(*args[1:], **kwargs)
-            return variant(*args, **kwargs)
-
-        return call
-
-    return decorate
 
 
 @dataclass
@@ -188,9 +205,7 @@ def copy_tree() -> None:
 def make_mutants() -> list[Mutant]:
     """Write each module of the verify path with all its mutants into the copy."""
     os.chdir(WORK / "tree")
-    module = types.ModuleType(SWITCH_MODULE)
-    module.wrap_in_trampoline, module.MutantDict = switch, dict
-    sys.modules[SWITCH_MODULE] = module
+    shutil.copy(Path(modseal_switch.__file__), WORK / "tree" / "tools")
     from mutmut.configuration import config
     from mutmut.mutation.file_mutation import mutate_file_contents
 
@@ -200,14 +215,19 @@ def make_mutants() -> list[Mutant]:
         if not path.exists():
             continue
         made = mutate_file_contents(name, unwrap(path.read_text("utf-8")))
-        path.write_text(made.code.replace("from mutmut.mutation.trampoline import", f"from {SWITCH_MODULE} import"), "utf-8")
+        path.write_text(
+            made.code.replace("from mutmut.mutation.trampoline import", "from modseal_switch import"), "utf-8"
+        )
         dotted = ".".join(Path(name).with_suffix("").parts[1:])
         functions = {node.name: node for node in ast.walk(ast.parse(made.code)) if isinstance(node, ast.FunctionDef)}
         originals: dict[str, tuple[str, list[str]]] = {}
         for each in made.mutant_names:
             name = original(each) + "__mutmut_orig"
             if name not in originals:
-                originals[name] = essence(path.stem, functions[name], name), ast.unparse(functions[name]).splitlines()[1:]
+                originals[name] = (
+                    essence(path.stem, functions[name], name),
+                    ast.unparse(functions[name]).splitlines()[1:],
+                )
             same, lines = originals[name]
             text_only = plain(each) in TEXT_FUNCTIONS or essence(path.stem, functions[each], each) == same
             changed = ast.unparse(functions[each]).splitlines()[1:]
@@ -288,8 +308,10 @@ class Runner:
     def _choose(self, mutant: Mutant) -> list[int]:
         """The tests for a mutant: what killed its neighbours, those of its module, then the rest, fast ones first."""
         killers, own = self.killers[mutant.module], f"test_{mutant.module}.py"
-        calling = sorted(self.callers[mutant.function],
-                         key=lambda index: (-min(killers[index], 9), own not in self.items[index].nodeid, self.cost[index]))
+        calling = sorted(
+            self.callers[mutant.function],
+            key=lambda index: (-min(killers[index], 9), own not in self.items[index].nodeid, self.cost[index]),
+        )
         chosen, spent = [], 0.0
         for index in calling:
             spent += self.cost[index]
@@ -388,8 +410,17 @@ def run_item(item, following) -> bool:
 
 def save(mutants: list[Mutant], path: Path) -> None:
     """Write what became of each mutant."""
-    rows = [{"key": each.key, "module": each.module, "text_only": each.text_only, "outcome": each.outcome,
-             "killer": each.killer, "difference": each.difference} for each in mutants]
+    rows = [
+        {
+            "key": each.key,
+            "module": each.module,
+            "text_only": each.text_only,
+            "outcome": each.outcome,
+            "killer": each.killer,
+            "difference": each.difference,
+        }
+        for each in mutants
+    ]
     path.write_text(json.dumps(rows, indent=1), "utf-8")
 
 
@@ -411,18 +442,32 @@ def merge(mutants: list[Mutant]) -> dict[str, dict[str, str]]:
     merged: dict[str, dict[str, str]] = {}
     count: Counter[str] = Counter()
     for each in mutants:
-        row = {"key": each.key, "module": each.module, "text_only": each.text_only, "outcome": each.outcome,
-               "killer": each.killer, "difference": each.difference}
+        row = {
+            "key": each.key,
+            "module": each.module,
+            "text_only": each.text_only,
+            "outcome": each.outcome,
+            "killer": each.killer,
+            "difference": each.difference,
+        }
         base = identity(row)
         count[base] += 1
         name = f"{base}-{count[base]}"
-        merged[name] = row if each.outcome != "not run" else {**row, **{k: known[name][k] for k in ("outcome", "killer")}} if name in known else row
+        merged[name] = (
+            row
+            if each.outcome != "not run"
+            else {**row, **{k: known[name][k] for k in ("outcome", "killer")}}
+            if name in known
+            else row
+        )
     return merged
 
 
 def print_scores(rows: list[dict[str, str]]) -> None:
     """The table of docs/mutation.md."""
-    print("| module | mutants | killed | timeout | survived | not run | text only | score | score, text counted as survived |")
+    print(
+        "| module | mutants | killed | timeout | survived | not run | text only | score | score, text counted as survived |"
+    )
     print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
     modules = sorted({row["module"] for row in rows})
     for name in (*modules, "all"):
@@ -431,8 +476,10 @@ def print_scores(rows: list[dict[str, str]]) -> None:
         count = Counter(row["outcome"] for row in mine if not row["text_only"])
         survived, dead = count["survived"] + count["no tests"], count["killed"] + count["timeout"]
         score, low = (100 * dead / max(1, dead + survived + more) for more in (0, text))
-        print(f"| {name} | {len(mine)} | {count['killed']} | {count['timeout']} | {survived} | {count['not run']} | {text} "
-              f"| {score:.1f} % | {low:.1f} % |")
+        print(
+            f"| {name} | {len(mine)} | {count['killed']} | {count['timeout']} | {survived} | {count['not run']} | {text} "
+            f"| {score:.1f} % | {low:.1f} % |"
+        )
 
 
 def show(rows: list[dict[str, str]]) -> None:
@@ -448,7 +495,11 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 2)
     parser.add_argument("--budget", type=float, default=20, help="seconds of tests for one mutant at most")
     parser.add_argument("--seconds", type=float, default=7200, help="start no mutant after so many seconds")
-    parser.add_argument("--again", action="store_true", help="only mutants that nothing killed so far; known tests are not measured again")
+    parser.add_argument(
+        "--again",
+        action="store_true",
+        help="only mutants that nothing killed so far; known tests are not measured again",
+    )
     parser.add_argument("--text", action="store_true", help="run the mutants that change only text, too")
     parser.add_argument("--show", action="store_true", help="print the survivors of the last run, and run nothing")
     parser.add_argument("--minimum", type=float, default=0, help="exit 1 where the score is below so many percent")

@@ -27,8 +27,6 @@ from modseal.signing.authority_index import Index
 from modseal.signing.material import Passphrase
 
 CERTIFICATE, KEY, INDEX = "ca.pem", "ca.key", "index.json"
-_INDEX_SIZE = 32 * 2**20
-"""Bytes of an index: about 500 for a certificate, and `MOST_CERTIFICATES` of them."""
 _PUBLIC, _PRIVATE, _FOLDER = 0o644, 0o600, 0o700
 _PRIVATE_KEY = b"PRIVATE KEY-----"
 _BEGINNING = 64 * 1024
@@ -82,11 +80,9 @@ def read(folder: Path) -> Authority:
     path = folder / INDEX
     try:
         with path.open("rb") as file:
-            data = file.read(_INDEX_SIZE + 1)
+            data = file.read(authority_index.INDEX_SIZE + 1)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}", path=str(path)) from None
-    if len(data) > _INDEX_SIZE:
-        raise KeyMaterialError(f"{path} is over {_INDEX_SIZE} bytes: that is no index of a CA")
     return Authority(certificates[0], authority_index.decode(data, str(path)))
 
 

@@ -161,5 +161,4 @@ def _write(bundle: OpenBundle, member: bytes, file: BinaryIO) -> None:
 
 
 def _copy(source: Source, file: BinaryIO) -> None:
-    for data in blocks(source):
-        file.write(data)
+    file.writelines(blocks(source))

@@ -14,7 +14,7 @@ from pathlib import Path
 from modseal.bundle.open import OpenBundle, open_bundle
 from modseal.bundle.sign import write_signature
 from modseal.errors import Failure, FormatError, UsageError
-from modseal.format import cms, descriptor, manifest_json, rules
+from modseal.format import cms, manifest_json, rules
 from modseal.format.cms import SignerInfo
 from modseal.trust.certificate import Certificate
 from modseal.trust.signature import Signatures, verify_member
@@ -85,7 +85,7 @@ def remove(path: Path, output: Path, fingerprint: str) -> Removed:
         if not gone:
             raise UsageError(f"{path}: no block by sha256:{wanted}; `modseal sign --list` shows the blocks")
         if any(row.fingerprint != wanted for row in gone):
-            raise UsageError(f"{path}: block {gone[0].block} has the signature of another signer too, and cannot be divided")
+            raise UsageError(f"{path}: block {gone[0].block} is signed by another signer too, and cannot be divided")
         member = _without(bundle.signature, numbers)
         after = _list(bundle, member)
         write_signature(bundle, member, path, output)
@@ -144,7 +144,9 @@ def _claimed(info: SignerInfo, certificates: tuple[Certificate, ...]) -> Certifi
 
 
 def _expected(bundle: OpenBundle) -> tuple[str, ...]:
+    if bundle.kind != "seal":
+        return ()
     try:
-        return (manifest_json if bundle.kind == "seal" else descriptor).decode(bundle.manifest).expected_signers
+        return manifest_json.decode(bundle.manifest).expected_signers
     except FormatError:
         return ()  # a list of blocks is wanted most where something is wrong

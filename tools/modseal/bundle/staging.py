@@ -67,6 +67,7 @@ class StagingFolder:
     def commit(self) -> None:
         """Give the folder its name. From here on it is there for everybody."""
         os.chmod(self.path, 0o755)
+        os.sync()  # all the files of the tree, in one call: after a power cut none may be empty under its name
         os.rename(self.path, self.destination)
         _sync_folder(self.destination.parent)
 

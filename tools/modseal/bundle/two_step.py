@@ -105,9 +105,7 @@ def state_path(target: Path) -> Path:
     return target.with_name(target.name + STATE_SUFFIX)
 
 
-def attach(
-    path: Path, output: Path, signature: Path, target: Path, at: datetime, stamp: Stamp | None = None
-) -> Signed:
+def attach(path: Path, output: Path, signature: Path, target: Path, at: datetime, stamp: Stamp | None = None) -> Signed:
     """Append the block that `target` was prepared for, with the signature that was made elsewhere.
 
     `at` is the time that the certificate must be valid at, still; `stamp` is as for `sign`. Raises
@@ -120,6 +118,7 @@ def attach(
     fitness.check_certificate(state.certificate, state.chain, at)
     fitness.choose_algorithm(state.certificate, state.algorithm)
     with open_bundle(path) as bundle:
+        _ = bundle.members  # an unreadable container ends here
         unsigned = prepared.rebuild(state, bundle.manifest)
         ready = make_ready(bundle, state.certificate, at)
         _require_verifies(unsigned, value, bundle.manifest, signature)
@@ -133,8 +132,8 @@ def _require_verifies(unsigned: block.Prepared, value: bytes, manifest: bytes, n
     if not verify_member(member, manifest).signers:
         family = unsigned.algorithm.family
         hint = "; an ECDSA signature must be in DER, not two bare numbers" if family == "ecdsa" else ""
-        detail = f"{name} is no {unsigned.algorithm.name} signature over what was prepared by the certificate's key{hint}"
-        raise RefusedError("unfit-signature", detail, algorithm=unsigned.algorithm.name)
+        detail = f"{name} is no {unsigned.algorithm.name} signature by the certificate's key over what was prepared"
+        raise RefusedError("unfit-signature", detail + hint, algorithm=unsigned.algorithm.name)
 
 
 def _read(path: Path) -> bytes:
@@ -145,5 +144,5 @@ def _read(path: Path) -> bytes:
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}", path=str(path)) from None
     if len(data) > limits.PREPARED_SIZE:
-        raise UsageError(f"{path} is over {limits.PREPARED_SIZE} bytes: that is neither a signature nor what was prepared")
+        raise UsageError(f"{path} is over {limits.PREPARED_SIZE} bytes: that is no signature, nor what was prepared")
     return data

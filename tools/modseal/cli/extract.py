@@ -40,5 +40,5 @@ def extract(
         note = " (unverified)" if unverified else ""
         click.echo(f"{text.safe(bundle)}: extracted {count} entries to {text.safe(directory)}{note}")
         return 0
-    click.echo(text.render(result), file=sys.stderr)
+    click.echo(f"modseal: {text.render(result)}", file=sys.stderr)
     return 1 if result.verdict is Verdict.REJECTED else 3

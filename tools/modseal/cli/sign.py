@@ -34,21 +34,31 @@ _MODES = {
 
 @click.command()
 @click.argument("bundle", type=FILE)
-@click.option("--key", metavar="KEY", help="The private key: a PEM or PKCS#12 file, or a URI of a token or key service.")
+@click.option(
+    "--key", metavar="KEY", help="The private key: a PEM or PKCS#12 file, or a URI of a token or key service."
+)
 @click.option("--cert", type=FILE, metavar="PEM", help="The signer's certificate; a PKCS#12 file may bring its own.")
-@click.option("--chain", multiple=True, type=FILE, metavar="PEM", help="Certificates between signer and anchor, to embed.")
-@click.option("--passphrase-file", type=FILE, metavar="FILE", help="A file with the key's passphrase; else it is asked for.")
-@click.option("--algorithm", metavar="NAME", type=click.Choice(sorted(ALGORITHMS)), help="Default: the usual one for the key.")
+@click.option(
+    "--chain", multiple=True, type=FILE, metavar="PEM", help="Certificates between signer and anchor, to embed."
+)
+@click.option(
+    "--passphrase-file", type=FILE, metavar="FILE", help="A file with the key's passphrase; else it is asked for."
+)
+@click.option(
+    "--algorithm", metavar="NAME", type=click.Choice(sorted(ALGORITHMS)), help="Default: the usual one for the key."
+)
 @tsa_options(required=False)
 @click.option("--timestamp-later", is_flag=True, help="Sign without a timestamp now; `modseal timestamp` adds one.")
-@click.option("--prepare", type=FILE, metavar="FILE", help="Write what the key of --cert has to sign, for a key elsewhere.")
+@click.option(
+    "--prepare", type=FILE, metavar="FILE", help="Write what the key of --cert has to sign, for a key elsewhere."
+)
 @click.option("--attach", type=FILE, metavar="SIGNATURE", help="Complete the block with the signature made elsewhere.")
 @click.option("--prepared", type=FILE, metavar="FILE", help="The FILE of --prepare that SIGNATURE is for.")
 @click.option("--list", is_flag=True, help="Show the blocks of BUNDLE. That says nothing about trust.")
 @click.option("--remove", metavar="FINGERPRINT", help="Take out the block of the certificate with this SHA-256.")
 @click.option("-o", "--output", type=FILE, metavar="OUT", help="The signed bundle; by default BUNDLE itself.")
 @click.pass_context
-def sign(context: click.Context, bundle: Path, **given: Any) -> None:
+def sign(context: click.Context, /, bundle: Path, **given: Any) -> None:
     """Add a signature block to BUNDLE.
 
     The key signs the manifest's bytes. A certificate that no verifier would accept is refused here.
@@ -103,7 +113,8 @@ def _prepare(bundle: Path, given: dict[str, Any]) -> None:
     certificate, chain = prepared.read_identity(given["cert"], given["chain"])
     found = two_step.prepare(bundle, certificate, chain, now(), signing_time(), given["algorithm"])
     two_step.write(found, target, signatures_text.summary(found, target))
-    click.echo(f"{safe(target)}: to be signed by {safe(found.certificate.subject)} with {found.algorithm.name}, sha256 {found.sha256}")
+    who = f"{safe(found.certificate.subject)} with {found.algorithm.name}"
+    click.echo(f"{safe(target)}: to be signed by {who}, sha256 {found.sha256}")
 
 
 def _attach(bundle: Path, given: dict[str, Any]) -> None:
@@ -121,7 +132,8 @@ def _remove(bundle: Path, given: dict[str, Any]) -> None:
 
 
 def _show(signed: Signed) -> None:
-    click.echo(f"{safe(signed.path)}: signed by {safe(signed.subject)} with {signed.algorithm}, {signed.blocks} block(s)")
+    who = f"{safe(signed.subject)} with {signed.algorithm}"
+    click.echo(f"{safe(signed.path)}: signed by {who}, {signed.blocks} block(s)")
     for line in signatures_text.missing(signed.expected):
         click.echo(line)
 

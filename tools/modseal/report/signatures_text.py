@@ -15,7 +15,8 @@ NOTICE = "this says nothing about trust; `modseal verify` does"
 
 _COMMANDS = {
     "rsa-pkcs1": "openssl dgst -{digest} -sign KEY -out SIGNATURE {file}",
-    "rsa-pss": "openssl dgst -{digest} -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:digest -sign KEY -out SIGNATURE {file}",
+    "rsa-pss": "openssl dgst -{digest} -sigopt rsa_padding_mode:pss -sigopt rsa_pss_saltlen:digest "
+    "-sign KEY -out SIGNATURE {file}",
     "ecdsa": "openssl dgst -{digest} -sign KEY -out SIGNATURE {file}",
     "ed25519": "openssl pkeyutl -sign -rawin -inkey KEY -in {file} -out SIGNATURE",
     "ml-dsa": "openssl pkeyutl -sign -rawin -inkey KEY -in {file} -out SIGNATURE",
@@ -41,7 +42,8 @@ def rows(found: Iterable[Row]) -> Iterator[str]:
         else:
             yield "    signer       unknown: the block has no certificate that can be read for it"
         yield f"    algorithm    {safe(row.algorithm)}"
-        yield f"    claimed time {safe(row.claimed_time or 'none')}, {'timestamped' if row.timestamps else 'no timestamp'}"
+        stamped = "timestamped" if row.timestamps else "no timestamp"
+        yield f"    claimed time {safe(row.claimed_time or 'none')}, {stamped}"
         if row.failure:
             yield f"    reason       {safe(row.failure.detail)}"
 
@@ -73,7 +75,7 @@ def _summary_lines(found: Preparation, target: Path) -> Iterator[str]:
     yield f"The module, of {safe(found.bundle.name)}"
     yield f"  sha256         {found.bundle_sha256}"
     yield f"  of manifest    {digest} {found.manifest_digest}"
-    yield "                 (these bytes are in what is signed, as messageDigest: `openssl asn1parse -inform DER` shows them)"
+    yield "                 (part of what is signed, as messageDigest: `openssl asn1parse -inform DER` shows it)"
     yield from manifest_lines(found.manifest)
     yield from (entry_line(entry) for entry in found.manifest.files)
     yield ""

@@ -21,6 +21,8 @@ CODE_SIGNING, TIME_STAMPING, AUTHORITY = "code-signing", "time-stamping", "ca"
 MOST_CERTIFICATES = 20_000
 """Certificates of one CA: a small PKI has dozens."""
 MOST_LISTS = 2**63 - 1
+INDEX_SIZE = 32 * 2**20
+"""Bytes of an index: about 500 for each of `MOST_CERTIFICATES`, and as much again for long names."""
 
 REASONS = (
     "unspecified",
@@ -101,13 +103,18 @@ class Index:
 
 
 def encode(index: Index) -> bytes:
-    """The bytes of `index.json`: indented, for people who look."""
+    """The bytes of `index.json`: indented, for people who look.
+
+    Raises `KeyMaterialError` for what could not be read again: the CA would be lost with it.
+    """
     plain: dict[str, Any] = {"schema": SCHEMA}
     if index.level is not None:
         plain["level"] = str(index.level)
     plain["crl-number"] = index.crl_number
     plain["certificates"] = [_plain(entry) for entry in index.entries]
-    return (json.dumps(plain, indent=2, ensure_ascii=False) + "\n").encode()
+    data = (json.dumps(plain, indent=2, ensure_ascii=False) + "\n").encode()
+    _require_readable(data, plain, "the CA's new index")
+    return data
 
 
 def decode(data: bytes, name: str) -> Index:
@@ -116,9 +123,7 @@ def decode(data: bytes, name: str) -> Index:
         plain: Any = canonical_json.load(data, name)
     except FormatError as error:
         raise KeyMaterialError(error.failure.detail) from None
-    problem = next(iter(_SHAPE.problems(plain)), None)
-    if problem:
-        raise KeyMaterialError(f"{name} cannot be used: {problem}")
+    _require_readable(data, plain, name)
     try:
         entries = tuple(map(_entry, plain["certificates"]))
     except ValueError as error:
@@ -127,6 +132,12 @@ def decode(data: bytes, name: str) -> Index:
         raise KeyMaterialError(f"{name} cannot be used: a serial number is there twice")
     level = Level.parse(plain["level"]) if "level" in plain else None
     return Index(entries, plain["crl-number"], level)
+
+
+def _require_readable(data: bytes, plain: object, name: str) -> None:
+    problem = next(iter(_SHAPE.problems(plain)), None)
+    if problem or len(data) > INDEX_SIZE:
+        raise KeyMaterialError(f"{name} cannot be used: {problem or f'it has over {INDEX_SIZE} bytes'}")
 
 
 def _plain(entry: Entry) -> dict[str, str]:

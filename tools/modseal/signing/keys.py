@@ -97,8 +97,8 @@ def load_signer(
 ) -> FileSigner:
     """The signer of a PEM or PKCS#12 file.
 
-    The certificate is the first that belongs to the key, among those of `cert` and of the key file.
-    Others in these files go into the chain where they lead up from it; those of `chain` must.
+    The certificate is the first that belongs to the key: of `cert` where it is named, else of the key
+    file. Others in these files go into the chain where they lead up from it; those of `chain` must.
 
     Raises `KeyMaterialError` (file or passphrase), `RefusedError` (unfit-certificate: not of this key,
     a weak or unsupported kind of key, an unrelated certificate in the chain), `InputError`.
@@ -120,11 +120,11 @@ def certify(
 ) -> tuple[x509.Certificate, tuple[x509.Certificate, ...]]:
     """The certificate of a key, and those above it, nearest first: the rules for every kind of key.
 
-    It is the first that `belongs` to the key among those of the file `cert` and those that the key has
-    of its `own`. Others of these go into the chain where they lead up from it; those of `chain` must.
-    `source` says in messages where they are from. Raises what `load_signer` raises.
+    It is the first that `belongs` to the key: of the file `cert` where one is named, else of those that
+    the key has of its `own`. Others of these go into the chain where they lead up from it; those of
+    `chain` must. `source` says in messages where they are from. Raises what `load_signer` raises.
     """
-    candidates = (*(read_certificates(cert) if cert else ()), *own)
+    candidates = read_certificates(cert) if cert else tuple(own)
     if not candidates:
         raise KeyMaterialError(f"{source} has no certificate: name the certificate that belongs to the key")
     certificate = next(filter(belongs, candidates), None)
@@ -132,7 +132,7 @@ def certify(
         raise RefusedError("unfit-certificate", f"no certificate in {source} belongs to the private key")
     fitness.check_key(certificate)
     named = tuple(each for path in chain for each in read_certificates(path))
-    ordered, unrelated = fitness.order_chain(certificate, (*candidates, *named))
+    ordered, unrelated = fitness.order_chain(certificate, (*candidates, *own, *named))
     for other in unrelated:
         if other in named:
             raise RefusedError("unfit-certificate", fitness.unrelated_failure(other).detail)

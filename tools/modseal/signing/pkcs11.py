@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,25 +24,22 @@ from modseal.signing.pkcs11_uri import Reference
 from modseal.trust.algorithms import NULL_PARAMETERS, SignatureAlgorithm
 
 
-@dataclass(frozen=True, slots=True, weakref_slot=True)
+@dataclass(frozen=True, slots=True)
 class TokenSigner:
-    """A signer whose private key stays in a token, with the session that reaches it.
-
-    `_pin` is None but for a key that wants it again for each signature.
-    """
+    """A signer whose private key stays in a token; `_pin` is None unless the key wants it for each signature."""
 
     certificate: x509.Certificate
     chain: tuple[x509.Certificate, ...]
     warnings: tuple[str, ...]
-    _name: str = field(repr=False)
+    _token: Token = field(repr=False)
     _key: Any = field(repr=False)
     _pin: str | None = field(repr=False)
 
     def sign(self, algorithm: SignatureAlgorithm, data: bytes) -> bytes:
         """See `keys.Signer.sign`."""
         fitness.choose_algorithm(self.certificate, algorithm.name)
-        with converted(self._name):
-            mechanism, parameter, message = _usable(self._name, self._key.session.token.slot, algorithm, data)
+        with converted(self._token.name):
+            mechanism, parameter, message = _usable(self._token, algorithm, data)
             signature = self._key.sign(message, mechanism=mechanism, mechanism_param=parameter, pin=self._pin)
         return _as_der(signature) if algorithm.family == "ecdsa" else bytes(signature)
 
@@ -59,19 +55,14 @@ def open(  # noqa: A001 - read as `pkcs11.open`, as `keys.open` is
     `RefusedError` (unfit-certificate), `InputError`.
     """
     reference = pkcs11_uri.parse(uri)
-    token = pkcs11_token.log_in(reference, passphrase)
-    with contextlib.ExitStack() as opened:
-        opened.callback(token.close)
-        with converted(token.name):
-            key = _private_key(token, reference)
-            own = _certificates(token, key, bare=cert is None)
-            public = _public_values(token, key)
-            again = token.pin if _asks_again(token, key) else None
-        certificate, ordered = keys.certify(lambda one: _belongs(one, public), cert or token.name, cert, own, chain)
-        signer = TokenSigner(certificate, ordered, token.warnings, token.name, key, again)
-        opened.pop_all()
-    weakref.finalize(signer, token.close)
-    return signer
+    token, warnings = pkcs11_token.log_in(reference, passphrase)
+    with converted(token.name):
+        key = _private_key(token, reference)
+        own = _certificates(token, key, bare=cert is None)
+        public = _public_values(token, key)
+        pin = token.pin if _asks_again(token, key) else None
+    certificate, ordered = keys.certify(lambda one: _belongs(one, public), cert or token.name, cert, own, chain)
+    return TokenSigner(certificate, ordered, warnings, token, key, pin)
 
 
 def _private_key(token: Token, reference: Reference) -> Any:
@@ -82,7 +73,7 @@ def _private_key(token: Token, reference: Reference) -> Any:
     if len(found) == 1:
         return found[0]
     shown = (found or token.objects(**signing))[:SHOWN]
-    names = ", ".join(f"object={one.label} id={_escaped(one.id)}" for one in shown) or "none"
+    names = ", ".join(sorted(f"object={one.label} id={_escaped(one.id)}" for one in shown)) or "none"
     if found:
         raise KeyMaterialError(f"{len(found)} private keys of {token.name} match the URI; name one by its id: {names}")
     raise KeyMaterialError(f"{token.name} has no private key for the URI that may sign; it has: {names}")
@@ -149,15 +140,14 @@ def _asks_again(token: Token, key: Any) -> bool:
     return False
 
 
-def _usable(name: str, slot: Any, algorithm: SignatureAlgorithm, data: bytes) -> tuple[Any, Any, bytes]:
+def _usable(token: Token, algorithm: SignatureAlgorithm, data: bytes) -> tuple[Any, Any, bytes]:
     """The first way to make such a signature that the token has: mechanism, its parameter, what it is given."""
-    from pkcs11 import MechanismFlag
-
+    signs, slot = token.library.MechanismFlag.SIGN, token.session.token.slot
     offered = slot.get_mechanisms()
     for mechanism, parameter, message in _ways(algorithm, data):
-        if mechanism in offered and slot.get_mechanism_info(mechanism).flags & MechanismFlag.SIGN:
+        if mechanism in offered and slot.get_mechanism_info(mechanism).flags & signs:
             return mechanism, parameter, message
-    raise KeyMaterialError(f"{name} cannot sign with {algorithm.name}")
+    raise KeyMaterialError(f"{token.name} cannot sign with {algorithm.name}")
 
 
 def _ways(algorithm: SignatureAlgorithm, data: bytes) -> Iterator[tuple[Any, Any, bytes]]:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
+from weakref import WeakValueDictionary
 
 from modseal.errors import KeyMaterialError, UsageError
 from modseal.signing.material import Passphrase, read_secret
@@ -30,7 +32,7 @@ _FAILURES = {
     "PinLocked": "its PIN is locked; whoever has the security officer's PIN can unlock it",
     "PinExpired": "its PIN has expired and must be changed first",
     "UserPinNotInitialized": "it has no user PIN yet",
-    "UserAlreadyLoggedIn": "this process is logged in to it already",
+    "UserAlreadyLoggedIn": "something else in this process is logged in to it already",
     "UserNotLoggedIn": "it is not logged in to any more",
     "TokenNotPresent": "it was removed",
     "DeviceRemoved": "it was removed",
@@ -44,39 +46,54 @@ FOREIGN = (RuntimeError, LookupError, ValueError, TypeError, AttributeError)
 """What the library raises: its own errors are RuntimeErrors, an attribute in a wrong form is any of these."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Token:
-    """A token with a session that is logged in. `pin` is None where the token has a keypad or needs no login."""
+    """A token that this process is logged in to, until nobody refers to this object any more.
+
+    `pin` is None where the token has a keypad or needs no login.
+    """
 
     library: ModuleType
     name: str
     session: Any
     pin: str | None = field(repr=False)
-    warnings: tuple[str, ...]
 
     def objects(self, **wanted: Any) -> list[Any]:
         """The token's objects with these attributes, by the library's names of attributes."""
         return list(self.session.get_objects({self.library.Attribute[name]: value for name, value in wanted.items()}))
 
-    def close(self) -> None:
-        """Log out."""
-        with contextlib.suppress(*FOREIGN):
-            self.session.close()
+
+_logged_in: WeakValueDictionary[tuple[str, int], Token] = WeakValueDictionary()
+"""By module and slot. PKCS#11 has one login for each token and process, so that signers share it."""
 
 
-def log_in(reference: Reference, passphrase: Passphrase | None) -> Token:
-    """Find the token that a URI means, and log in.
+def log_in(reference: Reference, passphrase: Passphrase | None) -> tuple[Token, tuple[str, ...]]:
+    """Find the token that a URI means and log in; with it, what to warn of.
 
     The PIN is that of the URI; else `passphrase` asks for it.
     Raises `UsageError` (the library is missing), `KeyMaterialError` (module, token, PIN), `InputError`.
     """
     library = _library()
     with converted("the PKCS#11 module"):
-        token = _find(_load(library, reference), reference)
-        name, flags = f"the token {token.label!r}", token.flags
-    pin, warnings = _pin(library, name, flags, reference, passphrase)
-    session = _open(library, name, token, pin)
-    return Token(library, name, session, pin if isinstance(pin, str) else None, warnings)
+        module = _load(library, reference)
+        found = _find(module, reference)
+        name, place = f"the token {found.label!r}", (module.so, found.slot.slot_id)
+    secret, warnings = _pin(library, name, found, reference, passphrase)
+    pin = secret if isinstance(secret, str) else None
+    known = _logged_in.get(place)
+    if known:
+        if pin != known.pin:
+            raise KeyMaterialError(f"{name} cannot be used: {_FAILURES['PinIncorrect']}")
+        return known, warnings
+    token = Token(library, name, _open(library, name, found, secret), pin)
+    weakref.finalize(token, _close, token.session)
+    _logged_in[place] = token
+    return token, warnings
+
+
+def _close(session: Any) -> None:
+    with contextlib.suppress(*FOREIGN):
+        session.close()
 
 
 def _library() -> ModuleType:
@@ -170,9 +187,10 @@ def _serial(token: Any) -> str:
 
 
 def _pin(
-    library: ModuleType, name: str, flags: Any, reference: Reference, passphrase: Passphrase | None
+    library: ModuleType, name: str, token: Any, reference: Reference, passphrase: Passphrase | None
 ) -> tuple[Any, tuple[str, ...]]:
     """What logs in (a PIN, the token's own keypad, None for a token without login), and what to warn of."""
+    flags = token.flags
     if not flags & library.TokenFlag.LOGIN_REQUIRED:
         return None, ()
     if flags & library.TokenFlag.USER_PIN_LOCKED:

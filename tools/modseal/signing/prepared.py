@@ -35,7 +35,10 @@ SHAPE = Table(
         "algorithm": Text(choices=tuple(ALGORITHMS)),
         "signing-time": Text(most=limits.NAME_LENGTH),
         "certificates": Array(
-            Text(most=limits.PREPARED_SIZE), least=1, most=limits.CERTIFICATES_PER_BLOCK, about="PEM, the signer's first."
+            Text(most=limits.PREPARED_SIZE),
+            least=1,
+            most=limits.CERTIFICATES_PER_BLOCK,
+            about="PEM, the signer's first.",
         ),
     },
     about="What `modseal sign --prepare` prepared.",

@@ -138,6 +138,10 @@ def _parse(data: bytes) -> Certificate:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # negative serials and the like: judged here, not warned about
             return _from_library(x509.load_der_x509_certificate(data), data)
+    except UnsupportedAlgorithm as error:
+        # Not damage: a newer kind of key, which a block may carry beside an older one (docs/adr, 10).
+        detail = "a certificate has a kind of key that this machine's library does not know"
+        raise FormatError("unsupported-algorithm", detail) from error
     except (*FOREIGN, FormatError) as error:
         raise FormatError("malformed-certificate", f"a certificate cannot be parsed: {error}") from error
 

@@ -41,7 +41,8 @@ def payload_failures(payload: Payload, measured: Measured, size: int) -> Iterato
 
 
 def _binds(digest: Digest) -> bool:
-    return digest.algorithm in STRONG_DIGESTS and digest.view in (View.RAW, View.UNPACKED)
+    """Over the raw member: what only the unpacked bytes are bound by could still be packed in another way."""
+    return digest.algorithm in STRONG_DIGESTS and digest.view is View.RAW
 
 
 def _digest_failure(name: str, digest: Digest, measured: Measured) -> Iterator[Failure]:

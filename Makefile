@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help demo test lint format bench fuzz mutate oracle docs clean
+.PHONY: help demo test lint format bench fuzz mutate oracle differential big docs clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -56,6 +56,12 @@ $(VENV)/.mutator: $(VENV)/.installed
 
 mutate: $(VENV)/.mutator  ## which changes of the verify path no test notices, or: make mutate MUTATE="cms --again"
 	$(BIN)/python tests/mutation/run.py --minimum 95 $(MUTATE)
+
+differential: $(VENV)/.developer  ## 5,000 archives of each kind, as ar, tar, bsdtar and Python see them: COUNT=5000
+	MODSEAL_DIFFERENTIAL=$(or $(COUNT),5000) $(BIN)/python -m pytest -n auto -q -rP tests/differential
+
+big: $(VENV)/.developer  ## payloads and files beyond 4 GiB (sparse), and files that change while they are read
+	MODSEAL_BIG=1 $(BIN)/python -m pytest -n auto -q -rP tests/crash/test_swapped_files.py
 
 docs: $(VENV)/.installed  ## write the generated pages and schemas again
 	$(BIN)/python docs/generate.py

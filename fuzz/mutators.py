@@ -35,10 +35,7 @@ class _Node:
 
     def __init__(self, tag: int, content: bytes, depth: int = 0) -> None:
         self.tag, self.content = tag, content
-        constructed = tag & 0x20 and depth < 20
-        self.children = list(_values(content, depth + 1)) if constructed else []
-        if b"".join(one.encode() for one in self.children) != content:
-            self.children = []
+        self.children = _values(content, depth + 1) if tag & 0x20 and depth < 20 else []
 
     def encode(self) -> bytes:
         content = b"".join(one.encode() for one in self.children) if self.children else self.content
@@ -54,22 +51,24 @@ class _Node:
             yield from child.walk()
 
 
-def _values(data: bytes, depth: int) -> Iterator[_Node]:
+def _values(data: bytes, depth: int) -> list[_Node]:
+    """The values that some bytes are, none where they are anything else."""
+    values: list[_Node] = []
     at = 0
     while len(data) - at >= 2:
         size, start = data[at + 1], at + 2
         if size >= 0x80:
-            count = size & 0x7F
-            start += count
+            start += size & 0x7F
             size = int.from_bytes(data[at + 2 : start])
         if start + size > len(data):
-            return
-        yield _Node(data[at], data[start : start + size], depth)
+            return []
+        values.append(_Node(data[at], data[start : start + size], depth))
         at = start + size
+    return values if at == len(data) else []
 
 
 def _der(data: bytes, most: int, chance: random.Random, change: Change) -> bytes:
-    roots = list(_values(data, 0))
+    roots = _values(data, 0)
     if not roots:
         return change(data, most)
     for _ in range(chance.choice((1, 1, 1, 2, 4))):

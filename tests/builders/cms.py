@@ -29,6 +29,8 @@ RSA_ENCRYPTION = "1.2.840.113549.1.1.1"
 RSA_PSS = "1.2.840.113549.1.1.10"
 ECDSA_SHA256 = "1.2.840.10045.4.3.2"
 ED25519 = "1.3.101.112"
+ML_DSA = {f"MLDSA{n}": f"2.16.840.1.101.3.4.3.{17 + i}" for i, n in enumerate((44, 65, 87))}
+"""By the start of the library's name for the key."""
 NULL = b"\x05\x00"
 UNKNOWN = "1.3.6.1.4.1.99999.1"
 
@@ -76,7 +78,7 @@ def usual(key: Any) -> tuple[str, bytes]:
         return "sha256", algorithm(RSA_ENCRYPTION, NULL)
     if isinstance(key, ec.EllipticCurvePrivateKey):
         return "sha256", algorithm(ECDSA_SHA256)
-    return "sha512", algorithm(ED25519)
+    return "sha512", algorithm(ML_DSA.get(type(key.public_key()).__name__[:7], ED25519))
 
 
 @dataclass

@@ -26,8 +26,9 @@ FIELDS = {
 
 NAMES = (
     b"a", b"b/c", b"a/b", b"./a", b"./", b".", b"..", b"../a", b"/a", b"a/", b"a//b", b"a/./b", b"a/../b", b"", b"A",
-    b"a\0b", b"a b", b" a", b"a ", b"a -> b", b"n" * 100, b"d/" + b"n" * 98, b"\xc3\xa9", b"e\xcc\x81", b"\xff", b"a\\b",
-    b"a\nb", b"\xe2\x80\xae", b"a*", b"._a", b"GNUSparseFile.0/a", b"pax_global_header", b"././@LongLink", b"-a", b"\x80",
+    b"a\0b", b"a b", b" a", b"a ", b"a -> b", b"n" * 100, b"d/" + b"n" * 98, b"\xc3\xa9", b"e\xcc\x81", b"\xff",
+    b"a\\b", b"a\nb", b"\xe2\x80\xae", b"a*", b"._a", b"GNUSparseFile.0/a", b"pax_global_header", b"././@LongLink",
+    b"-a", b"\x80",
 )  # fmt: skip
 LINKS = (b"", b"a", b"../a", b"../../etc", b"/etc", b"b/../c", b"./a", b"a -> b", b"n" * 100, b"\xc3\xa9", b"x\0y")
 TYPES = tuple(bytes([value]) for value in b"\0" + b"0123456789ADIKLMNSVXgx ")
@@ -147,9 +148,12 @@ def _number(rng: Random, length: int) -> bytes:
     """A number in one of the forms that some writer or attacker uses."""
     value = rng.choice(VALUES)
     forms = (
-        b"%0*o\0" % (length - 1, value), b"%0*o " % (length - 1, value), b"%0*o" % (length, value), b"%*o\0" % (length - 1, value),
-        b"%*o " % (length - 1, value), b"%o" % value, b"%o \0" % value, b"%o\0\0x" % value, b"0o%o" % value, b"-%o" % value,
-        b"+%o" % value, b"\t%o" % value, b"%o_0" % value, b"\x80" + bytes(length - 3) + struct.pack(">H", value % 65536),
+        b"%0*o\0" % (length - 1, value), b"%0*o " % (length - 1, value), b"%0*o" % (length, value),
+        b"%*o\0" % (length - 1, value),
+        b"%*o " % (length - 1, value), b"%o" % value, b"%o \0" % value, b"%o\0\0x" % value, b"0o%o" % value,
+        b"-%o" % value,
+        b"+%o" % value, b"\t%o" % value, b"%o_0" % value,
+        b"\x80" + bytes(length - 3) + struct.pack(">H", value % 65536),
         b"\xff" * length, bytes(length), b" " * length, b"%d" % value, b"8", b"%o,0" % value, b"\0%o" % value,
     )  # fmt: skip
     return rng.choice(forms)
@@ -261,8 +265,10 @@ def _ar_field(rng: Random, member: bytes) -> bytes:
     """Another value in one field of a member's header."""
     offset, width = rng.choice(((0, 16), (16, 12), (28, 6), (34, 6), (40, 8), (48, 10), (48, 10), (58, 2)))
     value = rng.choice((
-        b"", b"0", b"1", b"7", b"60", b"-1", b"0o0", b"007", b"+1", b" 1", b"1 2", b"/", b"//", b"/0", b"#1/4", b"a/b", b"..", b"./",
-        b"a/ ", b"a /", b"sig.pkcs7", b"sig.pkcs7/", b"manifest.json", b"SIG.PKCS7", b"__.SYMDEF", b"n" * 16, b"9999999999", b"0x10", b"1\0",
+        b"", b"0", b"1", b"7", b"60", b"-1", b"0o0", b"007", b"+1", b" 1", b"1 2", b"/", b"//", b"/0", b"#1/4",
+        b"a/b", b"..", b"./",
+        b"a/ ", b"a /", b"sig.pkcs7", b"sig.pkcs7/", b"manifest.json", b"SIG.PKCS7", b"__.SYMDEF", b"n" * 16,
+        b"9999999999", b"0x10", b"1\0",
         b"\n`", b"`\n", b"100644", b"37777777",
     ))  # fmt: skip
     return member[:offset] + value[:width].ljust(width) + member[offset + width :]

@@ -32,7 +32,7 @@ def test_a_mutated_container_is_refused_or_everybody_sees_the_same(tmp_path: Pat
             accepted += require_agreement(mutants.archive(Random(seed)), tmp_path)
         except Exception as error:
             raise AssertionError(f"seed {seed}: {error!r}") from error
-    print(f"ar: {SEEDS} archives, {accepted} accepted, 0 divergences")
+    print(f"ar: {SEEDS} archives, {accepted} accepted, 0 divergences")  # noqa: T201
     assert SEEDS // 10 < accepted < SEEDS
 
 

@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).parents[2]
-PAGES = sorted(path for path in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")) if "```console" in path.read_text("utf-8"))
-TOOLS = ("openssl", "ar", "tar", "curl", "gpg", "jq", "unzip")
+PAGES = sorted(
+    path for path in (ROOT / "README.md", *(ROOT / "docs").rglob("*.md")) if "```console" in path.read_text("utf-8")
+)
+TOOLS = ("openssl", "ar", "tar", "curl", "gpg", "jq", "unzip", "softhsm2-util", "pkcs11-tool")
 """Programs that a page may need and a machine may lack."""
 
 _BLOCK = re.compile(r"^```(console|[a-z]+ \S+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

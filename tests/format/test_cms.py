@@ -31,8 +31,8 @@ def certificate_hashes(*identifiers: bytes) -> make.Attribute:
 
 
 def test_every_field_of_a_signer_is_read() -> None:
-    attributes = (
-        certificate_hashes(make.sequence(make.octets(b"one")), make.sequence(make.algorithm(SHA384), make.octets(b"2")))
+    attributes = certificate_hashes(
+        make.sequence(make.octets(b"one")), make.sequence(make.algorithm(SHA384), make.octets(b"2"))
     )
     data = block(
         attributes=lambda good: [*good, attributes],

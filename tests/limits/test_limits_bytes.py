@@ -5,8 +5,9 @@ The real limit is used wherever a test can afford it; where it cannot, the test 
 
 from __future__ import annotations
 
+import os
 import struct
-from datetime import UTC, datetime
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -15,21 +16,22 @@ import zstandard
 from builders import bundles, tsa
 from builders import cms as cms_builder
 from builders.bundles import BytesSource, OpenBundle, make
-from builders.pki import ca, leaf, new_key, root, signer
+from builders.pki import NOW, leaf, new_key, root, signer
 from builders.policies import trusting
 from builders.trust_bundles import A, archive, files, keeper, root_of
 from builders.trust_bundles import make as make_trust_bundle
 from builders.trust_bundles import members as trust_members
 from limits.cover import bounds
 from modseal import limits
+from modseal.bundle import two_step
 from modseal.bundle.trust_update import read_bundle
-from modseal.errors import Failure, FormatError, KeyMaterialError
+from modseal.errors import Failure, FormatError, KeyMaterialError, UsageError
 from modseal.format import ar, cms, compression, der, strict_xml, tar, toml_text, trust_bundle
 from modseal.format import payload as payload_module
 from modseal.format import timestamp as timestamp_format
 from modseal.format.manifest import Entry, FileType
 from modseal.signing import material
-from modseal.trust import timestamp
+from modseal.trust import policy_file, timestamp
 
 
 def refused(code: str, call: object, *arguments: object) -> str:
@@ -74,11 +76,15 @@ def test_a_block_has_at_most_so_many_signers_and_certificates() -> None:
     many = [leaf(f"Signer {number}", key=new_key("p256", 700 + number)) for number in range(17)]
     most = limits.SIGNERS_PER_BLOCK
     assert len(cms.decode(cms_builder.block(b"x", *many[:most])).signers) == most
-    assert refused("limit-exceeded", cms.decode, cms_builder.block(b"x", *many[: most + 1])).endswith("signers in a block")
+    assert refused("limit-exceeded", cms.decode, cms_builder.block(b"x", *many[: most + 1])).endswith(
+        "signers in a block"
+    )
     certificates = [one.der for one in many]
     most = limits.CERTIFICATES_PER_BLOCK
     assert len(cms.decode(cms_builder.block(b"x", many[0], certificates=certificates[:most])).certificates) == most
-    detail = refused("limit-exceeded", cms.decode, cms_builder.block(b"x", many[0], certificates=certificates[: most + 1]))
+    detail = refused(
+        "limit-exceeded", cms.decode, cms_builder.block(b"x", many[0], certificates=certificates[: most + 1])
+    )
     assert detail.endswith("certificates in a block")
 
 
@@ -87,7 +93,7 @@ def test_a_signer_has_at_most_so_many_timestamps() -> None:
     policy = trusting(timestamp_anchors=(tsa.tsa_root().parsed,))
 
     def failures(count: int) -> list[str]:
-        stamps = [lambda signature, at=at: tsa.token(signature, datetime(2026, 1, 1, at, tzinfo=UTC)) for at in range(count)]
+        stamps = [lambda signature, at=at: tsa.token(signature, NOW - timedelta(hours=at + 1)) for at in range(count)]
         bundle = make("vib").with_block(tsa.stamped(make("vib").manifest_bytes, signer(), *stamps))
         found = bundles.judge(bundle, policy)
         return [timestamp.judge(one, policy, found.at).failures for one in found.signers]
@@ -137,6 +143,15 @@ def test_a_set_has_at_most_so_many_values() -> None:
 def test_an_object_identifier_has_at_most_so_many_bytes() -> None:
     assert der.decode_oid(b"\x01" * limits.DER_OID)
     assert refused("malformed-signature", der.decode_oid, b"\x01" * (limits.DER_OID + 1))
+
+
+@bounds("DER_INTEGER")
+def test_an_integer_has_at_most_so_many_bytes() -> None:
+    def read(size: int) -> int:
+        return der.Reader(der.encode(der.INTEGER, b"\x01" * size)).integer()
+
+    assert read(limits.DER_INTEGER)
+    assert refused("malformed-signature", read, limits.DER_INTEGER + 1)
 
 
 @bounds("MEMBERS")
@@ -198,7 +213,10 @@ def test_a_frame_has_at_most_so_many_blocks() -> None:
     def frame(size: int, blocks: int) -> bytes:
         """Blocks of one byte, the last one with the rest."""
         lengths = [1] * (blocks - 1) + [size - blocks + 1]
-        parts = [(length << 3 | (at == blocks - 1)).to_bytes(3, "little") + b"a" * length for at, length in enumerate(lengths)]
+        parts = [
+            (length << 3 | (at == blocks - 1)).to_bytes(3, "little") + b"a" * length
+            for at, length in enumerate(lengths)
+        ]
         return b"\x28\xb5\x2f\xfd\xa0" + struct.pack("<I", size) + b"".join(parts)
 
     size = 8 * limits.ZSTD_BLOCK
@@ -298,6 +316,18 @@ def test_a_spec_has_at_most_so_many_bytes() -> None:
         toml_text.parse(b"#" + b"x" * limits.SPEC_SIZE)
 
 
+@bounds("POLICY_FILE_SIZE")
+def test_a_file_that_a_policy_names_has_at_most_so_many_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.touch()
+    os.truncate(path, limits.POLICY_FILE_SIZE)
+    assert len(policy_file.read_bounded(path)) == limits.POLICY_FILE_SIZE
+    os.truncate(path, limits.POLICY_FILE_SIZE + 1)
+    for endless in (path, Path("/dev/zero")):
+        with pytest.raises(OSError, match="over"):
+            policy_file.read_bounded(endless)
+
+
 @bounds("KEY_FILE_SIZE")
 def test_a_key_file_has_at_most_so_many_bytes(tmp_path: Path) -> None:
     path = tmp_path / "cert.pem"
@@ -307,6 +337,25 @@ def test_a_key_file_has_at_most_so_many_bytes(tmp_path: Path) -> None:
     path.write_bytes(good + b"\n" * (limits.KEY_FILE_SIZE - len(good) + 1))
     with pytest.raises(KeyMaterialError, match="is over"):
         material.read_certificates(path)
+
+
+@bounds("KEY_PARTS")
+def test_a_dotted_key_has_at_most_so_many_parts() -> None:
+    parts = ["a"] * limits.KEY_PARTS
+    assert toml_text.parse(f"{'.'.join(parts)} = 1".encode()).values
+    for text in (f"{'.'.join([*parts, 'a'])} = 1", f"[{'.'.join([*parts, 'a'])}]"):
+        with pytest.raises(ValueError, match="parts"):
+            toml_text.parse(text.encode())
+
+
+@bounds("PREPARED_SIZE")
+def test_a_signature_made_elsewhere_has_at_most_so_many_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "prepared"
+    path.write_bytes(bytes(limits.PREPARED_SIZE))
+    assert two_step._read(path) == bytes(limits.PREPARED_SIZE)
+    path.write_bytes(bytes(limits.PREPARED_SIZE + 1))
+    with pytest.raises(UsageError, match="is over"):
+        two_step._read(path)
 
 
 @bounds("TRUST_BUNDLE_SIZE")
@@ -327,7 +376,7 @@ def test_a_trust_bundle_has_at_most_so_many_files() -> None:
         return archive(trust_members(bundle))
 
     assert len(trust_bundle.decode(made(limits.TRUST_FILES)).files) == limits.TRUST_FILES
-    assert refused("trust-bundle-invalid", trust_bundle.decode, made(limits.TRUST_FILES + 1))
+    assert refused("trust-bundle-invalid", made, limits.TRUST_FILES + 1)
 
 
 @bounds("ROOT_SIGNERS")
@@ -339,6 +388,4 @@ def test_a_trust_bundle_has_at_most_so_many_root_signers() -> None:
         return archive(trust_members(bundle))
 
     assert len(trust_bundle.decode(made(limits.ROOT_SIGNERS)).root.signers) == limits.ROOT_SIGNERS
-    assert refused("trust-bundle-invalid", trust_bundle.decode, made(limits.ROOT_SIGNERS + 1))
-
-
+    assert refused("trust-bundle-invalid", made, limits.ROOT_SIGNERS + 1)

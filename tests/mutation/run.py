@@ -10,6 +10,8 @@ forks a child, which runs the tests that call the mutated function (likely ones 
     python tests/mutation/run.py --show cms   the survivors, as differences
 """
 
+# ruff: noqa: T201 - it prints
+
 from __future__ import annotations
 
 import argparse
@@ -22,16 +24,20 @@ import gc
 import hashlib
 import json
 import os
+import random
 import resource
 import shutil
 import signal
 import sys
 import time
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import hypothesis
 import modseal_switch
+import pytest
 from modseal_switch import HITS, SWITCHES
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,8 +50,22 @@ TESTS = (
     "tests/bundle/test_verify.py",
     "tests/bundle/test_open.py",
     "tests/mutation",
-    "tests/regressions",
 )
+
+OWN_TESTS = {
+    "ar": ("test_ar", "test_attacks_container"),
+    "certificate": ("test_certificate.", "test_x509_chains", "test_attacks_x509"),
+    "cms": ("test_cms", "test_attacks_cms"),
+    "examination": ("test_checks", "test_examine"),
+    "examine": ("test_checks", "test_examine"),
+    "path": ("test_path", "test_x509_chains", "test_attacks_x509"),
+    "rules": ("test_rules", "test_manifest_json", "test_descriptor"),
+    "signature": ("test_signature", "test_attacks_signature", "test_attacks_cms"),
+}
+"""The files of tests that are tried first for a module, where they are not just named after it."""
+
+IN_OTHER_PROCESSES = "not (locale or without_loading or does_not_load)"
+"""Tests that run modseal as a command see no mutant."""
 
 TEXT_OF_CALLS = {
     "FormatError": 1,
@@ -68,7 +88,7 @@ TEXT_OF_CALLS = {
 }
 """Whose arguments, after the first so many, are sentences and evidence: what people read, not what decides."""
 
-TEXT_NAMES = {"detail", "evidence", "why", "note"}
+TEXT_NAMES = {"detail", "evidence", "why", "note", "who"}
 """Variables that hold such text."""
 
 TEXT_FUNCTIONS = {
@@ -79,7 +99,6 @@ TEXT_FUNCTIONS = {
     "_evidence",
     "_path_text",
     "_revocation_text",
-    "_in_block",
     "__repr__",
 }
 """Functions that make nothing else."""
@@ -87,8 +106,12 @@ TEXT_FUNCTIONS = {
 PROSE_WORDS = 3
 """A literal with at least so many words is a sentence."""
 
-DECIDING_EVIDENCE = {"contents"}
-"""Modules where the evidence of a failure decides the order in which failures are reported."""
+DECIDING_EVIDENCE = {"contents", "timestamp"}
+"""Modules where evidence decides something: the order of failures, and which tokens are merely unknown."""
+
+
+RULES = "1"
+"""To be changed with what is said above: mutants are remembered under it."""
 
 
 class Normal(ast.NodeTransformer):
@@ -99,21 +122,18 @@ class Normal(ast.NodeTransformer):
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
         self.generic_visit(node)
-        name = (
-            node.func.id
-            if isinstance(node.func, ast.Name)
-            else node.func.attr
-            if isinstance(node.func, ast.Attribute)
-            else ""
-        )
+        name = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
         kept = TEXT_OF_CALLS.get(f"{self.module}.{name}", TEXT_OF_CALLS.get(name))
         if kept is None:
             return node
-        evidence = name == "Failure" and self.module in DECIDING_EVIDENCE
-        texts = node.args[kept : kept + 1] if evidence or name in ("Failure", "FormatError") else node.args[kept:]
-        rest = node.args[kept + 1 :] if evidence else []
-        node.args = node.args[:kept] + [ast.Constant("text") for _ in texts] + rest
-        node.keywords = []
+        decides = name in ("Failure", "FormatError") and self.module in DECIDING_EVIDENCE
+        texts = node.args[kept : kept + 1] if name in ("Failure", "FormatError") else node.args[kept:]
+        node.args = [
+            *node.args[:kept],
+            *(ast.Constant("text") for _ in texts),
+            *(node.args[kept + 1 :] if decides else ()),
+        ]
+        node.keywords = node.keywords if decides else []
         return node
 
     def visit_Assign(self, node: ast.Assign) -> ast.AST:
@@ -150,7 +170,7 @@ def essence(module: str, function: ast.FunctionDef, name: str) -> str:
 
 
 def unwrap(source: str) -> str:
-    """mutmut leaves decorated functions alone; so `@wrapper def f` becomes `def _wrapped_f` and `f = wrapper(_wrapped_f)`."""
+    """mutmut leaves decorated functions alone, so `@w def f` becomes `def _wrapped_f` and `f = w(_wrapped_f)`."""
     tree = ast.parse(source)
     lines = source.splitlines()
     found = [
@@ -212,28 +232,35 @@ def make_mutants() -> list[Mutant]:
     mutants: list[Mutant] = []
     for name in config().only_mutate:
         path = WORK / "tree" / name
-        if not path.exists():
-            continue
-        made = mutate_file_contents(name, unwrap(path.read_text("utf-8")))
-        path.write_text(
-            made.code.replace("from mutmut.mutation.trampoline import", "from modseal_switch import"), "utf-8"
-        )
-        dotted = ".".join(Path(name).with_suffix("").parts[1:])
-        functions = {node.name: node for node in ast.walk(ast.parse(made.code)) if isinstance(node, ast.FunctionDef)}
-        originals: dict[str, tuple[str, list[str]]] = {}
-        for each in made.mutant_names:
-            name = original(each) + "__mutmut_orig"
-            if name not in originals:
-                originals[name] = (
-                    essence(path.stem, functions[name], name),
-                    ast.unparse(functions[name]).splitlines()[1:],
-                )
-            same, lines = originals[name]
-            text_only = plain(each) in TEXT_FUNCTIONS or essence(path.stem, functions[each], each) == same
-            changed = ast.unparse(functions[each]).splitlines()[1:]
-            difference = "\n".join(list(difflib.unified_diff(lines, changed, lineterm="", n=1))[2:])
-            mutants.append(Mutant(f"{dotted}.{each}", path.stem, text_only, difference))
+        source = unwrap(path.read_text("utf-8"))
+        known = WORK / f"{hashlib.sha256((source + RULES).encode()).hexdigest()}.json"
+        if not known.exists():
+            made = mutate_file_contents(name, source)
+            code = made.code.replace("from mutmut.mutation.trampoline import", "from modseal_switch import")
+            known.write_text(json.dumps({"code": code, "mutants": describe(path, code, made.mutant_names)}), "utf-8")
+        found = json.loads(known.read_text("utf-8"))
+        path.write_text(found["code"], "utf-8")
+        mutants += [Mutant(**each) for each in found["mutants"]]
     return mutants
+
+
+def describe(path: Path, code: str, names: Sequence[str]) -> list[dict[str, object]]:
+    """What each mutant of a module changes, and whether that is text alone."""
+    module = ".".join(path.relative_to(WORK / "tree" / "tools").with_suffix("").parts)
+    functions = {node.name: node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.FunctionDef)}
+    originals: dict[str, tuple[str, list[str]]] = {}
+    found: list[dict[str, object]] = []
+    for name in names:
+        first = original(name) + "__mutmut_orig"
+        if first not in originals:
+            lines = ast.unparse(functions[first]).splitlines()[1:]
+            originals[first] = essence(path.stem, functions[first], first), lines
+        same, lines = originals[first]
+        text_only = plain(name) in TEXT_FUNCTIONS or essence(path.stem, functions[name], name) == same
+        changed = ast.unparse(functions[name]).splitlines()[1:]
+        difference = "\n".join(list(difflib.unified_diff(lines, changed, lineterm="", n=1))[2:])
+        found.append({"key": f"{module}.{name}", "module": path.stem, "text_only": text_only, "difference": difference})
+    return found
 
 
 def clear_caches() -> None:
@@ -259,8 +286,9 @@ class Runner:
     jobs: int
     budget: float
     seconds: float
-    report: Path
+    everything: list[Mutant]
     remember: bool
+    child: bool = False
     items: list = field(default_factory=list)
     cost: dict[int, float] = field(default_factory=dict)
     callers: dict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
@@ -272,10 +300,17 @@ class Runner:
         assert Path(modseal.__file__).is_relative_to(WORK), modseal.__file__
         CACHES[:] = find_caches()
         self.items = session.items
+        session.config._tmp_path_factory.getbasetemp()
         gc.freeze()
         self._measure()
         self._run_mutants()
         return True
+
+    def pytest_runtest_makereport(self, item, call) -> None:
+        """In a child the first failure ends it: pytest would take a second to show where in the mutated file it is."""
+        if self.child and call.excinfo is not None and not call.excinfo.errisinstance(pytest.skip.Exception):
+            (WORK / f"killer-{os.getpid()}").write_text(str(self.items.index(item)))
+            os._exit(1)
 
     def _measure(self) -> None:
         """Each test once: how long it takes, and which functions it calls."""
@@ -289,10 +324,11 @@ class Runner:
                 continue
             clear_caches()
             HITS.clear()
-            begun = time.perf_counter()
+            begun = time.process_time()
             following = self.items[index + 1] if index + 1 < len(self.items) else None
+            following = None if following is None or following.nodeid in known else following
             failed = run_item(item, following)
-            self.cost[index] = time.perf_counter() - begun
+            self.cost[index] = time.process_time() - begun
             if index % 500 == 499:
                 print(f"  {index + 1} tests after {time.perf_counter() - started:.0f} s", flush=True)
             if failed:
@@ -307,11 +343,16 @@ class Runner:
 
     def _choose(self, mutant: Mutant) -> list[int]:
         """The tests for a mutant: what killed its neighbours, those of its module, then the rest, fast ones first."""
-        killers, own = self.killers[mutant.module], f"test_{mutant.module}.py"
-        calling = sorted(
-            self.callers[mutant.function],
-            key=lambda index: (-min(killers[index], 9), own not in self.items[index].nodeid, self.cost[index]),
-        )
+        killers, owns = self.killers[mutant.module], OWN_TESTS.get(mutant.module, (f"test_{mutant.module}.py",))
+        calling = self.callers[mutant.function] or self._own(owns)
+        ranks: Counter[str] = Counter()
+        order: dict[int, tuple[float, ...]] = {}
+        for index in sorted(calling, key=self.cost.__getitem__):
+            function = self.items[index].nodeid.partition("[")[0]
+            own = any(each in function for each in owns)
+            order[index] = -min(killers[index], 9), not own, ranks[function] // 3, self.cost[index]
+            ranks[function] += 1
+        calling = sorted(calling, key=order.__getitem__)
         chosen, spent = [], 0.0
         for index in calling:
             spent += self.cost[index]
@@ -319,6 +360,10 @@ class Runner:
                 break
             chosen.append(index)
         return chosen
+
+    def _own(self, owns: tuple[str, ...]) -> set[int]:
+        """All tests of a module: for what runs on import."""
+        return {index for index in self.cost if any(each in self.items[index].nodeid for each in owns)}
 
     def _run_mutants(self) -> None:
         started = time.perf_counter()
@@ -339,20 +384,21 @@ class Runner:
             done += 1
             if done % 200 == 0:
                 print(f"  {done} of {len(self.mutants)} after {time.perf_counter() - started:.0f} s", flush=True)
-                save(self.mutants, self.report)
-        save(self.mutants, self.report)
+                save(self.everything)
+        save(self.everything)
         print(f"{done} mutants in {time.perf_counter() - started:.0f} s", flush=True)
 
     def _start(self, mutant: Mutant, chosen: list[int]) -> int:
         pid = os.fork()
         if pid:
             return pid
-        code = 3
+        code = 1  # a mutant that breaks what runs the tests is noticed
         try:
+            self.child = True
             limit = 10 + int(4 * sum(self.cost[index] for index in chosen))
             resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 2))
             resource.setrlimit(resource.RLIMIT_AS, (6 << 30, 6 << 30))
-            signal.alarm(6 * limit)
+            signal.alarm(20 * limit)
             quiet = os.open(os.devnull, os.O_WRONLY)
             os.dup2(quiet, 1)
             os.dup2(quiet, 2)
@@ -360,14 +406,9 @@ class Runner:
             variants["_mutmut_orig"] = variants[mutant.key.rpartition(".")[2]]
             clear_caches()
             compute_again(mutant)
-            code = 0
             for index, following in zip(chosen, [*chosen[1:], None], strict=True):
-                if run_item(self.items[index], None if following is None else self.items[following]):
-                    (WORK / f"killer-{os.getpid()}").write_text(str(index))
-                    code = 1
-                    break
-        except BaseException:  # noqa: BLE001  a mutant that breaks what cannot break is noticed
-            code = 1
+                run_item(self.items[index], None if following is None else self.items[following])
+            code = 0
         finally:
             os._exit(code)
 
@@ -408,22 +449,6 @@ def run_item(item, following) -> bool:
     return any(report.failed for report in runtestprotocol(item, nextitem=following, log=False))
 
 
-def save(mutants: list[Mutant], path: Path) -> None:
-    """Write what became of each mutant."""
-    rows = [
-        {
-            "key": each.key,
-            "module": each.module,
-            "text_only": each.text_only,
-            "outcome": each.outcome,
-            "killer": each.killer,
-            "difference": each.difference,
-        }
-        for each in mutants
-    ]
-    path.write_text(json.dumps(rows, indent=1), "utf-8")
-
-
 def identity(row: dict[str, str]) -> str:
     """What a mutant is called in every run, although its number changes when a line is added above it."""
     text = f"{original(row['key'])}\n{row['difference']}"
@@ -453,21 +478,21 @@ def merge(mutants: list[Mutant]) -> dict[str, dict[str, str]]:
         base = identity(row)
         count[base] += 1
         name = f"{base}-{count[base]}"
-        merged[name] = (
-            row
-            if each.outcome != "not run"
-            else {**row, **{k: known[name][k] for k in ("outcome", "killer")}}
-            if name in known
-            else row
-        )
+        before = known.get(name, {}) if each.outcome == "not run" else {}
+        merged[name] = {**row, **{key: before[key] for key in ("outcome", "killer") if before}}
     return merged
+
+
+def save(mutants: list[Mutant]) -> dict[str, dict[str, str]]:
+    """Write what became of each mutant, in this run or before."""
+    rows = merge(mutants)
+    (WORK / "results.json").write_text(json.dumps(rows, indent=1), "utf-8")
+    return rows
 
 
 def print_scores(rows: list[dict[str, str]]) -> None:
     """The table of docs/mutation.md."""
-    print(
-        "| module | mutants | killed | timeout | survived | not run | text only | score | score, text counted as survived |"
-    )
+    print("| module | mutants | killed | timeout | survived | not run | text alone | score | with text as survived |")
     print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
     modules = sorted({row["module"] for row in rows})
     for name in (*modules, "all"):
@@ -476,10 +501,8 @@ def print_scores(rows: list[dict[str, str]]) -> None:
         count = Counter(row["outcome"] for row in mine if not row["text_only"])
         survived, dead = count["survived"] + count["no tests"], count["killed"] + count["timeout"]
         score, low = (100 * dead / max(1, dead + survived + more) for more in (0, text))
-        print(
-            f"| {name} | {len(mine)} | {count['killed']} | {count['timeout']} | {survived} | {count['not run']} | {text} "
-            f"| {score:.1f} % | {low:.1f} % |"
-        )
+        counts = f"{count['killed']} | {count['timeout']} | {survived} | {count['not run']} | {text}"
+        print(f"| {name} | {len(mine)} | {counts} | {score:.1f} % | {low:.1f} % |")
 
 
 def show(rows: list[dict[str, str]]) -> None:
@@ -516,16 +539,21 @@ def main() -> int:
         wanted = (not options.modules or each.module in options.modules) and (options.text or not each.text_only)
         if wanted and not (options.again and row["outcome"] in ("killed", "timeout")):
             chosen.append(each)
-    if options.modules:
-        chosen.sort(key=lambda each: options.modules.index(each.module))
+    random.Random(len(chosen)).shuffle(chosen)  # so that a run that is cut short is a fair sample
     print(f"{len(mutants)} mutants, {len(chosen)} to run", flush=True)
-    import pytest
-
-    runner = Runner(chosen, options.jobs, options.budget, options.seconds, WORK / "last.json", options.again)
+    hypothesis.settings.register_profile(
+        "mutate",
+        derandomize=True,
+        database=None,
+        deadline=None,
+        phases=(hypothesis.Phase.explicit, hypothesis.Phase.generate),
+    )
+    hypothesis.settings.load_profile("mutate")
+    runner = Runner(chosen, options.jobs, options.budget, options.seconds, mutants, options.again)
     tests = [name for name in TESTS if (WORK / "tree" / name).exists()]
-    pytest.main(["-q", "-s", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir=.", *tests], plugins=[runner])
-    rows = merge(mutants)
-    (WORK / "results.json").write_text(json.dumps(rows, indent=1), "utf-8")
+    plugins_off = ["-p", "no:cacheprovider", "-p", "no:xdist", "--assert=plain"]
+    pytest.main(["-q", "-s", *plugins_off, "--rootdir=.", "-k", IN_OTHER_PROCESSES, *tests], plugins=[runner])
+    rows = save(mutants)
     print_scores(list(rows.values()))
     judged = [row for row in rows.values() if not row["text_only"] and row["outcome"] != "not run"]
     dead = sum(row["outcome"] in ("killed", "timeout") for row in judged)

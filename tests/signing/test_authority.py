@@ -206,6 +206,7 @@ def control() -> x509.CertificateSigningRequest:
         (named, "no common name"),
         (lambda: named(x509.NameAttribute(NameOID.ORGANIZATION_NAME, "Test")), "no common name"),
         (control, "cannot be shown"),
+        (lambda: named(*[x509.NameAttribute(NameOID.COMMON_NAME, "a" * 64)] * 16), "over 1024 characters"),
     ],
 )
 def test_a_request_that_no_verifier_would_accept_is_refused(

@@ -258,15 +258,21 @@ def test_a_file_whose_name_looks_like_a_uri_is_a_file(pki: Pki, files: Files, mo
     assert keys.open("pkcs11:odd", cert).certificate == certificate
 
 
-def test_a_token_reference_points_to_signing_in_two_steps() -> None:
+def test_a_reference_of_an_unknown_kind_points_to_signing_in_two_steps() -> None:
     with pytest.raises(UsageError, match="two steps"):
-        keys.open("pkcs11:token=vendor;object=release?pin-value=1234")
+        keys.open("vault:transit/release")
 
 
 def test_a_reference_with_a_pin_is_not_repeated() -> None:
-    with pytest.raises(UsageError) as caught:
-        keys.open("pkcs11:token=vendor?pin-value=1234")
-    assert "1234" not in str(caught.value)
+    for reference in ("pkcs11:token=vendor?pin-value=1234&pin-value=1234", "vault:release?pin=1234"):
+        with pytest.raises(UsageError) as caught:
+            keys.open(reference)
+        assert "1234" not in str(caught.value)
+
+
+def test_a_certificate_that_is_named_goes_before_the_key_files_own(pki: Pki, files: Files) -> None:
+    with pytest.raises(RefusedError, match="belongs to the private key"):
+        load_signer(pkcs12_file(files, pki, None), files.certificates("cert.pem", [pki.certificate("rsa")]))
 
 
 def test_an_algorithm_of_another_key_is_refused(pki: Pki) -> None:

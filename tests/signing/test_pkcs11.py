@@ -240,6 +240,32 @@ def test_no_way_to_ask_for_the_pin_is_said(place: Path, hsm: SoftHsm) -> None:
     assert "--passphrase-file" in refused(place, hsm, uri(pin=None))
 
 
+def test_the_pin_is_asked_for_at_the_terminal_and_not_echoed(place: Path, hsm: SoftHsm) -> None:
+    script = f"""
+import os, pty, sys
+child, terminal = pty.fork()
+if not child:
+    os.execv(sys.executable, [sys.executable, "-c", "from modseal.cli.main import main; main()", *sys.argv[1:]])
+shown = b""
+while b"PIN: " not in shown:
+    shown += os.read(terminal, 1024)
+os.write(terminal, b"{PIN}" + bytes([10]))
+try:
+    while more := os.read(terminal, 1024):
+        shown += more
+except OSError:
+    pass  # how a terminal ends on Linux
+sys.stdout.buffer.write(shown)
+sys.exit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    command = [sys.executable, "-c", script, "sign", "a", "--key", uri(pin=None)]
+    env = {"PYTHONPATH": str(SOURCE), **hsm.env}
+    done = subprocess.run(command, cwd=place, env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "signed by CN=Token p256 signer" in done.stdout
+    assert PIN not in done.stdout + done.stderr
+
+
 def test_a_wrong_pin_is_one_line_without_it(place: Path, hsm: SoftHsm) -> None:
     expected = f"modseal: the token '{LABEL}' cannot be used: the PIN is wrong"
     assert refused(place, hsm, uri(pin="wrong")) == expected

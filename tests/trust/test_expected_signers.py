@@ -40,7 +40,9 @@ def test_a_bundle_that_all_expected_signers_signed_is_accepted() -> None:
 
 
 @pytest.mark.parametrize("left", [VENDOR, PARTNER], ids=["first", "second"])
-def test_SIG_05_a_stripped_signature_is_seen_without_a_word_in_the_policy(left: Identity, tmp_path: Path) -> None:
+def test_SIG_05_a_stripped_signature_is_seen_without_a_word_in_the_policy(  # noqa: N802
+    left: Identity, tmp_path: Path
+) -> None:
     stripped = make("seal", left, expected_signers=BOTH)
     found = refused(stripped, trusting(), "expected-signer-missing", tmp_path)
     assert codes(found) == ["expected-signer-missing"]
@@ -145,7 +147,7 @@ def test_another_form_of_the_list_is_refused(names: object) -> None:
 
 
 def test_a_vib_has_no_such_list() -> None:
-    with pytest.raises(FormatError, match="only a .seal has"):
+    with pytest.raises(FormatError, match=r"only a \.seal has"):
         make("vib", expected_signers=BOTH)
 
 

@@ -104,7 +104,7 @@ CODES: dict[str, Code] = {
     "usage": Code(None, "The command line cannot be meant like this.", "See --help."),
     "bad-spec": Code(None, "The module spec or stage folder has a problem.", "Correct the named field and pack again."),
     "bad-policy": Code(None, "The policy cannot be used.", "Correct the named line; `modseal policy check` reads a policy alone."),
-    "bad-key": Code(None, "The key, passphrase or certificate cannot be used.", "Check the file and the passphrase."),
+    "bad-key": Code(None, "The key, passphrase or certificate cannot be used.", "Check the key file or token, and its passphrase or PIN."),
     "tsa-failed": Code(None, "No timestamp authority gave a timestamp that verifies.", "Check the address and the network, or sign now and add the timestamp later with `modseal timestamp`."),
     "unfit-certificate": Code(None, "The certificate would not pass verification, so it does not sign.", "Use a current certificate for code signing that belongs to the key."),
     "unfit-signature": Code(None, "A signature made elsewhere does not fit what was prepared to be signed.", "Sign the prepared file again with the named algorithm and the certificate's key, or prepare this bundle again."),

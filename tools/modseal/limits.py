@@ -131,6 +131,9 @@ KEY_PARTS = 64
 PROBLEMS = 100
 """Problems of one document that are collected before reading stops: more help nobody."""
 
+POLICY_FILE_SIZE = 64 * MIB
+"""Bytes of a policy, or of a file that it names. The largest public CRLs have some 30 MiB."""
+
 KEY_FILE_SIZE = 1 * MIB
 """Bytes of one key or certificate file that signs. A PKCS#12 file with a long chain has about 20 KiB."""
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from stat import S_ISREG
 from typing import BinaryIO
 
 from modseal import limits
-from modseal.bundle.plan import AttachmentPlan, PayloadPlan, Plan
+from modseal.bundle.plan import AttachmentPlan, GeneratedPlan, PayloadPlan, Plan
 from modseal.errors import InputError, RefusedError
 from modseal.format import ar, descriptor, manifest_json
 from modseal.format.manifest import MANIFEST_MEMBER, SIGNATURE_MEMBER, Attachment, Entry, Manifest, Payload
@@ -54,7 +54,30 @@ def spool_parts(plan: Plan, spool: BinaryIO) -> tuple[Manifest, tuple[Part, ...]
         attachments.append(_copy_attachment(attachment, spool))
         parts.append(Part(attachment.name, start, attachments[-1].size))
     manifest = replace(plan.manifest, payloads=tuple(payloads), files=tuple(files), attachments=tuple(attachments))
+    packed = {part.name: part for part in parts}
+    for generated in plan.generated:
+        start = spool.tell()
+        made = _generate(generated, manifest, lambda name: _digest(spool, packed[name]), spool)
+        manifest = replace(manifest, attachments=(*manifest.attachments, made))
+        parts.append(Part(made.name, start, made.size))
     return manifest, tuple(parts)
+
+
+def _generate(item: GeneratedPlan, manifest: Manifest, sha256: Callable[[str], str], spool: BinaryIO) -> Attachment:
+    data = item.make(manifest, sha256)
+    spool.seek(0, os.SEEK_END)
+    spool.write(data)
+    return Attachment(item.name, item.media_type, len(data), hashlib.sha256(data).digest())
+
+
+def _digest(spool: BinaryIO, part: Part) -> str:
+    """The SHA-256 of a part that was written, in hex."""
+    digest, left = hashlib.sha256(), part.size
+    spool.seek(part.offset)
+    while left and (data := spool.read(min(BLOCK, left))):
+        digest.update(data)
+        left -= len(data)
+    return digest.hexdigest()
 
 
 def write_archive(manifest: Manifest, parts: Sequence[Part], spool: BinaryIO, out: BinaryIO) -> None:

@@ -13,10 +13,10 @@ import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from modseal.bundle.assemble import spool_parts, write_archive
 from modseal.bundle.open import OpenBundle
@@ -30,6 +30,9 @@ from modseal.format.source import FileSource
 from modseal.trust import contents
 from modseal.trust.examination import Verdict
 from modseal.trust.policy_file import PATH_LISTS
+
+if TYPE_CHECKING:
+    from modseal.bundle.provenance import Build
 
 SPEC_FILE = "module.toml"
 PATH_LIST = "esxi-5"
@@ -51,15 +54,25 @@ class Packed:
     warnings: tuple[str, ...]
 
 
-def pack(spec: Path, output: Path | None, kind: Kind | None, *, environ: Mapping[str, str]) -> Packed:
+def pack(
+    spec: Path,
+    output: Path | None,
+    kind: Kind | None,
+    *,
+    environ: Mapping[str, str],
+    sbom: bool = False,
+    build: Build | None = None,
+) -> Packed:
     """Pack the module of `spec`: a `module.toml`, a folder with one, or a stage folder.
 
     `kind` is by default seal for a `module.toml` and vib for a stage folder; `output` is by default named after
     the module, in the current folder, and is replaced atomically. Of `environ` only SOURCE_DATE_EPOCH counts.
+    `sbom` embeds an SBOM, whatever the spec says; a `build` embeds provenance.
     Raises `SpecError` (every problem of the spec at once), `UsageError`, `FormatError` or `RefusedError` (what
     a verifier would reject), `InputError`. Nothing is left behind by a failure.
     """
-    plan = make_plan(spec, kind, read_epoch(environ))
+    epoch = read_epoch(environ)
+    plan = _attested(make_plan(spec, kind, epoch), epoch, build, sbom=sbom)
     target = output or Path(default_name(plan.manifest))
     _require_output(target, plan)
     with _spool(target) as spool:
@@ -87,6 +100,27 @@ def make_plan(spec: Path, kind: Kind | None, epoch: int | None) -> Plan:
     if is_stage:
         return plan_stage(spec, kind or "vib", epoch)
     raise SpecError(f"{spec}: has neither a {SPEC_FILE} nor a {DESCRIPTOR}")
+
+
+def _attested(plan: Plan, epoch: int | None, build: Build | None, *, sbom: bool) -> Plan:
+    """The plan with the attestations that were asked for: provenance last, because it names the SBOM."""
+    if plan.manifest.kind == "vib":
+        if sbom or build:
+            raise UsageError("a .vib carries no attachments: pack a .seal for an SBOM or provenance")
+        left_out = ("a .vib carries no attachments: the SBOM is left out",) if plan.sbom else ()
+        return replace(plan, warnings=(*plan.warnings, *left_out))
+    if sbom or plan.sbom:
+        from modseal.bundle.sbom import with_sbom
+
+        plan = with_sbom(plan, epoch)
+    elif plan.components:
+        unused = "components are declared, and no SBOM is embedded that would list them"
+        plan = replace(plan, warnings=(*plan.warnings, unused))
+    if build:
+        from modseal.bundle.provenance import with_provenance
+
+        plan = with_provenance(plan, build, epoch)
+    return plan
 
 
 def default_name(manifest: Manifest) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +16,7 @@ from stat import S_ISREG
 
 from modseal import limits
 from modseal.bundle.collect import Tree
-from modseal.bundle.spec import ModuleSpec, PayloadSpec, parse, require
+from modseal.bundle.spec import ComponentSpec, ModuleSpec, PayloadSpec, parse, require
 from modseal.bundle.spec_shape import DEFAULT_PAYLOAD
 from modseal.errors import InputError, SpecError
 from modseal.format import manifest_json, rules
@@ -58,10 +58,24 @@ class AttachmentPlan:
 
 
 @dataclass(frozen=True, slots=True)
+class GeneratedPlan:
+    """One attachment that is made from what was packed.
+
+    `make` gives its bytes from the manifest so far (payloads, files, the attachments before it) and a function
+    that gives the SHA-256 of a payload's member in hex.
+    """
+
+    name: str
+    media_type: str
+    make: Callable[[Manifest, Callable[[str], str]], bytes]
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """All that is packed. `manifest` lacks payloads, files and attachments; `mtime` is that of every entry.
 
-    `trees` are the folders and `sources` the single files that are read: output must not go there.
+    `trees` are the folders and `sources` the single files that are read, the spec first: output must not go there.
+    `components` and `sbom` are what the spec says for an SBOM.
     """
 
     manifest: Manifest
@@ -71,6 +85,9 @@ class Plan:
     trees: tuple[Path, ...] = ()
     sources: tuple[Path, ...] = ()
     warnings: tuple[str, ...] = ()
+    generated: tuple[GeneratedPlan, ...] = ()
+    components: tuple[ComponentSpec, ...] = ()
+    sbom: bool = False
 
 
 def read_epoch(environ: Mapping[str, str]) -> int | None:
@@ -157,6 +174,8 @@ def plan_module(path: Path, kind: Kind, epoch: int | None) -> Plan:
             *(_UNEXPECTED if kind == "vib" and spec.expected_signers else ()),
             *tree_warnings(trees, spec.relationships.depends),
         ),
+        components=spec.components,
+        sbom=spec.sbom,
     )
 
 
@@ -236,6 +255,19 @@ def tree_warnings(trees: Iterable[Tree], depends: Iterable[Constraint]) -> Itera
             yield f"payload {tree.name} has {tree.litter[0]!r}; exclude it if it is not meant to be shipped"
         if tree.type == "vzstd" and _ZSTD_ON_HOST not in {item.name for item in depends}:
             yield f"payload {tree.name} is vzstd, but the module does not depend on {_ZSTD_ON_HOST} = 1.0"
+
+
+def with_generated(plan: Plan, item: GeneratedPlan) -> Plan:
+    """The plan with one attachment more, which is written after all others.
+
+    Raises `SpecError` for a name that is taken, and for one attachment too many.
+    """
+    taken: list[PayloadPlan | AttachmentPlan | GeneratedPlan] = [*plan.payloads, *plan.attachments, *plan.generated]
+    if any(item.name == one.name for one in taken):
+        raise SpecError(f"the member name {item.name!r} is taken by the module, and an attestation needs it")
+    if len(plan.attachments) + len(plan.generated) == limits.ATTACHMENTS:
+        raise SpecError(f"the module has {limits.ATTACHMENTS} attachments already, and may have no more")
+    return replace(plan, generated=(*plan.generated, item))
 
 
 def without_vib(manifest: Manifest) -> Manifest:

@@ -6,21 +6,18 @@ put under payloads that do not match. Every other byte of the archive stays as i
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
 
 from cryptography import x509
 
 from modseal.bundle.open import OpenBundle, open_bundle
-from modseal.bundle.staging import atomic_file
+from modseal.bundle.rewrite import write_signature
 from modseal.bundle.verify import examine_integrity
-from modseal.errors import Failure, FormatError, RefusedError, UsageError
-from modseal.format import ar, cms, rules
-from modseal.format.manifest import SIGNATURE_MEMBER, Manifest
-from modseal.format.source import Source, Span, blocks
+from modseal.errors import Failure, RefusedError, UsageError
+from modseal.format import cms, rules
+from modseal.format.manifest import Manifest
 from modseal.signing import block, fitness
 from modseal.signing.keys import Signer
 from modseal.signing.tsa import Stamp
@@ -140,25 +137,3 @@ def _require_verifies(member: bytes, manifest: bytes, count: int) -> Signatures:
 
 def _refuse(failure: Failure) -> None:
     raise RefusedError(failure.code, failure.detail, **failure.evidence)
-
-
-def write_signature(bundle: OpenBundle, member: bytes, path: Path, output: Path) -> None:
-    """Write the bundle at `path` with another signature member to `output`, atomically, in its old mode."""
-    with atomic_file(output, os.stat(path).st_mode & 0o777) as file:
-        _write(bundle, member, file)
-
-
-def _write(bundle: OpenBundle, member: bytes, file: BinaryIO) -> None:
-    """The archive with another signature member; all other bytes are copied as they are."""
-    old = bundle.members[1]
-    if old.name != SIGNATURE_MEMBER:
-        raise FormatError("member-order", "the second member is not the signature", member=old.name)
-    header = old.offset - ar.HEADER_SIZE
-    rest = old.offset + old.size + len(ar.padding(old.size))
-    _copy(Span(bundle.source, 0, header), file)
-    file.write(ar.encode_header(SIGNATURE_MEMBER, len(member)) + member + ar.padding(len(member)))
-    _copy(Span(bundle.source, rest, bundle.source.size - rest), file)
-
-
-def _copy(source: Source, file: BinaryIO) -> None:
-    file.writelines(blocks(source))

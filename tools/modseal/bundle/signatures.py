@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modseal.bundle.open import OpenBundle, open_bundle
-from modseal.bundle.sign import write_signature
+from modseal.bundle.rewrite import write_signature
 from modseal.errors import Failure, FormatError, UsageError
 from modseal.format import cms, manifest_json, rules
 from modseal.format.cms import SignerInfo

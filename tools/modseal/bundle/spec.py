@@ -50,6 +50,21 @@ class AttachmentSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class ComponentSpec:
+    """A `[[component]]`: what is built into the files. What the spec does not say is empty."""
+
+    name: str
+    version: str = ""
+    purl: str = ""
+    license: str = ""
+
+    @property
+    def reference(self) -> str:
+        """What tells it from all other components of the module."""
+        return self.purl or f"component:{self.name}@{self.version}"
+
+
+@dataclass(frozen=True, slots=True)
 class ModuleSpec:
     """A whole spec. `released` is UTC text ending in Z, or empty where the spec does not say."""
 
@@ -67,6 +82,8 @@ class ModuleSpec:
     payloads: tuple[PayloadSpec, ...]
     files: tuple[FileSpec, ...]
     attachments: tuple[AttachmentSpec, ...]
+    components: tuple[ComponentSpec, ...]
+    sbom: bool
     expected_signers: tuple[str, ...]
 
     def describe(self, place: Place, message: str) -> str:
@@ -127,6 +144,8 @@ def _read(document: toml_text.TomlDocument, source: str) -> ModuleSpec:
         attachments=tuple(
             AttachmentSpec(item["name"], item["file"], item["media-type"]) for item in values.get("attachment", ())
         ),
+        components=tuple(ComponentSpec(**item) for item in values.get("component", ())),
+        sbom=values.get("attestations", {}).get("sbom", False),
         expected_signers=tuple(sorted(set(values.get("expected-signers", ())))),
     )
 
@@ -181,6 +200,7 @@ def _problems(spec: ModuleSpec) -> Iterator[tuple[Place, str]]:
             yield from _at((label, index), rules.check_constraint(label, constraint))
     yield from _member_problems(spec)
     yield from _path_problems(spec)
+    yield from _component_problems(spec.components)
     yield from _vib_problems(spec.vib)
 
 
@@ -192,6 +212,17 @@ def _member_problems(spec: ModuleSpec) -> Iterator[tuple[Place, str]]:
     for index, place in enumerate(places):
         before = sum(1 for _ in rules.check_members(names[:index]))
         yield from _at(place, list(rules.check_members(names[: index + 1]))[before:])
+
+
+def _component_problems(components: tuple[ComponentSpec, ...]) -> Iterator[tuple[Place, str]]:
+    seen: set[str] = set()
+    for index, item in enumerate(components):
+        for label, text in (("name", item.name), ("version", item.version), ("license", item.license)):
+            if text:
+                yield from _at(("component", index, label), rules.check_line(f"{label} of a component", text))
+        if item.reference in seen:
+            yield ("component", index), f"{quote(item.reference)} is there twice"
+        seen.add(item.reference)
 
 
 def _path_problems(spec: ModuleSpec) -> Iterator[tuple[Place, str]]:

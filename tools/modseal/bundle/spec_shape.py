@@ -121,6 +121,14 @@ _ATTACHMENT = Table(
         "media-type": Text(manifest_json.MEDIA_TYPE, form=manifest_json.MEDIA_TYPE_FORM, most=127),
     }
 )
+_COMPONENT = Table(
+    {"name": _LINE},
+    {
+        "version": _LINE,
+        "purl": Text(re.compile("pkg:[!-~]+"), form="a package URL like pkg:generic/zlib@1.3.1", most=1024),
+        "license": Text(most=limits.NAME_LENGTH, about="An SPDX identifier or expression, or another name."),
+    },
+)
 _PLATFORM = Table({"version": _LINE}, {"product": _LINE, "locale": Text(least=0, most=limits.NAME_LENGTH)})
 _VIB = Table(
     {},
@@ -160,6 +168,8 @@ SHAPE = Table(
         "replaces": _CONSTRAINTS,
         "provides": _PROVIDED,
         "attachment": Array(_ATTACHMENT, most=limits.ATTACHMENTS, about="In a .seal only."),
+        "component": Array(_COMPONENT, about="What was built into the files, for the SBOM."),
+        "attestations": Table({}, {"sbom": Boolean(about="Embed an SBOM, as `modseal pack --sbom` does.")}),
         "expected-signers": Array(
             Text(rules.KEY_NAME, form=rules.KEY_NAME_FORM, least=75, most=75),
             most=limits.EXPECTED_SIGNERS,

@@ -57,7 +57,11 @@ class StagingFolder:
         require_free(self.destination)
         try:
             self.path = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self.destination.parent))
-            os.chmod(self.path, 0o700)  # whatever the umask is, or it could be neither used nor removed
+            try:
+                os.chmod(self.path, 0o700)  # whatever the umask is, or it could be neither used nor removed
+            except OSError:
+                os.rmdir(self.path)
+                raise
         except OSError as error:
             raise InputError(f"{self.destination}: {error.strerror}", path=str(destination)) from error
 

@@ -12,7 +12,8 @@ from datetime import datetime
 from pathlib import Path
 
 from modseal.bundle.open import open_bundle
-from modseal.bundle.sign import require_sound, verified, write_signature
+from modseal.bundle.rewrite import write_signature
+from modseal.bundle.sign import require_sound, verified
 from modseal.errors import RefusedError, UsageError
 from modseal.format import cms
 from modseal.signing import block

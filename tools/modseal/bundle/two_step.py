@@ -19,14 +19,12 @@ from modseal import limits
 from modseal.bundle.open import open_bundle
 from modseal.bundle.sign import Signed, add_block, make_ready, time_text
 from modseal.bundle.staging import atomic_file
+from modseal.bundle.to_sign import ToSign
 from modseal.errors import InputError, RefusedError, UsageError
 from modseal.format import cms
-from modseal.format.manifest import Manifest
 from modseal.signing import block, fitness, prepared
 from modseal.signing.prepared import State
 from modseal.signing.tsa import Stamp
-from modseal.trust.algorithms import SignatureAlgorithm
-from modseal.trust.certificate import Certificate
 from modseal.trust.signature import verify_member
 
 SUMMARY_SUFFIX = ".txt"
@@ -35,24 +33,10 @@ STATE_SUFFIX = ".json"
 
 @dataclass(frozen=True, slots=True)
 class Preparation:
-    """What is to be signed, and all that the person who signs should see of it.
+    """What is to be signed, for a person and a tool, and what `attach` needs to know of it."""
 
-    `manifest_digest` is that of the manifest's bytes under the algorithm's digest: the messageDigest attribute.
-    """
-
-    bundle: Path
-    bundle_sha256: str
-    manifest: Manifest
-    manifest_digest: str
-    certificate: Certificate
-    algorithm: SignatureAlgorithm
-    to_be_signed: bytes
+    to_sign: ToSign
     state: State
-
-    @property
-    def sha256(self) -> str:
-        """The digest of the bytes that are to be signed."""
-        return self.state.to_be_signed_sha256
 
 
 def prepare(
@@ -76,8 +60,19 @@ def prepare(
     time = time_text(signing_time)
     unsigned = block.prepare(data, certificate, chain, row, time)
     state = prepared.state_of(data, unsigned, time, certificate, chain)
-    digest = hashlib.new(row.digest_name, data).hexdigest()
-    return Preparation(path, sha256, ready.manifest, digest, ready.certificate, row, unsigned.to_be_signed, state)
+    to_sign = ToSign(
+        bundle=path,
+        bundle_sha256=sha256,
+        manifest=ready.manifest,
+        manifest_digest=hashlib.new(row.digest_name, data).hexdigest(),
+        certificate=ready.certificate,
+        chain=tuple(map(fitness.parse, chain)),
+        algorithm=row,
+        signing_time=time,
+        data=unsigned.to_be_signed,
+        sha256=state.to_be_signed_sha256,
+    )
+    return Preparation(to_sign, state)
 
 
 def write(preparation: Preparation, target: Path, summary: str) -> None:
@@ -88,10 +83,10 @@ def write(preparation: Preparation, target: Path, summary: str) -> None:
     contents = {
         state_path(target): prepared.encode(preparation.state),
         target.with_name(target.name + SUMMARY_SUFFIX): summary.encode("utf-8", "backslashreplace"),
-        target: preparation.to_be_signed,
+        target: preparation.to_sign.data,
     }
     for path in contents:
-        if path.is_dir() or (path.exists() and path.samefile(preparation.bundle)):
+        if path.is_dir() or (path.exists() and path.samefile(preparation.to_sign.bundle)):
             raise UsageError(f"{path} is {'a folder' if path.is_dir() else 'the bundle'}; name another file to write")
     with ExitStack() as files:
         for path, data in contents.items():

@@ -25,6 +25,7 @@ COMMANDS = {
     "verify": ("modseal.cli.verify", "Prove bundles under a policy."),
     "inspect": ("modseal.cli.inspect", "Show what a bundle says of itself, unproved."),
     "extract": ("modseal.cli.extract", "Verify a bundle and unpack it."),
+    "sbom": ("modseal.cli.sbom", "Verify a bundle and print its SBOM or provenance."),
     "keys": ("modseal.cli.keys", "Make keys, certificates and CRLs: a small PKI."),
     "policy": ("modseal.cli.policy", "Check and show policies."),
 }

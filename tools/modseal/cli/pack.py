@@ -4,26 +4,57 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from modseal.bundle.pack import pack as pack_module
 from modseal.cli.options import FILE
+from modseal.errors import UsageError
 from modseal.format.manifest import Kind
 from modseal.report.text import safe
+
+if TYPE_CHECKING:
+    from modseal.bundle.provenance import Build
 
 
 @click.command()
 @click.argument("spec", type=FILE)
-@click.option("-o", "--output", type=FILE, metavar="OUT", help="The bundle to write; by default named after the module.")
-@click.option("--format", "kind", type=click.Choice(["seal", "vib"]), help="seal for a module.toml, vib for a stage folder by default.")
-def pack(spec: Path, output: Path | None, kind: Kind | None) -> None:
+@click.option(
+    "-o", "--output", type=FILE, metavar="OUT", help="The bundle to write; by default named after the module."
+)
+@click.option(
+    "--format",
+    "kind",
+    type=click.Choice(["seal", "vib"]),
+    help="seal for a module.toml, vib for a stage folder by default.",
+)
+@click.option("--sbom", is_flag=True, help="Embed a CycloneDX SBOM, made from the files and the spec.")
+@click.option("--provenance", is_flag=True, help="Embed a SLSA provenance statement: who built it, from what.")
+@click.option("--builder-id", default="", metavar="URI", help="Who builds; default: the CI job's workflow or runner.")
+@click.option("--build-type", default="", metavar="URI", help="What the build's parameters mean.")
+@click.option("--source-uri", default="", metavar="URI", help="The source, as git+https://HOST/REPOSITORY@REF.")
+@click.option("--source-digest", default="", metavar="DIGEST", help="Its git commit, or ALGORITHM:HEX.")
+@click.option("--invocation-id", default="", metavar="ID", help="The run of the build.")
+def pack(spec: Path, output: Path | None, kind: Kind | None, *, sbom: bool, provenance: bool, **build: str) -> None:
     """Pack the module of SPEC into an unsigned bundle.
 
     SPEC is a module.toml, a folder with one, or a vibauthor stage folder (descriptor.xml and payloads/).
     The same input gives the same bytes on every machine; SOURCE_DATE_EPOCH sets the time of entries.
     """
-    packed = pack_module(spec, output, kind, environ=os.environ)
+    packed = pack_module(spec, output, kind, environ=os.environ, sbom=sbom, build=_build(build, provenance=provenance))
     for warning in packed.warnings:
         click.echo(f"modseal: warning: {safe(warning)}", err=True)
     click.echo(f"{safe(packed.path)}: packed {packed.manifest.name} {packed.manifest.version}, sha256 {packed.sha256}")
+
+
+def _build(said: dict[str, str], *, provenance: bool) -> Build | None:
+    """What provenance will say; None without it."""
+    if not provenance:
+        given = [name for name, value in said.items() if value]
+        if given:
+            raise UsageError(f"--{given[0].replace('_', '-')} is of no use without --provenance")
+        return None
+    from modseal.bundle.provenance import read_build
+
+    return read_build(os.environ, **said)

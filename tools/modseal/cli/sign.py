@@ -26,6 +26,7 @@ _MODES = {
     "key": {"cert", "chain", "passphrase_file", "algorithm", "output", *_STAMP},
     "prepare": {"cert", "chain", "algorithm"},
     "attach": {"prepared", "output", *_STAMP},
+    "dsse": {"key", "cert", "chain", "passphrase_file", "algorithm"},
     "list": set[str](),
     "remove": {"output"},
 }
@@ -54,6 +55,7 @@ _MODES = {
 )
 @click.option("--attach", type=FILE, metavar="SIGNATURE", help="Complete the block with the signature made elsewhere.")
 @click.option("--prepared", type=FILE, metavar="FILE", help="The FILE of --prepare that SIGNATURE is for.")
+@click.option("--dsse", type=FILE, metavar="OUT", help="Write the provenance in a DSSE envelope, signed with --key.")
 @click.option("--list", is_flag=True, help="Show the blocks of BUNDLE. That says nothing about trust.")
 @click.option("--remove", metavar="FINGERPRINT", help="Take out the block of the certificate with this SHA-256.")
 @click.option("-o", "--output", type=FILE, metavar="OUT", help="The signed bundle; by default BUNDLE itself.")
@@ -71,6 +73,8 @@ def sign(context: click.Context, /, bundle: Path, **given: Any) -> None:
         _prepare(bundle, given)
     elif mode == "attach":
         _attach(bundle, given)
+    elif mode == "dsse":
+        _envelope(bundle, given)
     elif mode == "list":
         click.echo(signatures_text.listing(bundle, signatures.list_signatures(bundle)))
     elif mode == "remove":
@@ -83,9 +87,9 @@ def _mode(context: click.Context) -> str:
     """The one thing that is to be done. Raises `UsageError` where the options do not say one, or do not go together."""
     names = {one.name: one.opts[-1] for one in context.command.params if one.name and one.name != "bundle"}
     said = [name for name in names if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
-    modes = [name for name in said if name in _MODES]
+    modes = [name for name in said if name in _MODES and not (name == "key" and "dsse" in said)]
     if not modes:
-        raise UsageError("name the key with --key; or give --prepare, --attach, --list or --remove")
+        raise UsageError("name the key with --key; or give --prepare, --attach, --dsse, --list or --remove")
     if len(modes) > 1:
         raise UsageError(f"{names[modes[0]]} and {names[modes[1]]} exclude each other")
     for name in said:
@@ -97,13 +101,28 @@ def _mode(context: click.Context) -> str:
 
 
 def _sign(bundle: Path, given: dict[str, Any]) -> None:
-    key: str = given["key"]
     stamp = authorities(given["tsa"], given["tsa_anchor"])
+    signer = _signer(given)
+    output = given["output"] or bundle
+    _show(sign_bundle(bundle, output, signer, now(), signing_time(), given["algorithm"], stamp))
+
+
+def _signer(given: dict[str, Any]) -> keys.Signer:
+    key: str = given["key"]
     signer = keys.open(key, given["cert"], given["chain"], lambda: passphrase(key, given["passphrase_file"]))
     for warning in signer.warnings:
         click.echo(f"modseal: warning: {safe(warning)}", err=True)
-    output = given["output"] or bundle
-    _show(sign_bundle(bundle, output, signer, now(), signing_time(), given["algorithm"], stamp))
+    return signer
+
+
+def _envelope(bundle: Path, given: dict[str, Any]) -> None:
+    from modseal.bundle import envelope
+
+    if given["key"] is None:
+        raise UsageError("--dsse needs --key, the key that signs the envelope")
+    done = envelope.write(bundle, given["dsse"], _signer(given), now(), given["algorithm"])
+    click.echo(f"{safe(done.path)}: provenance signed by {safe(done.subject)} with {done.algorithm}")
+    click.echo(f"  key id         {done.key_id}")
 
 
 def _prepare(bundle: Path, given: dict[str, Any]) -> None:
@@ -112,9 +131,10 @@ def _prepare(bundle: Path, given: dict[str, Any]) -> None:
         raise UsageError("--prepare needs --cert, the certificate of the key that is going to sign")
     certificate, chain = prepared.read_identity(given["cert"], given["chain"])
     found = two_step.prepare(bundle, certificate, chain, now(), signing_time(), given["algorithm"])
-    two_step.write(found, target, signatures_text.summary(found, target))
-    who = f"{safe(found.certificate.subject)} with {found.algorithm.name}"
-    click.echo(f"{safe(target)}: to be signed by {who}, sha256 {found.sha256}")
+    shown = found.to_sign
+    two_step.write(found, target, signatures_text.summary(shown, target))
+    who = f"{safe(shown.certificate.subject)} with {shown.algorithm.name}"
+    click.echo(f"{safe(target)}: to be signed by {who}, sha256 {shown.sha256}")
 
 
 def _attach(bundle: Path, given: dict[str, Any]) -> None:
@@ -145,12 +165,15 @@ def passphrase(key: str, file: Path | None) -> bytes:
             return file.read_bytes().removesuffix(b"\n").removesuffix(b"\r")
         except OSError as error:
             raise InputError(f"{file}: {error.strerror}") from None
-    shown = key.partition("?")[0] if key.startswith("pkcs11:") else key  # the query may hold a PIN
-    missing = KeyMaterialError(f"{shown} is encrypted (or damaged) and no passphrase was given; use --passphrase-file")
+    token = key.startswith("pkcs11:")
+    shown = key.partition("?")[0] if token else key  # the query may hold a PIN
+    needs = f"{shown} needs its PIN" if token else f"{shown} is encrypted (or damaged)"
+    secret = "PIN" if token else "passphrase"
+    missing = KeyMaterialError(f"{needs} and no {secret} was given; use --passphrase-file")
     if not sys.stdin.isatty():
         raise missing
     try:
-        return str(click.prompt("Passphrase", hide_input=True, err=True)).encode()
+        return str(click.prompt("PIN" if token else "Passphrase", hide_input=True, err=True)).encode()
     except click.Abort:
         raise missing from None
 

@@ -67,7 +67,7 @@ def _require_short_keys(text: str) -> None:
     for number, line in enumerate(text.splitlines(), 1):
         *keys, _ = line.split("=")
         keys += [line] if line.lstrip().startswith("[") else []
-        if any(key.count(".") > limits.KEY_PARTS for key in keys):
+        if any(key.count(".") >= limits.KEY_PARTS for key in keys):
             raise ValueError(f"line {number}: a key has more than {limits.KEY_PARTS} parts")
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from modseal.bundle.signatures import Listing, Row
-from modseal.bundle.two_step import Preparation
+from modseal.bundle.to_sign import ToSign
 from modseal.format import rules
 from modseal.report.inspection import entry_line, manifest_lines
 from modseal.report.text import safe
@@ -54,23 +54,23 @@ def missing(keys: Iterable[str]) -> Iterator[str]:
         yield f"  still expected by the manifest: {safe(key)}"
 
 
-def summary(found: Preparation, target: Path) -> str:
+def summary(found: ToSign, target: Path) -> str:
     """What is to be signed, for the person who signs; with a final newline."""
     return "\n".join(_summary_lines(found, target)) + "\n"
 
 
-def _summary_lines(found: Preparation, target: Path) -> Iterator[str]:
-    digest, signer, state = found.algorithm.digest_name, found.certificate, found.state
-    yield f"To be signed: {safe(target.name)}, {len(found.to_be_signed)} bytes"
+def _summary_lines(found: ToSign, target: Path) -> Iterator[str]:
+    digest, signer = found.algorithm.digest_name, found.certificate
+    yield f"To be signed: {safe(target.name)}, {len(found.data)} bytes"
     yield f"  sha256         {found.sha256}"
     yield f"  algorithm      {found.algorithm.name}"
-    yield f"  signing time   {safe(state.signing_time)} (as the signature will claim)"
+    yield f"  signing time   {safe(found.signing_time)} (as the signature will claim)"
     yield f"  signer         {safe(signer.subject)}"
     yield f"  fingerprint    sha256:{signer.fingerprint}"
     yield f"  public key     {rules.key_name(signer.key_der)}"
     yield f"  valid          {signer.not_before:%Y-%m-%d} to {signer.not_after:%Y-%m-%d}"
-    for certificate in state.chain:
-        yield f"  with           {safe(certificate.subject.rfc4514_string())}"
+    for certificate in found.chain:
+        yield f"  with           {safe(certificate.subject)}"
     yield ""
     yield f"The module, of {safe(found.bundle.name)}"
     yield f"  sha256         {found.bundle_sha256}"

@@ -113,17 +113,19 @@ def encode(index: Index) -> bytes:
     plain["crl-number"] = index.crl_number
     plain["certificates"] = [_plain(entry) for entry in index.entries]
     data = (json.dumps(plain, indent=2, ensure_ascii=False) + "\n").encode()
-    _require_readable(data, plain, "the CA's new index")
+    _require_size(data, "the CA's new index")
+    _require_shape(plain, "the CA's new index")
     return data
 
 
 def decode(data: bytes, name: str) -> Index:
     """The index of some bytes; `name` is for messages. Raises `KeyMaterialError`."""
+    _require_size(data, name)
     try:
         plain: Any = canonical_json.load(data, name)
     except FormatError as error:
         raise KeyMaterialError(error.failure.detail) from None
-    _require_readable(data, plain, name)
+    _require_shape(plain, name)
     try:
         entries = tuple(map(_entry, plain["certificates"]))
     except ValueError as error:
@@ -134,10 +136,15 @@ def decode(data: bytes, name: str) -> Index:
     return Index(entries, plain["crl-number"], level)
 
 
-def _require_readable(data: bytes, plain: object, name: str) -> None:
+def _require_size(data: bytes, name: str) -> None:
+    if len(data) > INDEX_SIZE:
+        raise KeyMaterialError(f"{name} is over {INDEX_SIZE} bytes: that is no index of a CA")
+
+
+def _require_shape(plain: object, name: str) -> None:
     problem = next(iter(_SHAPE.problems(plain)), None)
-    if problem or len(data) > INDEX_SIZE:
-        raise KeyMaterialError(f"{name} cannot be used: {problem or f'it has over {INDEX_SIZE} bytes'}")
+    if problem:
+        raise KeyMaterialError(f"{name} cannot be used: {problem}")
 
 
 def _plain(entry: Entry) -> dict[str, str]:

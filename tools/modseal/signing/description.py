@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import (
     Encoding,
     load_der_private_key,
@@ -29,7 +28,7 @@ from modseal.signing.authority_index import Entry
 from modseal.signing.key_file import describe_key, key_fingerprint
 from modseal.signing.material import Passphrase
 from modseal.trust import purpose
-from modseal.trust.certificate import Certificate
+from modseal.trust.certificate import FOREIGN, Certificate
 from modseal.trust.crl import Crl
 
 SOON = timedelta(days=90)
@@ -38,7 +37,6 @@ CRL_SOON = timedelta(days=7)
 """How long before its next update a CRL is warned of, unless it has been renewed since."""
 
 _PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
-_LIBRARY_ERRORS = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension)
 _TIME = "%Y-%m-%d %H:%M:%S UTC"
 _WIDTH = 12
 
@@ -58,7 +56,10 @@ def describe_file(path: Path, passphrase: Passphrase | None, now: datetime) -> D
     Raises `KeyMaterialError` where there is nothing that modseal knows, `InputError`.
     """
     data, shared = material.read_file(path)
-    parts = list(_parts(path, data, passphrase, now))
+    try:
+        parts = list(_parts(path, data, passphrase, now))
+    except FOREIGN:  # some values are parsed by the library when they are first asked for
+        raise _damaged(path) from None
     if not parts:
         raise KeyMaterialError(f"{path} has no key, certificate, request or CRL that modseal knows")
     lines = [line for number, part in enumerate(parts) for line in (*([""] if number else []), *part.lines)]
@@ -141,8 +142,12 @@ def _load(load: Any, data: bytes, path: Path) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what is odd is shown, not warned about
             return load(data)
-    except _LIBRARY_ERRORS:
-        raise KeyMaterialError(f"{path} has a part that cannot be parsed") from None
+    except FOREIGN:
+        raise _damaged(path) from None
+
+
+def _damaged(path: Path) -> KeyMaterialError:
+    return KeyMaterialError(f"{path} has a part that cannot be parsed")
 
 
 def _private_key(path: Path, label: str, block: bytes, passphrase: Passphrase | None) -> Description:
@@ -230,7 +235,7 @@ def _crl(found: x509.CertificateRevocationList, path: Path, now: datetime) -> De
 def _crl_number(found: x509.CertificateRevocationList) -> str:
     try:
         return str(found.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number)
-    except (x509.ExtensionNotFound, *_LIBRARY_ERRORS):
+    except (x509.ExtensionNotFound, *FOREIGN):
         return "none"
 
 

@@ -119,6 +119,8 @@ def _load(library: ModuleType, reference: Reference) -> Any:
     path = str(reference.module or os.environ.get(MODULE_VARIABLE, ""))
     if not path:
         raise KeyMaterialError(f"no PKCS#11 module is named: add ?module-path=FILE, or set {MODULE_VARIABLE}")
+    if not os.path.isabs(path):
+        raise KeyMaterialError(f"{MODULE_VARIABLE} is not an absolute path")
     if not os.path.isfile(path):
         raise KeyMaterialError(f"{path} is not a PKCS#11 module: there is no such file")
     try:

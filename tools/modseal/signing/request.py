@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509.oid import NameOID
 
 from modseal.errors import KeyMaterialError, RefusedError, UsageError
 from modseal.signing import issue, material
+from modseal.trust.certificate import FOREIGN
 
 _FORM = "write it as CN=Acme release signer 1,O=Acme"
-_LIBRARY_ERRORS = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion, x509.DuplicateExtension)
+MOST_CHARACTERS = 1024
+"""Of a name, written out: a dozen parts at their longest (RFC 5280 appendix A.1)."""
 
 
 def parse_subject(text: str) -> x509.Name:
@@ -55,6 +56,8 @@ def subject_problem(subject: x509.Name) -> str | None:
     values = [attribute.value for attribute in subject]
     if not all(isinstance(value, str) and value.isprintable() and value.strip() for value in values):
         return "has characters that cannot be shown, or an empty part"
+    if len(subject.rfc4514_string()) > MOST_CHARACTERS:
+        return f"has over {MOST_CHARACTERS} characters"
     return None
 
 
@@ -62,7 +65,7 @@ def make_request(subject: x509.Name, key: Any) -> x509.CertificateSigningRequest
     """A request, signed with the key that it is for. Raises `KeyMaterialError` for a key that cannot sign."""
     try:
         return x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, issue.digest_for(key))
-    except (*_LIBRARY_ERRORS, AttributeError):
+    except (*FOREIGN, AttributeError):
         raise KeyMaterialError("this kind of key cannot sign a request") from None
 
 
@@ -81,7 +84,7 @@ def is_signed(request: x509.CertificateSigningRequest) -> bool:
     """Whether the request is signed with its own key."""
     try:
         return request.is_signature_valid
-    except _LIBRARY_ERRORS:
+    except FOREIGN:
         return False
 
 
@@ -95,5 +98,5 @@ def parse_request(data: bytes, name: str) -> x509.CertificateSigningRequest:
             request.public_key()
             list(request.subject), list(request.extensions)
             return request
-    except _LIBRARY_ERRORS:
+    except FOREIGN:
         raise KeyMaterialError(f"{name} is no request for a certificate that can be read") from None

@@ -22,7 +22,7 @@ from modseal.format.trust_bundle import POLICY_PATH, Root, TrustBundle, time_tex
 from modseal.signing import block, fitness
 from modseal.signing.keys import Signer
 from modseal.trust import purpose
-from modseal.trust.policy_file import parse
+from modseal.trust.policy_file import parse, read_bounded
 from modseal.trust.signature import verify_member
 
 
@@ -41,11 +41,11 @@ def gather(policy: Path) -> dict[str, bytes]:
             raise RefusedError(
                 "trust-bundle-invalid", f"{policy}: {why}; a trust bundle takes files below the policy's folder"
             )
-        files[name] = (policy.parent / name).read_bytes()
+        files[name] = read_bounded(policy.parent / name)
         return files[name]
 
     try:
-        data = policy.read_bytes()
+        data = read_bounded(policy)
     except OSError as error:
         raise InputError(f"{policy}: {error.strerror}", path=str(policy)) from None
     parse(data, str(policy), read)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import errno
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -120,11 +121,20 @@ def load(reference: str, now: datetime | None = None) -> Policy:
         return trust_store.load_policy(trust_store.folder_of(reference, os.environ), now or datetime.now(UTC))
     path = Path(reference)
     try:
-        data = path.read_bytes()
+        data = read_bounded(path)
     except OSError as error:
         names = " or ".join(BUILT_IN)
         raise PolicyError(f"policy {reference}: {error.strerror}; give a file, or {names}") from None
-    return parse(data, reference, lambda name: (path.parent / name).read_bytes())
+    return parse(data, reference, lambda name: read_bounded(path.parent / name))
+
+
+def read_bounded(path: Path) -> bytes:
+    """A file's bytes, of a device or pipe no more than a file may have. Raises `OSError` (also for more than that)."""
+    with path.open("rb") as file:
+        data = file.read(limits.POLICY_FILE_SIZE + 1)
+    if len(data) > limits.POLICY_FILE_SIZE:
+        raise OSError(errno.EFBIG, f"over {limits.POLICY_FILE_SIZE} bytes")
+    return data
 
 
 def _no_files(name: str) -> bytes:

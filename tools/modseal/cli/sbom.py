@@ -1,0 +1,58 @@
+"""`modseal sbom`."""
+
+from __future__ import annotations
+
+import sys
+from datetime import datetime
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from modseal.bundle.attested import Wanted, read
+from modseal.cli.options import FILE, at_option, now, policy_option
+from modseal.errors import UsageError
+from modseal.report import text
+from modseal.trust.examination import Verdict
+from modseal.trust.policy_file import load
+
+# The names are those of bundle.sbom and bundle.provenance, which belong to packing and are not loaded here.
+_WANTED = {
+    "sbom": Wanted("SBOM", "sbom.cdx.json", "application/vnd.cyclonedx+json"),
+    "provenance": Wanted("provenance", "provenance.json", "application/vnd.in-toto+json"),
+}
+
+
+@click.command()
+@click.argument("bundle", type=FILE)
+@click.option(
+    "--show", type=click.Choice(["sbom", "provenance"]), default="sbom", help="What to print; by default the SBOM."
+)
+@policy_option(required=False)
+@click.option("--unverified", is_flag=True, help="Print it without proving who signed it; damage is still refused.")
+@at_option
+def sbom(
+    bundle: Path, show: Literal["sbom", "provenance"], policy: str | None, at: datetime | None, *, unverified: bool
+) -> int:
+    """Verify BUNDLE and print the SBOM or the provenance that it carries.
+
+    Say either which policy must accept the bundle, or that you want it --unverified.
+    """
+    if (policy is None) != unverified:
+        raise UsageError("give either --policy POLICY or --unverified")
+    result, data = read(bundle, _WANTED[show], load(policy) if policy else None, at or now())
+    if data is None:
+        click.echo(f"modseal: {text.render(result)}", file=sys.stderr)
+        return 1 if result.verdict is Verdict.REJECTED else 3
+    if unverified:
+        click.echo(f"modseal: {text.safe(bundle)}: unproved: nobody's signature was asked for", err=True)
+    _print(data)
+    return 0
+
+
+def _print(data: bytes) -> None:
+    """The very bytes, for a program; a terminal gets nothing that could steer it."""
+    if sys.stdout.isatty():
+        click.echo("\n".join(map(text.safe, data.decode("utf-8", "replace").splitlines())))
+    else:
+        click.echo(data, nl=False)

@@ -1,0 +1,58 @@
+"""A statement in a DSSE envelope, which the tools of in-toto verify.
+
+What is signed is the pre-authentication encoding: it starts with `DSSEv1`, so it can be neither a manifest nor the
+signed attributes of a signature block. Source: DSSE v1.0, protocol.md and envelope.md.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from modseal.errors import FormatError, KeyMaterialError
+from modseal.signing import fitness
+from modseal.signing.keys import Signer
+from modseal.trust import algorithms
+from modseal.trust.algorithms import SignatureAlgorithm
+
+STATEMENT = "application/vnd.in-toto+json"
+"""The payload type of an in-toto statement."""
+
+
+def pae(payload_type: str, payload: bytes) -> bytes:
+    """The bytes that are signed for a payload (DSSE v1.0, "PAE")."""
+    kind = payload_type.encode("utf-8")
+    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+
+
+def key_id(signer: Signer) -> str:
+    """The SHA-256 of the signer's public key (the DER of its SubjectPublicKeyInfo) in hex."""
+    public = signer.certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    return hashlib.sha256(public).hexdigest()
+
+
+def envelope(payload: bytes, signer: Signer, algorithm: SignatureAlgorithm, payload_type: str = STATEMENT) -> bytes:
+    """The JSON of an envelope with one signature, over exactly these bytes; it is verified before it is returned.
+
+    Raises `UsageError` and `KeyMaterialError` as `Signer.sign` does, and the latter for a signature that does not
+    verify under the certificate's key.
+    """
+    message = pae(payload_type, payload)
+    signature = signer.sign(algorithm, message)
+    try:
+        algorithms.verify(algorithm, fitness.parse(signer.certificate).key, signature, message)
+    except FormatError as error:
+        raise KeyMaterialError(f"the key made a signature that cannot be used: {error.failure.detail}") from None
+    plain = {
+        "payload": _text(payload),
+        "payloadType": payload_type,
+        "signatures": [{"keyid": key_id(signer), "sig": _text(signature)}],
+    }
+    return (json.dumps(plain, indent=2) + "\n").encode("ascii")
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")

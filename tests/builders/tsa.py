@@ -38,8 +38,13 @@ def tsa_root(number: int = 0) -> Identity:
     return ca(f"Test TSA root {number}", key=new_key("p256", 900 + number))
 
 
-def authority(common_name: str = "Test TSA", *, purposes: Sequence[x509.ObjectIdentifier] = (TIME_STAMPING,),
-              critical: bool = True, **changes: Any) -> Identity:
+def authority(
+    common_name: str = "Test TSA",
+    *,
+    purposes: Sequence[x509.ObjectIdentifier] = (TIME_STAMPING,),
+    critical: bool = True,
+    **changes: Any,
+) -> Identity:
     """A timestamp authority below `tsa_root()`, or below another `issuer`."""
     usage = (x509.ExtendedKeyUsage(list(purposes)), critical)
     return issue(common_name, **{"issuer": tsa_root(), "purposes": None, "extensions": [usage], **changes}).with_chain()
@@ -51,8 +56,15 @@ def tsa(kind: str = "p256") -> Identity:
     return authority(f"Test {kind} TSA", key=new_key(kind, 950))
 
 
-def tst_info(signature: bytes, time: datetime | bytes = NOW, *, accuracy: bytes = b"", extensions: bytes = b"",
-             imprint_algorithm: bytes = SHA256, version: int = 1) -> bytes:
+def tst_info(
+    signature: bytes,
+    time: datetime | bytes = NOW,
+    *,
+    accuracy: bytes = b"",
+    extensions: bytes = b"",
+    imprint_algorithm: bytes = SHA256,
+    version: int = 1,
+) -> bytes:
     """A TSTInfo over a signature's bytes; `accuracy` and `extensions` are their DER."""
     text = time if isinstance(time, bytes) else f"{time:%Y%m%d%H%M%SZ}".encode()
     return sequence(
@@ -160,8 +172,21 @@ class OpensslTsa:
 
     def reply(self, request: bytes) -> bytes:
         (self.folder / "request.tsq").write_bytes(request)
-        command = [OPENSSL or "openssl", "ts", "-reply", "-config", "tsa.cnf", "-queryfile", "request.tsq",
-                   "-signer", "tsa.pem", "-inkey", "tsa.key", "-out", "answer.tsr"]
+        command = [
+            OPENSSL or "openssl",
+            "ts",
+            "-reply",
+            "-config",
+            "tsa.cnf",
+            "-queryfile",
+            "request.tsq",
+            "-signer",
+            "tsa.pem",
+            "-inkey",
+            "tsa.key",
+            "-out",
+            "answer.tsr",
+        ]
         subprocess.run(command, cwd=self.folder, check=True, capture_output=True)
         return (self.folder / "answer.tsr").read_bytes()
 

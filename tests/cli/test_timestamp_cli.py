@@ -101,8 +101,9 @@ def test_the_next_authority_is_asked_where_the_first_fails(work: Path, server: O
     assert timestamps(work / "a.seal") == [1]
 
 
-def test_nothing_is_signed_where_no_authority_gives_a_usable_timestamp(work: Path, server: OpensslTsa,
-                                                                        monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_signed_where_no_authority_gives_a_usable_timestamp(
+    work: Path, server: OpensslTsa, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("modseal.signing.tsa.Authorities._attempts", lambda self: iter(self.urls))
     done = sign(work, "--tsa", server.url, "--tsa-anchor", "other.pem")
     assert done.code == 3
@@ -110,11 +111,14 @@ def test_nothing_is_signed_where_no_authority_gives_a_usable_timestamp(work: Pat
     assert "modseal timestamp" in done.err
 
 
-@pytest.mark.parametrize("options", [
-    ("--tsa", "ftp://tsa.example/"),
-    ("--tsa-anchor", "tsa.pem"),
-    ("--tsa", "http://tsa.example/", "--timestamp-later"),
-])
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--tsa", "ftp://tsa.example/"),
+        ("--tsa-anchor", "tsa.pem"),
+        ("--tsa", "http://tsa.example/", "--timestamp-later"),
+    ],
+)
 def test_options_that_cannot_be_meant_are_refused(work: Path, options: tuple[str, ...]) -> None:
     assert sign(work, *options).code == 2
 

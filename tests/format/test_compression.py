@@ -137,10 +137,19 @@ def test_a_gzip_header_may_have_a_name_and_a_time():
     assert run(compression.gunzip, member(8, b"payload.vtar\0", 1_500_000_000)) == TEXT
 
 
-@pytest.mark.parametrize(("flags", "extra"), [
-    (1, b""), (2, b"\0\0"), (4, b"\1\0x"), (16, b"comment\0"), (32, b""), (64, b""), (128, b""),
-    (8, b"n" * 256 + b"\0"),
-])
+@pytest.mark.parametrize(
+    ("flags", "extra"),
+    [
+        (1, b""),
+        (2, b"\0\0"),
+        (4, b"\1\0x"),
+        (16, b"comment\0"),
+        (32, b""),
+        (64, b""),
+        (128, b""),
+        (8, b"n" * 256 + b"\0"),
+    ],
+)
 def test_other_gzip_header_fields_are_refused(flags, extra):
     assert refused(compression.gunzip, member(flags, extra)) == "bad-payload"
 
@@ -209,22 +218,25 @@ def test_compressors_that_fail_leave_no_thread_waiting():
 SKIPPABLE = b"\x50\x2a\x4d\x18\x04\x00\x00\x00abcd"
 
 
-@pytest.mark.parametrize("packed", [
-    pytest.param(b"", id="nothing"),
-    pytest.param(frame(b"a") + frame(b"b"), id="a frame after one that is not full"),
-    pytest.param(frame(b"a") + SKIPPABLE, id="a skippable frame at the end"),
-    pytest.param(SKIPPABLE + frame(b"a"), id="a skippable frame first"),
-    pytest.param(frame(bytes(FULL + 1)), id="a frame over 4 MiB"),
-    pytest.param(frame(b""), id="an empty frame"),
-    pytest.param(frame(b"a", write_content_size=False), id="no content size"),
-    pytest.param(zstandard.ZstdCompressor(write_checksum=True).compress(b"a"), id="a checksum"),
-    pytest.param(b"\x28\xb5\x2f\xfd\x21\x07\x01\x09\x00\x00a", id="a dictionary"),
-    pytest.param(b"\x28\xb5\x2f\xfd\x28\x01\x09\x00\x00a", id="a reserved bit"),
-    pytest.param(b"\x28\xb5\x2f\xfd\x20\x01\x0f\x00\x00a", id="a reserved block type"),
-    pytest.param(b"\x28\xb5\x2f\xfd\x20\x01\x00\x00\x00\x09\x00\x00a", id="an empty block"),
-    pytest.param(b"\x28\xb5\x2f\xfd\x20\x02\x09\x00\x00a", id="less content than it says"),
-    pytest.param(b"\x28\xb5\x2f\xfd\x20\x01\x11\x00\x00ab", id="more content than it says"),
-])
+@pytest.mark.parametrize(
+    "packed",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(frame(b"a") + frame(b"b"), id="a frame after one that is not full"),
+        pytest.param(frame(b"a") + SKIPPABLE, id="a skippable frame at the end"),
+        pytest.param(SKIPPABLE + frame(b"a"), id="a skippable frame first"),
+        pytest.param(frame(bytes(FULL + 1)), id="a frame over 4 MiB"),
+        pytest.param(frame(b""), id="an empty frame"),
+        pytest.param(frame(b"a", write_content_size=False), id="no content size"),
+        pytest.param(zstandard.ZstdCompressor(write_checksum=True).compress(b"a"), id="a checksum"),
+        pytest.param(b"\x28\xb5\x2f\xfd\x21\x07\x01\x09\x00\x00a", id="a dictionary"),
+        pytest.param(b"\x28\xb5\x2f\xfd\x28\x01\x09\x00\x00a", id="a reserved bit"),
+        pytest.param(b"\x28\xb5\x2f\xfd\x20\x01\x0f\x00\x00a", id="a reserved block type"),
+        pytest.param(b"\x28\xb5\x2f\xfd\x20\x01\x00\x00\x00\x09\x00\x00a", id="an empty block"),
+        pytest.param(b"\x28\xb5\x2f\xfd\x20\x02\x09\x00\x00a", id="less content than it says"),
+        pytest.param(b"\x28\xb5\x2f\xfd\x20\x01\x11\x00\x00ab", id="more content than it says"),
+    ],
+)
 def test_other_zstd_frames_are_refused(packed):
     assert refused(compression.unzstd_frames, packed) == "bad-payload"
 
@@ -247,8 +259,10 @@ def test_a_frame_that_holds_more_than_it_says_is_refused_without_being_unpacked(
 
 def test_a_frame_in_needlessly_many_blocks_is_refused():
     one = (1 << 3).to_bytes(3, "little") + b"a"
-    assert refused(compression.unzstd_frames, b"\x28\xb5\x2f\xfd\xa0" + struct.pack("<I", 60_000) + one * 60_000) \
+    assert (
+        refused(compression.unzstd_frames, b"\x28\xb5\x2f\xfd\xa0" + struct.pack("<I", 60_000) + one * 60_000)
         == "bad-payload"
+    )
     assert refused(compression.unzstd, b"\x28\xb5\x2f\xfd\x00\x88" + one * 60_000) == "bad-payload"
 
 

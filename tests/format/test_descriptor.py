@@ -95,16 +95,27 @@ line &lt;two&gt; &#233;</description>
 """
 
 MANIFEST = Manifest(
-    kind="vib", vendor="Acme_Inc", name="acme-agent", version="1.2.3-4", claimed_level=Level.COMMUNITY,
-    summary="Agent & more", description="Line one\nline <two> \u00e9", released="2026-01-31T12:00:00.000001+00:00",
+    kind="vib",
+    vendor="Acme_Inc",
+    name="acme-agent",
+    version="1.2.3-4",
+    claimed_level=Level.COMMUNITY,
+    summary="Agent & more",
+    description="Line one\nline <two> \u00e9",
+    released="2026-01-31T12:00:00.000001+00:00",
     relationships=Relationships(
         depends=(Constraint("esx-version", ">=", "5.0.0"), Constraint("other", "<<", "2")),
         replaces=(Constraint("old-agent"),),
-        provides=(Constraint("agent", "=", "1.2"), Constraint("thing"))),
+        provides=(Constraint("agent", "=", "1.2"), Constraint("thing")),
+    ),
     payloads=(Payload("payload1", "vgz", 371, 1024, digests=DIGESTS),),
     files=(Entry("opt/acme/agent"), Entry("opt/acme/data")),
-    vib=VibFields(urls=(("kb", "https://example.com/?a=1&b=2"),), tags=("driver", "PCIID ................0c0300"),
-                  platforms=(Platform("8.*"),), live_install_allowed=True),
+    vib=VibFields(
+        urls=(("kb", "https://example.com/?a=1&b=2"),),
+        tags=("driver", "PCIID ................0c0300"),
+        platforms=(Platform("8.*"),),
+        live_install_allowed=True,
+    ),
 )
 
 STAGE = """<?xml version="1.0" encoding="utf-8"?>
@@ -153,10 +164,14 @@ def test_a_manifest_is_written_on_one_line_in_the_newest_form():
     data = descriptor.encode(MANIFEST)
     assert data.startswith(b'<vib version="5.0"><type>bootbank</type><name>acme-agent</name>')
     assert data.endswith(b"</checksum></payload></payloads></vib>")
-    for part in (b"<conflicts />", b'<constraint name="esx-version" relation="&gt;=" version="5.0.0" />',
-                 b'<provide name="agent" version="1.2" /><provide name="thing" />', b"line &lt;two&gt; \xc3\xa9</",
-                 b'<softwarePlatform locale="" productLineID="embeddedEsx" version="8.*" />',
-                 b'<payload name="payload1" size="371" type="vgz" uncompressed-size="1024">'):
+    for part in (
+        b"<conflicts />",
+        b'<constraint name="esx-version" relation="&gt;=" version="5.0.0" />',
+        b'<provide name="agent" version="1.2" /><provide name="thing" />',
+        b"line &lt;two&gt; \xc3\xa9</",
+        b'<softwarePlatform locale="" productLineID="embeddedEsx" version="8.*" />',
+        b'<payload name="payload1" size="371" type="vgz" uncompressed-size="1024">',
+    ):
         assert part in data
     assert descriptor.decode(data) == MANIFEST
 
@@ -175,20 +190,35 @@ def test_directories_are_not_listed():
     assert descriptor.decode(descriptor.encode(replace(MANIFEST, files=files))).files == (Entry("opt/acme/agent"),)
 
 
-@pytest.mark.parametrize("date", ["2012-08-02T03:00:43.163460", "2017-07-02T13:01:28+00:00", "2024-03-28T13:01:57",
-                                  "2018-04-16T09:22:27.000000+00:00", "2018-04-16T09:22:27-08:00"])
+@pytest.mark.parametrize(
+    "date",
+    [
+        "2012-08-02T03:00:43.163460",
+        "2017-07-02T13:01:28+00:00",
+        "2024-03-28T13:01:57",
+        "2018-04-16T09:22:27.000000+00:00",
+        "2018-04-16T09:22:27-08:00",
+    ],
+)
 def test_every_genuine_form_of_date_is_kept_as_text(date):
     assert descriptor.decode(swapped("2026-01-31T12:00:00.000001+00:00", date)).released == date
 
 
-@pytest.mark.parametrize("sequence", [
-    OLD_DIGESTS, DIGESTS, (*DIGESTS, Digest("sha256", View.GUNZIP1, SHA256)),
-    (OLD_DIGESTS[0], DIGESTS[0], OLD_DIGESTS[1]),
-    OLD_DIGESTS[:1], (OLD_DIGESTS[0], Digest("sha1", View.RAW, SHA1)),
-])
+@pytest.mark.parametrize(
+    "sequence",
+    [
+        OLD_DIGESTS,
+        DIGESTS,
+        (*DIGESTS, Digest("sha256", View.GUNZIP1, SHA256)),
+        (OLD_DIGESTS[0], DIGESTS[0], OLD_DIGESTS[1]),
+        OLD_DIGESTS[:1],
+        (OLD_DIGESTS[0], Digest("sha1", View.RAW, SHA1)),
+    ],
+)
 def test_every_genuine_sequence_of_checksums_is_read_in_its_order(sequence):
-    lines = "".join(f"<checksum {TAGS[digest.algorithm, digest.view]}>{digest.value.hex()}</checksum>"
-                    for digest in sequence)
+    lines = "".join(
+        f"<checksum {TAGS[digest.algorithm, digest.view]}>{digest.value.hex()}</checksum>" for digest in sequence
+    )
     start, end = GOOD.index("      <checksum"), GOOD.index("    </payload>")
     assert descriptor.decode((GOOD[:start] + lines + GOOD[end:]).encode()).payloads[0].digests == sequence
 
@@ -209,87 +239,111 @@ def test_lists_may_be_empty_in_either_style():
 
 def test_the_refusal_names_line_and_column():
     assert refusal(swapped("<vendor>", "<vendr>")) == (
-        "line 5, column 3: <vendr> is not known in <vib>; did you mean 'vendor'?")
+        "line 5, column 3: <vendr> is not known in <vib>; did you mean 'vendor'?"
+    )
     assert refusal(swapped("opt/acme/data", "/opt/acme/data"), "unsafe-path").startswith("line 30, column 5: the path")
 
 
-@pytest.mark.parametrize(("old", "new", "words"), [
-    ("<vib ", '<!DOCTYPE vib SYSTEM "http://example.com/x.dtd"><vib ', "document type"),
-    ("<vib ", "<!DOCTYPE vib [<!ENTITY a SYSTEM 'file:///etc/passwd'>]><vib ", "document type"),
-    ("<vib ", "<?php x?><vib ", "processing instruction"),
-    ("<type>", "<?x y?><type>", "processing instruction"),
-    ("acme-agent", "acme<!-- x -->-agent", "a comment stands in <name>"),
-    ("community", "comm<!---->unity", "a comment stands in <acceptance-level>"),
-    ("<file>", "<!-- x --><file>", "a comment stands in <file-list>"),
-    ("<vib ", "<!-- x --><vib ", "a comment stands outside the root"),
-    ("acme-agent", "<![CDATA[acme-agent]]>", "CDATA"),
-    ("acme-agent", "acme&agent;", "undefined entity"),
-    ('<vib version="5.0"', '<vib version="5.0" xmlns="http://example.com"', "unknown attribute 'xmlns'"),
-    ('<vib version="5.0"', '<vib version="5.0" xmlns:x="u"', "unknown attribute 'xmlns:x'"),
-    ("<name>acme-agent</name>", "<x:name>acme-agent</x:name>", "<x:name> is not known"),
-    ("<vib ", '<?xml version="1.0" encoding="ISO-8859-1"?><vib ', "XML declaration"),
-    ("<vib ", '<?xml version="1.0" encoding="UTF-16"?><vib ', "XML declaration"),
-    ("<vib ", '<?xml version="1.1"?><vib ', "XML"),
-    ("<vib ", '<?xml version="1.0" standalone="yes"?><vib ', "XML declaration"),
-    ("<vib ", "\ufeff<vib ", "byte order mark"),
-    ("acme-agent", "acme\0agent", "NUL byte"),
-    ("acme-agent", "acme&#0;agent", "it is not XML"),
-    ("Agent &amp; more", "Agent &#8238; more", "control or invisible"),
-    ('version="5.0"', 'version="6.0"', "has version '6.0'"),
-    ('<vib version="5.0"', "<vib", "lacks the attribute version"),
-    ("</vib>", "", "it is not XML"),
-    ("</vib>", "</vib><vib/>", "junk after document element"),
-    ("<vib version", "<bib version", "<bib> is not known as the root; did you mean 'vib'?"),
-    ("<vendor>Acme_Inc</vendor>", "<vendor>Acme_Inc</vendor>" * 2, "<vendor> stands more than once"),
-    ("<acceptance-level>community</acceptance-level>", "",
-     "<acceptance-level> is missing before <live-install-allowed>"),
-    ("  <payloads>", "  <payloads/><payloads>", "<payloads> stands more than once"),
-    ("<type>bootbank</type>\n  <name>acme-agent</name>", "<name>acme-agent</name><type>bootbank</type>",
-     "<type> is missing before <name>"),
-    ("<overlay>false</overlay>", "<overlay>false</overlay><overlay>true</overlay>", "<overlay> stands more than once"),
-    ("<overlay>false</overlay>", "<overlay>false</overlay><cimom-restart>true</cimom-restart>",
-     "stands after <overlay>"),
-    ("<overlay>false</overlay>", "<overlay>0</overlay>", "<overlay> is '0', not one of false, true"),
-    ("<overlay>false</overlay>", "<overlay> false</overlay>", "not one of"),
-    ("<overlay>false</overlay>", "<overlay><name>x</name></overlay>", "<name> is not known in <overlay>"),
-    ("<type>bootbank", "<type>base", "is not one of bootbank, locker, meta"),
-    ("community", "CommunitySupported", "not one of"),
-    ("<maintenance-mode>", '<maintenance-mode install="true">', "unknown attribute 'install'"),
-    ("<softwarePlatform", "<hwplatform vendor='x'/><softwarePlatform",
-     "<hwplatform> is not known in <system-requires>"),
-    ('locale="" ', "", "lacks the attribute locale"),
-    ("<file-list>", "<file-list>x", "has the text 'x'"),
-    ("<urls>", "<urls>\u00a0", "has the text"),
-    ("2026-01-31T12:00:00.000001+00:00", "2026-01-31", "is not like"),
-    ("2026-01-31T12:00:00.000001+00:00", "2026-02-31T12:00:00+00:00", "is not like"),
-    ("2026-01-31T12:00:00.000001+00:00", "", "release-date is missing"),
-    ("acme-agent</name>", "acme agent</name>", "the name 'acme agent' is not"),
-    ("1.2.3-4", "1.2.3 4", "the version"),
-    ("Acme_Inc", "Acme/Inc", "has a slash"),
-    ("Acme_Inc", "", "the vendor ''"),
-    ('relation="&gt;="', 'relation="=&gt;"', "a relation that is not"),
-    (' version="5.0.0"', "", "a relation or a version without the other"),
-    ("<provide name", "<constraint name", "<constraint> is not known in <provides>"),
-    ('name="payload1"', 'name="sig.pkcs7"', "is reserved"),
-    ('name="payload1"', 'name="../payload"', "the member name"),
-    ('type="vgz"', 'type="v gz"', "not a plain word"),
-    ('size="371"', 'size="0371"', "not a plain decimal number"),
-    ('size="371"', 'size="-1"', "not a plain decimal number"),
-    ('size="371"', 'size="1e3"', "not a plain decimal number"),
-    ('size="371"', 'size="\u0663"', "not a plain decimal number"),
-    ('size="371"', 'size="99999999999"', "has a size over"),
-    ('size="371"', f'size="{"9" * 5000}"', "not a plain decimal number"),
-    ('size="371" ', "", "lacks the attribute size"),
-    ('uncompressed-size="1024"', 'uncompressed-size="999999999999999"', "has an uncompressed-size over"),
-    ('checksum-type="sha-256">', 'checksum-type="md5">', "does not know the checksum-type 'md5'"),
-    ('checksum-type="sha-256">', 'checksum-type="sha-256" verify-process="">', "verify-process ''"),
-    ('checksum-type="sha-256">', 'checksum-type="sha-512">', "'sha-512' with no verify-process"),
-    ('checksum-type="sha-256">', 'checksum-type="sha-256" verify-process="gunzip">', "two checksums of the same kind"),
-    (f'"sha-256">{SHA256.hex()}', f'"sha-256">{SHA256.hex().upper()}', "64 lower-case hexadecimal digits"),
-    (f'"sha-256">{SHA256.hex()}', f'"sha-256">{SHA1.hex()}', "64 lower-case hexadecimal digits"),
-    (f'"sha-256">{SHA256.hex()}', f'"sha-256"> {SHA256.hex()}', "64 lower-case hexadecimal digits"),
-    ("<tag>driver</tag>", "<tag></tag>", "the tag ''"),
-])
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("<vib ", '<!DOCTYPE vib SYSTEM "http://example.com/x.dtd"><vib ', "document type"),
+        ("<vib ", "<!DOCTYPE vib [<!ENTITY a SYSTEM 'file:///etc/passwd'>]><vib ", "document type"),
+        ("<vib ", "<?php x?><vib ", "processing instruction"),
+        ("<type>", "<?x y?><type>", "processing instruction"),
+        ("acme-agent", "acme<!-- x -->-agent", "a comment stands in <name>"),
+        ("community", "comm<!---->unity", "a comment stands in <acceptance-level>"),
+        ("<file>", "<!-- x --><file>", "a comment stands in <file-list>"),
+        ("<vib ", "<!-- x --><vib ", "a comment stands outside the root"),
+        ("acme-agent", "<![CDATA[acme-agent]]>", "CDATA"),
+        ("acme-agent", "acme&agent;", "undefined entity"),
+        ('<vib version="5.0"', '<vib version="5.0" xmlns="http://example.com"', "unknown attribute 'xmlns'"),
+        ('<vib version="5.0"', '<vib version="5.0" xmlns:x="u"', "unknown attribute 'xmlns:x'"),
+        ("<name>acme-agent</name>", "<x:name>acme-agent</x:name>", "<x:name> is not known"),
+        ("<vib ", '<?xml version="1.0" encoding="ISO-8859-1"?><vib ', "XML declaration"),
+        ("<vib ", '<?xml version="1.0" encoding="UTF-16"?><vib ', "XML declaration"),
+        ("<vib ", '<?xml version="1.1"?><vib ', "XML"),
+        ("<vib ", '<?xml version="1.0" standalone="yes"?><vib ', "XML declaration"),
+        ("<vib ", "\ufeff<vib ", "byte order mark"),
+        ("acme-agent", "acme\0agent", "NUL byte"),
+        ("acme-agent", "acme&#0;agent", "it is not XML"),
+        ("Agent &amp; more", "Agent &#8238; more", "control or invisible"),
+        ('version="5.0"', 'version="6.0"', "has version '6.0'"),
+        ('<vib version="5.0"', "<vib", "lacks the attribute version"),
+        ("</vib>", "", "it is not XML"),
+        ("</vib>", "</vib><vib/>", "junk after document element"),
+        ("<vib version", "<bib version", "<bib> is not known as the root; did you mean 'vib'?"),
+        ("<vendor>Acme_Inc</vendor>", "<vendor>Acme_Inc</vendor>" * 2, "<vendor> stands more than once"),
+        (
+            "<acceptance-level>community</acceptance-level>",
+            "",
+            "<acceptance-level> is missing before <live-install-allowed>",
+        ),
+        ("  <payloads>", "  <payloads/><payloads>", "<payloads> stands more than once"),
+        (
+            "<type>bootbank</type>\n  <name>acme-agent</name>",
+            "<name>acme-agent</name><type>bootbank</type>",
+            "<type> is missing before <name>",
+        ),
+        (
+            "<overlay>false</overlay>",
+            "<overlay>false</overlay><overlay>true</overlay>",
+            "<overlay> stands more than once",
+        ),
+        (
+            "<overlay>false</overlay>",
+            "<overlay>false</overlay><cimom-restart>true</cimom-restart>",
+            "stands after <overlay>",
+        ),
+        ("<overlay>false</overlay>", "<overlay>0</overlay>", "<overlay> is '0', not one of false, true"),
+        ("<overlay>false</overlay>", "<overlay> false</overlay>", "not one of"),
+        ("<overlay>false</overlay>", "<overlay><name>x</name></overlay>", "<name> is not known in <overlay>"),
+        ("<type>bootbank", "<type>base", "is not one of bootbank, locker, meta"),
+        ("community", "CommunitySupported", "not one of"),
+        ("<maintenance-mode>", '<maintenance-mode install="true">', "unknown attribute 'install'"),
+        (
+            "<softwarePlatform",
+            "<hwplatform vendor='x'/><softwarePlatform",
+            "<hwplatform> is not known in <system-requires>",
+        ),
+        ('locale="" ', "", "lacks the attribute locale"),
+        ("<file-list>", "<file-list>x", "has the text 'x'"),
+        ("<urls>", "<urls>\u00a0", "has the text"),
+        ("2026-01-31T12:00:00.000001+00:00", "2026-01-31", "is not like"),
+        ("2026-01-31T12:00:00.000001+00:00", "2026-02-31T12:00:00+00:00", "is not like"),
+        ("2026-01-31T12:00:00.000001+00:00", "", "release-date is missing"),
+        ("acme-agent</name>", "acme agent</name>", "the name 'acme agent' is not"),
+        ("1.2.3-4", "1.2.3 4", "the version"),
+        ("Acme_Inc", "Acme/Inc", "has a slash"),
+        ("Acme_Inc", "", "the vendor ''"),
+        ('relation="&gt;="', 'relation="=&gt;"', "a relation that is not"),
+        (' version="5.0.0"', "", "a relation or a version without the other"),
+        ("<provide name", "<constraint name", "<constraint> is not known in <provides>"),
+        ('name="payload1"', 'name="sig.pkcs7"', "is reserved"),
+        ('name="payload1"', 'name="../payload"', "the member name"),
+        ('type="vgz"', 'type="v gz"', "not a plain word"),
+        ('size="371"', 'size="0371"', "not a plain decimal number"),
+        ('size="371"', 'size="-1"', "not a plain decimal number"),
+        ('size="371"', 'size="1e3"', "not a plain decimal number"),
+        ('size="371"', 'size="\u0663"', "not a plain decimal number"),
+        ('size="371"', 'size="99999999999"', "has a size over"),
+        ('size="371"', f'size="{"9" * 5000}"', "not a plain decimal number"),
+        ('size="371" ', "", "lacks the attribute size"),
+        ('uncompressed-size="1024"', 'uncompressed-size="999999999999999"', "has an uncompressed-size over"),
+        ('checksum-type="sha-256">', 'checksum-type="md5">', "does not know the checksum-type 'md5'"),
+        ('checksum-type="sha-256">', 'checksum-type="sha-256" verify-process="">', "verify-process ''"),
+        ('checksum-type="sha-256">', 'checksum-type="sha-512">', "'sha-512' with no verify-process"),
+        (
+            'checksum-type="sha-256">',
+            'checksum-type="sha-256" verify-process="gunzip">',
+            "two checksums of the same kind",
+        ),
+        (f'"sha-256">{SHA256.hex()}', f'"sha-256">{SHA256.hex().upper()}', "64 lower-case hexadecimal digits"),
+        (f'"sha-256">{SHA256.hex()}', f'"sha-256">{SHA1.hex()}', "64 lower-case hexadecimal digits"),
+        (f'"sha-256">{SHA256.hex()}', f'"sha-256"> {SHA256.hex()}', "64 lower-case hexadecimal digits"),
+        ("<tag>driver</tag>", "<tag></tag>", "the tag ''"),
+    ],
+)
 def test_a_good_descriptor_with_one_thing_broken_is_refused(old, new, words):
     assert words in refusal(swapped(old, new))
 
@@ -304,10 +358,27 @@ def test_payload_names_are_unique():
     assert "two members are named 'payload1'" in refusal((GOOD[:end] + GOOD[start:end] + GOOD[end:]).encode())
 
 
-@pytest.mark.parametrize("path", [
-    "/opt/acme/x", "../x", "opt/../x", "opt//x", "opt/x/", "opt/x ", "", "opt/*", "opt\\x", "./x", "\nopt/x\n",
-    "opt/acme/agent", "OPT/acme/x", "opt/acme/AGENT", "opt/acme/agent/x", "opt/&#8203;x",
-])
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/opt/acme/x",
+        "../x",
+        "opt/../x",
+        "opt//x",
+        "opt/x/",
+        "opt/x ",
+        "",
+        "opt/*",
+        "opt\\x",
+        "./x",
+        "\nopt/x\n",
+        "opt/acme/agent",
+        "OPT/acme/x",
+        "opt/acme/AGENT",
+        "opt/acme/agent/x",
+        "opt/&#8203;x",
+    ],
+)
 def test_an_unsafe_path_is_refused_with_its_place(path):
     detail = refusal(swapped("opt/acme/data", path), "unsafe-path")
     assert detail.startswith("line ")
@@ -327,14 +398,19 @@ def test_an_overlong_form_is_refused():
     assert "it is not UTF-8" in refusal(GOOD.encode().replace(b"opt/acme/data", b"opt\xc0\xafacme"))
 
 
-@pytest.mark.parametrize("bomb", [
-    "<!DOCTYPE vib [<!ENTITY a 'aaaaaaaaaa'>" + "".join(
-        f"<!ENTITY {chr(98 + i)} '{('&' + chr(97 + i) + ';') * 10}'>" for i in range(12)) + "]><vib>&m;</vib>",
-    "<!DOCTYPE vib [<!ENTITY a '" + "a" * 50_000 + "'>]><vib>" + "&a;" * 50_000 + "</vib>",
-    "<!DOCTYPE vib [<!ENTITY % p SYSTEM 'file:///dev/zero'> %p;]><vib/>",
-    "<vib>" * 100_000,
-    '<vib version="5.0"><type>' * 50_000,
-], ids=["laughs", "quadratic", "parameter", "deep", "deeper"])
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        "<!DOCTYPE vib [<!ENTITY a 'aaaaaaaaaa'>"
+        + "".join(f"<!ENTITY {chr(98 + i)} '{('&' + chr(97 + i) + ';') * 10}'>" for i in range(12))
+        + "]><vib>&m;</vib>",
+        "<!DOCTYPE vib [<!ENTITY a '" + "a" * 50_000 + "'>]><vib>" + "&a;" * 50_000 + "</vib>",
+        "<!DOCTYPE vib [<!ENTITY % p SYSTEM 'file:///dev/zero'> %p;]><vib/>",
+        "<vib>" * 100_000,
+        '<vib version="5.0"><type>' * 50_000,
+    ],
+    ids=["laughs", "quadratic", "parameter", "deep", "deeper"],
+)
 def test_an_xml_bomb_is_refused_at_once(bomb):
     data = bomb.encode()
     times = []
@@ -345,15 +421,18 @@ def test_an_xml_bomb_is_refused_at_once(bomb):
     assert min(times) < 0.01
 
 
-@pytest.mark.parametrize(("old", "new"), [
-    ("<vib version", "<vib " + "a" * 5_000_000 + '="1" version'),
-    ('version="5.0"', f'version="{"5" * 5_000_000}"'),
-    ("acme-agent", "a" * 5_000_000),
-    ("<vib ", "<" + "v" * 5_000_000 + "ib "),
-    ("opt/acme/data", "a/" * 2_500_000),
-    ("<file>opt/acme/agent", "<file/>" * (limits.FILES + 1) + "<file>opt/acme/agent"),
-    ("<tag>driver</tag>", "<tag>x</tag>" * (limits.ITEMS + 1)),
-])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("<vib version", "<vib " + "a" * 5_000_000 + '="1" version'),
+        ('version="5.0"', f'version="{"5" * 5_000_000}"'),
+        ("acme-agent", "a" * 5_000_000),
+        ("<vib ", "<" + "v" * 5_000_000 + "ib "),
+        ("opt/acme/data", "a/" * 2_500_000),
+        ("<file>opt/acme/agent", "<file/>" * (limits.FILES + 1) + "<file>opt/acme/agent"),
+        ("<tag>driver</tag>", "<tag>x</tag>" * (limits.ITEMS + 1)),
+    ],
+)
 def test_huge_names_values_and_lists_are_refused_with_a_short_detail(old, new):
     started = time.perf_counter()
     with pytest.raises(FormatError) as caught:
@@ -367,20 +446,31 @@ def test_a_descriptor_over_the_size_limit_is_refused_unread():
     refusal(b" " * (limits.MANIFEST_SIZE + 1), "limit-exceeded")
 
 
-@pytest.mark.parametrize("changes", [
-    {"kind": "seal"}, {"vib": None}, {"attachments": (Attachment("a", "text/plain", 1, SHA256),)}, {"released": ""},
-    {"released": "2026-01-31T12:00:00Z"}, {"vib": VibFields(type="other")}, {"vib": VibFields(tags=("a\n",))},
-    {"vib": VibFields(tags=("a",) * (limits.ITEMS + 1))}, {"vib": VibFields(urls=(("", "x"),))},
-    {"vib": VibFields(platforms=(Platform(""),))}, {"vib": VibFields(platforms=(Platform("8.0", locale="a\tb"),))},
-    {"payloads": (Payload("a", "vgz", 1, None),)}, {"payloads": (Payload("a", "vgz", -1, None, digests=DIGESTS),)},
-    {"payloads": (Payload("a", "vgz", 1, -1, digests=DIGESTS),)},
-    {"payloads": (Payload("a", "", 1, 1, digests=DIGESTS),)},
-    {"payloads": (Payload("a", "vgz", 1, 1, digests=(Digest("sha512", View.RAW, SHA256),)),)},
-    {"payloads": (Payload("a", "vgz", 1, 1, digests=(Digest("sha256", View.RAW, SHA1),)),)},
-    {"payloads": (Payload("a", "vgz", 1, 1, chunks=(SHA256,), digests=DIGESTS),)},
-    {"payloads": (Payload("a", "vgz", 1, 1, mtime=5, digests=DIGESTS),)},
-    {"payloads": (Payload("a", "vzstd", 1, 1, digests=DIGESTS, compression_option=""),)},
-])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"kind": "seal"},
+        {"vib": None},
+        {"attachments": (Attachment("a", "text/plain", 1, SHA256),)},
+        {"released": ""},
+        {"released": "2026-01-31T12:00:00Z"},
+        {"vib": VibFields(type="other")},
+        {"vib": VibFields(tags=("a\n",))},
+        {"vib": VibFields(tags=("a",) * (limits.ITEMS + 1))},
+        {"vib": VibFields(urls=(("", "x"),))},
+        {"vib": VibFields(platforms=(Platform(""),))},
+        {"vib": VibFields(platforms=(Platform("8.0", locale="a\tb"),))},
+        {"payloads": (Payload("a", "vgz", 1, None),)},
+        {"payloads": (Payload("a", "vgz", -1, None, digests=DIGESTS),)},
+        {"payloads": (Payload("a", "vgz", 1, -1, digests=DIGESTS),)},
+        {"payloads": (Payload("a", "", 1, 1, digests=DIGESTS),)},
+        {"payloads": (Payload("a", "vgz", 1, 1, digests=(Digest("sha512", View.RAW, SHA256),)),)},
+        {"payloads": (Payload("a", "vgz", 1, 1, digests=(Digest("sha256", View.RAW, SHA1),)),)},
+        {"payloads": (Payload("a", "vgz", 1, 1, chunks=(SHA256,), digests=DIGESTS),)},
+        {"payloads": (Payload("a", "vgz", 1, 1, mtime=5, digests=DIGESTS),)},
+        {"payloads": (Payload("a", "vzstd", 1, 1, digests=DIGESTS, compression_option=""),)},
+    ],
+)
 def test_encode_refuses_what_decode_would(changes):
     with pytest.raises(FormatError) as caught:
         descriptor.encode(replace(MANIFEST, **changes))
@@ -414,14 +504,17 @@ def test_a_complete_descriptor_is_a_stage_whose_found_out_parts_are_ignored():
     assert value == replace(MANIFEST, files=(), payloads=(Payload("payload1", "vgz", 0, None),))
 
 
-@pytest.mark.parametrize(("old", "new", "words"), [
-    ("<vendor>", "<vendr>", "line 6, column 3: <vendr> is not known in <vib>; did you mean 'vendor'?"),
-    ("<name>acme-agent", "<name>acme agent", "line 4, column 3: the name 'acme agent' is not"),
-    ("community", "comunity", "not one of community, partner, accepted, certified; did you mean 'community'?"),
-    ('name="payload1"', 'name="a-name-too-long-"', "the member name"),
-    ("<!-- a stage -->", "<!DOCTYPE vib>", "document type"),
-    ("acme-agent", "acme<!-- x -->-agent", "a comment stands in <name>"),
-])
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("<vendor>", "<vendr>", "line 6, column 3: <vendr> is not known in <vib>; did you mean 'vendor'?"),
+        ("<name>acme-agent", "<name>acme agent", "line 4, column 3: the name 'acme agent' is not"),
+        ("community", "comunity", "not one of community, partner, accepted, certified; did you mean 'community'?"),
+        ('name="payload1"', 'name="a-name-too-long-"', "the member name"),
+        ("<!-- a stage -->", "<!DOCTYPE vib>", "document type"),
+        ("acme-agent", "acme<!-- x -->-agent", "a comment stands in <name>"),
+    ],
+)
 def test_a_stage_is_read_as_strictly_and_the_line_is_named(old, new, words):
     assert words in refusal(swapped(old, new, STAGE), read=descriptor.decode_stage)
 
@@ -458,22 +551,44 @@ LINE = st.text("ab 1&<>\"'_.*\u00e9\u65e5\U0001f600", max_size=8).map(lambda tex
 WORD = st.from_regex("[a-zA-Z0-9][a-z0-9._-]{0,5}", fullmatch=True)
 RELATED = st.just((None, None)) | st.tuples(st.sampled_from(rules.RELATIONS), WORD)
 CONSTRAINTS = st.lists(st.builds(lambda name, pair: Constraint(name, *pair), WORD, RELATED), max_size=3).map(tuple)
-PROVIDED = st.lists(st.builds(lambda name, version: Constraint(name, "=" if version else None, version),
-                              WORD, st.none() | WORD), max_size=2).map(tuple)
-DIGEST_LISTS = st.sets(st.sampled_from(list(vib_rules.CHECKSUMS)), min_size=1).map(lambda keys: tuple(
-    Digest(algorithm, view, SHA256 if algorithm == "sha256" else SHA1)
-    for algorithm, view in vib_rules.CHECKSUMS if (algorithm, view) in keys))
-PAYLOADS = st.lists(st.builds(
-    Payload, st.from_regex(r"p[a-z0-9._-]{0,14}", fullmatch=True), st.sampled_from(["vgz", "tgz", "vzstd", "boot"]),
-    st.integers(0, limits.MEMBER_SIZE), st.none() | st.integers(0, limits.UNPACKED_SIZE), digests=DIGEST_LISTS,
-    compression_option=st.none() | LINE), max_size=3, unique_by=lambda payload: payload.name).map(tuple)
+PROVIDED = st.lists(
+    st.builds(lambda name, version: Constraint(name, "=" if version else None, version), WORD, st.none() | WORD),
+    max_size=2,
+).map(tuple)
+DIGEST_LISTS = st.sets(st.sampled_from(list(vib_rules.CHECKSUMS)), min_size=1).map(
+    lambda keys: tuple(
+        Digest(algorithm, view, SHA256 if algorithm == "sha256" else SHA1)
+        for algorithm, view in vib_rules.CHECKSUMS
+        if (algorithm, view) in keys
+    )
+)
+PAYLOADS = st.lists(
+    st.builds(
+        Payload,
+        st.from_regex(r"p[a-z0-9._-]{0,14}", fullmatch=True),
+        st.sampled_from(["vgz", "tgz", "vzstd", "boot"]),
+        st.integers(0, limits.MEMBER_SIZE),
+        st.none() | st.integers(0, limits.UNPACKED_SIZE),
+        digests=DIGEST_LISTS,
+        compression_option=st.none() | LINE,
+    ),
+    max_size=3,
+    unique_by=lambda payload: payload.name,
+).map(tuple)
 PATHS = st.lists(st.text("ab&<>\"'\u00e9 -.", min_size=1, max_size=4), min_size=1, max_size=3).map("/".join)
 FIELDS = st.builds(
-    VibFields, type=st.sampled_from(vib_rules.TYPES), urls=st.lists(st.tuples(LINE, FREE), max_size=2).map(tuple),
-    tags=st.lists(LINE, max_size=3).map(tuple), maintenance_mode=st.booleans(),
+    VibFields,
+    type=st.sampled_from(vib_rules.TYPES),
+    urls=st.lists(st.tuples(LINE, FREE), max_size=2).map(tuple),
+    tags=st.lists(LINE, max_size=3).map(tuple),
+    maintenance_mode=st.booleans(),
     platforms=st.lists(st.builds(Platform, LINE, LINE, st.just("") | LINE), max_size=2).map(tuple),
-    live_install_allowed=st.booleans(), live_remove_allowed=st.booleans(), cimom_restart=st.booleans(),
-    stateless_ready=st.booleans(), overlay=st.booleans())
+    live_install_allowed=st.booleans(),
+    live_remove_allowed=st.booleans(),
+    cimom_restart=st.booleans(),
+    stateless_ready=st.booleans(),
+    overlay=st.booleans(),
+)
 
 
 def sound(paths):
@@ -486,11 +601,19 @@ def sound(paths):
 
 
 MANIFESTS = st.builds(
-    Manifest, kind=st.just("vib"), vendor=LINE, name=WORD, version=WORD,
-    claimed_level=st.sampled_from(Level), summary=FREE, description=FREE,
+    Manifest,
+    kind=st.just("vib"),
+    vendor=LINE,
+    name=WORD,
+    version=WORD,
+    claimed_level=st.sampled_from(Level),
+    summary=FREE,
+    description=FREE,
     released=st.sampled_from(["2026-01-31T12:00:00", "2026-01-31T12:00:00.123456+01:00"]),
     relationships=st.builds(Relationships, CONSTRAINTS, CONSTRAINTS, CONSTRAINTS, PROVIDED, CONSTRAINTS),
-    payloads=PAYLOADS, files=st.lists(PATHS, max_size=5).map(sound), vib=FIELDS,
+    payloads=PAYLOADS,
+    files=st.lists(PATHS, max_size=5).map(sound),
+    vib=FIELDS,
 )
 
 
@@ -515,10 +638,30 @@ def test_any_bytes_give_a_manifest_or_a_format_error(data):
     is_value_or_refused(b'<vib version="5.0">' + data)
 
 
-JUNK = st.sampled_from([
-    b"<", b">", b"</", b"&", b"&#x41;", b"&#1;", b"<!--", b"-->", b"<![CDATA[", b"]]>", b"\xff", b"\0", b'"',
-    b"<file/>", b"<vib>", b"</vib>", b"<?", b"\xef\xbb\xbf", b"&#xFFFF;", b"&#13;",
-])
+JUNK = st.sampled_from(
+    [
+        b"<",
+        b">",
+        b"</",
+        b"&",
+        b"&#x41;",
+        b"&#1;",
+        b"<!--",
+        b"-->",
+        b"<![CDATA[",
+        b"]]>",
+        b"\xff",
+        b"\0",
+        b'"',
+        b"<file/>",
+        b"<vib>",
+        b"</vib>",
+        b"<?",
+        b"\xef\xbb\xbf",
+        b"&#xFFFF;",
+        b"&#13;",
+    ]
+)
 
 
 @settings(max_examples=300, deadline=None)

@@ -35,23 +35,39 @@ SCHEMA_FILE = Path(__file__).parents[2] / "schemas" / "manifest.schema.json"
 
 def payload(name="base", size=10, **changes):
     chunks = -(-size // limits.CHUNK_SIZE)
-    return Payload(**{"name": name, "type": "tar+zstd", "size": size, "unpacked_size": 1024, "chunks": (SHA,) * chunks,
-                      "mtime": 1_700_000_000, **changes})
+    return Payload(
+        **{
+            "name": name,
+            "type": "tar+zstd",
+            "size": size,
+            "unpacked_size": 1024,
+            "chunks": (SHA,) * chunks,
+            "mtime": 1_700_000_000,
+            **changes,
+        }
+    )
 
 
 def file(path, **changes):
-    return Entry(**{"path": path, "type": FileType.FILE, "mode": 0o644, "size": 3, "sha256": SHA, "payload": "base",
-                    **changes})
+    return Entry(
+        **{"path": path, "type": FileType.FILE, "mode": 0o644, "size": 3, "sha256": SHA, "payload": "base", **changes}
+    )
 
 
 def manifest(**changes):
     values = {
-        "kind": "seal", "vendor": "Acme, Inc.", "name": "acme-agent", "version": "1.2.3-4",
-        "claimed_level": Level.PARTNER, "summary": "Agent", "description": "Line one\nline \u201ctwo\u201d \\ /",
+        "kind": "seal",
+        "vendor": "Acme, Inc.",
+        "name": "acme-agent",
+        "version": "1.2.3-4",
+        "claimed_level": Level.PARTNER,
+        "summary": "Agent",
+        "description": "Line one\nline \u201ctwo\u201d \\ /",
         "released": "2026-01-31T12:00:00Z",
         "relationships": Relationships(
             depends=(Constraint("base", ">=", "1.0"), Constraint("other")),
-            provides=(Constraint("agent", "=", "1.2"), Constraint("thing"))),
+            provides=(Constraint("agent", "=", "1.2"), Constraint("thing")),
+        ),
         "payloads": (payload(), payload("more", limits.CHUNK_SIZE + 1, type="tar+gzip")),
         "files": (
             Entry("opt/acme", FileType.DIRECTORY, 0o755, payload="base"),
@@ -65,7 +81,7 @@ def manifest(**changes):
     return Manifest(**values)
 
 
-SMALLEST = (b'{"level":"community","name":"a","schema":"modseal/manifest@1","vendor":"V","version":"1"}')
+SMALLEST = b'{"level":"community","name":"a","schema":"modseal/manifest@1","vendor":"V","version":"1"}'
 
 
 def encoded(plain):
@@ -112,34 +128,37 @@ def test_a_module_may_be_without_payloads_but_then_has_no_files():
         manifest_json.encode(manifest(payloads=()))
 
 
-@pytest.mark.parametrize(("data", "words"), [
-    (b"", "it is not JSON"),
-    (b"{}", "the key 'schema' is missing"),
-    (b"[]", "must be a table"),
-    (b"\xef\xbb\xbf" + SMALLEST, "it is not JSON"),
-    (SMALLEST.decode().encode("utf-16"), "it is not UTF-8"),
-    (SMALLEST.decode().encode("utf-32-le"), "it is not JSON"),
-    (SMALLEST.replace(b'"V"', b'"\xc3"'), "it is not UTF-8 at byte"),
-    (SMALLEST + b"\n", "not canonical (RFC 8785) from byte 89"),
-    (b" " + SMALLEST, "not canonical (RFC 8785) from byte 0"),
-    (SMALLEST.replace(b":", b": "), "not canonical"),
-    (SMALLEST.replace(b'"V"', b'"\\u0056"'), "not canonical"),
-    (SMALLEST.replace(b'"V"', b'"A\\/"'), "has a slash"),
-    (SMALLEST.replace(b'"V"', b'"\\ud800"'), "control or invisible"),
-    (SMALLEST.replace(b'{"level"', b'{"name":"b","level"'), "the key 'name' stands twice"),
-    (b'{"version":"1",' + SMALLEST.replace(b',"version":"1"', b"")[1:], "not canonical"),
-    (SMALLEST.replace(b'"1"}', b'"1","wersion":1}'), "unknown key 'wersion'"),
-    (SMALLEST.replace(b'"1"}', b'"1","summry":"x"}'), "did you mean 'summary'?"),
-    (SMALLEST.replace(b'"1"', b"1"), "must be text, not an integer"),
-    (SMALLEST.replace(b'"1"', b"NaN"), "must be text, not a number with a fraction"),
-    (SMALLEST.replace(b'"1"', b"9" * 5000), "a number that is too large"),
-    (SMALLEST.replace(b"manifest@1", b"manifest@2"), "must be 'modseal/manifest@1'"),
-    (SMALLEST.replace(b"community", b"CommunitySupported"), "must be one of"),
-    (SMALLEST.replace(b'"1"}', b'"1","vendor":"W"}'), "stands twice"),
-    (b"[" * 100_000, "nested too deeply"),
-    (b'{"a":' * 100_000, "nested too deeply"),
-    (SMALLEST.replace(b'"V"', b'"V\x00"'), "it is not JSON"),
-])
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        (b"", "it is not JSON"),
+        (b"{}", "the key 'schema' is missing"),
+        (b"[]", "must be a table"),
+        (b"\xef\xbb\xbf" + SMALLEST, "it is not JSON"),
+        (SMALLEST.decode().encode("utf-16"), "it is not UTF-8"),
+        (SMALLEST.decode().encode("utf-32-le"), "it is not JSON"),
+        (SMALLEST.replace(b'"V"', b'"\xc3"'), "it is not UTF-8 at byte"),
+        (SMALLEST + b"\n", "not canonical (RFC 8785) from byte 89"),
+        (b" " + SMALLEST, "not canonical (RFC 8785) from byte 0"),
+        (SMALLEST.replace(b":", b": "), "not canonical"),
+        (SMALLEST.replace(b'"V"', b'"\\u0056"'), "not canonical"),
+        (SMALLEST.replace(b'"V"', b'"A\\/"'), "has a slash"),
+        (SMALLEST.replace(b'"V"', b'"\\ud800"'), "control or invisible"),
+        (SMALLEST.replace(b'{"level"', b'{"name":"b","level"'), "the key 'name' stands twice"),
+        (b'{"version":"1",' + SMALLEST.replace(b',"version":"1"', b"")[1:], "not canonical"),
+        (SMALLEST.replace(b'"1"}', b'"1","wersion":1}'), "unknown key 'wersion'"),
+        (SMALLEST.replace(b'"1"}', b'"1","summry":"x"}'), "did you mean 'summary'?"),
+        (SMALLEST.replace(b'"1"', b"1"), "must be text, not an integer"),
+        (SMALLEST.replace(b'"1"', b"NaN"), "must be text, not a number with a fraction"),
+        (SMALLEST.replace(b'"1"', b"9" * 5000), "a number that is too large"),
+        (SMALLEST.replace(b"manifest@1", b"manifest@2"), "must be 'modseal/manifest@1'"),
+        (SMALLEST.replace(b"community", b"CommunitySupported"), "must be one of"),
+        (SMALLEST.replace(b'"1"}', b'"1","vendor":"W"}'), "stands twice"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"a":' * 100_000, "nested too deeply"),
+        (SMALLEST.replace(b'"V"', b'"V\x00"'), "it is not JSON"),
+    ],
+)
 def test_any_other_bytes_are_refused_with_a_reason(data, words):
     assert words in refusal(data)
 
@@ -148,72 +167,93 @@ def test_a_manifest_over_the_size_limit_is_refused_before_it_is_parsed():
     refusal(b" " * (limits.MANIFEST_SIZE + 1), "limit-exceeded")
 
 
-@pytest.mark.parametrize(("change", "code"), [
-    (lambda m: m["files"][1].update(path="../x"), "unsafe-path"),
-    (lambda m: m["files"][1].update(path="/x"), "unsafe-path"),
-    (lambda m: m["files"][1].update(path="opt/ACME"), "unsafe-path"),
-    (lambda m: m["files"][1].update(path="opt/acme"), "unsafe-path"),
-    (lambda m: m["files"][3].update(path="opt/acme/agent/x"), "unsafe-path"),
-    (lambda m: m["files"][3].update(path="opt/acme/run/x"), "unsafe-path"),
-    (lambda m: m["files"][2].update(target="/etc/shadow"), "unsafe-link"),
-    (lambda m: m["files"][2].update(target="../../../x"), "unsafe-link"),
-    (lambda m: m["files"].reverse(), "bad-manifest"),
-    (lambda m: m["files"].insert(0, m["files"].pop(1)), "bad-manifest"),
-    (lambda m: m["files"][0].update(payload="nowhere"), "bad-manifest"),
-    (lambda m: m["files"][0].update(size=1), "bad-manifest"),
-    (lambda m: m["files"][0].update(type="device"), "bad-manifest"),
-    (lambda m: m["files"][1].pop("sha256"), "bad-manifest"),
-    (lambda m: m["files"][1].update(sha256="AB" * 32), "bad-manifest"),
-    (lambda m: m["files"][1].update(mode="755"), "bad-manifest"),
-    (lambda m: m["files"][1].update(mode="10755"), "bad-manifest"),
-    (lambda m: m["files"][1].update(target="x"), "bad-manifest"),
-    (lambda m: m["files"][2].update(mode="0777"), "bad-manifest"),
-    (lambda m: m["files"][1].update(size=limits.FILE_SIZE + 1), "bad-manifest"),
-    (lambda m: m["files"][1].update(size=True), "bad-manifest"),
-    (lambda m: m["payloads"][0].update(name="sig.pkcs7"), "bad-manifest"),
-    (lambda m: m["payloads"][0].update(name="manifest.json"), "bad-manifest"),
-    (lambda m: m["attachments"][0].update(name="base"), "bad-manifest"),
-    (lambda m: m["payloads"][0].update(name="a/b"), "bad-manifest"),
-    (lambda m: m["payloads"][0].update(type="vgz"), "bad-manifest"),
-    (lambda m: m["payloads"][0].update(size=0, chunks=[]), "bad-manifest"),
-    (lambda m: m["payloads"][1]["chunks"].pop(), "bad-manifest"),
-    (lambda m: m["payloads"][0]["chunks"].append("00" * 32), "bad-manifest"),
-    (lambda m: m["payloads"][0].update({"chunk-size": 4096}), "bad-manifest"),
-    (lambda m: m["payloads"][0].update({"unpacked-size": limits.UNPACKED_SIZE + 1}), "bad-manifest"),
-    (lambda m: m["payloads"][0].update(mtime=2**33), "bad-manifest"),
-    (lambda m: m["payloads"][0].update(mtime=-1), "bad-manifest"),
-    (lambda m: m["payloads"][0].update(mtime=1.5), "bad-manifest"),
-    (lambda m: m.update(released="2026-02-30T12:00:00Z"), "bad-manifest"),
-    (lambda m: m.update(released="2026-01-31T12:00:00+00:00"), "bad-manifest"),
-    (lambda m: m.update(summary=""), "bad-manifest"),
-    (lambda m: m.update(conflicts=[]), "bad-manifest"),
-    (lambda m: m["depends"][0].pop("version"), "bad-manifest"),
-    (lambda m: m["depends"][0].update(relation="=="), "bad-manifest"),
-    (lambda m: m["provides"][0].update(relation="="), "bad-manifest"),
-    (lambda m: m.update(compatibleWith=[{"name": "a"}]), "bad-manifest"),
-    (lambda m: m["attachments"].extend({**m["attachments"][0], "name": f"a{i}"} for i in range(limits.ATTACHMENTS)),
-     "bad-manifest"),
-    (lambda m: m["attachments"][0].update({"media-type": "text"}), "bad-manifest"),
-    (lambda m: m["attachments"][0].update(size=limits.ATTACHMENT_SIZE + 1), "bad-manifest"),
-    (lambda m: m.update(vendor=" Acme"), "bad-manifest"),
-    (lambda m: m.update(name="acme agent"), "bad-manifest"),
-    (lambda m: m.update(version=None), "bad-manifest"),
-])
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda m: m["files"][1].update(path="../x"), "unsafe-path"),
+        (lambda m: m["files"][1].update(path="/x"), "unsafe-path"),
+        (lambda m: m["files"][1].update(path="opt/ACME"), "unsafe-path"),
+        (lambda m: m["files"][1].update(path="opt/acme"), "unsafe-path"),
+        (lambda m: m["files"][3].update(path="opt/acme/agent/x"), "unsafe-path"),
+        (lambda m: m["files"][3].update(path="opt/acme/run/x"), "unsafe-path"),
+        (lambda m: m["files"][2].update(target="/etc/shadow"), "unsafe-link"),
+        (lambda m: m["files"][2].update(target="../../../x"), "unsafe-link"),
+        (lambda m: m["files"].reverse(), "bad-manifest"),
+        (lambda m: m["files"].insert(0, m["files"].pop(1)), "bad-manifest"),
+        (lambda m: m["files"][0].update(payload="nowhere"), "bad-manifest"),
+        (lambda m: m["files"][0].update(size=1), "bad-manifest"),
+        (lambda m: m["files"][0].update(type="device"), "bad-manifest"),
+        (lambda m: m["files"][1].pop("sha256"), "bad-manifest"),
+        (lambda m: m["files"][1].update(sha256="AB" * 32), "bad-manifest"),
+        (lambda m: m["files"][1].update(mode="755"), "bad-manifest"),
+        (lambda m: m["files"][1].update(mode="10755"), "bad-manifest"),
+        (lambda m: m["files"][1].update(target="x"), "bad-manifest"),
+        (lambda m: m["files"][2].update(mode="0777"), "bad-manifest"),
+        (lambda m: m["files"][1].update(size=limits.FILE_SIZE + 1), "bad-manifest"),
+        (lambda m: m["files"][1].update(size=True), "bad-manifest"),
+        (lambda m: m["payloads"][0].update(name="sig.pkcs7"), "bad-manifest"),
+        (lambda m: m["payloads"][0].update(name="manifest.json"), "bad-manifest"),
+        (lambda m: m["attachments"][0].update(name="base"), "bad-manifest"),
+        (lambda m: m["payloads"][0].update(name="a/b"), "bad-manifest"),
+        (lambda m: m["payloads"][0].update(type="vgz"), "bad-manifest"),
+        (lambda m: m["payloads"][0].update(size=0, chunks=[]), "bad-manifest"),
+        (lambda m: m["payloads"][1]["chunks"].pop(), "bad-manifest"),
+        (lambda m: m["payloads"][0]["chunks"].append("00" * 32), "bad-manifest"),
+        (lambda m: m["payloads"][0].update({"chunk-size": 4096}), "bad-manifest"),
+        (lambda m: m["payloads"][0].update({"unpacked-size": limits.UNPACKED_SIZE + 1}), "bad-manifest"),
+        (lambda m: m["payloads"][0].update(mtime=2**33), "bad-manifest"),
+        (lambda m: m["payloads"][0].update(mtime=-1), "bad-manifest"),
+        (lambda m: m["payloads"][0].update(mtime=1.5), "bad-manifest"),
+        (lambda m: m.update(released="2026-02-30T12:00:00Z"), "bad-manifest"),
+        (lambda m: m.update(released="2026-01-31T12:00:00+00:00"), "bad-manifest"),
+        (lambda m: m.update(summary=""), "bad-manifest"),
+        (lambda m: m.update(conflicts=[]), "bad-manifest"),
+        (lambda m: m["depends"][0].pop("version"), "bad-manifest"),
+        (lambda m: m["depends"][0].update(relation="=="), "bad-manifest"),
+        (lambda m: m["provides"][0].update(relation="="), "bad-manifest"),
+        (lambda m: m.update(compatibleWith=[{"name": "a"}]), "bad-manifest"),
+        (
+            lambda m: m["attachments"].extend(
+                {**m["attachments"][0], "name": f"a{i}"} for i in range(limits.ATTACHMENTS)
+            ),
+            "bad-manifest",
+        ),
+        (lambda m: m["attachments"][0].update({"media-type": "text"}), "bad-manifest"),
+        (lambda m: m["attachments"][0].update(size=limits.ATTACHMENT_SIZE + 1), "bad-manifest"),
+        (lambda m: m.update(vendor=" Acme"), "bad-manifest"),
+        (lambda m: m.update(name="acme agent"), "bad-manifest"),
+        (lambda m: m.update(version=None), "bad-manifest"),
+    ],
+)
 def test_a_good_document_with_one_thing_broken_is_refused(change, code):
     refusal(changed(change), code)
 
 
-@pytest.mark.parametrize("changes", [
-    {"kind": "vib"}, {"vib": VibFields()}, {"relationships": Relationships(compatible_with=(Constraint("a"),))},
-    {"payloads": (payload(unpacked_size=None),)}, {"payloads": (payload(compression_option="level=1"),)},
-    {"payloads": (payload(digests=(Digest("sha256", View.RAW, SHA),)),)}, {"payloads": (payload(chunks=(SHA, SHA)),)},
-    {"payloads": (payload(chunks=(SHA[1:],)),)}, {"payloads": (payload(type="vgz"),)},
-    {"files": (Entry("a"),)}, {"files": (file("a", mode=None),)}, {"files": (file("a", size=None),)},
-    {"files": (file("a", target="b"),)}, {"files": (file("b"), file("a"))}, {"files": (file("a", payload=None),)},
-    {"files": (Entry("a", FileType.SYMLINK, 0o755, target="b", payload="base"),)},
-    {"files": (Entry("a", FileType.DIRECTORY, 0o755, size=0, payload="base"),)},
-    {"vendor": ""}, {"released": "yesterday"}, {"summary": "\0"},
-])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"kind": "vib"},
+        {"vib": VibFields()},
+        {"relationships": Relationships(compatible_with=(Constraint("a"),))},
+        {"payloads": (payload(unpacked_size=None),)},
+        {"payloads": (payload(compression_option="level=1"),)},
+        {"payloads": (payload(digests=(Digest("sha256", View.RAW, SHA),)),)},
+        {"payloads": (payload(chunks=(SHA, SHA)),)},
+        {"payloads": (payload(chunks=(SHA[1:],)),)},
+        {"payloads": (payload(type="vgz"),)},
+        {"files": (Entry("a"),)},
+        {"files": (file("a", mode=None),)},
+        {"files": (file("a", size=None),)},
+        {"files": (file("a", target="b"),)},
+        {"files": (file("b"), file("a"))},
+        {"files": (file("a", payload=None),)},
+        {"files": (Entry("a", FileType.SYMLINK, 0o755, target="b", payload="base"),)},
+        {"files": (Entry("a", FileType.DIRECTORY, 0o755, size=0, payload="base"),)},
+        {"vendor": ""},
+        {"released": "yesterday"},
+        {"summary": "\0"},
+    ],
+)
 def test_encode_refuses_what_decode_would(changes):
     with pytest.raises(FormatError) as caught:
         manifest_json.encode(manifest(**{"files": (), **changes}))
@@ -234,7 +274,8 @@ def test_check_yields_every_problem_for_the_packer():
 
 def test_the_committed_json_schema_is_what_the_shape_says():
     assert SCHEMA_FILE.read_text("utf-8") == schema_text(manifest_json.json_schema()), (
-        "write it again: shape.schema_text(manifest_json.json_schema())")
+        "write it again: shape.schema_text(manifest_json.json_schema())"
+    )
 
 
 def test_the_json_schema_accepts_a_good_manifest_and_refuses_an_unknown_key():
@@ -267,10 +308,13 @@ WORDS = st.from_regex("[a-zA-Z0-9][a-z0-9._-]{0,5}", fullmatch=True)
 FREE = st.text("ab 1\"'\\/\n\t\x7e\u00e9\u65e5\U0001f600", max_size=12)
 LINE = st.text("ab 1\"',.\u00e9\u65e5\U0001f600", max_size=8).map(lambda text: f"x{text}".strip())
 CONSTRAINTS = st.builds(
-    lambda name, pair: Constraint(name, *pair), WORDS,
-    st.just((None, None)) | st.tuples(st.sampled_from(rules.RELATIONS), WORDS))
-PROVIDED = st.builds(lambda name, version: Constraint(name, "=" if version else None, version),
-                     WORDS, st.none() | WORDS)
+    lambda name, pair: Constraint(name, *pair),
+    WORDS,
+    st.just((None, None)) | st.tuples(st.sampled_from(rules.RELATIONS), WORDS),
+)
+PROVIDED = st.builds(
+    lambda name, version: Constraint(name, "=" if version else None, version), WORDS, st.none() | WORDS
+)
 LISTS = st.lists(CONSTRAINTS, max_size=3).map(tuple)
 
 
@@ -283,8 +327,7 @@ def manifests(draw):
     entries = []
     for path in paths:
         kinds = {
-            FileType.FILE: file(path, mode=draw(st.integers(0, 0o7777)),
-                                size=draw(st.integers(0, limits.FILE_SIZE))),
+            FileType.FILE: file(path, mode=draw(st.integers(0, 0o7777)), size=draw(st.integers(0, limits.FILE_SIZE))),
             FileType.DIRECTORY: Entry(path, FileType.DIRECTORY, draw(st.integers(0, 0o7777))),
             FileType.SYMLINK: Entry(path, FileType.SYMLINK, 0o777, target="somewhere"),
         }
@@ -293,15 +336,34 @@ def manifests(draw):
             entries.append(entry)
     entries.sort(key=lambda entry: (names.index(entry.payload), rules.sort_key(entry.path)))
     return Manifest(
-        kind="seal", vendor=draw(LINE), name=draw(WORDS), version=draw(WORDS),
+        kind="seal",
+        vendor=draw(LINE),
+        name=draw(WORDS),
+        version=draw(WORDS),
         claimed_level=draw(st.sampled_from(Level)),
-        summary=draw(FREE), description=draw(FREE), released=draw(st.sampled_from(["", "2000-02-29T23:59:59Z"])),
-        relationships=Relationships(draw(LISTS), draw(LISTS), draw(LISTS),
-                                    draw(st.lists(PROVIDED, max_size=2).map(tuple))),
-        payloads=payloads, files=tuple(entries),
-        attachments=tuple(draw(st.lists(st.builds(Attachment, st.from_regex(r"a[0-9]{1,9}", fullmatch=True),
-                                                  st.just("text/plain"), st.integers(0, 9), st.just(SHA)),
-                                        max_size=2, unique_by=lambda attachment: attachment.name))),
+        summary=draw(FREE),
+        description=draw(FREE),
+        released=draw(st.sampled_from(["", "2000-02-29T23:59:59Z"])),
+        relationships=Relationships(
+            draw(LISTS), draw(LISTS), draw(LISTS), draw(st.lists(PROVIDED, max_size=2).map(tuple))
+        ),
+        payloads=payloads,
+        files=tuple(entries),
+        attachments=tuple(
+            draw(
+                st.lists(
+                    st.builds(
+                        Attachment,
+                        st.from_regex(r"a[0-9]{1,9}", fullmatch=True),
+                        st.just("text/plain"),
+                        st.integers(0, 9),
+                        st.just(SHA),
+                    ),
+                    max_size=2,
+                    unique_by=lambda attachment: attachment.name,
+                )
+            )
+        ),
     )
 
 
@@ -326,8 +388,9 @@ def test_any_bytes_give_a_manifest_or_a_format_error(data):
     is_value_or_refused(data)
 
 
-JUNK = st.sampled_from([b'"', b"{", b"}", b",", b":", b"[", b"null", b"-1", b"1e9", b"\\ud800", b"\\u0041", b"\xff",
-                        b" ", b"\0"])
+JUNK = st.sampled_from(
+    [b'"', b"{", b"}", b",", b":", b"[", b"null", b"-1", b"1e9", b"\\ud800", b"\\u0041", b"\xff", b" ", b"\0"]
+)
 
 
 @settings(max_examples=300, deadline=None)
@@ -350,8 +413,11 @@ def test_a_good_document_with_any_value_replaced_gives_a_manifest_or_a_format_er
             break
         node = node[key]
     node[key] = data.draw(st.none() | st.booleans() | st.integers() | st.text(max_size=5) | st.just([]) | st.just({}))
-    is_value_or_refused(json.dumps(plain, ensure_ascii=data.draw(st.booleans()), sort_keys=True, separators=(",", ":"))
-                        .encode("utf-8", "surrogatepass"))
+    is_value_or_refused(
+        json.dumps(plain, ensure_ascii=data.draw(st.booleans()), sort_keys=True, separators=(",", ":")).encode(
+            "utf-8", "surrogatepass"
+        )
+    )
 
 
 def test_every_order_of_keys_but_one_is_refused():

@@ -26,8 +26,10 @@ from modseal.format.source import BytesSource
 CONTENTS = {"etc/app.conf": b"level = 1\n", "opt/app": b"\x7fELF" + b"code" * 3000, "opt/empty": b""}
 INPUTS = [
     Input("etc", FileType.DIRECTORY, 0o755),
-    *(Input(path, FileType.FILE, 0o644, None, lambda data=data: io.BytesIO(data), len(data))
-      for path, data in CONTENTS.items()),
+    *(
+        Input(path, FileType.FILE, 0o644, None, lambda data=data: io.BytesIO(data), len(data))
+        for path, data in CONTENTS.items()
+    ),
     Input("opt", FileType.DIRECTORY, 0o755),
     Input("opt/link", FileType.SYMLINK, 0o777, "app"),
 ]
@@ -100,16 +102,20 @@ def test_a_vib_payload_has_all_declared_digests_and_the_raw_one(type):  # noqa: 
     payload, _, data = BUILT[type]
     measured = measure(payload, BytesSource(data))
     assert all(measured.digests[digest.algorithm, digest.view] == digest.value for digest in payload.digests)
-    bare = measure(replace(payload, digests=(Digest("sha512", View.UNPACKED, b""), Digest("md5", View.RAW, b""))),
-                   BytesSource(data))
+    bare = measure(
+        replace(payload, digests=(Digest("sha512", View.UNPACKED, b""), Digest("md5", View.RAW, b""))),
+        BytesSource(data),
+    )
     assert set(bare.digests) == {("sha256", View.RAW), ("sha512", View.UNPACKED)}
 
 
 def test_the_gunzipped_view_of_a_tgz_is_its_tar():
     payload, _, data = BUILT["tgz"]
     payload = replace(payload, digests=(Digest("sha256", View.GUNZIP1, b""),))
-    assert measure(payload, BytesSource(data)).digests["sha256", View.GUNZIP1] \
+    assert (
+        measure(payload, BytesSource(data)).digests["sha256", View.GUNZIP1]
         == hashlib.sha256(gzip.decompress(data)).digest()
+    )
 
 
 def test_a_seal_payload_has_no_digest_but_its_chunks():
@@ -274,12 +280,15 @@ def test_a_source_that_shrinks_is_a_failure(monkeypatch):
 
 
 def test_a_tgz_is_measured_without_loading_zstandard():
-    script = ("import sys; from modseal.format.payload import *; from modseal.format.manifest import *;"
-              "from modseal.format.source import BytesSource; data = sys.stdin.buffer.read();"
-              "measured = measure(Payload('app', 'tgz', len(data), None), BytesSource(data));"
-              "assert measured.listed; assert 'zstandard' not in sys.modules")
-    subprocess.run([sys.executable, "-c", script], input=BUILT["tgz"][2], check=True,
-                   env={"PYTHONPATH": ":".join(sys.path)})
+    script = (
+        "import sys; from modseal.format.payload import *; from modseal.format.manifest import *;"
+        "from modseal.format.source import BytesSource; data = sys.stdin.buffer.read();"
+        "measured = measure(Payload('app', 'tgz', len(data), None), BytesSource(data));"
+        "assert measured.listed; assert 'zstandard' not in sys.modules"
+    )
+    subprocess.run(
+        [sys.executable, "-c", script], input=BUILT["tgz"][2], check=True, env={"PYTHONPATH": ":".join(sys.path)}
+    )
 
 
 @settings(max_examples=300, deadline=None)
@@ -308,8 +317,9 @@ def test_genuine_descriptors_name_only_types_that_can_be_measured():
     real = Path(__file__).parents[3] / "shared" / "real" / "vib"
     if not real.is_dir():
         pytest.skip("no genuine descriptors beside the repository")
-    types = {payload.get("type") for path in real.glob("*/descriptor.xml")
-             for payload in ET.parse(path).iter("payload")}
+    types = {
+        payload.get("type") for path in real.glob("*/descriptor.xml") for payload in ET.parse(path).iter("payload")
+    }
     assert types <= set(payload_module.VIB_TYPES)
 
 

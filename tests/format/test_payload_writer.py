@@ -80,10 +80,18 @@ def test_what_is_written_is_measured_as_declared(type):  # noqa: A002
 def test_entries_are_sorted_and_complete():
     _, entries, _ = seal(INPUTS)
     assert [entry.path for entry in entries] == [
-        "etc/app.conf", "opt", "opt/app", "opt/app/bin", "opt/app/bin/app", "opt/app/current", "opt/app/empty"]
+        "etc/app.conf",
+        "opt",
+        "opt/app",
+        "opt/app/bin",
+        "opt/app/bin/app",
+        "opt/app/current",
+        "opt/app/empty",
+    ]
     assert all(rules.sort_key(one.path) < rules.sort_key(two.path) for one, two in pairwise(entries))
-    assert entries[0] == Entry("etc/app.conf", FileType.FILE, 0o1644, 10, hashlib.sha256(b"level = 1\n").digest(),
-                               payload="app")
+    assert entries[0] == Entry(
+        "etc/app.conf", FileType.FILE, 0o1644, 10, hashlib.sha256(b"level = 1\n").digest(), payload="app"
+    )
     assert entries[1] == Entry("opt", FileType.DIRECTORY, 0o755, payload="app")
     assert entries[5] == Entry("opt/app/current", FileType.SYMLINK, 0o777, target="bin/app", payload="app")
 
@@ -102,9 +110,16 @@ def test_the_chunks_of_a_seal_are_those_of_its_bytes(monkeypatch):
 
 def test_the_digests_of_a_vib_are_in_vmware_s_order():
     assert [(digest.algorithm, digest.view) for digest in vib(INPUTS, "vzstd")[0].digests] == [
-        ("sha256", View.UNPACKED), ("sha256", View.RAW), ("sha1", View.UNPACKED), ("sha256", View.GUNZIP1)]
+        ("sha256", View.UNPACKED),
+        ("sha256", View.RAW),
+        ("sha1", View.UNPACKED),
+        ("sha256", View.GUNZIP1),
+    ]
     assert [(digest.algorithm, digest.view) for digest in vib(INPUTS, "vgz")[0].digests] == [
-        ("sha256", View.UNPACKED), ("sha256", View.RAW), ("sha1", View.UNPACKED)]
+        ("sha256", View.UNPACKED),
+        ("sha256", View.RAW),
+        ("sha1", View.UNPACKED),
+    ]
     assert vib(INPUTS, "vzstd")[0].compression_option == "level=18"
     assert vib(INPUTS, "vgz")[0].compression_option is None
 
@@ -121,8 +136,10 @@ def test_a_visor_tar_has_the_newest_layout_unless_told_otherwise():
     assert layout_of(vib(INPUTS, layout=old)[2]).fields["opt"] == old.fields["opt"]
 
 
-@pytest.mark.parametrize(("type", "command"), [
-    ("tar+zstd", ["tar", "--zstd", "-tf", "-"]), ("tar+gzip", ["tar", "-tzf", "-"]), ("tgz", ["tar", "-tzf", "-"])])
+@pytest.mark.parametrize(
+    ("type", "command"),
+    [("tar+zstd", ["tar", "--zstd", "-tf", "-"]), ("tar+gzip", ["tar", "-tzf", "-"]), ("tgz", ["tar", "-tzf", "-"])],
+)
 def test_gnu_tar_lists_the_same_paths(type, command):  # noqa: A002
     if not shutil.which("tar") or not shutil.which("zstd"):
         pytest.skip("no tar or zstd on this machine")
@@ -132,18 +149,21 @@ def test_gnu_tar_lists_the_same_paths(type, command):  # noqa: A002
 
 
 @pytest.mark.parametrize("type", SEAL_TYPES + VIB_TYPES)
-@pytest.mark.parametrize(("extra", "code"), [
-    (file("/etc/x", b""), "unsafe-path"),
-    (file("opt/../x", b""), "unsafe-path"),
-    (file("opt", b""), "bad-listing"),
-    (file("OPT/app", b""), "unsafe-path"),
-    (file("opt/app/current/x", b""), "unsafe-path"),
-    (link("x", "../../etc"), "unsafe-link"),
-    (Input("x", FileType.SYMLINK, 0o777), "unsafe-link"),
-    (file("x", b"", 0o100644), "unsafe-mode"),
-    (file("x" * 101, b""), "limit-exceeded"),
-    (file("x", b"", size=9 * limits.GIB), "limit-exceeded"),
-])
+@pytest.mark.parametrize(
+    ("extra", "code"),
+    [
+        (file("/etc/x", b""), "unsafe-path"),
+        (file("opt/../x", b""), "unsafe-path"),
+        (file("opt", b""), "bad-listing"),
+        (file("OPT/app", b""), "unsafe-path"),
+        (file("opt/app/current/x", b""), "unsafe-path"),
+        (link("x", "../../etc"), "unsafe-link"),
+        (Input("x", FileType.SYMLINK, 0o777), "unsafe-link"),
+        (file("x", b"", 0o100644), "unsafe-mode"),
+        (file("x" * 101, b""), "limit-exceeded"),
+        (file("x", b"", size=9 * limits.GIB), "limit-exceeded"),
+    ],
+)
 def test_what_a_reader_would_refuse_is_not_written(type, extra, code):  # noqa: A002
     with pytest.raises(FormatError) as raised:
         written([*INPUTS, extra], type)
@@ -201,8 +221,10 @@ INPUT = st.one_of(
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.lists(INPUT, max_size=8, unique_by=lambda item: item.path),
-       st.sampled_from(["tar+zstd", "tar+gzip", "vgz", "tgz"]))
+@given(
+    st.lists(INPUT, max_size=8, unique_by=lambda item: item.path),
+    st.sampled_from(["tar+zstd", "tar+gzip", "vgz", "tgz"]),
+)
 def test_any_tree_is_read_back_or_refused(inputs, type):  # noqa: A002
     with contextlib.suppress(FormatError):
         payload, entries, data = written(inputs, type)

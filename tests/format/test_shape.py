@@ -23,15 +23,21 @@ from modseal.format.shape import (
 )
 
 WORD = Text(re.compile("[a-z]+"), form="lower-case letters", most=8)
-ANCHOR = Table({"anchor": WORD, "level": Text(choices=("high", "low"))},
-               {"count": Integer(1, 9), "on": Boolean(), "labels": TextMap(WORD, Text(), most=2)})
-DOCUMENT = Table({"anchors": Array(ANCHOR, least=1, most=3)}, {"entry": Variant("type", {
-    "file": Table({"size": Integer(0, 10)}), "link": Table({}, {"target": WORD})})})
+ANCHOR = Table(
+    {"anchor": WORD, "level": Text(choices=("high", "low"))},
+    {"count": Integer(1, 9), "on": Boolean(), "labels": TextMap(WORD, Text(), most=2)},
+)
+DOCUMENT = Table(
+    {"anchors": Array(ANCHOR, least=1, most=3)},
+    {"entry": Variant("type", {"file": Table({"size": Integer(0, 10)}), "link": Table({}, {"target": WORD})})},
+)
 
 
 def good():
-    return {"anchors": [{"anchor": "abc", "level": "high", "count": 1, "on": True, "labels": {"a": "b"}}],
-            "entry": {"type": "file", "size": 3}}
+    return {
+        "anchors": [{"anchor": "abc", "level": "high", "count": 1, "on": True, "labels": {"a": "b"}}],
+        "entry": {"type": "file", "size": 3},
+    }
 
 
 def messages(value, shape=DOCUMENT):
@@ -45,8 +51,10 @@ def test_a_value_of_the_shape_has_no_problem():
 def test_an_unknown_key_is_named_with_the_nearest_known_one():
     value = good()
     value["anchors"][0]["anchr"] = value["anchors"][0].pop("anchor")
-    assert messages(value) == ["anchors[0]: unknown key 'anchr'; did you mean 'anchor'?",
-                               "anchors[0]: the key 'anchor' is missing"]
+    assert messages(value) == [
+        "anchors[0]: unknown key 'anchr'; did you mean 'anchor'?",
+        "anchors[0]: the key 'anchor' is missing",
+    ]
 
 
 def test_all_problems_are_found_at_once_with_their_paths():
@@ -54,31 +62,38 @@ def test_all_problems_are_found_at_once_with_their_paths():
     value["anchors"][0] |= {"anchor": 7, "count": 10, "on": "yes"}
     value["entry"]["size"] = -1
     assert [problem.path for problem in DOCUMENT.problems(value)] == [
-        ("anchors", 0, "anchor"), ("anchors", 0, "count"), ("anchors", 0, "on"), ("entry", "size")]
+        ("anchors", 0, "anchor"),
+        ("anchors", 0, "count"),
+        ("anchors", 0, "on"),
+        ("entry", "size"),
+    ]
 
 
-@pytest.mark.parametrize(("shape", "value", "message"), [
-    (WORD, 1, "must be text, not an integer"),
-    (WORD, None, "must be text, not null"),
-    (WORD, "", "has 0 characters, and must have 1 to 8"),
-    (WORD, "abcdefghi", "has 9 characters, and must have 1 to 8"),
-    (WORD, "abc\n", "is 'abc\\n', and must be lower-case letters"),
-    (Text(choices=("high", "low")), "hihg", "is 'hihg', and must be one of 'high', 'low'; did you mean 'high'?"),
-    (Text(choices=("modseal/x@1",)), "x", "is 'x', and must be 'modseal/x@1'"),
-    (Integer(0, 9), True, "must be an integer, not a boolean"),
-    (Integer(0, 9), 1.0, "must be an integer, not a number with a fraction"),
-    (Integer(0, 9), 10, "is 10, and must be from 0 to 9"),
-    (Integer(4, 4), 5, "is 5, and must be 4"),
-    pytest.param(Integer(0, 9), 1 << 100_000, "is too large, and must be from 0 to 9", id="huge"),
-    (Boolean(), 0, "must be true or false, not an integer"),
-    (Array(WORD, least=1, most=2), [], "has 0 items, and must have 1 to 2"),
-    (Array(WORD), {}, "must be an array, not a table"),
-    (ANCHOR, [], "must be a table, not an array"),
-    (TextMap(WORD, WORD, most=1), {"a": "b", "b": "c"}, "has 2 keys, and must have at most 1"),
-    (TextMap(WORD, WORD), 3, "must be a table, not an integer"),
-    (Variant("type", {"a": Table({})}), {}, "the key 'type' is missing"),
-    (Variant("type", {"a": Table({})}), [], "must be a table, not an array"),
-])
+@pytest.mark.parametrize(
+    ("shape", "value", "message"),
+    [
+        (WORD, 1, "must be text, not an integer"),
+        (WORD, None, "must be text, not null"),
+        (WORD, "", "has 0 characters, and must have 1 to 8"),
+        (WORD, "abcdefghi", "has 9 characters, and must have 1 to 8"),
+        (WORD, "abc\n", "is 'abc\\n', and must be lower-case letters"),
+        (Text(choices=("high", "low")), "hihg", "is 'hihg', and must be one of 'high', 'low'; did you mean 'high'?"),
+        (Text(choices=("modseal/x@1",)), "x", "is 'x', and must be 'modseal/x@1'"),
+        (Integer(0, 9), True, "must be an integer, not a boolean"),
+        (Integer(0, 9), 1.0, "must be an integer, not a number with a fraction"),
+        (Integer(0, 9), 10, "is 10, and must be from 0 to 9"),
+        (Integer(4, 4), 5, "is 5, and must be 4"),
+        pytest.param(Integer(0, 9), 1 << 100_000, "is too large, and must be from 0 to 9", id="huge"),
+        (Boolean(), 0, "must be true or false, not an integer"),
+        (Array(WORD, least=1, most=2), [], "has 0 items, and must have 1 to 2"),
+        (Array(WORD), {}, "must be an array, not a table"),
+        (ANCHOR, [], "must be a table, not an array"),
+        (TextMap(WORD, WORD, most=1), {"a": "b", "b": "c"}, "has 2 keys, and must have at most 1"),
+        (TextMap(WORD, WORD), 3, "must be a table, not an integer"),
+        (Variant("type", {"a": Table({})}), {}, "the key 'type' is missing"),
+        (Variant("type", {"a": Table({})}), [], "must be a table, not an array"),
+    ],
+)
 def test_a_message_says_what_is_and_what_must_be(shape, value, message):
     assert [problem.message for problem in shape.problems(value)] == [message]
 
@@ -89,7 +104,8 @@ def test_a_table_that_is_open_takes_other_keys():
 
 def test_the_tag_of_a_variant_is_checked_by_name():
     assert messages({**good(), "entry": {"type": "fil"}}) == [
-        "entry.type: is 'fil', and must be one of 'file', 'link'; did you mean 'file'?"]
+        "entry.type: is 'fil', and must be one of 'file', 'link'; did you mean 'file'?"
+    ]
     assert messages({**good(), "entry": {"type": ["file"]}}) == ["entry.type: must be text, not an array"]
 
 
@@ -128,7 +144,8 @@ def test_the_json_schema_agrees_on_good_and_bad_values():
 KEYS = st.sampled_from(["anchors", "anchor", "level", "entry", "type", "size", "labels"])
 PLAIN = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=9) | st.just("file"),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=5))
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(KEYS, inner, max_size=5),
+)
 
 
 @settings(max_examples=200, deadline=None)

@@ -42,11 +42,39 @@ def refused(data, dialect=Dialect.CANONICAL):
     return raised.value.failure.code
 
 
-def header(name=b"f", *, magic=tar.MAGIC, mode=b"0000644\0", size=b"00000000000\0", flag=b"0", link=b"", user=b"root",
-           device=b"0000000\0", prefix=b"", rest=b"", checksum=None):
+def header(
+    name=b"f",
+    *,
+    magic=tar.MAGIC,
+    mode=b"0000644\0",
+    size=b"00000000000\0",
+    flag=b"0",
+    link=b"",
+    user=b"root",
+    device=b"0000000\0",
+    prefix=b"",
+    rest=b"",
+    checksum=None,
+):
     """A header of our own making: the way to break one field."""
-    blank = tar._HEADER.pack(name, mode, b"0000000\0", b"0000000\0", size, b"00000000000\0", b" " * 8, flag, link,
-                             magic, user, b"root", device, device, prefix, rest)
+    blank = tar._HEADER.pack(
+        name,
+        mode,
+        b"0000000\0",
+        b"0000000\0",
+        size,
+        b"00000000000\0",
+        b" " * 8,
+        flag,
+        link,
+        magic,
+        user,
+        b"root",
+        device,
+        device,
+        prefix,
+        rest,
+    )
     return blank[:148] + (b"%06o\0 " % sum(blank) if checksum is None else checksum) + blank[156:]
 
 
@@ -64,15 +92,17 @@ def test_what_is_written_is_read_back():
 
 
 def test_content_that_nobody_reads_is_skipped():
-    assert [entry for entry, _ in tar.read(Stream(iter([packed()]), "bad-listing"), Dialect.CANONICAL, MTIME)] \
-        == [entry for entry, _ in TREE]
+    assert [entry for entry, _ in tar.read(Stream(iter([packed()]), "bad-listing"), Dialect.CANONICAL, MTIME)] == [
+        entry for entry, _ in TREE
+    ]
 
 
 def test_python_s_tarfile_sees_the_same_entries():
     with tarfile.open(fileobj=io.BytesIO(packed())) as archive:
         members = archive.getmembers()
-    assert [(member.name, member.mode, member.mtime, member.uid, member.uname) for member in members] \
-        == [(entry.path, entry.mode, MTIME, 0, "root") for entry, _ in TREE]
+    assert [(member.name, member.mode, member.mtime, member.uid, member.uname) for member in members] == [
+        (entry.path, entry.mode, MTIME, 0, "root") for entry, _ in TREE
+    ]
 
 
 def test_gnu_tar_lists_the_same_paths():
@@ -84,41 +114,62 @@ def test_gnu_tar_lists_the_same_paths():
 
 def test_a_canonical_header_has_these_very_bytes():
     block = tar.encode_header(Entry("opt/a", FileType.FILE, 0o644, 10), 1)
-    expected = (b"opt/a".ljust(100, b"\0") + b"0000644\0" + b"0000000\0" * 2 + b"00000000012\0" + b"00000000001\0"
-                + b"006533\0 " + b"0" + bytes(100) + b"ustar\x0000" + b"root".ljust(32, b"\0") * 2 + b"0000000\0" * 2
-                + bytes(155) + bytes(12))
+    expected = (
+        b"opt/a".ljust(100, b"\0")
+        + b"0000644\0"
+        + b"0000000\0" * 2
+        + b"00000000012\0"
+        + b"00000000001\0"
+        + b"006533\0 "
+        + b"0"
+        + bytes(100)
+        + b"ustar\x0000"
+        + b"root".ljust(32, b"\0") * 2
+        + b"0000000\0" * 2
+        + bytes(155)
+        + bytes(12)
+    )
     assert block[:148] == expected[:148]
     assert block[156:] == expected[156:]
     assert block[148:156] == b"%06o\0 " % (sum(expected) - sum(expected[148:156]) + 256)
 
 
-@pytest.mark.parametrize(("path", "name", "prefix"), [
-    ("a" * 100, b"a" * 100, b""),
-    ("ab/" + "c" * 98, b"c" * 98, b"ab"),
-    ("a/b/" + "c" * 97, b"b/" + b"c" * 97, b"a"),
-    ("p" * 154 + "/" + "n" * 100, b"n" * 100, b"p" * 154),
-])
+@pytest.mark.parametrize(
+    ("path", "name", "prefix"),
+    [
+        ("a" * 100, b"a" * 100, b""),
+        ("ab/" + "c" * 98, b"c" * 98, b"ab"),
+        ("a/b/" + "c" * 97, b"b/" + b"c" * 97, b"a"),
+        ("p" * 154 + "/" + "n" * 100, b"n" * 100, b"p" * 154),
+    ],
+)
 def test_a_long_path_is_split_at_its_first_fitting_slash(path, name, prefix):
     assert tar.split_path(Entry(path, FileType.FILE, 0o644, 0)) == (name, prefix)
 
 
-@pytest.mark.parametrize(("path", "kind"), [
-    ("a" * 101, FileType.FILE),
-    ("a" * 100, FileType.DIRECTORY),
-    ("a/" + "n" * 101, FileType.FILE),
-    ("p" * 156 + "/n", FileType.FILE),
-])
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("a" * 101, FileType.FILE),
+        ("a" * 100, FileType.DIRECTORY),
+        ("a/" + "n" * 101, FileType.FILE),
+        ("p" * 156 + "/n", FileType.FILE),
+    ],
+)
 def test_a_path_that_cannot_be_split_is_refused(path, kind):
     with pytest.raises(FormatError) as raised:
         tar.encode_header(Entry(path, kind, 0o755), 0)
     assert raised.value.failure.code == "limit-exceeded"
 
 
-@pytest.mark.parametrize(("entry", "mtime"), [
-    (Entry("a", FileType.FILE, 0o644, 8 * limits.GIB), 0),
-    (Entry("a", FileType.FILE, 0o644, 0), 8 ** 11),
-    (Entry("a", FileType.FILE, 0o644, 0), -1),
-])
+@pytest.mark.parametrize(
+    ("entry", "mtime"),
+    [
+        (Entry("a", FileType.FILE, 0o644, 8 * limits.GIB), 0),
+        (Entry("a", FileType.FILE, 0o644, 0), 8**11),
+        (Entry("a", FileType.FILE, 0o644, 0), -1),
+    ],
+)
 def test_a_number_that_does_not_fit_its_field_is_refused(entry, mtime):
     with pytest.raises(FormatError) as raised:
         tar.encode_header(entry, mtime)
@@ -157,20 +208,26 @@ def test_entries_are_sorted_and_none_comes_twice(order):
 
 
 def test_a_directory_sorts_before_what_it_holds_and_after_nothing_else():
-    tree = [(Entry("a", FileType.DIRECTORY, 0o755), b""), (Entry("a/b", FileType.FILE, 0o644, 0), b""),
-            (Entry("a-b", FileType.FILE, 0o644, 0), b"")]
+    tree = [
+        (Entry("a", FileType.DIRECTORY, 0o755), b""),
+        (Entry("a/b", FileType.FILE, 0o644, 0), b""),
+        (Entry("a-b", FileType.FILE, 0o644, 0), b""),
+    ]
     assert unpack(packed(tree)) == tree
 
 
-@pytest.mark.parametrize(("entry", "code"), [
-    (Entry("/etc/x", FileType.FILE, 0o644, 0), "unsafe-path"),
-    (Entry("../x", FileType.FILE, 0o644, 0), "unsafe-path"),
-    (Entry("a//b", FileType.FILE, 0o644, 0), "unsafe-path"),
-    (Entry("a\nb", FileType.FILE, 0o644, 0), "unsafe-path"),
-    (Entry("a", FileType.SYMLINK, 0o777, target="../x"), "unsafe-link"),
-    (Entry("a", FileType.SYMLINK, 0o777, target="/x"), "unsafe-link"),
-    (Entry("a", FileType.FILE, 0o10644, 0), "unsafe-mode"),
-])
+@pytest.mark.parametrize(
+    ("entry", "code"),
+    [
+        (Entry("/etc/x", FileType.FILE, 0o644, 0), "unsafe-path"),
+        (Entry("../x", FileType.FILE, 0o644, 0), "unsafe-path"),
+        (Entry("a//b", FileType.FILE, 0o644, 0), "unsafe-path"),
+        (Entry("a\nb", FileType.FILE, 0o644, 0), "unsafe-path"),
+        (Entry("a", FileType.SYMLINK, 0o777, target="../x"), "unsafe-link"),
+        (Entry("a", FileType.SYMLINK, 0o777, target="/x"), "unsafe-link"),
+        (Entry("a", FileType.FILE, 0o10644, 0), "unsafe-mode"),
+    ],
+)
 def test_reader_and_writer_refuse_the_same_entries(entry, code):
     assert refused(tar.encode_header(entry, MTIME) + END) == code
     with pytest.raises(FormatError) as raised:
@@ -187,12 +244,17 @@ def test_more_entries_than_the_limit_are_refused(monkeypatch):
 
 
 def test_old_gnu_headers_are_read():
-    data = (header(b"./", magic=tar.GNU_MAGIC, flag=b"5")
-            + header(b"./bin/", magic=tar.GNU_MAGIC, flag=b"5", device=b"")
-            + header(b"./bin/x", magic=tar.GNU_MAGIC, mode=b"   755 \0", size=b"          3 ", flag=b"\0")
-            + b"abc".ljust(512, b"\0") + END)
+    data = (
+        header(b"./", magic=tar.GNU_MAGIC, flag=b"5")
+        + header(b"./bin/", magic=tar.GNU_MAGIC, flag=b"5", device=b"")
+        + header(b"./bin/x", magic=tar.GNU_MAGIC, mode=b"   755 \0", size=b"          3 ", flag=b"\0")
+        + b"abc".ljust(512, b"\0")
+        + END
+    )
     assert unpack(data, Dialect.LEGACY) == [
-        (Entry("bin", FileType.DIRECTORY, 0o644), b""), (Entry("bin/x", FileType.FILE, 0o755, 3), b"abc")]
+        (Entry("bin", FileType.DIRECTORY, 0o644), b""),
+        (Entry("bin/x", FileType.FILE, 0o755, 3), b"abc"),
+    ]
 
 
 def test_zero_padding_at_the_end_is_tolerated_in_an_old_tar():
@@ -208,30 +270,33 @@ def test_other_types_are_refused(flag):
     assert refused(header(flag=flag) + END, Dialect.LEGACY) == "unsafe-type"
 
 
-@pytest.mark.parametrize(("broken", "code"), [
-    ({"name": b""}, "unsafe-path"),
-    ({"name": b"./"}, "unsafe-path"),
-    ({"name": b"dir/"}, "unsafe-path"),
-    ({"name": b"a\0b"}, "bad-listing"),
-    ({"name": b"\xff"}, "unsafe-path"),
-    ({"magic": b"ustar  0"}, "bad-listing"),
-    ({"magic": tar.VISOR_MAGIC}, "bad-listing"),
-    ({"size": b"\x80" + bytes(11)}, "bad-listing"),
-    ({"size": b"0000000000x\0"}, "bad-listing"),
-    ({"size": b"-0000000001\0"}, "bad-listing"),
-    ({"size": b"777777777777"}, "limit-exceeded"),
-    ({"mode": b"\0" * 8}, "bad-listing"),
-    ({"mode": b"0o00644\0"}, "bad-listing"),
-    ({"link": b"x"}, "bad-listing"),
-    ({"user": b"ro\0ot"}, "bad-listing"),
-    ({"device": b"x"}, "bad-listing"),
-    ({"rest": b"x"}, "bad-listing"),
-    ({"flag": b"5", "size": b"00000000001\0"}, "bad-listing"),
-    ({"flag": b"2"}, "unsafe-link"),
-    ({"flag": b"2", "link": b"/etc"}, "unsafe-link"),
-    ({"checksum": b"000001\0 "}, "bad-listing"),
-    ({"magic": tar.GNU_MAGIC, "prefix": b"1"}, "bad-listing"),
-])
+@pytest.mark.parametrize(
+    ("broken", "code"),
+    [
+        ({"name": b""}, "unsafe-path"),
+        ({"name": b"./"}, "unsafe-path"),
+        ({"name": b"dir/"}, "unsafe-path"),
+        ({"name": b"a\0b"}, "bad-listing"),
+        ({"name": b"\xff"}, "unsafe-path"),
+        ({"magic": b"ustar  0"}, "bad-listing"),
+        ({"magic": tar.VISOR_MAGIC}, "bad-listing"),
+        ({"size": b"\x80" + bytes(11)}, "bad-listing"),
+        ({"size": b"0000000000x\0"}, "bad-listing"),
+        ({"size": b"-0000000001\0"}, "bad-listing"),
+        ({"size": b"777777777777"}, "limit-exceeded"),
+        ({"mode": b"\0" * 8}, "bad-listing"),
+        ({"mode": b"0o00644\0"}, "bad-listing"),
+        ({"link": b"x"}, "bad-listing"),
+        ({"user": b"ro\0ot"}, "bad-listing"),
+        ({"device": b"x"}, "bad-listing"),
+        ({"rest": b"x"}, "bad-listing"),
+        ({"flag": b"5", "size": b"00000000001\0"}, "bad-listing"),
+        ({"flag": b"2"}, "unsafe-link"),
+        ({"flag": b"2", "link": b"/etc"}, "unsafe-link"),
+        ({"checksum": b"000001\0 "}, "bad-listing"),
+        ({"magic": tar.GNU_MAGIC, "prefix": b"1"}, "bad-listing"),
+    ],
+)
 def test_a_broken_field_is_refused(broken, code):
     assert refused(header(**broken) + END, Dialect.LEGACY) == code
 

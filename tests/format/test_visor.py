@@ -139,27 +139,30 @@ def test_every_changed_byte_outside_the_contents_is_refused():
         data[at] ^= 1
 
 
-@pytest.mark.parametrize(("index", "at", "value", "code"), [
-    (3, 496, struct.pack("<I", 8192), "bad-listing"),          # overlaps the next data
-    (3, 496, struct.pack("<I", 16384), "bad-listing"),         # out of order
-    (3, 496, struct.pack("<I", 4097), "bad-listing"),          # not aligned
-    (3, 496, struct.pack("<I", 512), "bad-listing"),           # inside the headers
-    (6, 496, struct.pack("<I", 0xFFFFFE00), "bad-listing"),    # beyond the end
-    (3, 496, bytes(4), "bad-listing"),                         # a size and no data
-    (3, 504, struct.pack("<I", 1), "bad-listing"),             # text of a plain file
-    (0, 496, struct.pack("<I", 4096), "bad-listing"),          # data of a directory
-    (3, 124, b"00000010001\0", "bad-listing"),                 # a size that reaches into the next data
-    (0, 156, b"1", "unsafe-type"),
-    (0, 156, b"x", "unsafe-type"),
-    (0, 0, b"/tc/", "unsafe-path"),
-    (3, 0, b"../", "unsafe-path"),
-    (6, 0, b"usr/mod", "bad-listing"),                         # listed twice
-    (2, 157, b"../../x\0\0\0", "unsafe-link"),
-    (3, 345, b"x", "bad-listing"),                             # a prefix, which no tool uses
-    (3, 20, b"x", "bad-listing"),                              # bytes after the name
-    (3, 257, b"ustar  \0", "bad-listing"),
-    (3, 100, b"1000644\0", "unsafe-mode"),
-])
+@pytest.mark.parametrize(
+    ("index", "at", "value", "code"),
+    [
+        (3, 496, struct.pack("<I", 8192), "bad-listing"),  # overlaps the next data
+        (3, 496, struct.pack("<I", 16384), "bad-listing"),  # out of order
+        (3, 496, struct.pack("<I", 4097), "bad-listing"),  # not aligned
+        (3, 496, struct.pack("<I", 512), "bad-listing"),  # inside the headers
+        (6, 496, struct.pack("<I", 0xFFFFFE00), "bad-listing"),  # beyond the end
+        (3, 496, bytes(4), "bad-listing"),  # a size and no data
+        (3, 504, struct.pack("<I", 1), "bad-listing"),  # text of a plain file
+        (0, 496, struct.pack("<I", 4096), "bad-listing"),  # data of a directory
+        (3, 124, b"00000010001\0", "bad-listing"),  # a size that reaches into the next data
+        (0, 156, b"1", "unsafe-type"),
+        (0, 156, b"x", "unsafe-type"),
+        (0, 0, b"/tc/", "unsafe-path"),
+        (3, 0, b"../", "unsafe-path"),
+        (6, 0, b"usr/mod", "bad-listing"),  # listed twice
+        (2, 157, b"../../x\0\0\0", "unsafe-link"),
+        (3, 345, b"x", "bad-listing"),  # a prefix, which no tool uses
+        (3, 20, b"x", "bad-listing"),  # bytes after the name
+        (3, 257, b"ustar  \0", "bad-listing"),
+        (3, 100, b"1000644\0", "unsafe-mode"),
+    ],
+)
 def test_a_broken_header_is_refused(index, at, value, code):
     data = changed(index, at, value)
     assert refused(data) == code

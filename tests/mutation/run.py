@@ -57,7 +57,7 @@ OWN_TESTS = {
     "certificate": ("test_certificate.", "test_x509_chains", "test_attacks_x509"),
     "cms": ("test_cms", "test_attacks_cms"),
     "examination": ("test_checks", "test_examine"),
-    "examine": ("test_checks", "test_examine"),
+    "examine": ("test_checks", "test_examine", "test_expected_signers"),
     "path": ("test_path", "test_x509_chains", "test_attacks_x509"),
     "rules": ("test_rules", "test_manifest_json", "test_descriptor"),
     "signature": ("test_signature", "test_attacks_signature", "test_attacks_cms"),

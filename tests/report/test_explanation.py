@@ -86,7 +86,9 @@ def test_what_a_certificate_is_for_no_policy_decides(tmp_path: Path) -> None:
 
 def test_where_no_anchor_fits_all_are_named(tmp_path: Path) -> None:
     pinned = f'[[anchor]]\nname = "Pin"\nfingerprint = "sha256:{"0" * 64}"\ngrants = "certified"\n'
-    checks = explained(tmp_path, make("seal"), PARTNER + pinned + pinned.replace("Pin", "Other").replace("0" * 64, "1" * 64))
+    checks = explained(
+        tmp_path, make("seal"), PARTNER + pinned + pinned.replace("Pin", "Other").replace("0" * 64, "1" * 64)
+    )
     assert places(checks, "no-path") == [(3, "anchor 'Pin'"), (7, "anchor 'Other'")]
 
 

@@ -126,8 +126,18 @@ def test_an_error_of_the_server_is_told(server: OpensslTsa) -> None:
     assert "500" in refusal(asking(server.url, rounds=1))
 
 
-@pytest.mark.parametrize("url", ["ftp://tsa.example/", "file:///etc/passwd", "tsa.example", "http://", "http://[::1",
-                                 "http://a:99999/", "http://user:secret@tsa.example/"])
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://tsa.example/",
+        "file:///etc/passwd",
+        "tsa.example",
+        "http://",
+        "http://[::1",
+        "http://a:99999/",
+        "http://user:secret@tsa.example/",
+    ],
+)
 def test_an_address_that_is_not_plain_http_is_refused(url: str) -> None:
     with pytest.raises(UsageError) as caught:
         client.Authorities((url,))

@@ -139,7 +139,9 @@ list = "esxi-5"
         (GOOD.replace('"accepted"', '"trusted"'), 6, "anchor[0].grants"),
         (GOOD.replace("policy@1", "policy@2"), 1, "schema"),
     ],
-    ids=lambda value: value if isinstance(value, int) else "",  # the keys are new in every process, and so are texts that name them
+    ids=lambda value: (
+        value if isinstance(value, int) else ""
+    ),  # the keys are new in every process, and so are texts that name them
 )
 def test_a_problem_has_its_line(text: str, line: int, words: str) -> None:
     (problem,) = problems(text)

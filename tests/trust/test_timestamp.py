@@ -182,16 +182,22 @@ BAD: dict[str, tuple[Make, str | None]] = {
     "injected twin": (at(SIGNED, certificates=sorted((tsa().der, TWIN.der))), "signer-certificate-missing"),
     "injected stranger": (at(SIGNED, certificates=sorted((tsa().der, EVIL.der))), "invalid-chain"),
     "for another signature": (lambda _: token(b"another", SIGNED), "content-digest-mismatch"),
-    "certificate for code signing": (at(SIGNED, by=authority("Coder", purposes=[ExtendedKeyUsageOID.CODE_SIGNING])),
-                                     "wrong-purpose"),
-    "two purposes": (at(SIGNED, by=authority("Both", purposes=[TIME_STAMPING, ExtendedKeyUsageOID.CODE_SIGNING])),
-                     "wrong-purpose"),
+    "certificate for code signing": (
+        at(SIGNED, by=authority("Coder", purposes=[ExtendedKeyUsageOID.CODE_SIGNING])),
+        "wrong-purpose",
+    ),
+    "two purposes": (
+        at(SIGNED, by=authority("Both", purposes=[TIME_STAMPING, ExtendedKeyUsageOID.CODE_SIGNING])),
+        "wrong-purpose",
+    ),
     "purpose not critical": (at(SIGNED, by=authority("Lax", critical=False)), "wrong-purpose"),
     "no purpose": (at(SIGNED, by=authority("None", extensions=[])), "wrong-purpose"),
     "not for signatures": (at(SIGNED, by=authority("Encipherer", usage=["key_encipherment"])), "wrong-purpose"),
     "a CA": (at(SIGNED, by=authority("CA", basic=(True, None))), "wrong-purpose"),
-    "below a code signing CA": (at(SIGNED, by=BELOW_CODE_CA, certificates=sorted((BELOW_CODE_CA.der, CODE_CA.der))),
-                                "wrong-purpose"),
+    "below a code signing CA": (
+        at(SIGNED, by=BELOW_CODE_CA, certificates=sorted((BELOW_CODE_CA.der, CODE_CA.der))),
+        "wrong-purpose",
+    ),
     "a module signer": (at(SIGNED, by=signer()), "wrong-purpose"),
     "an authority of the module root": (at(SIGNED, by=authority("Site TSA", issuer=root())), "no-path"),
     "SHA-1": (at(SIGNED, by=tsa("rsa"), signer=rsa_with("sha1")), "algorithm-not-allowed"),
@@ -326,8 +332,9 @@ CELLS = (
 REVOKED_AT = {"before signing": SIGNED - timedelta(days=30), "after signing": SIGNED + timedelta(days=30)}
 
 
-def as_crl(issuer: Identity, *revoked: Identity, since: datetime = EPOCH, why: str = "superseded",
-           end: datetime = FAR) -> Crl:
+def as_crl(
+    issuer: Identity, *revoked: Identity, since: datetime = EPOCH, why: str = "superseded", end: datetime = FAR
+) -> Crl:
     """A CRL of an issuer, parsed, with a reason for each entry."""
     if not revoked:
         return Crl.parse(crl(issuer, end=end).public_bytes(Encoding.DER), "crl.pem")
@@ -369,8 +376,10 @@ def test_the_table_has_every_cell_once() -> None:
     assert len({cell[:3] for cell in CELLS}) == len(CELLS) == 12
 
 
-@pytest.mark.parametrize("why", ["keyCompromise", "cACompromise", "aACompromise", "unspecified", "none",
-                                 "certificateHold", "privilegeWithdrawn"])
+@pytest.mark.parametrize(
+    "why",
+    ["keyCompromise", "cACompromise", "aACompromise", "unspecified", "none", "certificateHold", "privilegeWithdrawn"],
+)
 def test_a_revocation_that_may_mean_misuse_is_never_forgiven(why: str) -> None:
     made, list_ = cell_case(CELLS[5], why)
     assert outcome(made, list_, accepting=True) == "revoked"
@@ -401,29 +410,49 @@ def test_a_forgiven_revocation_does_not_make_a_stale_crl_current() -> None:
 # The token itself.
 
 
-@pytest.mark.parametrize(("text", "accuracy", "earliest", "latest"), [
-    (b"20260101000000Z", b"", 0, 0),
-    (b"20260101000000.25Z", b"", 0, 1),
-    (b"20260101000010Z", sequence(der.encode_integer(5)), 5, 15),
-    (b"20260101000010Z", sequence(der.encode(0x80, b"\x01\xf4")), 9, 11),
-    (b"20260101000010Z", sequence(der.encode(0x81, b"\x01")), 9, 11),
-    (b"20260101000010.5Z", sequence(der.encode_integer(1), der.encode(0x80, b"\x01")), 8, 13),
-])
+@pytest.mark.parametrize(
+    ("text", "accuracy", "earliest", "latest"),
+    [
+        (b"20260101000000Z", b"", 0, 0),
+        (b"20260101000000.25Z", b"", 0, 1),
+        (b"20260101000010Z", sequence(der.encode_integer(5)), 5, 15),
+        (b"20260101000010Z", sequence(der.encode(0x80, b"\x01\xf4")), 9, 11),
+        (b"20260101000010Z", sequence(der.encode(0x81, b"\x01")), 9, 11),
+        (b"20260101000010.5Z", sequence(der.encode_integer(1), der.encode(0x80, b"\x01")), 8, 13),
+    ],
+)
 def test_the_time_is_rounded_outwards(text: bytes, accuracy: bytes, earliest: int, latest: int) -> None:
     decoded = token_format.decode(token(SIGNATURE, text, accuracy=accuracy))
     assert (decoded.earliest, decoded.latest) == (NOW + timedelta(seconds=earliest), NOW + timedelta(seconds=latest))
 
 
-@pytest.mark.parametrize("text", [b"20260101000000.0Z", b"20260101000000.Z", b"20260101000000.50Z", b"202601010000Z",
-                                  b"20260101000000+0100", b"99991231235959.5Z", b"20260101000060Z"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"20260101000000.0Z",
+        b"20260101000000.Z",
+        b"20260101000000.50Z",
+        b"202601010000Z",
+        b"20260101000000+0100",
+        b"99991231235959.5Z",
+        b"20260101000060Z",
+    ],
+)
 def test_a_time_in_another_form_is_refused(text: bytes) -> None:
     with pytest.raises(FormatError) as caught:
         token_format.decode(token(SIGNATURE, text))
     assert caught.value.failure.code == "bad-timestamp"
 
 
-@pytest.mark.parametrize("accuracy", [sequence(der.encode(0x80, b"\x00")), sequence(der.encode(0x80, b"\x03\xe8")),
-                                      sequence(der.encode(der.INTEGER, b"\xff")), sequence(octets(b""))])
+@pytest.mark.parametrize(
+    "accuracy",
+    [
+        sequence(der.encode(0x80, b"\x00")),
+        sequence(der.encode(0x80, b"\x03\xe8")),
+        sequence(der.encode(der.INTEGER, b"\xff")),
+        sequence(octets(b"")),
+    ],
+)
 def test_an_accuracy_out_of_range_is_refused(accuracy: bytes) -> None:
     with pytest.raises(FormatError, match="timestamp token"):
         token_format.decode(token(SIGNATURE, NOW, accuracy=accuracy))
@@ -485,8 +514,11 @@ def policy_with(folder: Path, more: str) -> Policy:
 
 def test_a_policy_file_names_timestamp_anchors(tmp_path: Path) -> None:
     (tmp_path / "tsa.pem").write_bytes(tsa_root().pem + tsa_root(1).pem)
-    policy = policy_with(tmp_path, '[time]\nanchors = ["tsa.pem"]\nrequire-timestamp = true\n'
-                                   "[revocation]\naccept-signed-before-revocation = true\n")
+    policy = policy_with(
+        tmp_path,
+        '[time]\nanchors = ["tsa.pem"]\nrequire-timestamp = true\n'
+        "[revocation]\naccept-signed-before-revocation = true\n",
+    )
     assert policy.timestamp_anchors == (tsa_root().parsed, tsa_root(1).parsed)
     assert policy.timestamp_required
     assert policy.revocation.accept_signed_before
@@ -510,5 +542,3 @@ def test_a_timestamp_anchor_is_a_self_signed_ca(tmp_path: Path, identity: Identi
 def test_a_time_table_with_a_mistake_is_refused(tmp_path: Path, line: str) -> None:
     with pytest.raises(PolicyError):
         policy_with(tmp_path, f"[time]\n{line}\n")
-
-

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import functools
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from datetime import timedelta
+from fnmatch import fnmatchcase
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding

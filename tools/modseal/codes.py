@@ -24,7 +24,11 @@ _SIGNER = "Ask the vendor which certificate signs this module, and add that anch
 
 CODES: dict[str, Code] = {
     # step 0: container
-    "not-a-bundle": Code(0, "The file is not an ar archive that starts with a manifest.", "Check that this is the right file, and complete."),
+    "not-a-bundle": Code(
+        0,
+        "The file is not an ar archive that starts with a manifest.",
+        "Check that this is the right file, and complete.",
+    ),
     "malformed-archive": Code(0, "A member header or the padding is not in an accepted form.", _FRESH),
     "truncated": Code(0, "The file ends before its content does.", _FRESH),
     "trailing-bytes": Code(0, "Bytes follow the end of the content.", _FRESH),
@@ -32,59 +36,141 @@ CODES: dict[str, Code] = {
     "unknown-member": Code(0, "The archive has a member that the manifest does not declare.", _FRESH),
     "missing-member": Code(0, "The manifest declares a member that the archive does not have.", _FRESH),
     "member-order": Code(0, "The members are not in the order of the format.", _FRESH),
-    "limit-exceeded": Code(0, "Something is larger than its published limit.", "See docs/limits.md; ask the vendor for a smaller module."),
+    "limit-exceeded": Code(
+        0, "Something is larger than its published limit.", "See docs/limits.md; ask the vendor for a smaller module."
+    ),
     # step 1: signature
     "unsigned": Code(1, "The signature member is empty.", "Ask the vendor for the signed bundle."),
     "malformed-signature": Code(1, "A signature block is not a strict PEM PKCS7 SignedData.", _FRESH),
     "no-signers": Code(1, "A signature block has no signer.", _FRESH),
     "content-digest-mismatch": Code(1, "The signature was made for another manifest.", _FRESH),
     "bad-signature": Code(1, "The signature does not verify under the signer's key.", _FRESH),
-    "signer-certificate-missing": Code(1, "No certificate in the block or the policy matches the signer.", "Ask the vendor for a bundle whose block carries the signer's certificate."),
-    "unsupported-algorithm": Code(1, "modseal does not implement this signature algorithm.", "Update modseal; if it is the newest, ask the vendor for a block with a supported algorithm."),
+    "signer-certificate-missing": Code(
+        1,
+        "No certificate in the block or the policy matches the signer.",
+        "Ask the vendor for a bundle whose block carries the signer's certificate.",
+    ),
+    "unsupported-algorithm": Code(
+        1,
+        "modseal does not implement this signature algorithm.",
+        "Update modseal; if it is the newest, ask the vendor for a block with a supported algorithm.",
+    ),
     "algorithm-mismatch": Code(1, "The algorithms named in the block and the key disagree.", _FRESH),
     "bad-manifest": Code(1, "The signed manifest is not well formed.", _BUILD),
     # step 2: time
-    "untrusted-time": Code(2, "The policy needs a proven time of signing and there is none.", "Ask the vendor to sign with a timestamp."),
+    "untrusted-time": Code(
+        2, "The policy needs a proven time of signing and there is none.", "Ask the vendor to sign with a timestamp."
+    ),
     "bad-timestamp": Code(2, "A timestamp token does not verify.", _FRESH),
     # step 3: chain
     "no-path": Code(3, "No chain leads from the signer to an anchor of the policy.", _SIGNER),
-    "no-anchors": Code(3, "The policy names no anchor, so nobody is trusted.", "Write a policy file that names the anchors that you trust (docs/policy.md)."),
-    "expired": Code(3, "A certificate of the chain is past its validity.", "Ask the vendor for a bundle signed with a current certificate."),
-    "not-yet-valid": Code(3, "A certificate of the chain is not valid yet.", "Check this machine's clock, or the time given with --at."),
-    "invalid-chain": Code(3, "A chain to an anchor exists but breaks a rule of path validation.", "Ask the vendor to have the certificate issued correctly."),
-    "unsupported-extension": Code(3, "A certificate of the chain has an extension that modseal cannot judge.", "Ask the vendor for a signer certificate without that extension."),
+    "no-anchors": Code(
+        3,
+        "The policy names no anchor, so nobody is trusted.",
+        "Write a policy file that names the anchors that you trust (docs/policy.md).",
+    ),
+    "expired": Code(
+        3,
+        "A certificate of the chain is past its validity.",
+        "Ask the vendor for a bundle signed with a current certificate.",
+    ),
+    "not-yet-valid": Code(
+        3, "A certificate of the chain is not valid yet.", "Check this machine's clock, or the time given with --at."
+    ),
+    "invalid-chain": Code(
+        3,
+        "A chain to an anchor exists but breaks a rule of path validation.",
+        "Ask the vendor to have the certificate issued correctly.",
+    ),
+    "unsupported-extension": Code(
+        3,
+        "A certificate of the chain has an extension that modseal cannot judge.",
+        "Ask the vendor for a signer certificate without that extension.",
+    ),
     "malformed-certificate": Code(3, "A certificate cannot be parsed.", _FRESH),
     # step 4: purpose
-    "wrong-purpose": Code(4, "The signer's certificate is not for code signing.", "Ask the vendor to sign with a code signing certificate."),
+    "wrong-purpose": Code(
+        4,
+        "The signer's certificate is not for code signing.",
+        "Ask the vendor to sign with a code signing certificate.",
+    ),
     "weak-key": Code(4, "A key is smaller than the policy allows.", "Ask the vendor to sign with a stronger key."),
-    "algorithm-not-allowed": Code(4, "The algorithm is implemented, but the policy does not allow it.", "Ask the vendor for a block with an algorithm that the policy allows."),
+    "algorithm-not-allowed": Code(
+        4,
+        "The algorithm is implemented, but the policy does not allow it.",
+        "Ask the vendor for a block with an algorithm that the policy allows.",
+    ),
     # step 5: revocation
-    "revoked": Code(5, "A certificate of the chain is revoked.", "Do not use this bundle; ask the vendor for one with a new signature."),
-    "revocation-unknown": Code(5, "The policy requires revocation data and there is none for this issuer.", "Fetch the issuer's current CRL and name it in the policy."),
+    "revoked": Code(
+        5,
+        "A certificate of the chain is revoked.",
+        "Do not use this bundle; ask the vendor for one with a new signature.",
+    ),
+    "revocation-unknown": Code(
+        5,
+        "The policy requires revocation data and there is none for this issuer.",
+        "Fetch the issuer's current CRL and name it in the policy.",
+    ),
     "crl-stale": Code(5, "The CRL is past its next update.", "Fetch the issuer's current CRL."),
-    "crl-invalid": Code(5, "The CRL cannot be read, or says something that modseal does not judge.", "Fetch the issuer's CRL again, from its own distribution point."),
-    "crl-not-yet-valid": Code(5, "The CRL was issued after the time of verification.", "Check this machine's clock, or the time given with --at."),
-    "crl-wrong-issuer": Code(5, "The CRLs are not from the certificate's issuer, or from someone who may not sign them.", "Name the issuer's own CRL in the policy."),
-    "crl-bad-signature": Code(5, "The CRL's signature does not verify under any key of the issuer.", "Fetch the issuer's CRL again, from its own distribution point."),
+    "crl-invalid": Code(
+        5,
+        "The CRL cannot be read, or says something that modseal does not judge.",
+        "Fetch the issuer's CRL again, from its own distribution point.",
+    ),
+    "crl-not-yet-valid": Code(
+        5,
+        "The CRL was issued after the time of verification.",
+        "Check this machine's clock, or the time given with --at.",
+    ),
+    "crl-wrong-issuer": Code(
+        5,
+        "The CRLs are not from the certificate's issuer, or from someone who may not sign them.",
+        "Name the issuer's own CRL in the policy.",
+    ),
+    "crl-bad-signature": Code(
+        5,
+        "The CRL's signature does not verify under any key of the issuer.",
+        "Fetch the issuer's CRL again, from its own distribution point.",
+    ),
     # step 6: level
     "level-not-granted": Code(6, "The manifest claims a higher level than the signer's anchor grants.", _SIGNER),
-    "level-below-minimum": Code(6, "The proven level is below the policy's minimum.", "Ask the vendor for a build that is signed for the level that this host needs."),
-    "unsigned-not-allowed": Code(6, "The module is unsigned and the policy does not allow that.", "Ask the vendor for the signed bundle."),
+    "level-below-minimum": Code(
+        6,
+        "The proven level is below the policy's minimum.",
+        "Ask the vendor for a build that is signed for the level that this host needs.",
+    ),
+    "unsigned-not-allowed": Code(
+        6, "The module is unsigned and the policy does not allow that.", "Ask the vendor for the signed bundle."
+    ),
     "vendor-out-of-scope": Code(6, "The signer's anchor may not speak for this vendor.", _SIGNER),
     "name-out-of-scope": Code(6, "The signer's anchor may not speak for this module name.", _SIGNER),
-    "too-few-signers": Code(6, "Fewer distinct trusted signers than the policy requires.", "Ask for the missing signature."),
-    "required-signer-missing": Code(6, "A signer that the policy requires has not signed.", "Ask for the missing signature."),
-    "expected-signer-missing": Code(6, "A signer that the manifest expects has not signed.", "Get the bundle again from its vendor: a signature that was there is missing."),
+    "too-few-signers": Code(
+        6, "Fewer distinct trusted signers than the policy requires.", "Ask for the missing signature."
+    ),
+    "required-signer-missing": Code(
+        6, "A signer that the policy requires has not signed.", "Ask for the missing signature."
+    ),
+    "expected-signer-missing": Code(
+        6,
+        "A signer that the manifest expects has not signed.",
+        "Get the bundle again from its vendor: a signature that was there is missing.",
+    ),
     # step 7: payloads
     "payload-size-mismatch": Code(7, "A payload's size differs from the declared one.", _FRESH),
     "payload-digest-mismatch": Code(7, "A payload's digest differs from the declared one.", _FRESH),
     "payload-undeclared": Code(7, "The archive has a payload that the manifest does not declare.", _FRESH),
     "payload-missing": Code(7, "The manifest declares a payload that the archive does not have.", _FRESH),
-    "weak-digest": Code(7, "A payload is bound by no digest stronger than SHA-1.", "Ask the vendor for a build with SHA-256 checksums."),
+    "weak-digest": Code(
+        7, "A payload is bound by no digest stronger than SHA-1.", "Ask the vendor for a build with SHA-256 checksums."
+    ),
     "bad-payload": Code(7, "A payload's compressed data is not well formed.", _ASK),
     "unpacked-size-mismatch": Code(7, "A payload unpacks to another size than the declared one.", _ASK),
     "attachment-mismatch": Code(7, "An attachment differs from its declaration.", _FRESH),
-    "unsupported-payload": Code(7, "modseal cannot look into this type of payload.", "Update modseal, or ask the vendor for a type that docs/vib.md lists."),
+    "unsupported-payload": Code(
+        7,
+        "modseal cannot look into this type of payload.",
+        "Update modseal, or ask the vendor for a type that docs/vib.md lists.",
+    ),
     # step 8: files
     "bad-listing": Code(8, "A payload's archive of files is not well formed.", _ASK),
     "file-undeclared": Code(8, "A payload has a file that the manifest does not declare.", _ASK),
@@ -94,29 +180,97 @@ CODES: dict[str, Code] = {
     "unsafe-type": Code(8, "An entry is neither a file, a directory nor a symbolic link.", _ASK),
     "unsafe-mode": Code(8, "A mode has bits that are not declared or not allowed.", _ASK),
     "unsafe-link": Code(8, "A link leads out of the module.", _ASK),
-    "path-not-allowed": Code(8, "A community module has a file outside the allowed paths.", "Ask the vendor to install below the allowed paths, or to have the module signed for a higher level."),
+    "path-not-allowed": Code(
+        8,
+        "A community module has a file outside the allowed paths.",
+        "Ask the vendor to install below the allowed paths, or to have the module signed for a higher level.",
+    ),
     # step 9: restrictions
-    "denied": Code(9, "The deny list names this bundle, its signer or its module.", "Do not use this bundle; ask whoever keeps the policy why it is denied."),
-    "version-below-floor": Code(9, "The version is older than the policy's floor.", "Get the current version from the vendor."),
-    "attachment-missing": Code(9, "An attachment that the policy requires is missing.", "Ask the vendor for a bundle with that attachment."),
-    "version-unparsable": Code(9, "The version cannot be compared with the policy's floor.", "Ask the vendor for a version made of digits, letters, dots and one hyphen."),
+    "denied": Code(
+        9,
+        "The deny list names this bundle, its signer or its module.",
+        "Do not use this bundle; ask whoever keeps the policy why it is denied.",
+    ),
+    "version-below-floor": Code(
+        9, "The version is older than the policy's floor.", "Get the current version from the vendor."
+    ),
+    "attachment-missing": Code(
+        9, "An attachment that the policy requires is missing.", "Ask the vendor for a bundle with that attachment."
+    ),
+    "version-unparsable": Code(
+        9,
+        "The version cannot be compared with the policy's floor.",
+        "Ask the vendor for a version made of digits, letters, dots and one hyphen.",
+    ),
     # outside an examination
     "usage": Code(None, "The command line cannot be meant like this.", "See --help."),
     "bad-spec": Code(None, "The module spec or stage folder has a problem.", "Correct the named field and pack again."),
-    "bad-policy": Code(None, "The policy cannot be used.", "Correct the named line; `modseal policy check` reads a policy alone."),
-    "bad-key": Code(None, "The key, passphrase or certificate cannot be used.", "Check the key file or token, and its passphrase or PIN."),
-    "tsa-failed": Code(None, "No timestamp authority gave a timestamp that verifies.", "Check the address and the network, or sign now and add the timestamp later with `modseal timestamp`."),
-    "unfit-certificate": Code(None, "The certificate would not pass verification, so it does not sign.", "Use a current certificate for code signing that belongs to the key."),
-    "unfit-signature": Code(None, "A signature made elsewhere does not fit what was prepared to be signed.", "Sign the prepared file again with the named algorithm and the certificate's key, or prepare this bundle again."),
-    "not-issued": Code(None, "The CA does not issue this certificate, or keep this record.", "Correct what the message names: the request, the key or the days."),
+    "bad-policy": Code(
+        None, "The policy cannot be used.", "Correct the named line; `modseal policy check` reads a policy alone."
+    ),
+    "bad-key": Code(
+        None,
+        "The key, passphrase or certificate cannot be used.",
+        "Check the key file or token, and its passphrase or PIN.",
+    ),
+    "tsa-failed": Code(
+        None,
+        "No timestamp authority gave a timestamp that verifies.",
+        "Check the address and the network, or sign now and add the timestamp later with `modseal timestamp`.",
+    ),
+    "unfit-certificate": Code(
+        None,
+        "The certificate would not pass verification, so it does not sign.",
+        "Use a current certificate for code signing that belongs to the key.",
+    ),
+    "unfit-signature": Code(
+        None,
+        "A signature made elsewhere does not fit what was prepared to be signed.",
+        "Sign the prepared file with the named algorithm and the certificate's key, or prepare this bundle again.",
+    ),
+    "not-issued": Code(
+        None,
+        "The CA does not issue this certificate, or keep this record.",
+        "Correct what the message names: the request, the key or the days.",
+    ),
     "io-error": Code(None, "A file cannot be read or written.", "Check the path, its permissions and the free space."),
     # trust bundles and the store that they are installed in
-    "trust-bundle-invalid": Code(None, "The trust bundle is not well formed, or a file in it is not what it declares.", "Get the trust bundle again from whoever keeps the policy."),
-    "trust-bundle-threshold": Code(None, "Too few root signers have signed the trust bundle.", "Have the missing root signers sign it with `modseal policy endorse`, and carry it in again."),
-    "trust-bundle-rollback": Code(None, "The trust bundle is older than the installed one.", "Get the newest trust bundle from whoever keeps the policy."),
-    "trust-bundle-conflict": Code(None, "Two different trust bundles have the same version.", "Do not use either; ask whoever keeps the policy which one is theirs, and for a new version."),
-    "trust-bundle-gap": Code(None, "Versions between the installed trust bundle and this one are missing.", "Pass the missing versions too, in the same call."),
-    "trust-bundle-expired": Code(None, "The trust bundle is past its expiry.", "Get the newest trust bundle from whoever keeps the policy and install it with `modseal policy update`."),
-    "clock-set-back": Code(None, "The clock shows a time before one that was seen already.", "Set this machine's clock right."),
-    "trust-store-invalid": Code(None, "The trust store is missing, damaged, or writable by others.", "Check its owner and permissions; if it is damaged, install the newest trust bundle into a new store."),
+    "trust-bundle-invalid": Code(
+        None,
+        "The trust bundle is not well formed, or a file in it is not what it declares.",
+        "Get the trust bundle again from whoever keeps the policy.",
+    ),
+    "trust-bundle-threshold": Code(
+        None,
+        "Too few root signers have signed the trust bundle.",
+        "Have the missing root signers sign it with `modseal policy endorse`, and carry it in again.",
+    ),
+    "trust-bundle-rollback": Code(
+        None,
+        "The trust bundle is older than the installed one.",
+        "Get the newest trust bundle from whoever keeps the policy.",
+    ),
+    "trust-bundle-conflict": Code(
+        None,
+        "Two different trust bundles have the same version.",
+        "Do not use either; ask whoever keeps the policy which one is theirs, and for a new version.",
+    ),
+    "trust-bundle-gap": Code(
+        None,
+        "Versions between the installed trust bundle and this one are missing.",
+        "Pass the missing versions too, in the same call.",
+    ),
+    "trust-bundle-expired": Code(
+        None,
+        "The trust bundle is past its expiry.",
+        "Get the newest trust bundle from whoever keeps the policy and install it with `modseal policy update`.",
+    ),
+    "clock-set-back": Code(
+        None, "The clock shows a time before one that was seen already.", "Set this machine's clock right."
+    ),
+    "trust-store-invalid": Code(
+        None,
+        "The trust store is missing, damaged, or writable by others.",
+        "Check its owner and permissions; if it is damaged, install the newest trust bundle into a new store.",
+    ),
 }

@@ -54,7 +54,9 @@ class TreeWriter:
         try:
             self._make(entry, path)
         except (FileExistsError, NotADirectoryError):
-            raise FormatError("unsafe-path", f"{entry.path!r} is there twice, or below a file", path=entry.path) from None
+            raise FormatError(
+                "unsafe-path", f"{entry.path!r} is there twice, or below a file", path=entry.path
+            ) from None
         except OSError as error:
             raise self._trouble(error) from error
 
@@ -68,7 +70,11 @@ class TreeWriter:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
 
     def _place(self, entry: Entry) -> Path:
-        return self._folder / PAYLOADS / (entry.payload or "") / entry.path if self._by_payload else self._folder / entry.path
+        return (
+            self._folder / PAYLOADS / (entry.payload or "") / entry.path
+            if self._by_payload
+            else self._folder / entry.path
+        )
 
     def write(self, data: bytes) -> None:
         """See `format.payload.Sink.write`."""

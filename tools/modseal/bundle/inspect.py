@@ -44,7 +44,9 @@ def inspect(path: Path) -> Inspection:
     with open_bundle(path, with_digest=True) as bundle:
         problems: list[Failure] = []
         if isinstance(bundle.container, Failure):
-            return Inspection(str(path), bundle.sha256(), None, bundle.source.size, None, (), None, (), (), (bundle.container,))
+            return Inspection(
+                str(path), bundle.sha256(), None, bundle.source.size, None, (), None, (), (), (bundle.container,)
+            )
         blocks = _blocks(bundle.signature, problems)
         manifest = _manifest(bundle.kind, bundle.manifest, problems)
         entries: list[Entry] = []
@@ -55,9 +57,21 @@ def inspect(path: Path) -> Inspection:
                 entries += measured.entries
                 problems += measured.failures
             else:
-                problems.append(Failure("missing-member", f"payload {payload.name!r} is not there", {"member": payload.name}))
-        return Inspection(str(path), bundle.sha256(), hashlib.sha256(bundle.manifest).hexdigest(), bundle.source.size, bundle.kind, bundle.members, manifest,
-                          blocks, tuple(entries), tuple(problems))
+                problems.append(
+                    Failure("missing-member", f"payload {payload.name!r} is not there", {"member": payload.name})
+                )
+        return Inspection(
+            str(path),
+            bundle.sha256(),
+            hashlib.sha256(bundle.manifest).hexdigest(),
+            bundle.source.size,
+            bundle.kind,
+            bundle.members,
+            manifest,
+            blocks,
+            tuple(entries),
+            tuple(problems),
+        )
 
 
 def _blocks(member: bytes, problems: list[Failure]) -> tuple[Block, ...]:

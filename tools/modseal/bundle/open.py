@@ -71,8 +71,13 @@ class OpenBundle:
 
     def _small(self, member: Member, limit: int) -> bytes:
         if member.size > limit:
-            raise FormatError("limit-exceeded", f"member {member.name!r} has {member.size} bytes, {limit} are allowed",
-                              member=member.name, size=member.size, limit=limit)
+            raise FormatError(
+                "limit-exceeded",
+                f"member {member.name!r} has {member.size} bytes, {limit} are allowed",
+                member=member.name,
+                size=member.size,
+                limit=limit,
+            )
         return self.source.read(member.offset, member.size)
 
     @property
@@ -119,9 +124,7 @@ def open_bundle(
     try:
         if not S_ISREG(os.fstat(descriptor).st_mode):
             raise InputError(f"{path}: not a regular file", path=str(path))
-        yield OpenBundle(
-            FileSource(descriptor), str(path), sink, sink_unproved=sink_unproved, with_digest=with_digest
-        )
+        yield OpenBundle(FileSource(descriptor), str(path), sink, sink_unproved=sink_unproved, with_digest=with_digest)
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}", path=str(path)) from error
     finally:

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 from modseal.errors import InputError, UsageError
 
@@ -65,12 +65,12 @@ class StagingFolder:
         except OSError as error:
             raise InputError(f"{self.destination}: {error.strerror}", path=str(destination)) from error
 
-    def __enter__(self) -> StagingFolder:
+    def __enter__(self) -> Self:
         return self
 
     def commit(self) -> None:
         """Give the folder its name. From here on it is there for everybody."""
-        os.chmod(self.path, 0o755)
+        os.chmod(self.path, 0o755)  # noqa: S103 - what a folder that others may read has
         os.sync()  # all the files of the tree, in one call: after a power cut none may be empty under its name
         os.rename(self.path, self.destination)
         _sync_folder(self.destination.parent)

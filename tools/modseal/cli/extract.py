@@ -18,10 +18,14 @@ from modseal.trust.policy_file import load
 
 @click.command()
 @click.argument("bundle", type=FILE)
-@click.option("-C", "--directory", required=True, type=FILE, metavar="DIR", help="A new (or empty) folder to unpack into.")
+@click.option(
+    "-C", "--directory", required=True, type=FILE, metavar="DIR", help="A new (or empty) folder to unpack into."
+)
 @policy_option(required=False)
 @click.option("--unverified", is_flag=True, help="Unpack without proving who signed it; damage is still refused.")
-@click.option("--stage", is_flag=True, help="Write a stage folder (descriptor.xml, payloads/) that pack can use; .vib only.")
+@click.option(
+    "--stage", is_flag=True, help="Write a stage folder (descriptor.xml, payloads/) that pack can use; .vib only."
+)
 @at_option
 def extract(
     bundle: Path, directory: Path, policy: str | None, at: datetime | None, *, unverified: bool, stage: bool

@@ -140,7 +140,9 @@ def run(arguments: list[str]) -> int:
     except Exception as error:
         if os.environ.get("MODSEAL_TRACEBACK"):
             raise
-        _complain(f"internal error, please report it: {type(error).__name__}: {error} (MODSEAL_TRACEBACK=1 shows where)")
+        _complain(
+            f"internal error, please report it: {type(error).__name__}: {error} (MODSEAL_TRACEBACK=1 shows where)"
+        )
         return 3
 
 

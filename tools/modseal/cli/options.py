@@ -29,9 +29,7 @@ class Time(click.ParamType[datetime]):
         if isinstance(value, datetime):
             return value
         try:
-            if not _TIME.fullmatch(value):
-                raise ValueError
-            return datetime.fromisoformat(value).replace(tzinfo=UTC)
+            return datetime.fromisoformat(value if _TIME.fullmatch(value) else "").replace(tzinfo=UTC)
         except ValueError:
             self.fail(f"{value!r} is no time; give 2026-01-31 or 2026-01-31T12:00:00Z", param, ctx)
 

@@ -21,7 +21,9 @@ _WORST_LAST = (Verdict.ACCEPTED, Verdict.UNDECIDED, Verdict.REJECTED)
 @click.argument("bundles", nargs=-1, required=True, type=FILE, metavar="BUNDLE...")
 @policy_option(required=True)
 @at_option
-@click.option("--format", "output", type=click.Choice(["text", "json", "sarif"]), default="text", help="The form of the result.")
+@click.option(
+    "--format", "output", type=click.Choice(["text", "json", "sarif"]), default="text", help="The form of the result."
+)
 @click.option("-v", "--verbose", is_flag=True, help="Show every step, not only what failed.")
 def verify(bundles: tuple[Path, ...], policy: str, at: datetime | None, output: str, *, verbose: bool) -> int:
     """Prove BUNDLEs under a policy: who signed them, and is that enough.

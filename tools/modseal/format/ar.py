@@ -69,11 +69,18 @@ def _walk(source: Source) -> Iterator[Member]:
         yield member
         offset = member.offset + member.size
         if offset > source.size:
-            raise FormatError("truncated", f"member {member.name!r} of {member.size} bytes ends after the file",
-                              member=member.name, declared=member.size, present=source.size - member.offset)
+            raise FormatError(
+                "truncated",
+                f"member {member.name!r} of {member.size} bytes ends after the file",
+                member=member.name,
+                declared=member.size,
+                present=source.size - member.offset,
+            )
         if member.size % 2:
             if offset == source.size or source.read(offset, 1) != b"\n":
-                raise FormatError("malformed-archive", f"member {member.name!r} lacks its padding newline", member=member.name)
+                raise FormatError(
+                    "malformed-archive", f"member {member.name!r} lacks its padding newline", member=member.name
+                )
             offset += 1
 
 
@@ -93,13 +100,27 @@ def _parse_header(header: bytes, offset: int) -> Member:
     name, mtime, uid, gid, mode, size = match.groups()
     parsed_name = _SLASHED_NAME.fullmatch(name)
     if not parsed_name:
-        raise FormatError("malformed-archive", f"the member name at offset {offset} is not 1 to 15 of A-Z a-z 0-9 . _ -",
-                          offset=offset, name=name.decode("latin-1"))
-    for field, pattern, value in (("mtime", _ANY_DIGITS, mtime), ("uid", _OWNER, uid), ("gid", _OWNER, gid),
-                                  ("mode", _MODE, mode), ("size", _NUMBER, size)):
+        raise FormatError(
+            "malformed-archive",
+            f"the member name at offset {offset} is not 1 to 15 of A-Z a-z 0-9 . _ -",
+            offset=offset,
+            name=name.decode("latin-1"),
+        )
+    for field, pattern, value in (
+        ("mtime", _ANY_DIGITS, mtime),
+        ("uid", _OWNER, uid),
+        ("gid", _OWNER, gid),
+        ("mode", _MODE, mode),
+        ("size", _NUMBER, size),
+    ):
         if not pattern.fullmatch(value):
-            raise FormatError("malformed-archive", f"the {field} field at offset {offset} is not in an accepted form",
-                              offset=offset, field=field, value=value.decode("latin-1"))
+            raise FormatError(
+                "malformed-archive",
+                f"the {field} field at offset {offset} is not in an accepted form",
+                offset=offset,
+                field=field,
+                value=value.decode("latin-1"),
+            )
     text = parsed_name[1].decode("ascii")
     return Member(text, offset + HEADER_SIZE, int(size), header == encode_header(text, int(size)))
 
@@ -108,8 +129,11 @@ def require_plain(members: tuple[Member, ...], kind: Kind) -> None:
     """A `.seal` has one header form only: `FormatError` (malformed-archive) on any other (AR-07)."""
     for member in members:
         if kind == "seal" and not member.plain:
-            raise FormatError("malformed-archive", f"the header of {member.name!r} is not in the one form of a .seal",
-                              member=member.name)
+            raise FormatError(
+                "malformed-archive",
+                f"the header of {member.name!r} is not in the one form of a .seal",
+                member=member.name,
+            )
 
 
 def encode_header(name: str, size: int) -> bytes:

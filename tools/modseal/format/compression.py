@@ -68,8 +68,12 @@ def limited(blocks: Iterator[bytes], declared: int | None, packed: int) -> Block
             raise FormatError(code, f"the payload unpacks to more than {most} bytes", allowed=most)
         yield block
     if declared is not None and size != declared:
-        raise FormatError("unpacked-size-mismatch", f"the payload unpacks to {size} bytes, {declared} were declared",
-                          declared=declared, unpacked=size)
+        raise FormatError(
+            "unpacked-size-mismatch",
+            f"the payload unpacks to {size} bytes, {declared} were declared",
+            declared=declared,
+            unpacked=size,
+        )
 
 
 def gunzip(blocks: Iterator[bytes], *, plain: bool = False) -> Iterator[bytes]:
@@ -149,8 +153,9 @@ def zstd_frames(blocks: Iterator[bytes]) -> Blocks:
         try:
             compressor = idle.pop()
         except IndexError:
-            compressor = zstandard.ZstdCompressor(ZSTD_LEVEL, write_checksum=False, write_content_size=True,
-                                                  write_dict_id=False)
+            compressor = zstandard.ZstdCompressor(
+                ZSTD_LEVEL, write_checksum=False, write_content_size=True, write_dict_id=False
+            )
         frame = compressor.compress(block)
         idle.append(compressor)
         return frame
@@ -207,8 +212,12 @@ def zstd(blocks: Iterator[bytes]) -> Iterator[bytes]:
     import zstandard
 
     parameters = zstandard.ZstdCompressionParameters.from_level(
-        VZSTD_LEVEL, window_log=limits.ZSTD_WINDOW.bit_length() - 1, enable_ldm=True,
-        write_content_size=False, write_checksum=False, write_dict_id=False,
+        VZSTD_LEVEL,
+        window_log=limits.ZSTD_WINDOW.bit_length() - 1,
+        enable_ldm=True,
+        write_content_size=False,
+        write_checksum=False,
+        write_dict_id=False,
     )
     frame = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
     for block in blocks:

@@ -55,8 +55,11 @@ def decode(data: bytes) -> Manifest:
     of `rules` for its paths. The detail names line and column.
     """
     root = parse(data, DESCRIPTOR, comments_in=COMMENTS_IN_DESCRIPTOR)
-    manifest = _read(root, tuple(map(_read_payload, _list(root, "payloads"))),
-                     tuple(Entry(node.text) for node in _list(root, "file-list")))
+    manifest = _read(
+        root,
+        tuple(map(_read_payload, _list(root, "payloads"))),
+        tuple(Entry(node.text) for node in _list(root, "file-list")),
+    )
     _require(vib_rules.check(manifest), root)
     return manifest
 
@@ -84,9 +87,16 @@ def decode_stage(data: bytes) -> Manifest:
     Raises `FormatError` as `decode` does.
     """
     root = parse(data, STAGE, comments_in=COMMENTS_IN_STAGE)
-    payloads = tuple(Payload(node.attributes["name"], node.attributes["type"], 0, None,
-                             compression_option=node.attributes.get("compression-option"))
-                     for node in _list(root, "payloads"))
+    payloads = tuple(
+        Payload(
+            node.attributes["name"],
+            node.attributes["type"],
+            0,
+            None,
+            compression_option=node.attributes.get("compression-option"),
+        )
+        for node in _list(root, "payloads")
+    )
     manifest = _read(root, payloads, ())
     _require(vib_rules.check_stage(manifest), root)
     return manifest
@@ -192,8 +202,9 @@ def _choice(root: Node, name: str, choices: Mapping[str, _T]) -> _T:
 
 def _value(node: Node, choices: Mapping[str, _T]) -> _T:
     if node.text not in choices:
-        raise node.error(f"<{node.name}> is {quote(node.text)}, not one of {', '.join(choices)}"
-                         f"{suggestion(node.text, choices)}")
+        raise node.error(
+            f"<{node.name}> is {quote(node.text)}, not one of {', '.join(choices)}{suggestion(node.text, choices)}"
+        )
     return choices[node.text]
 
 
@@ -210,13 +221,20 @@ def _number(node: Node, name: str) -> int:
 def _write(manifest: Manifest) -> str:
     vib = manifest.vib or VibFields()
     relationships = "".join(
-        _element(label, *(_element("provide" if label == "provides" else "constraint", **_constraint(label, constraint))
-                          for constraint in constraints))
+        _element(
+            label,
+            *(
+                _element("provide" if label == "provides" else "constraint", **_constraint(label, constraint))
+                for constraint in constraints
+            ),
+        )
         for label, constraints in manifest.relationships.by_label()
     )
     files = [entry.path for entry in manifest.files if entry.type is not FileType.DIRECTORY]
-    platforms = (_element("softwarePlatform", locale=platform.locale, productLineID=platform.product,
-                          version=platform.version) for platform in vib.platforms)
+    platforms = (
+        _element("softwarePlatform", locale=platform.locale, productLineID=platform.product, version=platform.version)
+        for platform in vib.platforms
+    )
     return _element(
         "vib",
         _leaf("type", vib.type),
@@ -254,10 +272,17 @@ def _write_payload(payload: Payload) -> str:
         kind, process = CHECKSUMS[digest.algorithm, digest.view]
         checksums.append(_leaf("checksum", digest.value.hex(), **{"checksum-type": kind, "verify-process": process}))
     unpacked = None if payload.unpacked_size is None else str(payload.unpacked_size)
-    return _element("payload", *checksums, **{
-        "name": payload.name, "type": payload.type, "size": str(payload.size), "uncompressed-size": unpacked,
-        "compression-option": payload.compression_option,
-    })
+    return _element(
+        "payload",
+        *checksums,
+        **{
+            "name": payload.name,
+            "type": payload.type,
+            "size": str(payload.size),
+            "uncompressed-size": unpacked,
+            "compression-option": payload.compression_option,
+        },
+    )
 
 
 def _flag(name: str, value: bool) -> str:
@@ -269,8 +294,11 @@ def _leaf(name: str, text: str, /, **attributes: str | None) -> str:
 
 
 def _element(name: str, /, *content: str, **attributes: str | None) -> str:
-    written = "".join(f' {key}="{_escape(value).replace(chr(34), "&quot;")}"'
-                      for key, value in sorted(attributes.items()) if value is not None)
+    written = "".join(
+        f' {key}="{_escape(value).replace(chr(34), "&quot;")}"'
+        for key, value in sorted(attributes.items())
+        if value is not None
+    )
     inside = "".join(content)
     return f"<{name}{written}>{inside}</{name}>" if inside else f"<{name}{written} />"
 

@@ -114,8 +114,13 @@ class Relationships:
 
     def by_label(self) -> tuple[tuple[str, tuple[Constraint, ...]], ...]:
         """All five lists, each with its name in messages, in the order of both formats."""
-        return (("depends", self.depends), ("conflicts", self.conflicts), ("replaces", self.replaces),
-                ("provides", self.provides), ("compatibleWith", self.compatible_with))
+        return (
+            ("depends", self.depends),
+            ("conflicts", self.conflicts),
+            ("replaces", self.replaces),
+            ("provides", self.provides),
+            ("compatibleWith", self.compatible_with),
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -58,52 +58,75 @@ _SHA256 = Text(re.compile("[0-9a-f]{64}"), form="64 lower-case hexadecimal digit
 _MODE = Text(re.compile("[0-7]{4}"), form="4 octal digits", least=4, most=4)
 _PATH = Text(most=limits.PATH_LENGTH, about="Relative to the root that the module is installed under.")
 
-_CONSTRAINTS = Array(Table({"name": _NAME}, {"relation": Text(choices=rules.RELATIONS), "version": _VERSION},
-                           about="A relation comes with a version, and a version with a relation."), least=1)
+_CONSTRAINTS = Array(
+    Table(
+        {"name": _NAME},
+        {"relation": Text(choices=rules.RELATIONS), "version": _VERSION},
+        about="A relation comes with a version, and a version with a relation.",
+    ),
+    least=1,
+)
 _PROVIDED = Array(Table({"name": _NAME}, {"version": _VERSION}), least=1)
-_PAYLOAD = Table({
-    "name": _MEMBER,
-    "type": Text(choices=PAYLOAD_TYPES),
-    "size": Integer(1, limits.MEMBER_SIZE, about="Bytes of the archive member."),
-    "unpacked-size": Integer(0, limits.UNPACKED_SIZE, about="Bytes of the tar."),
-    "chunk-size": Integer(limits.CHUNK_SIZE, limits.CHUNK_SIZE, about="Bytes of every chunk but the last."),
-    "chunks": Array(_SHA256, least=1, most=-(-limits.MEMBER_SIZE // limits.CHUNK_SIZE), about="Their SHA-256."),
-    "mtime": Integer(0, LATEST_TIME, about="Modification time of every entry, in seconds after 1970."),
-})
-_ENTRY = Variant("type", {
-    "file": Table({"path": _PATH, "mode": _MODE, "payload": _MEMBER, "size": Integer(0, limits.FILE_SIZE),
-                   "sha256": _SHA256}),
-    "directory": Table({"path": _PATH, "mode": _MODE, "payload": _MEMBER}),
-    "symlink": Table({"path": _PATH, "payload": _MEMBER, "target": Text(most=limits.LINK_LENGTH)}),
-})
-_ATTACHMENT = Table({
-    "name": _MEMBER,
-    "media-type": Text(MEDIA_TYPE, form=MEDIA_TYPE_FORM, most=127),
-    "size": Integer(0, limits.ATTACHMENT_SIZE),
-    "sha256": _SHA256,
-})
-SHAPE = Table({
-    "schema": Text(choices=(SCHEMA,)),
-    "vendor": Text(most=limits.NAME_LENGTH),
-    "name": _NAME,
-    "version": _VERSION,
-    "level": Text(choices=[str(level) for level in sorted(Level, reverse=True)],
-                  about="The claimed acceptance level: unproved until a signer's anchor grants it."),
-}, {
-    "summary": Text(),
-    "description": Text(),
-    "released": Text(_RELEASED, form="a time like 2026-01-31T12:00:00Z"),
-    "depends": _CONSTRAINTS,
-    "conflicts": _CONSTRAINTS,
-    "replaces": _CONSTRAINTS,
-    "provides": _PROVIDED,
-    "payloads": Array(_PAYLOAD, least=1, most=limits.PAYLOADS, about="In the order of the archive."),
-    "files": Array(_ENTRY, least=1, most=limits.FILES, about="Every path of every payload, in their order."),
-    "attachments": Array(_ATTACHMENT, least=1, most=limits.ATTACHMENTS, about="In the order of the archive."),
-    "expected-signers": Array(Text(rules.KEY_NAME, form=rules.KEY_NAME_FORM, most=75, least=75), least=1,
-                              most=limits.EXPECTED_SIGNERS,
-                              about="SHA-256 of the public keys that must all have signed, in ascending order."),
-}, about="The signed metadata of a .seal bundle. Rules over several values stand in docs/format.md.")
+_PAYLOAD = Table(
+    {
+        "name": _MEMBER,
+        "type": Text(choices=PAYLOAD_TYPES),
+        "size": Integer(1, limits.MEMBER_SIZE, about="Bytes of the archive member."),
+        "unpacked-size": Integer(0, limits.UNPACKED_SIZE, about="Bytes of the tar."),
+        "chunk-size": Integer(limits.CHUNK_SIZE, limits.CHUNK_SIZE, about="Bytes of every chunk but the last."),
+        "chunks": Array(_SHA256, least=1, most=-(-limits.MEMBER_SIZE // limits.CHUNK_SIZE), about="Their SHA-256."),
+        "mtime": Integer(0, LATEST_TIME, about="Modification time of every entry, in seconds after 1970."),
+    }
+)
+_ENTRY = Variant(
+    "type",
+    {
+        "file": Table(
+            {"path": _PATH, "mode": _MODE, "payload": _MEMBER, "size": Integer(0, limits.FILE_SIZE), "sha256": _SHA256}
+        ),
+        "directory": Table({"path": _PATH, "mode": _MODE, "payload": _MEMBER}),
+        "symlink": Table({"path": _PATH, "payload": _MEMBER, "target": Text(most=limits.LINK_LENGTH)}),
+    },
+)
+_ATTACHMENT = Table(
+    {
+        "name": _MEMBER,
+        "media-type": Text(MEDIA_TYPE, form=MEDIA_TYPE_FORM, most=127),
+        "size": Integer(0, limits.ATTACHMENT_SIZE),
+        "sha256": _SHA256,
+    }
+)
+SHAPE = Table(
+    {
+        "schema": Text(choices=(SCHEMA,)),
+        "vendor": Text(most=limits.NAME_LENGTH),
+        "name": _NAME,
+        "version": _VERSION,
+        "level": Text(
+            choices=[str(level) for level in sorted(Level, reverse=True)],
+            about="The claimed acceptance level: unproved until a signer's anchor grants it.",
+        ),
+    },
+    {
+        "summary": Text(),
+        "description": Text(),
+        "released": Text(_RELEASED, form="a time like 2026-01-31T12:00:00Z"),
+        "depends": _CONSTRAINTS,
+        "conflicts": _CONSTRAINTS,
+        "replaces": _CONSTRAINTS,
+        "provides": _PROVIDED,
+        "payloads": Array(_PAYLOAD, least=1, most=limits.PAYLOADS, about="In the order of the archive."),
+        "files": Array(_ENTRY, least=1, most=limits.FILES, about="Every path of every payload, in their order."),
+        "attachments": Array(_ATTACHMENT, least=1, most=limits.ATTACHMENTS, about="In the order of the archive."),
+        "expected-signers": Array(
+            Text(rules.KEY_NAME, form=rules.KEY_NAME_FORM, most=75, least=75),
+            least=1,
+            most=limits.EXPECTED_SIGNERS,
+            about="SHA-256 of the public keys that must all have signed, in ascending order.",
+        ),
+    },
+    about="The signed metadata of a .seal bundle. Rules over several values stand in docs/format.md.",
+)
 
 
 def json_schema() -> dict[str, Any]:
@@ -228,12 +251,25 @@ def _to_plain(manifest: Manifest) -> dict[str, Any]:
         "provides": [_without_none(name=provided.name, version=provided.version) for provided in related.provides],
         "payloads": [_payload_to_plain(payload) for payload in manifest.payloads],
         "files": [_entry_to_plain(entry) for entry in manifest.files],
-        "attachments": [{"name": attachment.name, "media-type": attachment.media_type, "size": attachment.size,
-                         "sha256": attachment.sha256.hex()} for attachment in manifest.attachments],
+        "attachments": [
+            {
+                "name": attachment.name,
+                "media-type": attachment.media_type,
+                "size": attachment.size,
+                "sha256": attachment.sha256.hex(),
+            }
+            for attachment in manifest.attachments
+        ],
         "expected-signers": list(manifest.expected_signers),
     }
-    return {"schema": SCHEMA, "vendor": manifest.vendor, "name": manifest.name, "version": manifest.version,
-            "level": str(manifest.claimed_level), **{key: value for key, value in optional.items() if value}}
+    return {
+        "schema": SCHEMA,
+        "vendor": manifest.vendor,
+        "name": manifest.name,
+        "version": manifest.version,
+        "level": str(manifest.claimed_level),
+        **{key: value for key, value in optional.items() if value},
+    }
 
 
 def _constraint_to_plain(constraint: Constraint) -> dict[str, Any]:
@@ -241,9 +277,15 @@ def _constraint_to_plain(constraint: Constraint) -> dict[str, Any]:
 
 
 def _payload_to_plain(payload: Payload) -> dict[str, Any]:
-    return {"name": payload.name, "type": payload.type, "size": payload.size, "unpacked-size": payload.unpacked_size,
-            "chunk-size": limits.CHUNK_SIZE, "chunks": [chunk.hex() for chunk in payload.chunks],
-            "mtime": payload.mtime}
+    return {
+        "name": payload.name,
+        "type": payload.type,
+        "size": payload.size,
+        "unpacked-size": payload.unpacked_size,
+        "chunk-size": limits.CHUNK_SIZE,
+        "chunks": [chunk.hex() for chunk in payload.chunks],
+        "mtime": payload.mtime,
+    }
 
 
 def _entry_to_plain(entry: Entry) -> dict[str, Any]:
@@ -274,12 +316,20 @@ def _from_plain(plain: dict[str, Any]) -> Manifest:
             depends=_constraints(plain, "depends"),
             conflicts=_constraints(plain, "conflicts"),
             replaces=_constraints(plain, "replaces"),
-            provides=tuple(Constraint(item["name"], "=" if "version" in item else None, item.get("version"))
-                           for item in plain.get("provides", ())),
+            provides=tuple(
+                Constraint(item["name"], "=" if "version" in item else None, item.get("version"))
+                for item in plain.get("provides", ())
+            ),
         ),
         payloads=tuple(
-            Payload(item["name"], item["type"], item["size"], item["unpacked-size"],
-                    tuple(map(bytes.fromhex, item["chunks"])), item["mtime"])
+            Payload(
+                item["name"],
+                item["type"],
+                item["size"],
+                item["unpacked-size"],
+                tuple(map(bytes.fromhex, item["chunks"])),
+                item["mtime"],
+            )
             for item in plain.get("payloads", ())
         ),
         files=tuple(map(_entry_from_plain, plain.get("files", ()))),
@@ -297,8 +347,15 @@ def _constraints(plain: dict[str, Any], key: str) -> tuple[Constraint, ...]:
 
 def _entry_from_plain(item: dict[str, Any]) -> Entry:
     if item["type"] == "file":
-        return Entry(item["path"], FileType.FILE, int(item["mode"], 8), item["size"], bytes.fromhex(item["sha256"]),
-                     None, item["payload"])
+        return Entry(
+            item["path"],
+            FileType.FILE,
+            int(item["mode"], 8),
+            item["size"],
+            bytes.fromhex(item["sha256"]),
+            None,
+            item["payload"],
+        )
     if item["type"] == "directory":
         return Entry(item["path"], FileType.DIRECTORY, int(item["mode"], 8), payload=item["payload"])
     return Entry(item["path"], FileType.SYMLINK, LINK_MODE, target=item["target"], payload=item["payload"])

@@ -141,8 +141,9 @@ class _Measuring:
 
     def result(self) -> Measured:
         """What was found."""
-        return Measured(self.digests(), self.source.size, self.unpacked_size,
-                        tuple(self.entries), tuple(self.failures), self.listed)
+        return Measured(
+            self.digests(), self.source.size, self.unpacked_size, tuple(self.entries), tuple(self.failures), self.listed
+        )
 
     def fail(self, failure: Failure) -> None:
         """Note a failure."""
@@ -213,8 +214,12 @@ class _Seal(_Measuring):
             raise FormatError("payload-digest-mismatch", f"the payload has {count} chunks, not {len(declared)}")
         for index, chunk in enumerate(blocks(self.source, limits.CHUNK_SIZE)):
             if hashlib.sha256(chunk).digest() != declared[index]:
-                raise FormatError("payload-digest-mismatch", f"chunk {index} of the payload has another digest",
-                                  chunk=index, offset=index * limits.CHUNK_SIZE)
+                raise FormatError(
+                    "payload-digest-mismatch",
+                    f"chunk {index} of the payload has another digest",
+                    chunk=index,
+                    offset=index * limits.CHUNK_SIZE,
+                )
             yield chunk
 
 

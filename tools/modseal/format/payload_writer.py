@@ -37,7 +37,11 @@ class Input:
 
 
 def write_seal_payload(
-    name: str, type: str, inputs: Iterable[Input], mtime: int, out: BinaryIO  # noqa: A002 - the manifest's word
+    name: str,
+    type: str,  # noqa: A002 - the manifest's word
+    inputs: Iterable[Input],
+    mtime: int,
+    out: BinaryIO,
 ) -> tuple[Payload, tuple[Entry, ...]]:
     """Write a payload of a `.seal` (`tar+zstd` or `tar+gzip`) to `out`, and declare it and its entries.
 
@@ -61,7 +65,11 @@ def write_seal_payload(
 
 
 def write_vib_payload(
-    name: str, type: str, inputs: Iterable[Input], mtime: int, out: BinaryIO,  # noqa: A002 - the descriptor's word
+    name: str,
+    type: str,  # noqa: A002 - the manifest's word
+    inputs: Iterable[Input],
+    mtime: int,
+    out: BinaryIO,
     layout: VisorLayout | None = None,
 ) -> tuple[Payload, tuple[Entry, ...]]:
     """Write a payload of a `.vib` (`vgz`, `tgz` or `vzstd`) to `out`, and declare it and its entries.
@@ -85,8 +93,11 @@ def write_vib_payload(
         packed = _Tally(compression.gzip(iter(unpacked)), "sha256")
     out.writelines(packed)
     _require_sizes(name, packed.size, unpacked.size)
-    digests = [unpacked.digest("sha256", View.UNPACKED), packed.digest("sha256", View.RAW),
-               unpacked.digest("sha1", View.UNPACKED)]
+    digests = [
+        unpacked.digest("sha256", View.UNPACKED),
+        packed.digest("sha256", View.RAW),
+        unpacked.digest("sha1", View.UNPACKED),
+    ]
     if frame:
         digests.append(frame.digest("sha256", View.GUNZIP1))
     option = compression.VZSTD_OPTION if frame else None
@@ -115,10 +126,12 @@ class _Packing:
 
     def layout(self, mtime: int) -> VisorLayout:
         """The newest layout of a visor tar for these inputs."""
-        return VisorLayout(fields={
-            entry.path: visor.default_fields(entry, mtime, _start(item))
-            for item, entry in zip(self._inputs, self._entries, strict=True)
-        })
+        return VisorLayout(
+            fields={
+                entry.path: visor.default_fields(entry, mtime, _start(item))
+                for item, entry in zip(self._inputs, self._entries, strict=True)
+            }
+        )
 
     def declared(self) -> tuple[Entry, ...]:
         """The entries, with the digests of their files."""
@@ -202,8 +215,13 @@ def _require_sound(entries: Sequence[Entry], *, ordered: bool) -> None:
 
 def _require_sizes(name: str, packed: int, unpacked: int) -> None:
     if packed > limits.MEMBER_SIZE or unpacked > limits.UNPACKED_SIZE:
-        raise FormatError("limit-exceeded", f"payload {name!r} has {packed} bytes, unpacked {unpacked}",
-                          payload=name, packed=packed, unpacked=unpacked)
+        raise FormatError(
+            "limit-exceeded",
+            f"payload {name!r} has {packed} bytes, unpacked {unpacked}",
+            payload=name,
+            packed=packed,
+            unpacked=unpacked,
+        )
 
 
 def _read(item: Input) -> Iterator[bytes]:

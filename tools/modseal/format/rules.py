@@ -35,7 +35,8 @@ _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 """Unicode categories that a path must not have: control, format (bidi too), surrogate, unassigned."""
 
 _NOT_IN_TEXT = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
 """What a free text must not have: controls but tab and newline, line separators, bidi controls,
 surrogates, and the two code points that XML forbids. A fixed list, so that it does not depend on
 the Unicode version of the Python that reads it."""
@@ -150,8 +151,9 @@ def _check_parents(entries: Iterable[Entry]) -> Iterator[Failure]:
         parent = _other_spelling(parts, folded, *before)
         if parent:
             other = "/".join(before[0][:parent])
-            yield _clash(f"{entry.path!r} lies in {'/'.join(parts[:parent])!r}, which collides with {other!r}",
-                         entry.path, other)
+            yield _clash(
+                f"{entry.path!r} lies in {'/'.join(parts[:parent])!r}, which collides with {other!r}", entry.path, other
+            )
         while above and (len(above[-1][0]) >= len(folded) or above[-1][0] != folded[: len(above[-1][0])]):
             above.pop()
         if above and above[-1][1].type is not FileType.DIRECTORY:
@@ -186,8 +188,9 @@ def check_module(manifest: Manifest) -> Iterator[Failure]:
             yield from check_constraint(label, constraint)
     yield from _check_count("payloads", len(manifest.payloads), limits.PAYLOADS)
     yield from _check_count("attachments", len(manifest.attachments), limits.ATTACHMENTS)
-    yield from check_members([*(payload.name for payload in manifest.payloads),
-                              *(attachment.name for attachment in manifest.attachments)])
+    yield from check_members(
+        [*(payload.name for payload in manifest.payloads), *(attachment.name for attachment in manifest.attachments)]
+    )
     yield from _check_count("files", len(manifest.files), limits.FILES)
     for entry in manifest.files:
         yield from check_entry(entry)

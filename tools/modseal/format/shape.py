@@ -21,8 +21,15 @@ Path = tuple[str | int, ...]
 Trail = tuple[Any, str | int] | None
 """A path as linked pairs, last step first: cheap to extend for values that have no problem."""
 
-_KINDS = {str: "text", int: "an integer", bool: "a boolean", float: "a number with a fraction",
-          list: "an array", dict: "a table", type(None): "null"}
+_KINDS = {
+    str: "text",
+    int: "an integer",
+    bool: "a boolean",
+    float: "a number with a fraction",
+    list: "an array",
+    dict: "a table",
+    type(None): "null",
+}
 _QUOTED = 60
 
 
@@ -42,9 +49,10 @@ class Problem(NamedTuple):
 
 def location(path: Path) -> str:
     """A path as people write it; `document` for the whole."""
-    text = "".join(f"[{step}]" if isinstance(step, int) else f".{step if step.isprintable() else ascii(step)}"
-                   for step in path)
-    return text.removeprefix(".")[:4 * _QUOTED] or "document"
+    text = "".join(
+        f"[{step}]" if isinstance(step, int) else f".{step if step.isprintable() else ascii(step)}" for step in path
+    )
+    return text.removeprefix(".")[: 4 * _QUOTED] or "document"
 
 
 def quote(value: str, most: int = _QUOTED) -> str:
@@ -114,8 +122,16 @@ class Text(Shape):
     `form` says in words what the pattern allows; it stands in the message.
     """
 
-    def __init__(self, pattern: re.Pattern[str] | None = None, *, form: str = "", least: int = 1,
-                 most: int = limits.TEXT_LENGTH, choices: Iterable[str] = (), about: str = "") -> None:
+    def __init__(
+        self,
+        pattern: re.Pattern[str] | None = None,
+        *,
+        form: str = "",
+        least: int = 1,
+        most: int = limits.TEXT_LENGTH,
+        choices: Iterable[str] = (),
+        about: str = "",
+    ) -> None:
         self.pattern, self.form, self.least, self.most, self.about = pattern, form, least, most, about
         self.choices = tuple(choices)
         self._matches = pattern.fullmatch if pattern else None
@@ -127,8 +143,11 @@ class Text(Shape):
         elif self.choices:
             if value not in self.choices:
                 allowed = ", ".join(map(repr, self.choices))
-                found.add(trail, f"is {quote(value)}, and must be {'one of ' if len(self.choices) > 1 else ''}{allowed}"
-                          + suggestion(value, self.choices))
+                found.add(
+                    trail,
+                    f"is {quote(value)}, and must be {'one of ' if len(self.choices) > 1 else ''}{allowed}"
+                    + suggestion(value, self.choices),
+                )
         elif not self.least <= len(value) <= self.most:
             found.add(trail, f"has {len(value)} characters, and must have {self.least} to {self.most}")
         elif self._matches and not self._matches(value):
@@ -204,8 +223,14 @@ class Array(Shape):
 class Table(Shape):
     """A table with these keys, each with its shape, and no other unless it is `open`."""
 
-    def __init__(self, required: Mapping[str, Shape], optional: Mapping[str, Shape] | None = None, *,
-                 open: bool = False, about: str = "") -> None:  # noqa: A002 - the word of the schema
+    def __init__(
+        self,
+        required: Mapping[str, Shape],
+        optional: Mapping[str, Shape] | None = None,
+        *,
+        open: bool = False,  # noqa: A002 - the word of the schema
+        about: str = "",
+    ) -> None:
         self.fields = {**required, **(optional or {})}
         self.required = frozenset(required)
         self.open, self.about = open, about
@@ -230,8 +255,12 @@ class Table(Shape):
                     found.add(trail, f"the key {key!r} is missing")
 
     def _schema(self) -> dict[str, Any]:
-        return {"type": "object", "properties": {key: shape.schema() for key, shape in self.fields.items()},
-                "required": list(self._order), "additionalProperties": self.open}
+        return {
+            "type": "object",
+            "properties": {key: shape.schema() for key, shape in self.fields.items()},
+            "required": list(self._order),
+            "additionalProperties": self.open,
+        }
 
 
 class TextMap(Shape):
@@ -252,8 +281,12 @@ class TextMap(Shape):
                 self.item.check(item, (trail, key), found)
 
     def _schema(self) -> dict[str, Any]:
-        return {"type": "object", "propertyNames": self.key.schema(), "additionalProperties": self.item.schema(),
-                "maxProperties": self.most}
+        return {
+            "type": "object",
+            "propertyNames": self.key.schema(),
+            "additionalProperties": self.item.schema(),
+            "maxProperties": self.most,
+        }
 
 
 class Variant(Shape):
@@ -262,10 +295,15 @@ class Variant(Shape):
     def __init__(self, tag: str, tables: Mapping[str, Table], *, about: str = "") -> None:
         self.tag, self.about = tag, about
         self._choice = Text(choices=tables)
-        self.tables = {name: Table({tag: Text(choices=(name,)), **{key: table.fields[key] for key in table._order}},
-                                   {key: shape for key, shape in table.fields.items() if key not in table.required},
-                                   open=table.open, about=table.about)
-                       for name, table in tables.items()}
+        self.tables = {
+            name: Table(
+                {tag: Text(choices=(name,)), **{key: table.fields[key] for key in table._order}},
+                {key: shape for key, shape in table.fields.items() if key not in table.required},
+                open=table.open,
+                about=table.about,
+            )
+            for name, table in tables.items()
+        }
 
     def check(self, value: object, trail: Trail, found: Found) -> None:
         """See `Shape.check`."""
@@ -292,8 +330,12 @@ def kind(value: object) -> str:
 
 def to_json_schema(shape: Shape, identifier: str, title: str) -> dict[str, Any]:
     """A whole JSON Schema document (2020-12) for a shape."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": identifier, "title": title,
-            **shape.schema()}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "$id": identifier,
+        "title": title,
+        **shape.schema(),
+    }
 
 
 def schema_text(schema: dict[str, Any]) -> str:

@@ -25,8 +25,14 @@ _SPACE = " \t\r\n"
 class Element:
     """What an element may be: its attributes, and either text or children in this order."""
 
-    def __init__(self, name: str, *children: Child, required: tuple[str, ...] = (), optional: tuple[str, ...] = (),
-                 text: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        *children: Child,
+        required: tuple[str, ...] = (),
+        optional: tuple[str, ...] = (),
+        text: bool = False,
+    ) -> None:
         self.name, self.children, self.text = name, children, text
         self.required = frozenset(required)
         self.attributes = (*required, *optional)

@@ -62,8 +62,22 @@ def encode_header(entry: Entry, mtime: int) -> bytes:
     size = (entry.size or 0) if entry.type is FileType.FILE else 0
     mode = LINK_MODE if entry.type is FileType.SYMLINK else entry.mode or 0
     blank = _HEADER.pack(
-        name, octal(mode, 8), _ZERO, _ZERO, octal(size, 12), octal(mtime, 12), b" " * 8, typeflag(entry),
-        (entry.target or "").encode(), MAGIC, b"root", b"root", _ZERO, _ZERO, prefix, b"",
+        name,
+        octal(mode, 8),
+        _ZERO,
+        _ZERO,
+        octal(size, 12),
+        octal(mtime, 12),
+        b" " * 8,
+        typeflag(entry),
+        (entry.target or "").encode(),
+        MAGIC,
+        b"root",
+        b"root",
+        _ZERO,
+        _ZERO,
+        prefix,
+        b"",
     )
     return with_checksum(blank, sum(blank))
 
@@ -85,7 +99,8 @@ def write(items: Iterable[Item], mtime: int) -> Iterator[bytes]:
 def read(stream: Stream, dialect: Dialect, mtime: int = 0, room: int | None = None) -> Iterator[Item]:
     """The entries of a tar, each with its content, which is skipped where the caller leaves it.
 
-    `mtime` is the one that every canonical header must have, and `room` how many entries there may be. A directory or link has no size, a link
+    `mtime` is the one that every canonical header must have, and `room` how many entries there may be.
+    A directory or link has no size, a link
     has a target, and `sha256` and `payload` are the caller's to add. Reads the stream to its end.
     Raises `FormatError`: bad-listing, unsafe-path, unsafe-type, unsafe-mode, unsafe-link, limit-exceeded.
     """
@@ -230,7 +245,9 @@ def _parse(block: bytes) -> Entry:
     if (length and kind is not FileType.FILE) or (target and kind is not FileType.SYMLINK):
         raise FormatError("bad-listing", f"{path!r} has a size or a link that its type cannot have", path=path)
     return Entry(
-        path=_plain(path, kind), type=kind, mode=number(mode, "mode"),
+        path=_plain(path, kind),
+        type=kind,
+        mode=number(mode, "mode"),
         size=length if kind is FileType.FILE else None,
         target=target if kind is FileType.SYMLINK else None,
     )

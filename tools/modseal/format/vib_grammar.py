@@ -22,9 +22,12 @@ def _grammar(*, stage: bool) -> Element:
     platform = Element("softwarePlatform", required=("version", "locale", "productLineID"))
     checksum = Element("checksum", text=True, required=("checksum-type",), optional=("verify-process",))
     found_out = ("size",) if stage else ()
-    payload = Element("payload", Child(checksum, once, len(CHECKSUMS)),
-                      required=("name", "type") if stage else ("name", "type", "size"),
-                      optional=(*found_out, "uncompressed-size", "compression-option"))
+    payload = Element(
+        "payload",
+        Child(checksum, once, len(CHECKSUMS)),
+        required=("name", "type") if stage else ("name", "type", "size"),
+        optional=(*found_out, "uncompressed-size", "compression-option"),
+    )
     return Element(
         "vib",
         Child(leaf("type"), once),
@@ -35,14 +38,16 @@ def _grammar(*, stage: bool) -> Element:
         Child(leaf("description")),
         Child(leaf("release-date"), once),
         Child(Element("urls", Child(leaf("url", "key"), 0, limits.ITEMS)), once),
-        Child(Element(
-            "relationships",
-            Child(Element("depends", constraint)),
-            Child(Element("conflicts", constraint)),
-            Child(Element("replaces", constraint)),
-            Child(Element("provides", provide)),
-            Child(Element("compatibleWith", constraint)),
-        )),
+        Child(
+            Element(
+                "relationships",
+                Child(Element("depends", constraint)),
+                Child(Element("conflicts", constraint)),
+                Child(Element("replaces", constraint)),
+                Child(Element("provides", provide)),
+                Child(Element("compatibleWith", constraint)),
+            )
+        ),
         Child(Element("software-tags", Child(leaf("tag"), 0, limits.ITEMS))),
         Child(Element("system-requires", Child(leaf("maintenance-mode")), Child(platform, 0, limits.ITEMS))),
         Child(Element("file-list", Child(leaf("file"), 0, limits.FILES))),

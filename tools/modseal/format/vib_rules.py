@@ -52,8 +52,11 @@ def check_stage(manifest: Manifest) -> Iterator[Failure]:
         return
     yield from rules.check_module(manifest)
     if manifest.released and not _is_date(manifest.released):
-        yield _bad(f"the release-date {quote(manifest.released)} is not like 2026-01-31T12:00:00+00:00"
-                   " (with or without microseconds and offset)", manifest.released)
+        yield _bad(
+            f"the release-date {quote(manifest.released)} is not like 2026-01-31T12:00:00+00:00"
+            " (with or without microseconds and offset)",
+            manifest.released,
+        )
     if vib.type not in TYPES:
         yield _bad(f"the type {quote(vib.type)} is not one of {', '.join(TYPES)}", vib.type)
     for key, url in vib.urls:

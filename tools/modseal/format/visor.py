@@ -96,14 +96,31 @@ def encode_header(entry: Entry, fields: VisorFields, offset: int) -> bytes:
     """
     name = entry.path.encode() + (b"/" if entry.type is FileType.DIRECTORY else b"")
     if len(name) > NAME_SIZE or offset > _LARGEST_OFFSET:
-        raise FormatError("limit-exceeded", f"{entry.path!r} is over {NAME_SIZE} bytes, or its data beyond 4 GiB",
-                          path=entry.path, offset=offset)
+        raise FormatError(
+            "limit-exceeded",
+            f"{entry.path!r} is over {NAME_SIZE} bytes, or its data beyond 4 GiB",
+            path=entry.path,
+            offset=offset,
+        )
     device = _DEVICE_ZERO if fields.device else _NO_DEVICE
     blank = _HEADER.pack(
-        name, tar.octal(entry.mode or 0, 8), tar.octal(fields.uid, 8), tar.octal(fields.gid, 8),
-        tar.octal(entry.size or 0, 12), tar.octal(fields.mtime, 12), b" " * 8,
-        fields.typeflag.encode(), (entry.target or "").encode(), VISOR_MAGIC,
-        fields.uname.encode(), fields.gname.encode(), device, device, b"", offset, *fields.text,
+        name,
+        tar.octal(entry.mode or 0, 8),
+        tar.octal(fields.uid, 8),
+        tar.octal(fields.gid, 8),
+        tar.octal(entry.size or 0, 12),
+        tar.octal(fields.mtime, 12),
+        b" " * 8,
+        fields.typeflag.encode(),
+        (entry.target or "").encode(),
+        VISOR_MAGIC,
+        fields.uname.encode(),
+        fields.gname.encode(),
+        device,
+        device,
+        b"",
+        offset,
+        *fields.text,
     )
     total = _signed_sum(blank)
     if total < 0:
@@ -153,7 +170,8 @@ def write(items: Sequence[Item], layout: VisorLayout) -> Iterator[bytes]:
 def read(stream: Stream, room: int | None = None) -> Iterator[Item]:
     """The entries of a visor tar in header order, each with its content, which is skipped where left.
 
-    `room` is how many there may be. Reads the stream to its end. Raises `FormatError`: bad-listing, unsafe-path, unsafe-type,
+    `room` is how many there may be. Reads the stream to its end.
+    Raises `FormatError`: bad-listing, unsafe-path, unsafe-type,
     unsafe-mode, unsafe-link, limit-exceeded.
     """
     for header in _headers(stream, room):
@@ -197,8 +215,12 @@ def _content(stream: Stream, header: _Header) -> Iterator[bytes]:
     """The content of an entry, which starts at its offset and not before what was read already."""
     entry, _, offset = header
     if offset and (offset < stream.position or offset % BLOCK):
-        raise FormatError("bad-listing", f"the data of {entry.path!r} overlaps, is out of order or not aligned",
-                          path=entry.path, offset=offset)
+        raise FormatError(
+            "bad-listing",
+            f"the data of {entry.path!r} overlaps, is out of order or not aligned",
+            path=entry.path,
+            offset=offset,
+        )
     if entry.size:
         stream.zeros(offset - stream.position, f"the gap before {entry.path!r}")
         yield from stream.pieces(entry.size)
@@ -227,11 +249,23 @@ def _parse(block: bytes) -> _Header:
     is_file = kind is FileType.FILE
     if (length and not offset) or (not is_file and (length or offset)) or (flag != b"7" and any(words)):
         raise FormatError("bad-listing", f"{path!r} has a size, an offset or text that its type cannot have", path=path)
-    entry = Entry(path.removesuffix("/") if kind is FileType.DIRECTORY else path, kind, tar.number(mode, "mode"),
-                  size=length if is_file else None, target=tar.text(link, "link") if kind is FileType.SYMLINK else None)
-    fields = VisorFields(flag.decode(), tar.number(mtime, "mtime"), tar.number(uid, "uid"), tar.number(gid, "gid"),
-                         tar.text(uname, "user"), tar.text(gname, "group"), major == _DEVICE_ZERO,
-                         (words[0], words[1], words[2]))
+    entry = Entry(
+        path.removesuffix("/") if kind is FileType.DIRECTORY else path,
+        kind,
+        tar.number(mode, "mode"),
+        size=length if is_file else None,
+        target=tar.text(link, "link") if kind is FileType.SYMLINK else None,
+    )
+    fields = VisorFields(
+        flag.decode(),
+        tar.number(mtime, "mtime"),
+        tar.number(uid, "uid"),
+        tar.number(gid, "gid"),
+        tar.text(uname, "user"),
+        tar.text(gname, "group"),
+        major == _DEVICE_ZERO,
+        (words[0], words[1], words[2]),
+    )
     if encode_header(entry, fields, offset) != block:
         raise FormatError("bad-listing", f"the header of {path!r} or its checksum is in no accepted form", path=path)
     return _Header(entry, fields, offset)

@@ -108,8 +108,12 @@ def entry_line(entry: Entry) -> str:
 def manifest_lines(manifest: Manifest) -> Iterator[str]:
     """A manifest without its files, one value a line."""
     rows = (
-        ("vendor", manifest.vendor), ("name", manifest.name), ("version", manifest.version),
-        ("claimed level", manifest.claimed_level), ("released", manifest.released), ("summary", manifest.summary),
+        ("vendor", manifest.vendor),
+        ("name", manifest.name),
+        ("version", manifest.version),
+        ("claimed level", manifest.claimed_level),
+        ("released", manifest.released),
+        ("summary", manifest.summary),
         ("description", manifest.description),
     )
     for label, value in rows:
@@ -121,7 +125,8 @@ def manifest_lines(manifest: Manifest) -> Iterator[str]:
             words = (constraint.name, constraint.relation, constraint.version)
             yield f"  {label:<14} {safe(' '.join(word for word in words if word))}"
     for payload in manifest.payloads:
-        yield f"  payload        {safe(payload.name)} {safe(payload.type)} {payload.size} bytes, unpacked {payload.unpacked_size or '?'}"
+        sizes = f"{payload.size} bytes, unpacked {payload.unpacked_size or '?'}"
+        yield f"  payload        {safe(payload.name)} {safe(payload.type)} {sizes}"
     for attachment in manifest.attachments:
         yield f"  attachment     {safe(attachment.name)} {safe(attachment.media_type)} {attachment.size} bytes"
     for key in manifest.expected_signers:
@@ -138,7 +143,8 @@ def _signature_lines(blocks: tuple[Block, ...]) -> Iterator[str]:
         for certificate in block.certificates:
             yield f"    certificate  {safe(certificate.subject)}"
             yield f"                 sha256:{certificate.fingerprint}"
-            yield f"                 issued by {safe(certificate.issuer)}, {certificate.not_before:%Y-%m-%d} to {certificate.not_after:%Y-%m-%d}"
+            validity = f"{certificate.not_before:%Y-%m-%d} to {certificate.not_after:%Y-%m-%d}"
+            yield f"                 issued by {safe(certificate.issuer)}, {validity}"
 
 
 def _mode(entry: Entry) -> str:

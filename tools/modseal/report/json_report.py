@@ -30,7 +30,14 @@ def _result(result: Result) -> dict[str, Any]:
         return head | _examination(result.examination)
     failure = result.failure
     reason = {"code": failure.code, "detail": failure.detail} if failure else None
-    return head | {"module": None, "claimed_level": None, "proven_level": None, "signers": [], "checks": [], "error": reason}
+    return head | {
+        "module": None,
+        "claimed_level": None,
+        "proven_level": None,
+        "signers": [],
+        "checks": [],
+        "error": reason,
+    }
 
 
 def _examination(examination: Examination) -> dict[str, Any]:

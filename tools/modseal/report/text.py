@@ -48,7 +48,8 @@ def _module(examination: Examination) -> Iterator[str]:
     anchors = dict(examination.trusted)
     for signer in examination.signers:
         anchor = anchors.get(signer.certificate.fingerprint)
-        yield f"  signer         {safe(signer.certificate.subject)} ({f'trusted: {safe(anchor)}' if anchor else 'not trusted'})"
+        trust = f"trusted: {safe(anchor)}" if anchor else "not trusted"
+        yield f"  signer         {safe(signer.certificate.subject)} ({trust})"
 
 
 def _why_unproved(examination: Examination) -> str:

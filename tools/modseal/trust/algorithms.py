@@ -94,7 +94,7 @@ ALGORITHMS = _table()
 
 
 def digest_name(algorithm: Algorithm) -> str:
-    """hashlib's name of a digest algorithm; its parameters must be absent or NULL (RFC 5754 section 2).
+    """Hashlib's name of a digest algorithm; its parameters must be absent or NULL (RFC 5754 section 2).
 
     Raises `FormatError`: algorithm-not-allowed for MD5 and SHA-1, unsupported-algorithm for others.
     """
@@ -195,18 +195,22 @@ def _read_pss(parameters: bytes | None) -> tuple[str, int]:
     if parameters is None:
         raise FormatError("algorithm-mismatch", "RSA-PSS without parameters")
     try:
-        body = der.Reader(parameters).enter()
-        digest = digest_name(read_algorithm(body.enter(der.context(0))))
-        mask = body.enter(der.context(1)).enter()
-        if mask.oid() != _MGF1 or digest_name(read_algorithm(mask)) != digest:
-            raise FormatError("algorithm-mismatch", "RSA-PSS with a mask that is not MGF1 over the same hash")
-        salt = body.enter(der.context(2)).integer()
+        whole = der.Reader(parameters)
+        body = whole.enter()
+        hashing, masking, salting = (body.enter(der.context(number)) for number in range(3))
         trailer = body.optional(der.context(3))
-        body.end()
+        digest = digest_name(read_algorithm(hashing))
+        mask = masking.enter()
+        same_mask = mask.oid() == _MGF1 and digest_name(read_algorithm(mask)) == digest
+        salt = salting.integer()
+        for reader in (whole, body, hashing, masking, mask, salting):
+            reader.end()
     except FormatError as error:
         if error.failure.code == "malformed-signature":
             raise FormatError("algorithm-mismatch", f"RSA-PSS parameters: {error.failure.detail}") from None
         raise
+    if not same_mask:
+        raise FormatError("algorithm-mismatch", "RSA-PSS with a mask that is not MGF1 over the same hash")
     if salt < _HASHES[digest][1].digest_size or (trailer and trailer.content != b"\x02\x01\x01"):
         raise FormatError("algorithm-mismatch", "RSA-PSS with a salt shorter than its hash, or another trailer")
     return digest, salt

@@ -16,8 +16,16 @@ from modseal.format.payload import Measured
 STRONG_DIGESTS = ("sha256",)
 """hashlib names of digests that bind a payload by themselves; SHA-1 does not (CMS-08)."""
 
-LISTING_CODES = {"bad-listing", "unsafe-path", "unsafe-type", "unsafe-mode", "unsafe-link", "file-undeclared",
-                 "file-missing", "file-mismatch"}
+LISTING_CODES = {
+    "bad-listing",
+    "unsafe-path",
+    "unsafe-type",
+    "unsafe-mode",
+    "unsafe-link",
+    "file-undeclared",
+    "file-missing",
+    "file-mismatch",
+}
 """Failures of a measurement that belong to step 8; the others belong to step 7."""
 
 
@@ -25,12 +33,17 @@ def payload_failures(payload: Payload, measured: Measured, size: int) -> Iterato
     """What is wrong with one payload as a whole: size, each digest, the compressed data."""
     name = payload.name
     if size != payload.size:
-        yield Failure("payload-size-mismatch", f"payload {name!r} has {size} bytes, {payload.size} are declared",
-                      {"payload": name, "declared": payload.size, "actual": size})
+        yield Failure(
+            "payload-size-mismatch",
+            f"payload {name!r} has {size} bytes, {payload.size} are declared",
+            {"payload": name, "declared": payload.size, "actual": size},
+        )
     if payload.unpacked_size not in (None, measured.unpacked_size) and measured.unpacked_size is not None:
-        yield Failure("unpacked-size-mismatch",
-                      f"payload {name!r} unpacks to {measured.unpacked_size} bytes, {payload.unpacked_size} are declared",
-                      {"payload": name, "declared": payload.unpacked_size, "actual": measured.unpacked_size})
+        yield Failure(
+            "unpacked-size-mismatch",
+            f"payload {name!r} unpacks to {measured.unpacked_size} bytes, {payload.unpacked_size} are declared",
+            {"payload": name, "declared": payload.unpacked_size, "actual": measured.unpacked_size},
+        )
     mismatches = [failure for digest in payload.digests for failure in _digest_failure(name, digest, measured)]
     yield from (failure for failure in mismatches if failure.evidence["actual"])
     if payload.digests and not any(_binds(digest) for digest in payload.digests):
@@ -49,17 +62,28 @@ def _digest_failure(name: str, digest: Digest, measured: Measured) -> Iterator[F
     actual = measured.digests.get((digest.algorithm, digest.view))
     if actual != digest.value:
         found = actual.hex() if actual else None
-        yield Failure("payload-digest-mismatch", f"payload {name!r}: the {digest.algorithm} of its {digest.view} bytes differs",
-                      {"payload": name, "algorithm": digest.algorithm, "view": str(digest.view),
-                       "declared": digest.value.hex(), "actual": found})
+        yield Failure(
+            "payload-digest-mismatch",
+            f"payload {name!r}: the {digest.algorithm} of its {digest.view} bytes differs",
+            {
+                "payload": name,
+                "algorithm": digest.algorithm,
+                "view": str(digest.view),
+                "declared": digest.value.hex(),
+                "actual": found,
+            },
+        )
 
 
 def attachment_failure(attachment: Attachment, size: int, sha256: bytes) -> Failure | None:
     """Whether an attachment differs from its declaration."""
     if size == attachment.size and sha256 == attachment.sha256:
         return None
-    return Failure("attachment-mismatch", f"attachment {attachment.name!r} differs from its declaration",
-                   {"attachment": attachment.name, "declared": attachment.sha256.hex(), "actual": sha256.hex()})
+    return Failure(
+        "attachment-mismatch",
+        f"attachment {attachment.name!r} differs from its declaration",
+        {"attachment": attachment.name, "declared": attachment.sha256.hex(), "actual": sha256.hex()},
+    )
 
 
 def file_failures(
@@ -113,9 +137,16 @@ def _differences(manifest: Manifest, entries: list[Entry], *, complete: bool) ->
 def _difference(declared: Entry, actual: Entry) -> Failure:
     fields = ("type", "mode", "size", "sha256", "target", "payload")
     name = next(field for field in fields if getattr(declared, field) != getattr(actual, field))
-    return Failure("file-mismatch", f"{declared.path!r} has another {name} than declared",
-                   {"path": declared.path, "field": name, "declared": _shown(getattr(declared, name)),
-                    "actual": _shown(getattr(actual, name))})
+    return Failure(
+        "file-mismatch",
+        f"{declared.path!r} has another {name} than declared",
+        {
+            "path": declared.path,
+            "field": name,
+            "declared": _shown(getattr(declared, name)),
+            "actual": _shown(getattr(actual, name)),
+        },
+    )
 
 
 def _shown(value: object) -> str:
@@ -129,7 +160,9 @@ def _undeclared_modes(entries: Iterable[Entry]) -> Iterator[Failure]:
     """
     for entry in entries:
         if entry.type is FileType.FILE and (entry.mode or 0) & (rules.SPECIAL_BITS & ~rules.STICKY):
-            yield Failure("unsafe-mode", f"{entry.path!r} is setuid or setgid", {"path": entry.path, "mode": f"{entry.mode:o}"})
+            yield Failure(
+                "unsafe-mode", f"{entry.path!r} is setuid or setgid", {"path": entry.path, "mode": f"{entry.mode:o}"}
+            )
 
 
 def placement_failures(manifest: Manifest, allowed: tuple[str, ...]) -> Iterator[Failure]:
@@ -138,12 +171,16 @@ def placement_failures(manifest: Manifest, allowed: tuple[str, ...]) -> Iterator
         return
     for entry in manifest.files:
         if entry.type in (FileType.FILE, FileType.SYMLINK, None) and not entry.path.startswith(allowed):
-            yield Failure("path-not-allowed", f"{entry.path!r} is outside the paths that a community module may use",
-                          {"path": entry.path})
+            yield Failure(
+                "path-not-allowed",
+                f"{entry.path!r} is outside the paths that a community module may use",
+                {"path": entry.path},
+            )
 
 
 def by_path(failures: Iterable[Failure]) -> list[Failure]:
     """Failures in an order that does not depend on hashing: what is unsafe comes before what merely differs."""
-    return sorted(failures, key=lambda failure: (failure.code.startswith("file-"), failure.code, str(failure.evidence.get("path", ""))))
-
-
+    return sorted(
+        failures,
+        key=lambda failure: (failure.code.startswith("file-"), failure.code, str(failure.evidence.get("path", ""))),
+    )

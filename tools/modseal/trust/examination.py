@@ -62,9 +62,17 @@ class Check:
         return CODES[self.code].next_step if self.code else None
 
 
-INCONCLUSIVE_CODES = {"unsupported-algorithm", "unsupported-payload", "revocation-unknown", "crl-stale", "crl-invalid", "crl-not-yet-valid", "crl-wrong-issuer",
-                      "crl-bad-signature",
-                      "version-unparsable"}
+INCONCLUSIVE_CODES = {
+    "unsupported-algorithm",
+    "unsupported-payload",
+    "revocation-unknown",
+    "crl-stale",
+    "crl-invalid",
+    "crl-not-yet-valid",
+    "crl-wrong-issuer",
+    "crl-bad-signature",
+    "version-unparsable",
+}
 """Failures that say that we cannot judge, not that the bundle is bad: the verdict is undecided."""
 
 

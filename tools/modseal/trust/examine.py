@@ -126,7 +126,9 @@ def examine(bundle: Bundle, policy: Policy, at: datetime) -> Examination:
     # (7) payloads: size and every digest of each, and of every attachment.
     pairs = _pair(manifest, members)
     proved = bool(signatures.signers)
-    measured = [(payload, member, bundle.measure(payload, member, proved=proved or exempt)) for payload, member in pairs]
+    measured = [
+        (payload, member, bundle.measure(payload, member, proved=proved or exempt)) for payload, member in pairs
+    ]
     checks += _payload_checks(bundle, manifest, members, measured)
 
     # (8) files: exactly the declared ones, none of them unsafe.
@@ -154,13 +156,23 @@ def _unreadable(failure: Failure, at: datetime) -> Examination:
 
 def _member_checks(manifest: Manifest, members: tuple[Member, ...]) -> list[Check]:
     """(0) The members are the manifest, the signature, then the declared ones in their order."""
-    declared = [MANIFEST_MEMBER[manifest.kind], SIGNATURE_MEMBER,
-                *(payload.name for payload in manifest.payloads), *(a.name for a in manifest.attachments)]
+    declared = [
+        MANIFEST_MEMBER[manifest.kind],
+        SIGNATURE_MEMBER,
+        *(payload.name for payload in manifest.payloads),
+        *(a.name for a in manifest.attachments),
+    ]
     actual = [member.name for member in members]
-    failures = [Failure("unknown-member", f"member {name!r} is not declared", {"member": name})
-                for name in actual if name not in declared]
-    failures += [Failure("missing-member", f"member {name!r} is declared but not there", {"member": name})
-                 for name in declared if name not in actual]
+    failures = [
+        Failure("unknown-member", f"member {name!r} is not declared", {"member": name})
+        for name in actual
+        if name not in declared
+    ]
+    failures += [
+        Failure("missing-member", f"member {name!r} is declared but not there", {"member": name})
+        for name in declared
+        if name not in actual
+    ]
     if not failures and actual != declared:
         failures = [Failure("member-order", "the members are not in the declared order", {"actual": " ".join(actual)})]
     return collect(0, "members", failures, "exactly the declared members, in order")
@@ -170,7 +182,9 @@ def _signature_checks(unsigned: bool, signers: tuple[Signer, ...], failures: tup
     """(1) Every block must verify; one that we cannot judge is set aside where another verified."""
     if unsigned:
         return [failed(1, "blocks", Failure("unsigned", "the signature member is empty"))]
-    checks = [passed(1, "block", f"block {s.block}: {s.algorithm} by {s.certificate.subject}", **s.evidence) for s in signers]
+    checks = [
+        passed(1, "block", f"block {s.block}: {s.algorithm} by {s.certificate.subject}", **s.evidence) for s in signers
+    ]
     for failure in failures:
         check = failed(1, "block", failure)
         unjudged = failure.code == "unsupported-algorithm"
@@ -198,7 +212,9 @@ def _judge(signer: Signer, manifest: Manifest, policy: Policy, at: datetime) -> 
     failures = revocation_failures(path, policy, at, proven)
     checks += collect(5, "crl", failures, _revocation_text(path, policy))
     # (6) The claim against the grant, and the anchor's scope.
-    checks += collect(6, "grant", _grant_failures(path, manifest, policy), f"{path.anchor.name} grants {path.anchor.grants}")
+    checks += collect(
+        6, "grant", _grant_failures(path, manifest, policy), f"{path.anchor.name} grants {path.anchor.grants}"
+    )
     return _Judged(signer, path, tuple(checks))
 
 
@@ -207,7 +223,9 @@ def _time_checks(signer: Signer, signed: SigningTime, at: datetime) -> list[Chec
     checks = [failed(2, "timestamp", failure) for failure in signed.failures]
     checks += [set_aside(failed(2, "timestamp", failure), "another timestamp suffices") for failure in signed.set_aside]
     if signed.stamp:
-        detail = f"signed at {signed.stamp.time:%Y-%m-%dT%H:%M:%SZ} or before, as {signed.stamp.authority.subject} attests"
+        detail = (
+            f"signed at {signed.stamp.time:%Y-%m-%dT%H:%M:%SZ} or before, as {signed.stamp.authority.subject} attests"
+        )
         checks.append(passed(2, "timestamp", detail, **signer.evidence, **signed.stamp.evidence))
     elif not signed.failures:
         note = f" ({signed.ignored} timestamps ignored: the policy names no timestamp anchor)" if signed.ignored else ""
@@ -275,7 +293,11 @@ def _level_checks(
     if not judged:
         detail = f"the manifest claims {manifest.claimed_level}, and nobody's signature grants it"
         return [failed(6, "grant", Failure("level-not-granted", detail, {"claimed": str(manifest.claimed_level)}))]
-    return collect(6, "signers", _signer_failures(policy, trusted), f"{len(_keys(trusted))} trusted signers") if trusted else []
+    return (
+        collect(6, "signers", _signer_failures(policy, trusted), f"{len(_keys(trusted))} trusted signers")
+        if trusted
+        else []
+    )
 
 
 def _expected_checks(manifest: Manifest, signatures: Signatures) -> list[Check]:
@@ -308,7 +330,9 @@ def _signer_failures(policy: Policy, trusted: list[_Judged]) -> Iterator[Failure
     if count < policy.minimum_signers:
         detail = f"{count} distinct trusted signers, the policy requires {policy.minimum_signers}"
         yield Failure("too-few-signers", detail, {"trusted": count, "required": policy.minimum_signers})
-    present = {one.path.anchor.name for one in trusted if one.path} | {one.signer.certificate.fingerprint for one in trusted}
+    present = {one.path.anchor.name for one in trusted if one.path} | {
+        one.signer.certificate.fingerprint for one in trusted
+    }
     for wanted in policy.required_signers:
         if wanted not in present:
             yield Failure("required-signer-missing", f"{wanted} has not signed", {"required": wanted})
@@ -318,7 +342,7 @@ def _proven(manifest: Manifest, judged: list[_Judged]) -> Level | None:
     """The claim, once a signer with a sound path (steps 1 to 5, and scope) grants it; the minimum is another matter."""
     for one in judged:
         settled = (Status.PASSED, Status.NOT_APPLICABLE)
-        sound = all(check.status in settled for check in one.checks if check.step < 6)  # noqa: PLR2004
+        sound = all(check.status in settled for check in one.checks if check.step < 6)
         if one.path and sound and not any(_scope_failures(one.path, manifest)):
             level = prove(manifest.claimed_level, one.path.anchor.grants)
             if level:
@@ -327,8 +351,11 @@ def _proven(manifest: Manifest, judged: list[_Judged]) -> Level | None:
 
 
 def _pair(manifest: Manifest, members: tuple[Member, ...]) -> list[tuple[Payload, Member]]:
-    """Each declared payload with its member; one that lacks its member is compared with one that nobody
-    declared, in order, so that a renamed payload is still diagnosed (step 0 has refused it already)."""
+    """Each declared payload with its member.
+
+    One that lacks its member is compared with one that nobody declared, in order, so that a renamed
+    payload is still diagnosed (step 0 has refused it already).
+    """
     by_name = {member.name: member for member in members[2:]}
     declared = {payload.name for payload in manifest.payloads} | {a.name for a in manifest.attachments}
     strangers = [member for member in members[2:] if member.name not in declared]
@@ -347,12 +374,20 @@ def _payload_checks(
     failures: list[Failure] = []
     for payload, member, result in measured:
         if member.name != payload.name:
-            failures.append(Failure("payload-undeclared", f"member {member.name!r} stands where payload {payload.name!r} is declared",
-                                    {"payload": payload.name, "member": member.name}))
+            failures.append(
+                Failure(
+                    "payload-undeclared",
+                    f"member {member.name!r} stands where payload {payload.name!r} is declared",
+                    {"payload": payload.name, "member": member.name},
+                )
+            )
         failures += contents.payload_failures(payload, result, member.size)
     present = {payload.name for payload, _, _ in measured}
-    failures += [Failure("payload-missing", f"payload {p.name!r} is not in the archive", {"payload": p.name})
-                 for p in manifest.payloads if p.name not in present]
+    failures += [
+        Failure("payload-missing", f"payload {p.name!r} is not in the archive", {"payload": p.name})
+        for p in manifest.payloads
+        if p.name not in present
+    ]
     by_name = {member.name: member for member in members}
     for attachment in manifest.attachments:
         found = by_name.get(attachment.name)
@@ -381,8 +416,11 @@ def _file_checks(
 def _restriction_checks(bundle: Bundle, manifest: Manifest, policy: Policy, signers: tuple[Signer, ...]) -> list[Check]:
     failures = [*_denials(bundle, manifest, policy, signers), *_floor_failures(manifest, policy)]
     present = {attachment.name for attachment in manifest.attachments} | {a.media_type for a in manifest.attachments}
-    failures += [Failure("attachment-missing", f"the policy requires the attachment {wanted!r}", {"attachment": wanted})
-                 for wanted in policy.required_attachments if wanted not in present]
+    failures += [
+        Failure("attachment-missing", f"the policy requires the attachment {wanted!r}", {"attachment": wanted})
+        for wanted in policy.required_attachments
+        if wanted not in present
+    ]
     return collect(9, "policy", failures, "not denied, not below a floor, nothing required is missing")
 
 
@@ -390,7 +428,9 @@ def _denials(bundle: Bundle, manifest: Manifest, policy: Policy, signers: tuple[
     deny = policy.deny
     # The manifest's digest stays the same when somebody adds a block or touches what no signature covers.
     if deny.digests and (found := {hashlib.sha256(bundle.manifest).hexdigest(), bundle.sha256()} & deny.digests):
-        yield Failure("denied", "the deny list has the digest of this bundle or of its manifest", {"sha256": min(found)})
+        yield Failure(
+            "denied", "the deny list has the digest of this bundle or of its manifest", {"sha256": min(found)}
+        )
     for signer in signers:
         if signer.certificate.fingerprint in deny.signers:
             yield Failure("denied", f"the deny list has the signer {signer.certificate.subject}", signer.evidence)

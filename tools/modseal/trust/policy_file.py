@@ -56,48 +56,91 @@ SHAPE = Table(
     {
         "allow-unsigned-community": Boolean(about="Accept unsigned modules that claim community and no more."),
         "anchor": Array(_ANCHOR, most=256),
-        "intermediates": Array(_FILE, about="PEM files with certificates that may stand between a signer and an anchor."),
-        "algorithms": Table({}, {
-            "allow": Array(Text(choices=sorted(ALGORITHMS)), least=1, about="Signature algorithms that are accepted."),
-            "minimum-rsa-bits": Integer(MINIMUM_RSA_BITS, MAXIMUM_RSA_BITS),
-        }),
-        "time": Table({}, {
-            "anchors": Array(_FILE, least=1, most=64, about="PEM files with the root CAs of the timestamp authorities that are trusted."),
-            "require-timestamp": Boolean(about="Refuse a signature whose time is not proven."),
-        }),
-        "revocation": Table({}, {
-            "crls": Array(_FILE, about="PEM or DER CRLs."),
-            "required": Boolean(about="Every issuer below an anchor must have a current CRL."),
-            "maximum-age-days": Integer(1, 36500),
-            "accept-signed-before-revocation": Boolean(
-                about="A timestamp before the revocation counts, where the reason does not mean that the key was misused."),
-        }),
-        "signers": Table({}, {
-            "minimum": Integer(1, limits.SIGNATURE_BLOCKS, about="Distinct trusted signers."),
-            "required": Array(Text(most=200), about="Anchor names or signer fingerprints that must have signed."),
-        }),
-        "deny": Table({}, {
-            "digests": Array(_FINGERPRINT, about="SHA-256 of bundles, or of their manifest members."),
-            "signers": Array(_FINGERPRINT),
-            "names": _PATTERNS,
-        }),
-        "versions": TextMap(Text(rules.MODULE_NAME, form="a module name", most=limits.NAME_LENGTH),
-                            Text(rules.VERSION, form="a version", most=limits.NAME_LENGTH),
-                            about="The lowest accepted version of a module."),
+        "intermediates": Array(
+            _FILE, about="PEM files with certificates that may stand between a signer and an anchor."
+        ),
+        "algorithms": Table(
+            {},
+            {
+                "allow": Array(
+                    Text(choices=sorted(ALGORITHMS)), least=1, about="Signature algorithms that are accepted."
+                ),
+                "minimum-rsa-bits": Integer(MINIMUM_RSA_BITS, MAXIMUM_RSA_BITS),
+            },
+        ),
+        "time": Table(
+            {},
+            {
+                "anchors": Array(
+                    _FILE,
+                    least=1,
+                    most=64,
+                    about="PEM files with the root CAs of the timestamp authorities that are trusted.",
+                ),
+                "require-timestamp": Boolean(about="Refuse a signature whose time is not proven."),
+            },
+        ),
+        "revocation": Table(
+            {},
+            {
+                "crls": Array(_FILE, about="PEM or DER CRLs."),
+                "required": Boolean(about="Every issuer below an anchor must have a current CRL."),
+                "maximum-age-days": Integer(1, 36500),
+                "accept-signed-before-revocation": Boolean(
+                    about="A timestamp before the revocation counts, unless its reason says that the key was misused."
+                ),
+            },
+        ),
+        "signers": Table(
+            {},
+            {
+                "minimum": Integer(1, limits.SIGNATURE_BLOCKS, about="Distinct trusted signers."),
+                "required": Array(Text(most=200), about="Anchor names or signer fingerprints that must have signed."),
+            },
+        ),
+        "deny": Table(
+            {},
+            {
+                "digests": Array(_FINGERPRINT, about="SHA-256 of bundles, or of their manifest members."),
+                "signers": Array(_FINGERPRINT),
+                "names": _PATTERNS,
+            },
+        ),
+        "versions": TextMap(
+            Text(rules.MODULE_NAME, form="a module name", most=limits.NAME_LENGTH),
+            Text(rules.VERSION, form="a version", most=limits.NAME_LENGTH),
+            about="The lowest accepted version of a module.",
+        ),
         "attachments": Table({}, {"required": Array(Text(most=200), about="Names or media types.")}),
-        "paths": Table({}, {
-            "community": Array(Text(most=limits.PATH_LENGTH), about="Prefixes that a community module's files must be under."),
-            "list": Text(choices=("esxi-5",), about="A built-in list of such prefixes."),
-        }),
+        "paths": Table(
+            {},
+            {
+                "community": Array(
+                    Text(most=limits.PATH_LENGTH), about="Prefixes that a community module's files must be under."
+                ),
+                "list": Text(choices=("esxi-5",), about="A built-in list of such prefixes."),
+            },
+        ),
     },
 )
 
 PATH_LISTS: dict[str, tuple[str, ...]] = {
     "esxi-5": (
-        "etc/vmware/shutdown/shutdown/", "etc/vmware/pciid/", "etc/vmware/vm-support/", "etc/vmware/firewall/",
-        "etc/vmware/service/", "etc/cim/openwsman/", "opt/", "usr/lib/cim/", "usr/lib/pycim/",
-        "usr/lib/hostprofiles/plugins/", "usr/lib/vmware/", "usr/lib/vmware-debug/", "var/lib/sfcb/registration/",
-        "etc/vmware/driver.map.d/", "usr/share/hwdata/driver.pciids.d/",
+        "etc/vmware/shutdown/shutdown/",
+        "etc/vmware/pciid/",
+        "etc/vmware/vm-support/",
+        "etc/vmware/firewall/",
+        "etc/vmware/service/",
+        "etc/cim/openwsman/",
+        "opt/",
+        "usr/lib/cim/",
+        "usr/lib/pycim/",
+        "usr/lib/hostprofiles/plugins/",
+        "usr/lib/vmware/",
+        "usr/lib/vmware-debug/",
+        "var/lib/sfcb/registration/",
+        "etc/vmware/driver.map.d/",
+        "usr/share/hwdata/driver.pciids.d/",
     ),
 }
 """Where a community VIB may install, by host version (docs/vib.md): data, because it changes with the host."""
@@ -249,8 +292,11 @@ class _Reader:
             self._problem(path, f"{name} has {len(certificates)} certificates; an anchor is one")
         certificate = certificates[0] if certificates else None
         if certificate and not certificate.is_ca:
-            self._problem(path, f"{name} is no CA certificate; to trust exactly this signer, use "
-                                f"fingerprint = \"sha256:{certificate.fingerprint}\"")
+            self._problem(
+                path,
+                f"{name} is no CA certificate; to trust exactly this signer, use "
+                f'fingerprint = "sha256:{certificate.fingerprint}"',
+            )
         return certificate
 
     def _certificates_of(self, path: tuple[str | int, ...], names: list[str]) -> Iterator[Certificate]:

@@ -83,8 +83,12 @@ def _verify_signer(
     digest_name = algorithms.digest_name(info.digest)
     actual = hashlib.new(digest_name, content).digest()
     if not hmac.compare_digest(actual, info.message_digest):
-        raise FormatError("content-digest-mismatch", "the signature was made for another manifest",
-                          signed_digest=info.message_digest.hex(), manifest_digest=actual.hex())
+        raise FormatError(
+            "content-digest-mismatch",
+            "the signature was made for another manifest",
+            signed_digest=info.message_digest.hex(),
+            manifest_digest=actual.hex(),
+        )
     certificate, algorithm = _verify_candidates(info, digest_name, [c for c in (*embedded, *extra) if _names(info, c)])
     _require_bound(info, certificate, embedded)
     return Signer(certificate, number, algorithm, info.signing_time, embedded, info.timestamps, info.signature)
@@ -122,8 +126,11 @@ def _require_bound(info: SignerInfo, certificate: Certificate, embedded: tuple[C
         raise FormatError("bad-signature", "the signer signed for another certificate than the one in the block")
     for other in embedded if len(info.certificate_hashes) > 1 else ():
         if not any(_hash_matches(pair, other) for pair in info.certificate_hashes):
-            raise FormatError("bad-signature", f"the block carries {other.subject}, which the signer did not name",
-                              certificate=other.fingerprint)
+            raise FormatError(
+                "bad-signature",
+                f"the block carries {other.subject}, which the signer did not name",
+                certificate=other.fingerprint,
+            )
 
 
 def _hash_matches(pair: tuple[str, bytes], certificate: Certificate) -> bool:

@@ -79,8 +79,11 @@ class Stamp:
     @property
     def evidence(self) -> Evidence:
         """How reports name this proof."""
-        return {"time": self.time.isoformat(), "authority": self.authority.subject,
-                "authority_certificate": self.authority.fingerprint}
+        return {
+            "time": self.time.isoformat(),
+            "authority": self.authority.subject,
+            "authority_certificate": self.authority.fingerprint,
+        }
 
 
 @dataclass(frozen=True, slots=True)

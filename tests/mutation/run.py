@@ -201,6 +201,7 @@ class Mutant:
     module: str
     text_only: bool
     difference: str
+    lines: Sequence[str] = ()
     outcome: str = "not run"
     killer: str = ""
 
@@ -240,8 +241,54 @@ def make_mutants() -> list[Mutant]:
             known.write_text(json.dumps({"code": code, "mutants": describe(path, code, made.mutant_names)}), "utf-8")
         found = json.loads(known.read_text("utf-8"))
         path.write_text(found["code"], "utf-8")
-        mutants += [Mutant(**each) for each in found["mutants"]]
+        lines = statements(path, found["code"], [each["key"].rpartition(".")[2] for each in found["mutants"]])
+        mutants += [Mutant(**each, lines=lines[each["key"].rpartition(".")[2]]) for each in found["mutants"]]
     return mutants
+
+
+def statements(path: Path, code: str, names: Sequence[str]) -> dict[str, list[str]]:
+    """The lines of the statement that each mutant changes, as `file:line` of the original in the mutated file."""
+    text = code.splitlines()
+    functions = {node.name: node for node in ast.walk(ast.parse(code)) if isinstance(node, ast.FunctionDef)}
+    found: dict[str, list[str]] = {}
+    for name in names:
+        before, after = functions[original(name) + "__mutmut_orig"], functions[name]
+        pairs = zip(text[before.lineno : before.end_lineno], text[after.lineno : after.end_lineno], strict=False)
+        offset = next((number for number, (one, other) in enumerate(pairs, 1) if one != other), 0)
+        first, last = span(before, before.lineno + offset)
+        found[name] = [f"{path.name}:{number}" for number in range(first, last + 1)]
+    return found
+
+
+def span(function: ast.FunctionDef, line: int) -> tuple[int, int]:
+    """The first and the last line of the innermost statement at a line; of a compound one, those before its body."""
+    best = function.body[0].lineno, function.end_lineno or line
+    for node in ast.walk(function):
+        if isinstance(node, ast.stmt) and node is not function:
+            body = getattr(node, "body", None)
+            last = max(node.lineno, body[0].lineno - 1) if body else node.end_lineno or node.lineno
+            if node.lineno <= line <= last and last - node.lineno <= best[1] - best[0]:
+                best = node.lineno, last
+    return best
+
+
+class Tracer:
+    """Notes the lines of the verify path that run, as `file:line`."""
+
+    def __init__(self, files: Sequence[str]) -> None:
+        self.lines: set[str] = set()
+        self.files = {str(WORK / "tree" / name): self._of(Path(name).name) for name in files}
+
+    def __call__(self, frame, event: str, arg: object):
+        return self.files.get(frame.f_code.co_filename)
+
+    def _of(self, name: str):
+        def trace(frame, event: str, arg: object):
+            if event == "line":
+                self.lines.add(f"{name}:{frame.f_lineno}")
+            return trace
+
+        return trace
 
 
 def describe(path: Path, code: str, names: Sequence[str]) -> list[dict[str, object]]:
@@ -313,30 +360,30 @@ class Runner:
             os._exit(1)
 
     def _measure(self) -> None:
-        """Each test once: how long it takes, and which functions it calls."""
-        started, note = time.perf_counter(), WORK / "measured.json"
+        """Each test once: how long it takes, and which functions and lines it runs."""
+        from mutmut.configuration import config
+
+        started, note, tracer = time.perf_counter(), WORK / "measured-lines.json", Tracer(config().only_mutate)
         known = json.loads(note.read_text("utf-8")) if self.remember and note.exists() else {}
         for index, item in enumerate(self.items):
-            if item.nodeid in known:
-                self.cost[index], functions = known[item.nodeid]
-                for function in functions:
-                    self.callers[function].add(index)
-                continue
-            clear_caches()
-            HITS.clear()
-            begun = time.process_time()
-            following = self.items[index + 1] if index + 1 < len(self.items) else None
-            following = None if following is None or following.nodeid in known else following
-            failed = run_item(item, following)
-            self.cost[index] = time.process_time() - begun
+            if item.nodeid not in known:
+                clear_caches()
+                HITS.clear()
+                tracer.lines = set()
+                begun = time.process_time()
+                following = self.items[index + 1] if index + 1 < len(self.items) else None
+                following = None if following is None or following.nodeid in known else following
+                sys.settrace(tracer)
+                failed = run_item(item, following)
+                sys.settrace(None)
+                known[item.nodeid] = time.process_time() - begun, [] if failed else sorted({*HITS, *tracer.lines})
+                if failed:
+                    print(f"  fails without a mutant, left out: {item.nodeid}", flush=True)
+            self.cost[index], places = known[item.nodeid]
+            for place in places:
+                self.callers[place].add(index)
             if index % 500 == 499:
                 print(f"  {index + 1} tests after {time.perf_counter() - started:.0f} s", flush=True)
-            if failed:
-                print(f"  fails without a mutant, left out: {item.nodeid}", flush=True)
-                continue
-            known[item.nodeid] = self.cost[index], sorted(HITS)
-            for function in HITS:
-                self.callers[function].add(index)
         run_teardown(self.items)
         note.write_text(json.dumps(known), "utf-8")
         print(f"{len(self.items)} tests measured in {time.perf_counter() - started:.0f} s", flush=True)
@@ -345,6 +392,8 @@ class Runner:
         """The tests for a mutant: what killed its neighbours, those of its module, then the rest, fast ones first."""
         killers, owns = self.killers[mutant.module], OWN_TESTS.get(mutant.module, (f"test_{mutant.module}.py",))
         calling = self.callers[mutant.function] or self._own(owns)
+        running = {index for line in mutant.lines for index in self.callers.get(line, ())}
+        calling = calling & running or calling
         ranks: Counter[str] = Counter()
         order: dict[int, tuple[float, ...]] = {}
         for index in sorted(calling, key=self.cost.__getitem__):

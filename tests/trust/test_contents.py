@@ -144,3 +144,167 @@ def test_allowed_paths_bind_community_modules_alone() -> None:
 
     assert placed(community) == placed(community, "opt/") == placed(VIB, "usr/") == []
     assert placed(community, "usr/", "op/") == ["path-not-allowed"] * 2
+
+
+def payload_failures(payload: Payload = PAYLOAD, measured: Measured = MEASURED, size: int = 10) -> list[Failure]:
+    return list(contents.payload_failures(payload, measured, size))
+
+
+def test_a_difference_of_a_payload_shows_what_was_declared_and_what_is_there() -> None:
+    (size,) = payload_failures(size=11)
+    assert (size.code, size.evidence) == ("payload-size-mismatch", {"payload": "p", "declared": 10, "actual": 11})
+    assert size.detail == "payload 'p' has 11 bytes, 10 are declared"
+    (unpacked,) = payload_failures(measured=replace(MEASURED, unpacked_size=21))
+    assert (unpacked.code, unpacked.evidence) == (
+        "unpacked-size-mismatch",
+        {"payload": "p", "declared": 20, "actual": 21},
+    )
+    assert unpacked.detail == "payload 'p' unpacks to 21 bytes, 20 are declared"
+    (digest,) = payload_failures(replace(PAYLOAD, digests=(replace(RAW, value=OTHER), UNPACKED)))
+    assert (digest.code, digest.detail) == (
+        "payload-digest-mismatch",
+        f"payload 'p': the sha256 of its {View.RAW} bytes differs",
+    )
+    assert digest.evidence == {
+        "payload": "p",
+        "algorithm": "sha256",
+        "view": str(View.RAW),
+        "declared": OTHER.hex(),
+        "actual": SHA.hex(),
+    }
+    (missing, _) = payload_failures(measured=replace(MEASURED, digests={}))
+    assert missing.evidence["actual"] is None
+    (weak,) = payload_failures(replace(PAYLOAD, digests=(replace(RAW, algorithm="sha1"),)), replace(
+        MEASURED, digests={("sha1", View.RAW): SHA}
+    ))  # fmt: skip
+    assert (weak.code, weak.evidence) == ("weak-digest", {"payload": "p"})
+    assert weak.detail == "payload 'p' has no SHA-256 over its bytes"
+
+
+def test_a_payload_without_digests_is_bound_by_its_chunks() -> None:
+    assert payload_codes(replace(PAYLOAD, digests=())) == []
+
+
+def test_an_unpacked_size_that_could_not_be_measured_is_not_compared() -> None:
+    measured = replace(MEASURED, unpacked_size=None)
+    assert payload_codes(measured=measured) == []
+
+
+def test_a_difference_of_an_attachment_shows_both_digests() -> None:
+    failure = contents.attachment_failure(Attachment("a", "text/plain", 5, SHA), 5, OTHER)
+    assert failure == Failure(
+        "attachment-mismatch",
+        "attachment 'a' differs from its declaration",
+        {"attachment": "a", "declared": SHA.hex(), "actual": OTHER.hex()},
+    )
+
+
+def test_a_difference_of_a_file_shows_the_first_field_that_differs() -> None:
+    def difference(**changes: object) -> Failure:
+        changed = (ENTRIES[0], replace(ENTRIES[1], **changes), ENTRIES[2])  # type: ignore[arg-type]
+        (failure,) = contents.file_failures(SEAL, [(PAYLOAD, replace(MEASURED, entries=changed))])
+        return failure
+
+    for changes, field, declared, actual in (
+        ({"mode": 0o600, "size": 9}, "mode", str(0o644), str(0o600)),
+        ({"size": 9, "sha256": OTHER}, "size", "3", "9"),
+        ({"sha256": OTHER, "payload": "q"}, "sha256", SHA.hex(), OTHER.hex()),
+        ({"target": "x", "payload": "q"}, "target", "None", "x"),
+        ({"payload": "q"}, "payload", "p", "q"),
+        ({"type": FileType.DIRECTORY, "mode": 0o777}, "type", str(FileType.FILE), str(FileType.DIRECTORY)),
+    ):
+        failure = difference(**changes)
+        assert failure.detail == f"'opt/f' has another {field} than declared"
+        assert failure.evidence == {"path": "opt/f", "field": field, "declared": declared, "actual": actual}
+
+
+def test_failures_of_files_name_their_path() -> None:
+    extra = Entry("opt/x", FileType.FILE, 0o644, 0, SHA, payload="p")
+    measured = replace(MEASURED, entries=(*ENTRIES[:2], extra))
+    found = contents.by_path(contents.file_failures(SEAL, [(PAYLOAD, measured)]))
+    assert found == [
+        Failure("file-missing", "'opt/l' is declared but in no payload", {"path": "opt/l"}),
+        Failure("file-undeclared", "'opt/x' is in a payload but not declared", {"path": "opt/x"}),
+    ]
+    (unlisted,) = contents.file_failures(SEAL, [(PAYLOAD, replace(MEASURED, listed=False))])
+    assert unlisted == Failure("bad-listing", "payload 'p' could not be listed", {"payload": "p"})
+    community = replace(VIB, claimed_level=Level.COMMUNITY)
+    special = replace(MEASURED, entries=(replace(ENTRIES[1], mode=0o4755), ENTRIES[2]))
+    (setuid,) = contents.file_failures(community, [(PAYLOAD, special)])
+    assert setuid == Failure("unsafe-mode", "'opt/f' is setuid or setgid", {"path": "opt/f", "mode": "4755"})
+    (placed, _) = contents.placement_failures(community, ("usr/",))
+    assert placed.evidence == {"path": "opt/f"}
+
+
+def test_failures_are_in_the_order_of_kind_code_and_path() -> None:
+    def failure(code: str, path: str | None = None) -> Failure:
+        return Failure(code, "x", {} if path is None else {"path": path})
+
+    ordered = [
+        failure("bad-listing"),
+        failure("unsafe-mode", "z"),
+        failure("unsafe-path", "a"),
+        failure("unsafe-path", "b"),
+        failure("file-mismatch", "c"),
+        failure("file-missing", "a"),
+        failure("file-missing", "b"),
+        failure("file-undeclared", "a"),
+    ]
+    assert contents.by_path(reversed(ordered)) == ordered
+
+
+def test_an_incomplete_listing_excuses_missing_files_in_any_order() -> None:
+    broken = replace(MEASURED, entries=(), listed=False, failures=(Failure("bad-payload", "x"),))
+    other = replace(PAYLOAD, name="q")
+    for measured in ([(PAYLOAD, broken), (other, MEASURED)], [(other, MEASURED), (PAYLOAD, broken)]):
+        assert [failure.code for failure in contents.file_failures(SEAL, measured)] == []
+    both = [(PAYLOAD, replace(MEASURED, entries=())), (other, replace(MEASURED, entries=()))]
+    assert {failure.code for failure in contents.file_failures(SEAL, both)} == {"file-missing"}
+
+
+def test_payloads_of_a_vib_may_share_folders_and_those_of_a_seal_may_not() -> None:
+    again = Entry("opt", FileType.DIRECTORY, 0o755, payload="q")
+    other = replace(PAYLOAD, name="q")
+
+    def found(manifest: Manifest, *entries: Entry) -> list[str]:
+        measured = [(PAYLOAD, MEASURED), (other, replace(MEASURED, entries=entries))]
+        return [failure.code for failure in contents.file_failures(manifest, measured)]
+
+    assert found(VIB, again) == []
+    assert "unsafe-path" in found(SEAL, again)
+    assert "unsafe-path" in found(VIB, again, again)
+    assert "unsafe-path" in found(VIB, replace(again, type=FileType.FILE))
+    assert "unsafe-path" in found(VIB, replace(again, payload="p"))
+    file = replace(ENTRIES[1], path="opt/d")
+    listed = replace(VIB, files=(*VIB.files, Entry("opt/d")))
+    clash = [(PAYLOAD, replace(MEASURED, entries=(*ENTRIES, file))), (other, replace(MEASURED, entries=(
+        replace(again, path="opt/d"),
+    )))]  # fmt: skip
+    assert [failure.code for failure in contents.file_failures(listed, clash)] == ["unsafe-path"]
+
+
+@pytest.mark.parametrize("mode", [0o1755, 0o755, 0o1777, None])
+def test_the_sticky_bit_and_plain_modes_need_no_declaration(mode: int | None) -> None:
+    entries = (replace(ENTRIES[1], mode=mode), ENTRIES[2])
+    community = replace(VIB, claimed_level=Level.COMMUNITY)
+    assert file_codes(community, replace(MEASURED, entries=entries)) == []
+
+
+def test_setuid_in_an_unsigned_seal_is_unsafe_and_folders_are_not_meant() -> None:
+    files = (replace(ENTRIES[0], mode=0o2755), replace(ENTRIES[1], mode=0o2755), ENTRIES[2])
+    for level, signed, expected in (
+        (Level.COMMUNITY, False, ["unsafe-mode"]),
+        (Level.COMMUNITY, True, []),
+        (Level.PARTNER, False, []),
+    ):
+        manifest = replace(SEAL, files=files, claimed_level=level)
+        measured = [(PAYLOAD, replace(MEASURED, entries=files))]
+        assert [one.code for one in contents.file_failures(manifest, measured, signed=signed)] == expected
+
+
+def test_links_and_files_of_unknown_type_must_be_in_allowed_paths_and_folders_need_not() -> None:
+    community = replace(SEAL, claimed_level=Level.COMMUNITY)
+    assert [failure.evidence["path"] for failure in contents.placement_failures(community, ("usr/",))] == [
+        "opt/f",
+        "opt/l",
+    ]

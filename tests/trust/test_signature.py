@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
 
 from builders import cms
 from builders.pki import Identity, ca, leaf, new_key, root, signer
+from modseal.format import cms as cms_format
 from modseal.signing import block as signing_block
 from modseal.signing import fitness
 from modseal.trust.algorithms import ALGORITHMS
@@ -100,3 +103,93 @@ def test_content_is_compared_byte_by_byte() -> None:
 def test_decode_all_shows_blocks_without_proof() -> None:
     blocks = decode_all(member(signer(), content=b"anything") + member(signer("rsa")))
     assert [len(block.signers) for block in blocks] == [1, 1]
+
+
+def codes(data: bytes, extra: tuple[Identity, ...] = ()) -> list[str]:
+    return [failure.code for failure in verify_member(data, CONTENT, [one.parsed for one in extra]).failures]
+
+
+def test_a_signer_named_by_key_identifier_is_the_one_with_that_key_identifier() -> None:
+    one = leaf("Named by key", key_id=b"the key")
+    by_key = {"signer_version": 3, "version": 3}
+    data = member(one, sid=cms.by_key_id(b"the key"), **by_key)
+    assert verify_member(data, CONTENT).signers[0].certificate == one.parsed
+    assert codes(member(one, sid=cms.by_key_id(b"another"), **by_key)) == ["signer-certificate-missing"]
+    other = leaf("Other", key_id=b"another", key=one.key)
+    both = member(one, sid=cms.by_key_id(b"another"), certificates=(one.der, other.der), **by_key)
+    assert verify_member(both, CONTENT).signers[0].certificate == other.parsed
+
+
+def test_a_signer_named_by_serial_is_the_one_of_that_issuer() -> None:
+    mine = leaf("Mine", serial=77)
+    foreign = leaf("Foreign", serial=77, issuer=root(7), key=mine.key)
+    next_one = leaf("Next", serial=78, key=mine.key)
+    data = member(mine, certificates=(foreign.der, next_one.der))
+    assert codes(data) == ["signer-certificate-missing"]
+    assert verify_member(data, CONTENT, [mine.parsed]).signers[0].certificate == mine.parsed
+
+
+def binding(*certificates: Identity, digest: str = "sha256") -> object:
+    oid = cms.algorithm(cms.DIGESTS[digest]) if digest != "sha256" else b""
+    identifiers = [
+        cms.sequence(oid, cms.octets(cms.hashlib.new(digest, one.der).digest())) for one in certificates
+    ]  # fmt: skip
+    value = cms_format.SIGNING_CERTIFICATE_V2, [cms.sequence(cms.sequence(*identifiers))]
+    return lambda good: [*good, value]
+
+
+@pytest.mark.parametrize("digest", ["sha256", "sha384", "sha512"])
+def test_the_certificates_that_a_signer_names_are_those_of_its_block(digest: str) -> None:
+    middle, other = ca("Middle", issuer=root(), key=new_key("p256", 60)), ca("Other", key=new_key("p256", 62))
+    one = leaf("Below", issuer=middle).with_chain(middle)
+
+    def found(*named: Identity, embedded: tuple[Identity, ...] = (one, middle)) -> list[str]:
+        ders = [each.der for each in embedded]
+        return codes(member(one, attributes=binding(*named, digest=digest), certificates=ders))
+
+    assert found(one) == found(one, middle) == found(one, middle, other) == found(one, other, middle) == []
+    assert found(one, embedded=(one, middle, other)) == []
+    assert found(middle) == found(middle, one) == found(other) == ["bad-signature"]
+    assert found(one, middle, embedded=(one, middle, other)) == ["bad-signature"]
+    assert found(one, other) == ["bad-signature"]
+
+
+@pytest.mark.parametrize(("digest", "code"), [("sha1", "algorithm-not-allowed"), ("sha3_256", "unsupported-algorithm")])
+def test_certificates_are_named_by_an_accepted_hash(digest: str, code: str) -> None:
+    assert codes(member(signer(), attributes=binding(signer(), digest=digest))) == [code]
+
+
+def test_a_failure_names_its_block_and_keeps_its_evidence() -> None:
+    wrong = member(signer(), signature=lambda _: cms.sign_raw(signer().key, b"x"))
+    (failure,) = verify_member(member(signer("rsa")) + wrong, CONTENT).failures
+    assert (failure.code, failure.evidence) == ("bad-signature", {"algorithm": "ecdsa-p256-sha256", "block": 2})
+
+
+def test_the_last_candidate_says_why_none_verifies() -> None:
+    """Two certificates of one name and number: neither signed, and the reason is the second's."""
+    first, second = leaf("One", serial=79), leaf("Two", serial=79, key=new_key("rsa"))
+    wrong = member(first, certificates=(first.der, second.der), sort_certificates=False,
+                   signature=lambda _: cms.sign_raw(first.key, b"x"))  # fmt: skip
+    assert codes(wrong) == ["algorithm-mismatch"]
+
+
+def test_a_good_signer_has_all_that_its_block_says() -> None:
+    data = member(signer(), unsigned=[(cms_format.TIMESTAMP_TOKEN, [cms.octets(b"t")])])
+    (one,) = verify_member(data, CONTENT).signers
+    (info,) = decode_all(data)[0].signers
+    assert (one.timestamps, one.signature) == ((cms.octets(b"t"),), info.signature)
+
+
+def test_pss_signers_verify_with_the_salt_that_they_say() -> None:
+    identity = signer("rsa")
+    row = ALGORITHMS["rsa-pss-sha256"]
+    assert row.signature_parameters is not None
+    longer = row.signature_parameters.replace(b"\x02\x01\x20", b"\x02\x01\x21")
+
+    def sign(data: bytes) -> bytes:
+        return identity.key.sign(data, padding.PSS(padding.MGF1(hashes.SHA256()), 33), hashes.SHA256())
+
+    data = member(identity, sign=sign, signature_algorithm=cms.algorithm(cms.RSA_PSS, longer))
+    assert codes(data) == []
+    wrong = member(identity, sign=sign, signature_algorithm=cms.algorithm(cms.RSA_PSS, row.signature_parameters))
+    assert codes(wrong) == ["bad-signature"]

@@ -110,12 +110,15 @@ def file_failures(
 
 def _without_shared_folders(entries: list[Entry]) -> list[Entry]:
     """Each payload of a `.vib` is a whole tree by itself, so two of them may have the same folder."""
-    seen: dict[str, Entry] = {}
+    holders: dict[str, set[str | None]] = {}
     kept: list[Entry] = []
     for entry in entries:
-        if entry.type is FileType.DIRECTORY and entry.path in seen and seen[entry.path].payload != entry.payload:
-            continue
-        seen.setdefault(entry.path, entry)
+        if entry.type is FileType.DIRECTORY:
+            found = holders.setdefault(entry.path, set())
+            shared = bool(found) and entry.payload not in found
+            found.add(entry.payload)
+            if shared:
+                continue
         kept.append(entry)
     return kept
 

@@ -10,7 +10,7 @@ from modseal import limits
 from modseal.errors import FormatError
 from modseal.format import rules
 from modseal.format.level import Level
-from modseal.format.manifest import Constraint, Entry, FileType, Manifest, Payload, Relationships
+from modseal.format.manifest import Attachment, Constraint, Entry, FileType, Manifest, Payload, Relationships
 
 
 def file(path):
@@ -296,3 +296,132 @@ def test_require_raises_a_failure_with_its_code_and_evidence():
     with pytest.raises(FormatError) as caught:
         rules.require(rules.check_path("/a"))
     assert (caught.value.failure.code, caught.value.failure.evidence["path"]) == ("unsafe-path", "/a")
+
+
+def test_the_directories_above_a_path_are_named_from_the_nearest():
+    assert list(rules.parents("a/b/c")) == ["a/b", "a"]
+    assert list(rules.parents("a/b")) == ["a"]
+    assert list(rules.parents("a")) == []
+
+
+def found(failures):
+    return [(failure.code, failure.detail) for failure in failures]
+
+
+def test_a_collision_of_directories_names_both_spellings():
+    (failure,) = rules.check_tree([file("a/b/Lib/x"), file("a/b/lib/deep/y")])
+    assert failure.detail == "'a/b/Lib/x' lies in 'a/b/Lib', which collides with 'a/b/lib'"
+    assert failure.evidence == {"path": "a/b/Lib/x", "other": "a/b/lib"}
+    (failure,) = rules.check_tree([file("A/x"), file("a/y")])
+    assert failure.detail == "'a/y' lies in 'a', which collides with 'A'"
+
+
+def test_a_path_below_a_file_names_the_file():
+    (failure,) = rules.check_tree([file("a/b/c/d"), link("a/b")])
+    assert failure.detail == "'a/b/c/d' lies below 'a/b', which is no directory"
+    (failure,) = rules.check_tree([file("a"), file("a.b"), file("a/c")])
+    assert failure.evidence == {"path": "a/c", "other": "a"}
+    assert list(rules.check_tree([directory("a"), file("a-b"), file("a.b"), file("a/c"), file("ab")])) == []
+
+
+def test_only_the_same_names_collide():
+    assert list(rules.check_tree([file("a/b"), file("ab"), file("b/a"), file("a.b/c"), file("c/b")])) == []
+    (failure,) = rules.check_tree([file("b/readme"), file("a/README"), file("b/README")])
+    assert failure.evidence == {"path": "b/README", "other": "b/readme"}
+
+
+@pytest.mark.parametrize(("label", "field", "limit", "item"), [
+    ("payloads", "payloads", "PAYLOADS", Payload("a", "x", 1, 1)),
+    ("attachments", "attachments", "ATTACHMENTS", Attachment("a", "x/y", 1, bytes(32))),
+    ("files", "files", "FILES", file("a")),
+])
+def test_each_list_has_its_own_limit(monkeypatch, label, field, limit, item):
+    monkeypatch.setattr(limits, limit, 0)
+    first, *_ = rules.check_module(module(**{field: (item,)}))
+    assert (first.code, first.detail) == ("bad-manifest", f"there are 1 {label}, and may be at most 0")
+    assert first.evidence == {"count": 1}
+    monkeypatch.setattr(limits, limit, 1)
+    assert list(rules.check_module(module(**{field: (item,)}))) == []
+
+
+def test_each_relationship_has_its_own_label_and_limit(monkeypatch):
+    for label in ("depends", "conflicts", "replaces", "provides"):
+        wrong = Relationships(**{label: (Constraint("a b"),)})
+        (failure,) = rules.check_module(module(relationships=wrong))
+        assert failure.detail.startswith(f"{label} names ")
+        fine = Relationships(**{label: (Constraint("a", "=", "1"), Constraint("b"))})
+        assert list(rules.check_module(module(relationships=fine))) == []
+        monkeypatch.setattr(limits, "ITEMS", 1)
+        (failure,) = rules.check_module(module(relationships=fine))
+        assert failure.detail == f"there are 2 {label}, and may be at most 1"
+        monkeypatch.undo()
+
+
+def test_texts_have_their_labels_and_limits():
+    for label in ("summary", "description"):
+        (failure,) = rules.check_module(module(**{label: "\x01"}))
+        assert failure.detail.startswith(f"the {label} ")
+        assert list(rules.check_module(module(**{label: "s" * limits.TEXT_LENGTH}))) == []
+    (failure,) = rules.check_module(module(vendor=""))
+    assert failure.detail.startswith("the vendor ")
+    most = limits.NAME_LENGTH
+    assert list(rules.check_identity("v" * most, "n" * most, "1" * most)) == []
+    assert list(rules.check_line("x", "y" * 5, 5)) == []
+    assert codes(rules.check_line("x", "y" * 6, 5)) == ["bad-manifest"]
+    assert codes(rules.check_text("x", "y" * 6, 5)) == ["bad-manifest"]
+    assert list(rules.check_text("x", "a\tb\n", 5)) == []
+    for text in ("a\tb", "a\nb", " a", "a ", "", "\u00a0a"):
+        assert codes(rules.check_line("x", text)) == ["bad-manifest"], text
+
+
+@pytest.mark.parametrize("relation", ["<<", "<=", "=", ">=", ">>"])
+def test_every_relation_is_known_and_only_equality_is_provided(relation):
+    one = Constraint("a", relation, "1")
+    assert list(rules.check_constraint("depends", one)) == []
+    assert codes(rules.check_constraint("provides", one)) == ([] if relation == "=" else ["bad-manifest"])
+
+
+def test_reserved_and_repeated_members_are_told_apart():
+    assert found(rules.check_members(["a", "a", "sig.pkcs7", "a b"])) == [
+        ("bad-manifest", "two members are named 'a'"),
+        ("bad-manifest", "the member name 'sig.pkcs7' is reserved"),
+        ("bad-manifest", "the member name 'a b' is not 1 to 15 of A-Z a-z 0-9 . _ -"),
+    ]
+
+
+@pytest.mark.parametrize("name", [".", "..", "", "a/b", "a\n", "caf\u00e9"])
+def test_a_member_name_is_plain(name):
+    assert codes(rules.check_members([name])) == ["bad-manifest"]
+
+
+@pytest.mark.parametrize("name", ["...", ".a", "-", "_", "a" * 15, "A.b-c_9"])
+def test_a_plain_member_name_is_accepted(name):
+    assert list(rules.check_members([name])) == []
+
+
+def test_a_link_is_judged_by_where_its_own_path_lies():
+    for path, target, safe in (
+        ("a/b", "../c", True), ("a", "../c", False), ("a/b/c", "../../../x", False), ("a/b/c", ".//../x", True),
+        ("a/b", "..", True), ("a/b/c", "../..", True), ("a/b/c", "../../..", False), ("a/b", "./../x", True),
+        ("a/b", "x" * limits.LINK_LENGTH, True), ("a/b", "x" * (limits.LINK_LENGTH + 1), False),
+        ("a/b", "\u00e9" * 50, True), ("a/b", "\u00e9" * 51, False), ("a/b", "x\\y", False), ("a/b", "x/./y", True),
+        ("a/b", "x//y", True), ("a/b", "x/..", False), ("a/b", "./x/..", False),
+    ):
+        assert (rules.check_link(path, target) is None) is safe, (path, target)
+
+
+def test_a_mode_is_shown_in_octal_and_links_only_below_a_sound_path():
+    (failure,) = rules.check_entry(Entry("a", FileType.FILE, 0o10000))
+    assert failure.detail.endswith("has mode 10000")
+    assert codes(rules.check_entry(Entry("a", FileType.FILE, 0o7777))) == []
+    assert codes(rules.check_entry(Entry("a", FileType.FILE, None))) == []
+    assert codes(rules.check_entry(link("/a", "/b"))) == ["unsafe-path"]
+    assert codes(rules.check_entry(Entry("a", FileType.FILE, 0o644, target="/x"))) == []
+
+
+def test_folding_is_by_case_and_normal_form():
+    assert rules.fold("A/B") == "a/b"
+    assert rules.fold("\u00c9") == rules.fold("e\u0301") == "\u00e9"
+    assert rules.fold("\u1e9e") == "ss"
+    assert rules.shown("a\u00e9\n'") == "a\\xe9\\n'"
+    assert rules.shown("x" * 300) == "x" * limits.PATH_LENGTH

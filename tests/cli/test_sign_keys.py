@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,8 +12,10 @@ from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
 from builders import policies
 from builders.bundles import make
 from builders.pki import EPOCH, Identity, ca, leaf, new_key, root, signer
-from builders.transcript import run, run_process
+from builders.transcript import Transcript, run, run_process
 from cli.conftest import key_options
+
+ROOT = Path(__file__).parents[2]
 
 POLICY = ("--policy", "policy.toml")
 SECRET = "correct horse"
@@ -196,3 +199,25 @@ def test_output_takes_the_mode_of_the_bundle_and_replaces_a_link(place: Path) ->
     assert not (place / "b").is_symlink()
     assert (place / "b").stat().st_mode & 0o777 == 0o640
     assert (place / "target").read_text() == "mine"
+
+
+@pytest.mark.parametrize("mode", ["--key", "--prepare"])
+def test_a_revoked_certificate_is_refused_before_it_signs_where_a_policy_is_named(tmp_path: Path, mode: str) -> None:
+    shutil.copytree(ROOT / "keys-example", tmp_path / "keys")
+    for key in tmp_path.glob("keys/*/*.key"):
+        key.chmod(0o600)
+    assert run("pack", ROOT / "docs/examples/hello", "-o", "a.seal", cwd=tmp_path).code == 0
+
+    def sign(who: str, policy: str) -> Transcript:
+        how = {"--key": f"keys/{who}/signer.key", "--prepare": f"{who}.tbs"}[mode]
+        certificate = f"keys/{who}/signer.pem"
+        return run("sign", "a.seal", mode, how, "--cert", certificate, "--policy", policy, cwd=tmp_path)
+
+    before = (tmp_path / "a.seal").read_bytes()
+    refused = sign("revoked", "keys/policy.toml")
+    assert refused.code == 1
+    assert "cannot sign under keys/policy.toml: CN=Example revoked signer" in refused.err
+    assert "was revoked on" in refused.err
+    assert "no chain leads from" in sign("partner", "vmware").err
+    assert (tmp_path / "a.seal").read_bytes() == before
+    assert sign("partner", "keys/policy.toml").code == 0

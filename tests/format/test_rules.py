@@ -330,11 +330,14 @@ def test_only_the_same_names_collide():
     assert failure.evidence == {"path": "b/README", "other": "b/readme"}
 
 
-@pytest.mark.parametrize(("label", "field", "limit", "item"), [
-    ("payloads", "payloads", "PAYLOADS", Payload("a", "x", 1, 1)),
-    ("attachments", "attachments", "ATTACHMENTS", Attachment("a", "x/y", 1, bytes(32))),
-    ("files", "files", "FILES", file("a")),
-])
+@pytest.mark.parametrize(
+    ("label", "field", "limit", "item"),
+    [
+        ("payloads", "payloads", "PAYLOADS", Payload("a", "x", 1, 1)),
+        ("attachments", "attachments", "ATTACHMENTS", Attachment("a", "x/y", 1, bytes(32))),
+        ("files", "files", "FILES", file("a")),
+    ],
+)
 def test_each_list_has_its_own_limit(monkeypatch, label, field, limit, item):
     monkeypatch.setattr(limits, limit, 0)
     first, *_ = rules.check_module(module(**{field: (item,)}))
@@ -401,11 +404,23 @@ def test_a_plain_member_name_is_accepted(name):
 
 def test_a_link_is_judged_by_where_its_own_path_lies():
     for path, target, safe in (
-        ("a/b", "../c", True), ("a", "../c", False), ("a/b/c", "../../../x", False), ("a/b/c", ".//../x", True),
-        ("a/b", "..", True), ("a/b/c", "../..", True), ("a/b/c", "../../..", False), ("a/b", "./../x", True),
-        ("a/b", "x" * limits.LINK_LENGTH, True), ("a/b", "x" * (limits.LINK_LENGTH + 1), False),
-        ("a/b", "\u00e9" * 50, True), ("a/b", "\u00e9" * 51, False), ("a/b", "x\\y", False), ("a/b", "x/./y", True),
-        ("a/b", "x//y", True), ("a/b", "x/..", False), ("a/b", "./x/..", False),
+        ("a/b", "../c", True),
+        ("a", "../c", False),
+        ("a/b/c", "../../../x", False),
+        ("a/b/c", ".//../x", True),
+        ("a/b", "..", True),
+        ("a/b/c", "../..", True),
+        ("a/b/c", "../../..", False),
+        ("a/b", "./../x", True),
+        ("a/b", "x" * limits.LINK_LENGTH, True),
+        ("a/b", "x" * (limits.LINK_LENGTH + 1), False),
+        ("a/b", "\u00e9" * 50, True),
+        ("a/b", "\u00e9" * 51, False),
+        ("a/b", "x\\y", False),
+        ("a/b", "x/./y", True),
+        ("a/b", "x//y", True),
+        ("a/b", "x/..", False),
+        ("a/b", "./x/..", False),
     ):
         assert (rules.check_link(path, target) is None) is safe, (path, target)
 

@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -176,3 +179,53 @@ def test_every_single_changed_byte_breaks_the_signature_or_the_form() -> None:
         changed = good[:position] + bytes([good[position] ^ 0x01]) + good[position + 1 :]
         with pytest.raises(FormatError):
             Certificate.parse(changed).verify_issued_by(top)
+
+
+def test_every_field_is_read_from_its_place() -> None:
+    above = ca("Above", issuer=root(), key=new_key("p256", 63))
+    authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(above.key.public_key())
+    made = leaf("Every field", issuer=above, key_id=b"key id", extensions=[(authority, False)])
+    one, library = made.parsed, made.certificate
+    assert (one.der, one.fingerprint) == (made.der, made.fingerprint)
+    assert (one.subject, one.issuer) == ("CN=Every field,O=Test", "CN=Above,O=Test")
+    assert one.issuer_der == library.issuer.public_bytes()
+    assert (one.key_id, one.authority_key_id) == (b"key id", authority.key_identifier)
+    assert one.key_usage is not None
+    assert (one.key_usage.digital_signature, one.key_usage.key_cert_sign) == (True, False)
+    assert one.signature == library.signature
+    assert one.signed_bytes == library.tbs_certificate_bytes
+    assert one.signature_algorithm.oid == "1.2.840.10045.4.3.2"
+    assert one.key_der == library.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    bare = leaf("Bare", key_id=None, usage=None, purposes=None, basic=None).parsed
+    assert (bare.key_id, bare.authority_key_id, bare.key_usage, bare.extended_key_usage) == (None, None, None, None)
+    assert (bare.is_ca, bare.path_length, bare.name_constraints, bare.distribution_points) == (False, None, None, ())
+
+
+def test_unique_identifiers_are_passed_over() -> None:
+    one, two = der.encode(0x81, b"\0x"), der.encode(0x82, b"\0y")
+    for more in ((one,), (two,), (one, two)):
+        made = Certificate.parse(edited(lambda fields, more=more: [*fields[:-1], *more, fields[-1]]))
+        assert made.unjudged == ()
+        assert made.extended_key_usage == {CODE_SIGNING.dotted_string}
+    refused(edited(lambda fields: [*fields[:-1], two, one, fields[-1]]))
+
+
+@pytest.mark.parametrize("salt", [32, 33, 200])
+def test_a_certificate_signed_with_pss_verifies_with_the_salt_that_it_says(salt: int) -> None:
+    top = ca("PSS root", key=new_key("rsa", 64))
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(signer().certificate.subject)
+        .issuer_name(top.certificate.subject)
+        .public_key(signer().key.public_key())
+        .serial_number(5)
+        .not_valid_before(EPOCH)
+        .not_valid_after(FAR)
+    )
+    pss = padding.PSS(padding.MGF1(hashes.SHA256()), salt)
+    made = builder.sign(top.key, hashes.SHA256(), rsa_padding=pss).public_bytes(Encoding.DER)
+    one = Certificate.parse(made)
+    assert one.verify_issued_by(top.parsed).name == one.algorithm_under(top.parsed).name == "rsa-pss-sha256"
+    with pytest.raises(FormatError) as caught:
+        one.verify_issued_by(ca("Other root", key=new_key("rsa", 65)).parsed)
+    assert caught.value.failure.code == "bad-signature"

@@ -258,3 +258,32 @@ def test_the_issuers_own_name_is_the_point_of_a_certificate_without_one() -> Non
 )
 def test_a_point_for_some_reasons_or_of_another_issuer_does_not_count(more: dict[str, Any]) -> None:
     assert leaf(extensions=[(at_point(HERE, **more), False)]).parsed.distribution_points == ()
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"), [(0, "unspecified"), (1, "keyCompromise"), (4, "superseded"), (7, "unknown")]
+)
+def test_a_reason_is_read_by_its_number_and_one_that_is_not_known_is_unknown(number: int, reason: str) -> None:
+    value = der.encode(der.OCTET_STRING, der.encode(0x0A, bytes([number])))
+    extension = der.encode(der.SEQUENCE, der.encode_oid("2.5.29.21"), value)
+    (found,) = crls.read(with_entries(entry(b"\x02", der.encode(der.SEQUENCE, extension))))
+    assert [each.reason for each in found.entries.values()] == [reason]
+
+
+def test_entries_without_a_reason_have_none_that_excuses() -> None:
+    invalid = x509.InvalidityDate(EPOCH)
+    (found,) = crls.read(crls.make(root(), crls.revoked(7, NOW, [(invalid, False)]), crls.revoked(8, NOW)))
+    assert [(each.since, each.reason) for each in found.entries.values()] == [
+        (EPOCH, "unspecified"),
+        (NOW, "unspecified"),
+    ]
+
+
+def test_two_entries_for_one_certificate_keep_a_reason_that_both_give() -> None:
+    superseded, moved = (
+        x509.CRLReason(flag) for flag in (x509.ReasonFlags.superseded, x509.ReasonFlags.affiliation_changed)
+    )  # fmt: skip
+    for second, reason in ((superseded, "superseded"), (moved, "unspecified")):
+        both = crls.revoked(7, NOW, [(superseded, False)]), crls.revoked(7, EPOCH, [(second, False)])
+        (found,) = crls.read(crls.make(root(), *both))
+        assert [(each.since, each.reason) for each in found.entries.values()] == [(EPOCH, reason)]

@@ -434,3 +434,151 @@ def test_an_anchor_without_a_certificate_ends_no_chain() -> None:
 
 def test_the_epoch_of_the_builders_is_before_the_time_of_judgement() -> None:
     assert EPOCH < NOW
+
+
+# Several paths to choose from, and the bounds of the search.
+
+
+def crossed(common_name: str, *issuers: Identity, **changes: Any) -> tuple[Identity, ...]:
+    """One CA, certified by each of these issuers."""
+    key = new_key("p256", 400 + sum(map(ord, common_name)) % 90)
+    return tuple(ca(common_name, issuer=one, key=key, **changes) for one in issuers)
+
+
+def superseded(identity: Identity, since: datetime) -> x509.RevokedCertificate:
+    reason = [(x509.CRLReason(x509.ReasonFlags.superseded), False)]
+    return crls.revoked(identity.certificate.serial_number, since, reason)
+
+
+FIRST, SECOND = root(21), root(22)
+SIGNED = NOW - timedelta(days=90)
+
+
+def revoking(*lists: bytes, **rules: Any) -> Policy:
+    return trusting(FIRST, SECOND, revocation=RevocationRules(crls.read(*lists), **rules))
+
+
+def anchor_of(policy: Policy, at: datetime, verified_at: datetime | None) -> str:
+    middles = crossed("Twice certified", FIRST, SECOND)
+    one = leaf("Below two", issuer=middles[0])
+    lists = [each.parsed for each in middles]
+    found = find_path(one.parsed, lists, policy, at, verified_at=verified_at)
+    assert isinstance(found, Path)
+    assert (found.pinned, found.at, set(found.candidates)) == (False, at, set(lists))
+    return found.anchor.name
+
+
+def test_a_path_that_is_not_revoked_is_preferred() -> None:
+    first = crossed("Twice certified", FIRST, SECOND)[0]
+    assert anchor_of(revoking(), NOW, None) == "Anchor 0"
+    for serials in ((superseded(first, EPOCH),), ()):
+        lists = crls.make(FIRST, *serials), crls.make(SECOND)
+        found = find_path(
+            leaf("Below one", issuer=first).parsed, [first.parsed], revoking(*lists), NOW, verified_at=None
+        )
+        assert isinstance(found, Path)
+        assert bool(revocation_failures(found, revoking(*lists), NOW)) is bool(serials)
+
+
+def twice(serial_of: int, since: datetime, at: datetime, verified_at: datetime | None, **rules: Any) -> str:
+    """The anchor that is found where the path to one of the two is revoked since a time."""
+    middles = crossed("Twice certified", FIRST, SECOND)
+    one = leaf("Below two", issuer=middles[0])
+    entries: list[list[x509.RevokedCertificate]] = [[], []]
+    entries[serial_of].append(superseded(middles[serial_of], since))
+    lists = [
+        crls.make(top, *revoked, start=NOW - timedelta(days=1), end=NOW + timedelta(days=1))
+        for top, revoked in zip((FIRST, SECOND), entries, strict=True)
+    ]
+    policy = revoking(*lists, **rules)
+    found = find_path(one.parsed, [each.parsed for each in middles], policy, at, verified_at=verified_at)
+    assert isinstance(found, Path)
+    return found.anchor.name
+
+
+def test_which_path_is_revoked_is_judged_at_the_time_of_verification() -> None:
+    assert twice(0, EPOCH, SIGNED, NOW) == "Anchor 1"
+    assert twice(1, EPOCH, SIGNED, NOW) == "Anchor 0"
+
+
+def test_a_revocation_after_the_proven_time_of_signing_leaves_the_first_path_where_the_policy_lets_it() -> None:
+    later = SIGNED + timedelta(days=1)
+    assert twice(0, later, SIGNED, NOW, accept_signed_before=True) == "Anchor 0"
+    assert twice(0, later, SIGNED, NOW) == "Anchor 1"
+    # Without a proven time of signing there is no "before".
+    assert twice(0, NOW + timedelta(hours=1), NOW, None, accept_signed_before=True) == "Anchor 1"
+
+
+@pytest.mark.parametrize(
+    ("bound", "enough"), [("MAXIMUM_SIGNATURES", 2), ("MAXIMUM_STEPS", 3)]
+)  # fmt: skip
+def test_the_search_ends_exactly_at_its_bounds(bound: str, enough: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    middle = ca("Bounded", issuer=root())
+    for number, expected in ((enough, []), (enough - 1, ["limit-exceeded"])):
+        monkeypatch.setattr(path_module, bound, number)
+        assert codes_for(leaf("Below bounded", issuer=middle), middle) == expected
+
+
+def test_likely_issuers_come_before_unlikely_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(path_module, "MAXIMUM_SIGNATURES", 2)
+    good = ca("Likely", issuer=root(), key=new_key("p256", 490))
+    for odd in (
+        ca("Likely", issuer=root(), key=good.key, end=NOW - HOUR),
+        ca("Likely", issuer=root(), key=good.key, basic=None),
+        ca("Likely", issuer=root(), key=new_key("p256", 491)),
+        ca("Likely", issuer=root(), key=good.key, key_id=b"another"),
+    ):
+        one = leaf("Below likely", issuer=good, extensions=[(authority_id(good), False)])
+        assert codes_for(one, odd, good) == [], odd.parsed.subject
+
+
+def authority_id(issuer: Identity) -> x509.AuthorityKeyIdentifier:
+    return x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key())
+
+
+def test_what_was_verified_once_stays_verified_on_another_chain() -> None:
+    top = ca("Shared", issuer=root())
+    key = new_key("p256", 492)
+    bad, good = (
+        ca("Fork", issuer=top, key=key, extensions=more) for more in ([(UNKNOWN, True)], [(UNKNOWN, False)])
+    )  # fmt: skip
+    assert codes_for(leaf("Below fork", issuer=good), bad, good, top) == []
+
+
+def test_a_self_issued_ca_is_outside_the_constraints_above_it() -> None:
+    constraints = x509.NameConstraints([x509.DirectoryName(x509.Name([organization("Test")]))], None)
+    above = ca("Constrained", issuer=root(), extensions=[(constraints, True)])
+    odd_name = x509.Name([organization("Elsewhere")])
+    inside = ca("Odd", issuer=above, subject=odd_name)
+    again = ca("Odd", issuer=inside, subject=odd_name)
+    one = leaf("Inside", issuer=again)
+    assert codes_for(one, above, inside, again) == ["invalid-chain"]
+    assert codes_for(leaf("Inside", issuer=above), above) == []
+
+
+def organization(text: str) -> x509.NameAttribute:
+    return x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, text)
+
+
+def test_what_an_anchor_requires_of_policies_holds_below_it() -> None:
+    required = x509.PolicyConstraints(0, None)
+    top = ca("Requiring", extensions=[(required, True)])
+    middle = ca("Between", issuer=top)
+    assert codes_for(leaf("Without", issuer=middle), middle, policy=trusting(top)) == ["invalid-chain"]
+    free = ca("Free", issuer=root(), extensions=[(required, True)])
+    assert codes_for(leaf("Without", issuer=free), free) == ["invalid-chain"]
+
+
+def test_name_constraints_in_a_certificate_that_is_no_ca_break_the_chain() -> None:
+    constraints = x509.NameConstraints([x509.DNSName("a.example")], None)
+    one = leaf("Constraining", extensions=[(constraints, True)])
+    assert codes_for(one) == ["invalid-chain"]
+
+
+def test_a_path_length_that_is_exceeded_says_by_how_much() -> None:
+    top = ca("Short", basic=(True, 0))
+    middle = ca("Too much", issuer=top)
+    found = find_path(leaf(issuer=middle).parsed, [middle.parsed], trusting(top), NOW)
+    assert isinstance(found, NoPath)
+    (failure,) = found.failures
+    assert (failure.code, failure.evidence["path_length"], failure.evidence["below"]) == ("invalid-chain", 0, 1)

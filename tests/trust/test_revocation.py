@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from builders import crls
 from builders.bundles import judge as examine
@@ -349,3 +352,46 @@ def test_a_list_is_read_once_and_compared_by_identity() -> None:
     first, second = crls.read(crls.make(root()), crls.make(root()))
     assert isinstance(first, Crl)
     assert first != second
+
+
+def test_a_certificate_that_expired_at_the_very_time_is_kept() -> None:
+    ended = NOW - 5 * DAY
+    one = leaf("Expired", end=ended)
+    for since, expected in ((ended, []), (ended + timedelta(seconds=1), ["revocation-unknown"])):
+        value = der.encode(der.GENERALIZED_TIME, f"{since:%Y%m%d%H%M%SZ}".encode())
+        extension = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.60"), value)
+        listed = [crls.make(root(), extensions=[(extension, False)])]
+        assert codes(one, lists=listed, signed_at=NOW - 10 * DAY) == expected
+
+
+def test_a_list_signed_with_pss_verifies_with_the_salt_that_it_says() -> None:
+    top = ca("PSS root", key=new_key("rsa", 64))
+    builder = x509.CertificateRevocationListBuilder().issuer_name(top.certificate.subject)
+    builder = builder.last_update(EPOCH).next_update(FAR)
+    pss = padding.PSS(padding.MGF1(hashes.SHA256()), 33)
+    listed = builder.sign(top.key, hashes.SHA256(), rsa_padding=pss).public_bytes(Encoding.DER)
+    assert codes(leaf("Below PSS", issuer=top), lists=[listed], anchor=top) == []
+
+
+def test_what_is_missing_is_told_with_its_issuer() -> None:
+    (unknown,) = failures_for(signer(), policy=policy_with())
+    issuer = root().parsed.subject
+    assert (unknown.code, unknown.detail) == (
+        "revocation-unknown",
+        f"the policy has no CRL of {issuer} for {signer().parsed.subject}",
+    )
+    (wrong,) = failures_for(signer(), policy=policy_with(crls.make(root(7))))
+    assert (wrong.code, wrong.detail) == ("crl-wrong-issuer", f"the policy has CRLs, but none of {issuer}")
+
+
+def crl_signer_with(maximum_age: timedelta | None, age: timedelta) -> list[str]:
+    """A list by a CRL signer of the root, where the root's own list about that signer has this age."""
+    helper = ca("Test root 0", issuer=root(), key=new_key("p256", 66), usage=CRL_SIGN, basic=None)
+    own = crls.make(root(), start=NOW - age)
+    fresh = crls.make(root(), start=NOW - timedelta(hours=1), key=helper.key)
+    return codes(signer(), helper, lists=[fresh, own], maximum_age=maximum_age)
+
+
+def test_a_signer_of_lists_is_held_to_the_same_age_of_lists() -> None:
+    assert crl_signer_with(None, 300 * DAY) == []
+    assert crl_signer_with(10 * DAY, 300 * DAY) != []

@@ -542,3 +542,191 @@ def test_a_timestamp_anchor_is_a_self_signed_ca(tmp_path: Path, identity: Identi
 def test_a_time_table_with_a_mistake_is_refused(tmp_path: Path, line: str) -> None:
     with pytest.raises(PolicyError):
         policy_with(tmp_path, f"[time]\n{line}\n")
+
+
+# What a refusal says.
+
+
+WITHOUT_AUTHORITY = {
+    "no embedded certificate",
+    "injected twin",
+    "injected stranger",
+    "for another signature",
+    "imprint of MD5",
+    "unsupported certificate",
+    "SHA-1",
+    "MD5",
+}
+"""Refused before it is known whose token it is."""
+
+
+@pytest.mark.parametrize("case", [case for case, (_, why) in BAD.items() if why])
+def test_a_refusal_names_the_signer_the_reason_and_whose_token_it_is(case: str) -> None:
+    made, why = BAD[case]
+    primary = judge(bundle(made), trusting_tsa()).primary
+    assert primary is not None
+    assert primary.detail.startswith("the timestamp token does not verify: ")
+    assert "Certificate(" not in primary.detail
+    assert "None" not in primary.detail.removeprefix("the timestamp token does not verify: CN=None")
+    assert {key: primary.evidence[key] for key in ("signer", "subject", "block", "reason")} == {
+        **judge(bundle(), trusting()).signers[0].evidence,
+        "reason": why,
+    }
+    assert ("authority" in primary.evidence) is (case not in WITHOUT_AUTHORITY)
+    assert ("authority_certificate" in primary.evidence) is (case not in WITHOUT_AUTHORITY)
+
+
+def failure_of(raw: bytes, policy: Policy | None = None) -> Any:
+    with pytest.raises(FormatError) as raised:
+        timestamp.verify(raw, SIGNATURE, policy or trusting_tsa(), NOW)
+    return raised.value.failure
+
+
+@pytest.mark.parametrize(
+    ("raw", "policy", "detail"),
+    [
+        (token(SIGNATURE, SIGNED, certificates=[]), None, "0 of its certificates fit its signer; one must"),
+        (
+            token(SIGNATURE, SIGNED, certificates=sorted((tsa().der, TWIN.der))),
+            None,
+            "2 of its certificates fit its signer; one must",
+        ),
+        (
+            token(SIGNATURE, SIGNED, certificates=sorted((tsa().der, EVIL.der))),
+            None,
+            f"it carries {EVIL.parsed.subject}, which neither signed it nor is a CA",
+        ),
+        (
+            token(SIGNATURE, SIGNED, attributes=with_attribute(cms.MESSAGE_DIGEST, octets(bytes(32)))),
+            None,
+            "its content is not what was signed",
+        ),
+        (
+            token(SIGNATURE, SIGNED, attributes=with_attribute(V2, ANOTHER)),
+            None,
+            "its signer signed for another certificate",
+        ),
+        (token(b"another", SIGNED), None, "it is over another signature"),
+        (
+            token(SIGNATURE, SIGNED, authority("Encipherer", usage=["key_encipherment"])),
+            None,
+            "its signer's key usage is not for signatures",
+        ),
+        (token(SIGNATURE, SIGNED, authority("CA", basic=(True, None))), None, "its signer is a CA"),
+        (
+            token(SIGNATURE, SIGNED, authority("Lax", critical=False)),
+            None,
+            "its signer's certificate is not for timeStamping alone",
+        ),
+        (
+            token(SIGNATURE, SIGNED, tsa("rsa")),
+            trusting_tsa(algorithms=frozenset({"ecdsa-p256-sha256"})),
+            "the policy does not allow rsa-pkcs1-sha256",
+        ),
+    ],
+)
+def test_a_refusal_says_what_is_wrong(raw: bytes, policy: Policy | None, detail: str) -> None:
+    failure = failure_of(raw, policy)
+    assert (failure.code, failure.detail) == ("bad-timestamp", f"the timestamp token does not verify: {detail}")
+
+
+def test_a_key_usage_for_content_commitment_is_for_signatures_too() -> None:
+    for usage in (["content_commitment"], ["digital_signature", "content_commitment"], ["digital_signature"], None):
+        by = authority("Committed", usage=usage)
+        assert timestamp.verify(token(SIGNATURE, SIGNED, by), SIGNATURE, trusting_tsa(), NOW).time == SIGNED
+
+
+def test_what_cannot_be_judged_keeps_its_code_and_its_evidence() -> None:
+    failure = failure_of(token(SIGNATURE, SIGNED, tsa("ed25519")))
+    assert (failure.code, failure.evidence) == ("unsupported-algorithm", {"algorithm": "ed25519"})
+    assert "timestamp tokens signed with ed25519 are not supported" in failure.detail
+    sha3 = failure_of(token(SIGNATURE, SIGNED, imprint_algorithm=algorithm(DIGESTS["sha3_256"])))
+    assert (sha3.code, sha3.evidence) == ("unsupported-algorithm", {"algorithm": DIGESTS["sha3_256"]})
+    assert sha3.detail.startswith("the timestamp token cannot be judged: ")
+
+
+def test_a_stamp_names_its_authority_and_its_anchor() -> None:
+    stamp = timestamp.verify(token(SIGNATURE, SIGNED), SIGNATURE, trusting_tsa(), NOW)
+    assert (stamp.time, stamp.authority, stamp.anchor) == (SIGNED, tsa().parsed, tsa_root().parsed.subject)
+    assert stamp.evidence == {
+        "time": SIGNED.isoformat(),
+        "authority": tsa().parsed.subject,
+        "authority_certificate": tsa().fingerprint,
+    }
+
+
+def test_a_consistent_token_has_one_authority_and_what_it_carries() -> None:
+    found = timestamp.verify_consistent(token(SIGNATURE, SIGNED, tsa("rsa")), SIGNATURE)
+    assert (found.authority, found.embedded) == (tsa("rsa").parsed, (tsa("rsa").parsed,))
+    assert found.algorithm.name == "rsa-pkcs1-sha256"
+
+
+def test_times_that_are_missing_or_wrong_name_the_signer() -> None:
+    required = judge(bundle(), trusting_tsa(timestamp_required=True))
+    evidence = required.signers[0].evidence
+    assert required.primary is not None
+    assert required.primary.evidence == evidence
+    early = NOW - timedelta(days=1)
+    clock = judge(bundle(at(NOW)), trusting_tsa(), early).primary
+    assert clock is not None
+    assert clock.evidence == {**evidence, "at": early.isoformat(), "newest": NOW.isoformat()}
+    assert f"{NOW:%Y-%m-%dT%H:%M:%SZ}" in clock.detail
+    many = [at(SIGNED + timedelta(days=day)) for day in range(limits.TIMESTAMPS_PER_SIGNER + 1)]
+    crowd = judge(bundle(*many), trusting_tsa()).primary
+    assert crowd is not None
+    assert crowd.evidence == {**judge(bundle(*many), trusting()).signers[0].evidence, "reason": "limit-exceeded"}
+    assert crowd.detail == f"{len(many)} timestamp tokens, {limits.TIMESTAMPS_PER_SIGNER} are allowed"
+
+
+def test_the_newest_of_several_timestamps_tells_of_a_wrong_clock() -> None:
+    late = NOW + timedelta(days=2)
+    for order in ((at(SIGNED), at(late)), (at(late), at(SIGNED))):
+        primary = judge(bundle(*order), trusting_tsa()).primary
+        assert primary is not None
+        assert (primary.code, primary.evidence["newest"]) == ("untrusted-time", late.isoformat())
+
+
+def test_tokens_alone_are_unknown_or_broken_in_this_order() -> None:
+    wrong, unknown = BAD["for another signature"][0], at(SIGNED, by=EVIL)
+    examination = judge(bundle(unknown, wrong), trusting_tsa())
+    assert [check.evidence["reason"] for check in examination.checks if check.step == 2] == [
+        "content-digest-mismatch",
+        "no-path",
+    ]
+    without_anchor = judge(bundle(at(SIGNED)), trusting(timestamp_required=True))
+    assert [check.evidence["reason"] for check in without_anchor.checks if check.step == 2] == ["no-anchors"]
+
+
+class Panic(BaseException):
+    """What stands for the Rust code's own exception."""
+
+
+@pytest.mark.parametrize(("kind", "caught"), [("PanicException", True), ("KeyboardInterrupt", False), ("Other", False)])
+def test_only_the_librarys_panic_is_a_failure_of_the_token(
+    kind: str, caught: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    raised = type(kind, (Panic,), {})
+
+    def fail(*_: object) -> None:
+        raise raised("x")
+
+    monkeypatch.setattr(timestamp, "_as_response", fail)
+    if caught:
+        failure = failure_of(token(SIGNATURE, SIGNED))
+        assert (failure.code, failure.evidence["reason"]) == ("bad-timestamp", "bad-signature")
+        assert failure.detail.endswith("rfc3161-client failed on it")
+        assert failure.evidence["authority"] == tsa().parsed.subject
+    else:
+        with pytest.raises(raised):
+            timestamp.verify(token(SIGNATURE, SIGNED), SIGNATURE, trusting_tsa(), NOW)
+
+
+def test_what_the_second_verifier_refuses_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("not so")
+
+    monkeypatch.setattr(timestamp, "_as_response", fail)
+    failure = failure_of(token(SIGNATURE, SIGNED))
+    assert (failure.code, failure.evidence["reason"]) == ("bad-timestamp", "bad-signature")
+    assert failure.detail.endswith("rfc3161-client refuses it (not so)")
+    assert failure.evidence["authority_certificate"] == tsa().fingerprint

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
 from click.core import ParameterSource
+from cryptography import x509
 
 from modseal.bundle import signatures, two_step
 from modseal.bundle.sign import Signed
@@ -18,13 +20,14 @@ from modseal.cli.options import FILE, authorities, now, tsa_options
 from modseal.errors import InputError, KeyMaterialError, UsageError
 from modseal.report import signatures_text
 from modseal.report.text import safe
-from modseal.signing import keys, prepared
+from modseal.signing import fitness, keys, prepared
 from modseal.trust.algorithms import ALGORITHMS
+from modseal.trust.policy_file import load
 
 _STAMP = {"tsa", "tsa_anchor", "timestamp_later"}
 _MODES = {
-    "key": {"cert", "chain", "passphrase_file", "algorithm", "output", *_STAMP},
-    "prepare": {"cert", "chain", "algorithm"},
+    "key": {"cert", "chain", "passphrase_file", "algorithm", "policy", "output", *_STAMP},
+    "prepare": {"cert", "chain", "algorithm", "policy"},
     "attach": {"prepared", "output", *_STAMP},
     "dsse": {"key", "cert", "chain", "passphrase_file", "algorithm"},
     "list": set[str](),
@@ -48,6 +51,7 @@ _MODES = {
 @click.option(
     "--algorithm", metavar="NAME", type=click.Choice(sorted(ALGORITHMS)), help="Default: the usual one for the key."
 )
+@click.option("--policy", metavar="POLICY", help="Refuse a signer that this policy would not accept: revoked, say.")
 @tsa_options(required=False)
 @click.option("--timestamp-later", is_flag=True, help="Sign without a timestamp now; `modseal timestamp` adds one.")
 @click.option(
@@ -103,8 +107,15 @@ def _mode(context: click.Context) -> str:
 def _sign(bundle: Path, given: dict[str, Any]) -> None:
     stamp = authorities(given["tsa"], given["tsa_anchor"])
     signer = _signer(given)
+    _require_accepted(given, signer.certificate, signer.chain)
     output = given["output"] or bundle
     _show(sign_bundle(bundle, output, signer, now(), signing_time(), given["algorithm"], stamp))
+
+
+def _require_accepted(given: dict[str, Any], certificate: x509.Certificate, chain: Sequence[x509.Certificate]) -> None:
+    """With --policy, what the gate would say of the signer is said before anything is signed."""
+    if given["policy"] is not None:
+        fitness.check_policy(certificate, chain, load(given["policy"]), now())
 
 
 def _signer(given: dict[str, Any]) -> keys.Signer:
@@ -130,6 +141,7 @@ def _prepare(bundle: Path, given: dict[str, Any]) -> None:
     if given["cert"] is None:
         raise UsageError("--prepare needs --cert, the certificate of the key that is going to sign")
     certificate, chain = prepared.read_identity(given["cert"], given["chain"])
+    _require_accepted(given, certificate, chain)
     found = two_step.prepare(bundle, certificate, chain, now(), signing_time(), given["algorithm"])
     shown = found.to_sign
     two_step.write(found, target, signatures_text.summary(shown, target))

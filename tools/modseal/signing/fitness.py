@@ -17,6 +17,8 @@ from modseal.format.cms import Algorithm
 from modseal.trust import purpose
 from modseal.trust.algorithms import ALGORITHMS, RSA_PSS, SignatureAlgorithm, identify
 from modseal.trust.certificate import Certificate
+from modseal.trust.path import NoPath, find_path, revocation_failures
+from modseal.trust.policy import Policy
 
 _NEED = "an RSA key of 2048 bits or more, an ECDSA key on P-256, P-384 or P-521, Ed25519, or ML-DSA"
 
@@ -104,6 +106,22 @@ def check_certificate(certificate: x509.Certificate, chain: Sequence[x509.Certif
     failures += [unrelated_failure(other) for other in unrelated]
     if failures:
         detail = f"{signer.subject} cannot sign: " + "; ".join(failure.detail for failure in failures)
+        reasons = ",".join(dict.fromkeys(failure.code for failure in failures))
+        raise RefusedError("unfit-certificate", detail, signer=signer.fingerprint, reasons=reasons)
+
+
+def check_policy(
+    certificate: x509.Certificate, chain: Sequence[x509.Certificate], policy: Policy, at: datetime
+) -> None:
+    """A verifier with this policy would find a path for the signer, with nobody on it revoked.
+
+    Raises `RefusedError` (unfit-certificate) with every reason, as `check_certificate` does.
+    """
+    signer = parse(certificate)
+    path = find_path(signer, tuple(map(parse, chain)), policy, at)
+    failures = path.failures if isinstance(path, NoPath) else revocation_failures(path, policy, at)
+    if failures:
+        detail = f"{signer.subject} cannot sign under {policy.source}: " + "; ".join(one.detail for one in failures)
         reasons = ",".join(dict.fromkeys(failure.code for failure in failures))
         raise RefusedError("unfit-certificate", detail, signer=signer.fingerprint, reasons=reasons)
 

@@ -167,3 +167,13 @@ def test_a_seal_has_one_form_of_header_and_a_vib_has_more() -> None:
         with pytest.raises(FormatError) as raised:
             ar.require_plain(members, "seal")
         assert raised.value.failure.code == "malformed-archive"
+
+
+@pytest.mark.parametrize("field", ["mtime", "uid", "gid", "mode", "size"])
+def test_a_field_in_another_form_is_named_with_its_value_and_place(field: str) -> None:
+    data = archive(("a", b"")) + header("b", **{"size": 0, field: "x"})
+    with pytest.raises(FormatError) as raised:
+        read(data)
+    failure = raised.value.failure
+    assert failure.detail == f"the {field} field at offset 68 is not in an accepted form"
+    assert (failure.evidence["field"], failure.evidence["offset"]) == (field, 68)

@@ -440,3 +440,41 @@ def test_folding_is_by_case_and_normal_form():
     assert rules.fold("\u1e9e") == "ss"
     assert rules.shown("a\u00e9\n'") == "a\\xe9\\n'"
     assert rules.shown("x" * 300) == "x" * limits.PATH_LENGTH
+
+
+def test_expected_signers_are_few_and_named_by_digest():
+    key = "key-sha256:" + "0" * 64
+    most = tuple(f"key-sha256:{number:064x}" for number in range(limits.EXPECTED_SIGNERS + 1))
+    first, *_ = rules.check_expected_signers(most)
+    assert first.detail == f"there are {len(most)} expected signers, and may be at most {limits.EXPECTED_SIGNERS}"
+    assert list(rules.check_expected_signers(most[1:])) == []
+    for wrong in ("", "0" * 64, key.upper(), key + "0", key[:-1], " " + key):
+        assert codes(rules.check_expected_signers((wrong,))) == ["bad-manifest"], wrong
+    for order in ((most[1], most[0]), (key, key)):
+        assert codes(rules.check_expected_signers(order)) == ["bad-manifest"]
+
+
+@pytest.mark.parametrize("text", ["a", "A-z 0~", "caf\u00e9", "\u65e5\u672c", "\U0001f600"])
+def test_what_can_be_seen_is_printable(text):
+    assert rules.is_printable(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\0",
+        "\x1f",
+        "\x7f",
+        "\x80",
+        "\u200b",
+        "\u202e",
+        "\ue000",
+        "\u0378",
+        "\u2028",
+        "\u2029",
+        "\ud800",
+    ],
+)
+def test_what_cannot_be_seen_is_not_printable(text):
+    assert not rules.is_printable(text)
+    assert not rules.is_printable("a" + text + "\u00e9")

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders import crls
-from builders.pki import EPOCH, FAR, ca, leaf, root, signer
+from builders.pki import EPOCH, FAR, NOW, ca, leaf, root, signer
 from modseal.errors import FormatError
 from modseal.format import der
 from modseal.trust.crl import Crl, Entry, Scope

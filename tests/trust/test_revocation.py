@@ -118,7 +118,7 @@ def test_each_bad_list_has_its_code_and_no_verdict(case: str) -> None:
     assert (examination.primary.step, examination.primary.code) == (5, code)
 
 
-def test_a_list_without_a_next_update_is_stale() -> None:
+def test_SIG_09_a_list_without_a_next_update_is_stale() -> None:
     data = crls.edited(crls.make(root()), lambda fields: [*fields[:4], *fields[5:]], root().key)
     assert codes(signer(), lists=[data]) == ["crl-stale"]
 

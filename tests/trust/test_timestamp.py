@@ -222,7 +222,7 @@ BAD: dict[str, tuple[Make, str | None]] = {
 
 
 @pytest.mark.parametrize("case", BAD)
-def test_a_bad_timestamp_is_refused(case: str) -> None:
+def test_X5_12_a_bad_timestamp_is_refused(case: str) -> None:
     made, why = BAD[case]
     assert reason(made) == why
 

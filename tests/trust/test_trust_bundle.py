@@ -143,7 +143,7 @@ def test_shortfalls_say_what_is_missing_for_both_roots() -> None:
 # Versions.
 
 
-def test_an_older_version_is_refused() -> None:
+def test_SIG_09_an_older_version_is_refused() -> None:
     three = make(3, [A])
     refused("trust-bundle-rollback", seen(three), make(2, [A]))
     refused("trust-bundle-rollback", seen(three), make(1, [A]), make(2, [A]))

@@ -3,7 +3,6 @@
 Every block is a good one with one thing changed, around a good bundle. Timestamps (CMS-13) have tests of
 their own.
 """
-# ruff: noqa: N802 - tests are named by the ids of the catalogue
 
 from __future__ import annotations
 

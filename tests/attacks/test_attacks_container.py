@@ -3,7 +3,6 @@
 The vendor of these bundles is hostile, or careless: whatever a payload holds is declared with the right
 digests and properly signed. ZIP-01, DEP-01, DEP-02 (depots) wait for their commands.
 """
-# ruff: noqa: N802 - tests are named by the ids of the catalogue
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 Left out until their commands exist: SIG-08 (recorded state of a host; the policy's floor is here), SIG-09
 (depots, CRL replay).
 """
-# ruff: noqa: N802 - tests are named by the ids of the catalogue
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 X5-05 to X5-10 (PKITS, name constraints, CRLs) and X5-11, X5-12 (timestamps) have tests of their own.
 """
-# ruff: noqa: N802 - tests are named by the ids of the catalogue
 
 from __future__ import annotations
 

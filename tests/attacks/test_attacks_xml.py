@@ -2,7 +2,6 @@
 
 Each descriptor is properly signed, so only the reader stands between the trick and its effect.
 """
-# ruff: noqa: N802 - tests are named by the ids of the catalogue
 
 from __future__ import annotations
 

@@ -2,7 +2,6 @@
 
 Each bundle is good but for one thing in the certificates or lists around it, and has one primary code.
 """
-# ruff: noqa: N802 - tests are named by the ids of the catalogue
 
 from __future__ import annotations
 

@@ -178,3 +178,23 @@ def test_qualifiers_are_for_people_and_ignored() -> None:
 def test_extensions_that_mean_nothing_good_are_refused(oid: str, value: bytes) -> None:
     with pytest.raises(FormatError):
         read(oid, value)
+
+
+def test_a_mapping_of_any_policy_is_refused_in_every_ca() -> None:
+    odd = says(A, maps=((ANY_POLICY, A),))
+    for chain in ((odd, says(A), says(A)), (says(A), odd, says(A)), (says(A), says(A), odd, says(A))):
+        assert problem(*chain) == "a policy is mapped from or to anyPolicy"
+    assert policy_problem([(says(A), False)], REQUIRED, odd) == "a policy is mapped from or to anyPolicy"
+
+
+def test_a_mapping_that_is_inhibited_takes_nothing_that_is_not_there() -> None:
+    assert problem(says(A, inhibit_mapping=0), says(A, maps=((B, C),)), says(A)) is None
+    assert problem(says(A, B, inhibit_mapping=0), says(A, B, maps=((B, C),)), says(B))
+
+
+def test_what_an_anchor_says_of_any_policy_counts() -> None:
+    assert policy_problem([(says(A), False)], REQUIRED, says(ANY_POLICY)) is None
+    assert policy_problem([(says(A), False)], REQUIRED, says(A)) is None
+    assert policy_problem([(says(A), False)], REQUIRED, says(B))
+    inhibited = PolicyInputs(explicit=True, inhibit_any=True)
+    assert policy_problem([(says(A), False)], inhibited, says(ANY_POLICY)) is None

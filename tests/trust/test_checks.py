@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -387,3 +388,43 @@ def test_attachments() -> None:
     both = judge(good.with_member("b.json", data=b"{}").with_member("a.json", data=b"[]"), trusting())
     told = [[check.evidence["attachment"] for check in found.checks if check.code] for found in (first, second, both)]
     assert told == [["a.json"], ["b.json"], ["a.json", "b.json"]]
+
+
+@kinds
+def test_a_payload_that_is_damaged_leaves_its_files_unexamined(kind: Kind) -> None:
+    good = make(kind)
+    told = rows(judge(good.with_payload(b"\x1f\x8bno gzip", b"", unpacked_size=0), trusting()))
+    assert "payloads.content passed" not in told
+    assert "files.entries passed" not in told
+    assert any(row.startswith("files.") for row in told)
+
+
+def test_an_attachment_that_is_not_there_is_missing() -> None:
+    good = make(attachments={"a.json": b"{}", "b.json": b"[]"})
+    told = rows(judge(good.without("a.json"), trusting()))
+    assert told[1] == "container.members failed missing-member"
+    assert told[-3:] == AFTER
+
+
+def test_the_path_that_is_not_revoked_now_is_found_for_a_signature_made_then() -> None:
+    tops, key = (root(31), root(32)), new_key("p256", 131)
+    middles = [ca("Twice certified", issuer=top, key=key) for top in tops]
+    one = leaf("Below two", issuer=middles[0]).with_chain(*middles)
+    superseded = [(x509.CRLReason(x509.ReasonFlags.superseded), False)]
+    day = timedelta(days=1)
+
+    def found(since: datetime, at_once: bool = False, **rules: object) -> str:
+        entry = crls.revoked(middles[0].certificate.serial_number, since, superseded)
+        lists = crls.read(
+            crls.make(tops[0], entry, start=NOW - day, end=NOW + day),
+            *(crls.make(top, start=NOW - day, end=NOW + day) for top in (tops[1], tsa_root())),
+        )
+        policy = with_tsa(revocation=RevocationRules(lists, **rules))
+        policy = replace(policy, anchors=trusting(*tops).anchors)
+        bundle = make("seal", one) if at_once else stamped_bundle(EARLY, by=one)
+        ((_, anchor_name),) = judge(bundle, policy).trusted
+        return anchor_name
+
+    assert found(ENDED, accept_signed_before=True) == "Anchor 0"
+    assert found(ENDED) == found(EARLY - day, accept_signed_before=True) == "Anchor 1"
+    assert found(NOW + timedelta(hours=1), at_once=True, accept_signed_before=True) == "Anchor 1"

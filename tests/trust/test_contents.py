@@ -300,6 +300,8 @@ def test_setuid_in_an_unsigned_seal_is_unsafe_and_folders_are_not_meant() -> Non
         manifest = replace(SEAL, files=files, claimed_level=level)
         measured = [(PAYLOAD, replace(MEASURED, entries=files))]
         assert [one.code for one in contents.file_failures(manifest, measured, signed=signed)] == expected
+        if signed:
+            assert [one.code for one in contents.file_failures(manifest, measured)] == expected
 
 
 def test_links_and_files_of_unknown_type_must_be_in_allowed_paths_and_folders_need_not() -> None:

@@ -40,9 +40,7 @@ def test_a_bundle_that_all_expected_signers_signed_is_accepted() -> None:
 
 
 @pytest.mark.parametrize("left", [VENDOR, PARTNER], ids=["first", "second"])
-def test_SIG_05_a_stripped_signature_is_seen_without_a_word_in_the_policy(  # noqa: N802
-    left: Identity, tmp_path: Path
-) -> None:
+def test_SIG_05_a_stripped_signature_is_seen_without_a_word_in_the_policy(left: Identity, tmp_path: Path) -> None:
     stripped = make("seal", left, expected_signers=BOTH)
     found = refused(stripped, trusting(), "expected-signer-missing", tmp_path)
     assert codes(found) == ["expected-signer-missing"]

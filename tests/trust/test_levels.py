@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from modseal.format.level import Level
-from modseal.trust.levels import level_failure, prove
+from modseal.trust.levels import level_failure, prove, table
 
 LEVELS = tuple(Level)
 
@@ -36,3 +36,11 @@ def test_a_failure_says_which_of_the_two_comparisons_failed(claimed: Level, gran
 def test_a_higher_grant_does_not_raise_a_claim() -> None:
     assert prove(Level.COMMUNITY, Level.CERTIFIED) is Level.COMMUNITY
     assert level_failure(Level.COMMUNITY, Level.CERTIFIED, Level.PARTNER) is not None
+
+
+def test_each_cell_of_the_table_proves_what_the_rule_proves() -> None:
+    for cell in table():
+        proven = cell.claimed if cell.claimed <= cell.granted else None
+        assert cell.proven is proven
+        expected = None if proven is not None and proven >= cell.minimum else "level-below-minimum"
+        assert cell.code == (expected if proven is not None else "level-not-granted")

@@ -582,3 +582,22 @@ def test_a_path_length_that_is_exceeded_says_by_how_much() -> None:
     assert isinstance(found, NoPath)
     (failure,) = found.failures
     assert (failure.code, failure.evidence["path_length"], failure.evidence["below"]) == ("invalid-chain", 0, 1)
+
+
+def test_cas_of_two_names_may_have_one_key() -> None:
+    shared = new_key("p256", 493)
+    upper = ca("One name", issuer=root(), key=shared)
+    lower = ca("Another name", issuer=upper, key=shared)
+    assert codes_for(leaf("Below both", issuer=lower), lower, upper) == []
+
+
+def test_what_is_remembered_belongs_to_one_policy() -> None:
+    one, other = path_module._Same(trusting()), path_module._Same(trusting())
+    assert one != other
+    assert one == path_module._Same(one.policy)
+    assert one != one.policy
+
+
+def test_a_pinned_path_is_valid_at_the_time_that_was_asked_for() -> None:
+    found = path_for(signer(), policy=trusting(pin(signer())))
+    assert (found.at, found.pinned, found.certificates) == (NOW, True, (signer().parsed,))

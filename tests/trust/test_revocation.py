@@ -395,3 +395,11 @@ def crl_signer_with(maximum_age: timedelta | None, age: timedelta) -> list[str]:
 def test_a_signer_of_lists_is_held_to_the_same_age_of_lists() -> None:
     assert crl_signer_with(None, 300 * DAY) == []
     assert crl_signer_with(10 * DAY, 300 * DAY) != []
+
+
+def test_the_least_size_of_rsa_holds_for_signers_of_lists_too() -> None:
+    helper = ca("Test root 0", issuer=root(), key=new_key("rsa", 67), usage=CRL_SIGN, basic=None)
+    listed = crls.read(crls.make(root(), key=helper.key))
+    for bits, expected in ((2048, []), (3072, ["crl-bad-signature"])):
+        policy = trusting(root(), revocation=RevocationRules(listed), minimum_rsa_bits=bits)
+        assert [failure.code for failure in failures_for(signer(), helper, policy=policy)] == expected

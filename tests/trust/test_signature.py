@@ -193,3 +193,10 @@ def test_pss_signers_verify_with_the_salt_that_they_say() -> None:
     assert codes(data) == []
     wrong = member(identity, sign=sign, signature_algorithm=cms.algorithm(cms.RSA_PSS, row.signature_parameters))
     assert codes(wrong) == ["bad-signature"]
+
+
+def test_a_block_that_cannot_be_read_is_named_by_its_number() -> None:
+    data = member(signer()) + cms.pem(b"\x30\x00") + member(signer("rsa"))
+    found = verify_member(data, CONTENT)
+    assert [(failure.code, failure.evidence["block"]) for failure in found.failures] == [("malformed-signature", 2)]
+    assert [one.block for one in found.signers] == [1, 3]

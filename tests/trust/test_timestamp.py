@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 from hypothesis import given, settings
@@ -28,6 +30,7 @@ from modseal.errors import FormatError, PolicyError
 from modseal.format import cms, der
 from modseal.format import timestamp as token_format
 from modseal.trust import timestamp
+from modseal.trust.algorithms import ALGORITHMS
 from modseal.trust.crl import Crl
 from modseal.trust.examination import Status, Verdict
 from modseal.trust.policy import Policy
@@ -730,3 +733,32 @@ def test_what_the_second_verifier_refuses_is_refused(monkeypatch: pytest.MonkeyP
     assert (failure.code, failure.evidence["reason"]) == ("bad-timestamp", "bad-signature")
     assert failure.detail.endswith("rfc3161-client refuses it (not so)")
     assert failure.evidence["authority_certificate"] == tsa().fingerprint
+
+
+def test_the_least_size_of_rsa_holds_for_authorities_too() -> None:
+    assert reason(at(SIGNED, by=tsa("rsa")), trusting_tsa(minimum_rsa_bits=3072)) == "weak-key"
+
+
+def test_refusals_for_algorithm_and_revocation_name_the_authority() -> None:
+    allowed = frozenset({"ecdsa-p256-sha256"})
+    revoked = RevocationRules((as_crl(tsa_root(), tsa(), since=ENDED),))
+    for raw, policy, by in (
+        (token(SIGNATURE, SIGNED, tsa("rsa")), trusting_tsa(algorithms=allowed), tsa("rsa")),
+        (token(SIGNATURE, SIGNED), trusting_tsa(revocation=revoked), tsa()),
+    ):
+        assert failure_of(raw, policy).evidence["authority"] == by.parsed.subject
+
+
+def test_a_token_signed_with_pss_is_verified_before_it_is_set_aside() -> None:
+    key = tsa("rsa").key
+    pss = ALGORITHMS["rsa-pss-sha256"].signature_parameters
+    assert pss is not None
+
+    def sign(data: bytes) -> bytes:
+        return key.sign(data, padding.PSS(padding.MGF1(hashes.SHA256()), 33), hashes.SHA256())
+
+    longer = algorithm(cms_builder.RSA_PSS, pss.replace(b"\x02\x01\x20", b"\x02\x01\x21"))
+    made = {"sign": sign, "signature_algorithm": longer}
+    assert failure_of(token(SIGNATURE, SIGNED, tsa("rsa"), signer=made)).code == "unsupported-algorithm"
+    wrong = {**made, "signature": flipped}
+    assert failure_of(token(SIGNATURE, SIGNED, tsa("rsa"), signer=wrong)).code == "bad-timestamp"

@@ -1,3 +1,3 @@
-"""modseal: pack, sign, verify and audit signed modules."""
+"""modseal: pack, sign and verify signed modules."""
 
 __version__ = "0.1.0"

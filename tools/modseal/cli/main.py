@@ -55,7 +55,7 @@ class LazyGroup(click.Group):
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(__version__, prog_name="modseal", message="%(prog)s %(version)s")
 def cli() -> None:
-    """Pack, sign, verify and audit signed modules.
+    """Pack, sign and verify signed modules.
 
     The signer, not the file, decides how far a module is trusted. Results go to standard output,
     everything else to standard error. Exit status: 0 accepted or done, 1 rejected, 2 usage,

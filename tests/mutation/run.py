@@ -385,7 +385,7 @@ class Runner:
             if index % 500 == 499:
                 print(f"  {index + 1} tests after {time.perf_counter() - started:.0f} s", flush=True)
         run_teardown(self.items)
-        note.write_text(json.dumps(known), "utf-8")
+        note.write_text(json.dumps({name: each for name, each in known.items() if each[1]}), "utf-8")
         print(f"{len(self.items)} tests measured in {time.perf_counter() - started:.0f} s", flush=True)
 
     def _choose(self, mutant: Mutant) -> list[int]:

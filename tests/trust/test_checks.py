@@ -407,8 +407,10 @@ def test_an_attachment_that_is_not_there_is_missing() -> None:
 
 
 def test_the_path_that_is_not_revoked_now_is_found_for_a_signature_made_then() -> None:
-    tops, key = (root(31), root(32)), new_key("p256", 131)
-    middles = [ca("Twice certified", issuer=top, key=key) for top in tops]
+    key = new_key("p256", 131)
+    # In the order in which they stand in the block, so that the first one is tried first.
+    middles = sorted((ca("Twice certified", issuer=root(each), key=key) for each in (31, 32)), key=lambda one: one.der)
+    tops = [one.chain[0] for one in middles]
     one = leaf("Below two", issuer=middles[0]).with_chain(*middles)
     superseded = [(x509.CRLReason(x509.ReasonFlags.superseded), False)]
     day = timedelta(days=1)

@@ -233,6 +233,11 @@ CODES: dict[str, Code] = {
         "The CA does not issue this certificate, or keep this record.",
         "Correct what the message names: the request, the key or the days.",
     ),
+    "worker-lost": Code(
+        None,
+        "The process that examined a bundle ended without an answer.",
+        "Examine it alone with `modseal verify`; if that ends early too, report it.",
+    ),
     "io-error": Code(None, "A file cannot be read or written.", "Check the path, its permissions and the free space."),
     # trust bundles and the store that they are installed in
     "trust-bundle-invalid": Code(

@@ -149,3 +149,27 @@ TRUST_FILES = MEMBERS - 2
 
 ROOT_SIGNERS = SIGNATURE_BLOCKS // 2
 """Root signers of one trust bundle: all of the old ones and all of the new ones fit into one signature member."""
+
+FINDINGS = 500
+"""Checks of one bundle that become findings of an audit; one more says how many there are. A payload exchanged
+for another can fail tens of thousands, which a person needs no list of; the bundle's result has them all."""
+
+REPORT_SIZE = 512 * MIB
+"""Bytes of an audit's JSON report that is read back. 100,000 bundles need about 150 MiB."""
+
+ZIP_ENTRIES = 20_000
+"""Entries of one zip archive. A whole release of ESXi has some hundred bundles and two documents for each."""
+
+ZIP_DIRECTORY_SIZE = 4 * MIB
+"""Bytes of a zip archive's central directory, which is read at once: 200 for each of ZIP_ENTRIES. Genuine depots
+have about 100 for each."""
+
+ZIP_EXTRA_SIZE = 256
+"""Bytes of all extra fields of one header of a zip entry. Times, owners and zip64 have about 80."""
+
+ZIP_RATIO = 100
+"""Unpacked bytes per packed byte of a zip entry over UNPACK_FLOOR. Bundles are packed themselves and hardly shrink,
+and XML shrinks to a tenth; deflate alone could reach 1,032."""
+
+ZIP_UNPACKED = 64 * GIB
+"""Bytes of all entries of one zip archive, unpacked: what reading all of it can cost. A whole release has about 1 GiB."""

@@ -117,6 +117,13 @@ def open_bundle(
     path: Path, sink: Sink | None = None, *, sink_unproved: bool = False, with_digest: bool = False
 ) -> Iterator[OpenBundle]:
     """Open a bundle for reading. Raises `InputError` where the file cannot be read or is no regular file."""
+    with open_file(path) as descriptor:
+        yield OpenBundle(FileSource(descriptor), str(path), sink, sink_unproved=sink_unproved, with_digest=with_digest)
+
+
+@contextmanager
+def open_file(path: str | Path) -> Iterator[int]:
+    """The descriptor of a regular file. Raises `InputError`, also for trouble while the block reads it."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError as error:
@@ -124,7 +131,7 @@ def open_bundle(
     try:
         if not S_ISREG(os.fstat(descriptor).st_mode):
             raise InputError(f"{path}: not a regular file", path=str(path))
-        yield OpenBundle(FileSource(descriptor), str(path), sink, sink_unproved=sink_unproved, with_digest=with_digest)
+        yield descriptor
     except OSError as error:
         raise InputError(f"{path}: {error.strerror}", path=str(path)) from error
     finally:

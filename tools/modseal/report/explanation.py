@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from modseal.bundle.values import check_values
 from modseal.bundle.verify import Result
-from modseal.report import json_report, text
+from modseal.report import text
 from modseal.report.text import safe
 from modseal.trust.examination import STEPS, Check, Examination, Status
 from modseal.trust.policy import Anchor, Policy
@@ -132,7 +133,7 @@ def render_json(result: Result, policy: Policy, at: str) -> str:
     for step, name in enumerate(STEPS) if examination else ():
         checks = (
             [
-                {**json_report.check_values(check), "decided_by": _plain(check, examination, policy)}
+                {**check_values(check), "decided_by": _plain(check, examination, policy)}
                 for check in examination.checks
                 if check.step == step
             ]

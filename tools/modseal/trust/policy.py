@@ -6,8 +6,10 @@ here can skip the container, the signature, the payloads or the files.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from fnmatch import fnmatchcase
 
 from modseal.format.level import Level
@@ -53,6 +55,42 @@ class Deny:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """The bytes that a policy was read from: its TOML, and each file that it names, as they were when it was read.
+
+    Another process reads the same policy from them (`policy_file.again`), whatever became of the files.
+    """
+
+    text: bytes
+    files: tuple[tuple[str, bytes], ...]
+    built_in: bool = False
+
+    @property
+    def digest(self) -> str:
+        """The SHA-256 of all that the policy says, lower-case hex: other bytes, another digest."""
+        digest = hashlib.sha256()
+        for name, data in (("", self.text), *self.files):
+            for part in (name.encode("utf-8", "surrogateescape"), data):
+                digest.update(len(part).to_bytes(8, "big") + part)
+        return digest.hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """A finding of an audit that the policy's keeper has accepted: which rule, for which bundles, why, until when.
+
+    It takes a finding out of what fails an audit. It changes no verdict, and no failed check can be allowed.
+    """
+
+    rule: str
+    reason: str
+    expires: date
+    sha256: str | None = None
+    modules: tuple[str, ...] = ()
+    line: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Policy:
     """One policy. `source` says where it came from, for reports; `lines` where in it each key stands."""
 
@@ -72,7 +110,9 @@ class Policy:
     floors: dict[str, str] = field(default_factory=dict)
     required_attachments: tuple[str, ...] = ()
     community_paths: tuple[str, ...] = ()
+    allowances: tuple[Allowance, ...] = ()
     lines: Mapping[str, int] = field(default_factory=dict)
+    origin: Origin | None = field(default=None, repr=False, compare=False)
 
     @property
     def pins(self) -> dict[str, Anchor]:

@@ -13,7 +13,8 @@ import errno
 import os
 import re
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from modseal.format.shape import Array, Boolean, Integer, Problem, Table, Text, 
 from modseal.trust.algorithms import ALGORITHMS
 from modseal.trust.certificate import Certificate
 from modseal.trust.crl import Crl
-from modseal.trust.policy import Anchor, Deny, Policy
+from modseal.trust.policy import Allowance, Anchor, Deny, Origin, Policy
 from modseal.trust.purpose import MAXIMUM_RSA_BITS, MINIMUM_RSA_BITS
 from modseal.trust.revocation import RevocationRules
 
@@ -50,6 +51,20 @@ _ANCHOR = Table(
         "names": _PATTERNS,
     },
     about="Whom this policy trusts: a CA certificate, or the fingerprint of an exact signer certificate.",
+)
+_DATE = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
+_RULE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_ALLOWANCE = Table(
+    {
+        "rule": Text(_RULE, form="the id of a rule of docs/audits.md", most=limits.NAME_LENGTH),
+        "reason": Text(re.compile(r"[^\x00-\x1f\x7f]+"), form="printable text", most=1000),
+        "expires": Text(_DATE, form="a date like 2026-01-31", about="The last day that it counts (UTC)."),
+    },
+    {
+        "sha256": Text(re.compile(r"[0-9a-f]{64}"), form="64 lower-case hex digits", about="Of one exact bundle."),
+        "modules": _PATTERNS,
+    },
+    about="A finding of an audit that is known and accepted. No failed check can be.",
 )
 SHAPE = Table(
     {"schema": Text(choices=(SCHEMA,)), "minimum-level": _LEVEL},
@@ -121,6 +136,7 @@ SHAPE = Table(
                 "list": Text(choices=("esxi-5",), about="A built-in list of such prefixes."),
             },
         ),
+        "allow": Array(_ALLOWANCE, most=limits.ITEMS),
     },
 )
 
@@ -196,13 +212,27 @@ def parse(data: bytes, source: str, read: Callable[[str], bytes], *, built_in: b
     problems = document.problems(SHAPE, source)
     if problems:
         raise PolicyError(_summary(problems), problems)
-    reader = _Reader(document, source, read)
-    policy = reader.policy()
+    files: dict[str, bytes] = {}
+
+    def kept(name: str) -> bytes:
+        """Each file is read once, so that the policy says what its origin says."""
+        if name not in files:
+            files[name] = read(name)
+        return files[name]
+
+    reader = _Reader(document, source, kept)
+    policy = replace(reader.policy(), origin=Origin(data, tuple(files.items()), built_in))
     if not (policy.anchors or policy.allow_unsigned_community or built_in):
         reader.found.append(f"{source}: needs at least one [[anchor]], or nothing could be accepted")
     if reader.found:
         raise PolicyError(_summary(tuple(reader.found)), tuple(reader.found))
     return policy
+
+
+def again(origin: Origin, source: str) -> Policy:
+    """The policy that was read from these bytes, in another process. Raises `PolicyError`."""
+    files = dict(origin.files)
+    return parse(origin.text, source, files.__getitem__, built_in=origin.built_in)
 
 
 def _summary(problems: tuple[str, ...]) -> str:
@@ -239,6 +269,7 @@ class _Reader:
             floors=dict(self._values.get("versions", {})),
             required_attachments=tuple(self._get("attachments", "required", ())),
             community_paths=self._community_paths(),
+            allowances=tuple(self._allowances()),
             lines=self._document.lines,
         )
 
@@ -345,6 +376,25 @@ class _Reader:
             return frozenset(text.removeprefix("sha256:") for text in self._get("deny", key, []))
 
         return Deny(bare("digests"), bare("signers"), tuple(self._get("deny", "names", ())))
+
+    def _allowances(self) -> Iterator[Allowance]:
+        for index, table in enumerate(self._values.get("allow", [])):
+            path = ("allow", index)
+            if ("sha256" in table) == ("modules" in table):
+                self._problem(path, "needs either 'sha256' (one bundle) or 'modules' (names), not both")
+            try:
+                expires = date.fromisoformat(table["expires"])
+            except ValueError:
+                self._problem((*path, "expires"), f"{table['expires']} is no day of the calendar")
+                continue
+            yield Allowance(
+                rule=table["rule"],
+                reason=table["reason"],
+                expires=expires,
+                sha256=table.get("sha256"),
+                modules=tuple(table.get("modules", ())),
+                line=self._document.line(path),
+            )
 
     def _community_paths(self) -> tuple[str, ...]:
         named = PATH_LISTS.get(self._get("paths", "list", ""), ())

@@ -1,0 +1,1 @@
+"""Audits: many bundles examined under one policy, with rules that see more than one of them, as findings."""

@@ -1,0 +1,170 @@
+"""Who examines: this process, processes beside it, or a cluster. All give the same records in the same order.
+
+An engine takes targets as they are found and keeps a bounded number of them under way, so that memory does not grow
+with the audit. Targets go out in batches: small bundles together, because handing one over costs as much as
+examining it.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import signal
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from datetime import datetime
+from typing import Any, Protocol, TypeVar
+
+from modseal.audit import rules
+from modseal.audit.record import Record, look, unreadable
+from modseal.audit.target import Target
+from modseal.errors import Failure
+from modseal.trust import policy_file
+from modseal.trust.policy import Origin, Policy
+
+BATCH_COUNT = 32
+BATCH_SIZE = 4 * 1024 * 1024
+"""A batch is as many bundles as this, or as many bytes: some 30 ms of work for one core, so that all end together."""
+
+_WINDOW = 4
+"""Batches that are under way for each worker: enough that none waits, few enough that memory stays flat."""
+
+T = TypeVar("T")
+
+
+class Engine(Protocol):
+    """Examines targets."""
+
+    def records(self, targets: Iterable[Target]) -> Iterator[Record]:
+        """A record for each target, in their order."""
+
+
+class Serial:
+    """Examines in this process, one after another."""
+
+    def __init__(self, policy: Policy, at: datetime) -> None:
+        self._policy, self._at = policy, at
+
+    def records(self, targets: Iterable[Target]) -> Iterator[Record]:
+        """See `Engine.records`."""
+        for target in targets:
+            yield look(target, self._policy, rules.BUNDLE_RULES, self._at)
+
+
+class Processes:
+    """Examines in `jobs` processes. One that is killed costs its bundle the verdict, and no other bundle anything."""
+
+    def __init__(self, policy: Policy, at: datetime, jobs: int) -> None:
+        if policy.origin is None:
+            raise ValueError("only a policy that was read from bytes can be read in another process")
+        self._start = (policy.origin, policy.source, at)
+        self._at = at
+        self._jobs = jobs
+
+    def records(self, targets: Iterable[Target]) -> Iterator[Record]:
+        """See `Engine.records`."""
+        waiting = batches(targets)
+        lost: list[Target] | None = []
+        while lost is not None:
+            yield from (record for target in lost for record in self._alone(target))
+            lost = yield from self._until_broken(waiting)
+
+    def _until_broken(self, waiting: Iterator[list[Target]]) -> Generator[Record, None, list[Target] | None]:
+        """Records of one pool; returns what was under way when a worker died, None where all is done.
+
+        Every batch under way is lost with the pool, and whose fault it was is found one by one.
+        """
+        pool = self._pool(self._jobs)
+        try:
+            done = in_order(waiting, lambda batch: pool.submit(_examine, batch), self._jobs * _WINDOW)
+            for batch, answer in done:
+                try:
+                    yield from answer()
+                except BrokenProcessPool:
+                    return [*batch, *(target for late in done.abandon() for target in late)]
+            return None
+        finally:
+            _end(pool)
+
+    def _alone(self, target: Target) -> Iterator[Record]:
+        pool = self._pool(1)
+        try:
+            yield from pool.submit(_examine, [target]).result()
+        except BrokenProcessPool:
+            detail = f"{target.name}: the process that examined it ended without an answer"
+            yield unreadable(target.name, Failure("worker-lost", detail), self._at, target.size)
+        finally:
+            _end(pool)
+
+    def _pool(self, jobs: int) -> ProcessPoolExecutor:
+        # A fork has all modules already; where there is none, the modules are imported again.
+        context = multiprocessing.get_context("fork" if "fork" in multiprocessing.get_all_start_methods() else None)
+        return ProcessPoolExecutor(jobs, context, prepare, self._start)
+
+
+def _end(pool: ProcessPoolExecutor) -> None:
+    """End a pool without waiting for work that nobody wants any more."""
+    processes = list((getattr(pool, "_processes", None) or {}).values())
+    pool.shutdown(wait=False, cancel_futures=True)
+    for process in processes:
+        process.terminate()
+    for process in processes:
+        process.join()
+
+
+class in_order(Iterator[tuple[list[Target], Callable[[], list[Record]]]]):  # noqa: N801 - used as a function
+    """Each batch with what waits for its records, in order, with at most `window` of them under way."""
+
+    def __init__(self, waiting: Iterator[list[Target]], submit: Callable[[list[Target]], Any], window: int) -> None:
+        self._waiting, self._submit, self._window = waiting, submit, window
+        self._running: deque[tuple[list[Target], Any]] = deque()
+
+    def __next__(self) -> tuple[list[Target], Callable[[], list[Record]]]:
+        while len(self._running) < self._window and (batch := next(self._waiting, None)):
+            try:
+                future = self._submit(batch)
+            except BrokenProcessPool as error:  # noticed while handing out the next batch, which must not be lost
+                future = Future()
+                future.set_exception(error)
+            self._running.append((batch, future))
+        if not self._running:
+            raise StopIteration
+        batch, future = self._running.popleft()
+        return batch, future.result
+
+    def abandon(self) -> list[list[Target]]:
+        """The batches that are under way, and no longer waited for."""
+        running = [batch for batch, _ in self._running]
+        self._running.clear()
+        return running
+
+
+def batches(targets: Iterable[Target]) -> Iterator[list[Target]]:
+    """Targets in lists of a bounded number and size; never an empty one."""
+    batch: list[Target] = []
+    size = 0
+    for target in targets:
+        batch.append(target)
+        size += target.size
+        if len(batch) >= BATCH_COUNT or size >= BATCH_SIZE:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+_PREPARED: dict[str, tuple[Policy, datetime]] = {}
+"""What this process examines with; set once, when it starts."""
+
+
+def prepare(origin: Origin, source: str, at: datetime) -> None:
+    """Start a worker: read the policy once. The main process hears Ctrl-C, and ends the workers."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    _PREPARED["now"] = (policy_file.again(origin, source), at)
+
+
+def _examine(batch: Sequence[Target]) -> list[Record]:
+    policy, at = _PREPARED["now"]
+    return [look(target, policy, rules.BUNDLE_RULES, at) for target in batch]

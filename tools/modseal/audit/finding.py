@@ -1,0 +1,132 @@
+"""A finding: one row of an audit, as a value that processes, caches, baselines and reports exchange.
+
+A finding is either a check of an examination that did not pass (its rule is the check's code), or what a rule of
+`audit.rules` found. Its fingerprint says what was found in which bytes, and nothing of where they lay or when they
+were looked at, so that a baseline still knows it tomorrow, in another folder.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import total_ordering
+from typing import Any
+
+from modseal.errors import Evidence
+
+
+@total_ordering
+class Severity(enum.Enum):
+    """How much a finding matters; `high` is what makes a bundle unfit for use."""
+
+    INFO = "info"
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+    def __str__(self) -> str:
+        return self.value
+
+    def __lt__(self, other: object) -> bool:
+        if not isinstance(other, Severity):
+            return NotImplemented
+        ranks = list(Severity)
+        return ranks.index(self) < ranks.index(other)
+
+
+class State(enum.StrEnum):
+    """Whether a finding counts: it does where it is `new`."""
+
+    NEW = "new"
+    KNOWN = "known"
+    """The baseline has it."""
+    ALLOWED = "allowed"
+    """The policy's keeper has accepted it, with a reason and until a day."""
+
+
+class Kind(enum.StrEnum):
+    """Where a finding comes from."""
+
+    CHECK = "check"
+    """A check of an examination, or what kept a file from being examined. Nothing can leave it out of a report."""
+    RULE = "rule"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One row. `bundle` names the file, `sha256` its bytes (None where they could not be read to the end).
+
+    `step` is the check's; `undecided` says that the check could not be judged, which is no rejection. `related`
+    names other bundles that belong to it. `evidence` holds nothing that changes from day to day.
+    """
+
+    rule: str
+    kind: Kind
+    severity: Severity
+    detail: str
+    next_step: str
+    bundle: str = ""
+    sha256: str | None = None
+    step: int | None = None
+    undecided: bool = False
+    evidence: Evidence = field(default_factory=dict)
+    related: tuple[str, ...] = ()
+    state: State = State.NEW
+    reason: str | None = None
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of the rule, the bytes it is about (else the file's name), and the evidence."""
+        what = self.sha256 or self.bundle
+        evidence = {key: value for key, value in self.evidence.items() if key not in VOLATILE}
+        values = [self.rule, self.step, what, sorted(evidence.items())]
+        return hashlib.sha256(json.dumps(values, ensure_ascii=True).encode()).hexdigest()
+
+    def about(self, bundle: str) -> Finding:
+        """The same finding of a file of this name."""
+        return replace(self, bundle=bundle)
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON has it (schemas/audit.schema.json)."""
+        return {
+            "rule": self.rule,
+            "kind": str(self.kind),
+            "severity": str(self.severity),
+            "bundle": self.bundle,
+            "sha256": self.sha256,
+            "step": self.step,
+            "undecided": self.undecided,
+            "detail": self.detail,
+            "evidence": dict(self.evidence),
+            "next_step": self.next_step,
+            "related": list(self.related),
+            "state": str(self.state),
+            "reason": self.reason,
+            "fingerprint": self.fingerprint,
+        }
+
+
+VOLATILE = frozenset({"at"})
+"""Evidence that says when somebody looked, not what was found."""
+
+
+def from_plain(values: Mapping[str, Any]) -> Finding:
+    """The finding that `plain` was made from."""
+    return Finding(
+        rule=values["rule"],
+        kind=Kind(values["kind"]),
+        severity=Severity(values["severity"]),
+        detail=values["detail"],
+        next_step=values["next_step"],
+        bundle=values["bundle"],
+        sha256=values["sha256"],
+        step=values["step"],
+        undecided=values["undecided"],
+        evidence=values["evidence"],
+        related=tuple(values["related"]),
+        state=State(values["state"]),
+        reason=values["reason"],
+    )

@@ -1,0 +1,171 @@
+"""What an audit keeps of one bundle: its row, its values for the report, its findings, and how long they hold.
+
+`look` makes it, in whichever process: it opens a target, examines it and asks the bundle rules. It never raises for
+what the file is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from modseal import limits
+from modseal.audit.finding import Finding, Kind, Severity
+from modseal.audit.rule import HEAD, Row, Rule, Subject
+from modseal.audit.target import Identity, Opened, Target
+from modseal.bundle.open import OpenBundle
+from modseal.bundle.values import result_values
+from modseal.bundle.verify import Result
+from modseal.codes import CODES
+from modseal.errors import Failure, FormatError, InputError
+from modseal.trust import moments
+from modseal.trust.examination import Check, Examination, Status
+from modseal.trust.examine import examine
+from modseal.trust.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One bundle's part of an audit.
+
+    `values` is a JSON object as bytes: what schemas/audit.schema.json calls a result, but for the name.
+    `holds` are the moments between which a verification gives the same; None where it must not be kept.
+    `identity` is the file's, where it did not change while it was read.
+    """
+
+    row: Row
+    values: bytes
+    findings: tuple[Finding, ...]
+    holds: tuple[datetime, datetime] | None = None
+    identity: Identity | None = None
+
+
+def look(target: Target, policy: Policy, rules: Iterable[Rule], at: datetime) -> Record:
+    """Examine one target under a policy at a time, and ask the bundle rules."""
+    try:
+        with target.open() as opened:
+            return _look(target, opened, policy, rules, at)
+    except (InputError, FormatError) as error:
+        return unreadable(target.name, error.failure, at, target.size)
+
+
+def unreadable(name: str, failure: Failure, at: datetime, size: int = 0) -> Record:
+    """The record of what could not be examined: undecided, with the reason as its one finding."""
+    result = Result(name, None, None, failure)
+    row = Row(name, None, size, result.verdict, None, None, None, None, False, None, None, None)
+    return Record(row, _values(result, size, None, at), tuple(check_findings(result)))
+
+
+def _look(target: Target, opened: Opened, policy: Policy, rules: Iterable[Rule], at: datetime) -> Record:
+    bundle = OpenBundle(opened.source, target.name, with_digest=True)
+    examination = examine(bundle, policy, at)
+    heads = dict(_heads(bundle))
+    result = Result(target.name, bundle.sha256(), examination)
+    subject = Subject(examination, policy, bundle.container if isinstance(bundle.container, tuple) else (), heads, at)
+    findings = (*check_findings(result), *rule_findings(subject, rules, target.name, result.sha256))
+    times = moments.of_policy(policy) | moments.of_signers(examination.signers)
+    for rule in rules:
+        times |= set(rule.moments(subject)) if rule.moments else set()
+    return Record(
+        row=_row(result, examination, bundle, opened.source.size),
+        values=_values(result, opened.source.size, bundle.kind if heads else None, at),
+        findings=findings,
+        holds=moments.between(times, at),
+        identity=opened.identity(),
+    )
+
+
+def _heads(bundle: OpenBundle) -> Iterator[tuple[str, bytes]]:
+    for member in bundle.container if isinstance(bundle.container, tuple) else ():
+        yield member.name, bundle.source.read(member.offset, min(member.size, HEAD))
+
+
+def _row(result: Result, examination: Examination, bundle: OpenBundle, size: int) -> Row:
+    manifest = examination.manifest
+    return Row(
+        bundle=result.bundle,
+        sha256=result.sha256,
+        size=size,
+        verdict=result.verdict,
+        id=manifest.id if manifest else None,
+        vendor=manifest.vendor if manifest else None,
+        name=manifest.name if manifest else None,
+        version=manifest.version if manifest else None,
+        proved=bool(examination.trusted),
+        claimed=manifest.claimed_level if manifest else None,
+        proven=examination.proven_level,
+        manifest_sha256=hashlib.sha256(bundle.manifest).hexdigest() if bundle.manifest else None,
+    )
+
+
+def _values(result: Result, size: int, kind: str | None, at: datetime) -> bytes:
+    """The result as the report has it, and what an auditor wants to know besides."""
+    values = result_values(result)
+    del values["bundle"]  # its name is the row's business
+    values |= {"size": size, "format": kind, "examined_at": f"{at:%Y-%m-%dT%H:%M:%SZ}"}
+    if result.examination:
+        for signer, plain in zip(result.examination.signers, values["signers"], strict=True):
+            plain.update(_certificate(signer.certificate.not_before, signer.certificate.not_after))
+            plain["timestamps"] = len(signer.timestamps)
+    return json.dumps(values, ensure_ascii=True).encode("ascii")
+
+
+def _certificate(not_before: datetime, not_after: datetime) -> dict[str, Any]:
+    return {"not_before": f"{not_before:%Y-%m-%dT%H:%M:%SZ}", "not_after": f"{not_after:%Y-%m-%dT%H:%M:%SZ}"}
+
+
+def rule_findings(subject: Subject, rules: Iterable[Rule], name: str, sha256: str | None) -> Iterator[Finding]:
+    """What the bundle rules find."""
+    for rule in rules:
+        for hit in rule.check(subject) if rule.check else ():
+            yield rule.finding(hit, sha256).about(name)
+
+
+def check_findings(result: Result) -> Iterator[Finding]:
+    """A finding for what kept a file from being examined, or for each check that did not pass."""
+    if result.failure:
+        yield failure_finding(result.bundle, result.failure)
+    checks = [check for check in result.examination.checks if _counts(check)] if result.examination else []
+    for check in checks[: limits.FINDINGS]:
+        yield _check_finding(result, check, check.detail)
+    if len(checks) > limits.FINDINGS:
+        more = f"and {len(checks) - limits.FINDINGS} more checks of this bundle that did not pass; its result has each"
+        yield _check_finding(result, checks[limits.FINDINGS], more)
+
+
+def failure_finding(name: str, failure: Failure, *, undecided: bool = True) -> Finding:
+    """What kept a file from being examined, as a finding."""
+    return Finding(
+        rule=failure.code,
+        kind=Kind.CHECK,
+        severity=Severity.HIGH,
+        detail=failure.detail,
+        next_step=failure.next_step,
+        bundle=name,
+        undecided=undecided,
+        evidence=failure.evidence,
+    )
+
+
+def _counts(check: Check) -> bool:
+    return check.code is not None and check.status in (Status.FAILED, Status.INCONCLUSIVE)
+
+
+def _check_finding(result: Result, check: Check, detail: str) -> Finding:
+    code = check.code or ""
+    return Finding(
+        rule=code,
+        kind=Kind.CHECK,
+        severity=Severity.HIGH,
+        detail=detail,
+        next_step=CODES[code].next_step,
+        bundle=result.bundle,
+        sha256=result.sha256,
+        step=check.step,
+        undecided=check.status is Status.INCONCLUSIVE,
+        evidence=check.evidence,
+    )

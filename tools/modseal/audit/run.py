@@ -1,0 +1,170 @@
+"""An audit from its paths to its result: discover, examine, ask the rules, decide what counts. The whole story.
+
+`run` reads top to bottom. It keeps a row's worth of words for each bundle at most; results and findings go to spools.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from modseal.audit import rules
+from modseal.audit.choice import Choice
+from modseal.audit.discover import Found, LeftOut, Unreadable
+from modseal.audit.engine import Engine
+from modseal.audit.finding import Finding, Kind, Severity, State
+from modseal.audit.record import Record, unreadable
+from modseal.audit.rule import Row
+from modseal.audit.spool import FindingSpool, Spool
+from modseal.audit.target import Target
+from modseal.trust.examination import Verdict
+from modseal.trust.policy import Policy
+
+
+@dataclass(slots=True)
+class Summary:
+    """The numbers of an audit."""
+
+    bundles: int = 0
+    bytes: int = 0
+    left_out: int = 0
+    verdicts: Counter[str] = field(default_factory=Counter)
+    levels: Counter[str] = field(default_factory=Counter)
+    findings: Counter[str] = field(default_factory=Counter)
+    """Those that count, by severity."""
+    set_aside: Counter[str] = field(default_factory=Counter)
+    """Those that do not, by state."""
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON has it: every key, also where its number is zero."""
+        return {
+            "bundles": self.bundles,
+            "bytes": self.bytes,
+            "left_out": self.left_out,
+            "verdicts": {str(verdict): self.verdicts[verdict] for verdict in Verdict},
+            "proven_levels": {level: self.levels[level] for level in LEVELS},
+            "findings": {str(severity): self.findings[str(severity)] for severity in reversed(Severity)},
+            "set_aside": {str(state): self.set_aside[state] for state in State if state is not State.NEW},
+        }
+
+
+LEVELS = ("certified", "accepted", "partner", "community", "none")
+
+
+@dataclass(slots=True)
+class Audit:
+    """A finished audit, or one that was interrupted (then not `complete`): what every report is made of."""
+
+    policy: Policy
+    at: datetime
+    paths: tuple[str, ...]
+    choice: Choice
+    complete: bool = False
+    summary: Summary = field(default_factory=Summary)
+    result_spool: Spool = field(default_factory=Spool)
+    finding_spool: FindingSpool = field(default_factory=FindingSpool)
+    worst: Severity | None = None
+    """Of the findings that count and are no mere doubt."""
+    doubt: bool = False
+    """Whether something that counts could not be decided."""
+
+    def head(self) -> dict[str, Any]:
+        """All but the results and findings, as JSON has it."""
+        return {
+            "schema": SCHEMA,
+            "policy": {
+                "source": self.policy.source,
+                "sha256": self.policy.origin.digest if self.policy.origin else None,
+                "minimum_level": str(self.policy.minimum_level),
+            },
+            "at": f"{self.at:%Y-%m-%dT%H:%M:%SZ}",
+            "complete": self.complete,
+            "paths": list(self.paths),
+            "rules": sorted(self.choice.ids),
+            "summary": self.summary.plain(),
+        }
+
+    def results(self) -> Iterator[dict[str, Any]]:
+        """Every bundle's result, in order."""
+        return self.result_spool.values()
+
+    def findings(self) -> Iterator[Finding]:
+        """Every finding, in the order of bundles; then those about more than one."""
+        return self.finding_spool.findings()
+
+
+SCHEMA = "modseal/audit@1"
+
+Progress = Callable[[Summary], None]
+
+
+def run(found: Iterable[Found], engine: Engine, audit: Audit, progress: Progress = lambda _summary: None) -> Audit:
+    """Fill `audit` with what the engine finds. Whatever ends it early leaves it usable, and not `complete`."""
+    set_rules = [(rule, rule.start()) for rule in rules.SET_RULES if rule.start and rule.id in audit.choice.ids]
+    # (1) Discover, and (2) examine: records come in the order in which targets are found.
+    for record in _records(found, engine, audit):
+        # (3) Ask the rules that see one bundle (the engine did) and those that see more.
+        for _, state in set_rules:
+            state.see(record.row)
+        # (4) Decide what counts, and keep it.
+        _keep(record, audit)
+        progress(audit.summary)
+    for rule, state in set_rules:
+        for hit in state.hits():
+            _count(audit.choice.apply([rule.finding(hit)], None), audit)
+    audit.complete = True
+    return audit
+
+
+def _records(found: Iterable[Found], engine: Engine, audit: Audit) -> Iterator[Record]:
+    """The engine's records, and one for each place that could not be looked into."""
+    blind: list[Unreadable] = []
+
+    def targets() -> Iterator[Target]:
+        for one in found:
+            if isinstance(one, LeftOut):
+                audit.summary.left_out += 1
+            elif isinstance(one, Unreadable):
+                blind.append(one)
+            else:
+                yield one
+
+    yield from engine.records(targets())
+    for one in blind:
+        yield unreadable(one.name, one.failure, audit.at)
+
+
+def _keep(record: Record, audit: Audit) -> None:
+    row, summary = record.row, audit.summary
+    summary.bundles += 1
+    summary.bytes += row.size
+    summary.verdicts[row.verdict] += 1
+    summary.levels[str(row.proven or "none")] += 1
+    audit.result_spool.append(_named(record.values, row))
+    findings = audit.choice.apply(record.findings, row)
+    _count(findings, audit)
+    # Every verdict but `accepted` has a check that says why; if one had none, that would be no reason to pass it.
+    explained = any(finding.kind is Kind.CHECK for finding in findings)
+    audit.doubt = audit.doubt or (row.verdict is not Verdict.ACCEPTED and not explained)
+
+
+def _count(findings: Iterable[Finding], audit: Audit) -> None:
+    for finding in findings:
+        audit.finding_spool.add(finding)
+        if finding.state is not State.NEW:
+            audit.summary.set_aside[finding.state] += 1
+            continue
+        audit.summary.findings[str(finding.severity)] += 1
+        if finding.undecided:
+            audit.doubt = True
+        else:
+            audit.worst = max(finding.severity, audit.worst or finding.severity)
+
+
+def _named(values: bytes, row: Row) -> bytes:
+    """A result's values with the name that the file has here: the same bytes may lie under another name elsewhere."""
+    return b'{"bundle": ' + json.dumps(row.bundle).encode("ascii") + b", " + values.lstrip(b"{")

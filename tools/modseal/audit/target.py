@@ -1,0 +1,87 @@
+"""Where a bundle of an audit is: something that any process can open by itself, and recognise again.
+
+A target is a value that can be sent to another process or machine. Opening it gives one `Source` that stays the
+same while it is examined: an open file, or bytes that were fetched once.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from modseal.bundle.open import open_file
+from modseal.format.source import FileSource, Source
+
+
+class Identity(NamedTuple):
+    """What a file is recognised by without reading it. `part` names the entry where the file is an archive.
+
+    Times are nanoseconds. A process can set a file's mtime, but its ctime only by changing the clock.
+    """
+
+    device: int
+    inode: int
+    size: int
+    mtime: int
+    ctime: int
+    part: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """An open target. `identity` tells what it is recognised by, None where it changed since it was opened."""
+
+    source: Source
+    identity: Callable[[], Identity | None]
+
+
+class Target(Protocol):
+    """One bundle to examine. Implementations are frozen and can be pickled."""
+
+    @property
+    def name(self) -> str:
+        """How reports name it."""
+
+    @property
+    def size(self) -> int:
+        """Bytes, as far as is known without opening it; to share out the work, never to judge."""
+
+    def open(self) -> AbstractContextManager[Opened]:
+        """Open it. Raises `InputError` where it cannot be read, `FormatError` where what contains it is malformed."""
+
+    def identity(self) -> Identity | None:
+        """What it is recognised by now, None where that cannot be told without reading it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileTarget:
+    """A bundle in a file of its own."""
+
+    name: str
+    size: int = 0
+
+    @contextmanager
+    def open(self) -> Iterator[Opened]:
+        """See `Target.open`."""
+        with open_file(self.name) as descriptor:
+            before = identity_of(os.fstat(descriptor))
+            yield Opened(FileSource(descriptor), lambda: before if _unchanged(descriptor, before) else None)
+
+    def identity(self) -> Identity | None:
+        """See `Target.identity`."""
+        try:
+            return identity_of(os.stat(self.name))
+        except (OSError, ValueError):
+            return None
+
+
+def identity_of(status: os.stat_result, part: str = "") -> Identity:
+    """The identity of a file with this status."""
+    return Identity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, part)
+
+
+def _unchanged(descriptor: int, before: Identity) -> bool:
+    return identity_of(os.fstat(descriptor)) == before

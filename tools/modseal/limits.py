@@ -157,6 +157,17 @@ for another can fail tens of thousands, which a person needs no list of; the bun
 REPORT_SIZE = 512 * MIB
 """Bytes of an audit's JSON report that is read back. 100,000 bundles need about 150 MiB."""
 
+REPORT_LINE = 64 * MIB
+"""Bytes of one line of a JSON report, which has one result or finding, and of all that stands before the results.
+A bundle whose 50,000 files all fail has a result of about 40 MiB."""
+
+REPORT_REFORMATTED = 64 * MIB
+"""Bytes of a JSON report whose lines are not ours any more: it is read at once, which takes ten times the memory.
+That is enough for 40,000 bundles."""
+
+ENVELOPE_SIZE = 64 * MIB
+"""Bytes of an attestation in its envelope, which is read and signed at once. 100,000 bundles need about 30 MiB."""
+
 ZIP_ENTRIES = 20_000
 """Entries of one zip archive. A whole release of ESXi has some hundred bundles and two documents for each."""
 
@@ -173,3 +184,43 @@ and XML shrinks to a tenth; deflate alone could reach 1,032."""
 
 ZIP_UNPACKED = 64 * GIB
 """Bytes of all entries of one zip archive, unpacked: what reading all of it can cost. A whole release has about 1 GiB."""
+
+DEPOT_VENDORS = 256
+"""Vendors of one depot's index. Offline bundles have one, public depots some dozens."""
+
+DEPOT_CHECKSUMS = 8
+"""Checksums of one bundle in a depot's metadata. All genuine ones have one."""
+
+DEPOT_METADATA_SIZE = 64 * MIB
+"""Bytes of all metadata of one depot that is read, unpacked. A bundle with 50 files has about 15 KiB of it."""
+
+DEPOT_METADATA_TAGS = 500_000
+"""Less-than signs of all metadata of one depot, which bound what Python makes of it. A bundle with 50 files has
+about 400."""
+
+CACHED_RESULTS = 200_000
+"""Results that an audit's cache keeps: twice the largest depot that is tested, some 500 MiB."""
+
+CACHED_RUNS = 1_000
+"""Runs of audits that a cache remembers, so that an interrupted one can be resumed."""
+
+HTML_STEPS = 5_000
+"""Bundles whose steps an audit's HTML report carries, those with findings first: some 10 MB, which any browser opens."""
+
+HTML_STEPS_SIZE = 32 * MIB
+"""Bytes of all steps in an audit's HTML report, where bundles that fail by the hundred have more to say than most."""
+
+HTML_CHECKS = 200
+"""Checks of one bundle in an audit's HTML report, those that did not pass first. Most bundles have about 12."""
+
+HTML_FINDINGS = 50
+"""Findings of one rule that an audit's HTML report describes one by one; its table has every bundle of them."""
+
+HTML_ROWS = 200
+"""Bundles in the table of an audit's HTML report while no script runs: some screens of it."""
+
+HTML_SIGNERS = 10_000
+"""Signer certificates that an audit's HTML report counts one by one: memory, where every bundle has a new one."""
+
+HTML_TEXT = 2_000
+"""Characters of one text from a bundle in an audit's HTML report. A subject can have a million; most have 60."""

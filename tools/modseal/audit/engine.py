@@ -17,7 +17,8 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from modseal.audit import rules
-from modseal.audit.record import Record, look, unreadable
+from modseal.audit.cache import Cache
+from modseal.audit.record import Kept, Record, look, unreadable
 from modseal.audit.target import Target
 from modseal.errors import Failure
 from modseal.trust import policy_file
@@ -34,35 +35,35 @@ T = TypeVar("T")
 
 
 class Engine(Protocol):
-    """Examines targets."""
+    """Examines targets. None among them is a pause: what is under way is to come out before more is taken in."""
 
-    def records(self, targets: Iterable[Target]) -> Iterator[Record]:
+    def records(self, targets: Iterable[Target | None]) -> Iterator[Record]:
         """A record for each target, in their order."""
 
 
 class Serial:
     """Examines in this process, one after another."""
 
-    def __init__(self, policy: Policy, at: datetime) -> None:
-        self._policy, self._at = policy, at
+    def __init__(self, policy: Policy, at: datetime, earlier: Kept | None = None) -> None:
+        self._policy, self._at, self._earlier = policy, at, earlier
 
-    def records(self, targets: Iterable[Target]) -> Iterator[Record]:
+    def records(self, targets: Iterable[Target | None]) -> Iterator[Record]:
         """See `Engine.records`."""
-        for target in targets:
-            yield look(target, self._policy, rules.BUNDLE_RULES, self._at)
+        for target in filter(None, targets):
+            yield look(target, self._policy, rules.BUNDLE_RULES, self._at, self._earlier)
 
 
 class Processes:
     """Examines in `jobs` processes. One that is killed costs its bundle the verdict, and no other bundle anything."""
 
-    def __init__(self, policy: Policy, at: datetime, jobs: int) -> None:
+    def __init__(self, policy: Policy, at: datetime, jobs: int, cache: Cache | None = None) -> None:
         if policy.origin is None:
             raise ValueError("only a policy that was read from bytes can be read in another process")
-        self._start = (policy.origin, policy.source, at)
+        self._start = (policy.origin, policy.source, at, (cache.path, cache.context, cache.since) if cache else None)
         self._at = at
         self._jobs = jobs
 
-    def records(self, targets: Iterable[Target]) -> Iterator[Record]:
+    def records(self, targets: Iterable[Target | None]) -> Iterator[Record]:
         """See `Engine.records`."""
         waiting = batches(targets)
         lost: list[Target] | None = []
@@ -121,7 +122,12 @@ class in_order(Iterator[tuple[list[Target], Callable[[], list[Record]]]]):  # no
         self._running: deque[tuple[list[Target], Any]] = deque()
 
     def __next__(self) -> tuple[list[Target], Callable[[], list[Record]]]:
-        while len(self._running) < self._window and (batch := next(self._waiting, None)):
+        while len(self._running) < self._window:
+            batch = next(self._waiting, None)
+            if batch is None or (not batch and self._running):
+                break
+            if not batch:
+                continue
             try:
                 future = self._submit(batch)
             except BrokenProcessPool as error:  # noticed while handing out the next batch, which must not be lost
@@ -140,11 +146,16 @@ class in_order(Iterator[tuple[list[Target], Callable[[], list[Record]]]]):  # no
         return running
 
 
-def batches(targets: Iterable[Target]) -> Iterator[list[Target]]:
-    """Targets in lists of a bounded number and size; never an empty one."""
+def batches(targets: Iterable[Target | None]) -> Iterator[list[Target]]:
+    """Targets in lists of a bounded number and size; a pause ends a list, and is an empty one itself."""
     batch: list[Target] = []
     size = 0
     for target in targets:
+        if target is None:
+            yield from ([batch] if batch else [])
+            yield []
+            batch, size = [], 0
+            continue
         batch.append(target)
         size += target.size
         if len(batch) >= BATCH_COUNT or size >= BATCH_SIZE:
@@ -154,17 +165,18 @@ def batches(targets: Iterable[Target]) -> Iterator[list[Target]]:
         yield batch
 
 
-_PREPARED: dict[str, tuple[Policy, datetime]] = {}
+_PREPARED: dict[str, tuple[Policy, datetime, Kept | None]] = {}
 """What this process examines with; set once, when it starts."""
 
 
-def prepare(origin: Origin, source: str, at: datetime) -> None:
+def prepare(origin: Origin, source: str, at: datetime, cache: tuple[str, str, int] | None) -> None:
     """Start a worker: read the policy once. The main process hears Ctrl-C, and ends the workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    _PREPARED["now"] = (policy_file.again(origin, source), at)
+    earlier = Cache.reading(cache[0], cache[1], at, cache[2]) if cache else None
+    _PREPARED["now"] = (policy_file.again(origin, source), at, earlier)
 
 
 def _examine(batch: Sequence[Target]) -> list[Record]:
-    policy, at = _PREPARED["now"]
-    return [look(target, policy, rules.BUNDLE_RULES, at) for target in batch]
+    policy, at, earlier = _PREPARED["now"]
+    return [look(target, policy, rules.BUNDLE_RULES, at, earlier) for target in batch]

@@ -9,19 +9,22 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from modseal import limits
 from modseal.audit.finding import Finding, Kind, Severity
 from modseal.audit.rule import HEAD, Row, Rule, Subject
 from modseal.audit.target import Identity, Opened, Target
+from modseal.audit.trusted import kinds_of_keys
+from modseal.audit.watch import WatchedBundle
 from modseal.bundle.open import OpenBundle
 from modseal.bundle.values import result_values
 from modseal.bundle.verify import Result
 from modseal.codes import CODES
 from modseal.errors import Failure, FormatError, InputError
+from modseal.format.source import blocks
 from modseal.trust import moments
 from modseal.trust.examination import Check, Examination, Status
 from modseal.trust.examine import examine
@@ -34,7 +37,7 @@ class Record:
 
     `values` is a JSON object as bytes: what schemas/audit.schema.json calls a result, but for the name.
     `holds` are the moments between which a verification gives the same; None where it must not be kept.
-    `identity` is the file's, where it did not change while it was read.
+    `identity` is the file's, where it did not change while it was read. `kept` says that it comes from a cache.
     """
 
     row: Row
@@ -42,12 +45,29 @@ class Record:
     findings: tuple[Finding, ...]
     holds: tuple[datetime, datetime] | None = None
     identity: Identity | None = None
+    kept: bool = False
 
 
-def look(target: Target, policy: Policy, rules: Iterable[Rule], at: datetime) -> Record:
-    """Examine one target under a policy at a time, and ask the bundle rules."""
+class Kept(Protocol):
+    """Results of earlier audits, as the process that examines asks for them."""
+
+    def may_have(self, size: int) -> bool:
+        """Whether there is one of a bundle of this size."""
+
+    def by_content(self, sha256: str, name: str) -> Record | None:
+        """That of these bytes, for a file of this name."""
+
+
+def look(target: Target, policy: Policy, rules: Iterable[Rule], at: datetime, earlier: Kept | None = None) -> Record:
+    """Examine one target under a policy at a time, and ask the bundle rules; or find what was found before."""
     try:
         with target.open() as opened:
+            if earlier and earlier.may_have(opened.source.size):
+                digest = hashlib.sha256()
+                for block in blocks(opened.source):
+                    digest.update(block)
+                if record := earlier.by_content(digest.hexdigest(), target.name):
+                    return replace(record, identity=opened.identity())
             return _look(target, opened, policy, rules, at)
     except (InputError, FormatError) as error:
         return unreadable(target.name, error.failure, at, target.size)
@@ -61,11 +81,12 @@ def unreadable(name: str, failure: Failure, at: datetime, size: int = 0) -> Reco
 
 
 def _look(target: Target, opened: Opened, policy: Policy, rules: Iterable[Rule], at: datetime) -> Record:
-    bundle = OpenBundle(opened.source, target.name, with_digest=True)
+    bundle = WatchedBundle(opened.source, target.name, with_digest=True)
     examination = examine(bundle, policy, at)
     heads = dict(_heads(bundle))
     result = Result(target.name, bundle.sha256(), examination)
-    subject = Subject(examination, policy, bundle.container if isinstance(bundle.container, tuple) else (), heads, at)
+    members = bundle.container if isinstance(bundle.container, tuple) else ()
+    subject = Subject(examination, policy, members, heads, at, bundle.special)
     findings = (*check_findings(result), *rule_findings(subject, rules, target.name, result.sha256))
     times = moments.of_policy(policy) | moments.of_signers(examination.signers)
     for rule in rules:
@@ -99,6 +120,7 @@ def _row(result: Result, examination: Examination, bundle: OpenBundle, size: int
         claimed=manifest.claimed_level if manifest else None,
         proven=examination.proven_level,
         manifest_sha256=hashlib.sha256(bundle.manifest).hexdigest() if bundle.manifest else None,
+        keys=kinds_of_keys(examination),
     )
 
 

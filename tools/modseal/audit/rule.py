@@ -16,20 +16,25 @@ from modseal.audit.finding import Finding, Kind, Severity
 from modseal.errors import Evidence
 from modseal.format.ar import Member
 from modseal.format.level import Level
-from modseal.format.manifest import Manifest
+from modseal.format.manifest import Entry, Manifest
 from modseal.trust.examination import Examination, Verdict
 from modseal.trust.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One examined bundle, as bundle rules see it. `heads` are the first `HEAD` bytes of each member by its name."""
+    """One examined bundle, as bundle rules see it.
+
+    `heads` are the first `HEAD` bytes of each member by its name. `special` are the entries that were found in the
+    payloads with a set-user-id, set-group-id or sticky bit (a `.vib` declares no modes).
+    """
 
     examination: Examination
     policy: Policy
     members: tuple[Member, ...]
     heads: Mapping[str, bytes]
     at: datetime
+    special: tuple[Entry, ...] = ()
 
     @property
     def manifest(self) -> Manifest | None:
@@ -47,7 +52,10 @@ HEAD = 64
 
 
 class Row(NamedTuple):
-    """The few words of a bundle that set rules, summaries and tables need. Unproved unless `proved`."""
+    """The few words of a bundle that set rules, summaries and tables need. Unproved unless `proved`.
+
+    `keys` are the kinds of key of its trusted signers, sorted, such as `RSA-4096`.
+    """
 
     bundle: str
     sha256: str | None
@@ -61,6 +69,7 @@ class Row(NamedTuple):
     claimed: Level | None
     proven: Level | None
     manifest_sha256: str | None
+    keys: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from modseal.audit import rules
+from modseal.audit.cache import Cache
 from modseal.audit.choice import Choice
 from modseal.audit.discover import Found, LeftOut, Unreadable
 from modseal.audit.engine import Engine
@@ -102,17 +103,32 @@ SCHEMA = "modseal/audit@1"
 Progress = Callable[[Summary], None]
 
 
-def run(found: Iterable[Found], engine: Engine, audit: Audit, progress: Progress = lambda _summary: None) -> Audit:
-    """Fill `audit` with what the engine finds. Whatever ends it early leaves it usable, and not `complete`."""
+def run(
+    found: Iterable[Found],
+    engine: Engine,
+    audit: Audit,
+    cache: Cache | None = None,
+    progress: Progress = lambda _summary: None,
+) -> Audit:
+    """Fill `audit` with what the engine and the cache find. Whatever ends it early leaves it usable, not `complete`."""
     set_rules = [(rule, rule.start()) for rule in rules.SET_RULES if rule.start and rule.id in audit.choice.ids]
-    # (1) Discover, and (2) examine: records come in the order in which targets are found.
-    for record in _records(found, engine, audit):
-        # (3) Ask the rules that see one bundle (the engine did) and those that see more.
+
+    def take(record: Record) -> None:
+        # (3) Ask the rules that see more than one bundle; those that see one were asked where it was examined.
         for _, state in set_rules:
             state.see(record.row)
         # (4) Decide what counts, and keep it.
         _keep(record, audit)
+        if cache:
+            cache.keep(record)
         progress(audit.summary)
+
+    # (1) Discover what there is, and (2) examine what the cache does not have.
+    flow = _Flow(found, cache, audit, take)
+    for record in engine.records(flow.to_examine()):
+        flow.answer(record)
+    flow.end()
+    # (5) What all of them together show.
     for rule, state in set_rules:
         for hit in state.hits():
             _count(audit.choice.apply([rule.finding(hit)], None), audit)
@@ -120,22 +136,55 @@ def run(found: Iterable[Found], engine: Engine, audit: Audit, progress: Progress
     return audit
 
 
-def _records(found: Iterable[Found], engine: Engine, audit: Audit) -> Iterator[Record]:
-    """The engine's records, and one for each place that could not be looked into."""
-    blind: list[Unreadable] = []
+_PAUSE_AFTER = 256
+"""Results from the cache that wait behind one that is being examined: bounds the memory that keeping order costs."""
 
-    def targets() -> Iterator[Target]:
-        for one in found:
+
+class _Flow:
+    """Brings results from the cache and from the engine into the order in which the bundles were found."""
+
+    def __init__(
+        self, found: Iterable[Found], cache: Cache | None, audit: Audit, take: Callable[[Record], None]
+    ) -> None:
+        self._found, self._cache, self._audit, self._take = found, cache, audit, take
+        self._waiting: deque[Record | None] = deque()
+        """None for each bundle that is being examined, and the known results behind it."""
+
+    def to_examine(self) -> Iterator[Target | None]:
+        """What the engine must examine, with pauses while much waits for it."""
+        for one in self._found:
             if isinstance(one, LeftOut):
-                audit.summary.left_out += 1
-            elif isinstance(one, Unreadable):
-                blind.append(one)
-            else:
+                self._audit.summary.left_out += 1
+                continue
+            record = self._known(one)
+            if record is None and not isinstance(one, Unreadable):
+                self._waiting.append(None)
                 yield one
+            elif record and self._waiting:
+                self._waiting.append(record)
+                if len(self._waiting) % _PAUSE_AFTER == 0:
+                    yield None
+            elif record:
+                self._take(record)
 
-    yield from engine.records(targets())
-    for one in blind:
-        yield unreadable(one.name, one.failure, audit.at)
+    def _known(self, one: Target | Unreadable) -> Record | None:
+        if isinstance(one, Unreadable):
+            return unreadable(one.name, one.failure, self._audit.at)
+        identity = one.identity() if self._cache else None
+        return self._cache.by_file(identity, one.name) if self._cache and identity else None
+
+    def answer(self, record: Record) -> None:
+        """The engine's record of the first bundle that is waited for; takes it and what waited behind it."""
+        self._waiting.popleft()
+        self._take(record)
+        self.end()
+
+    def end(self) -> None:
+        """Take what waits for nothing any more."""
+        while self._waiting and self._waiting[0] is not None:
+            known = self._waiting.popleft()
+            if known:
+                self._take(known)
 
 
 def _keep(record: Record, audit: Audit) -> None:

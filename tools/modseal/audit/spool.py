@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import weakref
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +18,8 @@ class Spool:
     """JSON values, one a line, in the order in which they came. Written once, read as often as needed."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - it has no name and ends with the process
+        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - it has no name, and ends with the spool
+        weakref.finalize(self, self._file.close)
 
     def append(self, line: bytes) -> None:
         """One more JSON value, without a line feed in it."""

@@ -6,7 +6,10 @@ same while it is examined: an open file, or bytes that were fetched once.
 
 from __future__ import annotations
 
+import fcntl
 import os
+import signal
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -67,8 +70,8 @@ class FileTarget:
     def open(self) -> Iterator[Opened]:
         """See `Target.open`."""
         with open_file(self.name) as descriptor:
-            before = identity_of(os.fstat(descriptor))
-            yield Opened(FileSource(descriptor), lambda: before if _unchanged(descriptor, before) else None)
+            settled = settled_identity(descriptor)
+            yield Opened(FileSource(descriptor), lambda: settled if _is_still(descriptor, settled) else None)
 
     def identity(self) -> Identity | None:
         """See `Target.identity`."""
@@ -83,5 +86,34 @@ def identity_of(status: os.stat_result, part: str = "") -> Identity:
     return Identity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, part)
 
 
-def _unchanged(descriptor: int, before: Identity) -> bool:
-    return identity_of(os.fstat(descriptor)) == before
+def settled_identity(descriptor: int) -> Identity | None:
+    """The identity of an open file where every later change of its bytes will show in it; else None.
+
+    Its times must lie back further than the steps that file systems count time in. And nobody may have it open, or
+    mapped, for writing: what is written through an old mapping need not show in its times. A read lease, which the
+    kernel gives for a file without writers alone, proves that; it takes the file's owner, or root.
+    """
+    status = os.fstat(descriptor)
+    if max(status.st_mtime_ns, status.st_ctime_ns) > time.time_ns() - _SETTLED or not _has_no_writer(descriptor):
+        return None
+    return identity_of(status)
+
+
+_SETTLED = 2_000_000_000
+"""Nanoseconds: FAT counts time in steps of 2 s, and no file system in longer ones."""
+
+
+def _has_no_writer(descriptor: int) -> bool:
+    if not hasattr(fcntl, "F_SETLEASE"):
+        return False
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)  # who opens it now sends a signal that nobody hears
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except OSError:
+        return False
+    return True
+
+
+def _is_still(descriptor: int, settled: Identity | None) -> bool:
+    return settled is not None and identity_of(os.fstat(descriptor)) == settled

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import sys
 import time
@@ -14,17 +16,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from modseal.audit.cache import Cache, context_of, default_folder
 from modseal.audit.choice import choose
 from modseal.audit.discover import LeftOut, discover
 from modseal.audit.finding import Severity
 from modseal.audit.run import Audit, Summary, run
 from modseal.bundle.staging import atomic_file
 from modseal.cli.options import FILE, at_option, now, policy_option
+from modseal.errors import UsageError
 from modseal.trust.policy_file import load
 
 if TYPE_CHECKING:
     from modseal.audit.engine import Engine
-    from modseal.trust.policy import Policy
 
 FORMATS = ("text", "json", "sarif", "html", "csv", "junit", "gitlab")
 _INTERRUPTED = 130
@@ -48,6 +51,8 @@ _INTERRUPTED = 130
 )
 @click.option("--baseline", type=FILE, metavar="REPORT", help="Count only what this older JSON report does not have.")
 @click.option("-j", "--jobs", type=click.IntRange(1, 256), metavar="N", help="Processes; as many as there are cores.")
+@click.option("--no-cache", is_flag=True, help="Examine every bundle again, whatever earlier audits found.")
+@click.option("--resume", is_flag=True, help="Go on with the audit of these paths that was interrupted.")
 @click.option("-v", "--verbose", is_flag=True, help="Name every bundle in the text report.")
 def audit(
     paths: tuple[str, ...],
@@ -61,6 +66,8 @@ def audit(
     baseline: Path | None,
     jobs: int | None,
     *,
+    no_cache: bool,
+    resume: bool,
     verbose: bool,
 ) -> int:
     """Examine every bundle below PATHs under a policy, offline, and report what is found.
@@ -74,12 +81,13 @@ def audit(
     at = at or now()
     rules = load(policy or "strict")
     result = Audit(rules, at, paths, choose(rules, at, select=select, ignore=ignore, known=_known(baseline)))
-    engine = _engine(rules, at, jobs or len(os.sched_getaffinity(0)))
-    try:
-        with _progress(paths) as tell:
-            run(discover(paths), engine, result, tell)
-    except KeyboardInterrupt:
-        click.echo("modseal: interrupted; the report has what was examined until then", err=True)
+    with _cache(result, no_cache=no_cache, resume=resume) as cache:
+        engine = _engine(result, jobs or len(os.sched_getaffinity(0)), cache)
+        try:
+            with _progress(paths) as tell:
+                run(discover(paths), engine, result, cache, tell)
+        except KeyboardInterrupt:
+            _warn("interrupted; the report has what was examined until then, and --resume goes on")
     _write(_pieces(result, output_format, verbose=verbose), output)
     return _status(result, Severity(fail_on))
 
@@ -92,10 +100,40 @@ def _status(result: Audit, fail_on: Severity) -> int:
     return 3 if result.doubt else 0
 
 
-def _engine(policy: Policy, at: datetime, jobs: int) -> Engine:
+def _engine(result: Audit, jobs: int, cache: Cache | None) -> Engine:
     from modseal.audit import engine
 
-    return engine.Serial(policy, at) if jobs == 1 else engine.Processes(policy, at, jobs)
+    if jobs == 1:
+        return engine.Serial(result.policy, result.at, cache)
+    return engine.Processes(result.policy, result.at, jobs, cache)
+
+
+@contextmanager
+def _cache(result: Audit, *, no_cache: bool, resume: bool) -> Iterator[Cache | None]:
+    """The user's cache. Without it results are still kept, so that the run can be resumed and the next one is fast."""
+    if result.policy.origin is None:
+        yield None
+        return
+    context = context_of(result.policy.origin)
+    key = hashlib.sha256(json.dumps([os.getcwd(), *result.paths, context]).encode()).hexdigest()
+    with Cache.opened(default_folder(), context, result.at, _warn) as cache:
+        interrupted = cache.unfinished(key) if cache and resume else None
+        if resume and interrupted is None:
+            raise UsageError("--resume: no audit of these paths under this policy was interrupted")
+        if cache and interrupted:
+            cache.run, result.at = interrupted
+            cache.since = cache.run if no_cache else 0
+            cache.at_time(result.at)
+        elif cache:
+            cache.begin(key)
+            cache.since = cache.run if no_cache else 0
+        yield cache
+        if cache and result.complete:
+            cache.complete()
+
+
+def _warn(text: str) -> None:
+    click.echo(f"modseal: {text}", err=True)
 
 
 def _known(baseline: Path | None) -> frozenset[str]:

@@ -3,11 +3,59 @@
 from __future__ import annotations
 
 from modseal.audit.rule import Rule
-from modseal.audit.rules import claim_above_proven, same_id_other_content
+from modseal.audit.rules import (
+    algorithm_leaving,
+    checksum_order,
+    claim_above_proven,
+    fling_leftover,
+    gunzip_sha256_missing,
+    no_timestamp,
+    not_removable_live,
+    not_reproducible,
+    path_outside_allowed,
+    same_content_twice,
+    same_id_other_content,
+    same_manifest_other_bytes,
+    setuid_file,
+    signature_set_aside,
+    signer_expired_pinned,
+    signer_expired_timestamped,
+    signer_expires_soon,
+    startup_script,
+    sticky_file,
+    unknown_signer_beside,
+    weak_algorithm,
+)
 
 RULES: tuple[Rule, ...] = (
+    # Who stands for it.
     claim_above_proven.RULE,
+    unknown_signer_beside.RULE,
+    signature_set_aside.RULE,
+    # For how long.
+    signer_expires_soon.RULE,
+    signer_expired_pinned.RULE,
+    signer_expired_timestamped.RULE,
+    no_timestamp.RULE,
+    weak_algorithm.RULE,
+    algorithm_leaving.RULE,
+    # What is in it.
+    startup_script.RULE,
+    setuid_file.RULE,
+    sticky_file.RULE,
+    path_outside_allowed.RULE,
+    # Whether hosts take it, and let it go.
+    gunzip_sha256_missing.RULE,
+    checksum_order.RULE,
+    not_removable_live.RULE,
+    # How it was made.
+    fling_leftover.RULE,
+    not_reproducible.RULE,
+    # Bundles beside each other.
     same_id_other_content.RULE,
+    same_manifest_other_bytes.RULE,
+    same_content_twice.RULE,
+    # Depots.
 )
 """Every rule, in the order of docs/audits.md."""
 

@@ -1,0 +1,42 @@
+"""Folders of bundles to audit, and audits of them in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+
+from builders import bundles
+from builders.pki import NOW
+from modseal.audit.cache import Cache
+from modseal.audit.choice import choose
+from modseal.audit.discover import discover
+from modseal.audit.engine import Engine, Serial
+from modseal.audit.run import Audit, run
+from modseal.trust.policy import Policy
+
+
+def folder_of(folder: Path, count: int = 3, **changes: object) -> list[Path]:
+    """Bundles `0.seal`, `1.vib`, ... of modules `m0`, `m1`, ..., each signed by the usual signer."""
+    folder.mkdir(exist_ok=True)
+    paths = []
+    for number in range(count):
+        kind = "vib" if number % 2 else "seal"
+        path = folder / f"{number:03}.{kind}"
+        path.write_bytes(bundles.make(kind, name=f"m{number}", **changes).data)  # type: ignore[arg-type]
+        paths.append(path)
+    return paths
+
+
+def audit_of(
+    paths: Iterable[Path | str],
+    policy: Policy,
+    at: datetime = NOW,
+    engine: Engine | None = None,
+    cache: Cache | None = None,
+    **choices: object,
+) -> Audit:
+    """An audit of paths, in this process unless an engine is given."""
+    names = tuple(map(str, paths))
+    result = Audit(policy, at, names, choose(policy, at, **choices))  # type: ignore[arg-type]
+    return run(discover(names), engine or Serial(policy, at, cache), result, cache)

@@ -1,0 +1,291 @@
+"""Results of earlier audits, private to the user: what has not changed is not examined again.
+
+A result is kept under the SHA-256 of the bundle and the *context*: the digest of the policy and of the modseal that
+examined it. It counts for times of verification between the moments that it holds for (`trust.moments`). A bundle is
+found again by its file's identity (device, inode, size, mtime, ctime), without reading it, or by its digest.
+
+An identity is kept only for a file that settled before it was read and that nobody had open for writing
+(`audit.target`), because only then does every later change show in it. The folder must be the user's own, and
+closed to others: who can write there can make an audit say anything. Trouble with the cache never stops an audit.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import os
+import sqlite3
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from modseal import __version__, limits
+from modseal.audit.finding import Finding, from_plain
+from modseal.audit.record import Record
+from modseal.audit.rule import Row
+from modseal.audit.target import Identity
+from modseal.format.level import Level
+from modseal.trust.examination import Verdict
+from modseal.trust.policy import Origin
+
+FILE = "audit-1.sqlite"
+"""The name says the form: another form has another name."""
+
+_COMMIT_EVERY = 256
+"""Records between two commits: what a crash can cost."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS results (
+  number INTEGER PRIMARY KEY, sha256 TEXT NOT NULL, context TEXT NOT NULL, size INTEGER NOT NULL,
+  after INTEGER NOT NULL, before INTEGER NOT NULL, run INTEGER NOT NULL,
+  row TEXT NOT NULL, findings TEXT NOT NULL, result BLOB NOT NULL, UNIQUE (sha256, context));
+CREATE INDEX IF NOT EXISTS by_size ON results (size, context);
+CREATE TABLE IF NOT EXISTS files (
+  device INTEGER, inode INTEGER, part TEXT, size INTEGER, mtime INTEGER, ctime INTEGER, sha256 TEXT NOT NULL,
+  PRIMARY KEY (device, inode, part)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS runs (
+  number INTEGER PRIMARY KEY, key TEXT NOT NULL, at TEXT NOT NULL, complete INTEGER NOT NULL DEFAULT 0);
+"""
+_COLUMNS = "results.sha256, results.row, results.findings, results.result, results.after, results.before"
+_BY_FILE = f"""
+SELECT {_COLUMNS} FROM files JOIN results ON results.sha256 = files.sha256
+WHERE device = ? AND inode = ? AND part = ? AND files.size = ? AND mtime = ? AND ctime = ?
+  AND context = ? AND after < ? AND ? < before AND run >= ?"""  # noqa: S608 - no value from outside
+_BY_CONTENT = f"""
+SELECT {_COLUMNS} FROM results
+WHERE sha256 = ? AND context = ? AND after < ? AND ? < before AND run >= ?"""  # noqa: S608
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+T = TypeVar("T")
+Complain = Callable[[str], None]
+
+
+class Cache:
+    """An open cache. `since` is the run from which on results count: 0 for all, more than there are for none."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, path: str, context: str, at: datetime, complain: Complain
+    ) -> None:
+        self._connection, self.path, self.context = connection, path, context
+        self._at = at
+        self._seconds = _seconds(at)
+        self._complain = complain
+        self._usable = True
+        self._waiting = 0
+        self.since = 0
+        self.run = 0
+
+    @classmethod
+    @contextmanager
+    def opened(cls, folder: Path, context: str, at: datetime, complain: Complain) -> Iterator[Self | None]:
+        """The cache in a folder of the user's own, made where it is not there; None where it cannot be used."""
+        try:
+            path = _private(folder)
+            connection = sqlite3.connect(path, isolation_level=None, timeout=5)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.executescript(_SCHEMA)
+        except (OSError, sqlite3.Error) as error:
+            complain(f"no cache, everything is examined: {error}")
+            yield None
+            return
+        cache = cls(connection, str(path), context, at, complain)
+        try:
+            yield cache
+        finally:
+            cache._try(cache._finish)
+            connection.close()
+
+    @classmethod
+    def reading(cls, path: str, context: str, at: datetime, since: int) -> Self | None:
+        """The same cache in another process, for reading alone."""
+        try:
+            connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)
+        except sqlite3.Error:
+            return None
+        cache = cls(connection, path, context, at, lambda _text: None)
+        cache.since = since
+        return cache
+
+    # Runs.
+
+    def begin(self, key: str) -> None:
+        """Note that an audit with this key begins."""
+        self._try(lambda: self._begin(key))
+
+    def _begin(self, key: str) -> None:
+        at = self._at.isoformat()
+        self.run = self._connection.execute("INSERT INTO runs (key, at) VALUES (?, ?)", (key, at)).lastrowid or 0
+
+    def unfinished(self, key: str) -> tuple[int, datetime] | None:
+        """The last run with this key, where it was interrupted: its number and its time of verification."""
+        query = "SELECT number, at, complete FROM runs WHERE key = ? ORDER BY number DESC LIMIT 1"
+        row = self._try(lambda: self._connection.execute(query, (key,)).fetchone())
+        return (row[0], datetime.fromisoformat(row[1])) if row and not row[2] else None
+
+    def at_time(self, at: datetime) -> None:
+        """Judge by another time of verification from here on: that of the run that is resumed."""
+        self._at, self._seconds = at, _seconds(at)
+
+    def complete(self) -> None:
+        """Note that the run came to its end."""
+        self._try(lambda: self._connection.execute("UPDATE runs SET complete = 1 WHERE number = ?", (self.run,)))
+
+    # Results.
+
+    def by_file(self, identity: Identity, name: str) -> Record | None:
+        """The result of a file that looks the same, under its name of today."""
+        device, inode, size, mtime, ctime, part = identity
+        values = (device, inode, part, size, mtime, ctime, self.context, self._seconds, self._seconds, self.since)
+        return self._one(_BY_FILE, values, name)
+
+    def by_content(self, sha256: str, name: str) -> Record | None:
+        """The result of these bytes."""
+        return self._one(_BY_CONTENT, (sha256, self.context, self._seconds, self._seconds, self.since), name)
+
+    def may_have(self, size: int) -> bool:
+        """Whether there is a result of a bundle of this size, so that it may be worth while to hash it first."""
+        query = "SELECT 1 FROM results WHERE size = ? AND context = ? AND run >= ? LIMIT 1"
+        values = (size, self.context, self.since)
+        return bool(self._try(lambda: self._connection.execute(query, values).fetchone()))
+
+    def keep(self, record: Record) -> None:
+        """Keep a result that may be kept."""
+        if record.row.sha256 is not None and record.holds is not None:
+            self._try(lambda: self._keep(record))
+
+    def _one(self, query: str, values: tuple[Any, ...], name: str) -> Record | None:
+        row = self._try(lambda: self._connection.execute(query, values).fetchone())
+        return _decode(row, name) if row else None
+
+    def _keep(self, record: Record) -> None:
+        if not self._waiting:
+            self._connection.execute("BEGIN")
+        self._waiting += 1
+        row = record.row
+        if not record.kept:
+            holds = record.holds or (_EPOCH, _EPOCH)
+            findings = json.dumps([finding.plain() for finding in record.findings])
+            values = (row.sha256, self.context, row.size, *map(_seconds, holds), self.run, _plain(row), findings)
+            self._connection.execute(
+                "INSERT OR REPLACE INTO results (sha256, context, size, after, before, run, row, findings, result)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (*values, record.values),
+            )
+        if record.identity:
+            device, inode, size, mtime, ctime, part = record.identity
+            self._connection.execute(
+                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (device, inode, part, size, mtime, ctime, row.sha256),
+            )
+        if self._waiting >= _COMMIT_EVERY:
+            self._commit()
+
+    def _commit(self) -> None:
+        if self._waiting:
+            self._connection.execute("COMMIT")
+            self._waiting = 0
+
+    def _finish(self) -> None:
+        """Commit, and forget the oldest results where there are more than a cache may have."""
+        self._commit()
+        newest = self._connection.execute("SELECT max(number) FROM results").fetchone()[0] or 0
+        self._connection.execute("DELETE FROM results WHERE number <= ?", (newest - limits.CACHED_RESULTS,))
+        if self._connection.execute("SELECT changes()").fetchone()[0]:
+            self._connection.execute("DELETE FROM files WHERE sha256 NOT IN (SELECT sha256 FROM results)")
+        self._connection.execute("DELETE FROM runs WHERE number <= ?", (self.run - limits.CACHED_RUNS,))
+
+    def _try(self, work: Callable[[], T]) -> T | None:
+        """Do it unless the cache has failed before; when it fails, go on without it."""
+        if not self._usable:
+            return None
+        try:
+            return work()
+        except sqlite3.Error as error:
+            self._usable = False
+            self._complain(f"the cache failed, and is not used any more: {error}")
+            return None
+
+
+def default_folder() -> Path:
+    """Where this user's caches are."""
+    import platformdirs
+
+    return platformdirs.user_cache_path("modseal", appauthor=False)
+
+
+@functools.cache
+def engine_digest() -> str:
+    """What examined: modseal, by version, and by its files' sizes and times, so that an edit counts; its libraries."""
+    import cryptography
+
+    digest = hashlib.sha256(f"{__version__} {cryptography.__version__} {sys.version}".encode())
+    package = Path(__file__).parents[1]
+    for path in sorted(package.rglob("*")):
+        if path.suffix in (".py", ".toml"):
+            status = path.stat()
+            digest.update(f"{path.relative_to(package)} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def context_of(origin: Origin) -> str:
+    """The context that results under a policy are kept for."""
+    return hashlib.sha256(f"{origin.digest} {engine_digest()}".encode()).hexdigest()
+
+
+def _private(folder: Path) -> Path:
+    """The file of the cache, in a folder that only this user can write to. Raises `OSError`."""
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    path = folder / FILE
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        for what, status in ((folder, os.stat(folder)), (path, os.fstat(descriptor))):
+            if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o022:
+                raise PermissionError(f"{what} is not this user's own, or others may write to it")
+    finally:
+        os.close(descriptor)
+    return path
+
+
+def _seconds(at: datetime) -> int:
+    return (at - _EPOCH) // timedelta(seconds=1)
+
+
+def _plain(row: Row) -> str:
+    levels = {"claimed": _text(row.claimed), "proven": _text(row.proven)}
+    return json.dumps(row._asdict() | {"bundle": "", "verdict": str(row.verdict)} | levels)
+
+
+def _text(level: Level | None) -> str | None:
+    return str(level) if level else None
+
+
+def _level(text: object) -> Level | None:
+    return Level.parse(str(text)) if text else None
+
+
+def _decode(columns: tuple[Any, ...], name: str) -> Record | None:
+    """A kept result; None where it cannot be read, as after damage to the file."""
+    sha256, row, findings, result, after, before = columns
+    with suppress(ValueError, TypeError, KeyError):
+        plain = json.loads(row)
+        digest = plain["sha256"]
+        levels = {"claimed": _level(plain["claimed"]), "proven": _level(plain["proven"])}
+        named = Row(
+            **plain | {"bundle": name, "verdict": Verdict(plain["verdict"]), "keys": tuple(plain["keys"])} | levels
+        )
+        found = () if findings == "[]" else tuple(_renamed(findings, name))
+        if digest == sha256:
+            holds = (_EPOCH + timedelta(seconds=after), _EPOCH + timedelta(seconds=before))
+            return Record(named, result, found, holds, kept=True)
+    return None
+
+
+def _renamed(findings: str, name: str) -> Iterator[Finding]:
+    for values in json.loads(findings):
+        yield from_plain(values).about(name)

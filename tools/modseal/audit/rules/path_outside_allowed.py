@@ -1,0 +1,39 @@
+"""A community `.vib` with files where hosts may not take files from a community VIB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from modseal.audit.finding import Severity
+from modseal.audit.rule import Hit, Rule, Subject
+from modseal.audit.wording import some
+from modseal.trust.contents import placement_failures
+from modseal.trust.policy_file import PATH_LISTS
+
+LIST = "esxi-5"
+
+
+def check(subject: Subject) -> Iterator[Hit]:
+    """Files outside the known list. Where the policy has a list of its own, its check says it already."""
+    manifest = subject.manifest
+    if manifest is None or manifest.kind != "vib" or subject.policy.community_paths:
+        return
+    paths = [str(failure.evidence["path"]) for failure in placement_failures(manifest, PATH_LISTS[LIST])]
+    if paths:
+        detail = f"files that a community VIB may not bring on every host: {some(paths)}"
+        yield Hit(detail, {"files": len(paths), "first": paths[0], "list": LIST})
+
+
+RULE = Rule(
+    id="path-outside-allowed",
+    severity=Severity.MEDIUM,
+    title="Files outside the paths of community VIBs",
+    what=f"A community `.vib` declares files outside the paths of the list `{LIST}` (docs/policy.md), and the policy "
+    "has no `[paths]` of its own. Where it has, the check `path-not-allowed` says so, and not this rule.",
+    why="Hosts refuse such a VIB: `violates extensibility rule checks`, without a word about which file. Who forces it "
+    "in has switched off more than this one check. The list is the one that is publicly known; hosts since 6.x accept "
+    "more than it has.",
+    remedy="Move the files below `opt/`, or another path of the list; never install with `--force`.",
+    example="A community `.vib` that brings `etc/cron.d/backup`.",
+    check=check,
+)

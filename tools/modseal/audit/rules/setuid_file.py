@@ -1,0 +1,40 @@
+"""A module with programs that run with their owner's rights, whoever starts them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from modseal.audit.finding import Severity
+from modseal.audit.rule import Hit, Rule, Subject
+from modseal.audit.wording import some
+from modseal.format import rules
+from modseal.format.manifest import FileType
+
+BITS = rules.SPECIAL_BITS & ~rules.STICKY
+
+
+def check(subject: Subject) -> Iterator[Hit]:
+    """Files with one of the bits, but those that a check has refused already."""
+    refused = {one.evidence.get("path") for one in subject.examination.checks if one.code == "unsafe-mode"}
+    paths = [
+        entry.path
+        for entry in subject.special
+        if entry.type is FileType.FILE and (entry.mode or 0) & BITS and entry.path not in refused
+    ]
+    if paths:
+        detail = f"files with a set-user-id or set-group-id bit: {some(paths)}"
+        yield Hit(detail, {"files": len(paths), "first": paths[0]})
+
+
+RULE = Rule(
+    id="setuid-file",
+    severity=Severity.MEDIUM,
+    title="Files with a set-user-id or set-group-id bit",
+    what="A payload has files with a set-user-id or set-group-id bit. In community VIBs and unsigned modules the check "
+    "`unsafe-mode` refuses them; elsewhere a signer stands for them.",
+    why="Such a program runs with its owner's rights, mostly root's, whoever starts it. One mistake in it hands these "
+    "rights out. Few modules need one.",
+    remedy="Ask the vendor what it is for; your own: drop the bit, and let a service do what needs the rights.",
+    example="`usr/lib/acme/helper` with mode 4755.",
+    check=check,
+)

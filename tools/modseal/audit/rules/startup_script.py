@@ -1,0 +1,44 @@
+"""A community module whose files run by themselves, or stand where a host's commands are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from modseal.audit.finding import Severity
+from modseal.audit.rule import Hit, Rule, Subject
+from modseal.audit.wording import some
+from modseal.format.level import Level
+from modseal.format.manifest import FileType
+
+STARTED = ("etc/init.d/", "etc/rc.local.d/", "etc/rc.local", "var/spool/cron/")
+COMMANDS = ("bin/", "sbin/", "usr/bin/", "usr/sbin/")
+
+
+def check(subject: Subject) -> Iterator[Hit]:
+    """The files of a community module in such places, in one finding."""
+    manifest = subject.manifest
+    if manifest is None or manifest.claimed_level is not Level.COMMUNITY:
+        return
+    paths = [
+        entry.path
+        for entry in manifest.files
+        if entry.type is not FileType.DIRECTORY and entry.path.startswith(STARTED + COMMANDS)
+    ]
+    if paths:
+        detail = f"the module declares files that a host starts, or finds as commands: {some(paths)}"
+        yield Hit(detail, {"files": len(paths), "first": paths[0]})
+
+
+RULE = Rule(
+    id="startup-script",
+    severity=Severity.MEDIUM,
+    title="A community module that starts by itself",
+    what="A community module declares files in `etc/init.d/`, `etc/rc.local.d/`, `var/spool/cron/` or another place "
+    "that a host starts programs from; or in `bin/`, `sbin/`, `usr/bin/` or `usr/sbin/`, where it finds commands.",
+    why="They run as root, at each boot, and nobody but their author stands for them. Implants on ESXi came as VIBs "
+    "with exactly such files (MITRE ATT&CK T1505.006). Honest ones exist too: a watchdog, a scheduler.",
+    remedy="Read the files before you install it (`modseal extract`), and allow the rule for this digest if they are "
+    "what you expect.",
+    example="A community `.vib` with `etc/rc.local.d/999.backup.sh`.",
+    check=check,
+)

@@ -1,0 +1,80 @@
+"""The trusted signers of an examined bundle, with what their trust rests on: an anchor, a path, perhaps a timestamp."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from modseal.audit.rule import Subject
+from modseal.trust.certificate import Certificate
+from modseal.trust.examination import Examination, Status
+from modseal.trust.path import Path, find_path
+from modseal.trust.signature import Signer
+
+_CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
+
+
+@dataclass(frozen=True, slots=True)
+class Trusted:
+    """One trusted signer. `proven` is the time of signing that a timestamp proves, None where none does."""
+
+    signer: Signer
+    path: Path
+    proven: datetime | None
+
+    @property
+    def endures(self) -> bool:
+        """Whether the end of its certificates changes nothing: a timestamp or the policy sees to that."""
+        return self.proven is not None or (self.path.pinned and self.path.anchor.accept_expired)
+
+    @property
+    def first_to_end(self) -> Certificate:
+        """The certificate of its path that ends first, the anchor's included."""
+        return min(self.path.certificates, key=lambda certificate: certificate.not_after)
+
+
+def trusted(subject: Subject) -> Iterator[Trusted]:
+    """The trusted signers, in the order of their blocks."""
+    fingerprints = dict(subject.examination.trusted)
+    for signer in subject.examination.signers:
+        if signer.certificate.fingerprint not in fingerprints:
+            continue
+        proven = _proven_time(subject.examination, signer)
+        # As the examination asked for it, so that the answer is the one that it remembers.
+        verified_at = subject.at if proven else None
+        path = find_path(
+            signer.certificate, signer.embedded, subject.policy, proven or subject.at, verified_at=verified_at
+        )
+        if isinstance(path, Path):
+            yield Trusted(signer, path, proven)
+
+
+def _proven_time(examination: Examination, signer: Signer) -> datetime | None:
+    for check in examination.checks:
+        about = (check.evidence.get("signer"), check.evidence.get("block"))
+        if (check.id, check.status) == ("time.timestamp", Status.PASSED) and about == (
+            signer.certificate.fingerprint,
+            signer.block,
+        ):
+            return datetime.fromisoformat(str(check.evidence["time"]))
+    return None
+
+
+def kinds_of_keys(examination: Examination) -> tuple[str, ...]:
+    """The kinds of key of the trusted signers, each once, sorted."""
+    fingerprints = dict(examination.trusted)
+    certificates = [signer.certificate for signer in examination.signers]
+    return tuple(sorted({kind_of_key(one.key) for one in certificates if one.fingerprint in fingerprints}))
+
+
+def kind_of_key(key: Any) -> str:
+    """A public key's kind as people call it: `RSA-4096`, `ECDSA P-256`, `Ed25519`, `ML-DSA-65`."""
+    if isinstance(key, rsa.RSAPublicKey):
+        return f"RSA-{key.key_size}"
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return f"ECDSA {_CURVES.get(key.curve.name, key.curve.name)}"
+    return type(key).__name__.removesuffix("PublicKey").replace("MLDSA", "ML-DSA-")

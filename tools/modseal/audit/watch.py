@@ -1,0 +1,21 @@
+"""An open bundle that remembers what rules want to know of its files, while they are measured for the examination."""
+
+from __future__ import annotations
+
+from modseal.bundle.open import OpenBundle
+from modseal.format import rules
+from modseal.format.ar import Member
+from modseal.format.manifest import Entry, Payload
+from modseal.format.payload import Measured
+
+
+class WatchedBundle(OpenBundle):
+    """`special` are the entries with a set-user-id, set-group-id or sticky bit, of the payloads measured so far."""
+
+    special: tuple[Entry, ...] = ()
+
+    def measure(self, payload: Payload, member: Member, *, proved: bool) -> Measured:
+        """See `trust.examine.Bundle.measure`."""
+        measured = super().measure(payload, member, proved=proved)
+        self.special += tuple(entry for entry in measured.entries if (entry.mode or 0) & rules.SPECIAL_BITS)
+        return measured

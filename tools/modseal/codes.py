@@ -238,6 +238,11 @@ CODES: dict[str, Code] = {
         "The process that examined a bundle ended without an answer.",
         "Examine it alone with `modseal verify`; if that ends early too, report it.",
     ),
+    "bad-attestation": Code(
+        None,
+        "An attestation cannot be read, is not signed by this certificate, or is about another report.",
+        "Get the report and its attestation again from whoever made the audit, or make the audit yourself.",
+    ),
     "io-error": Code(None, "A file cannot be read or written.", "Check the path, its permissions and the free space."),
     # trust bundles and the store that they are installed in
     "trust-bundle-invalid": Code(
@@ -277,5 +282,31 @@ CODES: dict[str, Code] = {
         None,
         "The trust store is missing, damaged, or writable by others.",
         "Check its owner and permissions; if it is damaged, install the newest trust bundle into a new store.",
+    ),
+    # depots
+    "bad-metadata": Code(
+        None,
+        "A document of the depot's metadata is not well formed.",
+        "Get the depot again from its vendor and compare its SHA-256 with the published one.",
+    ),
+    "metadata-mismatch": Code(
+        None,
+        "The depot's metadata says something else than the bundle that it lists, or than itself.",
+        "Believe the bundle's own signed manifest; get the depot again from its vendor before you install from it.",
+    ),
+    "bundle-missing": Code(
+        None,
+        "The depot's metadata lists a bundle that the depot does not have.",
+        "Get the whole depot again from its vendor.",
+    ),
+    "bundle-unlisted": Code(
+        None,
+        "The depot has a bundle that its metadata does not list.",
+        "Ask the vendor of the depot whether the bundle belongs to it.",
+    ),
+    "index-vendor-mismatch": Code(
+        None,
+        "The depot's index is of another vendor than its bundles.",
+        "Get the depot again from the vendor whose bundles it has.",
     ),
 }

@@ -204,6 +204,19 @@ CACHED_RESULTS = 200_000
 CACHED_RUNS = 1_000
 """Runs of audits that a cache remembers, so that an interrupted one can be resumed."""
 
+REMOTE_SIZE = 16 * GIB
+"""Bytes of one bundle that is fetched from a server, which may send without end into this machine's temporary space.
+The largest genuine bundles have about 1 GiB."""
+
+REMOTE_LISTING = 64 * MIB
+"""Bytes of the page with a web server's listing of one folder. 100,000 bundles need about 20 MiB."""
+
+REMOTE_DEPTH = 64
+"""Folders within folders on a server: one that makes them up as it is asked would have no last one."""
+
+REMOTE_ENTRIES = 1_000_000
+"""Entries of all folders below one address, ten times the largest depot that is tested; a server can make them up."""
+
 HTML_STEPS = 5_000
 """Bundles whose steps an audit's HTML report carries, those with findings first: some 10 MB, which any browser opens."""
 

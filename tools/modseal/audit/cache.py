@@ -41,24 +41,24 @@ _COMMIT_EVERY = 256
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS results (
-  number INTEGER PRIMARY KEY, sha256 TEXT NOT NULL, context TEXT NOT NULL, size INTEGER NOT NULL,
+  number INTEGER PRIMARY KEY, sha256 TEXT NOT NULL, salt TEXT NOT NULL, context TEXT NOT NULL, size INTEGER NOT NULL,
   after INTEGER NOT NULL, before INTEGER NOT NULL, run INTEGER NOT NULL,
-  row TEXT NOT NULL, findings TEXT NOT NULL, result BLOB NOT NULL, UNIQUE (sha256, context));
+  row TEXT NOT NULL, findings TEXT NOT NULL, result BLOB NOT NULL, UNIQUE (sha256, salt, context));
 CREATE INDEX IF NOT EXISTS by_size ON results (size, context);
 CREATE TABLE IF NOT EXISTS files (
-  device INTEGER, inode INTEGER, part TEXT, size INTEGER, mtime INTEGER, ctime INTEGER, sha256 TEXT NOT NULL,
-  PRIMARY KEY (device, inode, part)) WITHOUT ROWID;
+  device INTEGER, inode INTEGER, part TEXT, size INTEGER, mtime INTEGER, ctime INTEGER, salt TEXT, sha256 TEXT NOT NULL,
+  PRIMARY KEY (device, inode, part, salt)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS runs (
   number INTEGER PRIMARY KEY, key TEXT NOT NULL, at TEXT NOT NULL, complete INTEGER NOT NULL DEFAULT 0);
 """
 _COLUMNS = "results.sha256, results.row, results.findings, results.result, results.after, results.before"
 _BY_FILE = f"""
-SELECT {_COLUMNS} FROM files JOIN results ON results.sha256 = files.sha256
-WHERE device = ? AND inode = ? AND part = ? AND files.size = ? AND mtime = ? AND ctime = ?
+SELECT {_COLUMNS} FROM files JOIN results ON results.sha256 = files.sha256 AND results.salt = files.salt
+WHERE device = ? AND inode = ? AND part = ? AND files.salt = ? AND files.size = ? AND mtime = ? AND ctime = ?
   AND context = ? AND after < ? AND ? < before AND run >= ?"""  # noqa: S608 - no value from outside
 _BY_CONTENT = f"""
 SELECT {_COLUMNS} FROM results
-WHERE sha256 = ? AND context = ? AND after < ? AND ? < before AND run >= ?"""  # noqa: S608
+WHERE sha256 = ? AND salt = ? AND context = ? AND after < ? AND ? < before AND run >= ?"""  # noqa: S608
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 T = TypeVar("T")
@@ -138,15 +138,15 @@ class Cache:
 
     # Results.
 
-    def by_file(self, identity: Identity, name: str) -> Record | None:
+    def by_file(self, identity: Identity, salt: str, name: str) -> Record | None:
         """The result of a file that looks the same, under its name of today."""
         device, inode, size, mtime, ctime, part = identity
-        values = (device, inode, part, size, mtime, ctime, self.context, self._seconds, self._seconds, self.since)
+        values = (device, inode, part, salt, size, mtime, ctime, self.context, self._seconds, self._seconds, self.since)
         return self._one(_BY_FILE, values, name)
 
-    def by_content(self, sha256: str, name: str) -> Record | None:
+    def by_content(self, sha256: str, salt: str, name: str) -> Record | None:
         """The result of these bytes."""
-        return self._one(_BY_CONTENT, (sha256, self.context, self._seconds, self._seconds, self.since), name)
+        return self._one(_BY_CONTENT, (sha256, salt, self.context, self._seconds, self._seconds, self.since), name)
 
     def may_have(self, size: int) -> bool:
         """Whether there is a result of a bundle of this size, so that it may be worth while to hash it first."""
@@ -171,17 +171,27 @@ class Cache:
         if not record.kept:
             holds = record.holds or (_EPOCH, _EPOCH)
             findings = json.dumps([finding.plain() for finding in record.findings])
-            values = (row.sha256, self.context, row.size, *map(_seconds, holds), self.run, _plain(row), findings)
+            values = (
+                row.sha256,
+                record.salt,
+                self.context,
+                row.size,
+                *map(_seconds, holds),
+                self.run,
+                _plain(row),
+                findings,
+            )
             self._connection.execute(
-                "INSERT OR REPLACE INTO results (sha256, context, size, after, before, run, row, findings, result)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO results"
+                " (sha256, salt, context, size, after, before, run, row, findings, result)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (*values, record.values),
             )
         if record.identity:
             device, inode, size, mtime, ctime, part = record.identity
             self._connection.execute(
-                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?)",
-                (device, inode, part, size, mtime, ctime, row.sha256),
+                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                (device, inode, part, size, mtime, ctime, record.salt, row.sha256),
             )
         if self._waiting >= _COMMIT_EVERY:
             self._commit()

@@ -1,8 +1,9 @@
 """Which bundles there are below the paths of an audit: in a fixed order, each found once, nothing passed over unsaid.
 
 A file that is named is examined whatever it is. In folders, bundles are the files called `.seal` or `.vib`, and
-others that begin like one. Links to folders are not followed (they could lead round in circles, or out), and what
-is left out or cannot be read is said.
+others that begin like one. A depot, zipped or unpacked, is one whole: all bundles in it, whether it lists them or
+not. Links to folders are not followed (they could lead round in circles, or out). What is left out or cannot be read
+is said.
 """
 
 from __future__ import annotations
@@ -12,14 +13,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from stat import S_ISDIR, S_ISLNK, S_ISREG
 
+from modseal.audit.address import is_address
+from modseal.audit.depots import DepotEnd, depot_targets
 from modseal.audit.target import FileTarget, Target
-from modseal.errors import Failure
+from modseal.depot.offline_bundle import looks_like_depot
+from modseal.errors import Failure, FormatError, InputError
 from modseal.format import ar
 from modseal.format.manifest import MANIFEST_MEMBER
+from modseal.format.zip import starts_like_zip
 
 SUFFIXES = (".seal", ".vib")
-_STARTS = tuple(ar.MAGIC + name.encode("ascii") for name in MANIFEST_MEMBER.values())
-_LONGEST = max(map(len, _STARTS))
+STARTS = tuple(ar.MAGIC + name.encode("ascii") for name in MANIFEST_MEMBER.values())
+LONGEST = max(map(len, STARTS))
+"""How bundles begin, and how many bytes it takes to see it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +44,25 @@ class LeftOut:
     why: str
 
 
-Found = Target | Unreadable | LeftOut
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """A depot that is not well formed: nothing in it is examined, and it is rejected."""
+
+    name: str
+    failure: Failure
+
+
+Found = Target | DepotEnd | Unreadable | Malformed | LeftOut
 
 
 def discover(paths: Iterable[str]) -> Iterator[Found]:
     """All that is below the paths: in their order, and below each in the order of names."""
     for path in paths:
+        if is_address(path):
+            from modseal.audit.remote import discover_remote
+
+            yield from discover_remote(path)
+            continue
         try:
             status = os.stat(path)
         except (OSError, ValueError) as error:
@@ -51,11 +70,34 @@ def discover(paths: Iterable[str]) -> Iterator[Found]:
             continue
         if S_ISDIR(status.st_mode):
             yield from _folder(path)
-        else:
+        elif path.lower().endswith(SUFFIXES):
             yield FileTarget(path, status.st_size)
+        else:
+            yield from _depot(path) or (FileTarget(path, status.st_size),)
+
+
+def _depot(path: str) -> Iterator[Found] | None:
+    """What is in a depot, None where the path is none."""
+    try:
+        return _in_depot(path) if looks_like_depot(path) else None
+    except InputError:
+        return None  # who opens it as what it is called says why
+
+
+def _in_depot(path: str) -> Iterator[Found]:
+    try:
+        yield from depot_targets(path)
+    except FormatError as error:
+        yield Malformed(path, error.failure)
+    except InputError as error:
+        yield Unreadable(path, error.failure)
 
 
 def _folder(folder: str) -> Iterator[Found]:
+    depot = _depot(folder)
+    if depot is not None:
+        yield from depot
+        return
     try:
         with os.scandir(folder) as entries:
             listed = sorted(entries, key=lambda entry: os.fsencode(entry.name))
@@ -89,11 +131,14 @@ def _other(path: str, size: int) -> Iterator[Found]:
     """A file of another name, which may be a bundle all the same."""
     try:
         with open(path, "rb") as file:
-            head = file.read(_LONGEST)
+            head = file.read(LONGEST)
     except OSError as error:
         yield Unreadable(path, _failure(path, error))
         return
-    yield FileTarget(path, size) if head.startswith(_STARTS) else LeftOut(path, "no bundle")
+    if head.startswith(STARTS):
+        yield FileTarget(path, size)
+    else:
+        yield from (starts_like_zip(head) and _depot(path)) or (LeftOut(path, "no bundle"),)
 
 
 def _failure(path: str, error: OSError | ValueError) -> Failure:

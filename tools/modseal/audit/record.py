@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from modseal import limits
+from modseal.audit.depots import DepotTarget, finding_of
 from modseal.audit.finding import Finding, Kind, Severity
 from modseal.audit.rule import HEAD, Row, Rule, Subject
 from modseal.audit.target import Identity, Opened, Target
@@ -38,6 +39,7 @@ class Record:
     `values` is a JSON object as bytes: what schemas/audit.schema.json calls a result, but for the name.
     `holds` are the moments between which a verification gives the same; None where it must not be kept.
     `identity` is the file's, where it did not change while it was read. `kept` says that it comes from a cache.
+    `salt` is what the findings depend on besides the bytes and the policy.
     """
 
     row: Row
@@ -46,6 +48,7 @@ class Record:
     holds: tuple[datetime, datetime] | None = None
     identity: Identity | None = None
     kept: bool = False
+    salt: str = ""
 
 
 class Kept(Protocol):
@@ -54,7 +57,7 @@ class Kept(Protocol):
     def may_have(self, size: int) -> bool:
         """Whether there is one of a bundle of this size."""
 
-    def by_content(self, sha256: str, name: str) -> Record | None:
+    def by_content(self, sha256: str, salt: str, name: str) -> Record | None:
         """That of these bytes, for a file of this name."""
 
 
@@ -66,7 +69,7 @@ def look(target: Target, policy: Policy, rules: Iterable[Rule], at: datetime, ea
                 digest = hashlib.sha256()
                 for block in blocks(opened.source):
                     digest.update(block)
-                if record := earlier.by_content(digest.hexdigest(), target.name):
+                if record := earlier.by_content(digest.hexdigest(), salt_of(target), target.name):
                     return replace(record, identity=opened.identity())
             return _look(target, opened, policy, rules, at)
     except (InputError, FormatError) as error:
@@ -87,7 +90,11 @@ def _look(target: Target, opened: Opened, policy: Policy, rules: Iterable[Rule],
     result = Result(target.name, bundle.sha256(), examination)
     members = bundle.container if isinstance(bundle.container, tuple) else ()
     subject = Subject(examination, policy, members, heads, at, bundle.special)
-    findings = (*check_findings(result), *rule_findings(subject, rules, target.name, result.sha256))
+    findings = (
+        *check_findings(result),
+        *rule_findings(subject, rules, target.name, result.sha256),
+        *_depot_findings(target, opened.source.size, result, examination),
+    )
     times = moments.of_policy(policy) | moments.of_signers(examination.signers)
     for rule in rules:
         times |= set(rule.moments(subject)) if rule.moments else set()
@@ -97,7 +104,21 @@ def _look(target: Target, opened: Opened, policy: Policy, rules: Iterable[Rule],
         findings=findings,
         holds=moments.between(times, at),
         identity=opened.identity(),
+        salt=salt_of(target),
     )
+
+
+def salt_of(target: Target) -> str:
+    """What the findings of a target depend on besides its bytes and the policy."""
+    return target.salt if isinstance(target, DepotTarget) else ""
+
+
+def _depot_findings(target: Target, size: int, result: Result, examination: Examination) -> Iterator[Finding]:
+    """Where the depot that a bundle is in says something else of it."""
+    if isinstance(target, DepotTarget) and result.sha256:
+        proved = bool(examination.trusted)
+        for failure in target.said(size, result.sha256, examination.manifest, proved=proved):
+            yield finding_of(failure, target.name, result.sha256)
 
 
 def _heads(bundle: OpenBundle) -> Iterator[tuple[str, bytes]]:

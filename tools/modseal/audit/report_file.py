@@ -109,14 +109,17 @@ class _Own:
         """The values of a list, from the file. Raises `InputError`."""
         try:
             with self._path.open("rb") as file:
-                if identity_of(os.fstat(file.fileno())) != self._identity:
-                    raise Misshapen("it changed while it was read")
+                self._require_same(file)
                 file.seek(self._starts[name])
                 yield from self._list(_Lines(file, lambda _line: None, self._starts[name]), name)
         except OSError as error:
             raise InputError(f"{self._path}: {error.strerror}", path=str(self._path)) from None
         except (Misshapen, _OtherLayoutError) as error:
             raise InputError(f"{self._path}: {error}", path=str(self._path)) from None
+
+    def _require_same(self, file: BinaryIO) -> None:
+        if identity_of(os.fstat(file.fileno())) != self._identity:
+            raise Misshapen("it changed while it was read")
 
     def _list(self, lines: _Lines, name: str) -> Iterator[Any]:
         """The values of the list that starts with the next line."""

@@ -10,18 +10,21 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from modseal.audit import rules
 from modseal.audit.cache import Cache
 from modseal.audit.choice import Choice
-from modseal.audit.discover import Found, LeftOut, Unreadable
+from modseal.audit.depots import SEPARATOR, DepotEnd
+from modseal.audit.discover import Found, LeftOut, Malformed, Unreadable
 from modseal.audit.engine import Engine
 from modseal.audit.finding import Finding, Kind, Severity, State
-from modseal.audit.record import Record, unreadable
+from modseal.audit.record import Record, failure_finding, salt_of, unreadable
 from modseal.audit.rule import Row
 from modseal.audit.spool import FindingSpool, Spool
 from modseal.audit.target import Target
+from modseal.depot.compare import Origin
 from modseal.trust.examination import Verdict
 from modseal.trust.policy import Policy
 
@@ -32,6 +35,7 @@ class Summary:
 
     bundles: int = 0
     bytes: int = 0
+    depots: int = 0
     left_out: int = 0
     verdicts: Counter[str] = field(default_factory=Counter)
     levels: Counter[str] = field(default_factory=Counter)
@@ -45,6 +49,7 @@ class Summary:
         return {
             "bundles": self.bundles,
             "bytes": self.bytes,
+            "depots": self.depots,
             "left_out": self.left_out,
             "verdicts": {str(verdict): self.verdicts[verdict] for verdict in Verdict},
             "proven_levels": {level: self.levels[level] for level in LEVELS},
@@ -127,7 +132,6 @@ def run(
     flow = _Flow(found, cache, audit, take)
     for record in engine.records(flow.to_examine()):
         flow.answer(record)
-    flow.end()
     # (5) What all of them together show.
     for rule, state in set_rules:
         for hit in state.hits():
@@ -140,6 +144,9 @@ _PAUSE_AFTER = 256
 """Results from the cache that wait behind one that is being examined: bounds the memory that keeping order costs."""
 
 
+_Step = Callable[[], None]
+
+
 class _Flow:
     """Brings results from the cache and from the engine into the order in which the bundles were found."""
 
@@ -147,44 +154,66 @@ class _Flow:
         self, found: Iterable[Found], cache: Cache | None, audit: Audit, take: Callable[[Record], None]
     ) -> None:
         self._found, self._cache, self._audit, self._take = found, cache, audit, take
-        self._waiting: deque[Record | None] = deque()
-        """None for each bundle that is being examined, and the known results behind it."""
+        self._waiting: deque[_Step | None] = deque()
+        """None for each bundle that is being examined, and what is to be done after it."""
+        self._origins: dict[str, list[Origin]] = {}
 
     def to_examine(self) -> Iterator[Target | None]:
         """What the engine must examine, with pauses while much waits for it."""
         for one in self._found:
-            if isinstance(one, LeftOut):
-                self._audit.summary.left_out += 1
-                continue
-            record = self._known(one)
-            if record is None and not isinstance(one, Unreadable):
+            if isinstance(one, LeftOut | Unreadable | Malformed | DepotEnd):
+                step = self._step(one)
+            elif record := self._kept(one):
+                step = partial(self._take_record, record)
+            else:
                 self._waiting.append(None)
                 yield one
-            elif record and self._waiting:
-                self._waiting.append(record)
-                if len(self._waiting) % _PAUSE_AFTER == 0:
-                    yield None
-            elif record:
-                self._take(record)
+                continue
+            if not self._waiting:
+                step()
+                continue
+            self._waiting.append(step)
+            if len(self._waiting) % _PAUSE_AFTER == 0:
+                yield None
 
-    def _known(self, one: Target | Unreadable) -> Record | None:
+    def _step(self, one: LeftOut | Unreadable | Malformed | DepotEnd) -> _Step:
+        """What is to be done for something that is no bundle."""
+        if isinstance(one, LeftOut):
+            return self._left_out
         if isinstance(one, Unreadable):
-            return unreadable(one.name, one.failure, self._audit.at)
-        identity = one.identity() if self._cache else None
-        return self._cache.by_file(identity, one.name) if self._cache and identity else None
+            return partial(self._take_record, unreadable(one.name, one.failure, self._audit.at))
+        return partial(self._malformed, one) if isinstance(one, Malformed) else partial(self._end_depot, one)
+
+    def _kept(self, target: Target) -> Record | None:
+        identity = target.identity() if self._cache else None
+        return self._cache.by_file(identity, salt_of(target), target.name) if self._cache and identity else None
+
+    def _take_record(self, record: Record) -> None:
+        depot, separator, path = record.row.bundle.rpartition(SEPARATOR)
+        if separator and record.salt:
+            self._origins.setdefault(depot, []).append(Origin(path, record.row.vendor, record.row.proved))
+        self._take(record)
+
+    def _left_out(self) -> None:
+        self._audit.summary.left_out += 1
+
+    def _malformed(self, depot: Malformed) -> None:
+        self._audit.summary.depots += 1
+        _count(
+            self._audit.choice.apply([failure_finding(depot.name, depot.failure, undecided=False)], None), self._audit
+        )
+
+    def _end_depot(self, depot: DepotEnd) -> None:
+        self._audit.summary.depots += 1
+        _count(self._audit.choice.apply(depot.findings(self._origins.pop(depot.name, [])), None), self._audit)
 
     def answer(self, record: Record) -> None:
         """The engine's record of the first bundle that is waited for; takes it and what waited behind it."""
         self._waiting.popleft()
-        self._take(record)
-        self.end()
-
-    def end(self) -> None:
-        """Take what waits for nothing any more."""
-        while self._waiting and self._waiting[0] is not None:
-            known = self._waiting.popleft()
-            if known:
-                self._take(known)
+        self._take_record(record)
+        while self._waiting and (step := self._waiting[0]) is not None:
+            self._waiting.popleft()
+            step()
 
 
 def _keep(record: Record, audit: Audit) -> None:

@@ -71,7 +71,7 @@ class FileTarget:
         """See `Target.open`."""
         with open_file(self.name) as descriptor:
             settled = settled_identity(descriptor)
-            yield Opened(FileSource(descriptor), lambda: settled if _is_still(descriptor, settled) else None)
+            yield Opened(FileSource(descriptor), lambda: settled if is_still(descriptor, settled) else None)
 
     def identity(self) -> Identity | None:
         """See `Target.identity`."""
@@ -115,5 +115,6 @@ def _has_no_writer(descriptor: int) -> bool:
     return True
 
 
-def _is_still(descriptor: int, settled: Identity | None) -> bool:
+def is_still(descriptor: int, settled: Identity | None) -> bool:
+    """Whether an open file is as it was when it had settled."""
     return settled is not None and identity_of(os.fstat(descriptor)) == settled

@@ -47,14 +47,14 @@ class FileSource:
     """A source over an open file descriptor, which stays its owner's to close."""
 
     def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
+        self.descriptor = descriptor
         self.size = os.fstat(descriptor).st_size
 
     def read(self, offset: int, length: int) -> bytes:
         """See `Source.read`. One call returns at most 2 GiB less a page, hence the loop."""
-        data = os.pread(self._descriptor, length, offset)
+        data = os.pread(self.descriptor, length, offset)
         while 0 < len(data) < length:
-            more = os.pread(self._descriptor, length - len(data), offset + len(data))
+            more = os.pread(self.descriptor, length - len(data), offset + len(data))
             if not more:
                 break
             data += more

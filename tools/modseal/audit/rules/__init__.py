@@ -5,10 +5,16 @@ from __future__ import annotations
 from modseal.audit.rule import Rule
 from modseal.audit.rules import (
     algorithm_leaving,
+    bundle_missing,
+    bundle_unlisted,
     checksum_order,
     claim_above_proven,
+    depot_file_unlisted,
     fling_leftover,
     gunzip_sha256_missing,
+    index_vendor_mismatch,
+    metadata_mismatch,
+    metadata_weak_digest,
     no_timestamp,
     not_removable_live,
     not_reproducible,
@@ -56,6 +62,12 @@ RULES: tuple[Rule, ...] = (
     same_manifest_other_bytes.RULE,
     same_content_twice.RULE,
     # Depots.
+    metadata_mismatch.RULE,
+    bundle_unlisted.RULE,
+    bundle_missing.RULE,
+    index_vendor_mismatch.RULE,
+    depot_file_unlisted.RULE,
+    metadata_weak_digest.RULE,
 )
 """Every rule, in the order of docs/audits.md."""
 

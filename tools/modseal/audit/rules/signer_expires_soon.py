@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from modseal.audit.finding import Severity
 from modseal.audit.rule import Hit, Rule, Subject
 from modseal.audit.trusted import Trusted, trusted
+from modseal.trust.moments import BEGINNING
 from modseal.trust.policy import Policy
 
 WINDOW = timedelta(days=90)
@@ -17,7 +18,7 @@ WINDOW = timedelta(days=90)
 def check(subject: Subject) -> Iterator[Hit]:
     """Trusted signers whose path ends within the window, unless those that remain suffice."""
     signers = list(trusted(subject))
-    ending = [one for one in signers if not one.endures and one.first_to_end.not_after - WINDOW <= subject.at]
+    ending = [one for one in signers if not one.endures and _start(one) <= subject.at]
     if _suffice([one for one in signers if one not in ending], subject.policy):
         return
     for one in ending:
@@ -33,7 +34,15 @@ def moments(subject: Subject) -> Iterator[datetime]:
     """When the window of each certificate begins."""
     for one in trusted(subject):
         if not one.endures:
-            yield one.first_to_end.not_after - WINDOW
+            yield _start(one)
+
+
+def _start(one: Trusted) -> datetime:
+    """When its end is near enough to be told."""
+    try:
+        return one.first_to_end.not_after - WINDOW
+    except OverflowError:  # a certificate of the year 1
+        return BEGINNING
 
 
 def _suffice(lasting: Sequence[Trusted], policy: Policy) -> bool:

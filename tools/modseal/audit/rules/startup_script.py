@@ -37,8 +37,8 @@ RULE = Rule(
     "that a host starts programs from; or in `bin/`, `sbin/`, `usr/bin/` or `usr/sbin/`, where it finds commands.",
     why="They run as root, at each boot, and nobody but their author stands for them. Implants on ESXi came as VIBs "
     "with exactly such files (MITRE ATT&CK T1505.006). Honest ones exist too: a watchdog, a scheduler.",
-    remedy="Read the files before you install it (`modseal extract`), and allow the rule for this digest if they are "
-    "what you expect.",
+    remedy="Read the files (`modseal extract --unverified`); if they are what you expect, allow the rule for this "
+    "digest in the policy.",
     example="A community `.vib` with `etc/rc.local.d/999.backup.sh`.",
     check=check,
 )

@@ -43,11 +43,11 @@ RULE = Rule(
     title="A key is weaker than recommended",
     what=f"A trusted signer, or a CA above it, has an RSA key of less than {RSA_BITS} bits, or with a public exponent "
     f"below {RSA_EXPONENT}.",
-    why="2048 bits have a security strength of 112 bits, where 128 are recommended (NIST SP 800-57 part 1). A small "
-    "exponent is outside FIPS 186-5, and forgives no verifier a mistake: signatures were forged that way "
-    "(CVE-2006-4339). modseal compares the whole padding, but the next verifier may not. Low, because neither can be "
-    "broken today, and VMware's own signers have the exponent 3. MD5, SHA-1 and shorter keys are no finding of this "
-    "rule: no policy accepts them.",
+    why="An RSA key of 2048 bits has a security strength of 112 bits, where 128 are recommended (NIST SP 800-57 "
+    "part 1). A small exponent is outside FIPS 186-5, and forgives no verifier a mistake: signatures were forged that "
+    "way (CVE-2006-4339). modseal compares the whole padding, but the next verifier may not. Low, because neither can "
+    "be broken today, and VMware's own signers have the exponent 3. MD5, SHA-1 and shorter keys are no finding of "
+    "this rule: no policy accepts them.",
     remedy="Choose RSA-3072 or better, ECDSA or Ed25519 for the next certificate; `minimum-rsa-bits = 3072` makes the "
     "policy demand it.",
     example="A signer's certificate with RSA-2048.",

@@ -1,0 +1,16 @@
+"""A bundle that a depot lists and does not have."""
+
+from __future__ import annotations
+
+from modseal.audit.finding import Severity
+from modseal.audit.rule import Rule
+
+RULE = Rule(
+    id="bundle-missing",
+    severity=Severity.MEDIUM,
+    title="The depot lists a bundle that it does not have",
+    what="The metadata names a file that is not in the depot.",
+    why="An update from this depot stops half-way, and somebody may have taken out a fix.",
+    remedy="Get the whole depot again from its vendor.",
+    example="`vmware.xml` names `vib20/net/net-1.0.vib`, and there is no such file.",
+)

@@ -1,0 +1,123 @@
+"""The elements of a depot's metadata, in their one order (docs/vib.md, section 7).
+
+What may be there is what genuine depots of VMware, of its partners' and the community's tools have: all children
+in this order, but where it says otherwise.
+"""
+
+from __future__ import annotations
+
+from modseal import limits
+from modseal.format.strict_xml import Child, Element
+from modseal.format.vib_grammar import DESCRIPTOR, RELATIONSHIPS, leaf
+
+_PLATFORM = ("version", "locale", "productLineID")
+
+INDEX = Element(
+    "vendorList",
+    Child(
+        Element(
+            "vendor",
+            Child(leaf("name")),
+            Child(leaf("code")),
+            Child(leaf("indexfile")),
+            Child(leaf("patchUrl")),
+            Child(leaf("relativePath")),
+            Child(Element("content", Child(leaf("name")), Child(leaf("type")))),
+        ),
+        most=limits.DEPOT_VENDORS,
+    ),
+)
+COMMENTS_IN_INDEX = frozenset({"vendorList"})
+"""TGZ2VIB5 says there who made the depot."""
+
+VENDOR_INDEX = Element(
+    "metaList",
+    Child(
+        Element(
+            "metadata",
+            Child(leaf("productId")),
+            Child(leaf("version")),
+            Child(leaf("locale")),
+            Child(leaf("patchUrl"), 0),
+            Child(leaf("url")),
+            Child(leaf("channelName")),
+        ),
+        most=limits.ITEMS,
+    ),
+)
+
+_BULLETIN = (
+    *(
+        Child(leaf(name))
+        for name in ("id", "vendor", "summary", "severity", "category", "urgency", "releaseType", "description")
+    ),
+    Child(leaf("kbUrl")),
+    Child(leaf("contact")),
+    Child(Element("componentNameSpec", required=("name", "uiString")), 0),
+    Child(Element("componentVersionSpec", required=("version", "uiString")), 0),
+    Child(leaf("releaseDate")),
+    Child(Element("platforms", Child(Element("softwarePlatform", required=_PLATFORM), 0, limits.ITEMS))),
+)
+BULLETIN = Element("bulletin", *_BULLETIN, Child(Element("vibList", Child(leaf("vibID"), 0, limits.ZIP_ENTRIES))))
+
+_CHECKSUM = Element("checksum", Child(leaf("checksumType")), Child(leaf("checksum")))
+_LISTED_VIB = Element(
+    "vib",
+    *(Child(leaf(name)) for name in ("vibVersion", "vibID", "name", "version", "vendor", "vibType", "summary")),
+    Child(
+        Element(
+            "systemReqs",
+            Child(leaf("maintenanceMode"), 0),
+            Child(leaf("maintenance-mode"), 0),  # as TGZ2VIB5 spells it
+            Child(Element("swPlatform", required=_PLATFORM), 0, limits.ITEMS),
+        )
+    ),
+    Child(RELATIONSHIPS),
+    Child(Element("postInstall", Child(leaf("rebootRequired")), Child(leaf("hostdRestart")))),
+    Child(Element("softwareTags", Child(leaf("tag"), 0, limits.ITEMS)), 0),
+    Child(
+        Element(
+            "vibFile",
+            Child(leaf("sourceUrl")),
+            Child(leaf("relativePath")),
+            Child(leaf("packedSize")),
+            Child(_CHECKSUM, 1, limits.DEPOT_CHECKSUMS),
+        )
+    ),
+)
+LISTING = Element(
+    "metadataResponse",
+    Child(leaf("version")),
+    Child(leaf("timestamp")),
+    Child(
+        Element("bulletin", *_BULLETIN, Child(Element("vibList", Child(_LISTED_VIB, 0, limits.ZIP_ENTRIES)))),
+        0,
+        limits.ZIP_ENTRIES,
+    ),
+)
+
+_LOCATION = (
+    Child(leaf("relative-path")),
+    Child(leaf("packed-size")),
+    Child(leaf("checksum", "checksum-type"), 1, limits.DEPOT_CHECKSUMS),
+)
+
+
+def _described(after: str) -> Element:
+    """A descriptor with the location of its bundle after one of its elements."""
+    place = DESCRIPTOR.places[after] + 1
+    children = [_misspelt(child) for child in DESCRIPTOR.children]
+    return Element("vib", *children[:place], *_LOCATION, *children[place:], required=("version",))
+
+
+def _misspelt(child: Child) -> Child:
+    """TGZ2VIB5 spells `maintenance-mode` as `vmware.xml` does, in one genuine depot."""
+    if child.element.name != "system-requires":
+        return child
+    right, *others = child.element.children
+    return Child(Element("system-requires", Child(right.element, 0), Child(leaf("maintenanceMode"), 0), *others))
+
+
+DESCRIBED = _described("software-tags")
+DESCRIBED_LAST = _described("payloads")
+"""As TGZ2VIB5 writes it."""

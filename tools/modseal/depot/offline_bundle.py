@@ -1,0 +1,174 @@
+"""Offline bundles: a depot in one zip file, or the folder that such a file unpacks to.
+
+Either way a depot is its files by path, opened once and read by position. What is in a zip archive is a span of it
+where it is stored, and unpacked to memory or an unlinked temporary file where it is deflated. What is in a folder is
+reached from the folder's open descriptor, one component at a time, and never through a symbolic link.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from functools import cached_property
+from pathlib import Path
+from stat import S_ISDIR, S_ISREG
+
+from modseal import limits
+from modseal.bundle.open import open_file
+from modseal.depot import metadata
+from modseal.depot.folder import Folder, open_folder
+from modseal.depot.metadata import INDEX, VENDOR_INDEX, Metadata
+from modseal.errors import Failure, FormatError, InputError
+from modseal.format import ar
+from modseal.format import zip as zip_format
+from modseal.format.manifest import FileType
+from modseal.format.source import BytesSource, FileSource, Source
+
+SUFFIXES = (".vib", ".seal")
+_IN_MEMORY = 4 * limits.MIB
+"""Bytes up to which a deflated file is unpacked in memory."""
+_HEAD = 4096
+"""Bytes of an `index.xml` by which it is told from another tool's."""
+
+Opener = Callable[[str], AbstractContextManager[Source]]
+
+
+class OfflineBundle:
+    """An open depot, of which nothing is proved: verify each bundle, and compare (`depot.compare`).
+
+    `sizes` has its files by path; `failures` say what else lies in it and is not read.
+    """
+
+    def __init__(self, name: str, sizes: Mapping[str, int], opener: Opener, failures: tuple[Failure, ...] = ()) -> None:
+        self.name = name
+        self.sizes = sizes
+        self.failures = failures
+        self._opener = opener
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The paths of all files, in the order of names."""
+        return tuple(sorted(self.sizes))
+
+    def open(self, path: str) -> AbstractContextManager[Source]:
+        """One of its files, whole: out of an archive its size and CRC are checked before it is handed out.
+
+        Raises `FormatError` where the archive has it damaged, `InputError` where it cannot be read.
+        """
+        if path not in self.sizes:
+            raise InputError(f"{self.name}: no file {path!r} in it", path=path)
+        return self._opener(path)
+
+    @cached_property
+    def metadata(self) -> Metadata:
+        """What it says of itself. Raises `InputError`."""
+        return metadata.read(self)
+
+    @cached_property
+    def bundles(self) -> tuple[str, ...]:
+        """The paths of all bundles: by their names, because the metadata lists them, or because they begin like one."""
+        listed = self.metadata.places()
+        return tuple(
+            path
+            for path in self.paths
+            if path not in self.metadata.documents
+            and (path in listed or path.lower().endswith(SUFFIXES) or self._begins_like_a_bundle(path))
+        )
+
+    def _begins_like_a_bundle(self, path: str) -> bool:
+        if self.sizes[path] < len(ar.MAGIC):
+            return False
+        try:
+            with self.open(path) as source:
+                return source.read(0, len(ar.MAGIC)) == ar.MAGIC
+        except FormatError:
+            return True  # nobody can tell what it is; who opens it learns why
+
+
+def in_zip(source: Source, name: str) -> OfflineBundle:
+    """The depot in a zip archive, which stays its owner's to close. Raises `FormatError` as `format.zip.read` does."""
+    files = {entry.path: entry for entry in zip_format.read(source) if entry.type is FileType.FILE}
+    sizes = {path: entry.size for path, entry in files.items()}
+    return OfflineBundle(name, sizes, lambda path: _unpacked(source, files[path]))
+
+
+def in_folder(folder: Folder) -> OfflineBundle:
+    """The depot in an open folder, which stays its owner's to close."""
+    return OfflineBundle(folder.name, folder.sizes, folder.open, folder.failures)
+
+
+@contextmanager
+def open_depot(path: str | Path) -> Iterator[OfflineBundle]:
+    """Open a depot: a zip file, or a folder.
+
+    Raises `InputError` where it cannot be read, `FormatError` where the zip file is not what `format.zip` accepts.
+    Its metadata is read only when it is asked for, and what is wrong with that is among its failures.
+    """
+    if os.path.isdir(path):
+        with open_folder(path) as folder:
+            yield in_folder(folder)
+    else:
+        with open_file(path) as descriptor:
+            yield in_zip(FileSource(descriptor), str(path))
+
+
+def looks_like_depot(path: str | Path) -> bool:
+    """Whether a path is to be read as a depot: a folder or zip archive with an index of vendors at its root.
+
+    A zip archive that is not well formed may be anything: it is one if it is called `.zip`, so that its refusal is
+    seen. Raises `InputError`.
+    """
+    try:
+        status = os.stat(path)
+        if S_ISDIR(status.st_mode):
+            return _is_depot_folder(os.fspath(path))
+        return S_ISREG(status.st_mode) and _is_depot_file(os.fspath(path))
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}", path=str(path)) from None
+
+
+def _is_depot_folder(path: str) -> bool:
+    index = os.path.join(path, INDEX)
+    if os.path.islink(index) or not os.path.isfile(index):
+        return False
+    with open(index, "rb") as file:
+        return b"<vendorList" in file.read(_HEAD) or os.path.isfile(os.path.join(path, VENDOR_INDEX))
+
+
+def _is_depot_file(path: str) -> bool:
+    with open_file(path) as descriptor:
+        source = FileSource(descriptor)
+        if source.size < 4 or not zip_format.starts_like_zip(source.read(0, 4)):
+            return False
+        try:
+            return any(entry.path == INDEX for entry in zip_format.read(source))
+        except FormatError:
+            return path.lower().endswith(".zip")
+
+
+@contextmanager
+def _unpacked(source: Source, entry: zip_format.Entry) -> Iterator[Source]:
+    """A file of an archive by position, once all of it was read and its CRC was right."""
+    if not entry.deflated:
+        for _ in zip_format.blocks(source, entry):
+            pass
+        yield entry.packed(source)
+    elif entry.size <= _IN_MEMORY:
+        yield BytesSource(b"".join(zip_format.blocks(source, entry)))
+    else:
+        with _temporary(zip_format.blocks(source, entry)) as descriptor:
+            yield FileSource(descriptor)
+
+
+@contextmanager
+def _temporary(blocks: Iterator[bytes]) -> Iterator[int]:
+    """The descriptor of a file without a name that has these bytes."""
+    try:
+        with tempfile.TemporaryFile() as file:
+            file.writelines(blocks)
+            file.flush()
+            yield file.fileno()
+    except OSError as error:
+        raise InputError(f"a temporary file: {error.strerror}") from error

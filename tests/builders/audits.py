@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 from builders import bundles
-from builders.pki import NOW
+from builders.bundles import Member
+from builders.pki import NOW, signer
 from modseal.audit.cache import Cache
 from modseal.audit.choice import choose
 from modseal.audit.discover import discover
@@ -40,3 +42,13 @@ def audit_of(
     names = tuple(map(str, paths))
     result = Audit(policy, at, names, choose(policy, at, **choices))  # type: ignore[arg-type]
     return run(discover(names), engine or Serial(policy, at, cache), result, cache)
+
+
+def many_of(folder: Path, count: int) -> None:
+    """So many small bundles, each of a module of its own, made fast: all have the payload of the first."""
+    folder.mkdir(exist_ok=True)
+    base = bundles.make("seal")
+    for number in range(count):
+        manifest = Member("manifest.json", bundles.encode(replace(base.manifest, name=f"m{number}")))
+        bundle = bundles.Bundle("seal", (manifest, *base.members[1:])).signed(signer())
+        (folder / f"{number:06}.seal").write_bytes(bundle.data)

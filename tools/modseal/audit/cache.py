@@ -33,9 +33,6 @@ from modseal.format.level import Level
 from modseal.trust.examination import Verdict
 from modseal.trust.policy import Origin
 
-FILE = "audit-1.sqlite"
-"""The name says the form: another form has another name."""
-
 _COMMIT_EVERY = 256
 """Records between two commits: what a crash can cost."""
 
@@ -51,6 +48,9 @@ CREATE TABLE IF NOT EXISTS files (
 CREATE TABLE IF NOT EXISTS runs (
   number INTEGER PRIMARY KEY, key TEXT NOT NULL, at TEXT NOT NULL, complete INTEGER NOT NULL DEFAULT 0);
 """
+FILE = f"audit-{hashlib.sha256(_SCHEMA.encode()).hexdigest()[:8]}.sqlite"
+"""The name says the form: another form has another name."""
+
 _COLUMNS = "results.sha256, results.row, results.findings, results.result, results.after, results.before"
 _BY_FILE = f"""
 SELECT {_COLUMNS} FROM files JOIN results ON results.sha256 = files.sha256 AND results.salt = files.salt

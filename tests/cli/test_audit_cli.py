@@ -1,0 +1,224 @@
+"""`modseal audit` as its users call it: exit codes, what counts, interruption and going on."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders import depots, policies
+from builders.audits import folder_of, many_of
+from builders.transcript import SOURCE, Transcript, run
+from modseal.audit.cache import FILE
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A folder with a policy and a depot of three good bundles."""
+    policies.write(tmp_path)
+    folder_of(tmp_path / "depot", 3)
+    return tmp_path
+
+
+def audit(site: Path, *arguments: object, code: int = 0, leaves: Sequence[str] = ()) -> Transcript:
+    transcript = run("audit", "depot", "--policy", "policy.toml", *arguments, cwd=site, leaves=leaves)
+    assert transcript.code == code, (transcript.out, transcript.err)
+    return transcript
+
+
+def report(site: Path, *arguments: object, code: int = 0) -> dict[str, Any]:
+    """The JSON report of an audit."""
+    document: dict[str, Any] = json.loads(audit(site, "--format", "json", *arguments, code=code).out)
+    return document
+
+
+def tamper(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[-20] ^= 1
+    path.write_bytes(data)
+
+
+def test_good_bundles_pass(site):
+    document = report(site)
+    assert document["complete"] is True
+    assert document["summary"]["verdicts"] == {"accepted": 3, "rejected": 0, "undecided": 0}
+    assert [result["bundle"] for result in document["results"]] == [
+        "depot/000.seal",
+        "depot/001.vib",
+        "depot/002.seal",
+    ]
+
+
+def test_a_rejected_bundle_fails_the_audit(site):
+    tamper(site / "depot" / "001.vib")
+    document = report(site, code=1)
+    assert {finding["rule"] for finding in document["findings"] if finding["severity"] == "high"} >= {
+        "payload-digest-mismatch"
+    }
+
+
+def test_a_path_that_is_not_there_is_undecided(site):
+    transcript = run("audit", "depot", "missing", "--policy", "policy.toml", cwd=site)
+    assert transcript.code == 3
+    assert "missing: No such file or directory" in transcript.out
+
+
+def test_a_rejected_bundle_outweighs_an_undecided_one(site):
+    tamper(site / "depot" / "001.vib")
+    assert run("audit", "depot", "missing", "--policy", "policy.toml", cwd=site).code == 1
+
+
+def test_nothing_to_examine_is_said_and_passes(site):
+    (site / "empty").mkdir()
+    transcript = run("audit", "empty", "--policy", "policy.toml", cwd=site)
+    assert transcript.code == 0
+    assert "0 bundles" in transcript.out
+
+
+def test_without_a_policy_nobody_is_trusted(site):
+    transcript = run("audit", "depot", cwd=site)
+    assert transcript.code in (1, 3)
+    assert "no-anchors" in transcript.out
+
+
+def test_the_threshold_decides_what_fails(site):
+    assert report(site, "--fail-on", "low", code=1)["summary"]["findings"]["low"] > 0
+    report(site, "--fail-on", "high")
+
+
+def test_a_rule_can_be_left_out_and_a_check_cannot(site):
+    found = {finding["rule"] for finding in report(site)["findings"]}
+    assert "no-timestamp" in found
+    left = {finding["rule"] for finding in report(site, "--ignore", "no-*")["findings"]}
+    assert left == {rule for rule in found if not rule.startswith("no-")}
+    transcript = audit(site, "--ignore", "payload-digest-mismatch", code=2)
+    assert "is a check, which always counts" in transcript.err
+    assert "did you mean 'no-timestamp'" in audit(site, "--select", "no-timestamps", code=2).err
+
+
+def test_ignoring_every_rule_does_not_save_a_rejected_bundle(site):
+    tamper(site / "depot" / "001.vib")
+    audit(site, "--ignore", "*", code=1)
+
+
+def test_a_baseline_leaves_what_is_new(site):
+    tamper(site / "depot" / "001.vib")
+    audit(site, "--format", "json", "-o", "old.json", code=1, leaves=["old.json"])
+    assert report(site, "--baseline", "old.json")["summary"]["set_aside"]["known"] > 0
+    tamper(site / "depot" / "000.seal")
+    new = report(site, "--baseline", "old.json", code=1)
+    counted = {finding["bundle"] for finding in new["findings"] if finding["state"] == "new"}
+    assert counted == {"depot/000.seal"}
+
+
+def test_a_baseline_does_not_know_other_bytes_under_the_old_name(site):
+    tamper(site / "depot" / "001.vib")
+    audit(site, "--format", "json", "-o", "old.json", code=1, leaves=["old.json"])
+    data = bytearray((site / "depot" / "001.vib").read_bytes())
+    data[-21] ^= 1
+    (site / "depot" / "001.vib").write_bytes(data)
+    audit(site, "--baseline", "old.json", code=1)
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[1]", '{"schema": "modseal/audit@1"}', "\udcff"])
+def test_a_baseline_that_is_no_report_is_an_error(site, content):
+    (site / "old.json").write_text(content, errors="surrogateescape")
+    assert "old.json" in audit(site, "--baseline", "old.json", code=3).err
+
+
+def test_an_allowance_takes_a_finding_out_until_its_day_has_passed(site):
+    allowance = '\n[[allow]]\nrule = "no-timestamp"\nmodules = ["m*"]\nreason = "known"\nexpires = "2099-01-01"\n'
+    policies.write(site, more=allowance)
+    assert report(site, "--fail-on", "low", "--select", "no-timestamp")["summary"]["set_aside"]["allowed"] == 3
+    policies.write(site, more=allowance.replace("2099", "2020"))
+    report(site, "--fail-on", "low", "--select", "no-timestamp", code=1)
+
+
+def test_an_allowance_of_a_check_is_an_error_of_the_policy(site):
+    policies.write(site, more='\n[[allow]]\nrule = "unsigned"\nmodules = ["*"]\nreason = "x"\nexpires = "2099-01-01"\n')
+    assert "unsigned is a check, which cannot be allowed" in audit(site, code=3).err
+
+
+def test_the_report_goes_to_a_file_whole_or_not_at_all(site):
+    transcript = audit(site, "--format", "json", "-o", "report.json")
+    assert transcript.out == ""
+    assert json.loads((site / "report.json").read_text())["complete"] is True
+    assert "no/report.json" in audit(site, "-o", "no/report.json", code=3).err
+
+
+def test_one_process_and_several_write_the_same_bytes(site):
+    tamper(site / "depot" / "001.vib")
+    at = ("--at", "2026-06-01", "--format", "json", "--no-cache")
+    assert audit(site, *at, "--jobs", "1", code=1).out == audit(site, *at, "--jobs", "2", code=1).out
+
+
+def test_a_second_run_says_the_same_from_the_cache(site):
+    at = ("--at", "2026-06-01", "--format", "json")
+    assert audit(site, *at).out == audit(site, *at).out
+
+
+def test_a_depot_is_a_path_like_any_other(site):
+    depots.make().write(site / "depot.zip")
+    transcript = run("audit", "depot.zip", "--policy", "policy.toml", "--format", "json", cwd=site)
+    assert transcript.code == 0, transcript.out
+    assert json.loads(transcript.out)["summary"]["depots"] == 1
+
+
+def test_names_that_a_terminal_would_obey_are_shown_escaped(site):
+    shutil.copy(site / "depot" / "000.seal", site / "depot" / "\x1b[2Jclear\n.seal")
+    assert "\x1b" not in audit(site, "--verbose").out
+
+
+def wait_for_results(count: int) -> None:
+    """Wait until the cache has so many results of a run that goes on."""
+    path = Path(os.environ["XDG_CACHE_HOME"], "modseal", FILE)
+    for _ in range(600):
+        with suppress(sqlite3.Error), closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as connection:
+            query = "SELECT count(*) FROM results WHERE run = (SELECT max(number) FROM runs)"
+            if connection.execute(query).fetchone()[0] >= count:
+                return
+        time.sleep(0.02)
+    pytest.fail("no results came")
+
+
+def test_an_interrupted_audit_reports_what_it_has_and_goes_on(site):
+    count = 1500
+    many_of(site / "many", count)
+    command = [sys.executable, "-c", "from modseal.cli.main import main; main()", "audit", "many"]
+    options = ["--policy", "policy.toml", "--format", "json", "--no-cache", "--jobs", "2"]
+    env = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    nothing = subprocess.run([*command, *options, "--resume"], cwd=site, env=env, capture_output=True, check=False)
+    assert nothing.returncode == 2
+    with (site / "part.json").open("wb") as out:
+        process = subprocess.Popen([*command, *options], cwd=site, env=env, stdout=out, stderr=subprocess.PIPE)
+        wait_for_results(256)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=60)
+    part = json.loads((site / "part.json").read_text())
+    assert process.returncode == 130
+    assert err == b"modseal: interrupted; the report has what was examined until then, and --resume goes on\n"
+    assert len(part["results"]) == part["summary"]["bundles"] < count
+    time.sleep(1.1)  # so that a new time of verification would be another one
+    done = subprocess.run([*command, *options, "--resume"], cwd=site, env=env, capture_output=True, check=False)
+    whole = json.loads(done.stdout)
+    assert whole["complete"] is True
+    assert whole["at"] == part["at"]
+    assert whole["results"][: len(part["results"])] == part["results"]
+    assert len(whole["results"]) == count
+    again = subprocess.run([*command, *options, "--resume"], cwd=site, env=env, capture_output=True, check=False)
+    assert again.returncode == 2, "it is complete, and there is nothing to resume"
+
+
+def test_no_format_but_the_known_ones(site):
+    assert "'xml' is not one of" in audit(site, "--format", "xml", code=2).err

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help demo test lint format bench fuzz mutate oracle differential big docs clean
+.PHONY: help demo test lint format bench fuzz mutate oracle differential big docs man clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -65,6 +65,9 @@ big: $(VENV)/.developer  ## payloads and files beyond 4 GiB (sparse), and files 
 
 docs: $(VENV)/.installed  ## write the generated pages and schemas again
 	$(BIN)/python docs/generate.py
+
+man: $(VENV)/.installed  ## write the manual pages to build/man; read one with: man -M build/man modseal-verify
+	$(BIN)/python docs/man.py build/man/man1
 
 clean:  ## remove what the targets made
 	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

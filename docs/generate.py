@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Writes what the documentation takes from the code, so that the two cannot drift apart.
 
-Whole files (`docs/limits.md`, `docs/codes.md`, the JSON Schemas), and regions of hand-written pages
+Whole files (`docs/limits.md`, `docs/codes.md`, the JSON Schemas, the manual pages), and regions of hand-written pages
 between `<!-- generated: NAME -->` and `<!-- end -->`. `--check` writes nothing and fails where a file is
 not current; `tests/docs` calls the same.
 """
@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib
+import importlib.util
 import io
 import json
 import re
@@ -21,6 +22,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from modseal.audit.rule import Rule
+from modseal.audit.rules import RULES
 from modseal.bundle import spec_shape
 from modseal.codes import CODES, Code
 from modseal.format import ar, manifest_json, tar, trust_bundle
@@ -65,10 +68,22 @@ def outputs() -> dict[Path, str]:
         ROOT / "schemas/module.schema.json": schema_text(spec_shape.json_schema()),
         ROOT / "schemas/trust-bundle.schema.json": schema_text(trust_bundle.json_schema()),
     }
-    for name in ("format", "verification", "policy", "threat-model"):
+    for name in ("format", "verification", "policy", "threat-model", "audits"):
         path = ROOT / f"docs/{name}.md"
         files[path] = with_regions(path.read_text("utf-8"))
-    return files
+    return files | {ROOT / "docs/man1" / name: text for name, text in _man_pages().items()}
+
+
+def _man_pages() -> dict[str, str]:
+    """The manual pages by file name, as docs/man.py writes them."""
+    spec = importlib.util.spec_from_file_location("docs_man", ROOT / "docs/man.py")
+    if spec is None or spec.loader is None:
+        raise FileNotFoundError("docs/man.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    found: dict[str, str] = module.pages()
+    return found
 
 
 def with_regions(page: str) -> str:
@@ -225,6 +240,28 @@ def _path_lists() -> str:
     )
 
 
+# The rules of docs/audits.md.
+
+
+def _rules_table() -> str:
+    rows = [f"| [`{rule.id}`](#{rule.id}) | {rule.severity} | {_cell(rule.title)} |" for rule in RULES]
+    return "\n".join(["| rule | severity | finds |", "|---|---|---|", *rows])
+
+
+def _rule_sections() -> str:
+    return "\n\n".join("\n".join(_rule_section(rule)) for rule in RULES)
+
+
+def _rule_section(rule: Rule) -> Iterator[str]:
+    whole = " It looks at all bundles of the audit together." if rule.start else ""
+    yield f"### {rule.id}"
+    yield ""
+    yield f"**{rule.title}.** Severity: {rule.severity}.{whole}"
+    yield ""
+    for label, text in (("What", rule.what), ("Why", rule.why), ("Next step", rule.remedy), ("Example", rule.example)):
+        yield f"* {label}: {text}"
+
+
 # The attacks of docs/threat-model.md.
 
 
@@ -259,6 +296,8 @@ def _status(name: str, row: dict[str, str], tested: set[str]) -> str:
         return f"tested: `test_{name.replace('-', '_')}_*`"
     if "outside" in row:
         return f"does not apply: {row['outside']}"
+    if "shown" in row:
+        return f"shown by {row['shown']}"
     return f"waits for {row.get('waits', 'a test of its own')}"
 
 
@@ -341,6 +380,8 @@ REGIONS: dict[str, Callable[[], str]] = {
     "attacks": _attack_tables,
     "algorithms": _algorithms_table,
     "path-lists": _path_lists,
+    "rules": _rules_table,
+    "rule-sections": _rule_sections,
     "sample-archive": _sample_archive,
     "sample-manifest": _sample_manifest_bytes,
     "sample-manifest-pretty": _sample_manifest_pretty,
@@ -354,6 +395,7 @@ def main(arguments: list[str]) -> int:
     for path in stale:
         sys.stdout.write(f"{path.relative_to(ROOT)}: {'not current' if '--check' in arguments else 'written'}\n")
         if "--check" not in arguments:
+            path.parent.mkdir(exist_ok=True)
             path.write_text(outputs()[path], "utf-8")
     return 1 if stale and "--check" in arguments else 0
 

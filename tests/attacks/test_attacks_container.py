@@ -1,7 +1,7 @@
 """Attack catalogue, section 4: ar, tar and gzip. Each test is named by the id of its row.
 
 The vendor of these bundles is hostile, or careless: whatever a payload holds is declared with the right
-digests and properly signed. ZIP-01, DEP-01, DEP-02 (depots) wait for their commands.
+digests and properly signed. ZIP-01, DEP-01 and DEP-02 are in test_attacks_depot.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import os
 import sqlite3
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,6 +16,7 @@ import pytest
 from builders import bundles, pki, policies
 from builders.audits import audit_of, folder_of
 from builders.pki import NOW
+from modseal import limits
 from modseal.audit import cache as cache_module
 from modseal.audit import record, run, target
 from modseal.audit.cache import FILE, Cache, context_of
@@ -334,3 +336,22 @@ def test_much_that_is_known_does_not_pile_up_behind_one_new_bundle(tmp_path, cac
     monkeypatch.setattr(run._Flow, "to_examine", counting)
     assert cached(tmp_path / "depot").summary.bundles == len(paths)
     assert max(waiting) <= 4 + 1
+
+
+def test_results_of_policies_that_nobody_audits_with_any_more_are_forgotten(tmp_path, cached, settled, monkeypatch):
+    monkeypatch.setattr(limits, "CACHED_CONTEXTS", 2)
+    folder_of(tmp_path / "depot", 1)
+    for minimum in ("community", "partner", "accepted"):
+        cached(tmp_path / "depot", policy=load(str(policies.write(tmp_path, minimum=minimum))))
+    with closing(sqlite3.connect(tmp_path / "cache" / FILE)) as connection:
+        assert connection.execute("SELECT count(*) FROM results").fetchone() == (2,)
+        assert connection.execute("SELECT count(*) FROM files").fetchone() == (1,)
+
+
+def test_the_oldest_results_are_forgotten_where_there_are_too_many(tmp_path, cached, settled, monkeypatch):
+    monkeypatch.setattr(limits, "CACHED_RESULTS", 3)
+    folder_of(tmp_path / "depot", 5)
+    cached(tmp_path / "depot")
+    with closing(sqlite3.connect(tmp_path / "cache" / FILE)) as connection:
+        assert connection.execute("SELECT count(*) FROM results").fetchone() == (3,)
+        assert connection.execute("SELECT count(*) FROM files").fetchone() == (3,)

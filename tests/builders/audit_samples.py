@@ -110,7 +110,11 @@ def result(bundle: str = "depot/a.seal", **changes: Any) -> dict[str, Any]:
 
 
 def made_of(
-    findings: Iterable[Finding], results: Iterable[Mapping[str, Any]] = (), *, source: str = "test policy", **changes: Any
+    findings: Iterable[Finding],
+    results: Iterable[Mapping[str, Any]] = (),
+    *,
+    source: str = "test policy",
+    **changes: Any,
 ) -> Audit:
     """A finished audit with these findings and results."""
     audit = Audit(replace(policy(), source=source), NOW, ("depot",), Choice(frozenset()), complete=True)

@@ -1,6 +1,6 @@
 """Depots for tests: `make` gives a good offline bundle of our own bundles, its methods break one thing.
 
-The layout is that of genuine ones (docs/vib.md, section 7): `index.xml`, `vendor-index.xml`, `metadata.zip` and
+The layout is that of genuine ones (docs/depots.md): `index.xml`, `vendor-index.xml`, `metadata.zip` and
 `vib20/<name>/<id>.vib`. Whoever changes a bundle leaves the metadata as it was, and the other way round.
 """
 

@@ -21,6 +21,7 @@ from builders import depots, policies
 from builders.audits import folder_of, many_of
 from builders.transcript import SOURCE, Transcript, run
 from modseal.audit.cache import FILE
+from modseal.audit.rules import BY_ID
 
 
 @pytest.fixture
@@ -79,11 +80,28 @@ def test_a_rejected_bundle_outweighs_an_undecided_one(site):
     assert run("audit", "depot", "missing", "--policy", "policy.toml", cwd=site).code == 1
 
 
-def test_nothing_to_examine_is_said_and_passes(site):
+def test_an_audit_that_found_no_bundle_has_proved_nothing(site):
     (site / "empty").mkdir()
     transcript = run("audit", "empty", "--policy", "policy.toml", cwd=site)
+    assert transcript.code == 3
+    assert transcript.err == "modseal: no bundle was found, so nothing is proved; check the paths\n"
+
+
+def test_the_rules_are_listed_without_an_audit(site):
+    transcript = run("audit", "--rules", cwd=site)
     assert transcript.code == 0
-    assert "0 bundles" in transcript.out
+    assert all(rule in transcript.out for rule in BY_ID)
+
+
+@pytest.mark.parametrize("command", ["audit depot --policy policy.toml", "verify depot/000.seal --policy policy.toml"])
+def test_nobody_who_reads_is_no_rejection(site, command):
+    """A closed pipe: the verdict did not arrive, and the exit status must not say that it was against the bundle."""
+    script = f"set -o pipefail; {sys.executable} -c 'from modseal.cli.main import main; main()' {command} -v | true"
+    env = {**os.environ, "PYTHONPATH": str(SOURCE)}
+    for _ in range(3):
+        done = subprocess.run(["bash", "-c", script], cwd=site, env=env, capture_output=True, text=True, check=False)
+        assert done.returncode in (0, 3), done
+        assert "Traceback" not in done.stderr
 
 
 def test_without_a_policy_nobody_is_trusted(site):

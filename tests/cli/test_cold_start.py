@@ -99,7 +99,9 @@ def test_extract_loads_no_signing_code(place: Path) -> None:
     assert among(modules, (*FOREIGN, "modseal.signing", "zstandard")) == []
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("--version",)])
+@pytest.mark.parametrize(
+    "arguments", [("--help",), ("--version",), ("completion", "zsh"), ("completion", "zsh", "--", "")]
+)
 def test_help_loads_no_cryptography(place: Path, arguments: tuple[str, ...]) -> None:
     assert (
         among(loaded(place, *arguments), ("cryptography", "isal", "zstandard", "modseal.trust", "modseal.format")) == []

@@ -19,7 +19,14 @@ LIMITS = [name for name in NAMES if name not in UNITS]
 
 
 def test_every_limit_has_a_test_at_its_edge() -> None:
-    for module in ("test_limits_bytes", "test_limits_manifest"):
+    for module in (
+        "test_limits_audit",
+        "test_limits_bytes",
+        "test_limits_depot",
+        "test_limits_manifest",
+        "test_limits_remote",
+        "test_limits_html",
+    ):
         importlib.import_module(f"limits.{module}")
     assert set(LIMITS) == cover.COVERED
 

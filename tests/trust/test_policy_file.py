@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ from builders.pki import Encoding, ca, crl, leaf, root, signer
 from modseal.errors import PolicyError
 from modseal.format.level import Level
 from modseal.trust.algorithms import ALGORITHMS
-from modseal.trust.policy import Policy
+from modseal.trust.policy import Allowance, Policy
 from modseal.trust.policy_file import PATH_LISTS, load, parse, split_pem
 
 FILES = {
@@ -224,3 +224,51 @@ def test_a_pin_of_a_ca_or_leaf_needs_no_file() -> None:
     for identity in (ca("x"), leaf("y")):
         text = HEAD + f'[[anchor]]\nname = "p"\nfingerprint = "sha256:{identity.fingerprint}"\ngrants = "partner"\n'
         assert list(policy(text).pins) == [identity.fingerprint]
+
+
+# [[allow]]: what an audit may find without it counting.
+
+ALLOW = '[[allow]]\nrule = "startup-script"\nreason = "read it"\nexpires = "2026-12-31"\n'
+BY_DIGEST = f'sha256 = "{"1" * 64}"\n'
+
+
+def test_an_allowance_is_read_with_its_line() -> None:
+    more = '[[allow]]\nrule = "no-timestamp"\nreason = "daily"\nexpires = "2024-02-29"\nmodules = ["nightly-*"]\n'
+    one, two = policy(GOOD + ALLOW + BY_DIGEST + more).allowances
+    assert one == Allowance("startup-script", "read it", date(2026, 12, 31), sha256="1" * 64, line=7)
+    assert two == Allowance("no-timestamp", "daily", date(2024, 2, 29), modules=("nightly-*",), line=12)
+
+
+def test_a_policy_without_allowances_allows_nothing() -> None:
+    assert policy(GOOD).allowances == ()
+
+
+def test_an_allowance_changes_what_the_policy_is() -> None:
+    """Two reports under policies that differ in it must not look as if they were under the same."""
+    plain, allowing = policy(GOOD).origin, policy(GOOD + ALLOW + BY_DIGEST).origin
+    assert plain is not None
+    assert allowing is not None
+    assert plain.digest != allowing.digest
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        (ALLOW, 7, "needs either 'sha256' (one bundle) or 'modules' (names), not both"),
+        (ALLOW + BY_DIGEST + 'modules = ["x"]\n', 7, "not both"),
+        (ALLOW + "modules = []\n", 11, "allow[0].modules"),
+        (ALLOW + 'sha256 = "sha256:00"\n', 11, "64 lower-case hex digits"),
+        (ALLOW + BY_DIGEST + "until = 1\n", 12, "unknown key 'until'"),
+        (ALLOW.replace('expires = "2026-12-31"\n', "") + BY_DIGEST, 7, "expires"),
+        (ALLOW.replace('reason = "read it"\n', "") + BY_DIGEST, 7, "reason"),
+        (ALLOW.replace('"read it"', '""') + BY_DIGEST, 9, "reason"),
+        (ALLOW.replace('"startup-script"', '"Startup Script"') + BY_DIGEST, 8, "the id of a rule"),
+        (ALLOW.replace("2026-12-31", "2026-02-30") + BY_DIGEST, 10, "2026-02-30 is no day of the calendar"),
+        (ALLOW.replace("2026-12-31", "31.12.2026") + BY_DIGEST, 10, "a date like"),
+        (ALLOW.replace('"2026-12-31"', "2026-12-31") + BY_DIGEST, 10, "allow[0].expires"),
+    ],
+)
+def test_a_problem_of_an_allowance_has_its_line(text: str, line: int, words: str) -> None:
+    (problem,) = problems(GOOD + text)
+    assert problem.startswith(f"p.toml:{line}: "), problem
+    assert words in problem

@@ -243,6 +243,11 @@ CODES: dict[str, Code] = {
         "An attestation cannot be read, is not signed by this certificate, or is about another report.",
         "Get the report and its attestation again from whoever made the audit, or make the audit yourself.",
     ),
+    "cluster-failed": Code(
+        None,
+        "The Dask cluster cannot be reached, or cannot do this audit.",
+        "Check its address, and that its scheduler and workers run the same modseal and Python as this machine.",
+    ),
     "io-error": Code(None, "A file cannot be read or written.", "Check the path, its permissions and the free space."),
     # trust bundles and the store that they are installed in
     "trust-bundle-invalid": Code(

@@ -199,7 +199,10 @@ DEPOT_METADATA_TAGS = 500_000
 about 400."""
 
 CACHED_RESULTS = 200_000
-"""Results that an audit's cache keeps: twice the largest depot that is tested, some 500 MiB."""
+"""Results that an audit's cache keeps: twice the largest depot that is tested, some 700 MiB."""
+
+CACHED_CONTEXTS = 8
+"""Policies, as they are now and as they were, whose results a cache keeps: those that audits used last."""
 
 CACHED_RUNS = 1_000
 """Runs of audits that a cache remembers, so that an interrupted one can be resumed."""

@@ -46,7 +46,8 @@ CREATE TABLE IF NOT EXISTS files (
   device INTEGER, inode INTEGER, part TEXT, size INTEGER, mtime INTEGER, ctime INTEGER, salt TEXT, sha256 TEXT NOT NULL,
   PRIMARY KEY (device, inode, part, salt)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS runs (
-  number INTEGER PRIMARY KEY, key TEXT NOT NULL, at TEXT NOT NULL, complete INTEGER NOT NULL DEFAULT 0);
+  number INTEGER PRIMARY KEY, key TEXT NOT NULL, context TEXT NOT NULL, at TEXT NOT NULL,
+  complete INTEGER NOT NULL DEFAULT 0);
 """
 FILE = f"audit-{hashlib.sha256(_SCHEMA.encode()).hexdigest()[:8]}.sqlite"
 """The name says the form: another form has another name."""
@@ -119,8 +120,9 @@ class Cache:
         self._try(lambda: self._begin(key))
 
     def _begin(self, key: str) -> None:
-        at = self._at.isoformat()
-        self.run = self._connection.execute("INSERT INTO runs (key, at) VALUES (?, ?)", (key, at)).lastrowid or 0
+        values = (key, self.context, self._at.isoformat())
+        cursor = self._connection.execute("INSERT INTO runs (key, context, at) VALUES (?, ?, ?)", values)
+        self.run = cursor.lastrowid or 0
 
     def unfinished(self, key: str) -> tuple[int, datetime] | None:
         """The last run with this key, where it was interrupted: its number and its time of verification."""
@@ -202,11 +204,14 @@ class Cache:
             self._waiting = 0
 
     def _finish(self) -> None:
-        """Commit, and forget the oldest results where there are more than a cache may have."""
+        """Commit, and forget what will not be asked for again, and the oldest where there is more than may be."""
         self._commit()
+        before = self._connection.total_changes
+        lately = "SELECT context FROM runs GROUP BY context ORDER BY max(number) DESC LIMIT ?"
+        self._connection.execute(f"DELETE FROM results WHERE context NOT IN ({lately})", (limits.CACHED_CONTEXTS,))  # noqa: S608
         newest = self._connection.execute("SELECT max(number) FROM results").fetchone()[0] or 0
         self._connection.execute("DELETE FROM results WHERE number <= ?", (newest - limits.CACHED_RESULTS,))
-        if self._connection.execute("SELECT changes()").fetchone()[0]:
+        if self._connection.total_changes > before:
             self._connection.execute("DELETE FROM files WHERE sha256 NOT IN (SELECT sha256 FROM results)")
         self._connection.execute("DELETE FROM runs WHERE number <= ?", (self.run - limits.CACHED_RUNS,))
 

@@ -83,7 +83,7 @@ class Difference:
     old: ReportFile
     new: ReportFile
     bundles: Bundles
-    fail_on: Severity = Severity.INFO
+    fail_on: Severity = Severity.MEDIUM
 
     @property
     def complete(self) -> bool:
@@ -96,7 +96,7 @@ class Difference:
         before, after = self.old.policy["sha256"], self.new.policy["sha256"]
         return before is None or before != after
 
-    @property
+    @cached_property
     def worse(self) -> bool:
         """Whether a finding that counts is new, a verdict is worse or a level lower, or what was added is unfit."""
         return (
@@ -163,7 +163,7 @@ def _fingerprints(report: ReportFile) -> _Fingerprints:
     return found
 
 
-def compare(old: ReportFile, new: ReportFile, fail_on: Severity = Severity.INFO) -> Difference:
+def compare(old: ReportFile, new: ReportFile, fail_on: Severity = Severity.MEDIUM) -> Difference:
     """What differs between two reports. Raises `InputError` where one changes meanwhile."""
     return Difference(old, new, _bundles(_sides(old), _sides(new)), fail_on)
 

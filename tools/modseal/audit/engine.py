@@ -28,7 +28,7 @@ BATCH_COUNT = 32
 BATCH_SIZE = 4 * 1024 * 1024
 """A batch is as many bundles as this, or as many bytes: some 30 ms of work for one core, so that all end together."""
 
-_WINDOW = 4
+WINDOW = 4
 """Batches that are under way for each worker: enough that none waits, few enough that memory stays flat."""
 
 T = TypeVar("T")
@@ -78,7 +78,7 @@ class Processes:
         """
         pool = self._pool(self._jobs)
         try:
-            done = in_order(waiting, lambda batch: pool.submit(_examine, batch), self._jobs * _WINDOW)
+            done = in_order(waiting, lambda batch: pool.submit(_examine, batch), self._jobs * WINDOW)
             for batch, answer in done:
                 try:
                     yield from answer()

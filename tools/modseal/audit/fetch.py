@@ -99,11 +99,13 @@ def _pieces(address: Address, limit: int, piece: int = PIECE) -> Generator[bytes
     """The bytes of something, in order. Raises `InputError`, also for more than `limit` or not as many as announced."""
     received = 0
     with _in_our_words(address), _opened(address) as (read, announced):
-        while data := read(piece):
+        data = read(1)  # from here on the announced size is known, before anybody waits for more
+        while data:
             received += len(data)
             if max(received, announced() or 0) > limit:
                 raise _Refused(f"more than {limit} bytes, which is the limit")
             yield data
+            data = read(piece)
         size = announced()
         if size is not None and received != size:
             raise _Refused(f"{size} bytes were announced, and {received} came")

@@ -58,6 +58,8 @@ class Recheck:
     unjudged: str | None = None
     deviations: list[Deviation] = field(default_factory=list)
     unreadable: list[Deviation] = field(default_factory=list)
+    several: bool = True
+    """Whether findings that come from comparing bundles were compared: not where bundles are not the same."""
 
     @property
     def reproduced(self) -> bool:
@@ -84,10 +86,16 @@ def compare(report: ReportFile, audit: Audit, unjudged: str | None = None) -> Re
     if unjudged is None:
         found.deviations += _policy(report, audit.policy)
         for claim, fact in _pairs(report.findings(), audit.findings(), _identity):
-            if (claim or fact).bundle not in off:
-                found.deviations += _finding(claim, fact)
+            if not (off and _of_several(claim or fact)):
+                found.deviations += (one for one in _finding(claim, fact) if one.bundle not in off)
+    found.several = not off
     found.deviations += _summary(report)
     return found
+
+
+def _of_several(finding: Finding | None) -> bool:
+    """Whether a finding comes from comparing bundles: where they are not all the same, it differs by itself."""
+    return finding is not None and any(rule.id == finding.rule for rule in rules.SET_RULES)
 
 
 T = TypeVar("T")
@@ -175,7 +183,7 @@ def _result(check: Recheck, said: _Claim | None, now: _Claim | None, off: set[st
 def _difference(report: ReportFile, said: _Claim | None, now: _Claim | None) -> Deviation | None:
     """Whether this is not the bundle that the report is of."""
     if said is None:
-        return Deviation(What.NOT_REPORTED, f"it is {now.verdict}", now.bundle) if now else None
+        return _more(now) if now else None
     if now is None or _gone(report, now):
         return Deviation(What.MISSING, "there is no such bundle", said.bundle)
     if now.error and now.error != said.error:
@@ -184,6 +192,13 @@ def _difference(report: ReportFile, said: _Claim | None, now: _Claim | None) -> 
         detail = f"the report says sha256 {_shown(said.sha256)}, it is {_shown(now.sha256)}"
         return Deviation(What.CONTENT, detail, said.bundle)
     return None
+
+
+def _more(now: _Claim) -> Deviation:
+    """What the report does not have: a bundle, or a place that could not be looked into."""
+    if now.error:
+        return Deviation(What.UNREADABLE, now.error, now.bundle)
+    return Deviation(What.NOT_REPORTED, f"it is {now.verdict}", now.bundle)
 
 
 def _gone(report: ReportFile, now: _Claim) -> bool:
@@ -243,5 +258,9 @@ def _summary(report: ReportFile) -> Iterator[Deviation]:
         new = finding.state is State.NEW
         (counted.findings if new else counted.set_aside)[str(finding.severity if new else finding.state)] += 1
     for key, value in counted.plain().items():
-        if key != "left_out" and report.head["summary"].get(key) != value:
+        if key not in _NOT_LISTED and report.head["summary"].get(key) != value:
             yield Deviation(What.SUMMARY, f"its summary does not fit what it lists: {key.replace('_', ' ')}")
+
+
+_NOT_LISTED = ("depots", "left_out")
+"""Numbers of what has no row of its own in a report."""

@@ -208,7 +208,7 @@ def _load_at_once(path: Path, file: BinaryIO) -> ReportFile:
 def _value(data: bytes, place: str) -> Any:
     """The value of some JSON. Raises `Misshapen`."""
     try:
-        return json.loads(data.decode("utf-8"), parse_constant=_no_constant)
+        return _DECODER.decode(data.decode("utf-8"))
     except RecursionError:
         raise Misshapen(f"{place} is nested too deeply") from None
     except ValueError as error:
@@ -217,3 +217,6 @@ def _value(data: bytes, place: str) -> Any:
 
 def _no_constant(name: str) -> None:
     raise ValueError(f"{name} is no number")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_constant)

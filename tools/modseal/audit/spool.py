@@ -18,7 +18,7 @@ class Spool:
     """JSON values, one a line, in the order in which they came. Written once, read as often as needed."""
 
     def __init__(self) -> None:
-        self._file = tempfile.TemporaryFile()  # noqa: SIM115 - it has no name, and ends with the spool
+        self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - it ends with the spool
         weakref.finalize(self, self._file.close)
 
     def append(self, line: bytes) -> None:
@@ -42,6 +42,8 @@ class Spool:
 
 
 _BLOCK = 1024 * 1024
+_IN_MEMORY = 4 * 1024 * 1024
+"""Bytes that need no file: small audits run where nothing can be written."""
 
 
 class FindingSpool(Spool):

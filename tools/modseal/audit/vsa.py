@@ -65,7 +65,7 @@ class Claim:
 
 def statement(claim: Claim, results: Rows) -> dict[str, Any]:
     """The statement on an audit. It has no subject where no bundle can be one: then there is nothing to attest."""
-    subjects, level = _subjects(results, passed=claim.passed)
+    subjects, level, bundles = _subjects(results, passed=claim.passed)
     report = {"name": claim.report} if claim.report else {}
     return {
         "_type": STATEMENT_TYPE,
@@ -86,27 +86,29 @@ def statement(claim: Claim, results: Rows) -> dict[str, Any]:
                 "report": {**report, "mediaType": claim.media_type, "digest": {"sha256": claim.report_sha256}},
                 "at": f"{claim.at:{TIME}}",
                 "failOn": str(claim.fail_on),
+                "bundles": bundles,
             },
         },
     }
 
 
-def _subjects(results: Rows, *, passed: bool) -> tuple[list[dict[str, Any]], str]:
-    """The bundles that the statement is about, and the level that each accepted one has at least.
+def _subjects(results: Rows, *, passed: bool) -> tuple[list[dict[str, Any]], str, int]:
+    """The bundles that the statement is about, the level that each accepted one has at least, the number of all.
 
     One whose bytes could not be read to the end has no digest to say.
     """
     seen: set[tuple[str, str]] = set()
     subjects: list[dict[str, Any]] = []
-    lowest = 0
+    lowest = count = 0
     for result in results:
+        count += 1
         name, digest, accepted = result["bundle"], result["sha256"], result["verdict"] == "accepted"
         if digest and (name, digest) not in seen and (accepted or not passed):
             seen.add((name, digest))
             subjects.append({"name": name, "digest": {"sha256": digest}})
         if accepted:
             lowest = max(lowest, LEVELS.index(result["proven_level"] or LEVELS[-1]))
-    return subjects, LEVELS[lowest]
+    return subjects, LEVELS[lowest], count
 
 
 def key_id(certificate: Certificate) -> str:

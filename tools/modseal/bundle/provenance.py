@@ -30,7 +30,9 @@ PREDICATE_TYPE = "https://slsa.dev/provenance/v1"
 BUILD_TYPE = "urn:modseal:build:pack:1"
 """What `externalParameters` mean by default; described in docs/how-to/attach-sbom-and-provenance.md."""
 
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")
+URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]+")
+"""What statements take for a URI."""
+
 _DIGEST = re.compile(r"(?:(sha1|sha256|sha384|sha512|gitCommit):)?([0-9a-f]{40,128})")
 _HEX = {"sha1": (40,), "sha256": (64,), "sha384": (96,), "sha512": (128,), "gitCommit": (40, 64)}
 
@@ -73,7 +75,7 @@ def read_build(
         raise UsageError("--provenance needs --builder-id: this is no job of GitHub Actions or GitLab CI")
     uris = {"builder id": build.builder_id, "build type": build.build_type, "source": build.source_uri}
     for label, uri in uris.items():
-        if uri and not _URI.fullmatch(uri):
+        if uri and not URI.fullmatch(uri):
             raise UsageError(f"the {label} is {uri!r}, and must be a URI")
     return replace(build, source_digest=_digest_text(build.source_digest))
 

@@ -16,13 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from modseal.audit.address import is_address, name_of
 from modseal.audit.cache import Cache, context_of, default_folder
 from modseal.audit.choice import choose
 from modseal.audit.discover import LeftOut, discover
 from modseal.audit.finding import Severity
 from modseal.audit.run import Audit, Summary, run
 from modseal.bundle.staging import atomic_file
-from modseal.cli.options import FILE, at_option, now, policy_option
+from modseal.cli.audit_attest import asked, attest_options
+from modseal.cli.audit_group import AuditGroup
+from modseal.cli.options import FILE, FILES, at_option, now, policy_option
 from modseal.errors import UsageError
 from modseal.trust.policy_file import load
 
@@ -34,8 +37,16 @@ _INTERRUPTED = 130
 """As a shell says it: 128 and the number of SIGINT."""
 
 
-@click.command()
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...")
+def _list_rules(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
+    if asked and not context.resilient_parsing:
+        from modseal.report import rules_text
+
+        click.echo(rules_text.render())
+        context.exit()
+
+
+@click.command(cls=AuditGroup)
+@click.argument("paths", nargs=-1, required=True, metavar="PATH...", shell_complete=FILES)
 @policy_option(required=False)
 @at_option
 @click.option("--format", "output_format", type=click.Choice(FORMATS), default="text", help="The form of the report.")
@@ -51,9 +62,16 @@ _INTERRUPTED = 130
 )
 @click.option("--baseline", type=FILE, metavar="REPORT", help="Count only what this older JSON report does not have.")
 @click.option("-j", "--jobs", type=click.IntRange(1, 256), metavar="N", help="Processes; as many as there are cores.")
+@click.option(
+    "--dask", metavar="ADDRESS", help="Examine on the workers of a Dask cluster: its tcp:// or tls:// address."
+)
 @click.option("--no-cache", is_flag=True, help="Examine every bundle again, whatever earlier audits found.")
 @click.option("--resume", is_flag=True, help="Go on with the audit of these paths that was interrupted.")
 @click.option("-v", "--verbose", is_flag=True, help="Name every bundle in the text report.")
+@attest_options
+@click.option(
+    "--rules", is_flag=True, is_eager=True, expose_value=False, callback=_list_rules, help="List the rules and exit."
+)
 def audit(
     paths: tuple[str, ...],
     policy: str | None,
@@ -65,31 +83,49 @@ def audit(
     fail_on: str,
     baseline: Path | None,
     jobs: int | None,
+    dask: str | None,
     *,
     no_cache: bool,
     resume: bool,
     verbose: bool,
+    **signing: Any,
 ) -> int:
     """Examine every bundle below PATHs under a policy, offline, and report what is found.
 
     PATH is a bundle, a folder, or an offline bundle (zip or unpacked). Without --policy the built-in policy
     strict is used, which trusts nobody.
 
+    A PATH that has the name of a command below is reached as ./NAME.
+
     Exit status: 0 if nothing is found that counts; 1 for a finding of at least the severity of --fail-on;
-    3 if something could not be decided.
+    3 if something could not be decided, or no bundle was found.
     """
+    attesting = asked(signing, output, paths)
+    if dask is not None and jobs is not None:
+        raise UsageError("--dask and --jobs exclude each other: the cluster's workers are its jobs")
     at = at or now()
     rules = load(policy or "strict")
-    result = Audit(rules, at, paths, choose(rules, at, select=select, ignore=ignore, known=_known(baseline)))
-    with _cache(result, no_cache=no_cache, resume=resume) as cache:
-        engine = _engine(result, jobs or len(os.sched_getaffinity(0)), cache)
+    result = Audit(
+        rules, at, tuple(map(name_of, paths)), choose(rules, at, select=select, ignore=ignore, known=_known(baseline))
+    )
+    with _cache(result, no_cache=no_cache or attesting is not None, resume=resume) as cache:
+        result.choice = choose(rules, result.at, select=select, ignore=ignore, known=result.choice.known)
+        engine = (
+            _engine(result, jobs or len(os.sched_getaffinity(0)), cache) if dask is None else _cluster(result, dask)
+        )
         try:
             with _progress(paths) as tell:
                 run(discover(paths), engine, result, cache, tell)
         except KeyboardInterrupt:
             _warn("interrupted; the report has what was examined until then, and --resume goes on")
-    _write(_pieces(result, output_format, verbose=verbose), output)
-    return _status(result, Severity(fail_on))
+    if result.complete and not result.summary.bundles:
+        _warn("no bundle was found, so nothing is proved; check the paths")
+    pieces = _pieces(result, output_format, verbose=verbose)
+    _write(attesting.seen(pieces) if attesting else pieces, output)
+    status = _status(result, Severity(fail_on))
+    if attesting:
+        attesting.sign(result, output_format, output, passed=status == 0, fail_on=Severity(fail_on))
+    return status
 
 
 def _status(result: Audit, fail_on: Severity) -> int:
@@ -97,7 +133,7 @@ def _status(result: Audit, fail_on: Severity) -> int:
         return _INTERRUPTED
     if result.worst and result.worst >= fail_on:
         return 1
-    return 3 if result.doubt else 0
+    return 3 if result.doubt or not result.summary.bundles else 0
 
 
 def _engine(result: Audit, jobs: int, cache: Cache | None) -> Engine:
@@ -106,6 +142,13 @@ def _engine(result: Audit, jobs: int, cache: Cache | None) -> Engine:
     if jobs == 1:
         return engine.Serial(result.policy, result.at, cache)
     return engine.Processes(result.policy, result.at, jobs, cache)
+
+
+def _cluster(result: Audit, address: str) -> Engine:
+    from modseal.audit.cluster import Cluster, require_absolute
+
+    require_absolute(result.paths)
+    return Cluster(result.policy, result.at, address)
 
 
 @contextmanager
@@ -147,7 +190,7 @@ def _known(baseline: Path | None) -> frozenset[str]:
 @contextmanager
 def _progress(paths: tuple[str, ...]) -> Iterator[Callable[[Summary], None]]:
     """A bar with rate and time left on a terminal; nothing in a pipe."""
-    if not sys.stderr.isatty():
+    if not sys.stderr.isatty() or any(map(is_address, paths)):  # counting would list a server's folders twice
         yield lambda _summary: None
         return
     length = sum(1 for one in discover(paths) if not isinstance(one, LeftOut))

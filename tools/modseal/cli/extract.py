@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from modseal.bundle.extract import extract as extract_bundle
-from modseal.cli.options import FILE, at_option, now, policy_option
+from modseal.cli.options import BUNDLES, FILE, FOLDERS, at_option, now, policy_option
 from modseal.errors import UsageError
 from modseal.report import text
 from modseal.trust.examination import Verdict
@@ -17,9 +17,15 @@ from modseal.trust.policy_file import load
 
 
 @click.command()
-@click.argument("bundle", type=FILE)
+@click.argument("bundle", type=FILE, shell_complete=BUNDLES)
 @click.option(
-    "-C", "--directory", required=True, type=FILE, metavar="DIR", help="A new (or empty) folder to unpack into."
+    "-C",
+    "--directory",
+    required=True,
+    type=FILE,
+    metavar="DIR",
+    shell_complete=FOLDERS,
+    help="A new (or empty) folder to unpack into.",
 )
 @policy_option(required=False)
 @click.option("--unverified", is_flag=True, help="Unpack without proving who signed it; damage is still refused.")

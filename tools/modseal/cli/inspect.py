@@ -7,12 +7,12 @@ from pathlib import Path
 import click
 
 from modseal.bundle.inspect import inspect as inspect_bundle
-from modseal.cli.options import FILE
+from modseal.cli.options import BUNDLES, FILE
 from modseal.report import inspection
 
 
 @click.command()
-@click.argument("bundle", type=FILE)
+@click.argument("bundle", type=FILE, shell_complete=BUNDLES)
 @click.option("--format", "output", type=click.Choice(["text", "json"]), default="text", help="The form of the result.")
 def inspect(bundle: Path, output: str) -> int:
     """Show what BUNDLE says of itself. Inspecting is not verifying: nothing shown is proved.

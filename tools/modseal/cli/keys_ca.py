@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modseal.cli.key_options import PASSPHRASE, UNENCRYPTED, new_passphrase, type_option, warn
-from modseal.cli.options import FILE, now
+from modseal.cli.options import FILE, FOLDERS, now
 from modseal.cli.sign import passphrase
 from modseal.errors import UsageError
 from modseal.format.level import Level
@@ -24,7 +24,15 @@ if TYPE_CHECKING:
 ROOT_DAYS, ISSUING_DAYS, SIGNER_DAYS, CRL_DAYS = 7300, 3650, 825, 30
 _MOST_DAYS = 36500
 _LEVELS = [str(level) for level in sorted(Level, reverse=True)]
-_CA = click.option("--ca", "folder", required=True, type=FILE, metavar="DIR", help="The folder of the CA.")
+_CA = click.option(
+    "--ca",
+    "folder",
+    required=True,
+    type=FILE,
+    metavar="DIR",
+    shell_complete=FOLDERS,
+    help="The folder of the CA.",
+)
 _FOR_TIMESTAMPS = click.option("--timestamping", is_flag=True, help="For a timestamp authority, not for code signing.")
 
 
@@ -38,7 +46,13 @@ def _days(default: int | None, text: str) -> Callable[[Any], Any]:
 @click.option("--name", required=True, metavar="NAME", help="The CA's common name, such as 'Acme partner CA'.")
 @click.option("--organization", metavar="NAME", help="Whose CA it is.")
 @click.option("--level", type=click.Choice(_LEVELS), help="The acceptance level that a policy should grant by it.")
-@click.option("--parent", type=FILE, metavar="DIR", help="The CA that issues this one; without it, this is a root.")
+@click.option(
+    "--parent",
+    type=FILE,
+    metavar="DIR",
+    shell_complete=FOLDERS,
+    help="The CA that issues this one; without it, this is a root.",
+)
 @click.option(
     "--parent-passphrase-file", type=FILE, metavar="FILE", help="A file with the passphrase of the parent's key."
 )

@@ -11,12 +11,15 @@ import importlib
 import os
 import sys
 from types import ModuleType
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from modseal import __version__
 from modseal.errors import ModsealError, PolicyError, SpecError
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 COMMANDS = {
     "pack": ("modseal.cli.pack", "Pack a module into a bundle."),
@@ -27,7 +30,9 @@ COMMANDS = {
     "extract": ("modseal.cli.extract", "Verify a bundle and unpack it."),
     "sbom": ("modseal.cli.sbom", "Verify a bundle and print its SBOM or provenance."),
     "keys": ("modseal.cli.keys", "Make keys, certificates and CRLs: a small PKI."),
+    "audit": ("modseal.cli.audit", "Examine many bundles offline and report what is found."),
     "policy": ("modseal.cli.policy", "Check and show policies."),
+    "completion": ("modseal.cli.completion", "Print a script that lets a shell complete command lines."),
 }
 """Name -> (module with a command of that name, one line of help)."""
 
@@ -50,6 +55,13 @@ class LazyGroup(click.Group):
         """The list of commands, without importing them."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """The commands that start so, without importing them, or the group's own options."""
+        from click.shell_completion import CompletionItem
+
+        found = [CompletionItem(name, help=text) for name, (_, text) in COMMANDS.items() if name.startswith(incomplete)]
+        return found or click.Command.shell_complete(self, ctx, incomplete)
 
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -116,9 +128,14 @@ def _import(name: str) -> ModuleType:
 def run(arguments: list[str]) -> int:
     """Run a command; every failure is one `modseal: ` line on standard error, never a traceback."""
     try:
-        status = cli.main(arguments, prog_name="modseal", standalone_mode=False)
+        # Not `cli.main`: it answers a closed pipe with exit 1, which here means rejected, and an environment variable
+        # makes it print a completion script and exit with 0 in the place of what a gate asked for.
+        with cli.make_context("modseal", list(arguments)) as context:
+            status = cli.invoke(context)
         sys.stdout.flush()
         return status if isinstance(status, int) else 0
+    except click.exceptions.Exit as done:
+        return done.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         error.show()
         return 2

@@ -13,7 +13,12 @@ import click
 from modseal.errors import UsageError
 
 if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
+
     from modseal.signing.tsa import Stamp
+
+Complete = Callable[[click.Context, click.Parameter, str], list["CompletionItem[str]"]]
+"""What a shell may offer for a parameter; cli.completion says what becomes of it."""
 
 FILE = click.Path(path_type=Path)
 _TIME = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?")
@@ -34,6 +39,24 @@ class Time(click.ParamType[datetime]):
             self.fail(f"{value!r} is no time; give 2026-01-31 or 2026-01-31T12:00:00Z", param, ctx)
 
 
+def offer(kind: str, *endings: str, values: tuple[str, ...] = ()) -> Complete:
+    """Offers some values, and the files with these endings (`kind` is "file") or folders ("dir")."""
+
+    def complete(_context: click.Context, _parameter: click.Parameter, incomplete: str) -> list[CompletionItem[str]]:
+        from click.shell_completion import CompletionItem
+
+        fit = [CompletionItem(value) for value in values if value.startswith(incomplete)]
+        return [*fit, CompletionItem(incomplete, type=kind, suffixes=endings)]
+
+    return complete
+
+
+FILES = offer("file")
+BUNDLES = offer("file", ".seal", ".vib")
+FOLDERS = offer("dir")
+POLICIES = offer("file", ".toml", values=("strict", "vmware", "store:"))
+
+
 def now() -> datetime:
     """The one reading of the clock for a command."""
     return datetime.now(UTC).replace(microsecond=0)
@@ -42,10 +65,45 @@ def now() -> datetime:
 def policy_option(*, required: bool) -> Callable[[Any], Any]:
     """`--policy`."""
     text = "A policy file, or a built-in policy: strict or vmware."
-    return click.option("--policy", metavar="POLICY", required=required, help=text)
+    return click.option("--policy", metavar="POLICY", required=required, shell_complete=POLICIES, help=text)
 
 
 at_option = click.option("--at", type=Time(), metavar="TIME", help="Judge validity at this time (UTC) instead of now.")
+
+
+def signer_options(command: Any) -> Any:
+    """`--key`, `--cert`, `--chain`, `--passphrase-file`, `--algorithm`: who signs, and how."""
+    from modseal.trust.algorithms import ALGORITHMS
+
+    options = (
+        click.option(
+            "--key",
+            metavar="KEY",
+            shell_complete=FILES,
+            help="The private key: a PEM or PKCS#12 file, or a URI of a token or key service.",
+        ),
+        click.option(
+            "--cert", type=FILE, metavar="PEM", help="The signer's certificate; a PKCS#12 file may bring its own."
+        ),
+        click.option(
+            "--chain", multiple=True, type=FILE, metavar="PEM", help="Certificates between signer and anchor, to embed."
+        ),
+        click.option(
+            "--passphrase-file",
+            type=FILE,
+            metavar="FILE",
+            help="A file with the key's passphrase; else it is asked for.",
+        ),
+        click.option(
+            "--algorithm",
+            metavar="NAME",
+            type=click.Choice(sorted(ALGORITHMS)),
+            help="Default: the usual one for the key.",
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 def tsa_options(*, required: bool) -> Callable[[Any], Any]:

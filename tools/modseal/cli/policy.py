@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from modseal.cli.options import FILE, Time, at_option, now, policy_option
+from modseal.cli.options import BUNDLES, FILE, FILES, FOLDERS, POLICIES, Time, at_option, now, offer, policy_option
 from modseal.errors import UsageError
 from modseal.report import policy_text
 from modseal.report.text import safe
@@ -31,24 +31,25 @@ def policy() -> None:
 
 
 @policy.command()
-@click.argument("reference", metavar="POLICY")
-def check(reference: str) -> None:
-    """Read POLICY and say in one line the weakest thing that it would accept.
+@click.argument("references", nargs=-1, required=True, metavar="POLICY...", shell_complete=POLICIES)
+def check(references: tuple[str, ...]) -> None:
+    """Read each POLICY and say in one line the weakest thing that it would accept.
 
-    Exit status: 0, or 3 with every problem of a policy that cannot be used.
+    Exit status: 0, or 3 with every problem of the first policy that cannot be used.
     """
-    click.echo(policy_text.weakest(load(reference, now())))
+    for reference in references:
+        click.echo(policy_text.weakest(load(reference, now())))
 
 
 @policy.command()
-@click.argument("reference", metavar="POLICY")
+@click.argument("reference", metavar="POLICY", shell_complete=POLICIES)
 def show(reference: str) -> None:
     """Show what POLICY says, defaults included."""
     click.echo(policy_text.render(load(reference, now())))
 
 
 @policy.command()
-@click.argument("bundle", type=FILE)
+@click.argument("bundle", type=FILE, shell_complete=BUNDLES)
 @policy_option(required=True)
 @at_option
 @click.option("--format", "output", type=click.Choice(["text", "json"]), default="text", help="The form of the result.")
@@ -70,13 +71,17 @@ def explain(bundle: Path, policy: str, at: datetime | None, output: str) -> int:
 
 
 @policy.command("bundle")
-@click.argument("policy_file", type=FILE, metavar="POLICY")
+@click.argument("policy_file", type=FILE, metavar="POLICY", shell_complete=offer("file", ".toml"))
 @click.option(
     "--version", "number", type=int, required=True, metavar="N", help="The next one after the trust bundle before."
 )
 @click.option("--expires", type=Time(), required=True, metavar="DATE", help="From when on it is refused (UTC).")
 @click.option(
-    "--root-key", multiple=True, metavar="KEY", help="A key that signs; the n-th belongs to the n-th --root-cert."
+    "--root-key",
+    multiple=True,
+    metavar="KEY",
+    shell_complete=FILES,
+    help="A key that signs; the n-th belongs to the n-th --root-cert.",
 )
 @click.option(
     "--root-cert", multiple=True, required=True, type=FILE, metavar="PEM", help="A root signer's certificate."
@@ -125,7 +130,9 @@ def bundle_command(
 
 @policy.command()
 @click.argument("bundle", type=FILE, metavar="TRUST-BUNDLE")
-@click.option("--root-key", required=True, metavar="KEY", help="The key that signs: a PEM or PKCS#12 file.")
+@click.option(
+    "--root-key", required=True, metavar="KEY", shell_complete=FILES, help="The key that signs: a PEM or PKCS#12 file."
+)
 @click.option("--root-cert", type=FILE, metavar="PEM", help="Its certificate; a PKCS#12 file may bring its own.")
 @_PREVIOUS
 @_PASSPHRASE
@@ -154,7 +161,11 @@ def endorse(
 @policy.command()
 @click.argument("bundles", nargs=-1, required=True, type=FILE, metavar="TRUST-BUNDLE...")
 @click.option(
-    "--store", type=FILE, metavar="DIR", help="Default: MODSEAL_TRUST_STORE, or this machine's or user's store."
+    "--store",
+    type=FILE,
+    metavar="DIR",
+    shell_complete=FOLDERS,
+    help="Default: MODSEAL_TRUST_STORE, or this machine's or user's store.",
 )
 @click.option(
     "--initial-root",

@@ -10,7 +10,7 @@ from typing import Literal
 import click
 
 from modseal.bundle.attested import Wanted, read
-from modseal.cli.options import FILE, at_option, now, policy_option
+from modseal.cli.options import BUNDLES, FILE, at_option, now, policy_option
 from modseal.errors import UsageError
 from modseal.report import text
 from modseal.trust.examination import Verdict
@@ -24,7 +24,7 @@ _WANTED = {
 
 
 @click.command()
-@click.argument("bundle", type=FILE)
+@click.argument("bundle", type=FILE, shell_complete=BUNDLES)
 @click.option(
     "--show", type=click.Choice(["sbom", "provenance"]), default="sbom", help="What to print; by default the SBOM."
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,11 @@ from cryptography import x509
 from modseal.bundle import signatures, two_step
 from modseal.bundle.sign import Signed
 from modseal.bundle.sign import sign as sign_bundle
-from modseal.cli.options import FILE, authorities, now, tsa_options
+from modseal.cli.options import BUNDLES, FILE, POLICIES, authorities, now, signer_options, tsa_options
 from modseal.errors import InputError, KeyMaterialError, UsageError
 from modseal.report import signatures_text
 from modseal.report.text import safe
 from modseal.signing import fitness, keys, prepared
-from modseal.trust.algorithms import ALGORITHMS
 from modseal.trust.policy_file import load
 
 _STAMP = {"tsa", "tsa_anchor", "timestamp_later"}
@@ -37,21 +36,14 @@ _MODES = {
 
 
 @click.command()
-@click.argument("bundle", type=FILE)
+@click.argument("bundle", type=FILE, shell_complete=BUNDLES)
+@signer_options
 @click.option(
-    "--key", metavar="KEY", help="The private key: a PEM or PKCS#12 file, or a URI of a token or key service."
+    "--policy",
+    metavar="POLICY",
+    shell_complete=POLICIES,
+    help="Refuse a signer that this policy would not accept: revoked, say.",
 )
-@click.option("--cert", type=FILE, metavar="PEM", help="The signer's certificate; a PKCS#12 file may bring its own.")
-@click.option(
-    "--chain", multiple=True, type=FILE, metavar="PEM", help="Certificates between signer and anchor, to embed."
-)
-@click.option(
-    "--passphrase-file", type=FILE, metavar="FILE", help="A file with the key's passphrase; else it is asked for."
-)
-@click.option(
-    "--algorithm", metavar="NAME", type=click.Choice(sorted(ALGORITHMS)), help="Default: the usual one for the key."
-)
-@click.option("--policy", metavar="POLICY", help="Refuse a signer that this policy would not accept: revoked, say.")
 @tsa_options(required=False)
 @click.option("--timestamp-later", is_flag=True, help="Sign without a timestamp now; `modseal timestamp` adds one.")
 @click.option(
@@ -106,7 +98,7 @@ def _mode(context: click.Context) -> str:
 
 def _sign(bundle: Path, given: dict[str, Any]) -> None:
     stamp = authorities(given["tsa"], given["tsa_anchor"])
-    signer = _signer(given)
+    signer = open_signer(given)
     _require_accepted(given, signer.certificate, signer.chain)
     output = given["output"] or bundle
     _show(sign_bundle(bundle, output, signer, now(), signing_time(), given["algorithm"], stamp))
@@ -118,7 +110,8 @@ def _require_accepted(given: dict[str, Any], certificate: x509.Certificate, chai
         fitness.check_policy(certificate, chain, load(given["policy"]), now())
 
 
-def _signer(given: dict[str, Any]) -> keys.Signer:
+def open_signer(given: Mapping[str, Any]) -> keys.Signer:
+    """The signer that the options of `signer_options` name; what a person should know of it goes to standard error."""
     key: str = given["key"]
     signer = keys.open(key, given["cert"], given["chain"], lambda: passphrase(key, given["passphrase_file"]))
     for warning in signer.warnings:
@@ -131,7 +124,7 @@ def _envelope(bundle: Path, given: dict[str, Any]) -> None:
 
     if given["key"] is None:
         raise UsageError("--dsse needs --key, the key that signs the envelope")
-    done = envelope.write(bundle, given["dsse"], _signer(given), now(), given["algorithm"])
+    done = envelope.write(bundle, given["dsse"], open_signer(given), now(), given["algorithm"])
     click.echo(f"{safe(done.path)}: provenance signed by {safe(done.subject)} with {done.algorithm}")
     click.echo(f"  key id         {done.key_id}")
 

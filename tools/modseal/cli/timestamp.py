@@ -7,13 +7,13 @@ from pathlib import Path
 import click
 
 from modseal.bundle.timestamp import timestamp as timestamp_bundle
-from modseal.cli.options import FILE, authorities, now, tsa_options
+from modseal.cli.options import BUNDLES, FILE, authorities, now, tsa_options
 from modseal.errors import UsageError
 from modseal.report.text import safe
 
 
 @click.command()
-@click.argument("bundle", type=FILE)
+@click.argument("bundle", type=FILE, shell_complete=BUNDLES)
 @tsa_options(required=True)
 @click.option("-o", "--output", type=FILE, metavar="OUT", help="The bundle with timestamps; by default BUNDLE itself.")
 def timestamp(bundle: Path, tsa: tuple[str, ...], tsa_anchor: tuple[Path, ...], output: Path | None) -> None:

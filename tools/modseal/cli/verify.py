@@ -9,7 +9,7 @@ import click
 
 from modseal.bundle.verify import Result
 from modseal.bundle.verify import verify as verify_bundle
-from modseal.cli.options import FILE, at_option, now, policy_option
+from modseal.cli.options import BUNDLES, FILE, at_option, now, policy_option
 from modseal.trust.examination import Verdict
 from modseal.trust.policy_file import load
 
@@ -18,7 +18,7 @@ _WORST_LAST = (Verdict.ACCEPTED, Verdict.UNDECIDED, Verdict.REJECTED)
 
 
 @click.command()
-@click.argument("bundles", nargs=-1, required=True, type=FILE, metavar="BUNDLE...")
+@click.argument("bundles", nargs=-1, required=True, type=FILE, metavar="BUNDLE...", shell_complete=BUNDLES)
 @policy_option(required=True)
 @at_option
 @click.option(
@@ -34,7 +34,7 @@ def verify(bundles: tuple[Path, ...], policy: str, at: datetime | None, output: 
     results: list[Result] = []
     verdicts: set[Verdict] = set()
     for path in bundles:
-        result = verify_bundle(path, rules, at, with_digest=output == "json")
+        result = verify_bundle(path, rules, at, with_digest=output != "text")
         verdicts.add(result.verdict)
         if output == "text":
             _print_text(result, verbose=verbose)

@@ -1,4 +1,4 @@
-"""The documents of a depot's metadata: bytes to values (docs/vib.md, section 7).
+"""The documents of a depot's metadata: bytes to values (docs/depots.md).
 
 None of it is signed. What it says is only ever compared with the bundles; nothing is believed because it is here,
 and no path is opened because it is here (`metadata` judges them first).

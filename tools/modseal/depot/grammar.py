@@ -1,4 +1,4 @@
-"""The elements of a depot's metadata, in their one order (docs/vib.md, section 7).
+"""The elements of a depot's metadata, in their one order (docs/depots.md).
 
 What may be there is what genuine depots of VMware, of its partners' and the community's tools have: all children
 in this order, but where it says otherwise.

@@ -18,7 +18,7 @@ from typing import Protocol, TypeVar
 
 from modseal import limits
 from modseal.depot import documents
-from modseal.depot.documents import Bulletin, DescribedVib, ListedVib, Vendor
+from modseal.depot.documents import Bulletin, DescribedVib, ListedVib, Place, Vendor
 from modseal.errors import Failure, FormatError
 from modseal.format import rules
 from modseal.format import zip as zip_format
@@ -68,12 +68,16 @@ class Catalog:
         yield from ((LISTING, vib) for vib in self.listed())
         yield from self.described
 
+    def locate(self, place: Place) -> str:
+        """The path in the depot that a place means, safe or not."""
+        return _beside(self.path, place.path)
+
     @cached_property
     def by_path(self) -> Mapping[str, Sequence[tuple[str, ListedVib | DescribedVib]]]:
         """What mentions a bundle, by its path in the depot; not what has no safe path."""
         found: dict[str, list[tuple[str, ListedVib | DescribedVib]]] = {}
         for document, vib in self.mentions():
-            path = _beside(self.path, vib.place.path)
+            path = self.locate(vib.place)
             if not rules.check_path(path):
                 found.setdefault(path, []).append((document, vib))
         return found

@@ -30,12 +30,16 @@ _CUT_HEADER = re.compile(rb"[A-Za-z0-9._-]{1,15}/?[ 0-9o-]*`?")
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One member: its name, and where its bytes are. `plain` says the header is in modseal's own form."""
+    """One member: its name, and where its bytes are.
+
+    `plain` says the header is in modseal's own form, `dated` that it has a time, an owner or a group.
+    """
 
     name: str
     offset: int
     size: int
     plain: bool
+    dated: bool = False
 
     def span(self, source: Source) -> Span:
         """The member's bytes."""
@@ -122,7 +126,8 @@ def _parse_header(header: bytes, offset: int) -> Member:
                 value=value.decode("latin-1"),
             )
     text = parsed_name[1].decode("ascii")
-    return Member(text, offset + HEADER_SIZE, int(size), header == encode_header(text, int(size)))
+    plain = header == encode_header(text, int(size))
+    return Member(text, offset + HEADER_SIZE, int(size), plain, any(int(number) > 0 for number in (mtime, uid, gid)))
 
 
 def require_plain(members: tuple[Member, ...], kind: Kind) -> None:

@@ -54,7 +54,11 @@ def decode(data: bytes) -> Manifest:
     Raises `FormatError`: limit-exceeded; bad-manifest for whatever genuine files do not have; and the codes
     of `rules` for its paths. The detail names line and column.
     """
-    root = parse(data, DESCRIPTOR, comments_in=COMMENTS_IN_DESCRIPTOR)
+    return from_tree(parse(data, DESCRIPTOR, comments_in=COMMENTS_IN_DESCRIPTOR))
+
+
+def from_tree(root: Node) -> Manifest:
+    """The manifest that a parsed document says, which has all that `DESCRIPTOR` has. Raises as `decode` does."""
     manifest = _read(
         root,
         tuple(map(_read_payload, _list(root, "payloads"))),
@@ -129,7 +133,7 @@ def _read(root: Node, payloads: tuple[Payload, ...], files: tuple[Entry, ...]) -
         summary=texts["summary"],
         description=texts["description"],
         released=texts.get("release-date", ""),
-        relationships=_read_relationships(root),
+        relationships=read_relationships(root),
         payloads=payloads,
         files=files,
         vib=_read_vib_fields(root),
@@ -156,7 +160,8 @@ def _read_platform(node: Node) -> Platform:
     return Platform(node.attributes["version"], node.attributes["productLineID"], node.attributes["locale"])
 
 
-def _read_relationships(root: Node) -> Relationships:
+def read_relationships(root: Node) -> Relationships:
+    """What the one `<relationships>` of a node says."""
     lists = [tuple(map(_read_constraint, node.children)) for node in _list(root, "relationships")]
     return Relationships(*lists)
 

@@ -10,15 +10,26 @@ from modseal.format.strict_xml import Child, Element
 from modseal.format.vib_rules import CHECKSUMS
 
 
+def leaf(name: str, *required: str) -> Element:
+    """An element with a text and these attributes."""
+    return Element(name, text=True, required=required)
+
+
+_CONSTRAINT = Child(Element("constraint", required=("name",), optional=("relation", "version")), 0, limits.ITEMS)
+_PROVIDE = Child(Element("provide", required=("name",), optional=("version",)), 0, limits.ITEMS)
+RELATIONSHIPS = Element(
+    "relationships",
+    Child(Element("depends", _CONSTRAINT)),
+    Child(Element("conflicts", _CONSTRAINT)),
+    Child(Element("replaces", _CONSTRAINT)),
+    Child(Element("provides", _PROVIDE)),
+    Child(Element("compatibleWith", _CONSTRAINT)),
+)
+
+
 def _grammar(*, stage: bool) -> Element:
     """The elements in their one order. In a stage, what the packer finds out may be absent."""
     once = 0 if stage else 1
-
-    def leaf(name: str, *required: str) -> Element:
-        return Element(name, text=True, required=required)
-
-    constraint = Child(Element("constraint", required=("name",), optional=("relation", "version")), 0, limits.ITEMS)
-    provide = Child(Element("provide", required=("name",), optional=("version",)), 0, limits.ITEMS)
     platform = Element("softwarePlatform", required=("version", "locale", "productLineID"))
     checksum = Element("checksum", text=True, required=("checksum-type",), optional=("verify-process",))
     found_out = ("size",) if stage else ()
@@ -38,16 +49,7 @@ def _grammar(*, stage: bool) -> Element:
         Child(leaf("description")),
         Child(leaf("release-date"), once),
         Child(Element("urls", Child(leaf("url", "key"), 0, limits.ITEMS)), once),
-        Child(
-            Element(
-                "relationships",
-                Child(Element("depends", constraint)),
-                Child(Element("conflicts", constraint)),
-                Child(Element("replaces", constraint)),
-                Child(Element("provides", provide)),
-                Child(Element("compatibleWith", constraint)),
-            )
-        ),
+        Child(RELATIONSHIPS),
         Child(Element("software-tags", Child(leaf("tag"), 0, limits.ITEMS))),
         Child(Element("system-requires", Child(leaf("maintenance-mode")), Child(platform, 0, limits.ITEMS))),
         Child(Element("file-list", Child(leaf("file"), 0, limits.FILES))),

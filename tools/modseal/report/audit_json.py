@@ -6,7 +6,7 @@ It is written piece by piece, one line for each result and finding, so that its 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from modseal.audit.run import Audit
 
@@ -16,13 +16,14 @@ def render(audit: Audit) -> Iterator[bytes]:
     head = json.dumps(audit.head(), indent=2, ensure_ascii=True)
     yield head.removesuffix("\n}").encode("ascii")
     yield b',\n  "results": ['
-    yield from _listed(audit.result_spool.lines())
+    yield from listed(audit.result_spool.lines())
     yield b'],\n  "findings": ['
-    yield from _listed(audit.finding_spool.lines())
+    yield from listed(audit.finding_spool.lines())
     yield b"]\n}\n"
 
 
-def _listed(lines: Iterator[bytes]) -> Iterator[bytes]:
+def listed(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """JSON values as what stands in an array's brackets, one on each line."""
     separator = b"\n    "
     for line in lines:
         yield separator + line

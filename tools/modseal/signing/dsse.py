@@ -6,26 +6,16 @@ signed attributes of a signature block. Source: DSSE v1.0, protocol.md and envel
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import json
 
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from modseal.errors import FormatError, KeyMaterialError
+from modseal.format.dsse import STATEMENT, Envelope, encode, pae
 from modseal.signing import fitness
 from modseal.signing.keys import Signer
 from modseal.trust import algorithms
 from modseal.trust.algorithms import SignatureAlgorithm
-
-STATEMENT = "application/vnd.in-toto+json"
-"""The payload type of an in-toto statement."""
-
-
-def pae(payload_type: str, payload: bytes) -> bytes:
-    """The bytes that are signed for a payload (DSSE v1.0, "PAE")."""
-    kind = payload_type.encode("utf-8")
-    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
 
 
 def key_id(signer: Signer) -> str:
@@ -46,13 +36,4 @@ def envelope(payload: bytes, signer: Signer, algorithm: SignatureAlgorithm, payl
         algorithms.verify(algorithm, fitness.parse(signer.certificate).key, signature, message)
     except FormatError as error:
         raise KeyMaterialError(f"the key made a signature that cannot be used: {error.failure.detail}") from None
-    plain = {
-        "payload": _text(payload),
-        "payloadType": payload_type,
-        "signatures": [{"keyid": key_id(signer), "sig": _text(signature)}],
-    }
-    return (json.dumps(plain, indent=2) + "\n").encode("ascii")
-
-
-def _text(data: bytes) -> str:
-    return base64.b64encode(data).decode("ascii")
+    return encode(Envelope(payload_type, payload, ((key_id(signer), signature),)))

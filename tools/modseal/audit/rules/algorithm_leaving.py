@@ -16,6 +16,7 @@ _RELATED = 9
 
 @dataclass(slots=True)
 class _Group:
+    sha256: str | None
     count: int = 0
     bundles: list[str] = field(default_factory=list)
 
@@ -29,7 +30,7 @@ class Leaving:
     def see(self, row: Row) -> None:
         """See `SetRule.see`."""
         if row.keys and not any(kind.startswith(_LASTING) for kind in row.keys):
-            group = self._groups.setdefault(tuple(row.keys), _Group())
+            group = self._groups.setdefault(tuple(row.keys), _Group(row.sha256))
             group.count += 1
             if len(group.bundles) <= _RELATED:
                 group.bundles.append(row.bundle)
@@ -42,7 +43,7 @@ class Leaving:
             first, *others = group.bundles
             many = f"{group.count} bundles are" if group.count > 1 else "one bundle is"
             detail = f"{many} trusted through {keys} alone ({ends})"
-            yield Hit(detail, {"keys": keys}, bundle=first, related=tuple(others))
+            yield Hit(detail, {"keys": keys}, bundle=first, sha256=group.sha256, related=tuple(others))
 
 
 def _end(kind: str) -> str:

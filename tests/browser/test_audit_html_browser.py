@@ -1,0 +1,340 @@
+"""The HTML report in a real browser: it loads nothing, runs nothing of a bundle's, and can be used.
+
+One headless Chromium for all tests; each page is loaded once for each test that needs it.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from browser import hostile, sample
+from modseal import limits
+from modseal.audit.run import Audit
+from modseal.report import audit_html
+
+CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver")
+webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
+
+FLAGS = (
+    "--headless=new",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--window-size=1280,900",
+)
+WATCH = """
+window.__violations = [];
+document.addEventListener("securitypolicyviolation", (event) => __violations.push(event.violatedDirective));
+"""
+"""Run before a page's own script: collects what its Content-Security-Policy refused."""
+
+
+class Browser:
+    """A browser that shows one report at a time."""
+
+    def __init__(self, folder: Path, driver: Any) -> None:
+        self._folder, self.driver = folder, driver
+
+    def write(self, name: str, audit: Audit) -> None:
+        (self._folder / name).write_bytes(b"".join(audit_html.render(audit)))
+
+    def source(self, name: str) -> str:
+        return (self._folder / name).read_text("utf-8")
+
+    def show(self, name: str, *, width: int = 1280, theme: str = "light") -> Browser:
+        self.command(
+            "Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=width < 500
+        )
+        self.command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
+        for log in ("browser", "performance"):
+            self.driver.get_log(log)  # what came before is another test's
+        self.driver.get((self._folder / name).as_uri())
+        return self
+
+    def command(self, name: str, /, **parameters: Any) -> Any:
+        return self.driver.execute_cdp_cmd(name, parameters)
+
+    def run(self, script: str, *arguments: Any) -> Any:
+        return self.driver.execute_script(script, *arguments)
+
+    def find(self, selector: str) -> Any:
+        return self.driver.find_element("css selector", selector)
+
+    def files(self) -> list[str]:
+        """The files of the rows that are shown, in their order."""
+        return list(self.run("return [...document.querySelectorAll('td .file')].map((each) => each.textContent)"))
+
+    def requests(self) -> list[str]:
+        """The addresses that anything was asked of."""
+        events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
+        return [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
+
+    def eventually(self, script: str) -> None:
+        """Wait until a script's value is true."""
+        self.driver.set_script_timeout(10)
+        self.driver.execute_async_script(
+            f"const done = arguments[0]; const look = () => (({script})) ? done() : setTimeout(look, 10); look();"
+        )
+
+    def wider_than(self, width: int) -> list[str]:
+        """What reaches beyond the right edge of a page of this width."""
+        return list(
+            self.run(
+                "return [...document.querySelectorAll('body *')]"
+                ".filter((each) => !each.closest('.scroll') && each.getBoundingClientRect().right > arguments[0] + 0.5)"
+                ".map((each) => each.outerHTML.slice(0, 80))",
+                width,
+            )
+        )
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    folder = tmp_path_factory.mktemp("browser")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    for flag in (*FLAGS, f"--user-data-dir={folder / 'profile'}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    try:
+        made = Browser(folder, driver)
+        made.command("Page.addScriptToEvaluateOnNewDocument", source=WATCH)
+        (folder / "depot").mkdir()
+        sample.write(folder / "depot")
+        real = sample.audit(folder / "depot")
+        made.write("real.html", real)
+        made.write("many.html", sample.repeated(real, 120))
+        made.write("hostile.html", hostile.hostile())
+        yield made
+    finally:
+        driver.quit()
+
+
+class Cells(HTMLParser):
+    """The text of the table's cells, as they are without a script."""
+
+    def __init__(self, source: str) -> None:
+        super().__init__()
+        self.cells: list[str] = []
+        self._inside = False
+        self.feed(source)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        if tag == "td" and "data-column" in dict(attributes):
+            self._inside = True
+            self.cells.append("")
+
+    def handle_endtag(self, tag: str) -> None:
+        self._inside = self._inside and tag != "td"
+
+    def handle_data(self, text: str) -> None:
+        if self._inside:
+            self.cells[-1] += text
+
+
+OPEN_ALL = """
+document.querySelectorAll("button.open[aria-expanded=false]").forEach((each) => each.click());
+document.querySelectorAll("details").forEach((each) => { each.open = true; });
+"""
+
+
+# Nothing but the page.
+
+
+@pytest.mark.parametrize("name", ["real.html", "hostile.html"])
+def test_a_page_asks_for_nothing_and_has_nothing_to_complain_of(browser: Browser, name: str) -> None:
+    browser.show(name).run(OPEN_ALL)
+    assert browser.run("return __violations") == []
+    assert browser.driver.get_log("browser") == []
+    assert browser.requests() == [browser.driver.current_url]
+
+
+def test_hostile_text_runs_nothing(browser: Browser) -> None:
+    browser.show("hostile.html").run(OPEN_ALL)
+    for selector in ("#theme", "p.filter button", "#table th button"):
+        browser.find(selector).click()
+    assert browser.run("return [window.__x ?? null, document.title]") == [None, "Audit of signed modules"]
+    assert len(browser.run("return document.querySelectorAll('tr.details')")) == len(hostile.TEXTS)
+    foreign = "script:not([type]):not(:last-of-type), img, iframe, object, [onerror], [onload], a:not([href^='#'])"
+    assert browser.run("return document.querySelectorAll(arguments[0]).length", foreign) == 0
+    browser.run("localStorage.clear()")
+
+
+def test_the_policy_of_the_page_refuses_what_it_did_not_write(browser: Browser) -> None:
+    refused = browser.show("real.html").run("""
+        const made = document.createElement("script");
+        let refused = 0;
+        for (const act of [() => { made.text = "window.__x = 1"; }, () => { document.body.innerHTML = "<b>x</b>"; }]) {
+            try { act(); } catch { refused += 1; }
+        }
+        document.body.append(made);
+        return [refused, window.__x ?? null];
+    """)
+    assert refused == [2, None]
+    browser.driver.get_log("browser")
+
+
+# The table.
+
+
+def test_script_and_page_write_the_same_rows(browser: Browser) -> None:
+    static = Cells(browser.source("many.html")).cells
+    assert len(static) == 120 * 7 < limits.HTML_ROWS * 7
+    browser.show("many.html")
+    shown = browser.run("return [...document.querySelectorAll('td[data-column]')].map((each) => each.textContent)")
+    assert shown == static[: len(shown)]
+    assert len(shown) == 50 * 7
+
+
+def test_searching_narrows_the_rows(browser: Browser) -> None:
+    browser.show("real.html").find("#search").send_keys("GLOBEX-VSWITCH 1.8")
+    browser.eventually("document.querySelectorAll('td .file').length === 1")
+    assert browser.files() == ["globex-vswitch-1.8.0-1.seal"]
+    assert browser.find("#shown").text == "1 of 57 bundles"
+    browser.find("#search").send_keys(" nothing like it")
+    browser.eventually("document.querySelector('tr.empty') !== null")
+    browser.find("#filters button[type=reset]").click()
+    browser.eventually("document.querySelectorAll('td .file').length === 50")
+
+
+@pytest.mark.parametrize(
+    ("field", "choice", "count"), [("verdict", "rejected", 12), ("level", "none", 7), ("rule", "revoked", 1)]
+)
+def test_filters_narrow_the_rows(browser: Browser, field: str, choice: str, count: int) -> None:
+    browser.show("real.html").find(f"#{field}").send_keys(choice)
+    browser.eventually(f"document.querySelectorAll('td .file').length === {count}")
+
+
+def test_severity_is_a_filter_too(browser: Browser) -> None:
+    browser.show("real.html").find("#severity").send_keys("high")
+    browser.eventually("document.querySelector('#shown').textContent.includes(' of ')")
+    pills = browser.run(
+        "return [...document.querySelectorAll('[data-column=Findings] .pill')].map((e) => e.textContent)"
+    )
+    assert pills
+    assert all(pill.startswith("high") for pill in pills)
+
+
+@pytest.mark.parametrize("how", ["click", "keyboard"])
+def test_sorting(browser: Browser, how: str) -> None:
+    browser.show("real.html")
+    header = browser.find("#table th:nth-child(7)")
+    assert browser.find("#table th:nth-child(5)").get_attribute("aria-sort") == "descending"
+    press: Callable[[], None] = (
+        header.find_element("tag name", "button").click
+        if how == "click"
+        else lambda: header.find_element("tag name", "button").send_keys("\ue007")
+    )
+    sizes = "return [...document.querySelectorAll('td[data-column=Size]')].map((each) => each.textContent)"
+    press()
+    assert header.get_attribute("aria-sort") == "ascending"
+    assert browser.find("#table th:nth-child(5)").get_attribute("aria-sort") == "none"
+    assert browser.run(sizes)[0] == "17 B"
+    press()
+    assert header.get_attribute("aria-sort") == "descending"
+    assert browser.run(sizes)[0] == "28.0 kB"
+
+
+def test_pages_are_turned(browser: Browser) -> None:
+    browser.show("many.html")
+    first = browser.files()
+    assert (len(first), browser.find("#page").text) == (50, "Page 1 of 3")
+    for _ in range(2):
+        browser.find("#next").click()
+    assert (len(browser.files()), browser.find("#page").text) == (20, "Page 3 of 3")
+    assert not browser.find("#next").is_enabled()
+    browser.find("#previous").click()
+    browser.find("#previous").click()
+    assert browser.files() == first
+
+
+def test_a_row_opens_its_steps_by_keyboard(browser: Browser) -> None:
+    browser.show("real.html").find("#search").send_keys("acme-agent-3.0.0-1")
+    browser.eventually("document.querySelectorAll('td .file').length === 1")
+    button = browser.find("button.open")
+    assert button.get_attribute("aria-expanded") == "false"
+    button.send_keys(" ")
+    assert button.get_attribute("aria-expanded") == "true"
+    steps = browser.run("return [...document.querySelectorAll('.steps > li')].map((each) => each.className)")
+    assert steps == ["passed"] * 7 + ["failed", "inconclusive", "passed"]
+    failed = browser.find(".steps > li.failed").text
+    for words in ("payload-digest-mismatch", "payload:", "Next:"):
+        assert words in failed
+    button.send_keys(" ")
+    assert browser.run("return document.querySelectorAll('tr.details').length") == 0
+
+
+def test_the_steps_of_an_unproved_manifest_say_so(browser: Browser) -> None:
+    browser.show("real.html").find("#search").send_keys("acme-agent-3.0.1-1")
+    browser.eventually("document.querySelectorAll('td .file').length === 1")
+    browser.find("button.open").click()
+    assert "No signer whom the policy trusts stands for this manifest" in browser.find("tr.details").text
+
+
+def test_a_bundle_without_steps_says_where_they_are(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "HTML_STEPS", 0)
+    browser.write("bare.html", hostile.audit([hostile.result("a.seal")]))
+    browser.show("bare.html").find("button.open").click()
+    assert "the JSON report has them" in browser.find("tr.details").text
+
+
+def test_a_rule_shows_its_bundles_in_the_table(browser: Browser) -> None:
+    browser.show("real.html")
+    browser.run(
+        "[...document.querySelectorAll('details.rule')].find((e) => e.textContent.includes('revoked')).open = true"
+    )
+    browser.find("details[open] p.filter button").click()
+    assert browser.files() == ["globex-vswitch-1.9.0-1.seal"]
+
+
+# How it looks.
+
+
+def test_the_theme_is_the_system_s_until_somebody_chooses(browser: Browser) -> None:
+    ground = "return getComputedStyle(document.body).backgroundColor"
+    light = browser.show("real.html").run(ground)
+    dark = browser.show("real.html", theme="dark").run(ground)
+    assert light != dark
+    browser.find("#theme").click()
+    assert browser.run(ground) == light
+    assert browser.show("real.html", theme="dark").run(ground) == light
+    browser.find("#theme").click()
+    assert browser.run(ground) == dark
+    browser.run("localStorage.clear()")
+
+
+@pytest.mark.parametrize("name", ["real.html", "hostile.html"])
+def test_a_phone_needs_no_sideways_scrolling(browser: Browser, name: str) -> None:
+    browser.show(name, width=360).run(OPEN_ALL)
+    assert browser.wider_than(360) == []
+    assert browser.run("return [innerWidth, document.documentElement.scrollWidth]") == [360, 360]
+
+
+def test_the_table_is_there_without_the_script(browser: Browser) -> None:
+    browser.command("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        browser.show("real.html")
+        assert len(browser.driver.find_elements("css selector", "td .file")) == 57
+        assert not browser.find("#filters").is_displayed()
+        assert browser.find("noscript p").is_displayed()
+    finally:
+        browser.command("Emulation.setScriptExecutionDisabled", value=False)
+
+
+def test_it_prints(browser: Browser) -> None:
+    printed = browser.show("many.html").command("Page.printToPDF")["data"]
+    assert len(printed) > 10_000
+    assert len(browser.files()) == 50

@@ -1,0 +1,85 @@
+"""The limits of audits: of one bundle's findings, and of what a cache keeps."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from builders import bundles, policies
+from builders.audits import audit_of, folder_of
+from builders.pki import NOW
+from limits.cover import bounds
+from modseal import limits
+from modseal.audit.cache import FILE, Cache, context_of
+from modseal.audit.finding import Finding, Kind
+from modseal.trust.policy_file import load
+
+
+def with_missing_files(count: int) -> bytes:
+    """A bundle whose manifest declares so many files more than it has: each is a check that fails."""
+    bundle = bundles.make("vib", files={"opt/one": b"1"})
+    more = tuple(bundles.Entry(f"opt/missing-{number:05}") for number in range(count))
+    return bundle.with_manifest(files=(*bundle.manifest.files, *more)).data
+
+
+@bounds("FINDINGS")
+@pytest.mark.parametrize(("count", "findings"), [(-1, -1), (0, 0), (1, 1), (700, 1)])
+def test_so_many_checks_of_one_bundle_become_findings_and_one_more_says_how_many_there_are(tmp_path, count, findings):
+    path = tmp_path / "a.vib"
+    path.write_bytes(with_missing_files(limits.FINDINGS + count))
+    audit = audit_of([path], policies.trusting())
+    found: list[Finding] = [finding for finding in audit.findings() if finding.kind is Kind.CHECK]
+    assert len(found) == limits.FINDINGS + findings
+    assert (found[-1].detail == f"and {count} more checks of this bundle that did not pass; its result has each") == (
+        count > 0
+    )
+
+
+def count(folder: Path, table: str) -> int:
+    with closing(sqlite3.connect(folder / "cache" / FILE)) as connection:
+        number: int = connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+        return number
+
+
+def audits(tmp_path: Path, times: int = 1, minimum: str = "community") -> None:
+    """Audits of the depot with a cache, each a run of its own."""
+    policy = load(str(policies.write(tmp_path, minimum=minimum)))
+    assert policy.origin
+    for number in range(times):
+        at = NOW + timedelta(seconds=number)
+        with Cache.opened(tmp_path / "cache", context_of(policy.origin), at, pytest.fail) as cache:
+            assert cache
+            cache.begin("key")
+            audit_of([tmp_path / "depot"], policy, at, cache=cache)
+
+
+@bounds("CACHED_RESULTS")
+@pytest.mark.parametrize(("bundles_", "left"), [(2, 2), (3, 3), (4, 3)])
+def test_a_cache_keeps_so_many_results(tmp_path, monkeypatch, bundles_, left):
+    monkeypatch.setattr(limits, "CACHED_RESULTS", 3)
+    folder_of(tmp_path / "depot", bundles_)
+    audits(tmp_path)
+    assert count(tmp_path, "results") == left
+
+
+@bounds("CACHED_CONTEXTS")
+@pytest.mark.parametrize(("contexts", "left"), [(1, 1), (2, 2), (3, 2)])
+def test_a_cache_keeps_the_results_of_so_many_policies(tmp_path, monkeypatch, contexts, left):
+    monkeypatch.setattr(limits, "CACHED_CONTEXTS", 2)
+    folder_of(tmp_path / "depot", 1)
+    for minimum in ("community", "partner", "accepted")[:contexts]:
+        audits(tmp_path, minimum=minimum)
+    assert count(tmp_path, "results") == left
+
+
+@bounds("CACHED_RUNS")
+@pytest.mark.parametrize(("times", "left"), [(1, 1), (3, 3), (4, 3)])
+def test_a_cache_remembers_so_many_runs(tmp_path, monkeypatch, times, left):
+    monkeypatch.setattr(limits, "CACHED_RUNS", 3)
+    folder_of(tmp_path / "depot", 1)
+    audits(tmp_path, times)
+    assert count(tmp_path, "runs") == left

@@ -1,0 +1,125 @@
+"""Limits of zip archives and depots: just under is taken, just over is refused."""
+
+from __future__ import annotations
+
+import os
+import struct
+
+import pytest
+
+from builders import depots, zips
+from builders.zips import STORED, Part, archive
+from limits.cover import bounds
+from modseal import limits
+from modseal.depot import documents
+from modseal.depot.offline_bundle import in_zip
+from modseal.errors import FormatError
+from modseal.format import zip as zip_format
+from modseal.format.source import BytesSource
+
+
+def read(data: bytes) -> int | str:
+    """How many entries an archive has, or the code of its refusal."""
+    try:
+        return len(zip_format.read(BytesSource(data)))
+    except FormatError as error:
+        return error.failure.code
+
+
+@bounds("ZIP_ENTRIES")
+def test_an_archive_has_at_most_so_many_entries() -> None:
+    parts = [Part(f"{number:x}", b"", STORED) for number in range(limits.ZIP_ENTRIES)]
+    assert read(archive(parts)) == limits.ZIP_ENTRIES
+    assert read(archive([*parts, Part("more", b"", STORED)])) == "limit-exceeded"
+
+
+@bounds("ZIP_DIRECTORY_SIZE")
+def test_a_central_directory_has_at_most_so_many_bytes() -> None:
+    def made(more: int) -> bytes:
+        names = [f"{number:02}" for number in range(64)]
+        sizes = [limits.ZIP_DIRECTORY_SIZE // 64 - 46 - 2] * 63
+        sizes.append(limits.ZIP_DIRECTORY_SIZE // 64 - 46 - 2 + more)
+        return archive(
+            [Part(name, b"", STORED, central={"comment": bytes(size)}) for name, size in zip(names, sizes, strict=True)]
+        )
+
+    assert read(made(0)) == 64
+    assert read(made(1)) == "limit-exceeded"
+
+
+@bounds("ZIP_EXTRA_SIZE")
+@pytest.mark.parametrize("where", ["local", "central"])
+def test_a_header_has_at_most_so_many_bytes_of_extra_fields(where: str) -> None:
+    def made(size: int) -> bytes:
+        return archive([Part("a", b"x", **{where: {"extra": struct.pack("<HH", 0x5455, size - 4) + bytes(size - 4)}})])
+
+    assert read(made(limits.ZIP_EXTRA_SIZE)) == 1
+    assert read(made(limits.ZIP_EXTRA_SIZE + 1)) == "limit-exceeded"
+
+
+@bounds("ZIP_RATIO")
+def test_an_entry_unpacks_to_at_most_so_many_times_its_size() -> None:
+    packed = os.urandom(2 * limits.UNPACK_FLOOR // limits.ZIP_RATIO)
+    most = limits.ZIP_RATIO * len(packed)
+    assert read(archive([Part("a", packed=packed, both={"size": most})])) == 1
+    assert read(archive([Part("a", packed=packed, both={"size": most + 1})])) == "limit-exceeded"
+    assert read(archive([Part("a", packed=b"x", both={"size": limits.UNPACK_FLOOR})])) == 1
+    assert read(archive([Part("a", packed=b"x", both={"size": limits.UNPACK_FLOOR + 1})])) == "limit-exceeded"
+
+
+@bounds("ZIP_UNPACKED")
+def test_an_archive_unpacks_to_at_most_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a smaller limit: at the real one the file itself would have to have 600 MB."""
+    monkeypatch.setattr(limits, "ZIP_UNPACKED", 3000)
+    parts = [Part("a", bytes(1000)), Part("b", bytes(2000))]
+    assert read(archive(parts)) == 2
+    assert read(archive([*parts, Part("c", b"x")])) == "limit-exceeded"
+
+
+@bounds("DEPOT_VENDORS")
+def test_an_index_has_at_most_so_many_vendors() -> None:
+    def made(count: int) -> bytes:
+        start, end = depots.INDEX.index("  <vendor>"), depots.INDEX.index("</vendorList>")
+        return (depots.INDEX[:start] + depots.INDEX[start:end] * count + depots.INDEX[end:]).encode()
+
+    assert len(documents.read_index(made(limits.DEPOT_VENDORS))) == limits.DEPOT_VENDORS
+    with pytest.raises(FormatError, match="times"):
+        documents.read_index(made(limits.DEPOT_VENDORS + 1))
+
+
+@bounds("DEPOT_CHECKSUMS")
+def test_a_listed_bundle_has_at_most_so_many_checksums() -> None:
+    def made(count: int) -> bytes:
+        one = b"<checksum><checksumType>sha-256</checksumType>"
+        text = depots.make()[depots.LISTING]
+        start, end = text.index(one), text.index(b"</vibFile>")
+        return text[:start] + text[start:end] * count + text[end:]
+
+    [(_, [vib])] = documents.read_listing(made(limits.DEPOT_CHECKSUMS))
+    assert len(vib.place.checksums) == limits.DEPOT_CHECKSUMS
+    with pytest.raises(FormatError, match="times"):
+        documents.read_listing(made(limits.DEPOT_CHECKSUMS + 1))
+
+
+@bounds("DEPOT_METADATA_TAGS")
+def test_metadata_has_at_most_so_many_tags() -> None:
+    """Of a document that is nothing but the starts of tags, so that it is the first one that counts."""
+
+    def code(count: int) -> str:
+        data = zips.write({"index.xml": b"<" * count})
+        [failure] = in_zip(BytesSource(data), "depot").metadata.failures
+        return failure.code
+
+    assert code(limits.DEPOT_METADATA_TAGS) == "bad-metadata"
+    assert code(limits.DEPOT_METADATA_TAGS + 1) == "limit-exceeded"
+
+
+@bounds("DEPOT_METADATA_SIZE")
+def test_metadata_has_at_most_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a smaller limit: that of one document is 16 MiB."""
+    depot = depots.make()
+    read_of_it = sum(map(len, depot.documents.values())) + len(depot["index.xml"]) + len(depot["vendor-index.xml"])
+    monkeypatch.setattr(limits, "DEPOT_METADATA_SIZE", read_of_it)
+    assert depots.failures(depot) == []
+    monkeypatch.setattr(limits, "DEPOT_METADATA_SIZE", read_of_it - 1)
+    assert depots.metadata(depot).failures[0].code == "limit-exceeded"

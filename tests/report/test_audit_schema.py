@@ -1,0 +1,108 @@
+"""The audit's JSON report fits its schema, which is closed, and knows every rule and code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+
+from builders.audit_samples import finding, made_of, result
+from modseal.audit.finding import Kind, Severity, State
+from modseal.audit.rules import BY_ID
+from modseal.audit.run import SCHEMA as NAME
+from modseal.audit.run import Audit
+from modseal.codes import CODES
+from modseal.report import audit_json
+from modseal.trust.examination import Status, Verdict
+
+FOLDER = Path(__file__).parents[2] / "schemas"
+SCHEMA = json.loads((FOLDER / "audit.schema.json").read_text())
+REPORT = json.loads((FOLDER / "report.schema.json").read_text())
+VALIDATOR = jsonschema.Draft202012Validator(SCHEMA)
+
+
+def document_of(audit: Audit) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(b"".join(audit_json.render(audit)))
+    VALIDATOR.validate(document)
+    return document
+
+
+def test_a_whole_audit_fits_the_schema(sampled: Audit) -> None:
+    document = document_of(sampled)
+    assert len(document["results"]) == sampled.summary.bundles
+    assert {one["verdict"] for one in document["results"]} == {"accepted", "rejected", "undecided"}
+    assert {one["kind"] for one in document["findings"]} == {"check", "rule"}
+
+
+def test_an_audit_of_nothing_fits_the_schema() -> None:
+    document = document_of(made_of([], complete=False))
+    assert (document["results"], document["findings"], document["complete"]) == ([], [], False)
+
+
+def test_states_and_unreadable_bundles_fit_the_schema() -> None:
+    error = {"error": {"code": "io-error", "detail": "no"}, "module": None, "sha256": None, "format": None}
+    found = [finding(state=state, reason="r", related=("b",)) for state in State]
+    assert len(document_of(made_of(found, [result(**error)]))["findings"]) == 3
+
+
+@pytest.mark.parametrize("id_", sorted({*CODES, *BY_ID}))
+def test_every_code_and_every_rule_is_one_of_the_schema(id_: str) -> None:
+    kind = Kind.RULE if id_ in BY_ID else Kind.CHECK
+    document_of(made_of([finding(rule=id_, kind=kind)]))
+
+
+def test_the_names_are_those_of_the_code() -> None:
+    definitions = SCHEMA["$defs"]
+    of_finding = definitions["finding"]["properties"]
+    assert SCHEMA["title"] == NAME == SCHEMA["properties"]["schema"]["const"]
+    assert of_finding["severity"]["enum"] == [str(one) for one in reversed(Severity)]
+    assert of_finding["state"]["enum"] == [str(one) for one in State]
+    assert of_finding["kind"]["enum"] == [str(one) for one in Kind]
+    assert definitions["result"]["properties"]["verdict"]["enum"] == [str(one) for one in Verdict]
+    assert set(definitions["check"]["properties"]["status"]["enum"]) == {str(one) for one in Status}
+    assert set(definitions["finding"]["properties"]) == set(finding().plain())
+
+
+@pytest.mark.parametrize("name", ["time", "sha256", "level", "module"])
+def test_what_both_reports_have_is_the_same(name: str) -> None:
+    assert SCHEMA["$defs"][name] == REPORT["$defs"][name]
+
+
+def test_a_result_is_that_of_verify_and_more() -> None:
+    ours, theirs = (schema["$defs"]["result"]["properties"] for schema in (SCHEMA, REPORT))
+    assert set(theirs) < set(ours)
+    ours, theirs = (schema["$defs"]["check"] for schema in (SCHEMA, REPORT))
+    assert ours["required"] == theirs["required"]
+
+
+def test_the_schema_is_closed_everywhere() -> None:
+    jsonschema.Draft202012Validator.check_schema(SCHEMA)
+    for node in _objects(SCHEMA):
+        assert node.get("additionalProperties") is not None, node
+        if node["additionalProperties"] is False and "error" not in node["properties"]:
+            assert set(node["required"]) == set(node["properties"])
+
+
+def _objects(node: Any) -> list[dict[str, Any]]:
+    found = [node] if isinstance(node, dict) and node.get("type") == "object" else []
+    below = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    return found + [each for value in below for each in _objects(value)]
+
+
+@pytest.mark.parametrize(
+    "change", [{"schema": "modseal/report@1"}, {"extra": 1}, {"complete": 1}, {"at": "now"}, {"rules": ["No Rule"]}]
+)
+def test_the_schema_refuses_what_is_no_report(change: dict[str, Any]) -> None:
+    assert not VALIDATOR.is_valid({**document_of(made_of([])), **change})
+
+
+@pytest.mark.parametrize(
+    "change", [{"severity": "fatal"}, {"evidence": {"a": [1]}}, {"next_step": ""}, {"step": 10}, {"fingerprint": "x"}]
+)
+def test_the_schema_refuses_what_is_no_finding(change: dict[str, Any]) -> None:
+    document = document_of(made_of([finding()]))
+    document["findings"][0].update(change)
+    assert not VALIDATOR.is_valid(document)

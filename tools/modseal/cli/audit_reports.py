@@ -1,0 +1,184 @@
+"""`modseal audit diff` and `modseal audit verify-report`: what can be done with JSON reports of earlier audits."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from contextlib import chdir
+from pathlib import Path
+
+import click
+
+from modseal import limits
+from modseal.audit import engine, recheck, vsa
+from modseal.audit.address import is_address, name_of
+from modseal.audit.diff import compare
+from modseal.audit.discover import discover
+from modseal.audit.finding import Severity
+from modseal.audit.report_file import ReportFile, load
+from modseal.audit.run import Audit, run
+from modseal.audit.vsa import Attestation
+from modseal.cli.options import FILE, FOLDERS, policy_option
+from modseal.errors import FormatError, InputError, KeyMaterialError, PolicyError, UsageError
+from modseal.report import audit_diff, audit_recheck
+from modseal.trust import policy_file
+from modseal.trust.certificate import Certificate
+from modseal.trust.policy import Policy
+
+_FORMAT = click.option(
+    "--format", "form", type=click.Choice(["text", "json"]), default="text", help="The form of the result."
+)
+_BUILT_IN = "built-in policy "
+
+
+@click.command()
+@click.argument("old", type=FILE)
+@click.argument("new", type=FILE)
+@_FORMAT
+@click.option(
+    "--fail-on",
+    type=click.Choice([str(severity) for severity in Severity]),
+    default="medium",
+    show_default=True,
+    help="The least severity of a new finding that makes it worse.",
+)
+def diff(old: Path, new: Path, form: str, fail_on: str) -> int:
+    """Compare two JSON reports of `modseal audit`: what is new, gone, moved or judged otherwise.
+
+    Bundles are recognised by their names, and where a name is gone by their SHA-256. Findings are recognised
+    wherever their bundle lies.
+
+    Exit status: 0 if nothing got worse; 1 if there is a new finding of at least the severity of --fail-on, a worse
+    verdict, a lower level, or a new bundle that is not accepted; 3 if a report cannot be read or its audit was interrupted.
+    """
+    difference = compare(load(old), load(new), Severity(fail_on))
+    _print(audit_diff.render_json(difference) if form == "json" else audit_diff.render_text(difference))
+    if difference.worse:
+        return 1
+    return 0 if difference.complete else 3
+
+
+@click.command("verify-report")
+@click.argument("report", type=FILE)
+@click.option(
+    "--root",
+    type=click.Path(path_type=Path, file_okay=False, exists=True),
+    metavar="DIR",
+    shell_complete=FOLDERS,
+    help="The folder that the audit was made in, by default this one; a path that leads out of DIR is refused.",
+)
+@policy_option(required=False)
+@click.option("--baseline", type=FILE, metavar="REPORT", help="The baseline that the audit was made with.")
+@click.option("--attestation", type=FILE, metavar="FILE", help="Check this file of --attest too; needs --cert.")
+@click.option("--cert", type=FILE, metavar="PEM", help="The certificate whose key must have signed the attestation.")
+@click.option("-j", "--jobs", type=click.IntRange(1, 256), metavar="N", help="Processes; as many as there are cores.")
+@_FORMAT
+def verify_report(
+    report: Path,
+    root: Path | None,
+    policy: str | None,
+    baseline: Path | None,
+    attestation: Path | None,
+    cert: Path | None,
+    jobs: int | None,
+    form: str,
+) -> int:
+    """Check a JSON report of `modseal audit` against the files as they are now.
+
+    A report is a claim and proves nothing by itself. Every bundle below its paths is found and read again, and
+    examined again at the time of the report, under the policy that it names or that of --policy. What the report says
+    and is not found again is shown, and so are bundles that it does not have.
+
+    Exit status: 0 if all is found again; 1 if not, or if the attestation is not one of this report by this
+    certificate; 3 if something could not be checked: a file that cannot be read, a policy that is not here.
+    """
+    if (attestation is None) != (cert is None):
+        raise UsageError("--attestation and --cert go together")
+    claim = load(report)
+    attested = _attestation(attestation, cert, claim) if attestation and cert else None
+    known = [finding.fingerprint for finding in load(baseline).findings()] if baseline else []
+    given = policy_file.load(policy) if policy else None
+    with chdir(root or "."):
+        _require_inside(claim, root)
+        rules, why = (given, None) if given else _policy_of(claim, confined=root is not None)
+        audit = recheck.prepare(claim, rules or policy_file.load("strict"), known)
+        _run(audit, jobs or len(os.sched_getaffinity(0)))
+    found = recheck.compare(claim, audit, why)
+    _print(audit_recheck.render_json(found, attested) if form == "json" else audit_recheck.render_text(found, attested))
+    if found.deviations:
+        return 1
+    return 0 if found.reproduced else 3
+
+
+def _attestation(path: Path, cert: Path, claim: ReportFile) -> Attestation:
+    """What an attestation says, once it holds for this report and this certificate."""
+    data, der = _read(path, limits.ENVELOPE_SIZE), _read(cert, limits.KEY_FILE_SIZE)
+    try:
+        certificate = Certificate.parse(policy_file.split_pem(der, "CERTIFICATE")[0])
+    except (FormatError, ValueError) as error:
+        raise KeyMaterialError(f"{cert}: {error}") from None
+    return vsa.check(data, str(path), certificate, claim)
+
+
+def _read(path: Path, most: int) -> bytes:
+    """A file's bytes; one more than `most` where it has more, which its reader refuses."""
+    try:
+        with path.open("rb") as file:
+            return file.read(most + 1)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}", path=str(path)) from None
+
+
+def _require_inside(claim: ReportFile, root: Path | None) -> None:
+    """No path of a report makes us open a connection, or leads out of the folder that was named."""
+    for path in claim.head["paths"]:
+        if is_address(path):
+            raise InputError(f"{claim.name}: {name_of(path)} is on a server; only reports of files can be checked")
+        if root and not _inside(path):
+            raise InputError(f"{claim.name}: {path} leads out of {root}", path=path)
+
+
+def _inside(path: str) -> bool:
+    """Whether a path leads to somewhere below the current folder."""
+    try:
+        here, there = os.path.realpath("."), os.path.realpath(path)
+    except ValueError:  # a NUL in it
+        return False
+    return os.path.commonpath((here, there)) == here
+
+
+def _policy_of(claim: ReportFile, *, confined: bool) -> tuple[Policy | None, str | None]:
+    """The policy that a report names, or why it cannot be the one."""
+    source = claim.policy["source"]
+    name = source.removeprefix(_BUILT_IN)
+    if name == source and confined and not _inside(source):
+        return None, f"the report's policy {source} is not below --root; name it with --policy"
+    if name == source and not os.path.isfile(source):
+        return None, f"the report's policy {source} is not here; name it with --policy"
+    try:
+        found = policy_file.load(name)
+    except PolicyError as error:
+        return None, f"the report's policy cannot be used: {error.failure.detail}"
+    if found.origin is None or found.origin.digest != claim.policy["sha256"]:
+        return None, f"{source} is not as it was when the report was made; name that policy with --policy"
+    return found, None
+
+
+def _run(audit: Audit, jobs: int) -> None:
+    """Examine everything again: no cache, which would say what was found earlier."""
+    serial = jobs == 1
+    run(
+        discover(audit.paths),
+        engine.Serial(audit.policy, audit.at) if serial else engine.Processes(audit.policy, audit.at, jobs),
+        audit,
+    )
+
+
+def _print(pieces: Iterable[bytes]) -> None:
+    stream = getattr(sys.stdout, "buffer", None)
+    for piece in pieces:
+        if stream:
+            stream.write(piece)
+        else:
+            click.echo(piece.decode("utf-8"), nl=False)

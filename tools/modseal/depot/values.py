@@ -1,0 +1,89 @@
+"""What metadata and manifests say of a bundle, by the names that messages have for it: both sides of a comparison."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from itertools import zip_longest
+
+from modseal.depot.documents import Bulletin, ListedVib
+from modseal.format.level import Level
+from modseal.format.manifest import Constraint, Entry, Manifest, VibFields
+from modseal.format.shape import quote
+
+Values = Mapping[str, object]
+
+_DEPOT_MAKERS = {"platforms"}
+"""What the maker of a depot says, not the bundle: more than a third of all genuine depots name other platforms."""
+
+_ZONE = re.compile(r"(?:Z|[+-]\d\d:\d\d)$", re.ASCII)
+
+
+def listed(vib: ListedVib) -> Values:
+    """What `vmware.xml` says of a bundle."""
+    return {
+        "id": vib.id,
+        "type": vib.type,
+        "name": vib.name,
+        "version": vib.version,
+        "vendor": vib.vendor,
+        "summary": vib.summary,
+        "maintenance-mode": vib.maintenance_mode,
+        "reboot-required": vib.reboot_required,
+        "hostd-restart": vib.hostd_restart,
+        "software-tags": vib.tags,
+        **dict(vib.relationships.by_label()),
+    }
+
+
+def of_listing(manifest: Manifest) -> Values:
+    """What `vmware.xml` must say of a manifest. A host that cannot take a bundle in or out while it runs, reboots."""
+    vib = manifest.vib or VibFields()
+    return {
+        "id": manifest.id,
+        "type": vib.type,
+        "name": manifest.name,
+        "version": manifest.version,
+        "vendor": manifest.vendor,
+        "summary": manifest.summary,
+        "maintenance-mode": vib.maintenance_mode,
+        "reboot-required": not (vib.live_install_allowed and vib.live_remove_allowed),
+        "hostd-restart": vib.cimom_restart,
+        "software-tags": vib.tags,
+        **dict(manifest.relationships.by_label()),
+    }
+
+
+def of_descriptor(manifest: Manifest) -> Values:
+    """All of a manifest, the fields of a `.vib` beside the others. A time without a zone gets that of UTC."""
+    vib = {name: value for name, value in plain(manifest.vib or VibFields()).items() if name not in _DEPOT_MAKERS}
+    released = manifest.released if _ZONE.search(manifest.released) else f"{manifest.released}+00:00"
+    return {**plain(manifest), **vib, "vib": manifest.vib is not None, "released": released}
+
+
+def plain(value: Manifest | VibFields | Bulletin) -> dict[str, object]:
+    """All fields of a value."""
+    return {field.name.replace("_", "-"): getattr(value, field.name) for field in fields(value)}
+
+
+def unequal(said: Values, found: Values) -> Iterator[tuple[str, str, str]]:
+    """The names of all values that differ, with both as text; of lists what first differs."""
+    for name, value in said.items():
+        other = found.get(name)
+        if value != other:
+            both = (value, other)
+            if isinstance(value, tuple) and isinstance(other, tuple):
+                both = next(pair for pair in zip_longest(value, other) if pair[0] != pair[1])
+            yield name, _word(both[0]), _word(both[1])
+
+
+def _word(value: object) -> str:
+    """A value for a message: quoted, cut."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, Entry):
+        return quote(value.path)
+    if isinstance(value, Constraint):
+        return quote(" ".join(filter(None, (value.name, value.relation, value.version))))
+    return quote(str(value) if isinstance(value, (str, Level)) else ascii(value))

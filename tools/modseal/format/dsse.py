@@ -1,0 +1,100 @@
+"""DSSE envelopes as bytes and as values. Whether a signature in one is good is for others to say.
+
+Source: DSSE v1.0, protocol.md ("PAE") and envelope.md.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from modseal import limits
+from modseal.errors import FormatError
+
+STATEMENT = "application/vnd.in-toto+json"
+"""The payload type of an in-toto statement."""
+
+_URL_SAFE = str.maketrans("-_", "+/")
+
+
+class Envelope(NamedTuple):
+    """What an envelope holds; `signatures` are (key id, signature), and a key id is only a hint."""
+
+    payload_type: str
+    payload: bytes
+    signatures: tuple[tuple[str, bytes], ...]
+
+
+def pae(payload_type: str, payload: bytes) -> bytes:
+    """The bytes that are signed for a payload (DSSE v1.0, "PAE")."""
+    kind = payload_type.encode("utf-8")
+    return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
+
+
+def encode(envelope: Envelope) -> bytes:
+    """The JSON of an envelope."""
+    plain = {
+        "payload": _text(envelope.payload),
+        "payloadType": envelope.payload_type,
+        "signatures": [{"keyid": key_id, "sig": _text(signature)} for key_id, signature in envelope.signatures],
+    }
+    return (json.dumps(plain, indent=2) + "\n").encode("ascii")
+
+
+def decode(data: bytes, name: str) -> Envelope:
+    """The envelope of some bytes; `name` is the file's, for the message. Raises `FormatError` (bad-attestation).
+
+    Either alphabet of base64 is read, as envelope.md wants it, and fields that it does not know are passed over.
+    """
+    if len(data) > limits.ENVELOPE_SIZE:
+        raise bad(name, f"it is over {limits.ENVELOPE_SIZE} bytes")
+    try:
+        plain = json.loads(data.decode("utf-8"))
+        signatures = tuple((_key_id(one), _bytes(one["sig"])) for one in _list(plain["signatures"]))
+        return Envelope(_kind(plain["payloadType"]), _bytes(plain["payload"]), signatures)
+    except RecursionError:
+        raise bad(name, "it is nested too deeply") from None
+    except KeyError as error:
+        raise bad(name, f"it has no {error.args[0]}") from None
+    except (ValueError, TypeError) as error:
+        raise bad(name, f"it is no DSSE envelope: {error}") from None
+
+
+def bad(name: str, why: str) -> FormatError:
+    """The refusal of an envelope, or of the statement in it."""
+    return FormatError("bad-attestation", f"{name} cannot be used: {why}")
+
+
+def _kind(value: Any) -> str:
+    if not isinstance(value, str) or not value.isascii():
+        raise TypeError("its payload type is no ASCII text")
+    return value
+
+
+def _list(value: Any) -> Iterable[Any]:
+    if not isinstance(value, list) or not value or len(value) > limits.SIGNATURE_BLOCKS:
+        raise TypeError(f"it needs 1 to {limits.SIGNATURE_BLOCKS} signatures")
+    return value
+
+
+def _key_id(signature: Any) -> str:
+    key_id = signature.get("keyid", "") if isinstance(signature, dict) else None
+    if not isinstance(key_id, str):
+        raise TypeError("a signature of it is no object with a key id")
+    return key_id
+
+
+def _bytes(text: Any) -> bytes:
+    if not isinstance(text, str):
+        raise TypeError("its payload or a signature is no text")
+    try:
+        return base64.b64decode(text.translate(_URL_SAFE), validate=True)
+    except binascii.Error as error:
+        raise ValueError(f"its payload or a signature is not base64: {error}") from None
+
+
+def _text(data: bytes) -> str:
+    return base64.b64encode(data).decode("ascii")

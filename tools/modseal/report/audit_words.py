@@ -1,0 +1,78 @@
+"""What the reports of an audit say of a check or a rule, whatever their form: title, reason, next step, severity.
+
+A finding names its rule by id; a check's id is its code. A report that was read back may name a rule that this
+version does not know, which then has its id for a title.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from modseal.audit import rules
+from modseal.audit.finding import Finding, Severity
+from modseal.audit.rule import Rule
+from modseal.codes import CODES
+from modseal.errors import Scalar
+from modseal.report.text import safe
+from modseal.trust.examination import STEPS
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What is to be said of a check or a rule once, however many findings it has.
+
+    `what` says in full what was found, `why` why it matters (nothing for a check: its step says it).
+    """
+
+    id: str
+    title: str
+    what: str
+    why: str
+    next_step: str
+    severity: Severity
+    step: int | None = None
+
+
+def words(finding: Finding) -> Words:
+    """The words for the check or the rule of a finding."""
+    return words_of(finding.rule) or Words(
+        finding.rule, finding.rule, finding.rule, "", finding.next_step, finding.severity, finding.step
+    )
+
+
+def words_of(id_: str) -> Words | None:
+    """The words for a rule's id or a check's code; None where there is neither."""
+    if rule := rules.BY_ID.get(id_):
+        return _of_rule(rule)
+    if code := CODES.get(id_):
+        return Words(id_, code.meaning, _in_step(code.step, code.meaning), "", code.next_step, Severity.HIGH, code.step)
+    return None
+
+
+def _of_rule(rule: Rule) -> Words:
+    return Words(rule.id, rule.title, rule.what, rule.why, rule.remedy, rule.severity)
+
+
+def _in_step(step: int | None, meaning: str) -> str:
+    return meaning if step is None else f"{meaning} This is step {step} of the verification, {STEPS[step]}."
+
+
+def evidence(finding: Finding) -> Iterator[tuple[str, str]]:
+    """What shows the finding: names and values, as text that is safe to print."""
+    for name, value in finding.evidence.items():
+        yield safe(name.replace("_", " ")), plain(value)
+
+
+def plain(value: Scalar) -> str:
+    """A value of evidence as every report writes it."""
+    return "none" if value is None else safe(value)
+
+
+def sentence(finding: Finding) -> str:
+    """A finding in one line: detail, evidence, the other bundles that belong to it, next step."""
+    parts = [safe(finding.detail)]
+    parts += ["; ".join(f"{name}: {value}" for name, value in evidence(finding))]
+    parts += [f"With: {', '.join(map(safe, finding.related))}" if finding.related else ""]
+    parts += [f"Next: {safe(finding.next_step)}"]
+    return " | ".join(part for part in parts if part)

@@ -1,6 +1,6 @@
 """Makes what the benchmarks run on: modules, bundles and packages of the same content, the same on every machine.
 
-Runs in a process of its own (`python corpus.py small|large|huge DIR COUNT|BYTES`): the one that measures stays small.
+Runs in a process of its own (`python corpus.py small|medium|large|huge DIR COUNT|BYTES`): the one that measures stays small.
 """
 
 from __future__ import annotations
@@ -72,6 +72,19 @@ def small_modules(folder: Path, count: int) -> list[Path]:
         for name in ("driver", "tool", "readme"):
             text = " ".join(source.choices(words, k=450)).encode()
             _write(module / "files" / name, iter([source.randbytes(2500), text]))
+        _describe(module)
+    return modules
+
+
+def medium_modules(folder: Path, count: int) -> list[Path]:
+    """Modules of about 10 MB, a third noise, half text, the rest zeros: bundles of about 5 MB."""
+    source = random.Random(3)
+    words = [source.randbytes(source.randint(2, 6)).hex() for _ in range(20_000)]
+    text = " ".join(source.choices(words, k=_POOL // 8)).encode()
+    modules = [folder / f"medium-{number:04}" for number in range(count)]
+    for module in modules:
+        for number in range(2):
+            _write(module / "files" / f"part-{number}", _mix(source, text, 5 * MIB))
         _describe(module)
     return modules
 
@@ -165,10 +178,12 @@ def main() -> None:
     elif what == "huge":
         sparse_module(folder, size)
     else:
-        modules = small_modules(folder, size)
+        modules = (medium_modules if what == "medium" else small_modules)(folder, size)
         signed_bundles(modules, folder / "keys")
         if shutil.which("rpmbuild") and shutil.which("rpmkeys"):
             subprocess.run(rpm_command(modules, folder), check=True)
+        for module in modules:
+            shutil.rmtree(module)
 
 
 if __name__ == "__main__":

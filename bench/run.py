@@ -10,6 +10,7 @@ import argparse
 import os
 import platform
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -27,7 +28,7 @@ PYTHON = [sys.executable, "-I", "-c"]
 MODSEAL = [*PYTHON, "from modseal.cli.main import main; main()"]
 X509 = "python -I -c 'import cryptography.x509'"
 DIGEST = ["openssl", "dgst", "-sha256"]
-SECTIONS = ("cold", "warm", "large", "huge")
+SECTIONS = ("cold", "warm", "audit", "large", "huge")
 
 
 class Bench:
@@ -39,6 +40,8 @@ class Bench:
         self.cold_rounds = 9 if quick else 29
         self.rounds = 3 if quick else 5
         self.small = 200 if quick else 2000
+        self.many = 200 if quick else 5000
+        self.medium = 10 if quick else 200
         self.large_size = 64 * MIB if quick else 1024 * MIB
         self.has_rpm = bool(shutil.which("rpmbuild") and shutil.which("rpmkeys"))
         self.notes = [] if self.has_rpm else ["no rpmkeys: rpm is not installed (Debian's package rpm brings it)"]
@@ -46,6 +49,9 @@ class Bench:
     def prepare(self, sections: Sequence[str]) -> None:
         """The keys, and the small bundles where a section needs them."""
         _quietly([*MODSEAL, "keys", "example", str(self.keys)])
+        if "audit" in sections:
+            self._make_folders("small", self.many)
+            self._make_folders("medium", self.medium)
         if {"cold", "warm"} & set(sections):
             self._make("small", self.small)
 
@@ -75,6 +81,49 @@ class Bench:
         ]
         title = f"Many: {self.small} bundles of 20 KB in one process, time per bundle with the start-up shared"
         compare(Section(title, base, contenders, self.rounds, self.small, self.notes))
+
+    def audit(self) -> None:
+        """Folders of bundles: the engine on one and two workers, then the cache; against the floor and rpmkeys."""
+        for what, count in (("small", self.many), ("medium", self.medium)):
+            for kind in ("seal", "vib"):
+                self._audit(what, kind, count)
+
+    def _audit(self, what: str, kind: str, count: int) -> None:
+        folder, cache = self.folder / f"{what}-{kind}", self.folder / "cache"
+        bundles = sorted(folder.glob(f"*.{kind}"))
+        megabytes = sum(path.stat().st_size for path in bundles) / 1e6
+        names = list(map(str, bundles))
+        base = "floor: SHA-256 and one signature check, 1 process"
+        floor = [sys.executable, "-I", str(Path(__file__).with_name("floor.py"))]
+        contenders = [
+            Contender(base, [*floor, "1", *names], bundles),
+            Contender("the same, 2 processes", [*floor, "2", *names], bundles),
+            Contender("modseal audit, 1 worker", self._audits(folder, cache, "1"), bundles),
+            Contender("modseal audit, 2 workers", self._audits(folder, cache, "2"), bundles),
+            Contender("modseal audit again, from the cache", self._audits(folder, cache, "2", cached=True)),
+        ]
+        if self.has_rpm:
+            packages = sorted((self.folder / f"{what}-rpm").glob("*.rpm"))
+            contenders += self._rpmkeys("*.rpm", packages)
+        title = f"Audit: {count} .{kind} of the size {what}, {megabytes:.0f} MB in all"
+        runs = compare(Section(title, base, contenders, self.rounds, notes=self.notes))
+        for name in ("modseal audit, 1 worker", "modseal audit, 2 workers"):
+            seconds = statistics.median(each.seconds for each in runs[name])
+            print(f"  {name}: {count / seconds:.0f} bundles/s, {megabytes / seconds:.0f} MB/s")
+
+    def _audits(self, folder: Path, cache: Path, jobs: str, *, cached: bool = False) -> list[str]:
+        options = ["--jobs", jobs, "--policy", str(self.keys / "policy.toml"), *([] if cached else ["--no-cache"])]
+        return ["env", f"XDG_CACHE_HOME={cache}", *MODSEAL, "audit", str(folder), *options]
+
+    def _make_folders(self, what: str, count: int) -> None:
+        """Bundles and packages of one size, in a folder for each kind."""
+        self._make(what, count)
+        for kind in ("seal", "vib"):
+            (self.folder / f"{what}-{kind}").mkdir()
+            for path in self.folder.glob(f"{what}-*.{kind}"):
+                path.rename(self.folder / f"{what}-{kind}" / path.name)
+        if self.has_rpm:
+            (self.folder / "rpm" / "noarch").rename(self.folder / f"{what}-rpm")
 
     def large(self) -> None:
         """One large bundle: pack, then verify."""

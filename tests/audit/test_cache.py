@@ -355,3 +355,18 @@ def test_the_oldest_results_are_forgotten_where_there_are_too_many(tmp_path, cac
     with closing(sqlite3.connect(tmp_path / "cache" / FILE)) as connection:
         assert connection.execute("SELECT count(*) FROM results").fetchone() == (3,)
         assert connection.execute("SELECT count(*) FROM files").fetchone() == (3,)
+
+
+def test_two_audits_at_once_share_a_cache(tmp_path, policy, settled):
+    folder_of(tmp_path / "depot", 4)
+    assert policy.origin
+    context = context_of(policy.origin)
+    with (
+        Cache.opened(tmp_path / "cache", context, NOW, pytest.fail) as one,
+        Cache.opened(tmp_path / "cache", context, NOW, pytest.fail) as other,
+    ):
+        for cache in (one, other):
+            assert cache
+            cache.begin("key")
+        first, second = (audit_of([tmp_path / "depot"], policy, cache=cache) for cache in (one, other))
+    assert plain(first) == plain(second)

@@ -153,7 +153,6 @@ def cached(tmp_path: Path, policy: Policy, monkeypatch: pytest.MonkeyPatch):
 
 def test_an_unchanged_depot_is_not_examined_again_and_its_findings_stay(put, cached):
     depot = depots.make()
-    path, *_ = depot.bundles
     bad = replace(
         depot,
         documents={

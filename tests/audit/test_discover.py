@@ -97,3 +97,9 @@ def test_what_is_left_out_says_why(tmp_path):
     (one,) = discover([str(tmp_path)])
     assert isinstance(one, LeftOut)
     assert one.why == "no bundle"
+
+
+def test_what_is_named_twice_is_found_once(tmp_path):
+    (path,) = folder_of(tmp_path / "depot", 1)
+    twice = [path, tmp_path / "depot", path.parent / "." / path.name, Path(os.path.relpath(path))]
+    assert found(*twice) == [("FileTarget", "000.seal")]

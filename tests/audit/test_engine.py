@@ -93,7 +93,7 @@ def test_records_come_while_targets_are_still_being_found(tmp_path, policy, monk
 
     records = Processes(policy, NOW, 2).records(finding())
     next(records)
-    assert len(taken) <= 2 * engine._WINDOW + 1
+    assert len(taken) <= 2 * engine.WINDOW + 1
     assert len(list(records)) == 29
 
 

@@ -174,9 +174,9 @@ def test_a_file_of_another_name_that_cannot_be_read_leaves_the_audit_undecided()
 
 def test_paths_and_addresses_are_audited_together_in_their_order(tmp_path: Path, bundle: bytes) -> None:
     [path] = folder_of(tmp_path, 1)
-    with site({"/a.seal": bundle}) as server:
-        found = list(discover([f"{server.url}/a.seal", str(path), f"{server.url}/a.seal"]))
-    assert [one.name for one in found] == [f"{server.url}/a.seal", str(path), f"{server.url}/a.seal"]
+    with site({"/a.seal": bundle, "/b.seal": bundle}) as server:
+        found = list(discover([f"{server.url}/b.seal", str(path), f"{server.url}/a.seal", f"{server.url}/a.seal"]))
+    assert [one.name for one in found] == [f"{server.url}/b.seal", str(path), f"{server.url}/a.seal"]
 
 
 # What a server can do.

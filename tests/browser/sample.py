@@ -1,7 +1,7 @@
 """A realistic audit for the HTML report: some sixty bundles of several vendors, a third of them not to be accepted.
 
-Run as a program, it writes its report: `python tests/browser/sample.py OUT [BUNDLES]`. More bundles than there are
-repeat the same ones under other names.
+Run as a program, it writes its report, to be looked at: `PYTHONPATH=tools:tests python tests/browser/sample.py OUT
+[BUNDLES]`. More bundles than there are repeat the same ones under other names.
 """
 
 from __future__ import annotations

@@ -70,7 +70,7 @@ def prepare(folder: Path) -> dict[str, str]:
     modseal = programs / "modseal"
     modseal.write_text(f"#!{sys.executable}\nfrom modseal.cli.main import main\nmain()\n")
     modseal.chmod(0o755)
-    kept = {name: value for name, value in os.environ.items() if name in ("HOME", "LANG", "TMPDIR")}
+    kept = {name: value for name, value in os.environ.items() if name in ("HOME", "LANG", "TMPDIR", "XDG_CACHE_HOME")}
     return {**kept, "PATH": f"{programs}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT / "tools"), "LC_ALL": "C.UTF-8"}
 
 

@@ -33,6 +33,9 @@ from modseal.format.level import Level
 from modseal.trust.examination import Verdict
 from modseal.trust.policy import Origin
 
+_PATIENCE = 10
+"""Seconds to wait while another audit writes, which takes it milliseconds."""
+
 _COMMIT_EVERY = 256
 """Records between two commits: what a crash can cost."""
 
@@ -60,6 +63,10 @@ WHERE device = ? AND inode = ? AND part = ? AND files.salt = ? AND files.size = 
 _BY_CONTENT = f"""
 SELECT {_COLUMNS} FROM results
 WHERE sha256 = ? AND salt = ? AND context = ? AND after < ? AND ? < before AND run >= ?"""  # noqa: S608
+_KEEP_RESULT = """
+INSERT OR REPLACE INTO results (sha256, salt, context, size, after, before, run, row, findings, result)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_KEEP_FILE = "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 T = TypeVar("T")
@@ -77,7 +84,7 @@ class Cache:
         self._seconds = _seconds(at)
         self._complain = complain
         self._usable = True
-        self._waiting = 0
+        self._waiting: list[Record] = []
         self.since = 0
         self.run = 0
 
@@ -87,7 +94,7 @@ class Cache:
         """The cache in a folder of the user's own, made where it is not there; None where it cannot be used."""
         try:
             path = _private(folder)
-            connection = sqlite3.connect(path, isolation_level=None, timeout=5)
+            connection = sqlite3.connect(path, isolation_level=None, timeout=_PATIENCE)
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.executescript(_SCHEMA)
@@ -106,7 +113,7 @@ class Cache:
     def reading(cls, path: str, context: str, at: datetime, since: int) -> Self | None:
         """The same cache in another process, for reading alone."""
         try:
-            connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=5)
+            connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=_PATIENCE)
         except sqlite3.Error:
             return None
         cache = cls(connection, path, context, at, lambda _text: None)
@@ -166,49 +173,41 @@ class Cache:
         return _decode(row, name) if row else None
 
     def _keep(self, record: Record) -> None:
-        if not self._waiting:
-            self._connection.execute("BEGIN")
-        self._waiting += 1
-        row = record.row
-        if not record.kept:
-            holds = record.holds or (_EPOCH, _EPOCH)
-            findings = json.dumps([finding.plain() for finding in record.findings])
-            values = (
-                row.sha256,
-                record.salt,
-                self.context,
-                row.size,
-                *map(_seconds, holds),
-                self.run,
-                _plain(row),
-                findings,
-            )
-            self._connection.execute(
-                "INSERT OR REPLACE INTO results"
-                " (sha256, salt, context, size, after, before, run, row, findings, result)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (*values, record.values),
-            )
-        if record.identity:
-            device, inode, size, mtime, ctime, part = record.identity
-            self._connection.execute(
-                "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-                (device, inode, part, size, mtime, ctime, record.salt, row.sha256),
-            )
-        if self._waiting >= _COMMIT_EVERY:
+        self._waiting.append(record)
+        if len(self._waiting) >= _COMMIT_EVERY:
             self._commit()
 
     def _commit(self) -> None:
-        if self._waiting:
-            self._connection.execute("COMMIT")
-            self._waiting = 0
+        """Write what waits, in one short transaction: another audit may be writing too."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        self._connection.execute("BEGIN IMMEDIATE")
+        for record in waiting:
+            if not record.kept:
+                self._connection.execute(_KEEP_RESULT, self._values(record))
+            if record.identity:
+                device, inode, size, mtime, ctime, part = record.identity
+                values = (device, inode, part, size, mtime, ctime, record.salt, record.row.sha256)
+                self._connection.execute(_KEEP_FILE, values)
+        self._connection.execute("COMMIT")
+
+    def _values(self, record: Record) -> tuple[Any, ...]:
+        row = record.row
+        times = map(_seconds, record.holds or (_EPOCH, _EPOCH))
+        findings = json.dumps([finding.plain() for finding in record.findings])
+        head = (row.sha256, record.salt, self.context, row.size, *times, self.run)
+        return (*head, _plain(row), findings, record.values)
 
     def _finish(self) -> None:
         """Commit, and forget what will not be asked for again, and the oldest where there is more than may be."""
         self._commit()
         before = self._connection.total_changes
         lately = "SELECT context FROM runs GROUP BY context ORDER BY max(number) DESC LIMIT ?"
-        self._connection.execute(f"DELETE FROM results WHERE context NOT IN ({lately})", (limits.CACHED_CONTEXTS,))  # noqa: S608
+        self._connection.execute(
+            f"DELETE FROM results WHERE context != ? AND context NOT IN ({lately})",  # noqa: S608
+            (self.context, limits.CACHED_CONTEXTS),
+        )
         newest = self._connection.execute("SELECT max(number) FROM results").fetchone()[0] or 0
         self._connection.execute("DELETE FROM results WHERE number <= ?", (newest - limits.CACHED_RESULTS,))
         if self._connection.total_changes > before:

@@ -56,7 +56,17 @@ Found = Target | DepotEnd | Unreadable | Malformed | LeftOut
 
 
 def discover(paths: Iterable[str]) -> Iterator[Found]:
-    """All that is below the paths: in their order, and below each in the order of names."""
+    """All that is below the paths: in their order, and below each in the order of names. Nothing comes twice."""
+    given = tuple(paths)
+    seen: set[str] = set()
+    for one in _below(given):
+        place = one.name if is_address(one.name) else os.path.abspath(one.name)
+        if len(given) == 1 or place not in seen:
+            seen.update({place} if len(given) > 1 else ())
+            yield one
+
+
+def _below(paths: Iterable[str]) -> Iterator[Found]:
     for path in paths:
         if is_address(path):
             from modseal.audit.remote import discover_remote

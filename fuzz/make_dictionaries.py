@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from modseal.bundle import layout, spec_shape
+from modseal.depot import grammar
 from modseal.format import manifest_json, strict_xml, trust_bundle, vib_grammar
 from modseal.format.shape import Array, Shape, Table, Text, TextMap, Variant
 from modseal.trust import policy_file
@@ -18,6 +19,7 @@ _TIMES = {"1979-05-27T07:32:00Z", "0001-01-01T00:00:00+23:00"}
 _FILES = {"root.pem", "root.crl", "tsa-root.pem", "chain.pem"}
 _XML = {"&amp;", "&#13;", "&#x41;", "<!--", "-->", "<![CDATA[", "]]>", "<!DOCTYPE", "<?xml", "?>", "xmlns="}
 _VIB = {"gunzip", "sha-1", "sha-256", "sha-256-gunzip1", "vgz", "tgz", "vzstd", "community", "certified"}
+_DEPOT = (grammar.INDEX, grammar.VENDOR_INDEX, grammar.LISTING, grammar.BULLETIN, grammar.DESCRIBED)
 
 
 def dictionaries() -> dict[str, bytes]:
@@ -28,6 +30,7 @@ def dictionaries() -> dict[str, bytes]:
         "trust.dict": {*_quoted(trust_bundle.SHAPE), *_JSON},
         "spec.dict": {*_words(spec_shape.SHAPE), *_TOML, *_TIMES},
         "policy.dict": {*_words(policy_file.SHAPE), *_TOML, *_FILES},
+        "depot.dict": {*(word for root in _DEPOT for word in _tags(root)), *_XML, *_VIB},
         "xml.dict": {*_tags(vib_grammar.DESCRIPTOR), *_tags(vib_grammar.STAGE), *_XML, *_VIB},
     }
     return {name: _dictionary(found) for name, found in words.items()}

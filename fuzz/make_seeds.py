@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import shutil
+import struct
 import sys
 import zlib
 from collections.abc import Mapping
@@ -20,7 +21,7 @@ sys.path[:0] = [str(FOLDER), str(FOLDER.parent / "tools"), str(FOLDER.parent / "
 
 from cryptography import x509  # noqa: E402
 
-from builders import bundles, cms, crls, trust_bundles, tsa  # noqa: E402
+from builders import bundles, cms, crls, depots, trust_bundles, tsa, zips  # noqa: E402
 from builders.pki import Identity, ca, leaf, new_key, root, signer  # noqa: E402
 from make_dictionaries import dictionaries  # noqa: E402
 from make_documents import LEAST_SPEC, MORE_POLICY, MORE_SPEC, POLICY  # noqa: E402
@@ -113,6 +114,8 @@ def seeds() -> dict[str, dict[str, bytes]]:
         **{f"tar-{name}": dict(zip(("tree", "small", "empty"), found, strict=True)) for name, found in tars.items()},
         "module-spec": {"least": LEAST_SPEC.encode(), "more": (LEAST_SPEC + MORE_SPEC).encode()},
         "policy": {"usual": POLICY.encode(), "more": (POLICY + MORE_POLICY % signer().fingerprint).encode()},
+        "zip": _zips(),
+        "depot-metadata": _depot_documents(),
         "visor-layout": {"tree": _layout(tars["visor"][0]), "empty": _layout(tars["visor"][2])},
     }
 
@@ -227,6 +230,36 @@ def _payload(kind: str, files: Files = TREE) -> bytes:
 def _payloads() -> dict[str, dict[str, bytes]]:
     return {
         kind: {"tree": _payload(kind), "empty": _payload(kind, {})} for kind in ("tar+gzip", "tar+zstd", "vgz", "tgz")
+    }
+
+
+def _zips() -> dict[str, bytes]:
+    """Each form of entries and of the end."""
+    named: Mapping[str, int | bytes] = {"extra": zips.TIMES}
+    wide: Mapping[str, int | bytes] = {
+        "size": zips.WIDE, "packed": zips.WIDE, "extra": struct.pack("<HHQQ", 1, 16, 5, 5)
+    }  # fmt: skip
+    usual = [zips.Part("a", b"alpha"), zips.Part("d/", b"", zips.STORED), zips.Part("d/b", b"beta", both=named)]
+    plain = zips.archive(usual)
+    start, end = plain.index(b"PK\x01\x02"), plain.index(b"PK\x05\x06")
+    return {
+        "usual": plain,
+        "descriptor": zips.archive([zips.Part("a", b"alpha", flags=zips.DESCRIPTOR)], comment=b"comment"),
+        "wide": zips.archive([zips.Part("a", b"alpha", zips.STORED, local=wide)]),
+        "wide-end": zips.archive(usual, zip64=zips.end64(3, end - start, start)),
+        "empty": zips.archive([]),
+    }
+
+
+def _depot_documents() -> dict[str, bytes]:
+    """The documents of one depot."""
+    depot = depots.make(bundles.make("vib", files={"opt/a": b"a"}, relationships=RELATED, vib=VIB))
+    return {
+        "index": depot["index.xml"],
+        "vendor-index": depot["vendor-index.xml"],
+        "listing": depot[depots.LISTING],
+        "bulletin": depot[depot.bulletin],
+        "described": depot[depot.described],
     }
 
 

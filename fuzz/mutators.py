@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import random
 import re
+import struct
+import zlib
 from collections.abc import Callable, Iterator
 
 Change = Callable[[bytes, int], bytes]
@@ -21,7 +23,9 @@ def mutate(kind: str, data: bytes, most: int, seed: int, change: Change) -> byte
     """One change of an input of this kind."""
     chance = random.Random(seed)
     if chance.randrange(3):
-        data = {"der": _der, "archive": _archive, "tar": _tar, "visor": _visor}[kind](data, most, chance, change)
+        data = {"der": _der, "archive": _archive, "tar": _tar, "visor": _visor, "zip": _zip}[kind](
+            data, most, chance, change
+        )
     else:
         data = change(data, most)
     return data[:most]
@@ -203,3 +207,80 @@ def _mend(data: bytes, total: Callable[[bytes], int]) -> bytes:
             blank = block[:148] + b" " * 8 + block[156:]
             blocks[index] = block[: _CHECKSUM.start] + b"%06o\0 " % max(total(blank), 0) + block[_CHECKSUM.stop :]
     return b"".join(blocks)
+
+
+# Zip archives: entries whose headers agree, and an end that says where they are.
+
+_LOCAL = struct.Struct("<4s5H3L2H")
+_CENTRAL = struct.Struct("<4s6H3L5H2L")
+
+
+class _Entry:
+    """A file of an archive: its two headers; its name, both extra fields and comment; and its packed bytes."""
+
+    def __init__(self, local: list[int | bytes], central: list[int | bytes], texts: list[bytes], packed: bytes) -> None:
+        self.local, self.central, self.texts, self.packed = local, central, texts, packed
+
+    def encode(self, offset: int) -> tuple[bytes, bytes]:
+        """Both parts, with sizes and offset that are true."""
+        name, local_extra, extra, comment = self.texts
+        self.local[7] = self.central[8] = len(self.packed)
+        self.local[9:11] = [len(name), len(local_extra)]
+        self.central[10:13] = [len(name), len(extra), len(comment)]
+        self.central[16] = offset
+        head = _LOCAL.pack(*self.local) + name + local_extra + self.packed
+        return head, _CENTRAL.pack(*self.central) + name + extra + comment
+
+
+def _zip(data: bytes, most: int, chance: random.Random, change: Change) -> bytes:
+    entries = _entries(data)
+    if not entries:
+        return change(data, most)
+    entry, kind = chance.choice(entries), chance.randrange(8)
+    if kind < 3:
+        at = chance.randrange(4)
+        entry.texts[at] = change(entry.texts[at], len(entry.texts[at]) + 16)
+    elif kind < 5:
+        content = change(b"content", 64)
+        packer = zlib.compressobj(9, zlib.DEFLATED, -15)
+        method = chance.choice((0, 8))
+        entry.packed = packer.compress(content) + packer.flush() if method else content
+        for header, method_at, crc_at in ((entry.local, 3, 6), (entry.central, 4, 7)):
+            header[method_at], header[crc_at], header[crc_at + 2] = method, zlib.crc32(content), len(content)
+    elif kind == 5:
+        place, header = chance.randrange(1, 9), chance.choice((entry.local, entry.central))
+        header[place] = chance.choice((0, 1, 8, 20, 45, 0x800, header[place]))
+    elif kind == 6:
+        entries.insert(chance.randrange(len(entries) + 1), entry)
+    else:
+        entries.remove(entry)
+    return _join(entries)
+
+
+def _entries(data: bytes) -> list[_Entry]:
+    """The entries of an archive whose directory can be walked; none of any other."""
+    entries: list[_Entry] = []
+    at = data.find(b"PK\x01\x02")
+    while at >= 0 and data[at : at + 4] == b"PK\x01\x02" and len(data) - at >= _CENTRAL.size:
+        central = list(_CENTRAL.unpack_from(data, at))
+        offset, sizes = central[16], central[10:13]
+        if len(data) - offset < _LOCAL.size or central[8] > len(data):
+            return []
+        local = list(_LOCAL.unpack_from(data, offset))
+        start = offset + _LOCAL.size + local[9]
+        extra, packed = data[start : start + local[10]], data[start + local[10] : start + local[10] + central[8]]
+        texts, at = [], at + _CENTRAL.size
+        for size in sizes:
+            texts.append(data[at : at + size])
+            at += size
+        entries.append(_Entry(local, central, [texts[0], extra, texts[1], texts[2]], packed))
+    return entries
+
+
+def _join(entries: list[_Entry]) -> bytes:
+    body = directory = b""
+    for entry in entries:
+        head, listed = entry.encode(len(body))
+        body, directory = body + head, directory + listed
+    end = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, len(entries), len(entries), len(directory), len(body), 0)
+    return body + directory + end

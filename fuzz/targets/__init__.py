@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from targets import archives, certificates, documents, manifests, payloads, signatures
+from targets import archives, certificates, depots, documents, manifests, payloads, signatures
 from targets.base import Target
 
 TARGETS: dict[str, Target] = {
     target.name: target
-    for module in (archives, manifests, signatures, certificates, payloads, documents)
+    for module in (archives, manifests, signatures, certificates, payloads, documents, depots)
     for target in module.TARGETS
 }

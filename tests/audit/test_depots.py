@@ -11,6 +11,7 @@ import pytest
 from builders import bundles, depots, policies
 from builders.audits import audit_of
 from builders.pki import NOW
+from modseal import limits
 from modseal.audit import depots as audit_depots
 from modseal.audit import record, target
 from modseal.audit.cache import Cache, context_of
@@ -125,6 +126,26 @@ def test_a_zip_of_anything_else_is_left_out(policy, tmp_path):
         archive.writestr("photo.jpg", b"jpg")
     audit = audit_of([tmp_path], policy)
     assert (audit.summary.depots, audit.summary.bundles) == (0, 0)
+
+
+def test_the_bundles_in_a_zip_without_an_index_are_examined(policy, tmp_path):
+    from zipfile import ZipFile
+
+    with ZipFile(tmp_path / "loose.zip", "w") as archive:
+        archive.writestr("a.vib", bundles.make("vib").data)
+        archive.writestr("readme.txt", b"two bundles")
+        archive.writestr("b.seal", bundles.make("seal").data[:-1])
+    audit = audit_of([tmp_path / "loose.zip"], policy)
+    assert (audit.summary.bundles, audit.summary.verdicts["rejected"]) == (2, 1)
+    assert [finding.bundle for finding in of_depots(audit)] == [f"{tmp_path / 'loose.zip'}!/b.seal"]
+
+
+def test_the_findings_of_hostile_metadata_come_to_an_end(policy, tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "FINDINGS", 3)
+    depot = depots.make()
+    files = {f"junk/{number}": b"" for number in range(9)}
+    audit = audit_of([replace(depot, files={**depot.files, **files}).write(tmp_path / "depot.zip")], policy)
+    assert rules(audit) == ["depot-file-unlisted"] * 3 + ["limit-exceeded"]
 
 
 @pytest.fixture

@@ -179,6 +179,24 @@ def test_paths_and_addresses_are_audited_together_in_their_order(tmp_path: Path,
     assert [one.name for one in found] == [f"{server.url}/b.seal", str(path), f"{server.url}/a.seal"]
 
 
+def test_addresses_that_differ_in_what_is_not_shown_are_two() -> None:
+    found = list(discover([f"http://h/a.seal?{query}" for query in ("id=1", "id=2", "id=1")]))
+    assert [one.address.url for one in found if isinstance(one, RemoteTarget)] == [
+        "http://h/a.seal?id=1",
+        "http://h/a.seal?id=2",
+    ]
+
+
+def test_a_zip_archive_is_said_to_be_no_place_that_is_looked_into() -> None:
+    archive = b"PK\3\4" + bytes(100)
+    with site({"/": listing("depot.zip"), "/depot.zip": archive}) as server:
+        [found] = discover([f"{server.url}/"])
+        assert isinstance(found, Unreadable)
+        assert (
+            detail_of(f"{server.url}/depot.zip") == "zip archives are not looked into on a server; audit a copy of it"
+        )
+
+
 # What a server can do.
 
 

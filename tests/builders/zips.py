@@ -128,12 +128,23 @@ def archive(
     return prefix + body + directory + (zip64 or b"") + end + comment + suffix
 
 
-def end64(count: int, size: int, start: int, /, *, at: int | None = None, **changes: int) -> bytes:
-    """The zip64 end of central directory and its locator."""
+def end64(
+    count: int,
+    size: int,
+    start: int,
+    /,
+    *,
+    at: int | None = None,
+    gap: bytes = b"",
+    on_disk: int = 0,
+    disks: int = 1,
+    **changes: int,
+) -> bytes:
+    """The zip64 end of central directory and its locator, which says `at`, `on_disk` and `disks`."""
     values = {"length": 44, "made": 45, "needed": 45, "disk": 0, "directory_disk": 0, "here": count,
               "entries": count, "size": size, "start": start, **changes}  # fmt: skip
-    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, start + size if at is None else at, 1)
-    return struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", *values.values()) + locator
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", on_disk, start + size if at is None else at, disks)
+    return struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", *values.values()) + gap + locator
 
 
 def write(files: Mapping[str, bytes], method: int = DEFLATED) -> bytes:

@@ -12,13 +12,15 @@ import sys
 import time
 from collections.abc import Sequence
 from contextlib import closing, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from builders import depots, policies
+from builders import bundles, depots, policies, zips
 from builders.audits import folder_of, many_of
+from builders.bundles import snapshot
 from builders.transcript import SOURCE, Transcript, run
 from modseal.audit.cache import FILE
 from modseal.audit.rules import BY_ID
@@ -191,6 +193,50 @@ def test_a_depot_is_a_path_like_any_other(site):
     transcript = run("audit", "depot.zip", "--policy", "policy.toml", "--format", "json", cwd=site)
     assert transcript.code == 0, transcript.out
     assert json.loads(transcript.out)["summary"]["depots"] == 1
+
+
+def depot_audit(site: Path, data: bytes) -> set[str]:
+    """The rules that count against a depot, which must fail."""
+    (site / "depot.zip").write_bytes(data)
+    transcript = run("audit", "depot.zip", "--policy", "policy.toml", "--format", "json", cwd=site)
+    assert transcript.code == 1, transcript.out
+    return {finding["rule"] for finding in json.loads(transcript.out)["findings"] if finding["severity"] != "low"}
+
+
+@pytest.mark.parametrize(
+    ("attack", "code"),
+    [
+        ("climbing", "unsafe-path"),
+        ("twice", "duplicate-member"),
+        ("prefix", "malformed-archive"),
+        ("suffix", "trailing-bytes"),
+    ],
+)
+def test_a_hostile_zip_is_refused_and_nothing_in_it_is_written_anywhere(site, attack, code):
+    files = {**depots.make().contents}
+    if attack == "climbing":
+        files["../../escaped.vib"] = bundles.make("vib").data
+    data = zips.write(files, zips.DEFLATED)
+    if attack == "twice":
+        first = next(iter(files)).encode()
+        data = zips.write({**files, "x" * len(first): b"other"}, zips.DEFLATED).replace(b"x" * len(first), first)
+    data = {"prefix": b"MZ" + data, "suffix": data + b"PK"}.get(attack, data)
+    before = snapshot(site)
+    assert depot_audit(site, data) & {code, "malformed-archive"}
+    assert {name: content for name, content in snapshot(site).items() if name != "depot.zip"} == before
+    assert not (site.parent.parent / "escaped.vib").exists()
+
+
+def test_metadata_that_claims_more_than_the_bundle_is_a_finding(site):
+    depot = depots.make()
+    listing = depot.documents["vmware.xml"].replace(b"<version>1.2.3-4</version>", b"<version>9.9.9-9</version>")
+    assert "metadata-mismatch" in depot_audit(
+        site, replace(depot, documents={**depot.documents, "vmware.xml": listing}).data
+    )
+
+
+def test_the_index_of_another_vendor_is_a_finding(site):
+    assert "index-vendor-mismatch" in depot_audit(site, depots.make(vendor="Globex", code="GLX").data)
 
 
 def test_names_that_a_terminal_would_obey_are_shown_escaped(site):

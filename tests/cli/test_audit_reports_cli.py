@@ -9,19 +9,21 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
 
-from builders import audit_samples
+from builders import audit_samples, depots
 from builders.audits import many_of
+from builders.bundles import make
 from builders.reports import edited
 from builders.transcript import SOURCE, Transcript, run
-from cli.conftest import key_options
+from cli.conftest import SPEC, key_options
+from cli.test_audit_cli import wait_for_results
 from cli.test_cold_start import among, loaded
+from modseal.audit.run import Audit
 from modseal.cli.audit import audit as audit_command
 from modseal.cli.audit_group import SUBCOMMANDS
 from modseal.cli.main import cli
@@ -33,13 +35,25 @@ ATTEST = ("--attest", "a.vsa", *SIGN)
 CHECK = ("--attestation", "a.vsa", "--cert", "keys/partner/signer.pem")
 
 
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory, example_keys: Path) -> Path:
+    """A folder with the example keys, a module, a depot of one signed bundle of it, and the report `r.json` of that."""
+    folder = tmp_path_factory.mktemp("site")
+    shutil.copytree(example_keys, folder / "keys")
+    (folder / "module" / "files" / "opt").mkdir(parents=True)
+    (folder / "module" / "files" / "opt" / "agent").write_bytes(b"\x7fELF agent")
+    (folder / "module" / "module.toml").write_text(SPEC)
+    (folder / "depot").mkdir()
+    assert run("pack", "module", "-o", "depot/a.seal", cwd=folder).code == 0
+    assert run("sign", "depot/a.seal", *SIGN, cwd=folder).code == 0
+    report(folder)
+    return folder
+
+
 @pytest.fixture
-def site(signed: Path) -> Path:
-    """The vendor's folder with a depot of one signed bundle, and that bundle's report `r.json`."""
-    (signed / "depot").mkdir()
-    shutil.copy(signed / "a.seal", signed / "depot")
-    report(signed)
-    return signed
+def site(tmp_path: Path, prepared: Path) -> Path:
+    """That folder for one test alone."""
+    return Path(shutil.copytree(prepared, tmp_path / "site"))
 
 
 def audit(site: Path, *arguments: object, code: int = 0, leaves: tuple[str, ...] = ()) -> Transcript:
@@ -79,10 +93,10 @@ def test_what_is_found_is_attested_and_the_report_is_bound_to_it(site: Path) -> 
 
 def test_a_failed_audit_is_attested_as_failed_and_fails(site: Path) -> None:
     spoil(site)
-    report(site, "r.json", *ATTEST, code=1)
+    report(site, "bad.json", *ATTEST, code=1)
     assert statement(site)["predicate"]["verificationResult"] == "FAILED"
     assert len(statement(site)["subject"]) == 2
-    assert "  attested: FAILED, 2 bundle(s)" in audit(site, "verify-report", "r.json", *CHECK).out
+    assert "  attested: FAILED, 2 bundle(s)" in audit(site, "verify-report", "bad.json", *CHECK).out
 
 
 def test_a_report_on_standard_output_is_bound_byte_for_byte(site: Path) -> None:
@@ -106,11 +120,12 @@ def test_an_attested_audit_reads_every_bundle_in_this_run(site: Path, monkeypatc
 
     seen: list[bool] = []
     real = module._cache
-    monkeypatch.setattr(
-        module,
-        "_cache",
-        lambda result, *, no_cache, resume: seen.append(no_cache) or real(result, no_cache=no_cache, resume=resume),  # type: ignore[func-returns-value]
-    )
+
+    def watched(result: Audit, **options: bool) -> object:
+        seen.append(options["no_cache"])
+        return real(result, **options)
+
+    monkeypatch.setattr(module, "_cache", watched)
     report(site)
     report(site, "r.json", *ATTEST)
     assert seen == [False, True]
@@ -161,7 +176,8 @@ def test_an_audit_of_nothing_is_not_attested(site: Path) -> None:
     assert "no bundle that could be attested" in audit(site, "empty", *POLICY, *ATTEST, code=2).err
 
 
-def test_an_interrupted_audit_leaves_no_attestation(site: Path) -> None:
+def test_an_interrupted_audit_leaves_no_attestation(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(site / "caches"))
     many_of(site / "many", 1500)
     command = [sys.executable, "-c", "from modseal.cli.main import main; main()", "audit", "many", *POLICY]
     process = subprocess.Popen(
@@ -171,14 +187,13 @@ def test_an_interrupted_audit_leaves_no_attestation(site: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
     )
-    time.sleep(1.5)
+    wait_for_results(20)
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
     assert not (site / "a.vsa").exists()
-    if (site / "many.json").exists():  # else it came before anything was examined
-        assert "modseal: a.vsa is not written: nothing is attested" in said
-        assert json.loads((site / "many.json").read_text())["complete"] is False
+    assert "modseal: a.vsa is not written: nothing is attested" in said
+    assert json.loads((site / "many.json").read_text())["complete"] is False
 
 
 def test_signing_code_is_loaded_where_something_is_signed_alone(site: Path) -> None:
@@ -351,6 +366,17 @@ def test_a_whole_folder_with_everything_in_it_is_reproduced(tmp_path: Path) -> N
     audit(tmp_path, "depot", "--format", "json", "-o", "r.json", code=1, leaves=("r.json",))
     assert audit(tmp_path, "verify-report", "r.json").out.startswith("r.json: reproduced")
     assert "\x1b" not in audit(tmp_path, "diff", "r.json", "r.json").out
+
+
+def test_a_depot_is_checked_bundle_by_bundle(tmp_path: Path) -> None:
+    depots.make(*(make("vib", name=name) for name in ("one", "two"))).write(tmp_path / "depot.zip")
+    audit(tmp_path, "depot.zip", "--format", "json", "-o", "r.json", code=1, leaves=("r.json",))
+    assert audit(tmp_path, "verify-report", "r.json").out.startswith("r.json: reproduced")
+    depots.make(make("vib", name="one")).write(tmp_path / "depot.zip")
+    assert "missing               depot.zip!/" in audit(tmp_path, "verify-report", "r.json", code=1).out
+    (tmp_path / "depot.zip").unlink()
+    done = audit(tmp_path, "verify-report", "r.json", code=1)
+    assert "unreadable            depot.zip: depot.zip: No such file" in done.out
 
 
 # A command with paths and with subcommands.

@@ -122,6 +122,12 @@ def test_a_digest_in_capitals_is_another_text_and_no_digest_that_modseal_takes()
     assert (LISTING, "sha-256") in fields(DEPOT.edit(LISTING, digest, digest.upper()))
 
 
+def test_a_checksum_of_another_kind_beside_the_strong_one_is_not_compared() -> None:
+    more = "<checksum><checksumType>sha-1</checksumType><checksum>00</checksum></checksum></vibFile>"
+    changed = DEPOT.edit(LISTING, "</vibFile>", more)
+    assert fields(changed) == [(DEPOT.described, "place")]
+
+
 @pytest.mark.parametrize("kind", ["sha-1", "md5", "sha1", "SHA-256"])
 def test_a_bundle_that_is_listed_by_no_strong_checksum_is_said(kind: str) -> None:
     changed = DEPOT.edit(LISTING, "sha-256", kind)

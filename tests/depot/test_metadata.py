@@ -119,6 +119,13 @@ def test_a_metadata_archive_is_read_as_strictly_as_the_depot() -> None:
     parts = [Part("vmware.xml", DEPOT[depots.LISTING])] * 2
     depot = Depot({**DEPOT.files, METADATA: zips.archive(parts)}, {})
     assert codes(depots.metadata(depot)) == [("duplicate-member", METADATA)]
+    assert depots.metadata(depot).catalogs == ()
+
+
+def test_a_damaged_copy_of_the_vendor_index_is_named_and_no_mismatch() -> None:
+    parts = [Part("vendor-index.xml", b"x", both={"crc": 1}), Part("vmware.xml", DEPOT[depots.LISTING])]
+    depot = Depot({**DEPOT.files, METADATA: zips.archive(parts)}, {})
+    assert codes(depots.metadata(depot)) == [("bad-payload", f"{METADATA}/vendor-index.xml")]
 
 
 def test_a_damaged_document_of_the_archive_is_named() -> None:

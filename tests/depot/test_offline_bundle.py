@@ -14,7 +14,7 @@ from modseal import limits
 from modseal.depot import offline_bundle
 from modseal.depot.offline_bundle import in_zip, looks_like_depot, open_depot
 from modseal.errors import FormatError, InputError
-from modseal.format.source import BytesSource
+from modseal.format.source import BytesSource, FileSource, Span
 
 DEPOT = depots.make()
 VIB = DEPOT.bundle
@@ -50,8 +50,15 @@ def test_a_large_deflated_file_is_unpacked_to_a_file_that_has_no_name(
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     depot = in_zip(BytesSource(zips.write({"a.vib": data})), "depot")
     with depot.open("a.vib") as source:
+        assert isinstance(source, FileSource)
         assert source.read(5, 2000) == data[5:2005]
         assert list(tmp_path.iterdir()) == []
+
+
+def test_a_stored_file_is_not_copied_and_a_small_deflated_one_needs_no_file() -> None:
+    for method, kind in ((STORED, Span), (DEFLATED, BytesSource)):
+        with in_zip(BytesSource(zips.write({"a.vib": b"x"}, method)), "depot").open("a.vib") as source:
+            assert isinstance(source, kind)
 
 
 @pytest.mark.parametrize("method", [STORED, DEFLATED])
@@ -102,6 +109,15 @@ def test_a_folder_that_is_exchanged_for_a_link_meanwhile_is_not_followed(tmp_pat
         (folder / "vib20").rename(tmp_path / "gone")
         (folder / "vib20").symlink_to(outside / "vib20")
         with pytest.raises(InputError), depot.open(VIB):
+            pass
+
+
+def test_a_file_that_is_exchanged_for_a_fifo_meanwhile_is_not_read(tmp_path: Path) -> None:
+    folder = DEPOT.unpack(tmp_path / "depot")
+    with open_depot(folder) as depot:
+        (folder / VIB).unlink()
+        os.mkfifo(folder / VIB)
+        with pytest.raises(InputError, match="no regular file"), depot.open(VIB):
             pass
 
 
@@ -157,6 +173,15 @@ def test_a_folder_with_another_tools_index_is_no_depot(tmp_path: Path) -> None:
     assert not looks_like_depot(tmp_path)
     (tmp_path / "vendor-index.xml").touch()
     assert looks_like_depot(tmp_path)
+
+
+def test_an_index_that_is_a_link_is_not_read_to_tell_what_it_is(tmp_path: Path) -> None:
+    folder = DEPOT.unpack(tmp_path / "depot")
+    (folder / "index.xml").rename(tmp_path / "index.xml")
+    (folder / "index.xml").symlink_to(tmp_path / "index.xml")
+    assert looks_like_depot(folder)  # so that its refusal is seen
+    (folder / "vendor-index.xml").unlink()
+    assert not looks_like_depot(folder)
 
 
 def test_a_zip_file_that_is_not_well_formed_is_a_depot_by_its_name(tmp_path: Path) -> None:

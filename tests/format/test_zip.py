@@ -13,6 +13,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -23,7 +24,7 @@ from modseal import limits
 from modseal.errors import FormatError
 from modseal.format import zip as zip_format
 from modseal.format.manifest import FileType
-from modseal.format.source import BytesSource
+from modseal.format.source import BLOCK, BytesSource, FileSource
 
 TREE = {
     "index.xml": b"<a/>" * 500,
@@ -152,8 +153,16 @@ def test_what_a_program_writes_is_read(tmp_path: Path, name: str) -> None:
     assert {path for path, data in found.items() if data is None} == {"vib20", "vib20/a"}
 
 
-def test_an_archive_without_entries_is_read() -> None:
+def test_an_archive_without_entries_is_read(tmp_path: Path) -> None:
     assert contents(archive([])) == {}
+    (tmp_path / "empty.zip").write_bytes(archive([]))
+    with (tmp_path / "empty.zip").open("rb") as file:
+        assert zip_format.read(FileSource(file.fileno())) == ()
+
+
+def test_a_stored_archive_in_an_archive_is_a_file_like_any_other() -> None:
+    inner = archive([A, B], comment=b"inner")
+    assert contents(archive([Part("metadata.zip", inner, STORED)])) == {"metadata.zip": inner}
 
 
 def test_a_name_marked_as_utf8_is_read() -> None:
@@ -189,10 +198,12 @@ A, B = Part("a", b"alpha" * 20), Part("b", b"beta", STORED)
 SYMLINK = {"attributes": 0o120777 << 16}
 
 
-def wide_end(**changes: int) -> bytes:
+def wide_end(narrow: int = 1, magic: bytes = b"PK\x06\x06", **changes: Any) -> bytes:
+    """An archive with both ends; `narrow` is how many entries the other one says."""
     plain = archive([B])
     start, end = plain.index(b"PK\x01\x02"), plain.index(b"PK\x05\x06")
-    return archive([B], zip64=end64(1, end - start, start, **changes))
+    wide = end64(1, end - start, start, **changes).replace(b"PK\x06\x06", magic)
+    return archive([B], zip64=wide, here=narrow, entries=narrow)
 
 
 def two_ends() -> bytes:
@@ -258,6 +269,7 @@ REFUSED: dict[str, tuple[str, bytes]] = {
     "bytes after": ("trailing-bytes", archive([A, B], suffix=b"\0")),
     "many bytes after": ("truncated", archive([A, B], suffix=bytes(70_000))),
     "another archive after": ("malformed-archive", archive([A, B]) + archive([A])),
+    "no local header where there must be one": ("malformed-archive", b"PK\x03\x05" + archive([A])[4:]),
     "a gap between entries": ("malformed-archive", archive([Part("a", b"x", gap=b"hidden"), B])),
     "a gap before the directory": ("malformed-archive", archive([A, B], before_directory=b"hidden")),
     "an entry that is not listed": ("malformed-archive", archive([A, B], order=[0])),
@@ -271,6 +283,9 @@ REFUSED: dict[str, tuple[str, bytes]] = {
     "an entry that starts in the directory": (
         "malformed-archive", archive([A, Part("b", b"x", central={"offset": 200})])),
     "bytes in the directory after its entries": ("malformed-archive", archive([A], after_directory=b"PK\x05\x05\0\0")),
+    "bytes between the directory and the end": ("malformed-archive", archive([A, B], zip64=b"hidden")),
+    "an entry in the directory that is cut": (
+        "malformed-archive", archive([A], after_directory=b"PK\x01\x02 and no more", here=2, entries=2)),
     "fewer entries than there are": ("malformed-archive", archive([A, B], here=1, entries=1)),
     "more entries than there are": ("malformed-archive", archive([A, B], here=3, entries=3)),
     "a directory that starts later": ("malformed-archive", archive([A, B], start=40)),
@@ -288,10 +303,17 @@ REFUSED: dict[str, tuple[str, bytes]] = {
     "entries on another disk": ("malformed-archive", archive([A], here=0)),
     "an entry on another disk": ("malformed-archive", archive([Part("a", b"x", central={"disk": 1})])),
     "an end that waits for zip64": ("malformed-archive", archive([A], start=WIDE)),
+    "a zip64 end of another magic": ("malformed-archive", wide_end(magic=b"PK\x06\x05")),
+    "a zip64 end with its directory on another disk": ("malformed-archive", wide_end(directory_disk=1)),
+    "a zip64 end with entries on another disk": ("malformed-archive", wide_end(here=2)),
+    "an end that disagrees with its zip64 form": ("malformed-archive", wide_end(narrow=2)),
     "two ends that disagree": ("malformed-archive", wide_end(entries=2, here=2)),
     "a zip64 end of another length": ("malformed-archive", wide_end(length=45)),
     "a zip64 end of a newer version": ("malformed-archive", wide_end(needed=46)),
     "a zip64 end on another disk": ("malformed-archive", wide_end(disk=1)),
+    "a zip64 locator to another disk": ("malformed-archive", wide_end(on_disk=1)),
+    "a zip64 locator of several disks": ("malformed-archive", wide_end(disks=2)),
+    "a gap after the zip64 end": ("malformed-archive", wide_end(gap=b"hidden")),
     "a zip64 end somewhere else": ("malformed-archive", wide_end(at=3)),
     # features
     "an encrypted entry": ("malformed-archive", archive([Part("a", b"x", flags=1)])),
@@ -325,6 +347,9 @@ REFUSED: dict[str, tuple[str, bytes]] = {
     "an extra field that is cut": ("malformed-archive", archive([Part("a", b"x", both={"extra": TIMES[:-1]})])),
     "the start of an extra field": ("malformed-archive", archive([Part("a", b"x", both={"extra": b"UT"})])),
     "an extra field twice": ("malformed-archive", archive([Part("a", b"x", both={"extra": TIMES * 2})])),
+    "a zip64 field for one size of a local header": (
+        "malformed-archive",
+        archive([Part("a", b"x", STORED, local={"size": WIDE, **extra(1, struct.pack("<Q", 1))})])),
     "a needless zip64 field": ("malformed-archive", archive([Part("a", b"x", local=extra(1, bytes(16)))])),
     "a needless zip64 field in the directory": ("malformed-archive", archive([Part("a", b"x", central=extra(1, b""))])),
     "a zip64 field that is too long": (
@@ -361,6 +386,18 @@ def test_the_archives_above_are_good_but_for_one_thing() -> None:
 def test_bytes_after_deflated_data_are_found_in_a_later_block() -> None:
     data = os.urandom(300_000)
     assert code(archive([Part("a", data, packed=deflate(data) + bytes(300_000))])) == "trailing-bytes"
+
+
+def test_bytes_after_deflated_data_that_ends_with_a_block_are_found() -> None:
+    """Deflated by not compressing: its length can be chosen."""
+    for size in range(BLOCK - 100, BLOCK):
+        packer = zlib.compressobj(0, zlib.DEFLATED, -15)
+        packed = packer.compress(bytes(size)) + packer.flush()
+        if len(packed) == BLOCK:
+            break
+    assert len(packed) == BLOCK
+    assert contents(archive([Part("a", bytes(size), packed=packed)])) == {"a": bytes(size)}
+    assert code(archive([Part("a", bytes(size), packed=packed + b"!")])) == "trailing-bytes"
 
 
 def test_no_more_is_unpacked_than_is_declared() -> None:

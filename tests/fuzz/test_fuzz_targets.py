@@ -18,6 +18,7 @@ import mutators
 from modseal.bundle import layout, spec
 from modseal.bundle.open import OpenBundle
 from modseal.format import cms, descriptor, manifest_json, timestamp, trust_bundle
+from modseal.format import zip as zip_format
 from modseal.format.source import BytesSource
 from modseal.trust import policy_file
 from modseal.trust import timestamp as proof
@@ -28,6 +29,7 @@ from modseal.trust.examine import examine
 from modseal.trust.signature import verify_member
 from targets import TARGETS
 from targets.base import CONTENT, NOW, SEEDS, SIGNATURE, policy, read_fixture
+from targets.depots import read_document
 from targets.payloads import packed
 
 HAVE_THEIR_OWN = {"descriptor", "tar-canonical", "tar-legacy", "tar-visor", "trust-bundle"}
@@ -47,6 +49,8 @@ READ: dict[str, Callable[[bytes], Any]] = {
     "crl": lambda data: not Crl.parse(data, "seed").unjudged,
     "module-spec": lambda data: spec.parse(data, "seed"),
     "policy": lambda data: policy_file.parse(data, "seed", read_fixture),
+    "zip": lambda data: zip_format.read(BytesSource(data)) or data.startswith(b"PK\x05\x06"),
+    "depot-metadata": read_document,
     "visor-layout": lambda data: layout.decode(data, "seed"),
 }
 

@@ -25,7 +25,9 @@ def test_every_limit_has_a_test_at_its_edge() -> None:
         "test_limits_depot",
         "test_limits_manifest",
         "test_limits_remote",
+        "test_limits_unproved",
         "test_limits_html",
+        "test_limits_reports",
     ):
         importlib.import_module(f"limits.{module}")
     assert set(LIMITS) == cover.COVERED

@@ -165,6 +165,11 @@ CODES: dict[str, Code] = {
     ),
     "bad-payload": Code(7, "A payload's compressed data is not well formed.", _ASK),
     "unpacked-size-mismatch": Code(7, "A payload unpacks to another size than the declared one.", _ASK),
+    "not-unpacked": Code(
+        7,
+        "A payload was not unpacked to its end: it is large, and nobody's signature covers the manifest.",
+        "Ask the vendor for the signed bundle.",
+    ),
     "attachment-mismatch": Code(7, "An attachment differs from its declaration.", _FRESH),
     "unsupported-payload": Code(
         7,

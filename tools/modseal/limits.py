@@ -93,6 +93,10 @@ MEMBER_SIZE = 9_999_999_999
 UNPACKED_SIZE = 256 * GIB
 """Bytes of one payload once it is unpacked; the declared size bounds it further."""
 
+UNPROVED_UNPACKED = 1 * GIB
+"""Unpacked bytes of one bundle that nobody signed, in a verification that can only reject it: what its payloads are
+is told as far as a second or two of work goes. Who packs, signs or unpacks unverified reads all of it."""
+
 UNPACK_RATIO = 1100
 """Unpacked bytes per packed byte where no unpacked size is declared (older `.vib` files).
 Deflate cannot exceed 1,032 to 1, so every genuine file passes and stacked encodings do not."""
@@ -154,8 +158,9 @@ FINDINGS = 500
 """Checks of one bundle that become findings of an audit; one more says how many there are. A payload exchanged
 for another can fail tens of thousands, which a person needs no list of; the bundle's result has them all."""
 
-REPORT_SIZE = 512 * MIB
-"""Bytes of an audit's JSON report that is read back. 100,000 bundles need about 150 MiB."""
+REPORT_SIZE = 2 * GIB
+"""Bytes of an audit's JSON report that is read back. 100,000 bundles need about 350 MiB, and it is never in
+memory as a whole."""
 
 REPORT_LINE = 64 * MIB
 """Bytes of one line of a JSON report, which has one result or finding, and of all that stands before the results.
@@ -163,7 +168,7 @@ A bundle whose 50,000 files all fail has a result of about 40 MiB."""
 
 REPORT_REFORMATTED = 64 * MIB
 """Bytes of a JSON report whose lines are not ours any more: it is read at once, which takes ten times the memory.
-That is enough for 40,000 bundles."""
+That is enough for 15,000 bundles."""
 
 ENVELOPE_SIZE = 64 * MIB
 """Bytes of an attestation in its envelope, which is read and signed at once. 100,000 bundles need about 30 MiB."""
@@ -183,7 +188,8 @@ ZIP_RATIO = 100
 and XML shrinks to a tenth; deflate alone could reach 1,032."""
 
 ZIP_UNPACKED = 64 * GIB
-"""Bytes of all entries of one zip archive, unpacked: what reading all of it can cost. A whole release has about 1 GiB."""
+"""Bytes of all entries of one zip archive, unpacked: what reading all of it can cost. A whole release has about
+1 GiB."""
 
 DEPOT_VENDORS = 256
 """Vendors of one depot's index. Offline bundles have one, public depots some dozens."""
@@ -221,7 +227,8 @@ REMOTE_ENTRIES = 1_000_000
 """Entries of all folders below one address, ten times the largest depot that is tested; a server can make them up."""
 
 HTML_STEPS = 5_000
-"""Bundles whose steps an audit's HTML report carries, those with findings first: some 10 MB, which any browser opens."""
+"""Bundles whose steps an audit's HTML report carries, those with findings first: some 10 MB, which any browser
+opens."""
 
 HTML_STEPS_SIZE = 32 * MIB
 """Bytes of all steps in an audit's HTML report, where bundles that fail by the hundred have more to say than most."""

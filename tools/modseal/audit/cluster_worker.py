@@ -6,6 +6,7 @@ Audits that use one cluster at the same time have keys of their own, so that non
 from __future__ import annotations
 
 import platform
+import threading
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -14,7 +15,7 @@ from typing import Any, NamedTuple
 from distributed import WorkerPlugin
 
 from modseal import __version__
-from modseal.audit import rules
+from modseal.audit import depots, rules
 from modseal.audit.record import Record, look
 from modseal.audit.target import Target
 from modseal.trust import policy_file
@@ -22,6 +23,9 @@ from modseal.trust.policy import Origin, Policy
 
 _PREPARED: dict[str, tuple[Policy, datetime]] = {}
 """What this worker examines with, by the key of the audit."""
+
+_ONE = threading.Lock()
+"""A worker may have several threads, but a process has one depot open (`depots`): the others wait."""
 
 
 class Versions(NamedTuple):
@@ -56,6 +60,9 @@ class Preparation(WorkerPlugin):
     def teardown(self, worker: Any) -> None:  # noqa: ARG002 - as distributed calls it
         """Run by each worker when the audit ends."""
         _PREPARED.pop(self._key, None)
+        if _ONE.acquire(blocking=False):
+            depots.close()
+            _ONE.release()
 
 
 def examine(key: str, batch: Sequence[Target]) -> list[Record]:
@@ -66,4 +73,5 @@ def examine(key: str, batch: Sequence[Target]) -> list[Record]:
     if key not in _PREPARED:
         raise RuntimeError(f"a worker joined that has {Versions.here()}, or could not read the policy")
     policy, at = _PREPARED[key]
-    return [replace(look(target, policy, rules.BUNDLE_RULES, at), identity=None) for target in batch]
+    with _ONE:
+        return [replace(look(target, policy, rules.BUNDLE_RULES, at), identity=None) for target in batch]

@@ -13,14 +13,16 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain, islice
 
+from modseal import limits
 from modseal.audit.finding import Finding
 from modseal.audit.rule import Hit, Rule
 from modseal.audit.target import Identity, Opened, Target, identity_of, is_still, settled_identity
 from modseal.bundle.open import open_file
 from modseal.depot import compare
 from modseal.depot.compare import Origin
-from modseal.depot.metadata import Metadata
+from modseal.depot.metadata import INDEX, Metadata
 from modseal.depot.offline_bundle import OfflineBundle, in_zip, open_depot
 from modseal.errors import Failure, FormatError, InputError
 from modseal.format.manifest import Manifest
@@ -90,8 +92,8 @@ class DepotEnd:
 
     def findings(self, origins: Iterable[Origin]) -> Iterator[Finding]:
         """What the whole depot shows, given the vendor of each of its bundles."""
-        failures = (*self.failures, *compare.depot_failures(self.metadata, self.paths, tuple(origins)))
-        return (finding_of(failure, self.name) for failure in failures)
+        failures = chain(self.failures, compare.depot_failures(self.metadata, self.paths, tuple(origins)))
+        return bounded((finding_of(failure, self.name) for failure in failures), self.name)
 
 
 RULE_OF = {"unknown-member": "depot-file-unlisted", "weak-digest": "metadata-weak-digest"}
@@ -107,6 +109,15 @@ def finding_of(failure: Failure, name: str, sha256: str | None = None) -> Findin
     if rule is None:
         return failure_finding(name, failure, undecided=failure.code == "io-error")
     return rule.finding(Hit(failure.detail, failure.evidence, bundle=name, sha256=sha256))
+
+
+def bounded(findings: Iterable[Finding], name: str, sha256: str | None = None) -> Iterator[Finding]:
+    """The first `limits.FINDINGS` of them, and where there are more, one that says so: hostile metadata has no end."""
+    rest = iter(findings)
+    yield from islice(rest, limits.FINDINGS)
+    if next(rest, None) is not None:
+        detail = f"the metadata disagrees in more than {limits.FINDINGS} places, and was compared no further"
+        yield finding_of(Failure("limit-exceeded", detail, {"findings": limits.FINDINGS}), name, sha256)
 
 
 class _Open:
@@ -185,9 +196,13 @@ def close() -> None:
 
 
 def depot_targets(name: str) -> Iterator[Target | DepotEnd]:
-    """The bundles of a depot in the order of their paths, then its end. Raises `InputError` and `FormatError`."""
+    """The bundles of a depot in the order of their paths, then its end. Raises `InputError` and `FormatError`.
+
+    An archive without an index is no depot, and lists nothing that could be compared.
+    """
     with open_depot(name) as depot:
         salt = salt_of(depot)
         for path in depot.bundles:
             yield DepotTarget(name, path, depot.sizes[path], salt)
-        yield DepotEnd(name, depot.metadata, depot.paths, depot.failures)
+        if INDEX in depot.paths:
+            yield DepotEnd(name, depot.metadata, depot.paths, depot.failures)

@@ -58,9 +58,10 @@ Found = Target | DepotEnd | Unreadable | Malformed | LeftOut
 def discover(paths: Iterable[str]) -> Iterator[Found]:
     """All that is below the paths: in their order, and below each in the order of names. Nothing comes twice."""
     given = tuple(paths)
-    seen: set[str] = set()
+    seen: set[object] = set()
     for one in _below(given):
-        place = one.name if is_address(one.name) else os.path.abspath(one.name)
+        # Two addresses may differ only in what their names leave out.
+        place = getattr(one, "address", one.name) if is_address(one.name) else os.path.abspath(one.name)
         if len(given) == 1 or place not in seen:
             seen.update({place} if len(given) > 1 else ())
             yield one
@@ -148,7 +149,8 @@ def _other(path: str, size: int) -> Iterator[Found]:
     if head.startswith(STARTS):
         yield FileTarget(path, size)
     else:
-        yield from (starts_like_zip(head) and _depot(path)) or (LeftOut(path, "no bundle"),)
+        zipped = starts_like_zip(head) or path.lower().endswith(".zip")
+        yield from (zipped and _depot(path)) or (LeftOut(path, "no bundle"),)
 
 
 def _failure(path: str, error: OSError | ValueError) -> Failure:

@@ -135,16 +135,18 @@ def _opened(address: Address) -> Iterator[tuple[Read, Callable[[], int | None]]]
 
 
 class _Ranges:
-    """Reads in order by asking for ranges."""
+    """Reads in order by asking for ranges of IN_MEMORY bytes."""
 
     def __init__(self, ask: Callable[..., bytes], size: int) -> None:
         self._ask, self._size, self._position = ask, size, 0
+        self._there = b""
 
     def read(self, length: int) -> bytes:
         """The next bytes, none at the end."""
-        start, end = self._position, min(self._position + length, self._size)
-        data = self._ask(start=start, end=end) if start < end else b""
-        self._position += len(data)
+        if not self._there and self._position < self._size:
+            self._there = self._ask(start=self._position, end=min(self._position + IN_MEMORY, self._size))
+            self._position += len(self._there)
+        data, self._there = self._there[:length], self._there[length:]
         return data
 
 

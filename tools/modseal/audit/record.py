@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any, Protocol
 
 from modseal import limits
-from modseal.audit.depots import DepotTarget, finding_of
+from modseal.audit.depots import DepotTarget, bounded, finding_of
 from modseal.audit.finding import Finding, Kind, Severity
 from modseal.audit.rule import HEAD, Row, Rule, Subject
 from modseal.audit.target import Identity, Opened, Target
@@ -117,8 +117,9 @@ def _depot_findings(target: Target, size: int, result: Result, examination: Exam
     """Where the depot that a bundle is in says something else of it."""
     if isinstance(target, DepotTarget) and result.sha256:
         proved = bool(examination.trusted)
-        for failure in target.said(size, result.sha256, examination.manifest, proved=proved):
-            yield finding_of(failure, target.name, result.sha256)
+        said = target.said(size, result.sha256, examination.manifest, proved=proved)
+        found = (finding_of(failure, target.name, result.sha256) for failure in said)
+        yield from bounded(found, target.name, result.sha256)
 
 
 def _heads(bundle: OpenBundle) -> Iterator[tuple[str, bytes]]:

@@ -3,6 +3,7 @@
 On a web server, an address that ends with a slash is a folder, and what is in it are the links of its page that lead
 below it. In an object store, folders are what lies between the slashes of names. As on a disk, bundles are
 called `.seal` or `.vib` or begin like one, places that cannot be looked into are said, and the order is that of names.
+Zip archives, which may be depots, are such places; of an unpacked depot, the bundles are examined and no more.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from modseal.audit.address import Address, read
 from modseal.audit.discover import LONGEST, STARTS, SUFFIXES, Found, LeftOut, Unreadable
 from modseal.audit.target import Identity, Opened
 from modseal.errors import Failure, InputError
+from modseal.format.zip import starts_like_zip
 
 _LINK = re.compile(
     r"""<a\s(?:[^<>]{0,512}?\s)?href\s{0,8}=\s{0,8}(?:"([^"<>]{0,4096})"|'([^'<>]{0,4096})'|([^\s"'<>]{1,4096}))""",
@@ -51,6 +53,8 @@ class RemoteTarget:
     def open(self) -> Iterator[Opened]:
         """See `Target.open`. Fetches it, each time anew."""
         with fetch.fetched(self.address) as source:
+            if starts_like_zip(source.read(0, min(source.size, LONGEST))):
+                raise _no_depot(self.name)
             yield Opened(source, lambda: None)
 
     def identity(self) -> Identity | None:
@@ -123,6 +127,10 @@ class _Walk:
             yield _other(entry)
 
 
+def _no_depot(name: str) -> InputError:
+    return InputError(f"{name}: zip archives are not looked into on a server; audit a copy of it", path=name)
+
+
 def _limit(detail: str, count: int) -> Failure:
     return Failure("limit-exceeded", detail, {"count": count})
 
@@ -135,6 +143,8 @@ def _other(entry: _Entry) -> Found:
         return Unreadable(entry.address.name, error.failure)
     if start.startswith(STARTS):
         return RemoteTarget(entry.address, entry.size)
+    if starts_like_zip(start):
+        return Unreadable(entry.address.name, _no_depot(entry.address.name).failure)
     return LeftOut(entry.address.name, "no bundle")
 
 

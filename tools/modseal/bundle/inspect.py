@@ -50,6 +50,7 @@ def inspect(path: Path) -> Inspection:
         blocks = _blocks(bundle.signature, problems)
         manifest = _manifest(bundle.kind, bundle.manifest, problems)
         entries: list[Entry] = []
+        bundle.whole = True  # who looks wants to see it
         members = {member.name: member for member in bundle.members}
         for payload in manifest.payloads if manifest else ():
             if payload.name in members:

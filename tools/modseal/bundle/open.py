@@ -48,6 +48,9 @@ class OpenBundle:
         self._sink = sink
         self._sink_unproved = sink_unproved
         self._entries: dict[str, int] = {}
+        self._unproved = 0
+        self.whole = sink_unproved
+        """Whether payloads are unpacked to their end even where nobody signed what they are to be."""
         try:
             self.container = self._read_container()
         except FormatError as error:
@@ -92,8 +95,10 @@ class OpenBundle:
         sink = self._sink if proved or self._sink_unproved else None
         # The limit is for the module: 120 payloads that each come close to it would take a gigabyte of memory.
         others = sum(count for name, count in self._entries.items() if name != payload.name)
-        measured = measure(payload, member.span(self.source), sink=sink, room=limits.FILES - others)
+        bound = None if proved or self.whole else max(0, limits.UNPROVED_UNPACKED - self._unproved)
+        measured = measure(payload, member.span(self.source), sink=sink, room=limits.FILES - others, bound=bound)
         self._entries[payload.name] = len(measured.entries)
+        self._unproved += limits.UNPROVED_UNPACKED if measured.unpacked_size is None else measured.unpacked_size
         return measured
 
     def digest(self, member: Member) -> bytes:

@@ -12,7 +12,7 @@ import click
 
 from modseal import limits
 from modseal.audit import engine, recheck, vsa
-from modseal.audit.address import is_address, name_of
+from modseal.audit.address import is_address
 from modseal.audit.diff import compare
 from modseal.audit.discover import discover
 from modseal.audit.finding import Severity
@@ -50,7 +50,8 @@ def diff(old: Path, new: Path, form: str, fail_on: str) -> int:
     wherever their bundle lies.
 
     Exit status: 0 if nothing got worse; 1 if there is a new finding of at least the severity of --fail-on, a worse
-    verdict, a lower level, or a new bundle that is not accepted; 3 if a report cannot be read or its audit was interrupted.
+    verdict, a lower level, or a new bundle that is not accepted; 3 if a report cannot be read or its audit was
+    interrupted.
     """
     difference = compare(load(old), load(new), Severity(fail_on))
     _print(audit_diff.render_json(difference) if form == "json" else audit_diff.render_text(difference))
@@ -134,7 +135,7 @@ def _require_inside(claim: ReportFile, root: Path | None) -> None:
     """No path of a report makes us open a connection, or leads out of the folder that was named."""
     for path in claim.head["paths"]:
         if is_address(path):
-            raise InputError(f"{claim.name}: {name_of(path)} is on a server; only reports of files can be checked")
+            raise InputError(f"{claim.name}: a path of it is on a server; only reports of files can be checked")
         if root and not _inside(path):
             raise InputError(f"{claim.name}: {path} leads out of {root}", path=path)
 

@@ -74,7 +74,7 @@ class OfflineBundle:
             path
             for path in self.paths
             if path not in self.metadata.documents
-            and (path in listed or path.lower().endswith(SUFFIXES) or self._begins_like_a_bundle(path))
+            and (path in listed or _is_called_bundle(path) or self._begins_like_a_bundle(path))
         )
 
     def _begins_like_a_bundle(self, path: str) -> bool:
@@ -117,6 +117,8 @@ def open_depot(path: str | Path) -> Iterator[OfflineBundle]:
 def looks_like_depot(path: str | Path) -> bool:
     """Whether a path is to be read as a depot: a folder or zip archive with an index of vendors at its root.
 
+    So is any other zip archive with a bundle in it, or what it carries would be passed over.
+
     A zip archive that is not well formed may be anything: it is one if it is called `.zip`, so that its refusal is
     seen. Raises `InputError`.
     """
@@ -129,21 +131,29 @@ def looks_like_depot(path: str | Path) -> bool:
         raise InputError(f"{path}: {error.strerror}", path=str(path)) from None
 
 
+def _is_called_bundle(path: str) -> bool:
+    return path.lower().endswith(SUFFIXES)
+
+
 def _is_depot_folder(path: str) -> bool:
     index = os.path.join(path, INDEX)
-    if os.path.islink(index) or not os.path.isfile(index):
+    if not os.path.isfile(index):
         return False
+    if os.path.isfile(os.path.join(path, VENDOR_INDEX)):
+        return True
+    if os.path.islink(index):
+        return False  # nothing is read through it
     with open(index, "rb") as file:
-        return b"<vendorList" in file.read(_HEAD) or os.path.isfile(os.path.join(path, VENDOR_INDEX))
+        return b"<vendorList" in file.read(_HEAD)
 
 
 def _is_depot_file(path: str) -> bool:
     with open_file(path) as descriptor:
         source = FileSource(descriptor)
         if source.size < 4 or not zip_format.starts_like_zip(source.read(0, 4)):
-            return False
+            return path.lower().endswith(".zip")  # other tools read one with bytes before it
         try:
-            return any(entry.path == INDEX for entry in zip_format.read(source))
+            return any(entry.path == INDEX or _is_called_bundle(entry.path) for entry in zip_format.read(source))
         except FormatError:
             return path.lower().endswith(".zip")
 

@@ -52,11 +52,12 @@ _LONGEST_NAME = 255
 _FNAME = 0x08
 
 
-def limited(blocks: Iterator[bytes], declared: int | None, packed: int) -> Blocks:
+def limited(blocks: Iterator[bytes], declared: int | None, packed: int, bound: int | None = None) -> Blocks:
     """The same blocks, but no more bytes than declared, and no fewer.
 
-    Where nothing is declared, the size `packed` bounds them (`limits.UNPACK_RATIO`). Raises
-    `FormatError`: unpacked-size-mismatch, limit-exceeded.
+    Where nothing is declared, the size `packed` bounds them (`limits.UNPACK_RATIO`). `bound` is how many are worth
+    reading where nobody signed the declaration. Raises `FormatError`: unpacked-size-mismatch, limit-exceeded,
+    not-unpacked.
     """
     most = max(limits.UNPACK_FLOOR, limits.UNPACK_RATIO * packed) if declared is None else declared
     code = "limit-exceeded" if declared is None or declared > limits.UNPACKED_SIZE else "unpacked-size-mismatch"
@@ -66,6 +67,9 @@ def limited(blocks: Iterator[bytes], declared: int | None, packed: int) -> Block
         size += len(block)
         if size > most:
             raise FormatError(code, f"the payload unpacks to more than {most} bytes", allowed=most)
+        if bound is not None and size > bound:
+            detail = f"nobody's signature covers the manifest, and no more than {bound} bytes are unpacked for it"
+            raise FormatError("not-unpacked", detail, allowed=bound)
         yield block
     if declared is not None and size != declared:
         raise FormatError(

@@ -66,18 +66,21 @@ class Measured:
     listed: bool
 
 
-def measure(payload: Payload, source: Source, *, sink: Sink | None = None, room: int | None = None) -> Measured:
+def measure(
+    payload: Payload, source: Source, *, sink: Sink | None = None, room: int | None = None, bound: int | None = None
+) -> Measured:
     """One pass over a payload; `source` is its member. Bad content gives failures, not an exception.
 
     A payload without digests is that of a `.seal`. `room` is how many entries it may have, by default
-    `limits.FILES`. Entries go to `sink` while they are read, before the payload as a whole is known to be
-    good. An error of reading the file itself (`OSError`) is raised.
+    `limits.FILES`; `bound` how many bytes are unpacked at most, by default all that are declared. Entries go to
+    `sink` while they are read, before the payload as a whole is known to be good. An error of reading the file
+    itself (`OSError`) is raised.
     Failures: payload-digest-mismatch (a chunk), bad-payload, unpacked-size-mismatch, bad-listing,
-    unsafe-path, unsafe-type, unsafe-mode, unsafe-link, limit-exceeded, unsupported-payload, truncated.
+    unsafe-path, unsafe-type, unsafe-mode, unsafe-link, limit-exceeded, not-unpacked, unsupported-payload, truncated.
     Collisions of paths over the whole module are for `rules.check_tree`.
     """
     sealed = payload.type in SEAL_TYPES and not payload.digests
-    measuring = (_Seal if sealed else _Vib)(payload, source, sink, room)
+    measuring = (_Seal if sealed else _Vib)(payload, source, sink, room, bound)
     measuring.run()
     return measuring.result()
 
@@ -100,11 +103,19 @@ def read_layout(payload: Payload, source: Source) -> tuple[visor.VisorLayout, tu
 class _Measuring:
     """The pass: packed blocks, perhaps in a thread, then the digests of the tar and its listing."""
 
-    def __init__(self, payload: Payload, source: Source, sink: Sink | None = None, room: int | None = None) -> None:
+    def __init__(
+        self,
+        payload: Payload,
+        source: Source,
+        sink: Sink | None = None,
+        room: int | None = None,
+        bound: int | None = None,
+    ) -> None:
         self.payload = payload
         self.source = source
         self.sink = sink
         self.room = room
+        self.bound = bound
         self.failures: list[Failure] = []
         self.entries: list[Entry] = []
         self.listed = False
@@ -125,7 +136,7 @@ class _Measuring:
 
     def limited(self) -> compression.Blocks:
         """The tar, no larger than declared."""
-        return compression.limited(self.unpack(), self.payload.unpacked_size, self.source.size)
+        return compression.limited(self.unpack(), self.payload.unpacked_size, self.source.size, self.bound)
 
     def tar(self) -> Iterator[bytes]:
         """The tar, limited and digested."""
@@ -226,8 +237,15 @@ class _Seal(_Measuring):
 class _Vib(_Measuring):
     """A payload of a `.vib`: digests over up to three views of it."""
 
-    def __init__(self, payload: Payload, source: Source, sink: Sink | None = None, room: int | None = None) -> None:
-        super().__init__(payload, source, sink, room)
+    def __init__(
+        self,
+        payload: Payload,
+        source: Source,
+        sink: Sink | None = None,
+        room: int | None = None,
+        bound: int | None = None,
+    ) -> None:
+        super().__init__(payload, source, sink, room, bound)
         self.raw = _Digests(payload, View.RAW, also=["sha256"])
         self.gunzipped = _Digests(payload, View.GUNZIP1)
         self._packed = self._read()
@@ -249,7 +267,7 @@ class _Vib(_Measuring):
         gunzipped = self.gunzipped.tee(compression.gunzip(self._packed))
         if self.payload.type != "vzstd":
             return gunzipped
-        return compression.unzstd(compression.limited(gunzipped, None, self.source.size))
+        return compression.unzstd(compression.limited(gunzipped, None, self.source.size, self.bound))
 
     def list_entries(self, stream: Stream) -> Iterator[tar.Item]:
         """See `_Measuring.list_entries`."""

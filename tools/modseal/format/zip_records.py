@@ -97,7 +97,7 @@ def read_end(source: Source) -> End:
     tail = source.read(first, source.size - first)
     at = tail.rfind(_END_MAGIC)
     if at < 0 or len(tail) - at < _END.size:
-        if tail and source.read(0, min(4, source.size)) == LOCAL_MAGIC:
+        if source.read(0, min(4, source.size)) == LOCAL_MAGIC:
             raise FormatError("truncated", "the zip archive has no end of central directory")
         raise malformed("the file is not a zip archive")
     _, disk, directory_disk, here, entries, size, start, comment = _END.unpack_from(tail, at)
@@ -115,7 +115,7 @@ def _require_one_end(tail: bytes, last: int) -> None:
     """No earlier record whose comment would end with the file: a reader that looks from the front would take it."""
     at = tail.find(_END_MAGIC)
     while at < last:
-        if len(tail) - at >= _END.size and at + _END.size + _END.unpack_from(tail, at)[7] == len(tail):
+        if at + _END.size + _END.unpack_from(tail, at)[7] == len(tail):
             raise malformed("the zip archive has two ends of central directory")
         at = tail.find(_END_MAGIC, at + 1)
 
@@ -128,8 +128,6 @@ def _widened(source: Source, offset: int, end: End) -> End:
         if disk or disks != 1 or wide != offset - _LOCATOR.size - _END64.size:
             raise malformed("the zip64 locator does not lead to a record right before it")
         end = _read_end64(source, wide, end)
-    elif end.entries == _WIDE_COUNT or _WIDE in (end.start, end.size):
-        raise malformed("the zip archive lacks its zip64 end of central directory")
     if end.start + end.size != wide:
         raise malformed("the central directory does not end where the end of the zip archive starts")
     return end

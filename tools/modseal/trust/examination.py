@@ -65,6 +65,7 @@ class Check:
 INCONCLUSIVE_CODES = {
     "unsupported-algorithm",
     "unsupported-payload",
+    "not-unpacked",
     "revocation-unknown",
     "crl-stale",
     "crl-invalid",

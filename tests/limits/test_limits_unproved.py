@@ -1,0 +1,84 @@
+"""How far the payloads of a bundle are unpacked that nobody signed: as far as it helps to say what is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from builders import bundles
+from builders.pki import NOW, signer
+from builders.policies import trusting
+from limits.cover import bounds
+from modseal import limits
+from modseal.bundle.extract import extract
+from modseal.bundle.inspect import inspect
+from modseal.bundle.open import open_bundle
+from modseal.bundle.verify import examine_integrity
+from modseal.format.level import Level
+from modseal.trust.examination import Status, Verdict
+
+
+def unsigned(kind: str) -> tuple[bundles.Bundle, int]:
+    """An unsigned bundle, and to how many bytes its payload unpacks."""
+    bundle = bundles.make(kind).unsigned()  # type: ignore[arg-type]
+    size = bundle.manifest.payloads[0].unpacked_size
+    assert size
+    return bundle, size
+
+
+@bounds("UNPROVED_UNPACKED")
+@pytest.mark.parametrize("kind", ["seal", "vib"])
+@pytest.mark.parametrize(("more", "told"), [(1, True), (0, True), (-1, False)])
+def test_a_bundle_that_nobody_signed_is_unpacked_so_far(monkeypatch, kind, more, told):
+    bundle, size = unsigned(kind)
+    monkeypatch.setattr(limits, "UNPROVED_UNPACKED", size + more)
+    examination = bundles.judge(bundle, trusting())
+    assert examination.verdict is Verdict.REJECTED
+    assert examination.primary is not None
+    assert examination.primary.code == "unsigned"
+    contents = [check for check in examination.checks if check.id == "payloads.content"]
+    assert [check.code for check in contents] == [None if told else "not-unpacked"]
+    files = [check.status for check in examination.checks if check.step == 8]
+    assert files == [Status.PASSED if told else Status.INCONCLUSIVE]
+
+
+def test_a_broken_signature_is_none(monkeypatch):
+    bundle = bundles.make("seal")
+    other = bundle.with_member("manifest.json", data=bundle.manifest_bytes.replace(b"acme-agent", b"acme-agenT"))
+    monkeypatch.setattr(limits, "UNPROVED_UNPACKED", 1)
+    assert "not-unpacked" in bundles.codes(bundles.judge(other, trusting()))
+
+
+def test_what_somebody_signed_is_unpacked_whole(monkeypatch):
+    monkeypatch.setattr(limits, "UNPROVED_UNPACKED", 1)
+    bundles.accepted(bundles.make("seal"), trusting())
+    stranger = trusting(signer("p384"))
+    assert "not-unpacked" not in bundles.codes(bundles.judge(bundles.make("vib"), stranger))
+
+
+def test_what_the_policy_takes_unsigned_is_unpacked_whole(monkeypatch):
+    monkeypatch.setattr(limits, "UNPROVED_UNPACKED", 1)
+    bundle = bundles.make("seal", claimed_level=Level.COMMUNITY).unsigned()
+    bundles.accepted(bundle, replace(trusting(), allow_unsigned_community=True))
+
+
+def test_payloads_share_what_is_allowed(monkeypatch):
+    bundle, size = unsigned("seal")
+    second = replace(bundle.manifest.payloads[0], name="second")
+    member = replace(bundle.members[2], name="second")
+    two = bundle.with_manifest(payloads=(bundle.manifest.payloads[0], second)).insert(3, member)
+    monkeypatch.setattr(limits, "UNPROVED_UNPACKED", 2 * size - 1)
+    checks = [check for check in bundles.judge(two.unsigned(), trusting()).checks if check.code == "not-unpacked"]
+    assert [check.evidence["payload"] for check in checks] == ["second"]
+
+
+def test_who_packs_signs_inspects_or_unpacks_unverified_reads_all(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(limits, "UNPROVED_UNPACKED", 1)
+    path = tmp_path / "a.seal"
+    path.write_bytes(unsigned("seal")[0].data)
+    with open_bundle(path) as bundle:
+        assert examine_integrity(bundle, NOW).verdict is Verdict.ACCEPTED
+    assert extract(path, tmp_path / "out", None, NOW).verdict is Verdict.ACCEPTED
+    assert not inspect(path).problems

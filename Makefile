@@ -22,7 +22,7 @@ demo: $(VENV)/.installed  ## pack, sign and verify an example; see a tampered co
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh docs/examples/demo.sh
 
 test: $(VENV)/.developer  ## the whole test suite
-	$(BIN)/python -m pytest -n auto -q
+	$(BIN)/python -m pytest -n auto --dist loadgroup -q
 
 lint: $(VENV)/.developer  ## format, style, types and the layers
 	$(BIN)/ruff format --check .

@@ -1,6 +1,7 @@
 """Makes what the benchmarks run on: modules, bundles and packages of the same content, the same on every machine.
 
-Runs in a process of its own (`python corpus.py small|medium|large|huge DIR COUNT|BYTES`): the one that measures stays small.
+Runs in a process of its own (`python corpus.py small|medium|large|huge DIR COUNT|BYTES`): the one that measures
+stays small.
 """
 
 from __future__ import annotations

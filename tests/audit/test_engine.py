@@ -132,3 +132,17 @@ def test_an_abandoned_audit_leaves_no_process_behind(tmp_path, policy):
 def test_a_policy_that_was_not_read_from_bytes_stays_in_its_process():
     with pytest.raises(ValueError, match="read from bytes"):
         Processes(policies.trusting(), NOW, 2)
+
+
+def test_a_worker_that_does_not_hear_sigterm_is_ended_all_the_same(tmp_path, policy, monkeypatch):
+    """A worker that has just been forked has a handler of its parent's."""
+    real = engine.prepare
+
+    def deaf(*arguments):
+        real(*arguments)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+    monkeypatch.setattr(engine, "prepare", deaf)
+    records = Processes(policy, NOW, 2).records(targets(folder_of(tmp_path / "depot", 9)))
+    next(records)
+    records.close()  # type: ignore[attr-defined]

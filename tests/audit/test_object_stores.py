@@ -21,6 +21,8 @@ from modseal.trust.examination import Verdict
 for package in ("s3fs", "moto", "flask", "flask_cors"):
     pytest.importorskip(package, reason=f"{package} is not installed")
 
+pytestmark = pytest.mark.xdist_group("s3")
+
 GOOD = make().data
 LARGE = GOOD + bytes(fetch.IN_MEMORY)
 OBJECTS = {

@@ -160,10 +160,11 @@ def test_a_depot_is_told_by_its_index(tmp_path: Path) -> None:
     other = tmp_path / "other.zip"
     other.write_bytes(zips.write({"readme": b"x"}))
     assert not looks_like_depot(other)
-    other.write_bytes(b"no archive")
-    assert not looks_like_depot(other)
-    other.write_bytes(b"")
-    assert not looks_like_depot(other)
+    for content in (b"no archive", b""):
+        other.write_bytes(content)
+        assert looks_like_depot(other), "so that its refusal is seen"
+        (tmp_path / "other.bin").write_bytes(content)
+        assert not looks_like_depot(tmp_path / "other.bin")
     with pytest.raises(InputError):
         looks_like_depot(tmp_path / "none")
 

@@ -62,7 +62,7 @@ def test_the_list_of_rejections_is_numbered_and_names_codes_that_exist():
 def test_the_list_of_rejections_has_every_code_that_a_seal_can_be_refused_for():
     text = page("format.md")
     only_vib = {"weak-digest", "unsupported-payload", "payload-undeclared", "payload-missing"}
-    by_policy = {"path-not-allowed", "unsigned"}
+    by_policy = {"path-not-allowed", "unsigned", "not-unpacked"}  # the last is how far modseal looks, no rule
     for code, row in CODES.items():
         if row.step in (0, 1, 7, 8) and code not in only_vib | by_policy:
             assert f"`{code}`" in text, code

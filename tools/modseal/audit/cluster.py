@@ -17,11 +17,13 @@ import time
 import uuid
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from importlib.util import find_spec
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from modseal.audit.address import is_address
 from modseal.audit.engine import WINDOW, batches, in_order
@@ -38,6 +40,9 @@ PATIENCE = 60.0
 
 _LOOK = 2.0
 """Seconds of waiting for a batch between two looks at whether there is any worker."""
+
+_FETCHERS = 16
+"""Threads that fetch records. One alone would wait some 20 ms for each batch, however many workers there are."""
 
 _LONGEST_TEXT = 500
 """Characters of what the cluster says that an error shows."""
@@ -90,6 +95,7 @@ class _Session:
         self._client, self._key, self._at, self._address = client, key, at, address
         self._under_way: set[Any] = set()
         self._deserted = False
+        self._fetchers = ThreadPoolExecutor(_FETCHERS, "modseal-fetch")
 
     @classmethod
     @contextmanager
@@ -113,6 +119,7 @@ class _Session:
                 client.unregister_worker_plugin(plugin.name)
             with suppress(Exception):
                 client.close(timeout=_LOOK)
+            session._fetchers.shutdown(wait=False, cancel_futures=True)
 
     def until_lost(self, waiting: Iterator[list[Target]]) -> Generator[Record, None, list[Target] | None]:
         """Records until workers die over a batch; returns what was under way then, None where all is done."""
@@ -147,15 +154,15 @@ class _Session:
                 return
         yield unreadable(target.name, Failure("worker-lost", f"{target.name}: {why}"), self._at, target.size)
 
-    def _submit(self, batch: list[Target]) -> _Pending:
+    def _submit(self, batch: list[Target]) -> Future[list[Record]]:
         from modseal.audit.cluster_worker import examine
 
         with _failures(self._address):
             future = self._client.submit(examine, self._key, batch, key=f"modseal-{uuid.uuid4().hex}", pure=False)
         self._under_way.add(future)
-        return _Pending(partial(self._wait, future))
+        return self._fetchers.submit(self._wait, future, batch)
 
-    def _wait(self, future: Any) -> list[Record]:
+    def _wait(self, future: Any, batch: list[Target]) -> list[Record]:
         """A batch's records. Raises `KilledWorker`, `_NoWorkerError`, or `UndecidedError`."""
         deserted_since = 0.0
         with _failures(self._address):
@@ -169,7 +176,11 @@ class _Session:
                     raise _NoWorkerError
             self._under_way.discard(future)
             records: list[Record] = future.result()
-            return records
+        if [record.row.bundle for record in records] != [target.name for target in batch]:
+            raise UndecidedError(
+                "cluster-failed", f"{self._address}: a worker answered for other bundles than it was asked"
+            )
+        return [_not_to_be_kept(record) for record in records]
 
     def _drop(self) -> None:
         """Cancel all that is under way, so that it kills no more workers."""
@@ -178,10 +189,9 @@ class _Session:
         self._under_way.clear()
 
 
-class _Pending(NamedTuple):
-    """A batch under way, as `in_order` wants it."""
-
-    result: Callable[[], list[Record]]
+def _not_to_be_kept(record: Record) -> Record:
+    """A record that no cache keeps: it is a worker's word, and its device and inode are of the worker's machine."""
+    return replace(record, holds=None, identity=None)
 
 
 def _ended(future: Any) -> bool:

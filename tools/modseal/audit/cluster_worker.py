@@ -8,7 +8,6 @@ from __future__ import annotations
 import platform
 import threading
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -66,12 +65,9 @@ class Preparation(WorkerPlugin):
 
 
 def examine(key: str, batch: Sequence[Target]) -> list[Record]:
-    """A record for each target. Raises `RuntimeError` where this worker was not prepared for the audit.
-
-    The records have no identity: a device and an inode of this machine are something else on the auditor's.
-    """
+    """A record for each target. Raises `RuntimeError` where this worker was not prepared for the audit."""
     if key not in _PREPARED:
         raise RuntimeError(f"a worker joined that has {Versions.here()}, or could not read the policy")
     policy, at = _PREPARED[key]
     with _ONE:
-        return [replace(look(target, policy, rules.BUNDLE_RULES, at), identity=None) for target in batch]
+        return [look(target, policy, rules.BUNDLE_RULES, at) for target in batch]

@@ -84,9 +84,10 @@ class Processes:
                     yield from answer()
                 except BrokenProcessPool:
                     return [*batch, *(target for late in done.abandon() for target in late)]
+            pool.shutdown()
             return None
         finally:
-            _end(pool)
+            _kill(pool)
 
     def _alone(self, target: Target) -> Iterator[Record]:
         pool = self._pool(1)
@@ -96,7 +97,7 @@ class Processes:
             detail = f"{target.name}: the process that examined it ended without an answer"
             yield unreadable(target.name, Failure("worker-lost", detail), self._at, target.size)
         finally:
-            _end(pool)
+            _kill(pool)
 
     def _pool(self, jobs: int) -> ProcessPoolExecutor:
         # A fork has all modules already; where there is none, the modules are imported again.
@@ -104,14 +105,15 @@ class Processes:
         return ProcessPoolExecutor(jobs, context, prepare, self._start)
 
 
-def _end(pool: ProcessPoolExecutor) -> None:
-    """End a pool without waiting for work that nobody wants any more."""
-    processes = list((getattr(pool, "_processes", None) or {}).values())
-    pool.shutdown(wait=False, cancel_futures=True)
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        process.join()
+def _kill(pool: ProcessPoolExecutor) -> None:
+    """End a pool without waiting for work that nobody wants any more.
+
+    SIGTERM is not enough: a worker that has just been forked still has our handler for it, and one that ends while
+    it holds the lock of the queue leaves the others waiting for that for ever.
+    """
+    for process in list((getattr(pool, "_processes", None) or {}).values()):
+        process.kill()
+    pool.shutdown(wait=True, cancel_futures=True)
 
 
 class in_order(Iterator[tuple[list[Target], Callable[[], list[Record]]]]):  # noqa: N801 - used as a function

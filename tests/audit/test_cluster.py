@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from builders import depots
 from builders.audits import folder_of
 from builders.bundles import make
 from builders.dask_cluster import ENVIRONMENT, DaskCluster, cluster
@@ -101,12 +102,15 @@ def serving(answer: Answer) -> dict[str, Answer]:
 
 def test_the_report_is_that_of_one_process_byte_for_byte(two: DaskCluster, desk: Path) -> None:
     with site(desk / "depot") as server:
-        paths = (desk / "depot", f"{server.url}/000.seal", f"{server.url}/none.seal")
+        zipped = depots.make().write(desk / "offline.zip")
+        unpacked = depots.make().unpack(desk / "unpacked")
+        paths = (desk / "depot", zipped, f"{server.url}/000.seal", unpacked, f"{server.url}/none.seal")
         on_cluster = end(audit(*paths, "--dask", two.address, cwd=desk), 1)
         alone = end(audit(*paths, "-j", "1", cwd=desk), 1)
     assert on_cluster == alone
     verdicts = json.loads(alone)["summary"]["verdicts"]
-    assert verdicts == {"accepted": 69, "rejected": 2, "undecided": 2}
+    bundles = len(depots.make().bundles)
+    assert verdicts == {"accepted": 69 + 2 * bundles, "rejected": 2, "undecided": 2}
 
 
 def test_two_audits_at_once_keep_their_policies_apart(two: DaskCluster, desk: Path) -> None:

@@ -177,6 +177,24 @@ def test_the_report_goes_to_a_file_whole_or_not_at_all(site):
     assert "no/report.json" in audit(site, "-o", "no/report.json", code=3).err
 
 
+def test_one_audit_writes_several_reports(site):
+    files = ["a.json", "a.html", "a.sarif"]
+    also = [option for name in files for option in ("--also", f"{name.removeprefix('a.')}={name}")]
+    assert "3 bundles" in audit(site, *also).out
+    assert json.loads((site / "a.json").read_text())["summary"]["bundles"] == 3
+    assert json.loads((site / "a.sarif").read_text())["version"] == "2.1.0"
+    assert (site / "a.html").read_text().lower().startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize("value", ["html", "html=", "xml=a.xml", "=a"])
+def test_another_report_needs_a_form_and_a_file(site, value):
+    assert "is not a form of text, json" in audit(site, "--also", value, code=2).err
+
+
+def test_two_reports_do_not_go_to_one_file(site):
+    assert "two reports" in audit(site, "-o", "a", "--also", "html=./a", code=2).err
+
+
 def test_one_process_and_several_write_the_same_bytes(site):
     tamper(site / "depot" / "001.vib")
     at = ("--at", "2026-06-01", "--format", "json", "--no-cache")

@@ -7,10 +7,9 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,9 +21,9 @@ from modseal.audit.choice import choose
 from modseal.audit.discover import LeftOut, discover
 from modseal.audit.finding import Severity
 from modseal.audit.run import Audit, Summary, run
-from modseal.bundle.staging import atomic_file
 from modseal.cli.audit_attest import asked, attest_options
 from modseal.cli.audit_group import AuditGroup
+from modseal.cli.audit_output import FORMATS, FormatAndFile, pieces, require_distinct, write
 from modseal.cli.options import FILE, FILES, at_option, now, policy_option
 from modseal.errors import UsageError
 from modseal.trust.policy_file import load
@@ -32,7 +31,6 @@ from modseal.trust.policy_file import load
 if TYPE_CHECKING:
     from modseal.audit.engine import Engine
 
-FORMATS = ("text", "json", "sarif", "html", "csv", "junit", "gitlab")
 _INTERRUPTED = 130
 """As a shell says it: 128 and the number of SIGINT."""
 
@@ -51,6 +49,7 @@ def _list_rules(context: click.Context, _parameter: click.Parameter, asked: bool
 @at_option
 @click.option("--format", "output_format", type=click.Choice(FORMATS), default="text", help="The form of the report.")
 @click.option("-o", "--output", type=FILE, metavar="FILE", help="Write the report to FILE instead of standard output.")
+@click.option("--also", type=FormatAndFile(), multiple=True, help="Write the report in another form, too; repeatable.")
 @click.option("--select", multiple=True, metavar="RULE", help="Run this rule (or pattern) alone; may be repeated.")
 @click.option("--ignore", multiple=True, metavar="RULE", help="Leave this rule (or pattern) out; may be repeated.")
 @click.option(
@@ -78,6 +77,7 @@ def audit(
     at: datetime | None,
     output_format: str,
     output: Path | None,
+    also: tuple[tuple[str, Path], ...],
     select: tuple[str, ...],
     ignore: tuple[str, ...],
     fail_on: str,
@@ -101,6 +101,7 @@ def audit(
     3 if something could not be decided, or no bundle was found.
     """
     attesting = asked(signing, output, paths)
+    require_distinct([*([output] if output else []), *(path for _, path in also)])
     if dask is not None and jobs is not None:
         raise UsageError("--dask and --jobs exclude each other: the cluster's workers are its jobs")
     at = at or now()
@@ -120,8 +121,10 @@ def audit(
             _warn("interrupted; the report has what was examined until then, and --resume goes on")
     if result.complete and not result.summary.bundles:
         _warn("no bundle was found, so nothing is proved; check the paths")
-    pieces = _pieces(result, output_format, verbose=verbose)
-    _write(attesting.seen(pieces) if attesting else pieces, output)
+    for form, path in also:
+        write(pieces(result, form), path)
+    made = pieces(result, output_format, verbose=verbose)
+    write(attesting.seen(made) if attesting else made, output)
     status = _status(result, Severity(fail_on))
     if attesting:
         attesting.sign(result, output_format, output, passed=status == 0, fail_on=Severity(fail_on))
@@ -204,24 +207,3 @@ def _progress(paths: tuple[str, ...]) -> Iterator[Callable[[Summary], None]]:
             bar.update(1, f"{summary.bundles / seconds:.0f}/s, {summary.bytes / seconds / 1e6:.0f} MB/s")
 
         yield tell
-
-
-def _pieces(result: Audit, output_format: str, *, verbose: bool) -> Iterable[bytes]:
-    """The report in pieces."""
-    module: Any = import_module(f"modseal.report.audit_{output_format}")
-    pieces: Iterable[bytes] = module.render(result, *((verbose,) if output_format == "text" else ()))
-    return pieces
-
-
-def _write(pieces: Iterable[bytes], output: Path | None) -> None:
-    if output is None:
-        stream = getattr(sys.stdout, "buffer", None)
-        for piece in pieces:
-            if stream:
-                stream.write(piece)  # as it is: another encoding would be another document
-            else:
-                click.echo(piece.decode("utf-8"), nl=False)
-        return
-    with atomic_file(output) as file:
-        for piece in pieces:
-            file.write(piece)

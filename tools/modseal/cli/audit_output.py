@@ -1,0 +1,71 @@
+"""Where the reports of an audit go: standard output, a file, or several files in several forms."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from modseal.bundle.staging import atomic_file
+from modseal.errors import UsageError
+
+if TYPE_CHECKING:
+    from modseal.audit.run import Audit
+
+FORMATS = ("text", "json", "sarif", "html", "csv", "junit", "gitlab")
+
+
+class FormatAndFile(click.ParamType[tuple[str, Path]]):
+    """`html=audit.html`: a form, and the file that gets it."""
+
+    name = "format=file"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, Path]:
+        """Both parts of a text."""
+        if isinstance(value, tuple):
+            return value
+        form, _, name = value.partition("=")
+        if form not in FORMATS or not name:
+            self.fail(f"{value!r} is not a form of {', '.join(FORMATS)}, '=' and a file", param, ctx)
+        return form, Path(name)
+
+
+def require_distinct(files: Iterable[Path]) -> None:
+    """Raises `UsageError` where two reports would go to one file."""
+    seen: set[str] = set()
+    for path in files:
+        place = os.path.abspath(path)
+        if place in seen:
+            raise UsageError(f"{path}: two reports cannot go to one file")
+        seen.add(place)
+
+
+def pieces(audit: Audit, form: str, *, verbose: bool = False) -> Iterable[bytes]:
+    """A report in pieces."""
+    module: Any = import_module(f"modseal.report.audit_{form}")
+    made: Iterable[bytes] = module.render(audit, *((verbose,) if form == "text" else ()))
+    return made
+
+
+def write(made: Iterable[bytes], output: Path | None) -> None:
+    """Write a report to its file, or to standard output. Raises `InputError`."""
+    if output is None:
+        _print(made)
+        return
+    with atomic_file(output) as file:
+        for piece in made:
+            file.write(piece)
+
+
+def _print(made: Iterable[bytes]) -> None:
+    stream = getattr(sys.stdout, "buffer", None)
+    for piece in made:
+        if stream:
+            stream.write(piece)  # as it is: another encoding would be another document
+        else:
+            click.echo(piece.decode("utf-8"), nl=False)

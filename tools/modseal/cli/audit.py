@@ -118,7 +118,8 @@ def audit(
             with _progress(paths) as tell:
                 run(discover(paths), engine, result, cache, tell)
         except KeyboardInterrupt:
-            _warn("interrupted; the report has what was examined until then, and --resume goes on")
+            goes_on = "" if dask else ", and --resume goes on"
+            _warn(f"interrupted; the report has what was examined until then{goes_on}")
     if result.complete and not result.summary.bundles:
         _warn("no bundle was found, so nothing is proved; check the paths")
     for form, path in also:

@@ -40,10 +40,8 @@ from modseal.trust.refusals import REFUSALS
 ROOT = Path(__file__).resolve().parents[1]
 
 LIMITED = {
-    "modseal.limits": "Bundles, policies and specs",
-    "modseal.trust.path": "Path building",
-    "modseal.trust.name_constraints": "Name constraints",
-    "modseal.trust.certificate_policies": "Certificate policies",
+    "modseal.limits": "Limits of what is read",
+    "modseal.trust.path": "Paths that are remembered",
     "modseal.trust.purpose": "Keys",
 }
 """The modules whose constants are limits, and the heading of each."""

@@ -19,10 +19,10 @@ from builders.bundles import KINDS, accepted, codes, judge, make, refused
 from builders.pki import EPOCH, FAR, NOW, Identity, ca, leaf, new_key, root, signer
 from builders.policies import trusting
 from builders.tsa import stamped, token, tsa_root
+from modseal import limits
 from modseal.errors import FormatError
 from modseal.format import der
 from modseal.format.manifest import Kind
-from modseal.trust.certificate_policies import MAXIMUM_POLICIES
 from modseal.trust.crl import Crl
 from modseal.trust.examination import Verdict
 from modseal.trust.policy import Policy
@@ -96,7 +96,7 @@ def in_a_moment(bundle: Any, policy: Policy) -> Verdict:
 
 def test_X5_07_certificate_policies_do_not_explode() -> None:
     """Every CA maps every policy to every other as far as an extension may: a tree would have 128^6 leaves."""
-    names = [x509.ObjectIdentifier(f"1.2.3.{n}") for n in range(MAXIMUM_POLICIES)]
+    names = [x509.ObjectIdentifier(f"1.2.3.{n}") for n in range(limits.CERTIFICATE_POLICIES)]
     policies = (x509.CertificatePolicies([x509.PolicyInformation(oid, None) for oid in names]), False)
     chain = [root()]
     for number in range(6):

@@ -6,11 +6,11 @@ import time
 
 import pytest
 
+from modseal import limits
 from modseal.errors import FormatError
 from modseal.format import der
 from modseal.trust.certificate_policies import (
     ANY_POLICY,
-    MAXIMUM_POLICIES,
     NO_POLICY_REQUIRED,
     PolicyExtensions,
     PolicyInputs,
@@ -121,7 +121,7 @@ def test_what_the_anchor_says_of_policies_narrows_those_below() -> None:
 
 def test_the_work_does_not_explode() -> None:
     """X5-07: a tree would have 128^7 leaves here; RFC 9618's graph has 128 nodes a level."""
-    names = [f"1.2.3.{n}" for n in range(MAXIMUM_POLICIES)]
+    names = [f"1.2.3.{n}" for n in range(limits.CERTIFICATE_POLICIES)]
     crossed = tuple((one, names[(index + 1) % len(names)]) for index, one in enumerate(names))
     fan = tuple((names[0], one) for one in names)
     start = time.perf_counter()
@@ -162,7 +162,7 @@ def test_qualifiers_are_for_people_and_ignored() -> None:
     [
         (CERTIFICATE_POLICIES, policies()),
         (CERTIFICATE_POLICIES, policies(A, A)),
-        (CERTIFICATE_POLICIES, policies(*(f"1.2.3.{n}" for n in range(MAXIMUM_POLICIES + 1)))),
+        (CERTIFICATE_POLICIES, policies(*(f"1.2.3.{n}" for n in range(limits.CERTIFICATE_POLICIES + 1)))),
         (CERTIFICATE_POLICIES, policies(A) + b"\x05\x00"),
         (POLICY_MAPPINGS, der.encode(der.SEQUENCE)),
         (POLICY_MAPPINGS, policies(A)),

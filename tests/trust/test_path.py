@@ -14,11 +14,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from builders import crls
 from builders.pki import CODE_SIGNING, EPOCH, NOW, SIGN, Identity, ca, issue, leaf, new_key, root, signer
 from builders.policies import anchor, pin, trusting
+from modseal import limits
 from modseal.format import der
 from modseal.format.level import Level
 from modseal.trust import path as path_module
 from modseal.trust.certificate import Certificate
-from modseal.trust.path import MAXIMUM_DEPTH, MAXIMUM_SIGNATURES, NoPath, Path, find_path, revocation_failures
+from modseal.trust.path import NoPath, Path, find_path, revocation_failures
 from modseal.trust.policy import Anchor, Policy
 from modseal.trust.purpose import CODE_SIGNING_PROFILE, TIME_STAMPING_PROFILE, Profile
 from modseal.trust.revocation import RevocationRules
@@ -85,7 +86,7 @@ def test_an_anchor_can_be_any_ca_of_the_chain() -> None:
 
 def test_the_longest_path_is_accepted_and_one_more_is_not() -> None:
     chain = [root()]
-    for number in range(MAXIMUM_DEPTH - 1):
+    for number in range(limits.PATH_CERTIFICATES - 1):
         chain.append(ca(f"CA {number}", issuer=chain[-1]))
     assert codes_for(leaf(issuer=chain[-2]), *chain[1:]) == []
     assert codes_for(leaf(issuer=chain[-1]), *chain[1:]) == ["no-path"]
@@ -341,7 +342,7 @@ def test_a_good_chain_is_found_among_cas_that_all_certify_each_other() -> None:
 
 def test_many_certificates_with_one_name_end_at_a_bound() -> None:
     fakes = [ca("CA", issuer=root(), key=new_key("p256", 710 + number)) for number in range(4)]
-    many = [ca("CA", issuer=fakes[n % 4], key=new_key("p256", 720 + n)) for n in range(MAXIMUM_SIGNATURES + 10)]
+    many = [ca("CA", issuer=fakes[n % 4], key=new_key("p256", 720 + n)) for n in range(limits.PATH_SIGNATURES + 10)]
     one = leaf(issuer=ca("CA", key=new_key("p256", 999)))
     start = time.perf_counter()
     assert codes_for(one, *many) == ["limit-exceeded"]
@@ -351,7 +352,7 @@ def test_many_certificates_with_one_name_end_at_a_bound() -> None:
 def test_the_key_identifier_finds_the_issuer_among_many() -> None:
     middle = ca("CA", issuer=root())
     identifier = x509.AuthorityKeyIdentifier.from_issuer_public_key(middle.key.public_key())
-    many = [ca("CA", issuer=root(), key=new_key("p256", 720 + n)) for n in range(MAXIMUM_SIGNATURES + 10)]
+    many = [ca("CA", issuer=root(), key=new_key("p256", 720 + n)) for n in range(limits.PATH_SIGNATURES + 10)]
     assert codes_for(leaf(issuer=middle, extensions=[(identifier, False)]), *many, middle) == []
 
 
@@ -510,17 +511,17 @@ def test_a_revocation_after_the_proven_time_of_signing_leaves_the_first_path_whe
 
 
 @pytest.mark.parametrize(
-    ("bound", "enough"), [("MAXIMUM_SIGNATURES", 2), ("MAXIMUM_STEPS", 3)]
+    ("bound", "enough"), [("PATH_SIGNATURES", 2), ("PATH_STEPS", 3)]
 )  # fmt: skip
 def test_the_search_ends_exactly_at_its_bounds(bound: str, enough: int, monkeypatch: pytest.MonkeyPatch) -> None:
     middle = ca("Bounded", issuer=root())
     for number, expected in ((enough, []), (enough - 1, ["limit-exceeded"])):
-        monkeypatch.setattr(path_module, bound, number)
+        monkeypatch.setattr(limits, bound, number)
         assert codes_for(leaf("Below bounded", issuer=middle), middle) == expected
 
 
 def test_likely_issuers_come_before_unlikely_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(path_module, "MAXIMUM_SIGNATURES", 2)
+    monkeypatch.setattr(limits, "PATH_SIGNATURES", 2)
     good = ca("Likely", issuer=root(), key=new_key("p256", 490))
     for odd in (
         ca("Likely", issuer=root(), key=good.key, end=NOW - HOUR),

@@ -9,6 +9,7 @@ import pytest
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from builders.pki import CODE_SIGNING, ISSUE, NOW, Identity, ca, leaf, new_key, root, signer
+from modseal import limits
 from modseal.trust import purpose
 from modseal.trust.purpose import CRL_SIGNING_PROFILE, TIME_STAMPING_PROFILE
 
@@ -86,9 +87,9 @@ def test_the_least_size_of_rsa_is_the_policys() -> None:
 
 
 def test_an_rsa_key_can_be_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(purpose, "MAXIMUM_RSA_BITS", 2048)
+    monkeypatch.setattr(limits, "RSA_BITS", 2048)
     assert not list(purpose.key_failures(with_key("rsa").parsed))
-    monkeypatch.setattr(purpose, "MAXIMUM_RSA_BITS", 2047)
+    monkeypatch.setattr(limits, "RSA_BITS", 2047)
     assert codes(purpose.key_failures(with_key("rsa").parsed)) == ["weak-key"]
 
 

@@ -247,3 +247,21 @@ HTML_SIGNERS = 10_000
 
 HTML_TEXT = 2_000
 """Characters of one text from a bundle in an audit's HTML report. A subject can have a million; most have 60."""
+
+PATH_CERTIFICATES = 8
+"""Certificates in a path, anchor included. Code signing chains have two to four."""
+
+PATH_SIGNATURES = 64
+"""Certificate signatures verified for one signer: bounds crossed and looping candidates (X5-07, X5-08)."""
+
+PATH_STEPS = 512
+"""Certificates that the search for one path adds to a chain: cross-signed CAs have exponentially many chains."""
+
+NAME_COMPARISONS = 20_000
+"""Names times constraints that are compared for one certificate: about 20 ms, far above any genuine CA."""
+
+CERTIFICATE_POLICIES = 128
+"""Policies, or mappings, of one certificate. Genuine ones have a handful; the work grows with the square."""
+
+RSA_BITS = 16_384
+"""Bits of an RSA key. Above this one verification takes long enough to stall a gate."""

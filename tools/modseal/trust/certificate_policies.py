@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from modseal import limits
 from modseal.format import der
 from modseal.trust.extensions import (
     CERTIFICATE_POLICIES,
@@ -24,9 +25,6 @@ from modseal.trust.extensions import (
 )
 
 ANY_POLICY = "2.5.29.32.0"
-
-MAXIMUM_POLICIES = 128
-"""Policies, or mappings, of one certificate. Genuine ones have a handful; the work grows with the square."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,7 @@ class PolicyExtensions:
 
     @classmethod
     def parse(cls, extensions: Extensions) -> PolicyExtensions:
-        """From a certificate's extensions. Raises `FormatError` (not DER, or more than `MAXIMUM_POLICIES`)."""
+        """From a certificate's extensions. Raises `FormatError` (not DER, or more policies than are allowed)."""
         policies, mappings = extensions.get(CERTIFICATE_POLICIES), extensions.get(POLICY_MAPPINGS)
         constraints, inhibit_any = extensions.get(POLICY_CONSTRAINTS), extensions.get(INHIBIT_ANY_POLICY)
         explicit, mapping = _read_constraints(only(constraints.value)) if constraints else (None, None)
@@ -85,8 +83,9 @@ def _items(reader: der.Reader) -> list[der.Reader]:
     items: list[der.Reader] = []
     while reader.more():
         items.append(reader.enter())
-    if not 1 <= len(items) <= MAXIMUM_POLICIES:
-        raise der.malformed(f"{len(items)} certificate policies or mappings, 1 to {MAXIMUM_POLICIES} are accepted")
+    if not 1 <= len(items) <= limits.CERTIFICATE_POLICIES:
+        most = limits.CERTIFICATE_POLICIES
+        raise der.malformed(f"{len(items)} certificate policies or mappings, 1 to {most} are accepted")
     return items
 
 

@@ -2,7 +2,7 @@
 
 Candidates (from the block and from the policy) are only candidates; anchors come from the policy alone.
 What this engine does not judge it refuses (`refusals` has the list). The work is bounded:
-`MAXIMUM_SIGNATURES` are verified and `MAXIMUM_STEPS` taken for one signer, then it gives up.
+`limits.PATH_SIGNATURES` are verified and `limits.PATH_STEPS` taken for one signer, then it gives up.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import pairwise
 
+from modseal import limits
 from modseal.errors import Evidence, Failure, FormatError
 from modseal.trust import purpose, revocation
 from modseal.trust.certificate import Certificate
@@ -23,15 +24,6 @@ from modseal.trust.name_constraints import NotJudgedError, check_names, constrai
 from modseal.trust.policy import Anchor, Policy
 from modseal.trust.purpose import CODE_SIGNING_PROFILE, CRL_SIGNING_PROFILE, Profile
 from modseal.trust.revocation import RevocationRules
-
-MAXIMUM_DEPTH = 8
-"""Certificates in a path, anchor included. Code signing chains have two to four."""
-
-MAXIMUM_SIGNATURES = 64
-"""Certificate signatures verified for one signer: bounds crossed and looping candidates (X5-07, X5-08)."""
-
-MAXIMUM_STEPS = 512
-"""Certificates that the search for one path adds to a chain: cross-signed CAs have exponentially many chains."""
 
 REMEMBERED_PATHS = 256
 """Verdicts on a signer's chain that are remembered: 2,000 bundles of one signer judge its chain once."""
@@ -153,7 +145,7 @@ class _Search:
     @property
     def exhausted(self) -> bool:
         """Whether a bound on the work was reached."""
-        return len(self._verified) >= MAXIMUM_SIGNATURES or self._steps >= MAXIMUM_STEPS
+        return len(self._verified) >= limits.PATH_SIGNATURES or self._steps >= limits.PATH_STEPS
 
     def chains(self, start: tuple[Certificate, ...]) -> Iterator[tuple[tuple[Certificate, ...], Anchor]]:
         """Every chain of verified signatures from `start` up to an anchor: likely ones first, then short ones.
@@ -167,7 +159,7 @@ class _Search:
                 continue
             self._steps += 1
             yield from self._ends(chain)
-            for issuer in self._issuers_of(chain) if length < MAXIMUM_DEPTH - 1 else ():
+            for issuer in self._issuers_of(chain) if length < limits.PATH_CERTIFICATES - 1 else ():
                 self._pushed += 1
                 more = self._is_unlikely(chain[-1], issuer)
                 heapq.heappush(waiting, (doubts + more, length + 1, self._pushed, (*chain, issuer)))
@@ -213,7 +205,7 @@ class _Search:
         why = f" ({self._rejected.detail})" if self._rejected else ""
         detail = f"no chain leads from {signer.subject} to an anchor{why}"
         if self.exhausted:
-            detail = f"no chain found with {MAXIMUM_SIGNATURES} signatures and {MAXIMUM_STEPS} steps"
+            detail = f"no chain found with {limits.PATH_SIGNATURES} signatures and {limits.PATH_STEPS} steps"
             yield Failure("limit-exceeded", detail, evidence)
         elif self._rejected and self._rejected.code in ("unsupported-algorithm", "algorithm-not-allowed"):
             yield Failure(self._rejected.code, detail, {**evidence, **self._rejected.evidence})

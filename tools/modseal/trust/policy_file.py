@@ -27,7 +27,7 @@ from modseal.trust.algorithms import ALGORITHMS
 from modseal.trust.certificate import Certificate
 from modseal.trust.crl import Crl
 from modseal.trust.policy import Allowance, Anchor, Deny, Origin, Policy
-from modseal.trust.purpose import MAXIMUM_RSA_BITS, MINIMUM_RSA_BITS
+from modseal.trust.purpose import MINIMUM_RSA_BITS
 from modseal.trust.revocation import RevocationRules
 
 SCHEMA = "modseal/policy@1"
@@ -80,7 +80,7 @@ SHAPE = Table(
                 "allow": Array(
                     Text(choices=sorted(ALGORITHMS)), least=1, about="Signature algorithms that are accepted."
                 ),
-                "minimum-rsa-bits": Integer(MINIMUM_RSA_BITS, MAXIMUM_RSA_BITS),
+                "minimum-rsa-bits": Integer(MINIMUM_RSA_BITS, limits.RSA_BITS),
             },
         ),
         "time": Table(

@@ -11,6 +11,7 @@ from datetime import datetime
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from modseal import limits
 from modseal.errors import Evidence, Failure
 from modseal.trust.algorithms import key_bits
 from modseal.trust.certificate import Certificate
@@ -20,8 +21,6 @@ CODE_SIGNING = "1.3.6.1.5.5.7.3.3"
 TIME_STAMPING = "1.3.6.1.5.5.7.3.8"
 MINIMUM_RSA_BITS = 2048
 """NIST SP 800-131A: RSA below 2048 bits is disallowed for signatures."""
-MAXIMUM_RSA_BITS = 16384
-"""Above this one verification takes long enough to stall a gate."""
 _CURVES = ("secp256r1", "secp384r1", "secp521r1")
 
 
@@ -78,7 +77,7 @@ def key_failures(certificate: Certificate, minimum_rsa_bits: int = MINIMUM_RSA_B
     key, bits = certificate.key, key_bits(certificate.key)
     evidence: Evidence = {"certificate": certificate.fingerprint, "bits": bits}
     if isinstance(key, rsa.RSAPublicKey):
-        if not minimum_rsa_bits <= bits <= MAXIMUM_RSA_BITS:
+        if not minimum_rsa_bits <= bits <= limits.RSA_BITS:
             detail = f"{certificate.subject} has an RSA key of {bits} bits; {minimum_rsa_bits} is the least"
             yield Failure("weak-key", detail, evidence)
     elif isinstance(key, ec.EllipticCurvePublicKey):

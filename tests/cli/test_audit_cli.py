@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import pty
+import re
 import shutil
 import signal
 import sqlite3
+import struct
 import subprocess
 import sys
+import termios
 import time
 from collections.abc import Sequence
 from contextlib import closing, suppress
@@ -300,6 +305,38 @@ def test_an_interrupted_audit_reports_what_it_has_and_goes_on(site):
     assert len(whole["results"]) == count
     again = subprocess.run([*command, *options, "--resume"], cwd=site, env=env, capture_output=True, check=False)
     assert again.returncode == 2, "it is complete, and there is nothing to resume"
+
+
+def on_terminal(site: Path) -> str:
+    """What an audit writes to standard error where that is a terminal of 80 columns."""
+    main, terminal = pty.openpty()
+    fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    command = [sys.executable, "-c", "from modseal.cli.main import main; main()", "audit", "depot"]
+    environment = {**os.environ, "PYTHONPATH": str(SOURCE), "TERM": "xterm"}
+    process = subprocess.Popen(
+        [*command, "--policy", "policy.toml"], cwd=site, env=environment, stdout=subprocess.DEVNULL, stderr=terminal
+    )
+    os.close(terminal)
+    written = b""
+    with suppress(OSError):  # how a terminal says that nobody writes any more
+        while data := os.read(main, 4096):
+            written += data
+    os.close(main)
+    assert process.wait() == 0
+    return written.decode()
+
+
+def test_on_a_terminal_a_bar_shows_how_far_it_is_how_fast_and_how_long_it_takes(site):
+    many_of(site / "depot", 1500)  # some seconds of work, because the first tells nothing of the time
+    written = on_terminal(site)
+    assert "1503/1503" in written
+    assert re.search(r"\d+/s, \d+ MB/s", written)
+    assert re.search(r"\d\d:\d\d:\d\d", written), "the time that is left"
+    assert written.rstrip().endswith("\x1b[?25h"), "the cursor is back"
+
+
+def test_in_a_pipe_there_is_no_bar(site):
+    assert audit(site).err == ""
 
 
 def test_no_format_but_the_known_ones(site):

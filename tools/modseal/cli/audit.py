@@ -18,7 +18,8 @@ import click
 from modseal.audit.address import is_address, name_of
 from modseal.audit.cache import Cache, context_of, default_folder
 from modseal.audit.choice import choose
-from modseal.audit.discover import LeftOut, discover
+from modseal.audit.depots import DepotEnd
+from modseal.audit.discover import LeftOut, Malformed, discover
 from modseal.audit.finding import Severity
 from modseal.audit.run import Audit, Summary, run
 from modseal.cli.audit_attest import asked, attest_options
@@ -197,10 +198,15 @@ def _progress(paths: tuple[str, ...]) -> Iterator[Callable[[Summary], None]]:
     if not sys.stderr.isatty() or any(map(is_address, paths)):  # counting would list a server's folders twice
         yield lambda _summary: None
         return
-    length = sum(1 for one in discover(paths) if not isinstance(one, LeftOut))
+    length = sum(1 for one in discover(paths) if not isinstance(one, LeftOut | DepotEnd | Malformed))
     started = time.monotonic()
     with click.progressbar(
-        length=length, file=sys.stderr, label="modseal: examining", show_pos=True, item_show_func=lambda text: text
+        length=length,
+        file=sys.stderr,
+        label="modseal: examining",
+        show_pos=True,
+        item_show_func=lambda text: text,
+        update_min_steps=max(1, length // 200),
     ) as bar:
 
         def tell(summary: Summary) -> None:

@@ -23,7 +23,7 @@ from builders.bundles import make
 from builders.dask_cluster import ENVIRONMENT, DaskCluster, cluster
 from builders.pki import NOW
 from builders.policies import trusting, write
-from builders.transcript import run
+from builders.transcript import HEARING, run
 from builders.web import Answer, listing, reply, site
 from modseal.audit import cluster as cluster_module
 from modseal.audit import rules
@@ -154,7 +154,7 @@ def test_ctrl_c_cancels_what_is_under_way(two: DaskCluster, desk: Path) -> None:
 
     data = make().data
     with site(serving(wait)) as server:
-        process = audit(f"{server.url}/", "--dask", two.address, cwd=desk)
+        process = audit(f"{server.url}/", "--dask", two.address, cwd=desk, program=HEARING)
         assert reached.wait(60)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=60)
@@ -228,7 +228,7 @@ def test_when_no_worker_is_left_all_that_remains_is_undecided(two: DaskCluster, 
     ("before", "environment", "has"),
     [
         ("import modseal; modseal.__version__ = '0.0.7'; ", {}, "modseal 0.0.7 on Python"),
-        ("", {"PYTHONPATH": ""}, "modseal none on Python"),
+        ("import sys; sys.modules['modseal'] = None; ", {}, "modseal none on Python"),
         ("import platform; platform.python_version_tuple = lambda: ('3', '99', '0'); ", {}, "on Python 3.99"),
     ],
 )

@@ -22,6 +22,11 @@ from modseal.cli.main import run as run_main
 
 SOURCE = Path(modseal.__file__).parents[1]
 
+HEARING = (
+    "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from modseal.cli.main import main; main()"
+)
+"""The command line as a program that hears Ctrl-C, even below a shell that keeps it from background jobs."""
+
 
 @dataclass(frozen=True)
 class Transcript:

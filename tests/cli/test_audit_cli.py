@@ -26,7 +26,7 @@ import pytest
 from builders import bundles, depots, policies, zips
 from builders.audits import folder_of, many_of
 from builders.bundles import snapshot
-from builders.transcript import SOURCE, Transcript, run
+from builders.transcript import HEARING, SOURCE, Transcript, run
 from modseal.audit.cache import FILE
 from modseal.audit.rules import BY_ID
 
@@ -282,7 +282,7 @@ def wait_for_results(count: int) -> None:
 def test_an_interrupted_audit_reports_what_it_has_and_goes_on(site):
     count = 1500
     many_of(site / "many", count)
-    command = [sys.executable, "-c", "from modseal.cli.main import main; main()", "audit", "many"]
+    command = [sys.executable, "-c", HEARING, "audit", "many"]
     options = ["--policy", "policy.toml", "--format", "json", "--no-cache", "--jobs", "2"]
     env = {**os.environ, "PYTHONPATH": str(SOURCE)}
     nothing = subprocess.run([*command, *options, "--resume"], cwd=site, env=env, capture_output=True, check=False)

@@ -19,7 +19,7 @@ from builders import audit_samples, depots
 from builders.audits import many_of
 from builders.bundles import make
 from builders.reports import edited
-from builders.transcript import SOURCE, Transcript, run
+from builders.transcript import HEARING, SOURCE, Transcript, run
 from cli.conftest import SPEC, key_options
 from cli.test_audit_cli import wait_for_results
 from cli.test_cold_start import among, loaded
@@ -179,7 +179,7 @@ def test_an_audit_of_nothing_is_not_attested(site: Path) -> None:
 def test_an_interrupted_audit_leaves_no_attestation(site: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(site / "caches"))
     many_of(site / "many", 1500)
-    command = [sys.executable, "-c", "from modseal.cli.main import main; main()", "audit", "many", *POLICY]
+    command = [sys.executable, "-c", HEARING, "audit", "many", *POLICY]
     process = subprocess.Popen(
         [*command, "--format", "json", "-o", "many.json", "--jobs", "1", *ATTEST],
         cwd=site,

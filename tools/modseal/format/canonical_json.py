@@ -10,16 +10,47 @@ every other spelling at once, duplicate keys included.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from modseal import limits
 from modseal.errors import FormatError
 from modseal.format.shape import quote
 
+_ENCODE = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+
 
 def dump(plain: object) -> bytes:
     """The bytes of some plain data, which must have no lone surrogate and no float."""
-    return json.dumps(plain, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode("utf-8")
+    return b"".join(_pieces(plain))
+
+
+def _pieces(plain: object) -> Iterator[bytes]:
+    """The same, a value of an object's array at a time: a manifest's files as one text would take five times as much.
+
+    Where an object has no array but an iterator, its items are that array's.
+    """
+    if not isinstance(plain, dict):
+        yield _ENCODE(plain).encode("utf-8")
+        return
+    before = b"{"
+    for key in sorted(plain):
+        yield before + _ENCODE(key).encode("utf-8") + b":"
+        value = plain[key]
+        if isinstance(value, list | Iterator):
+            yield from _array(value)
+        else:
+            yield _ENCODE(value).encode("utf-8")
+        before = b","
+    yield b"}" if plain else b"{}"
+
+
+def _array(items: Iterable[object]) -> Iterator[bytes]:
+    before = b"["
+    for item in items:
+        yield before + _ENCODE(item).encode("utf-8")
+        before = b","
+    yield b"]" if before == b"," else b"[]"
 
 
 def load(data: bytes, name: str) -> Any:
@@ -43,9 +74,13 @@ def load(data: bytes, name: str) -> Any:
 
 def require_canonical(data: bytes, plain: object, name: str) -> None:
     """`FormatError` (bad-manifest) unless `data`, which was loaded before, is what `dump` writes for `plain`."""
-    canonical = dump(plain)
-    if canonical != data:
-        raise bad(name, _duplicate_key(data) or _difference(data, canonical))
+    position = 0
+    for piece in _pieces(plain):
+        if not data.startswith(piece, position):
+            raise bad(name, _duplicate_key(data) or _difference(data, piece, position))
+        position += len(piece)
+    if position != len(data):
+        raise bad(name, _duplicate_key(data) or _difference(data, b"", position))
 
 
 def bad(name: str, why: str) -> FormatError:
@@ -67,7 +102,9 @@ def _duplicate_key(data: bytes) -> str:
     return f"the key {quote(twice[0])} stands twice in one object" if twice else ""
 
 
-def _difference(data: bytes, canonical: bytes) -> str:
-    pairs = zip(data, canonical, strict=False)
-    offset = next((index for index, (a, b) in enumerate(pairs) if a != b), min(len(data), len(canonical)))
+def _difference(data: bytes, piece: bytes, position: int) -> str:
+    """Where the bytes first are others than the piece that belongs at a position."""
+    pairs = zip(data[position : position + len(piece)], piece, strict=False)
+    shared = min(len(data) - position, len(piece))
+    offset = position + next((index for index, (a, b) in enumerate(pairs) if a != b), shared)
     return f"it is not canonical (RFC 8785) from byte {offset} on: no spaces, sorted keys, no needless escapes"

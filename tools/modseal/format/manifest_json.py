@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from modseal import limits
@@ -157,8 +158,12 @@ def decode(data: bytes) -> Manifest:
     plain = canonical_json.load(data, MEMBER)
     _require_shape(plain)
     manifest = _from_plain(plain)
+    del plain  # of 50,000 files it takes 40 MiB, and what is written for comparison comes a file at a time
     _require_sound(manifest)
-    canonical_json.require_canonical(data, _to_plain(manifest), MEMBER)
+    again = _to_plain(replace(manifest, files=()))
+    if manifest.files:
+        again["files"] = map(_entry_to_plain, manifest.files)
+    canonical_json.require_canonical(data, again, MEMBER)
     return manifest
 
 

@@ -135,6 +135,7 @@ def check_tree(entries: Iterable[Entry]) -> Iterator[Failure]:
         first = holders.setdefault(fold(entry.path), entry)
         if first is not entry:
             yield _clash(f"{entry.path!r} collides with {first.path!r}", entry.path, first.path)
+    holders.clear()  # what comes now needs as much memory again
     yield from _check_parents(entries)
 
 

@@ -130,13 +130,14 @@ def _differences(manifest: Manifest, entries: list[Entry], *, complete: bool) ->
         entries = [Entry(entry.path) for entry in entries if entry.type is not FileType.DIRECTORY]
     declared = {entry.path: entry for entry in manifest.files}
     actual = {entry.path: entry for entry in entries}
-    for path in actual.keys() - declared.keys():
-        yield Failure("file-undeclared", f"{path!r} is in a payload but not declared", {"path": path})
-    for path in declared.keys() - actual.keys() if complete else ():
-        yield Failure("file-missing", f"{path!r} is declared but in no payload", {"path": path})
-    for path in actual.keys() & declared.keys():
-        if actual[path] != declared[path]:
-            yield _difference(declared[path], actual[path])
+    for path, entry in actual.items():
+        if path not in declared:
+            yield Failure("file-undeclared", f"{path!r} is in a payload but not declared", {"path": path})
+        elif entry != declared[path]:
+            yield _difference(declared[path], entry)
+    for path in declared if complete else ():
+        if path not in actual:
+            yield Failure("file-missing", f"{path!r} is declared but in no payload", {"path": path})
 
 
 def _difference(declared: Entry, actual: Entry) -> Failure:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
+from builders.audit_samples import spool_of
 from builders.pki import NOW
 from builders.policies import trusting
 from modseal.audit.choice import choose
@@ -75,6 +76,7 @@ def finding(bundle: str, text: str = "a detail", **changes: Any) -> Finding:
         "detail": text,
         "next_step": text,
         "bundle": bundle,
+        "sha256": "ab" * 32,
         "evidence": {text: text},
         "related": (text,),
         "reason": text,
@@ -89,18 +91,14 @@ def audit(
     policy = trusting()
     values = {"policy": policy, "at": NOW, "paths": ("depot",), "choice": choose(policy, NOW), **changes}
     made = Audit(**values, complete=complete)
+    names = set()
     for one in results:
+        names.add(one["bundle"])
         made.result_spool.append(json.dumps(one).encode("ascii"))
-        made.summary.bundles += 1
-        made.summary.bytes += one["size"]
-        made.summary.verdicts[one["verdict"]] += 1
-        made.summary.levels[one["proven_level"] or "none"] += 1
+        made.summary.add_result(one["size"], one["verdict"], one["proven_level"])
     for each in findings:
-        made.finding_spool.add(each)
-        counter, key = (
-            (made.summary.findings, each.severity) if each.state == "new" else (made.summary.set_aside, each.state)
-        )
-        counter[str(key)] += 1
+        spool_of(each, made, names).add(each)
+        made.summary.add_finding(each)
     return made
 
 

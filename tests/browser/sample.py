@@ -166,14 +166,11 @@ def repeated(source: Audit, wanted: int) -> Audit:
         old = results[number % len(results)]
         name = f"{old['bundle']}.{number:06}"
         made.result_spool.append(json.dumps({**old, "bundle": name}).encode("ascii"))
-        made.summary.bundles += 1
-        made.summary.bytes += old["size"]
-        made.summary.verdicts[old["verdict"]] += 1
-        made.summary.levels[old["proven_level"] or "none"] += 1
+        made.summary.add_result(old["size"], old["verdict"], old["proven_level"])
         for one in findings:
             if one.bundle == old["bundle"]:
                 made.finding_spool.add(one.about(name))
-                made.summary.findings[str(one.severity)] += 1
+                made.summary.add_finding(one)
     return made
 
 

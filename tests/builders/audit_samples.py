@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -15,9 +15,11 @@ from typing import Any
 from builders.bundles import Bundle, Member, make
 from builders.pki import NOW, ca, leaf, new_key, root, signer
 from builders.policies import anchor, trusting
+from modseal.audit import rules
 from modseal.audit.choice import Choice
 from modseal.audit.finding import Finding, Kind, Severity, State
 from modseal.audit.run import Audit
+from modseal.audit.spool import FindingSpool
 from modseal.format.level import Level
 from modseal.trust.policy import Policy
 
@@ -118,12 +120,20 @@ def made_of(
 ) -> Audit:
     """A finished audit with these findings and results."""
     audit = Audit(replace(policy(), source=source), NOW, ("depot",), Choice(frozenset()), complete=True)
+    names = set()
     for one in results:
         audit.result_spool.append(json.dumps(one).encode())
         audit.summary.bundles += 1
         audit.summary.verdicts[one["verdict"]] += 1
+        names.add(one["bundle"])
     for each in findings:
-        audit.finding_spool.add(each)
+        spool_of(each, audit, names).add(each)
         counter = audit.summary.findings if each.state is State.NEW else audit.summary.set_aside
         counter[str(each.severity if each.state is State.NEW else each.state)] += 1
     return replace(audit, **changes)
+
+
+def spool_of(finding: Finding, audit: Audit, names: Collection[str]) -> FindingSpool:
+    """Where an audit of bundles with these names keeps a finding."""
+    rule = rules.BY_ID.get(finding.rule)
+    return audit.finding_spool if finding.bundle in names and not (rule and rule.start) else audit.late_spool

@@ -200,6 +200,24 @@ def test_two_reports_do_not_go_to_one_file(site):
     assert "two reports" in audit(site, "-o", "a", "--also", "html=./a", code=2).err
 
 
+@pytest.mark.parametrize("place", ["depot/000.seal", "depot/../depot/001.vib", "link/000.seal", "packed.zip"])
+@pytest.mark.parametrize("option", ["-o", "--also"])
+def test_no_report_takes_the_place_of_a_bundle_that_is_audited(site, option, place):
+    (site / "link").symlink_to("depot")
+    depots.make().write(site / "packed.zip")
+    before = snapshot(site)
+    done = audit(site, "packed.zip", option, f"json={place}" if option == "--also" else place, code=2)
+    assert done.err == f"modseal: {place} is one of the bundles; name another file\n"
+    assert snapshot(site) == before
+
+
+def test_an_older_report_beside_the_bundles_is_replaced(site):
+    for count in (3, 2):
+        assert "report.json" not in audit(site, "--also", "json=depot/report.json").err
+        assert json.loads((site / "depot" / "report.json").read_text())["summary"]["bundles"] == count
+        (site / "depot" / "000.seal").unlink(missing_ok=True)
+
+
 def test_one_process_and_several_write_the_same_bytes(site):
     tamper(site / "depot" / "001.vib")
     at = ("--at", "2026-06-01", "--format", "json", "--no-cache")
@@ -314,7 +332,11 @@ def on_terminal(site: Path) -> str:
     command = [sys.executable, "-c", "from modseal.cli.main import main; main()", "audit", "depot"]
     environment = {**os.environ, "PYTHONPATH": str(SOURCE), "TERM": "xterm"}
     process = subprocess.Popen(
-        [*command, "--policy", "policy.toml"], cwd=site, env=environment, stdout=subprocess.DEVNULL, stderr=terminal
+        [*command, "--policy", "policy.toml", "--jobs", "1"],
+        cwd=site,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=terminal,
     )
     os.close(terminal)
     written = b""
@@ -327,9 +349,9 @@ def on_terminal(site: Path) -> str:
 
 
 def test_on_a_terminal_a_bar_shows_how_far_it_is_how_fast_and_how_long_it_takes(site):
-    many_of(site / "depot", 1500)  # some seconds of work, because the first tells nothing of the time
+    many_of(site / "depot", 3000)  # some seconds of work, because the first tells nothing of the time
     written = on_terminal(site)
-    assert "1503/1503" in written
+    assert "3003/3003" in written
     assert re.search(r"\d+/s, \d+ MB/s", written)
     assert re.search(r"\d\d:\d\d:\d\d", written), "the time that is left"
     assert written.rstrip().endswith("\x1b[?25h"), "the cursor is back"

@@ -139,6 +139,7 @@ def test_an_attested_audit_reads_every_bundle_in_this_run(site: Path, monkeypatc
         (("--passphrase-file", "x"), 2, "--passphrase-file is of no use without --attest"),
         (("--resource-uri", "urn:x"), 2, "--resource-uri is of no use without --attest"),
         ((*ATTEST, "-o", "a.vsa"), 2, "a.vsa is the report or a bundle"),
+        ((*ATTEST, "--also", "json=./a.vsa"), 2, "a.vsa is the report or a bundle"),
         (("--attest", "depot/../depot", *SIGN), 2, "is the report or a bundle"),
         ((*ATTEST, "--algorithm", "ed25519"), 2, "the key is not one for ed25519"),
         (("--attest", "a.vsa", *key_options("expired")), 1, "cannot sign"),

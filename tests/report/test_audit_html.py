@@ -15,11 +15,15 @@ from datetime import UTC, datetime
 from html.parser import HTMLParser
 from importlib import resources
 from itertools import product
+from pathlib import Path
 
 import pytest
 
 from browser import hostile, sample
 from browser.hostile import TEXTS, audit, finding, result
+from builders import bundles, depots
+from builders.audits import audit_of
+from builders.policies import trusting
 from modseal import limits
 from modseal.audit import rules, spool
 from modseal.audit.finding import Kind, Severity, State
@@ -326,6 +330,16 @@ def test_a_finding_about_several_bundles_marks_its_row() -> None:
     assert rows == {"a.seal": "high · 1", "b.seal": "low · 1"}
     assert [note[1] for note in json.loads(found.by_id("steps-0"))["notes"]] == ["a detail"]
     assert "also b.seal" in found.by_id("rule-0")
+
+
+def test_a_finding_about_a_depot_takes_none_from_the_bundles_after_it(tmp_path: Path) -> None:
+    depots.make().with_file("extra.txt", b"x").write(tmp_path / "a.zip")
+    (tmp_path / "b.seal").write_bytes(bundles.make("seal").data[:-1])
+    made = audit_of([tmp_path], trusting())
+    assert {one.rule for one in made.late_findings()} >= {"depot-file-unlisted"}
+    fields, rows = (json.loads(page(made).by_id(id_)) for id_ in ("legend", "data"))
+    worst = [row[fields["fields"].index("worst")] for row in rows]
+    assert worst[-1] == fields["severities"].index("high")
 
 
 def test_every_bundle_is_in_the_data_with_its_own_findings(real: Audit) -> None:

@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 
 from builders.audit_samples import finding, made_of, result
+from builders.json_schemas import require_closed
 from modseal.audit.finding import Kind, Severity, State
 from modseal.audit.rules import BY_ID
 from modseal.audit.run import SCHEMA as NAME
@@ -79,17 +80,7 @@ def test_a_result_is_that_of_verify_and_more() -> None:
 
 
 def test_the_schema_is_closed_everywhere() -> None:
-    jsonschema.Draft202012Validator.check_schema(SCHEMA)
-    for node in _objects(SCHEMA):
-        assert node.get("additionalProperties") is not None, node
-        if node["additionalProperties"] is False and "error" not in node["properties"]:
-            assert set(node["required"]) == set(node["properties"])
-
-
-def _objects(node: Any) -> list[dict[str, Any]]:
-    found = [node] if isinstance(node, dict) and node.get("type") == "object" else []
-    below = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
-    return found + [each for value in below for each in _objects(value)]
+    require_closed(SCHEMA)
 
 
 @pytest.mark.parametrize(

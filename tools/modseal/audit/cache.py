@@ -5,8 +5,12 @@ examined it. It counts for times of verification between the moments that it hol
 found again by its file's identity (device, inode, size, mtime, ctime), without reading it, or by its digest.
 
 An identity is kept only for a file that settled before it was read and that nobody had open for writing
-(`audit.target`), because only then does every later change show in it. The folder must be the user's own, and
-closed to others: who can write there can make an audit say anything. Trouble with the cache never stops an audit.
+(`audit.target`), because only then does every later change show in it; and only on the file system that the cache
+itself is on. Other numbers name other things tomorrow: an image that is mounted in the place of another has its device
+number, and whatever inodes and times its maker likes. Who can exchange the cache's file system has the cache, too.
+
+The folder must be the user's own, and closed to others: who can write there can make an audit say anything. Trouble
+with the cache never stops an audit.
 """
 
 from __future__ import annotations
@@ -43,7 +47,8 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS results (
   number INTEGER PRIMARY KEY, sha256 TEXT NOT NULL, salt TEXT NOT NULL, context TEXT NOT NULL, size INTEGER NOT NULL,
   after INTEGER NOT NULL, before INTEGER NOT NULL, run INTEGER NOT NULL,
-  row TEXT NOT NULL, findings TEXT NOT NULL, result BLOB NOT NULL, UNIQUE (sha256, salt, context));
+  row TEXT NOT NULL, findings TEXT NOT NULL, result BLOB NOT NULL, digest BLOB NOT NULL,
+  UNIQUE (sha256, salt, context));
 CREATE INDEX IF NOT EXISTS by_size ON results (size, context);
 CREATE TABLE IF NOT EXISTS files (
   device INTEGER, inode INTEGER, part TEXT, size INTEGER, mtime INTEGER, ctime INTEGER, salt TEXT, sha256 TEXT NOT NULL,
@@ -55,17 +60,17 @@ CREATE TABLE IF NOT EXISTS runs (
 FILE = f"audit-{hashlib.sha256(_SCHEMA.encode()).hexdigest()[:8]}.sqlite"
 """The name says the form: another form has another name."""
 
-_COLUMNS = "results.sha256, results.row, results.findings, results.result, results.after, results.before"
+_COLUMNS = "results.salt, results.row, results.findings, results.result, results.after, results.before, results.digest"
 _BY_FILE = f"""
-SELECT {_COLUMNS} FROM files JOIN results ON results.sha256 = files.sha256 AND results.salt = files.salt
+SELECT files.sha256, {_COLUMNS} FROM files JOIN results ON results.sha256 = files.sha256 AND results.salt = files.salt
 WHERE device = ? AND inode = ? AND part = ? AND files.salt = ? AND files.size = ? AND mtime = ? AND ctime = ?
   AND context = ? AND after < ? AND ? < before AND run >= ?"""  # noqa: S608 - no value from outside
 _BY_CONTENT = f"""
-SELECT {_COLUMNS} FROM results
+SELECT results.sha256, {_COLUMNS} FROM results
 WHERE sha256 = ? AND salt = ? AND context = ? AND after < ? AND ? < before AND run >= ?"""  # noqa: S608
 _KEEP_RESULT = """
-INSERT OR REPLACE INTO results (sha256, salt, context, size, after, before, run, row, findings, result)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+INSERT OR REPLACE INTO results (sha256, salt, context, size, after, before, run, row, findings, result, digest)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
 _KEEP_FILE = "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -84,6 +89,7 @@ class Cache:
         self._seconds = _seconds(at)
         self._complain = complain
         self._usable = True
+        self._device = os.stat(path).st_dev
         self._waiting: list[Record] = []
         self.since = 0
         self.run = 0
@@ -98,11 +104,11 @@ class Cache:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.executescript(_SCHEMA)
+            cache = cls(connection, str(path), context, at, complain)
         except (OSError, sqlite3.Error) as error:
             complain(f"no cache, everything is examined: {error}")
             yield None
             return
-        cache = cls(connection, str(path), context, at, complain)
         try:
             yield cache
         finally:
@@ -114,9 +120,9 @@ class Cache:
         """The same cache in another process, for reading alone."""
         try:
             connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=_PATIENCE)
-        except sqlite3.Error:
+            cache = cls(connection, path, context, at, lambda _text: None)
+        except (OSError, sqlite3.Error):
             return None
-        cache = cls(connection, path, context, at, lambda _text: None)
         cache.since = since
         return cache
 
@@ -150,12 +156,17 @@ class Cache:
     def by_file(self, identity: Identity, salt: str, name: str) -> Record | None:
         """The result of a file that looks the same, under its name of today."""
         device, inode, size, mtime, ctime, part = identity
-        values = (device, inode, part, salt, size, mtime, ctime, self.context, self._seconds, self._seconds, self.since)
+        if device != self._device:
+            return None
+        found = (_signed(device), _signed(inode), part, salt, size, mtime, ctime)
+        values = (*found, self.context, self._seconds, self._seconds, self.since)
         return self._one(_BY_FILE, values, name)
 
     def by_content(self, sha256: str, salt: str, name: str) -> Record | None:
         """The result of these bytes."""
-        return self._one(_BY_CONTENT, (sha256, salt, self.context, self._seconds, self._seconds, self.since), name)
+        values = (sha256, salt, self.context, self._seconds, self._seconds, self.since)
+        record = self._one(_BY_CONTENT, values, name)
+        return record if record and record.row.sha256 == sha256 else None
 
     def may_have(self, size: int) -> bool:
         """Whether there is a result of a bundle of this size, so that it may be worth while to hash it first."""
@@ -170,7 +181,7 @@ class Cache:
 
     def _one(self, query: str, values: tuple[Any, ...], name: str) -> Record | None:
         row = self._try(lambda: self._connection.execute(query, values).fetchone())
-        return _decode(row, name) if row else None
+        return _decode(row, self.context, name) if row else None
 
     def _keep(self, record: Record) -> None:
         self._waiting.append(record)
@@ -186,18 +197,20 @@ class Cache:
         for record in waiting:
             if not record.kept:
                 self._connection.execute(_KEEP_RESULT, self._values(record))
-            if record.identity:
+            if record.identity and record.identity.device == self._device:
                 device, inode, size, mtime, ctime, part = record.identity
-                values = (device, inode, part, size, mtime, ctime, record.salt, record.row.sha256)
+                place = (_signed(device), _signed(inode), part)
+                values = (*place, size, mtime, ctime, record.salt, record.row.sha256)
                 self._connection.execute(_KEEP_FILE, values)
         self._connection.execute("COMMIT")
 
     def _values(self, record: Record) -> tuple[Any, ...]:
         row = record.row
-        times = map(_seconds, record.holds or (_EPOCH, _EPOCH))
+        after, before = map(_seconds, record.holds or (_EPOCH, _EPOCH))
         findings = json.dumps([finding.plain() for finding in record.findings])
-        head = (row.sha256, record.salt, self.context, row.size, *times, self.run)
-        return (*head, _plain(row), findings, record.values)
+        head = (row.sha256, record.salt, self.context, row.size, after, before, self.run)
+        kept = (record.salt, _plain(row), findings, record.values, after, before)
+        return (*head, *kept[1:4], _digest(self.context, *kept))
 
     def _finish(self) -> None:
         """Commit, and forget what will not be asked for again, and the oldest where there is more than may be."""
@@ -283,20 +296,31 @@ def _level(text: object) -> Level | None:
     return Level.parse(str(text)) if text else None
 
 
-def _decode(columns: tuple[Any, ...], name: str) -> Record | None:
-    """A kept result; None where it cannot be read, as after damage to the file."""
-    sha256, row, findings, result, after, before = columns
+def _signed(number: int) -> int:
+    """An unsigned number of 64 bits (some file systems count inodes so) as SQLite has the same bits."""
+    return number - (1 << 64) if number >> 63 else number
+
+
+def _digest(context: str, *columns: object) -> bytes:
+    """What a kept result is recognised by as it was written: SQLite does not notice damage within a value."""
+    return hashlib.sha256(repr((context, *columns)).encode("utf-8", "surrogatepass")).digest()
+
+
+def _decode(columns: tuple[Any, ...], context: str, name: str) -> Record | None:
+    """A kept result; None where it is not as it was written, as after damage to the file."""
+    sha256, salt, row, findings, result, after, before, digest = columns
+    if digest != _digest(context, salt, row, findings, result, after, before):
+        return None
     with suppress(ValueError, TypeError, KeyError):
         plain = json.loads(row)
-        digest = plain["sha256"]
         levels = {"claimed": _level(plain["claimed"]), "proven": _level(plain["proven"])}
         named = Row(
             **plain | {"bundle": name, "verdict": Verdict(plain["verdict"]), "keys": tuple(plain["keys"])} | levels
         )
         found = () if findings == "[]" else tuple(_renamed(findings, name))
-        if digest == sha256:
-            holds = (_EPOCH + timedelta(seconds=after), _EPOCH + timedelta(seconds=before))
-            return Record(named, result, found, holds, kept=True)
+        holds = (_EPOCH + timedelta(seconds=after), _EPOCH + timedelta(seconds=before))
+        if named.sha256 == sha256:
+            return Record(named, result, found, holds, kept=True, salt=salt)
     return None
 
 

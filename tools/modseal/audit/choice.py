@@ -41,7 +41,7 @@ class Choice:
                 if allowance.rule == finding.rule and _covers(allowance, finding, row):
                     reason = f"{allowance.reason} (until {allowance.expires})"
                     return replace(finding, state=State.ALLOWED, reason=reason)
-        if self.known and finding.fingerprint in self.known:
+        if self.known and _can_be_known(finding) and finding.fingerprint in self.known:
             return replace(finding, state=State.KNOWN, reason="the baseline has it")
         return finding
 
@@ -82,6 +82,15 @@ def _require_rule(allowance: Allowance, policy: Policy) -> None:
         why = "is a check, which cannot be allowed" if allowance.rule in CODES else "is no rule of an audit"
         close = suggestion(allowance.rule, rules.BY_ID)
         raise PolicyError(f"{policy.source}:{allowance.line}: allow.rule: {allowance.rule} {why}{close}")
+
+
+def _can_be_known(finding: Finding) -> bool:
+    """Whether a baseline can know it: a check that did not pass, for the bytes that it was found in alone.
+
+    Of what could not be read, of a depot that is not well formed, nobody has the bytes: only a name, which says nothing
+    of what is there today.
+    """
+    return finding.kind is Kind.RULE or finding.sha256 is not None
 
 
 def _covers(allowance: Allowance, finding: Finding, row: Row | None) -> bool:

@@ -16,8 +16,9 @@ from functools import cached_property
 from itertools import chain, islice
 
 from modseal import limits
-from modseal.audit.finding import Finding
+from modseal.audit.finding import Finding, failure_finding
 from modseal.audit.rule import Hit, Rule
+from modseal.audit.rules import BY_ID
 from modseal.audit.target import Identity, Opened, Target, identity_of, is_still, settled_identity
 from modseal.bundle.open import open_file
 from modseal.depot import compare
@@ -26,7 +27,7 @@ from modseal.depot.metadata import INDEX, Metadata
 from modseal.depot.offline_bundle import OfflineBundle, in_zip, open_depot
 from modseal.errors import Failure, FormatError, InputError
 from modseal.format.manifest import Manifest
-from modseal.format.source import FileSource, blocks
+from modseal.format.source import FileSource, sha256
 
 SEPARATOR = "!/"
 """Between a depot's name and the path of a file in it, as in the URLs of archives."""
@@ -96,15 +97,19 @@ class DepotEnd:
         return bounded((finding_of(failure, self.name) for failure in failures), self.name)
 
 
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A file that is no bundle, in an archive that is no depot: nothing says what should be there."""
+
+    name: str
+
+
 RULE_OF = {"unknown-member": "depot-file-unlisted", "weak-digest": "metadata-weak-digest"}
 """The rules of depots whose id is not the failure's code: those codes are of bundles elsewhere."""
 
 
 def finding_of(failure: Failure, name: str, sha256: str | None = None) -> Finding:
     """A failure of a depot as a finding: of the rule that is for it, else of the failure's own code."""
-    from modseal.audit.record import failure_finding
-    from modseal.audit.rules import BY_ID
-
     rule: Rule | None = BY_ID.get(RULE_OF.get(failure.code, failure.code))
     if rule is None:
         return failure_finding(name, failure, undecided=failure.code == "io-error")
@@ -148,13 +153,13 @@ def salt_of(depot: OfflineBundle) -> str:
     """The digest of a depot's metadata, damaged documents included. Raises `InputError`."""
     digest = hashlib.sha256()
     for path in sorted(depot.metadata.documents):
-        digest.update(path.encode() + b"\0")
         try:
             with depot.open(path) as source:
-                for block in blocks(source):
-                    digest.update(block)
+                document = sha256(source)
         except FormatError as error:
-            digest.update(error.failure.detail.encode())
+            document = hashlib.sha256(error.failure.detail.encode()).digest()
+        # A name and a digest have an end: else one document could go on as if it were the next.
+        digest.update(path.encode() + b"\0" + document)
     return digest.hexdigest()
 
 
@@ -195,14 +200,16 @@ def close() -> None:
     _current.close()
 
 
-def depot_targets(name: str) -> Iterator[Target | DepotEnd]:
+def depot_targets(name: str) -> Iterator[Target | DepotEnd | Stray]:
     """The bundles of a depot in the order of their paths, then its end. Raises `InputError` and `FormatError`.
 
-    An archive without an index is no depot, and lists nothing that could be compared.
+    An archive without an index is no depot, and lists nothing that could be compared: then its other files follow.
     """
     with open_depot(name) as depot:
         salt = salt_of(depot)
         for path in depot.bundles:
             yield DepotTarget(name, path, depot.sizes[path], salt)
-        if INDEX in depot.paths:
+        if INDEX in depot.paths or depot.failures:
             yield DepotEnd(name, depot.metadata, depot.paths, depot.failures)
+        else:
+            yield from (Stray(name + SEPARATOR + path) for path in sorted(set(depot.paths).difference(depot.bundles)))

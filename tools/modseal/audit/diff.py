@@ -16,10 +16,7 @@ from typing import NamedTuple
 from modseal.audit.finding import Finding, Severity, State
 from modseal.audit.report_file import ReportFile
 from modseal.audit.run import LEVELS
-from modseal.trust.examination import Verdict
-
-_VERDICTS = (Verdict.ACCEPTED, Verdict.UNDECIDED, Verdict.REJECTED)
-"""From the best to the worst."""
+from modseal.trust.examination import WORST_LAST, Verdict
 
 
 class Side(NamedTuple):
@@ -33,7 +30,7 @@ class Side(NamedTuple):
 
     def worse_than(self, other: Side) -> bool:
         """Whether this verdict is worse, or this level lower."""
-        verdict = _VERDICTS.index(self.verdict) > _VERDICTS.index(other.verdict)
+        verdict = WORST_LAST.index(self.verdict) > WORST_LAST.index(other.verdict)
         return verdict or LEVELS.index(self.level) > LEVELS.index(other.level)
 
     def judged_as(self, other: Side) -> bool:

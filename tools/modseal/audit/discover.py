@@ -11,11 +11,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from stat import S_ISDIR, S_ISLNK, S_ISREG
 
 from modseal.audit.address import is_address
-from modseal.audit.depots import DepotEnd, depot_targets
+from modseal.audit.depots import DepotEnd, DepotTarget, Stray, depot_targets
 from modseal.audit.target import FileTarget, Target
+from modseal.bundle.open import open_file
 from modseal.depot.offline_bundle import looks_like_depot
 from modseal.errors import Failure, FormatError, InputError
 from modseal.format import ar
@@ -60,11 +62,33 @@ def discover(paths: Iterable[str]) -> Iterator[Found]:
     given = tuple(paths)
     seen: set[object] = set()
     for one in _below(given):
-        # Two addresses may differ only in what their names leave out.
-        place = getattr(one, "address", one.name) if is_address(one.name) else os.path.abspath(one.name)
-        if len(given) == 1 or place not in seen:
-            seen.update({place} if len(given) > 1 else ())
+        place = _place(one) if len(given) > 1 else None
+        if place is None or place not in seen:
+            seen.update(() if place is None else (place,))
             yield one
+
+
+def _place(one: Found) -> object:
+    """What is the same for the same thing alone, whatever path led to it, and however it is called."""
+    if is_address(one.name):  # two addresses may differ only in what their names leave out
+        return getattr(one, "address", one.name)
+    if isinstance(one, DepotTarget):
+        return _entry_place(one.depot), one.path
+    return type(one), _entry_place(one.name)
+
+
+def _entry_place(path: str) -> str:
+    """A path without links but in its last part: `link/..` is where the link leads, and a link is not its target."""
+    folder, name = os.path.split(path.rstrip("/") or "/")
+    try:
+        return os.path.realpath(path) if name in ("", ".", "..") else os.path.join(_real(folder), name)
+    except (OSError, ValueError):
+        return path
+
+
+@lru_cache(maxsize=256)
+def _real(folder: str) -> str:
+    return os.path.realpath(folder)
 
 
 def _below(paths: Iterable[str]) -> Iterator[Found]:
@@ -97,7 +121,8 @@ def _depot(path: str) -> Iterator[Found] | None:
 
 def _in_depot(path: str) -> Iterator[Found]:
     try:
-        yield from depot_targets(path)
+        for one in depot_targets(path):
+            yield LeftOut(one.name, "no bundle") if isinstance(one, Stray) else one
     except FormatError as error:
         yield Malformed(path, error.failure)
     except InputError as error:
@@ -105,52 +130,69 @@ def _in_depot(path: str) -> Iterator[Found]:
 
 
 def _folder(folder: str) -> Iterator[Found]:
+    """All below a folder. Folders may lie deeper in each other than calls can."""
+    levels = [_level(folder)]
+    while levels:
+        one = next(levels[-1], None)
+        if one is None:
+            levels.pop()
+        elif isinstance(one, str):
+            levels.append(_level(one))
+        else:
+            yield one
+
+
+def _level(folder: str) -> Iterator[Found | str]:
+    """What is in a folder; text is a folder in it."""
     depot = _depot(folder)
     if depot is not None:
         yield from depot
         return
     try:
-        with os.scandir(folder) as entries:
-            listed = sorted(entries, key=lambda entry: os.fsencode(entry.name))
+        names = sorted(os.listdir(folder), key=os.fsencode)  # names alone: a folder may have a million
     except OSError as error:
         yield Unreadable(folder, _failure(folder, error))
         return
-    for entry in listed:
-        yield from _entry(entry)
+    for name in names:
+        yield from _entry(os.path.join(folder, name))
 
 
-def _entry(entry: os.DirEntry[str]) -> Iterator[Found]:
+def _entry(path: str) -> Iterator[Found | str]:
     try:
-        status = entry.stat(follow_symlinks=False)
+        status = os.lstat(path)
         linked = S_ISLNK(status.st_mode)
         if linked:
-            status = entry.stat()
+            status = os.stat(path)
     except OSError as error:
-        yield Unreadable(entry.path, _failure(entry.path, error))
+        yield Unreadable(path, _failure(path, error))
         return
     if S_ISDIR(status.st_mode):
-        yield from (LeftOut(entry.path, "link to a folder"),) if linked else _folder(entry.path)
-    elif entry.name.lower().endswith(SUFFIXES):
-        yield FileTarget(entry.path, status.st_size)  # opened as what it is: a device is said to be none
+        yield from (LeftOut(path, "link to a folder"),) if linked else (path,)
+    elif path.lower().endswith(SUFFIXES):
+        yield FileTarget(path, status.st_size)  # opened as what it is: a device is said to be none
     elif S_ISREG(status.st_mode):
-        yield from _other(entry.path, status.st_size)
+        yield from _other(path, status.st_size)
     else:
-        yield LeftOut(entry.path, "no regular file")
+        yield LeftOut(path, "no regular file")
 
 
 def _other(path: str, size: int) -> Iterator[Found]:
     """A file of another name, which may be a bundle all the same."""
     try:
-        with open(path, "rb") as file:
-            head = file.read(LONGEST)
-    except OSError as error:
-        yield Unreadable(path, _failure(path, error))
+        with open_file(path) as descriptor:
+            head = os.pread(descriptor, LONGEST, 0)
+    except InputError as error:
+        yield Unreadable(path, error.failure)
         return
     if head.startswith(STARTS):
         yield FileTarget(path, size)
     else:
-        zipped = starts_like_zip(head) or path.lower().endswith(".zip")
-        yield from (zipped and _depot(path)) or (LeftOut(path, "no bundle"),)
+        try:
+            zipped = (starts_like_zip(head) or path.lower().endswith(".zip")) and looks_like_depot(path)
+        except InputError as error:
+            yield Unreadable(path, error.failure)
+            return
+        yield from _in_depot(path) if zipped else (LeftOut(path, "no bundle"),)
 
 
 def _failure(path: str, error: OSError | ValueError) -> Failure:

@@ -8,6 +8,7 @@ examining it.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -105,6 +106,12 @@ class Processes:
         return ProcessPoolExecutor(jobs, context, prepare, self._start)
 
 
+def local(policy: Policy, at: datetime, jobs: int | None, cache: Cache | None = None) -> Engine:
+    """The engine of so many processes on this machine, by default as many as there are cores."""
+    count = jobs or len(os.sched_getaffinity(0))
+    return Serial(policy, at, cache) if count == 1 else Processes(policy, at, count, cache)
+
+
 def _kill(pool: ProcessPoolExecutor) -> None:
     """End a pool without waiting for work that nobody wants any more.
 
@@ -122,13 +129,16 @@ class in_order(Iterator[tuple[list[Target], Callable[[], list[Record]]]]):  # no
     def __init__(self, waiting: Iterator[list[Target]], submit: Callable[[list[Target]], Any], window: int) -> None:
         self._waiting, self._submit, self._window = waiting, submit, window
         self._running: deque[tuple[list[Target], Any]] = deque()
+        self._paused = False
 
     def __next__(self) -> tuple[list[Target], Callable[[], list[Record]]]:
-        while len(self._running) < self._window:
+        self._paused = self._paused and bool(self._running)
+        while not self._paused and len(self._running) < self._window:
             batch = next(self._waiting, None)
-            if batch is None or (not batch and self._running):
+            if batch is None:
                 break
             if not batch:
+                self._paused = bool(self._running)
                 continue
             try:
                 future = self._submit(batch)

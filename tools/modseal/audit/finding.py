@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import total_ordering
 from typing import Any
 
-from modseal.errors import Evidence
+from modseal.errors import Evidence, Failure
 
 
 @total_ordering
@@ -111,6 +111,20 @@ class Finding:
 
 VOLATILE = frozenset({"at"})
 """Evidence that says when somebody looked, not what was found."""
+
+
+def failure_finding(name: str, failure: Failure, *, undecided: bool = True) -> Finding:
+    """What kept a file from being examined, as a finding."""
+    return Finding(
+        rule=failure.code,
+        kind=Kind.CHECK,
+        severity=Severity.HIGH,
+        detail=failure.detail,
+        next_step=failure.next_step,
+        bundle=name,
+        undecided=undecided,
+        evidence=failure.evidence,
+    )
 
 
 def from_plain(values: Mapping[str, Any]) -> Finding:

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from modseal.audit import rules
 from modseal.audit.choice import choose
-from modseal.audit.finding import Finding, State
+from modseal.audit.finding import VOLATILE, Finding
 from modseal.audit.report_file import ReportFile
 from modseal.audit.run import Audit, Summary
 from modseal.trust.policy import Policy
@@ -160,11 +160,18 @@ def _claim(result: dict[str, Any]) -> _Claim:
         result.get("format"),
         _digest(result["module"]),
         _digest(result["signers"]),
-        _digest([[check.get(key) for key in _CHECK] for check in result["checks"]]),
+        _digest([_enduring(check) for check in result["checks"]]),
     )
 
 
-_CHECK = ("step", "id", "status", "code", "evidence")
+_CHECK = ("step", "id", "status", "code")
+
+
+def _enduring(check: dict[str, Any]) -> list[Any]:
+    """A check without its wording, and without when somebody looked: what is kept in a cache was found earlier."""
+    evidence = check.get("evidence")
+    found = {key: evidence[key] for key in evidence.keys() - VOLATILE} if isinstance(evidence, dict) else evidence
+    return [*map(check.get, _CHECK), found]
 
 
 def _digest(value: Any) -> bytes:
@@ -250,13 +257,9 @@ def _summary(report: ReportFile) -> Iterator[Deviation]:
     """Whether the report's numbers are those of its own results and findings."""
     counted = Summary()
     for result in report.results():
-        counted.bundles += 1
-        counted.bytes += result["size"]
-        counted.verdicts[result["verdict"]] += 1
-        counted.levels[result["proven_level"] or "none"] += 1
+        counted.add_result(result["size"], result["verdict"], result["proven_level"])
     for finding in report.findings():
-        new = finding.state is State.NEW
-        (counted.findings if new else counted.set_aside)[str(finding.severity if new else finding.state)] += 1
+        counted.add_finding(finding)
     for key, value in counted.plain().items():
         if key not in _NOT_LISTED and report.head["summary"].get(key) != value:
             yield Deviation(What.SUMMARY, f"its summary does not fit what it lists: {key.replace('_', ' ')}")

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from modseal import limits
 from modseal.audit.depots import DepotTarget, bounded, finding_of
-from modseal.audit.finding import Finding, Kind, Severity
+from modseal.audit.finding import Finding, Kind, Severity, failure_finding
 from modseal.audit.rule import HEAD, Row, Rule, Subject
 from modseal.audit.target import Identity, Opened, Target
 from modseal.audit.trusted import kinds_of_keys
@@ -25,7 +25,7 @@ from modseal.bundle.values import result_values
 from modseal.bundle.verify import Result
 from modseal.codes import CODES
 from modseal.errors import Failure, FormatError, InputError
-from modseal.format.source import blocks
+from modseal.format.source import Source, sha256
 from modseal.trust import moments
 from modseal.trust.examination import Check, Examination, Status
 from modseal.trust.examine import examine
@@ -65,15 +65,18 @@ def look(target: Target, policy: Policy, rules: Iterable[Rule], at: datetime, ea
     """Examine one target under a policy at a time, and ask the bundle rules; or find what was found before."""
     try:
         with target.open() as opened:
-            if earlier and earlier.may_have(opened.source.size):
-                digest = hashlib.sha256()
-                for block in blocks(opened.source):
-                    digest.update(block)
-                if record := earlier.by_content(digest.hexdigest(), salt_of(target), target.name):
-                    return replace(record, identity=opened.identity())
+            if record := earlier and _kept(target, opened.source, earlier):
+                return replace(record, identity=opened.identity())
             return _look(target, opened, policy, rules, at)
     except (InputError, FormatError) as error:
         return unreadable(target.name, error.failure, at, target.size)
+
+
+def _kept(target: Target, source: Source, earlier: Kept) -> Record | None:
+    """What was found before in the same bytes, which are not hashed where there was nothing of their size."""
+    if not earlier.may_have(source.size):
+        return None
+    return earlier.by_content(sha256(source).hex(), salt_of(target), target.name)
 
 
 def unreadable(name: str, failure: Failure, at: datetime, size: int = 0) -> Record:
@@ -166,7 +169,7 @@ def rule_findings(subject: Subject, rules: Iterable[Rule], name: str, sha256: st
     """What the bundle rules find."""
     for rule in rules:
         for hit in rule.check(subject) if rule.check else ():
-            yield rule.finding(hit, sha256).about(name)
+            yield rule.finding(hit, name, sha256)
 
 
 def check_findings(result: Result) -> Iterator[Finding]:
@@ -179,20 +182,6 @@ def check_findings(result: Result) -> Iterator[Finding]:
     if len(checks) > limits.FINDINGS:
         more = f"and {len(checks) - limits.FINDINGS} more checks of this bundle that did not pass; its result has each"
         yield _check_finding(result, checks[limits.FINDINGS], more)
-
-
-def failure_finding(name: str, failure: Failure, *, undecided: bool = True) -> Finding:
-    """What kept a file from being examined, as a finding."""
-    return Finding(
-        rule=failure.code,
-        kind=Kind.CHECK,
-        severity=Severity.HIGH,
-        detail=failure.detail,
-        next_step=failure.next_step,
-        bundle=name,
-        undecided=undecided,
-        evidence=failure.evidence,
-    )
 
 
 def _counts(check: Check) -> bool:

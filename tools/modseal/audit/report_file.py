@@ -13,7 +13,7 @@ import json
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any, BinaryIO
@@ -41,7 +41,7 @@ class ReportFile:
     @property
     def at(self) -> datetime:
         """The time at which validity was judged."""
-        return datetime.strptime(self.head["at"], report_shape.TIME).replace(tzinfo=UTC)
+        return report_shape.time_of(self.head["at"])
 
     @property
     def policy(self) -> dict[str, Any]:
@@ -211,6 +211,8 @@ def _value(data: bytes, place: str) -> Any:
         return _DECODER.decode(data.decode("utf-8"))
     except RecursionError:
         raise Misshapen(f"{place} is nested too deeply") from None
+    except UnicodeDecodeError:
+        raise Misshapen(f"{place} is no JSON: not UTF-8") from None
     except ValueError as error:
         raise Misshapen(f"{place} is no JSON: {error}") from None
 

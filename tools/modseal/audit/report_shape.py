@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from modseal.audit.finding import Kind, Severity, State
@@ -24,6 +24,11 @@ Test = Callable[[Any], str | None]
 
 class Misshapen(ValueError):  # noqa: N818 - what a report is
     """Not a report; the text says what is wrong, and where."""
+
+
+def time_of(text: str) -> datetime:
+    """The time that a report's text says. Raises `ValueError`."""
+    return datetime.strptime(text, TIME).replace(tzinfo=UTC)
 
 
 def head(values: Any) -> dict[str, Any]:
@@ -92,7 +97,7 @@ def _digest(value: Any) -> str | None:
 
 def _time(value: Any) -> str | None:
     try:
-        datetime.strptime(value, TIME)  # noqa: DTZ007 - the Z says it
+        time_of(value)
     except (ValueError, TypeError):
         return f"is {_shown(value)}, and must be a time like 2026-01-31T12:00:00Z"
     return None

@@ -10,9 +10,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 from modseal.audit.finding import Finding, Kind, Severity
+from modseal.audit.trusted import Trusted, trusted
 from modseal.errors import Evidence
 from modseal.format.ar import Member
 from modseal.format.level import Level
@@ -21,7 +23,7 @@ from modseal.trust.examination import Examination, Verdict
 from modseal.trust.policy import Policy
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Subject:
     """One examined bundle, as bundle rules see it.
 
@@ -45,6 +47,11 @@ class Subject:
     def proved(self) -> bool:
         """Whether a trusted signer stands for the manifest."""
         return bool(self.examination.trusted)
+
+    @cached_property
+    def trusted(self) -> tuple[Trusted, ...]:
+        """Its trusted signers, in the order of their blocks."""
+        return tuple(trusted(self.examination, self.policy, self.at))
 
 
 HEAD = 64
@@ -112,15 +119,15 @@ class Rule:
     start: Callable[[], SetRule] | None = None
     moments: Callable[[Subject], Iterable[datetime]] | None = None
 
-    def finding(self, hit: Hit, sha256: str | None = None) -> Finding:
-        """A hit as a row of the report."""
+    def finding(self, hit: Hit, bundle: str = "", sha256: str | None = None) -> Finding:
+        """A hit as a row of the report, about this bundle where the hit names none."""
         return Finding(
             rule=self.id,
             kind=Kind.RULE,
             severity=self.severity,
             detail=hit.detail,
             next_step=hit.remedy or self.remedy,
-            bundle=hit.bundle,
+            bundle=hit.bundle or bundle,
             sha256=hit.sha256 or sha256,
             evidence=hit.evidence,
             related=hit.related,

@@ -11,20 +11,22 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from typing import Any
 
 from modseal.audit import rules
 from modseal.audit.cache import Cache
 from modseal.audit.choice import Choice
-from modseal.audit.depots import SEPARATOR, DepotEnd
+from modseal.audit.depots import DepotEnd, DepotTarget
 from modseal.audit.discover import Found, LeftOut, Malformed, Unreadable
 from modseal.audit.engine import Engine
-from modseal.audit.finding import Finding, Kind, Severity, State
-from modseal.audit.record import Record, failure_finding, salt_of, unreadable
+from modseal.audit.finding import Finding, Kind, Severity, State, failure_finding
+from modseal.audit.record import Record, salt_of, unreadable
 from modseal.audit.rule import Row
 from modseal.audit.spool import FindingSpool, Spool
 from modseal.audit.target import Target
 from modseal.depot.compare import Origin
+from modseal.format.level import Level
 from modseal.trust.examination import Verdict
 from modseal.trust.policy import Policy
 
@@ -44,6 +46,18 @@ class Summary:
     set_aside: Counter[str] = field(default_factory=Counter)
     """Those that do not, by state."""
 
+    def add_result(self, size: int, verdict: str, level: str | None) -> None:
+        """Count one more bundle; `level` is the proven one."""
+        self.bundles += 1
+        self.bytes += size
+        self.verdicts[verdict] += 1
+        self.levels[level or LEVELS[-1]] += 1
+
+    def add_finding(self, finding: Finding) -> None:
+        """Count one more finding."""
+        new = finding.state is State.NEW
+        (self.findings if new else self.set_aside)[str(finding.severity if new else finding.state)] += 1
+
     def plain(self) -> dict[str, Any]:
         """As JSON has it: every key, also where its number is zero."""
         return {
@@ -58,7 +72,8 @@ class Summary:
         }
 
 
-LEVELS = ("certified", "accepted", "partner", "community", "none")
+LEVELS = (*map(str, sorted(Level, reverse=True)), "none")
+"""Proven levels as reports have them, from the highest to none."""
 
 
 @dataclass(slots=True)
@@ -73,6 +88,9 @@ class Audit:
     summary: Summary = field(default_factory=Summary)
     result_spool: Spool = field(default_factory=Spool)
     finding_spool: FindingSpool = field(default_factory=FindingSpool)
+    """Findings of one bundle each, in the order of results."""
+    late_spool: FindingSpool = field(default_factory=FindingSpool)
+    """Findings of no one bundle: of depots, and of rules that see more than one."""
     worst: Severity | None = None
     """Of the findings that count and are no mere doubt."""
     doubt: bool = False
@@ -99,8 +117,24 @@ class Audit:
         return self.result_spool.values()
 
     def findings(self) -> Iterator[Finding]:
-        """Every finding, in the order of bundles; then those about more than one."""
-        return self.finding_spool.findings()
+        """Every finding, in the order of bundles; then those about depots, or about more than one bundle."""
+        return chain(self.finding_spool.findings(), self.late_findings())
+
+    def late_findings(self) -> Iterator[Finding]:
+        """Those about depots, or about more than one bundle."""
+        return self.late_spool.findings()
+
+    def results_with_findings(self) -> Iterator[tuple[dict[str, Any], list[Finding]]]:
+        """Every bundle's result with the findings of that bundle alone."""
+        findings = self.finding_spool.findings()
+        ahead = next(findings, None)
+        for result in self.results():
+            own: list[Finding] = []
+            # The digest too: `a.zip!/b` is b in the depot a.zip, and also b in a folder that is called `a.zip!`.
+            while ahead and (ahead.bundle, ahead.sha256) == (result["bundle"], result["sha256"]):
+                own.append(ahead)
+                ahead = next(findings, None)
+            yield result, own
 
 
 SCHEMA = "modseal/audit@1"
@@ -134,14 +168,17 @@ def run(
         flow.answer(record)
     # (5) What all of them together show.
     for rule, state in set_rules:
-        for hit in state.hits():
-            _count(audit.choice.apply([rule.finding(hit)], None), audit)
+        _keep_late(map(rule.finding, state.hits()), audit)
     audit.complete = True
     return audit
 
 
 _PAUSE_AFTER = 256
 """Results from the cache that wait behind one that is being examined: bounds the memory that keeping order costs."""
+
+
+_METADATA_HELD = 16 * 1024 * 1024
+"""Bytes of XML of depots whose bundles are being examined: what Python makes of it takes two or three times as much."""
 
 
 _Step = Callable[[], None]
@@ -154,9 +191,11 @@ class _Flow:
         self, found: Iterable[Found], cache: Cache | None, audit: Audit, take: Callable[[Record], None]
     ) -> None:
         self._found, self._cache, self._audit, self._take = found, cache, audit, take
-        self._waiting: deque[_Step | None] = deque()
-        """None for each bundle that is being examined, and what is to be done after it."""
+        self._waiting: deque[_Step | Target] = deque()
+        """Each bundle that is being examined, and what is to be done after it."""
         self._origins: dict[str, list[Origin]] = {}
+        self._metadata = 0
+        """Bytes of metadata of the depots whose end waits."""
 
     def to_examine(self) -> Iterator[Target | None]:
         """What the engine must examine, with pauses while much waits for it."""
@@ -164,16 +203,16 @@ class _Flow:
             if isinstance(one, LeftOut | Unreadable | Malformed | DepotEnd):
                 step = self._step(one)
             elif record := self._kept(one):
-                step = partial(self._take_record, record)
+                step = partial(self._take_record, record, one)
             else:
-                self._waiting.append(None)
+                self._waiting.append(one)
                 yield one
                 continue
             if not self._waiting:
                 step()
                 continue
             self._waiting.append(step)
-            if len(self._waiting) % _PAUSE_AFTER == 0:
+            if len(self._waiting) % _PAUSE_AFTER == 0 or self._metadata > _METADATA_HELD:
                 yield None
 
     def _step(self, one: LeftOut | Unreadable | Malformed | DepotEnd) -> _Step:
@@ -181,17 +220,20 @@ class _Flow:
         if isinstance(one, LeftOut):
             return self._left_out
         if isinstance(one, Unreadable):
-            return partial(self._take_record, unreadable(one.name, one.failure, self._audit.at))
-        return partial(self._malformed, one) if isinstance(one, Malformed) else partial(self._end_depot, one)
+            return partial(self._take_record, unreadable(one.name, one.failure, self._audit.at), None)
+        if isinstance(one, Malformed):
+            return partial(self._malformed, one)
+        self._metadata += one.metadata.size
+        return partial(self._end_depot, one)
 
     def _kept(self, target: Target) -> Record | None:
         identity = target.identity() if self._cache else None
         return self._cache.by_file(identity, salt_of(target), target.name) if self._cache and identity else None
 
-    def _take_record(self, record: Record) -> None:
-        depot, separator, path = record.row.bundle.rpartition(SEPARATOR)
-        if separator and record.salt:
-            self._origins.setdefault(depot, []).append(Origin(path, record.row.vendor, record.row.proved))
+    def _take_record(self, record: Record, target: Target | None) -> None:
+        if isinstance(target, DepotTarget):  # its name cannot say so: a path may have the separator in it
+            origin = Origin(target.path, record.row.vendor, record.row.proved)
+            self._origins.setdefault(target.depot, []).append(origin)
         self._take(record)
 
     def _left_out(self) -> None:
@@ -199,44 +241,45 @@ class _Flow:
 
     def _malformed(self, depot: Malformed) -> None:
         self._audit.summary.depots += 1
-        _count(
-            self._audit.choice.apply([failure_finding(depot.name, depot.failure, undecided=False)], None), self._audit
-        )
+        _keep_late([failure_finding(depot.name, depot.failure, undecided=False)], self._audit)
 
     def _end_depot(self, depot: DepotEnd) -> None:
+        self._metadata -= depot.metadata.size
         self._audit.summary.depots += 1
-        _count(self._audit.choice.apply(depot.findings(self._origins.pop(depot.name, [])), None), self._audit)
+        _keep_late(depot.findings(self._origins.pop(depot.name, [])), self._audit)
 
     def answer(self, record: Record) -> None:
         """The engine's record of the first bundle that is waited for; takes it and what waited behind it."""
-        self._waiting.popleft()
-        self._take_record(record)
-        while self._waiting and (step := self._waiting[0]) is not None:
+        target = self._waiting.popleft()
+        self._take_record(record, None if callable(target) else target)
+        while self._waiting and callable(step := self._waiting[0]):
             self._waiting.popleft()
             step()
 
 
 def _keep(record: Record, audit: Audit) -> None:
-    row, summary = record.row, audit.summary
-    summary.bundles += 1
-    summary.bytes += row.size
-    summary.verdicts[row.verdict] += 1
-    summary.levels[str(row.proven or "none")] += 1
+    row = record.row
+    audit.summary.add_result(row.size, row.verdict, str(row.proven) if row.proven else None)
     audit.result_spool.append(_named(record.values, row))
     findings = audit.choice.apply(record.findings, row)
-    _count(findings, audit)
+    _count(findings, audit, audit.finding_spool)
     # Every verdict but `accepted` has a check that says why; if one had none, that would be no reason to pass it.
     explained = any(finding.kind is Kind.CHECK for finding in findings)
     audit.doubt = audit.doubt or (row.verdict is not Verdict.ACCEPTED and not explained)
 
 
-def _count(findings: Iterable[Finding], audit: Audit) -> None:
+def _keep_late(findings: Iterable[Finding], audit: Audit) -> None:
+    """Keep findings of no one bundle."""
     for finding in findings:
-        audit.finding_spool.add(finding)
+        _count(audit.choice.apply([finding], None), audit, audit.late_spool)
+
+
+def _count(findings: Iterable[Finding], audit: Audit, spool: FindingSpool) -> None:
+    for finding in findings:
+        spool.add(finding)
+        audit.summary.add_finding(finding)
         if finding.state is not State.NEW:
-            audit.summary.set_aside[finding.state] += 1
             continue
-        audit.summary.findings[str(finding.severity)] += 1
         if finding.undecided:
             audit.doubt = True
         else:

@@ -9,10 +9,10 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from modseal.audit.rule import Subject
 from modseal.trust.certificate import Certificate
 from modseal.trust.examination import Examination, Status
 from modseal.trust.path import Path, find_path
+from modseal.trust.policy import Policy
 from modseal.trust.signature import Signer
 
 _CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
@@ -37,18 +37,16 @@ class Trusted:
         return min(self.path.certificates, key=lambda certificate: certificate.not_after)
 
 
-def trusted(subject: Subject) -> Iterator[Trusted]:
-    """The trusted signers, in the order of their blocks."""
-    fingerprints = dict(subject.examination.trusted)
-    for signer in subject.examination.signers:
+def trusted(examination: Examination, policy: Policy, at: datetime) -> Iterator[Trusted]:
+    """The trusted signers of an examination of `at`, in the order of their blocks."""
+    fingerprints = dict(examination.trusted)
+    for signer in examination.signers:
         if signer.certificate.fingerprint not in fingerprints:
             continue
-        proven = _proven_time(subject.examination, signer)
+        proven = _proven_time(examination, signer)
         # As the examination asked for it, so that the answer is the one that it remembers.
-        verified_at = subject.at if proven else None
-        path = find_path(
-            signer.certificate, signer.embedded, subject.policy, proven or subject.at, verified_at=verified_at
-        )
+        verified_at = at if proven else None
+        path = find_path(signer.certificate, signer.embedded, policy, proven or at, verified_at=verified_at)
         if isinstance(path, Path):
             yield Trusted(signer, path, proven)
 

@@ -15,13 +15,13 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from modseal import __version__
 from modseal.audit.finding import Finding, Severity, State
 from modseal.audit.report_file import ReportFile
-from modseal.audit.report_shape import TIME
+from modseal.audit.report_shape import TIME, time_of
 from modseal.audit.run import LEVELS
 from modseal.errors import FormatError
 from modseal.format import dsse
@@ -209,8 +209,8 @@ def _claim(plain: dict[str, Any], name: str) -> Claim:
         report = details["report"]
         return Claim(
             passed=predicate["verificationResult"] == "PASSED",
-            at=_time(details["at"]),
-            verified=_time(predicate["timeVerified"]),
+            at=time_of(details["at"]),
+            verified=time_of(predicate["timeVerified"]),
             fail_on=Severity(details["failOn"]),
             policy=predicate["policy"]["name"],
             policy_sha256=predicate["policy"]["digest"]["sha256"],
@@ -224,10 +224,6 @@ def _claim(plain: dict[str, Any], name: str) -> Claim:
         raise dsse.bad(name, f"its statement has no {error.args[0]}") from None
     except (ValueError, TypeError, AttributeError, IndexError):
         raise dsse.bad(name, "its statement is not one of `modseal audit --attest`") from None
-
-
-def _time(text: Any) -> datetime:
-    return datetime.strptime(text, TIME).replace(tzinfo=UTC)
 
 
 def _unfit(certificate: Certificate, at: datetime) -> str | None:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from modseal.format import ar
 from modseal.format.ar import Member
 from modseal.format.manifest import MANIFEST_MEMBER, SIGNATURE_MEMBER, Kind, Payload
 from modseal.format.payload import Measured, Sink, measure
-from modseal.format.source import FileSource, HashedSource, Source, blocks
+from modseal.format.source import FileSource, HashedSource, Source, sha256
 
 _KIND_OF = {name: kind for kind, name in MANIFEST_MEMBER.items()}
 
@@ -103,18 +102,11 @@ class OpenBundle:
 
     def digest(self, member: Member) -> bytes:
         """See `trust.examine.Bundle.digest`."""
-        return _sha256(member.span(self.source)).digest()
+        return sha256(member.span(self.source))
 
     def sha256(self) -> str:
         """See `trust.examine.Bundle.sha256`."""
-        return self._hashed.sha256() if self._hashed else _sha256(self.source).hexdigest()
-
-
-def _sha256(source: Source) -> hashlib._Hash:
-    digest = hashlib.sha256()
-    for block in blocks(source):
-        digest.update(block)
-    return digest
+        return self._hashed.sha256() if self._hashed else sha256(self.source).hex()
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -20,17 +20,16 @@ from modseal.audit.cache import Cache, context_of, default_folder
 from modseal.audit.choice import choose
 from modseal.audit.depots import DepotEnd
 from modseal.audit.discover import LeftOut, Malformed, discover
+from modseal.audit.engine import Engine, local
 from modseal.audit.finding import Severity
 from modseal.audit.run import Audit, Summary, run
 from modseal.cli.audit_attest import asked, attest_options
 from modseal.cli.audit_group import AuditGroup
-from modseal.cli.audit_output import FORMATS, FormatAndFile, pieces, require_distinct, write
+from modseal.cli.audit_options import fail_on_option, jobs_option, known_to
+from modseal.cli.audit_output import FORMATS, FormatAndFile, pieces, require_distinct, sparing, write
 from modseal.cli.options import FILE, FILES, at_option, now, policy_option
 from modseal.errors import UsageError
 from modseal.trust.policy_file import load
-
-if TYPE_CHECKING:
-    from modseal.audit.engine import Engine
 
 _INTERRUPTED = 130
 """As a shell says it: 128 and the number of SIGINT."""
@@ -53,15 +52,9 @@ def _list_rules(context: click.Context, _parameter: click.Parameter, asked: bool
 @click.option("--also", type=FormatAndFile(), multiple=True, help="Write the report in another form, too; repeatable.")
 @click.option("--select", multiple=True, metavar="RULE", help="Run this rule (or pattern) alone; may be repeated.")
 @click.option("--ignore", multiple=True, metavar="RULE", help="Leave this rule (or pattern) out; may be repeated.")
-@click.option(
-    "--fail-on",
-    type=click.Choice([str(severity) for severity in Severity]),
-    default="medium",
-    show_default=True,
-    help="Exit with 1 for a finding of at least this severity. A rejected bundle is one of high severity.",
-)
+@fail_on_option("Exit with 1 for a finding of at least this severity. A rejected bundle is one of high severity.")
 @click.option("--baseline", type=FILE, metavar="REPORT", help="Count only what this older JSON report does not have.")
-@click.option("-j", "--jobs", type=click.IntRange(1, 256), metavar="N", help="Processes; as many as there are cores.")
+@jobs_option
 @click.option(
     "--dask", metavar="ADDRESS", help="Examine on the workers of a Dask cluster: its tcp:// or tls:// address."
 )
@@ -101,23 +94,23 @@ def audit(
     Exit status: 0 if nothing is found that counts; 1 for a finding of at least the severity of --fail-on;
     3 if something could not be decided, or no bundle was found.
     """
-    attesting = asked(signing, output, paths)
-    require_distinct([*([output] if output else []), *(path for _, path in also)])
+    written = [*([output] if output else []), *(path for _, path in also)]
+    require_distinct(written)
+    attesting = asked(signing, written, paths)
     if dask is not None and jobs is not None:
         raise UsageError("--dask and --jobs exclude each other: the cluster's workers are its jobs")
+    if resume and at is not None:
+        raise UsageError("--resume goes on as of the time of the interrupted audit; --at is for another audit")
     at = at or now()
     rules = load(policy or "strict")
-    result = Audit(
-        rules, at, tuple(map(name_of, paths)), choose(rules, at, select=select, ignore=ignore, known=_known(baseline))
-    )
+    choice = choose(rules, at, select=select, ignore=ignore, known=known_to(baseline))
+    result = Audit(rules, at, tuple(map(name_of, paths)), choice)
     with _cache(result, no_cache=no_cache or attesting is not None, resume=resume) as cache:
-        result.choice = choose(rules, result.at, select=select, ignore=ignore, known=result.choice.known)
-        engine = (
-            _engine(result, jobs or len(os.sched_getaffinity(0)), cache) if dask is None else _cluster(result, dask)
-        )
+        result.choice = choose(rules, result.at, select=select, ignore=ignore, known=choice.known)
+        engine = _cluster(result, dask) if dask is not None else local(rules, result.at, jobs, cache)
         try:
             with _progress(paths) as tell:
-                run(discover(paths), engine, result, cache, tell)
+                run(sparing(written, discover(paths)), engine, result, cache, tell)
         except KeyboardInterrupt:
             goes_on = "" if dask else ", and --resume goes on"
             _warn(f"interrupted; the report has what was examined until then{goes_on}")
@@ -139,14 +132,6 @@ def _status(result: Audit, fail_on: Severity) -> int:
     if result.worst and result.worst >= fail_on:
         return 1
     return 3 if result.doubt or not result.summary.bundles else 0
-
-
-def _engine(result: Audit, jobs: int, cache: Cache | None) -> Engine:
-    from modseal.audit import engine
-
-    if jobs == 1:
-        return engine.Serial(result.policy, result.at, cache)
-    return engine.Processes(result.policy, result.at, jobs, cache)
 
 
 def _cluster(result: Audit, address: str) -> Engine:
@@ -182,14 +167,6 @@ def _cache(result: Audit, *, no_cache: bool, resume: bool) -> Iterator[Cache | N
 
 def _warn(text: str) -> None:
     click.echo(f"modseal: {text}", err=True)
-
-
-def _known(baseline: Path | None) -> frozenset[str]:
-    if baseline is None:
-        return frozenset()
-    from modseal.audit.report_file import load as load_report
-
-    return frozenset(finding.fingerprint for finding in load_report(baseline).findings())
 
 
 @contextmanager

@@ -17,20 +17,12 @@ import click
 
 from modseal.audit.finding import Severity
 from modseal.audit.run import Audit
+from modseal.cli.audit_output import FORMATS
 from modseal.cli.options import FILE, now, signer_options
 from modseal.errors import UsageError
 from modseal.report.text import safe
 
 _OPTIONS = ("key", "cert", "chain", "passphrase_file", "algorithm", "resource_uri", "verifier_id")
-_MEDIA_TYPES = {
-    "text": "text/plain",
-    "json": "application/json",
-    "sarif": "application/sarif+json",
-    "html": "text/html",
-    "csv": "text/csv",
-    "junit": "application/xml",
-    "gitlab": "application/json",
-}
 
 
 def attest_options(command: Any) -> Any:
@@ -67,7 +59,7 @@ class Attesting:
 
         done = attest.attest(
             audit,
-            attest.Report(output.name if output else None, _MEDIA_TYPES[form], self._digest.hexdigest()),
+            attest.Report(output.name if output else None, FORMATS[form], self._digest.hexdigest()),
             open_signer(self._given),
             self.path,
             now(),
@@ -82,8 +74,8 @@ class Attesting:
         click.echo(f"modseal: {safe(done.path)}: {said} for {done.bundles} bundle(s), signed by {who}", err=True)
 
 
-def asked(given: Mapping[str, Any], output: Path | None, paths: Iterable[str]) -> Attesting | None:
-    """The attestation that the options ask for, None where they do not.
+def asked(given: Mapping[str, Any], reports: Iterable[Path], paths: Iterable[str]) -> Attesting | None:
+    """The attestation that the options ask for, None where they do not. `reports` are files that are written, too.
 
     Raises `UsageError` where they do not go together, and what an unfit certificate raises.
     """
@@ -94,8 +86,7 @@ def asked(given: Mapping[str, Any], output: Path | None, paths: Iterable[str]) -
         return None
     if given["key"] is None:
         raise UsageError("--attest needs --key, the key that signs")
-    others = [*paths, *([str(output)] if output else [])]
-    if os.path.abspath(given["attest"]) in [os.path.abspath(other) for other in others]:
+    if os.path.abspath(given["attest"]) in [os.path.abspath(other) for other in (*paths, *map(str, reports))]:
         raise UsageError(f"{given['attest']} is the report or a bundle; name another file for the attestation")
     if given["cert"]:
         from modseal.signing import fitness, prepared

@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from modseal.audit.depots import SEPARATOR
+from modseal.audit.discover import Found, LeftOut, Unreadable
 from modseal.bundle.staging import atomic_file
 from modseal.errors import UsageError
 
 if TYPE_CHECKING:
     from modseal.audit.run import Audit
 
-FORMATS = ("text", "json", "sarif", "html", "csv", "junit", "gitlab")
+FORMATS = {
+    "text": "text/plain",
+    "json": "application/json",
+    "sarif": "application/sarif+json",
+    "html": "text/html",
+    "csv": "text/csv",
+    "junit": "application/xml",
+    "gitlab": "application/json",
+}
+"""The forms of a report, and their media types."""
 
 
 class FormatAndFile(click.ParamType[tuple[str, Path]]):
@@ -45,6 +56,19 @@ def require_distinct(files: Iterable[Path]) -> None:
         seen.add(place)
 
 
+def sparing(files: Collection[Path], found: Iterable[Found]) -> Iterator[Found]:
+    """What was found; raises `UsageError` where it is one of these files, which the reports would take the place of."""
+    places = {os.path.realpath(path): path for path in files}
+    names = {os.path.basename(place) for place in places}
+    for one in found:
+        if not isinstance(one, LeftOut | Unreadable):  # an older report in a folder of bundles is left out
+            depot, _, path = one.name.partition(SEPARATOR)
+            for name in (depot, os.path.join(depot, path)):
+                if os.path.basename(name) in names and os.path.realpath(name) in places:
+                    raise UsageError(f"{places[os.path.realpath(name)]} is one of the bundles; name another file")
+        yield one
+
+
 def pieces(audit: Audit, form: str, *, verbose: bool = False) -> Iterable[bytes]:
     """A report in pieces."""
     module: Any = import_module(f"modseal.report.audit_{form}")
@@ -52,7 +76,7 @@ def pieces(audit: Audit, form: str, *, verbose: bool = False) -> Iterable[bytes]
     return made
 
 
-def write(made: Iterable[bytes], output: Path | None) -> None:
+def write(made: Iterable[bytes], output: Path | None = None) -> None:
     """Write a report to its file, or to standard output. Raises `InputError`."""
     if output is None:
         _print(made)

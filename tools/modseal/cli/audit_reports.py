@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import os
-import sys
-from collections.abc import Iterable
 from contextlib import chdir
 from pathlib import Path
 
 import click
 
 from modseal import limits
-from modseal.audit import engine, recheck, vsa
+from modseal.audit import recheck, vsa
 from modseal.audit.address import is_address
 from modseal.audit.diff import compare
 from modseal.audit.discover import discover
+from modseal.audit.engine import local
 from modseal.audit.finding import Severity
 from modseal.audit.report_file import ReportFile, load
-from modseal.audit.run import Audit, run
+from modseal.audit.run import run
 from modseal.audit.vsa import Attestation
+from modseal.cli.audit_options import fail_on_option, jobs_option, known_to
+from modseal.cli.audit_output import write
 from modseal.cli.options import FILE, FOLDERS, policy_option
 from modseal.errors import FormatError, InputError, KeyMaterialError, PolicyError, UsageError
 from modseal.report import audit_diff, audit_recheck
@@ -36,13 +37,7 @@ _BUILT_IN = "built-in policy "
 @click.argument("old", type=FILE)
 @click.argument("new", type=FILE)
 @_FORMAT
-@click.option(
-    "--fail-on",
-    type=click.Choice([str(severity) for severity in Severity]),
-    default="medium",
-    show_default=True,
-    help="The least severity of a new finding that makes it worse.",
-)
+@fail_on_option("The least severity of a new finding that makes it worse.")
 def diff(old: Path, new: Path, form: str, fail_on: str) -> int:
     """Compare two JSON reports of `modseal audit`: what is new, gone, moved or judged otherwise.
 
@@ -54,7 +49,7 @@ def diff(old: Path, new: Path, form: str, fail_on: str) -> int:
     interrupted.
     """
     difference = compare(load(old), load(new), Severity(fail_on))
-    _print(audit_diff.render_json(difference) if form == "json" else audit_diff.render_text(difference))
+    write(audit_diff.render_json(difference) if form == "json" else audit_diff.render_text(difference))
     if difference.worse:
         return 1
     return 0 if difference.complete else 3
@@ -73,7 +68,7 @@ def diff(old: Path, new: Path, form: str, fail_on: str) -> int:
 @click.option("--baseline", type=FILE, metavar="REPORT", help="The baseline that the audit was made with.")
 @click.option("--attestation", type=FILE, metavar="FILE", help="Check this file of --attest too; needs --cert.")
 @click.option("--cert", type=FILE, metavar="PEM", help="The certificate whose key must have signed the attestation.")
-@click.option("-j", "--jobs", type=click.IntRange(1, 256), metavar="N", help="Processes; as many as there are cores.")
+@jobs_option
 @_FORMAT
 def verify_report(
     report: Path,
@@ -98,15 +93,16 @@ def verify_report(
         raise UsageError("--attestation and --cert go together")
     claim = load(report)
     attested = _attestation(attestation, cert, claim) if attestation and cert else None
-    known = [finding.fingerprint for finding in load(baseline).findings()] if baseline else []
+    known = known_to(baseline)
     given = policy_file.load(policy) if policy else None
     with chdir(root or "."):
         _require_inside(claim, root)
         rules, why = (given, None) if given else _policy_of(claim, confined=root is not None)
         audit = recheck.prepare(claim, rules or policy_file.load("strict"), known)
-        _run(audit, jobs or len(os.sched_getaffinity(0)))
+        # No cache: it would say what was found earlier.
+        run(discover(audit.paths), local(audit.policy, audit.at, jobs), audit)
     found = recheck.compare(claim, audit, why)
-    _print(audit_recheck.render_json(found, attested) if form == "json" else audit_recheck.render_text(found, attested))
+    write(audit_recheck.render_json(found, attested) if form == "json" else audit_recheck.render_text(found, attested))
     if found.deviations:
         return 1
     return 0 if found.reproduced else 3
@@ -164,22 +160,3 @@ def _policy_of(claim: ReportFile, *, confined: bool) -> tuple[Policy | None, str
     if found.origin is None or found.origin.digest != claim.policy["sha256"]:
         return None, f"{source} is not as it was when the report was made; name that policy with --policy"
     return found, None
-
-
-def _run(audit: Audit, jobs: int) -> None:
-    """Examine everything again: no cache, which would say what was found earlier."""
-    serial = jobs == 1
-    run(
-        discover(audit.paths),
-        engine.Serial(audit.policy, audit.at) if serial else engine.Processes(audit.policy, audit.at, jobs),
-        audit,
-    )
-
-
-def _print(pieces: Iterable[bytes]) -> None:
-    stream = getattr(sys.stdout, "buffer", None)
-    for piece in pieces:
-        if stream:
-            stream.write(piece)
-        else:
-            click.echo(piece.decode("utf-8"), nl=False)

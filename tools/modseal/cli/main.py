@@ -141,7 +141,7 @@ def run(arguments: list[str]) -> int:
         return 2
     except click.ClickException as error:
         hint = f" (see: {error.ctx.command_path} --help)" if isinstance(error, click.UsageError) and error.ctx else ""
-        _complain(error.format_message() + hint)
+        _complain(error.format_message().replace("\n\t", " ") + hint)  # choices come one a line
         return 2
     except (click.Abort, KeyboardInterrupt):
         _complain("interrupted")

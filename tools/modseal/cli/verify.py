@@ -10,11 +10,10 @@ import click
 from modseal.bundle.verify import Result
 from modseal.bundle.verify import verify as verify_bundle
 from modseal.cli.options import BUNDLES, FILE, at_option, now, policy_option
-from modseal.trust.examination import Verdict
+from modseal.trust.examination import WORST_LAST, Verdict
 from modseal.trust.policy_file import load
 
 EXIT = {Verdict.ACCEPTED: 0, Verdict.UNDECIDED: 3, Verdict.REJECTED: 1}
-_WORST_LAST = (Verdict.ACCEPTED, Verdict.UNDECIDED, Verdict.REJECTED)
 
 
 @click.command()
@@ -42,7 +41,7 @@ def verify(bundles: tuple[Path, ...], policy: str, at: datetime | None, output: 
             results.append(result)
     if output != "text":
         click.echo(_document(output, results, rules.source, at))
-    return EXIT[max(verdicts, key=_WORST_LAST.index)]
+    return EXIT[max(verdicts, key=WORST_LAST.index)]
 
 
 def _print_text(result: Result, *, verbose: bool) -> None:

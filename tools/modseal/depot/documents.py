@@ -130,7 +130,7 @@ def _bulletin(node: Node, vibs: tuple[str, ...]) -> Bulletin:
         vendor=_text(node, "vendor"),
         texts=tuple((child.name, child.text) for child in node.children if child.element.text),
         component=_component(name.attributes, version.attributes) if name and version else None,
-        platforms=tuple(map(_platform, node.all("platforms")[0].children)),
+        platforms=tuple(map(descriptor.read_platform, node.all("platforms")[0].children)),
         vibs=vibs,
     )
 
@@ -150,7 +150,7 @@ def _listed(node: Node) -> ListedVib:
         vendor=_text(node, "vendor"),
         summary=_text(node, "summary"),
         maintenance_mode=_maintenance_mode(requires),
-        platforms=tuple(map(_platform, requires.all("swPlatform"))),
+        platforms=tuple(map(descriptor.read_platform, requires.all("swPlatform"))),
         relationships=descriptor.read_relationships(node),
         reboot_required=_boolean(restart.all("rebootRequired")[0]),
         hostd_restart=_boolean(restart.all("hostdRestart")[0]),
@@ -165,10 +165,6 @@ def _maintenance_mode(node: Node) -> bool:
     if len(found) != 1:
         raise node.error(f"<{node.name}> must say once whether the host has to be in maintenance mode")
     return _boolean(found[0])
-
-
-def _platform(node: Node) -> Platform:
-    return Platform(node.attributes["version"], node.attributes["productLineID"], node.attributes["locale"])
 
 
 def _text(node: Node, name: str) -> str:

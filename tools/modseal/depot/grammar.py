@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from modseal import limits
 from modseal.format.strict_xml import Child, Element
-from modseal.format.vib_grammar import DESCRIPTOR, RELATIONSHIPS, leaf
-
-_PLATFORM = ("version", "locale", "productLineID")
+from modseal.format.vib_grammar import DESCRIPTOR, PLATFORM, RELATIONSHIPS, leaf
 
 INDEX = Element(
     "vendorList",
@@ -56,7 +54,7 @@ _BULLETIN = (
     Child(Element("componentNameSpec", required=("name", "uiString")), 0),
     Child(Element("componentVersionSpec", required=("version", "uiString")), 0),
     Child(leaf("releaseDate")),
-    Child(Element("platforms", Child(Element("softwarePlatform", required=_PLATFORM), 0, limits.ITEMS))),
+    Child(Element("platforms", Child(Element("softwarePlatform", required=PLATFORM), 0, limits.ITEMS))),
 )
 BULLETIN = Element("bulletin", *_BULLETIN, Child(Element("vibList", Child(leaf("vibID"), 0, limits.ZIP_ENTRIES))))
 
@@ -69,7 +67,7 @@ _LISTED_VIB = Element(
             "systemReqs",
             Child(leaf("maintenanceMode"), 0),
             Child(leaf("maintenance-mode"), 0),  # as TGZ2VIB5 spells it
-            Child(Element("swPlatform", required=_PLATFORM), 0, limits.ITEMS),
+            Child(Element("swPlatform", required=PLATFORM), 0, limits.ITEMS),
         )
     ),
     Child(RELATIONSHIPS),

@@ -85,12 +85,16 @@ class Catalog:
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """All that a depot says of itself, unproved. `documents` are the paths of the files that it consists of."""
+    """All that a depot says of itself, unproved.
+
+    `documents` are the paths of the files that it consists of, `size` is the number of bytes that were read of them.
+    """
 
     vendors: tuple[Vendor, ...] = ()
     catalogs: tuple[Catalog, ...] = ()
     documents: frozenset[str] = frozenset()
     failures: tuple[Failure, ...] = ()
+    size: int = 0
 
     def places(self) -> frozenset[str]:
         """The paths of all bundles that the metadata lists."""
@@ -107,7 +111,8 @@ def read(files: Files) -> Metadata:
             catalog = None if path in catalogs else _read_catalog(vendor, path, index, notes)
             if catalog:
                 catalogs[path] = catalog
-    return Metadata(vendors, tuple(catalogs.values()), frozenset(notes.documents), tuple(notes.failures))
+    found = (frozenset(notes.documents), tuple(notes.failures), notes.size)
+    return Metadata(vendors, tuple(catalogs.values()), *found)
 
 
 def _archives(vendor: Vendor, notes: _Notes) -> Iterator[tuple[str, bytes]]:
@@ -174,6 +179,11 @@ class _Notes:
         self.failures: list[Failure] = []
         self.documents: set[str] = set()
         self._room, self._tags = limits.DEPOT_METADATA_SIZE, limits.DEPOT_METADATA_TAGS
+
+    @property
+    def size(self) -> int:
+        """The bytes of the documents that were read, unpacked."""
+        return limits.DEPOT_METADATA_SIZE - self._room
 
     def add(self, document: str, failure: Failure) -> None:
         """Keep a failure of a document. One that is no XML, or another's, is `bad-metadata`."""

@@ -41,11 +41,19 @@ class OfflineBundle:
     `sizes` has its files by path; `failures` say what else lies in it and is not read.
     """
 
-    def __init__(self, name: str, sizes: Mapping[str, int], opener: Opener, failures: tuple[Failure, ...] = ()) -> None:
+    def __init__(
+        self,
+        name: str,
+        sizes: Mapping[str, int],
+        opener: Opener,
+        head: Callable[[str], bytes],
+        failures: tuple[Failure, ...] = (),
+    ) -> None:
         self.name = name
         self.sizes = sizes
         self.failures = failures
         self._opener = opener
+        self._head = head
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -81,8 +89,7 @@ class OfflineBundle:
         if self.sizes[path] < len(ar.MAGIC):
             return False
         try:
-            with self.open(path) as source:
-                return source.read(0, len(ar.MAGIC)) == ar.MAGIC
+            return self._head(path).startswith(ar.MAGIC)
         except FormatError:
             return True  # nobody can tell what it is; who opens it learns why
 
@@ -91,12 +98,23 @@ def in_zip(source: Source, name: str) -> OfflineBundle:
     """The depot in a zip archive, which stays its owner's to close. Raises `FormatError` as `format.zip.read` does."""
     files = {entry.path: entry for entry in zip_format.read(source) if entry.type is FileType.FILE}
     sizes = {path: entry.size for path, entry in files.items()}
-    return OfflineBundle(name, sizes, lambda path: _unpacked(source, files[path]))
+
+    def head(path: str) -> bytes:
+        """Of a large file the first block alone: unpacking all only to see how each begins could fill a disk."""
+        unpacked = zip_format.blocks(source, files[path])
+        return b"".join(unpacked) if sizes[path] <= _IN_MEMORY else next(unpacked, b"")
+
+    return OfflineBundle(name, sizes, lambda path: _unpacked(source, files[path]), head)
 
 
 def in_folder(folder: Folder) -> OfflineBundle:
     """The depot in an open folder, which stays its owner's to close."""
-    return OfflineBundle(folder.name, folder.sizes, folder.open, folder.failures)
+
+    def head(path: str) -> bytes:
+        with folder.open(path) as source:
+            return source.read(0, min(source.size, len(ar.MAGIC)))
+
+    return OfflineBundle(folder.name, folder.sizes, folder.open, head, folder.failures)
 
 
 @contextmanager

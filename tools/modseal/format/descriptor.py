@@ -147,7 +147,7 @@ def _read_vib_fields(root: Node) -> VibFields:
         urls=tuple((node.attributes["key"], node.text) for node in _list(root, "urls")),
         tags=tuple(node.text for node in _list(root, "software-tags")),
         maintenance_mode=_value(requires[0], _BOOLEANS),
-        platforms=tuple(map(_read_platform, requires[1:])),
+        platforms=tuple(map(read_platform, requires[1:])),
         live_install_allowed=_choice(root, "live-install-allowed", _BOOLEANS),
         live_remove_allowed=_choice(root, "live-remove-allowed", _BOOLEANS),
         cimom_restart=_choice(root, "cimom-restart", _BOOLEANS),
@@ -156,7 +156,8 @@ def _read_vib_fields(root: Node) -> VibFields:
     )
 
 
-def _read_platform(node: Node) -> Platform:
+def read_platform(node: Node) -> Platform:
+    """What an element with the attributes of a platform says."""
     return Platform(node.attributes["version"], node.attributes["productLineID"], node.attributes["locale"])
 
 

@@ -130,6 +130,14 @@ def blocks(source: Source, step: int = BLOCK) -> Iterator[bytes]:
         yield source.read(offset, min(step, source.size - offset))
 
 
+def sha256(source: Source) -> bytes:
+    """The digest of all bytes of a source. Raises `FormatError` (truncated)."""
+    digest = hashlib.sha256()
+    for block in blocks(source):
+        digest.update(block)
+    return digest.digest()
+
+
 def _exactly(data: bytes, offset: int, length: int) -> bytes:
     if len(data) != length:
         raise FormatError("truncated", f"{length} bytes expected at offset {offset}, {len(data)} found")

@@ -15,6 +15,9 @@ def leaf(name: str, *required: str) -> Element:
     return Element(name, text=True, required=required)
 
 
+PLATFORM = ("version", "locale", "productLineID")
+"""The attributes of a platform."""
+
 _CONSTRAINT = Child(Element("constraint", required=("name",), optional=("relation", "version")), 0, limits.ITEMS)
 _PROVIDE = Child(Element("provide", required=("name",), optional=("version",)), 0, limits.ITEMS)
 RELATIONSHIPS = Element(
@@ -30,7 +33,7 @@ RELATIONSHIPS = Element(
 def _grammar(*, stage: bool) -> Element:
     """The elements in their one order. In a stage, what the packer finds out may be absent."""
     once = 0 if stage else 1
-    platform = Element("softwarePlatform", required=("version", "locale", "productLineID"))
+    platform = Element("softwarePlatform", required=PLATFORM)
     checksum = Element("checksum", text=True, required=("checksum-type",), optional=("verify-process",))
     found_out = ("size",) if stage else ()
     payload = Element(

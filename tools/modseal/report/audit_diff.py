@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from modseal.audit.diff import Difference, Pair, Side
 from modseal.audit.finding import Finding
 from modseal.audit.report_file import ReportFile
-from modseal.report.audit_json import listed
+from modseal.report.audit_json import compact, document
 from modseal.report.text import safe
 
 SCHEMA = "modseal/audit-diff@1"
@@ -108,7 +107,6 @@ def render_json(difference: Difference) -> Iterator[bytes]:
         "same": bundles.same,
         "still_there": difference.still_there,
     }
-    yield json.dumps(head, indent=2).removesuffix("\n}").encode("ascii")
     lists: dict[str, Iterable[dict[str, Any]]] = {
         "added": map(_side, bundles.added),
         "removed": map(_side, bundles.removed),
@@ -119,11 +117,7 @@ def render_json(difference: Difference) -> Iterator[bytes]:
         "gone_findings": (finding.plain() for finding in difference.gone_findings()),
         "now_set_aside": (finding.plain() for finding in difference.now_set_aside()),
     }
-    for name, values in lists.items():
-        yield f',\n  "{name}": ['.encode("ascii")
-        yield from listed(json.dumps(value, ensure_ascii=True).encode("ascii") for value in values)
-        yield b"]"
-    yield b"\n}\n"
+    return document(head, {name: map(compact, values) for name, values in lists.items()})
 
 
 def _report(report: ReportFile) -> dict[str, Any]:

@@ -6,13 +6,13 @@ one of its kind. A bundle has no lines; GitLab wants one all the same.
 
 from __future__ import annotations
 
-import json
 import posixpath
 from collections.abc import Iterator
 from typing import Any
 
 from modseal.audit.finding import Finding, Kind, Severity, State
 from modseal.audit.run import Audit
+from modseal.report.audit_json import compact, separated
 from modseal.report.audit_words import sentence, words
 from modseal.report.sarif_log import occurrence
 from modseal.report.text import safe
@@ -28,11 +28,7 @@ _SEVERITY = {
 def render(audit: Audit) -> Iterator[bytes]:
     """The report in pieces, one line for each finding."""
     yield b"["
-    separator = b"\n"
-    for finding in audit.findings():
-        if finding.state is State.NEW:
-            yield separator + json.dumps(_entry(finding), ensure_ascii=True).encode("ascii")
-            separator = b",\n"
+    yield from separated(compact(_entry(finding)) for finding in audit.findings() if finding.state is State.NEW)
     yield b"\n]\n"
 
 

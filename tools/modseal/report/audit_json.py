@@ -6,27 +6,40 @@ It is written piece by piece, one line for each result and finding, so that its 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain
+from typing import Any
 
 from modseal.audit.run import Audit
 
 
 def render(audit: Audit) -> Iterator[bytes]:
     """The document in pieces."""
-    head = json.dumps(audit.head(), indent=2, ensure_ascii=True)
-    yield head.removesuffix("\n}").encode("ascii")
-    yield b',\n  "results": ['
-    yield from listed(audit.result_spool.lines())
-    yield b'],\n  "findings": ['
-    yield from listed(audit.finding_spool.lines())
-    yield b"]\n}\n"
+    findings = chain(audit.finding_spool.lines(), audit.late_spool.lines())
+    return document(audit.head(), {"results": audit.result_spool.lines(), "findings": findings})
 
 
-def listed(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """JSON values as what stands in an array's brackets, one on each line."""
-    separator = b"\n    "
-    for line in lines:
-        yield separator + line
-        separator = b",\n    "
-    if separator[:1] == b",":
-        yield b"\n  "
+def document(head: Mapping[str, Any], lists: Mapping[str, Iterable[bytes]]) -> Iterator[bytes]:
+    """A JSON object in pieces: first what is short, then arrays of values that are JSON already, one on each line."""
+    yield json.dumps(head, indent=2, ensure_ascii=True).removesuffix("\n}").encode("ascii")
+    for name, lines in lists.items():
+        yield f',\n  "{name}": ['.encode("ascii")
+        end = b""
+        for piece in separated(lines, b"    "):
+            yield piece
+            end = b"\n  "
+        yield end + b"]"
+    yield b"\n}\n"
+
+
+def separated(lines: Iterable[bytes], indent: bytes = b"") -> Iterator[bytes]:
+    """JSON values for an array's brackets, each on a line of its own."""
+    before = b"\n"
+    for each in lines:
+        yield before + indent + each
+        before = b",\n"
+
+
+def compact(value: object) -> bytes:
+    """A value as JSON in one line."""
+    return json.dumps(value, ensure_ascii=True).encode("ascii")

@@ -13,15 +13,11 @@ own.
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from itertools import filterfalse
 from typing import NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
-from modseal.audit import rules
 from modseal.audit.finding import Finding, Severity, State
 from modseal.audit.run import Audit
 from modseal.report.audit_words import sentence
@@ -44,10 +40,9 @@ class _Case(NamedTuple):
 
 def render(audit: Audit) -> Iterator[bytes]:
     """The document in pieces. Reads everything once to count, because numbers come first, and once to write."""
-    of_bundle = _of_bundle(audit)
     suites: dict[str, Callable[[], Iterator[_Case]]] = {
-        "bundles": lambda: _bundles(audit, of_bundle),
-        "collections": lambda: _collections(audit, of_bundle),
+        "bundles": lambda: _bundles(audit),
+        "collections": lambda: _collections(audit),
     }
     counts = {
         name: Counter(one for case in cases() for one in ("tests", case.outcome)) for name, cases in suites.items()
@@ -67,37 +62,19 @@ def _numbers(counts: Counter[str | None]) -> str:
     return f' tests="{counts["tests"]}" failures="{counts["failure"]}" errors="{counts["error"]}"'
 
 
-def _bundles(audit: Audit, of_bundle: Callable[[Finding], bool]) -> Iterator[_Case]:
+def _bundles(audit: Audit) -> Iterator[_Case]:
     """A case for each bundle."""
-    findings = filter(of_bundle, audit.findings())  # in the order of results
-    ahead = next(findings, None)
-    for result in audit.results():
-        own: list[Finding] = []
-        while ahead and ahead.bundle == result["bundle"]:
-            own.append(ahead)
-            ahead = next(findings, None)
-        yield _bundle(result["bundle"], result["verdict"], own)
+    for result, findings in audit.results_with_findings():
+        yield _bundle(result["bundle"], result["verdict"], findings)
 
 
-def _collections(audit: Audit, of_bundle: Callable[[Finding], bool]) -> Iterator[_Case]:
+def _collections(audit: Audit) -> Iterator[_Case]:
     """A case for each finding that did not come with a bundle; and one where the audit ended early."""
-    for finding in filterfalse(of_bundle, audit.findings()):
+    for finding in audit.late_findings():
         yield _case(f"{finding.rule}: {safe(finding.bundle)}", [finding])
     if not audit.complete:
         message = "bundles that the audit had not come to are missing"
         yield _Case("the audit came to its end", "error", "incomplete", message, (message,))
-
-
-def _of_bundle(audit: Audit) -> Callable[[Finding], bool]:
-    """Whether a finding came with a bundle's result. Keeps eight bytes of each bundle: a digest of its name."""
-    names = array("q", sorted(hash(result["bundle"]) for result in audit.results()))
-
-    def of_bundle(finding: Finding) -> bool:
-        rule = rules.BY_ID.get(finding.rule)
-        place = bisect_left(names, hash(finding.bundle))
-        return not (rule and rule.start) and place < len(names) and names[place] == hash(finding.bundle)
-
-    return of_bundle
 
 
 def _bundle(name: str, verdict: str, findings: list[Finding]) -> _Case:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from modseal.audit.recheck import Deviation, Recheck
 from modseal.audit.vsa import Attestation
-from modseal.report.audit_json import listed
+from modseal.report.audit_json import compact, document
 from modseal.report.text import safe
 
 SCHEMA = "modseal/audit-recheck@1"
@@ -71,17 +70,12 @@ def render_json(check: Recheck, attested: Attestation | None = None) -> Iterator
         "compared_several": check.several and not check.unjudged,
         "attestation": _plain(attested) if attested else None,
     }
-    yield json.dumps(head, indent=2, ensure_ascii=True).removesuffix("\n}").encode("ascii")
-    for name, deviations in (("deviations", check.deviations), ("unreadable", check.unreadable)):
-        yield f',\n  "{name}": ['.encode("ascii")
-        yield from listed(_rows(deviations))
-        yield b"]"
-    yield b"\n}\n"
+    return document(head, {"deviations": _rows(check.deviations), "unreadable": _rows(check.unreadable)})
 
 
 def _rows(deviations: Iterable[Deviation]) -> Iterator[bytes]:
     for one in deviations:
-        yield json.dumps({"what": one.what, "bundle": one.bundle, "detail": one.detail}).encode("ascii")
+        yield compact({"what": one.what, "bundle": one.bundle, "detail": one.detail})
 
 
 def _plain(attested: Attestation) -> dict[str, Any]:

@@ -6,15 +6,15 @@ line for each artifact and result.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from modseal.audit.finding import Finding, State
 from modseal.audit.run import Audit
 from modseal.report import sarif_log
+from modseal.report.audit_json import compact, separated
 from modseal.report.audit_words import Words, words
-from modseal.report.sarif_log import literal
+from modseal.report.sarif_log import literal, printable
 from modseal.report.text import safe
 
 _GITHUB_RESULTS = 25_000
@@ -29,23 +29,16 @@ def render(audit: Audit) -> Iterator[bytes]:
     index = {id_: number for number, id_ in enumerate(sorted(used))}
     yield f'{{"$schema": "{sarif_log.SCHEMA}", "version": "{sarif_log.VERSION}", "runs": [{{\n'.encode("ascii")
     for name, value in _run(audit, [used[id_] for id_ in index]).items():
-        yield b'"%s": %s,\n' % (name.encode("ascii"), _line(value))
+        yield b'"%s": %s,\n' % (name.encode("ascii"), compact(value))
     yield from _listed("artifacts", map(_artifact, audit.results()))
     yield b",\n"
     yield from _listed("results", (_result(finding, index, audit) for finding in audit.findings()))
     yield b"\n}]}\n"
 
 
-def _line(value: object) -> bytes:
-    return json.dumps(value, ensure_ascii=True).encode("ascii")
-
-
 def _listed(name: str, values: Iterable[object]) -> Iterator[bytes]:
     yield f'"{name}": ['.encode("ascii")
-    separator = b"\n"
-    for value in values:
-        yield separator + _line(value)
-        separator = b",\n"
+    yield from separated(map(compact, values))
     yield b"]"
 
 
@@ -58,9 +51,7 @@ def _run(audit: Audit, used: Iterable[Words]) -> dict[str, Any]:
         "columnKind": "unicodeCodePoints",
         "invocations": [_invocation(audit, head)],
         "properties": {
-            "policy": {
-                name: safe(value) if isinstance(value, str) else value for name, value in head["policy"].items()
-            },
+            "policy": printable(head["policy"]),
             "rules": head["rules"],
             "summary": head["summary"],
         },
@@ -97,7 +88,7 @@ def _artifact(result: Mapping[str, Any]) -> dict[str, Any]:
         "properties": {
             "verdict": result["verdict"],
             "provenLevel": result["proven_level"],
-            "module": module and {k: safe(v) if isinstance(v, str) else v for k, v in module.items()},
+            "module": module and printable(module),
         },
     }
     if result["sha256"]:

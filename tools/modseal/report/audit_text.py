@@ -14,7 +14,7 @@ from typing import Any
 
 from modseal.audit.finding import Finding, Kind, Severity, State
 from modseal.audit.run import Audit
-from modseal.report.audit_words import Words, evidence, words
+from modseal.report.audit_words import Words, evidence, plural, words
 from modseal.report.text import safe
 
 _WIDTH = 80
@@ -72,8 +72,8 @@ def _weight(group: _Group) -> tuple[int, bool, bool, int, str]:
 
 def _summary(audit: Audit) -> Iterator[str]:
     summary, head = audit.summary.plain(), audit.head()
-    depots = f"{_number(summary['depots'], 'depot')}, " if summary["depots"] else ""
-    yield f"{_number(summary['bundles'], 'bundle')}, {depots}{summary['bytes']:,} bytes, examined as of {head['at']}"
+    depots = f"{plural(summary['depots'], 'depot')}, " if summary["depots"] else ""
+    yield f"{plural(summary['bundles'], 'bundle')}, {depots}{summary['bytes']:,} bytes, examined as of {head['at']}"
     policy = head["policy"]
     digest = f"sha256 {policy['sha256']}, " if policy["sha256"] else ""
     yield from _field("policy", f"{safe(policy['source'])}, {digest}minimum level {policy['minimum_level']}")
@@ -86,10 +86,6 @@ def _summary(audit: Audit) -> Iterator[str]:
         yield from _field("set aside", f"{known} known to the baseline, {allowed} allowed by the policy")
     if summary["left_out"]:
         yield from _field("left out", f"{summary['left_out']} (no bundles, or links to folders)")
-
-
-def _number(count: int, thing: str) -> str:
-    return f"{count:,} {thing}{'' if count == 1 else 's'}"
 
 
 def _counts(numbers: dict[str, int]) -> str:
@@ -120,7 +116,7 @@ def _bundles(audit: Audit, named: Collection[str], *, verbose: bool) -> Iterator
             yield from _bundle(result)
     if left:
         which = "without findings that count" if len(named) < _LISTED else "with and without findings"
-        yield f"... and {_number(left, 'more bundle')} {which}; --verbose lists every one"
+        yield f"... and {plural(left, 'more bundle')} {which}; --verbose lists every one"
 
 
 def _bundle(result: dict[str, Any]) -> Iterator[str]:

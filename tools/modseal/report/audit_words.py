@@ -64,6 +64,11 @@ def evidence(finding: Finding) -> Iterator[tuple[str, str]]:
         yield safe(name.replace("_", " ")), plain(value)
 
 
+def plural(count: int, noun: str) -> str:
+    """A number and what it counts."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
 def plain(value: Scalar) -> str:
     """A value of evidence as every report writes it."""
     return "none" if value is None else safe(value)

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -96,9 +96,7 @@ def _properties(finding: Finding) -> dict[str, Any]:
         "step": finding.step,
         "undecided": finding.undecided,
         "sha256": finding.sha256,
-        "evidence": {
-            safe(name): safe(value) if isinstance(value, str) else value for name, value in finding.evidence.items()
-        },
+        "evidence": printable(finding.evidence),
         "nextStep": safe(finding.next_step),
     }
 
@@ -133,6 +131,11 @@ def _quoted(path: str) -> str:
         return quote(path.encode("utf-8", "surrogateescape"))
     except UnicodeEncodeError:
         return quote(path.encode("utf-8", "surrogatepass"))
+
+
+def printable(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values with every text in them as it is safe to print."""
+    return {safe(name): safe(value) if isinstance(value, str) else value for name, value in values.items()}
 
 
 def literal(text: str) -> str:

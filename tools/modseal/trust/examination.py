@@ -45,6 +45,10 @@ class Verdict(enum.StrEnum):
     UNDECIDED = "undecided"
 
 
+WORST_LAST = (Verdict.ACCEPTED, Verdict.UNDECIDED, Verdict.REJECTED)
+"""Of several bundles, and of the same one twice, the worst verdict counts."""
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """One numbered fact about a bundle. `id` is `step.what`; `code` is set unless the check passed."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from modseal.audit.finding import Severity
 from modseal.audit.rule import Rule
+from modseal.codes import CODES
 
 RULE = Rule(
     id="bundle-missing",
@@ -11,6 +12,6 @@ RULE = Rule(
     title="The depot lists a bundle that it does not have",
     what="The metadata names a file that is not in the depot.",
     why="An update from this depot stops half-way, and somebody may have taken out a fix.",
-    remedy="Get the whole depot again from its vendor.",
+    remedy=CODES["bundle-missing"].next_step,
     example="`vmware.xml` names `vib20/net/net-1.0.vib`, and there is no such file.",
 )

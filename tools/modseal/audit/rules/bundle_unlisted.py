@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from modseal.audit.finding import Severity
 from modseal.audit.rule import Rule
+from modseal.codes import CODES
 
 RULE = Rule(
     id="bundle-unlisted",
@@ -12,6 +13,6 @@ RULE = Rule(
     what="A bundle lies in the depot, and no document of its metadata names it.",
     why="What nobody lists, nobody meant to ship: a leftover, or something that was put there to be installed "
     "by its path.",
-    remedy="Ask the vendor of the depot whether the bundle belongs to it.",
+    remedy=CODES["bundle-unlisted"].next_step,
     example="`vib20/extra/extra.vib`, which `vmware.xml` does not name.",
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from modseal.audit.finding import Severity
 from modseal.audit.rule import Rule
+from modseal.codes import CODES
 
 RULE = Rule(
     id="index-vendor-mismatch",
@@ -11,6 +12,6 @@ RULE = Rule(
     title="The index is of another vendor than its bundles",
     what="The vendor that `index.xml` names is none of those that the bundles behind it are of.",
     why="The index of one vendor in the place of another's makes its bundles look like theirs.",
-    remedy="Get the depot again from the vendor whose bundles it has.",
+    remedy=CODES["index-vendor-mismatch"].next_step,
     example="`index.xml` names VMware, and every bundle that its metadata lists is of Acme.",
 )

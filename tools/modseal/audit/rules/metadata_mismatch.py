@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from modseal.audit.finding import Severity
 from modseal.audit.rule import Rule
+from modseal.codes import CODES
 
 RULE = Rule(
     id="metadata-mismatch",
@@ -14,6 +15,6 @@ RULE = Rule(
     "tags, files or payloads; or two of these documents disagree.",
     why="Nothing in a depot but its bundles is signed. Whoever repacks one can write any level, version or "
     "dependency into the metadata, and tools plan an update by the metadata.",
-    remedy="Believe the bundle's own signed manifest; get the depot again from its vendor before you install from it.",
+    remedy=CODES["metadata-mismatch"].next_step,
     example="`vmware.xml` lists a bundle as `certified`, and its `descriptor.xml` says `community`.",
 )

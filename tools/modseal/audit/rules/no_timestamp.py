@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from modseal.audit.finding import Severity
 from modseal.audit.rule import Hit, Rule, Subject
-from modseal.audit.trusted import trusted
 from modseal.errors import Evidence
 
 _IGNORED = "Name the root of the timestamp authority under `[time] anchors`, if you trust it."
@@ -14,7 +13,7 @@ _IGNORED = "Name the root of the timestamp authority under `[time] anchors`, if 
 
 def check(subject: Subject) -> Iterator[Hit]:
     """Trusted signers below a CA without a timestamp that counts. A pin's keeper decides about its end himself."""
-    for one in trusted(subject):
+    for one in subject.trusted:
         if one.proven or one.path.pinned:
             continue
         signer = one.signer

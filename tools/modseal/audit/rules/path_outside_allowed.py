@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from modseal.audit.finding import Severity
 from modseal.audit.rule import Hit, Rule, Subject
-from modseal.audit.wording import some
+from modseal.audit.wording import about_files
 from modseal.trust.contents import placement_failures
 from modseal.trust.policy_file import PATH_LISTS
 
@@ -19,9 +19,7 @@ def check(subject: Subject) -> Iterator[Hit]:
     if manifest is None or manifest.kind != "vib" or subject.policy.community_paths:
         return
     paths = [str(failure.evidence["path"]) for failure in placement_failures(manifest, PATH_LISTS[LIST])]
-    if paths:
-        detail = f"files that a community VIB may not bring on every host: {some(paths)}"
-        yield Hit(detail, {"files": len(paths), "first": paths[0], "list": LIST})
+    yield from about_files("files that a community VIB may not bring on every host", paths, list=LIST)
 
 
 RULE = Rule(

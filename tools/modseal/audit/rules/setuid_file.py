@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from modseal.audit.finding import Severity
 from modseal.audit.rule import Hit, Rule, Subject
-from modseal.audit.wording import some
+from modseal.audit.wording import about_files
 from modseal.format import rules
 from modseal.format.manifest import FileType
 
@@ -21,9 +21,7 @@ def check(subject: Subject) -> Iterator[Hit]:
         for entry in subject.special
         if entry.type is FileType.FILE and (entry.mode or 0) & BITS and entry.path not in refused
     ]
-    if paths:
-        detail = f"files with a set-user-id or set-group-id bit: {some(paths)}"
-        yield Hit(detail, {"files": len(paths), "first": paths[0]})
+    yield from about_files("files with a set-user-id or set-group-id bit", paths)
 
 
 RULE = Rule(

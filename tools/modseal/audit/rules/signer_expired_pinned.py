@@ -7,12 +7,11 @@ from datetime import datetime
 
 from modseal.audit.finding import Severity
 from modseal.audit.rule import Hit, Rule, Subject
-from modseal.audit.trusted import trusted
 
 
 def check(subject: Subject) -> Iterator[Hit]:
     """Trusted signers that have ended, where nothing but the pin speaks for them."""
-    for one in trusted(subject):
+    for one in subject.trusted:
         certificate = one.signer.certificate
         if one.endures and one.proven is None and certificate.not_after < subject.at:
             name = one.path.anchor.name
@@ -22,7 +21,7 @@ def check(subject: Subject) -> Iterator[Hit]:
 
 def moments(subject: Subject) -> Iterator[datetime]:
     """When each certificate ends."""
-    return (one.signer.certificate.not_after for one in trusted(subject))
+    return (one.signer.certificate.not_after for one in subject.trusted)
 
 
 RULE = Rule(

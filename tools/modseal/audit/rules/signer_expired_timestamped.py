@@ -7,12 +7,11 @@ from datetime import datetime
 
 from modseal.audit.finding import Severity
 from modseal.audit.rule import Hit, Rule, Subject
-from modseal.audit.trusted import trusted
 
 
 def check(subject: Subject) -> Iterator[Hit]:
     """Trusted signers whose path has ended since the time that a timestamp proves."""
-    for one in trusted(subject):
+    for one in subject.trusted:
         certificate = one.first_to_end
         if one.proven and certificate.not_after < subject.at:
             end, signed = f"{certificate.not_after:%Y-%m-%d}", f"{one.proven:%Y-%m-%d}"
@@ -22,7 +21,7 @@ def check(subject: Subject) -> Iterator[Hit]:
 
 def moments(subject: Subject) -> Iterator[datetime]:
     """When the first certificate of each path ends."""
-    return (one.first_to_end.not_after for one in trusted(subject))
+    return (one.first_to_end.not_after for one in subject.trusted)
 
 
 RULE = Rule(

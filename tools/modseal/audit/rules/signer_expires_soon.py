@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 from modseal.audit.finding import Severity
 from modseal.audit.rule import Hit, Rule, Subject
-from modseal.audit.trusted import Trusted, trusted
+from modseal.audit.trusted import Trusted
 from modseal.trust.moments import BEGINNING
 from modseal.trust.policy import Policy
 
@@ -17,7 +17,7 @@ WINDOW = timedelta(days=90)
 
 def check(subject: Subject) -> Iterator[Hit]:
     """Trusted signers whose path ends within the window, unless those that remain suffice."""
-    signers = list(trusted(subject))
+    signers = subject.trusted
     ending = [one for one in signers if not one.endures and _start(one) <= subject.at]
     if _suffice([one for one in signers if one not in ending], subject.policy):
         return
@@ -32,7 +32,7 @@ def check(subject: Subject) -> Iterator[Hit]:
 
 def moments(subject: Subject) -> Iterator[datetime]:
     """When the window of each certificate begins."""
-    for one in trusted(subject):
+    for one in subject.trusted:
         if not one.endures:
             yield _start(one)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from modseal.audit.finding import Severity
 from modseal.audit.rule import Hit, Rule, Subject
-from modseal.audit.wording import some
+from modseal.audit.wording import about_files
 from modseal.format.level import Level
 from modseal.format.manifest import FileType
 
@@ -24,9 +24,7 @@ def check(subject: Subject) -> Iterator[Hit]:
         for entry in manifest.files
         if entry.type is not FileType.DIRECTORY and entry.path.startswith(STARTED + COMMANDS)
     ]
-    if paths:
-        detail = f"the module declares files that a host starts, or finds as commands: {some(paths)}"
-        yield Hit(detail, {"files": len(paths), "first": paths[0]})
+    yield from about_files("the module declares files that a host starts, or finds as commands", paths)
 
 
 RULE = Rule(

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from modseal.audit.finding import Severity
 from modseal.audit.rule import Hit, Rule, Subject
-from modseal.audit.wording import some
+from modseal.audit.wording import about_files
 from modseal.format import rules
 from modseal.format.manifest import FileType
 
@@ -19,9 +19,7 @@ def check(subject: Subject) -> Iterator[Hit]:
     paths = [
         entry.path for entry in subject.special if entry.type is FileType.FILE and (entry.mode or 0) & rules.STICKY
     ]
-    if paths:
-        detail = f"files that a host keeps as they were changed: {some(paths)}"
-        yield Hit(detail, {"files": len(paths), "first": paths[0]})
+    yield from about_files("files that a host keeps as they were changed", paths)
 
 
 RULE = Rule(

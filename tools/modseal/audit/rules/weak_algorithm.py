@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from modseal.audit.finding import Severity
 from modseal.audit.rule import Hit, Rule, Subject
-from modseal.audit.trusted import kind_of_key, trusted
+from modseal.audit.trusted import kind_of_key
 from modseal.trust.certificate import Certificate
 
 RSA_BITS = 3072
@@ -20,7 +20,7 @@ RSA_EXPONENT = 65537
 
 def check(subject: Subject) -> Iterator[Hit]:
     """Each weak key of the trusted signers and of those above them, once."""
-    certificates = chain.from_iterable(one.path.certificates for one in trusted(subject))
+    certificates = chain.from_iterable(one.path.certificates for one in subject.trusted)
     for certificate in dict.fromkeys(certificates):
         reasons = list(_reasons(certificate))
         if reasons:

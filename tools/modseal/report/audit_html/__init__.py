@@ -23,6 +23,7 @@ from modseal.report.audit_html import overview, table
 from modseal.report.audit_html.bundles import STATUSES, VERDICTS, Bundles, Entry, collect
 from modseal.report.audit_html.escape import LINE, Child, Markup, data, element, joined
 from modseal.report.audit_html.groups import SEVERITIES, Group, Groups, group
+from modseal.report.audit_words import plural
 from modseal.trust.examination import STEPS
 
 _SLOT = re.compile(r"\{\{ ([a-z]+) \}\}")
@@ -31,7 +32,7 @@ _SLOT = re.compile(r"\{\{ ([a-z]+) \}\}")
 def render(audit: Audit) -> Iterator[bytes]:
     """The page in pieces."""
     # (1) Findings by their rules; (2) bundles, with what was found in them; (3) the page, from top to bottom.
-    groups = group(audit.findings())
+    groups = group(audit)
     bundles = collect(audit, groups)
     style, script = _file("report.css"), _file("report.js")
     slots: dict[str, Callable[[], Iterator[Child]]] = {
@@ -104,8 +105,8 @@ def _group(number: int, group: Group) -> Markup:
     """One rule's findings, its words first."""
     items = [*group.first, *group.first_aside][: limits.HTML_FINDINGS]
     total = group.counted + group.aside
-    count = overview.plural(group.counted, "finding") if group.counted else "none counts"
-    where = f" in {overview.plural(group.bundles, 'bundle')}" if group.bundles < total else None
+    count = plural(group.counted, "finding") if group.counted else "none counts"
+    where = f" in {plural(group.bundles, 'bundle')}" if group.bundles < total else None
     summary = element(
         "summary",
         element("span", str(group.severity), class_=f"pill {group.severity}" if group.counted else "pill info"),

@@ -16,12 +16,11 @@ from modseal import limits
 from modseal.audit.run import LEVELS, Audit
 from modseal.audit.spool import Spool
 from modseal.report.audit_html.escape import data
-from modseal.report.audit_html.groups import SEVERITIES, Groups, Marks, is_late, said
+from modseal.report.audit_html.groups import SEVERITIES, Groups, Marks, said
 from modseal.report.audit_html.signers import Signers
-from modseal.trust.examination import Status, Verdict
+from modseal.trust.examination import WORST_LAST, Status
 
-VERDICTS = (str(Verdict.ACCEPTED), str(Verdict.UNDECIDED), str(Verdict.REJECTED))
-"""From good to bad."""
+VERDICTS = tuple(map(str, WORST_LAST))
 STATUSES = tuple(str(status) for status in Status)
 
 
@@ -141,13 +140,10 @@ def collect(audit: Audit, groups: Groups) -> Bundles:
 
 def _marked(audit: Audit, groups: Groups) -> Iterator[tuple[dict[str, Any], Marks]]:
     """Each result with what its findings come to."""
-    findings = (finding for finding in audit.findings() if not is_late(finding))
-    waiting = next(findings, None)
-    for result in audit.results():
+    for result, findings in audit.results_with_findings():
         marks = Marks()
-        while waiting and waiting.bundle == result["bundle"]:
-            marks.add(waiting)
-            waiting = next(findings, None)
+        for finding in findings:
+            marks.add(finding)
         yield result, _merged(marks, groups.late.get(result["bundle"]))
 
 

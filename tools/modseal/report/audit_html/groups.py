@@ -1,7 +1,7 @@
 """The findings of an audit by their rules: the first of each, the number of all, and which bundles they mark.
 
-One pass over the spool. What is kept is bounded: some findings of each rule as HTML, and a few numbers for each
-bundle that a rule about more than one bundle marks (their findings come last, so they must wait for their rows).
+What is kept is bounded: some findings of each rule as HTML, and a few numbers for each bundle that a rule about more
+than one bundle marks (their findings come last, so they must wait for their rows).
 """
 
 from __future__ import annotations
@@ -11,14 +11,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from modseal import limits
-from modseal.audit import rules
 from modseal.audit.finding import Finding, Kind, Severity, State
-from modseal.codes import CODES
+from modseal.audit.run import Audit
 from modseal.report.audit_html.escape import Markup, element, joined, shown
+from modseal.report.audit_words import words_of
 from modseal.trust.examination import STEPS
 
 SEVERITIES = tuple(Severity)
-_SET_RULES = frozenset(rule.id for rule in rules.SET_RULES)
 
 
 class Note(NamedTuple):
@@ -88,19 +87,19 @@ class Group:
     @property
     def title(self) -> str:
         """What the rule is called, or what the code means."""
-        if self.rule in rules.BY_ID:
-            return rules.BY_ID[self.rule].title
-        return CODES[self.rule].meaning.removesuffix(".") if self.rule in CODES else self.rule
+        words = words_of(self.rule)
+        return words.title.removesuffix(".") if words else self.rule
 
     @property
     def words(self) -> Iterator[tuple[str, str]]:
         """What it is, why it matters and what to do."""
-        rule, code = rules.BY_ID.get(self.rule), CODES.get(self.rule)
-        if rule:
-            yield from (("What", rule.what), ("Why", rule.why), ("Remedy", rule.remedy))
-        elif code:
-            where = "The bundle could not be examined" if code.step is None else f"Step {code.step}, {STEPS[code.step]}"
-            yield from (("What", code.meaning), ("Why", f"{where}. {_WHY}"), ("Next step", code.next_step))
+        words = words_of(self.rule)
+        if words and self.kind is Kind.RULE:
+            yield from (("What", words.what), ("Why", words.why), ("Remedy", words.next_step))
+        elif words:
+            step = words.step
+            where = "The bundle could not be examined" if step is None else f"Step {step}, {STEPS[step]}"
+            yield from (("What", words.title), ("Why", f"{where}. {_WHY}"), ("Next step", words.next_step))
 
 
 _WHY = "It blocks the bundle: a check that does not pass can be neither ignored nor allowed."
@@ -120,21 +119,15 @@ class Groups:
         return sorted(groups, key=lambda g: (not g.counted, -SEVERITIES.index(g.severity), -g.counted, g.rule))
 
 
-def group(findings: Iterable[Finding]) -> Groups:
+def group(audit: Audit) -> Groups:
     """The findings by rule."""
-    found, notes = Groups(), 0
-    for finding in findings:
+    found = Groups()
+    for finding in audit.findings():
         known = found.by_rule.setdefault(finding.rule, Group(finding.rule, finding.kind, finding.severity))
         known.add(finding)
-        if is_late(finding):
-            found.late.setdefault(finding.bundle, Marks()).add(finding, noted=notes < limits.HTML_STEPS)
-            notes += 1
+    for number, finding in enumerate(audit.late_findings()):
+        found.late.setdefault(finding.bundle, Marks()).add(finding, noted=number < limits.HTML_STEPS)
     return found
-
-
-def is_late(finding: Finding) -> bool:
-    """Whether a finding comes after those of all bundles."""
-    return finding.rule in _SET_RULES
 
 
 _RELATED = 5
@@ -166,9 +159,12 @@ def _tags(finding: Finding) -> Iterator[Markup]:
 
 def _own_next_step(finding: Finding) -> Markup | None:
     """The next step, where it is not the one that the rule gives for all."""
-    rule, code = rules.BY_ID.get(finding.rule), CODES.get(finding.rule)
-    usual = rule.remedy if rule else code.next_step if code else ""
-    return None if finding.next_step == usual else element("p", element("b", "Next: "), finding.next_step)
+    words = words_of(finding.rule)
+    return (
+        None
+        if words and finding.next_step == words.next_step
+        else element("p", element("b", "Next: "), finding.next_step)
+    )
 
 
 def evidence(items: Iterable[tuple[str, object]]) -> Markup | None:

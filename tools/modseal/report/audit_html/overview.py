@@ -13,6 +13,7 @@ from modseal.report.audit_html.escape import Markup, element, joined
 from modseal.report.audit_html.groups import SEVERITIES, path
 from modseal.report.audit_html.signers import QUARTERS, Signers, expiry
 from modseal.report.audit_html.table import size
+from modseal.report.audit_words import plural
 from modseal.trust.examination import Verdict
 
 _SHOWN = 5
@@ -30,7 +31,7 @@ def facts(audit: Audit) -> Markup:
         ("Judged at", element("time", f"{audit.at:%Y-%m-%d %H:%M:%S} UTC", datetime=f"{audit.at:%Y-%m-%dT%H:%M:%SZ}")),
         ("Audited", _paths(audit.paths)),
         ("Examined", f"{plural(audit.summary.bundles, 'bundle')}, {size(audit.summary.bytes)}"),
-        ("Left out", f"{plural(audit.summary.left_out, 'other file')}"),
+        ("Left out", plural(audit.summary.left_out, "other file")),
         ("Audit", "complete" if audit.complete else "interrupted"),
     ]
     return joined(*(element("div", element("dt", name), element("dd", value)) for name, value in pairs if value))
@@ -40,11 +41,6 @@ def _paths(paths: tuple[str, ...]) -> Markup:
     more = len(paths) - _SHOWN_PATHS
     named = [element("span", path(one), class_="line") for one in paths[:_SHOWN_PATHS]]
     return joined(*named, f"and {more:,} more" if more > 0 else None)
-
-
-def plural(count: int, noun: str) -> str:
-    """A number and what it counts."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def conclusion(audit: Audit) -> Markup:

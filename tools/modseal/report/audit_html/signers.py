@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from modseal import limits
+from modseal.audit.report_shape import time_of
 from modseal.report.audit_html.escape import shown
 
 QUARTERS = 12
@@ -61,12 +62,7 @@ class Signers:
 
 
 def _certificate(signer: dict[str, Any], anchor: str | None) -> Certificate:
-    return Certificate(shown(signer["subject"]), anchor, moment(signer["not_after"]))
-
-
-def moment(text: str) -> datetime:
-    """The time that a report's text says."""
-    return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    return Certificate(shown(signer["subject"]), anchor, time_of(signer["not_after"]))
 
 
 @dataclass(slots=True)

@@ -26,7 +26,7 @@ def test_every_limit_has_a_test_at_its_edge() -> None:
         "test_limits_manifest",
         "test_limits_remote",
         "test_limits_trust",
-        "test_limits_unproved",
+        "test_limits_untrusted",
         "test_limits_html",
         "test_limits_reports",
     ):

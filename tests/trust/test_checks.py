@@ -317,10 +317,12 @@ class Watched(OpenBundle):
     def __init__(self, data: bytes) -> None:
         super().__init__(BytesSource(data), "watched")
         self.proved: list[bool] = []
+        self.bounded: list[bool] = []
 
-    def measure(self, payload: Payload, member: object, *, proved: bool) -> Measured:
+    def measure(self, payload: Payload, member: object, *, proved: bool, bounded: bool = False) -> Measured:
         self.proved.append(proved)
-        return super().measure(payload, member, proved=proved)  # type: ignore[arg-type]
+        self.bounded.append(bounded)
+        return super().measure(payload, member, proved=proved, bounded=bounded)  # type: ignore[arg-type]
 
 
 @kinds
@@ -335,6 +337,7 @@ def test_a_payload_is_known_to_be_measured_for_a_proved_manifest_or_not(kind: Ki
         watched = Watched(bundle.data)
         examine(watched, policy, NOW)
         assert watched.proved == [proved]
+        assert watched.bounded == [not proved]
 
 
 @kinds

@@ -205,3 +205,12 @@ def test_a_policy_with_more_scopes_than_are_tried_is_called_too_weak_rather_than
 def test_the_builders_signers_are_what_the_candidates_need() -> None:
     assert accepts(trusting(anchor(root())), VENDORS[0], NAMES[0])
     assert judge(make("seal", signer()), trusting()).verdict is Verdict.ACCEPTED
+
+
+def test_a_scope_with_a_wildcard_is_wider_than_a_name() -> None:
+    """Found by the test above, after many runs."""
+    named = pin(PINNED[0], Level.COMMUNITY, vendors=("Acme",))
+    wide = pin(PINNED[1], Level.COMMUNITY, name="Wide", vendors=("[!B]*",))
+    found = find(trusting(named, wide))
+    assert found is not None
+    assert found.vendor == "[!B]*"

@@ -167,8 +167,8 @@ CODES: dict[str, Code] = {
     "unpacked-size-mismatch": Code(7, "A payload unpacks to another size than the declared one.", _ASK),
     "not-unpacked": Code(
         7,
-        "A payload was not unpacked to its end: it is large, and nobody's signature covers the manifest.",
-        "Ask the vendor for the signed bundle.",
+        "A payload was not unpacked to its end: it takes much, and no trusted signer stands for it.",
+        "Settle what the checks of the signature and of its signer say, and verify again.",
     ),
     "attachment-mismatch": Code(7, "An attachment differs from its declaration.", _FRESH),
     "unsupported-payload": Code(

@@ -93,9 +93,12 @@ MEMBER_SIZE = 9_999_999_999
 UNPACKED_SIZE = 256 * GIB
 """Bytes of one payload once it is unpacked; the declared size bounds it further."""
 
-UNPROVED_UNPACKED = 1 * GIB
-"""Unpacked bytes of one bundle that nobody signed, in a verification that can only reject it: what its payloads are
-is told as far as a second or two of work goes. Who packs, signs or unpacks unverified reads all of it."""
+UNTRUSTED_UNPACKED = 1 * GIB
+"""Unpacked bytes of one bundle that no trusted signer stands for, in a verification that can no more accept it: what
+its payloads are is told as far as a second or two of work goes. Who packs, signs or unpacks unverified reads all."""
+
+UNTRUSTED_VZSTD = 32 * MIB
+"""Unpacked bytes of a `vzstd` payload of such a bundle: it takes as much memory, up to its window of 128 MiB."""
 
 UNPACK_RATIO = 1100
 """Unpacked bytes per packed byte where no unpacked size is declared (older `.vib` files).

@@ -47,9 +47,9 @@ class OpenBundle:
         self._sink = sink
         self._sink_unproved = sink_unproved
         self._entries: dict[str, int] = {}
-        self._unproved = 0
+        self._unpacked = 0
         self.whole = sink_unproved
-        """Whether payloads are unpacked to their end even where nobody signed what they are to be."""
+        """Whether payloads are unpacked to their end even where no trusted signer stands for them."""
         try:
             self.container = self._read_container()
         except FormatError as error:
@@ -89,15 +89,15 @@ class OpenBundle:
             raise FormatError(self.container.code, self.container.detail, **self.container.evidence)
         return self.container
 
-    def measure(self, payload: Payload, member: Member, *, proved: bool) -> Measured:
+    def measure(self, payload: Payload, member: Member, *, proved: bool, bounded: bool = False) -> Measured:
         """See `trust.examine.Bundle.measure`."""
         sink = self._sink if proved or self._sink_unproved else None
         # The limit is for the module: 120 payloads that each come close to it would take a gigabyte of memory.
         others = sum(count for name, count in self._entries.items() if name != payload.name)
-        bound = None if proved or self.whole else max(0, limits.UNPROVED_UNPACKED - self._unproved)
+        bound = max(0, limits.UNTRUSTED_UNPACKED - self._unpacked) if bounded and not self.whole else None
         measured = measure(payload, member.span(self.source), sink=sink, room=limits.FILES - others, bound=bound)
         self._entries[payload.name] = len(measured.entries)
-        self._unproved += limits.UNPROVED_UNPACKED if measured.unpacked_size is None else measured.unpacked_size
+        self._unpacked += limits.UNTRUSTED_UNPACKED if measured.unpacked_size is None else measured.unpacked_size
         return measured
 
     def digest(self, member: Member) -> bytes:

@@ -68,7 +68,7 @@ def limited(blocks: Iterator[bytes], declared: int | None, packed: int, bound: i
         if size > most:
             raise FormatError(code, f"the payload unpacks to more than {most} bytes", allowed=most)
         if bound is not None and size > bound:
-            detail = f"nobody's signature covers the manifest, and no more than {bound} bytes are unpacked for it"
+            detail = f"no trusted signer stands for it, and no more than {bound} bytes are unpacked"
             raise FormatError("not-unpacked", detail, allowed=bound)
         yield block
     if declared is not None and size != declared:

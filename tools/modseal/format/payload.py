@@ -269,6 +269,12 @@ class _Vib(_Measuring):
             return gunzipped
         return compression.unzstd(compression.limited(gunzipped, None, self.source.size, self.bound))
 
+    def limited(self) -> compression.Blocks:
+        """See `_Measuring.limited`."""
+        if self.bound is not None and self.payload.type == "vzstd":
+            self.bound = min(self.bound, limits.UNTRUSTED_VZSTD)
+        return super().limited()
+
     def list_entries(self, stream: Stream) -> Iterator[tar.Item]:
         """See `_Measuring.list_entries`."""
         if self.payload.type == "tgz":

@@ -62,8 +62,12 @@ class Bundle(Protocol):
     def signature(self) -> bytes:
         """The signature member's raw bytes."""
 
-    def measure(self, payload: Payload, member: Member, *, proved: bool) -> Measured:
-        """Digests and listing of a payload's member; `proved` says that the manifest is."""
+    def measure(self, payload: Payload, member: Member, *, proved: bool, bounded: bool = False) -> Measured:
+        """Digests and listing of a payload's member.
+
+        `proved` says that the manifest is, `bounded` that the verdict cannot be `accepted` any more, so that it is
+        enough to unpack some of it.
+        """
 
     def digest(self, member: Member) -> bytes:
         """The SHA-256 of a member."""
@@ -126,8 +130,10 @@ def examine(bundle: Bundle, policy: Policy, at: datetime) -> Examination:
     # (7) payloads: size and every digest of each, and of every attachment.
     pairs = _pair(manifest, members)
     proved = bool(signatures.signers)
+    hopeless = not trusted and not exempt
     measured = [
-        (payload, member, bundle.measure(payload, member, proved=proved or exempt)) for payload, member in pairs
+        (payload, member, bundle.measure(payload, member, proved=proved or exempt, bounded=hopeless))
+        for payload, member in pairs
     ]
     checks += _payload_checks(bundle, manifest, members, measured)
 

@@ -130,7 +130,7 @@ def _pairs(usable: Sequence[Anchor]) -> Iterator[tuple[Choice, Choice]]:
 
 
 def _own_pairs(usable: Sequence[Anchor]) -> Iterator[tuple[Choice, Choice]]:
-    for anchor in sorted(usable, key=lambda anchor: (bool(anchor.vendors), bool(anchor.names))):
+    for anchor in sorted(usable, key=lambda one: (_narrow(one.vendors), bool(one.vendors), bool(one.names))):
         yield from product(_within(anchor.vendors) or _UNFORESEEN[:1], _within(anchor.names) or _UNFORESEEN)
 
 
@@ -140,7 +140,13 @@ def _cross_pairs(usable: Sequence[Anchor]) -> Iterator[tuple[Choice, Choice]]:
 
 
 def _within(patterns: Sequence[str]) -> Sequence[Choice]:
-    return [(pattern, text) for pattern in patterns for text in _instances(pattern)]
+    widest_first = sorted(patterns, key=lambda pattern: _narrow((pattern,)))
+    return [(pattern, text) for pattern in widest_first for text in _instances(pattern)]
+
+
+def _narrow(patterns: Sequence[str]) -> bool:
+    """Whether what nobody has foreseen is outside all of some patterns: `[!B]*` lets in more than `Acme`."""
+    return bool(patterns) and not matches_any(_ANY, tuple(patterns))
 
 
 def _across(scopes: Sequence[Sequence[str]]) -> list[Choice]:

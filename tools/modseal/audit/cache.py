@@ -29,7 +29,7 @@ from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from modseal import __version__, limits
-from modseal.audit.finding import Finding, from_plain
+from modseal.audit.finding import Brief
 from modseal.audit.record import Record
 from modseal.audit.rule import Row
 from modseal.audit.target import Identity
@@ -176,7 +176,8 @@ class Cache:
 
     def keep(self, record: Record) -> None:
         """Keep a result that may be kept."""
-        if record.row.sha256 is not None and record.holds is not None:
+        new = not record.kept and record.row.sha256 is not None and record.holds is not None
+        if new or (record.kept and record.identity):
             self._try(lambda: self._keep(record))
 
     def _one(self, query: str, values: tuple[Any, ...], name: str) -> Record | None:
@@ -207,7 +208,7 @@ class Cache:
     def _values(self, record: Record) -> tuple[Any, ...]:
         row = record.row
         after, before = map(_seconds, record.holds or (_EPOCH, _EPOCH))
-        findings = json.dumps([finding.plain() for finding in record.findings])
+        findings = "\n".join(map(_brief_line, (finding.brief() for finding in record.findings)))
         head = (row.sha256, record.salt, self.context, row.size, after, before, self.run)
         kept = (record.salt, _plain(row), findings, record.values, after, before)
         return (*head, *kept[1:4], _digest(self.context, *kept))
@@ -301,29 +302,34 @@ def _signed(number: int) -> int:
     return number - (1 << 64) if number >> 63 else number
 
 
-def _digest(context: str, *columns: object) -> bytes:
+def _digest(context: str, salt: str, row: str, findings: str, result: bytes, after: int, before: int) -> bytes:
     """What a kept result is recognised by as it was written: SQLite does not notice damage within a value."""
-    return hashlib.sha256(repr((context, *columns)).encode("utf-8", "surrogatepass")).digest()
+    head = f"{context} {salt} {after} {before} {len(row)} {len(findings)} {row}{findings}"
+    digest = hashlib.sha256(head.encode("utf-8", "surrogatepass"))
+    digest.update(result)
+    return digest.digest()
+
+
+def _brief_line(brief: Brief) -> str:
+    """A finding in a line; no part but the last has a tab in it, and none a line feed."""
+    return "\t".join((brief.severity, "undecided" if brief.undecided else "", brief.kind, brief.body))
+
+
+def _briefs(text: str) -> Iterator[Brief]:
+    for line in text.split("\n") if text else ():
+        severity, undecided, kind, body = line.split("\t", 3)
+        yield Brief(severity, bool(undecided), kind, body)
 
 
 def _decode(columns: tuple[Any, ...], context: str, name: str) -> Record | None:
     """A kept result; None where it is not as it was written, as after damage to the file."""
     sha256, salt, row, findings, result, after, before, digest = columns
-    if digest != _digest(context, salt, row, findings, result, after, before):
-        return None
     with suppress(ValueError, TypeError, KeyError):
+        if digest != _digest(context, salt, row, findings, result, after, before):
+            return None
         plain = json.loads(row)
-        levels = {"claimed": _level(plain["claimed"]), "proven": _level(plain["proven"])}
-        named = Row(
-            **plain | {"bundle": name, "verdict": Verdict(plain["verdict"]), "keys": tuple(plain["keys"])} | levels
-        )
-        found = () if findings == "[]" else tuple(_renamed(findings, name))
-        holds = (_EPOCH + timedelta(seconds=after), _EPOCH + timedelta(seconds=before))
-        if named.sha256 == sha256:
-            return Record(named, result, found, holds, kept=True, salt=salt)
+        plain["bundle"], plain["verdict"], plain["keys"] = name, Verdict(plain["verdict"]), tuple(plain["keys"])
+        plain["claimed"], plain["proven"] = _level(plain["claimed"]), _level(plain["proven"])
+        if plain["sha256"] == sha256:
+            return Record(Row(**plain), result, (), kept=True, briefs=tuple(_briefs(findings)), salt=salt)
     return None
-
-
-def _renamed(findings: str, name: str) -> Iterator[Finding]:
-    for values in json.loads(findings):
-        yield from_plain(values).about(name)

@@ -28,6 +28,11 @@ class Choice:
     known: frozenset[str] = frozenset()
     allowances: tuple[Allowance, ...] = ()
 
+    @property
+    def takes_all(self) -> bool:
+        """Whether every finding counts: all rules were chosen, nothing is known and nothing allowed."""
+        return not self.known and not self.allowances and len(self.ids) == len(rules.BY_ID)
+
     def apply(self, findings: Iterable[Finding], row: Row | None) -> list[Finding]:
         """The findings of chosen rules, each with the state that it has here. `row` is that of their bundle."""
         return [self._state(finding, row) for finding in findings if self._chosen(finding)]

@@ -13,7 +13,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import total_ordering
-from typing import Any
+from typing import Any, NamedTuple
 
 from modseal.errors import Evidence, Failure
 
@@ -33,8 +33,10 @@ class Severity(enum.Enum):
     def __lt__(self, other: object) -> bool:
         if not isinstance(other, Severity):
             return NotImplemented
-        ranks = list(Severity)
-        return ranks.index(self) < ranks.index(other)
+        return _RANKS[self.value] < _RANKS[other.value]
+
+
+_RANKS = {severity.value: rank for rank, severity in enumerate(Severity)}
 
 
 class State(enum.StrEnum):
@@ -91,11 +93,18 @@ class Finding:
 
     def plain(self) -> dict[str, Any]:
         """As JSON has it (schemas/audit.schema.json)."""
+        return {"bundle": self.bundle, **self._core(), "state": str(self.state), "reason": self.reason}
+
+    def brief(self) -> Brief:
+        """What a cache keeps of it: all but the file's name, and whether it counts."""
+        body = json.dumps(self._core(), ensure_ascii=True)[1:-1]
+        return Brief(str(self.severity), self.undecided, str(self.kind), body)
+
+    def _core(self) -> dict[str, Any]:
         return {
             "rule": self.rule,
             "kind": str(self.kind),
             "severity": str(self.severity),
-            "bundle": self.bundle,
             "sha256": self.sha256,
             "step": self.step,
             "undecided": self.undecided,
@@ -103,10 +112,29 @@ class Finding:
             "evidence": dict(self.evidence),
             "next_step": self.next_step,
             "related": list(self.related),
-            "state": str(self.state),
-            "reason": self.reason,
             "fingerprint": self.fingerprint,
         }
+
+
+class Brief(NamedTuple):
+    """A finding that was kept: what counting needs, and the rest as the text that a report has of it.
+
+    `body` is the JSON object without braces, and without what depends on the audit. Most findings of most audits are
+    passed on like this, unread.
+    """
+
+    severity: str
+    undecided: bool
+    kind: str
+    body: str
+
+    def line(self, bundle: str) -> bytes:
+        """The JSON of a finding that counts; `bundle` is the file's name as JSON."""
+        return f'{{"bundle": {bundle}, {self.body}, "state": "new", "reason": null}}'.encode("ascii")
+
+    def finding(self, bundle: str) -> Finding:
+        """The finding, of a file of this name."""
+        return from_plain(json.loads(f"{{{self.body}}}") | {"bundle": bundle, "state": "new", "reason": None})
 
 
 VOLATILE = frozenset({"at"})

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from modseal import limits
 from modseal.audit.depots import DepotTarget, bounded, finding_of
-from modseal.audit.finding import Finding, Kind, Severity, failure_finding
+from modseal.audit.finding import Brief, Finding, Kind, Severity, failure_finding
 from modseal.audit.rule import HEAD, Row, Rule, Subject
 from modseal.audit.target import Identity, Opened, Target
 from modseal.audit.trusted import kinds_of_keys
@@ -38,7 +38,8 @@ class Record:
 
     `values` is a JSON object as bytes: what schemas/audit.schema.json calls a result, but for the name.
     `holds` are the moments between which a verification gives the same; None where it must not be kept.
-    `identity` is the file's, where it did not change while it was read. `kept` says that it comes from a cache.
+    `identity` is the file's, where it did not change while it was read. `kept` says that it comes from a cache, with
+    `briefs` in the place of `findings`.
     `salt` is what the findings depend on besides the bytes and the policy.
     """
 
@@ -48,6 +49,7 @@ class Record:
     holds: tuple[datetime, datetime] | None = None
     identity: Identity | None = None
     kept: bool = False
+    briefs: tuple[Brief, ...] = ()
     salt: str = ""
 
 

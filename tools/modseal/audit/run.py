@@ -20,9 +20,8 @@ from modseal.audit.choice import Choice
 from modseal.audit.depots import DepotEnd, DepotTarget
 from modseal.audit.discover import Found, LeftOut, Malformed, Unreadable
 from modseal.audit.engine import Engine
-from modseal.audit.finding import Finding, Kind, Severity, State, failure_finding
+from modseal.audit.finding import Brief, Finding, Kind, Severity, State, failure_finding
 from modseal.audit.record import Record, salt_of, unreadable
-from modseal.audit.rule import Row
 from modseal.audit.spool import FindingSpool, Spool
 from modseal.audit.target import Target
 from modseal.depot.compare import Origin
@@ -258,14 +257,30 @@ class _Flow:
 
 
 def _keep(record: Record, audit: Audit) -> None:
-    row = record.row
+    row, name = record.row, json.dumps(record.row.bundle)
     audit.summary.add_result(row.size, row.verdict, str(row.proven) if row.proven else None)
-    audit.result_spool.append(_named(record.values, row))
-    findings = audit.choice.apply(record.findings, row)
-    _count(findings, audit, audit.finding_spool)
+    audit.result_spool.append(_named(record.values, name))
+    if record.briefs and audit.choice.takes_all:
+        _pass_on(record.briefs, name, audit)
+        explained = any(brief.kind == Kind.CHECK for brief in record.briefs)
+    else:
+        findings = record.findings or tuple(brief.finding(row.bundle) for brief in record.briefs)
+        chosen = audit.choice.apply(findings, row)
+        _count(chosen, audit, audit.finding_spool)
+        explained = any(finding.kind is Kind.CHECK for finding in chosen)
     # Every verdict but `accepted` has a check that says why; if one had none, that would be no reason to pass it.
-    explained = any(finding.kind is Kind.CHECK for finding in findings)
     audit.doubt = audit.doubt or (row.verdict is not Verdict.ACCEPTED and not explained)
+
+
+def _pass_on(briefs: Iterable[Brief], name: str, audit: Audit) -> None:
+    """Count findings that were kept, and keep them for the report as they are: `_count` for those that all count."""
+    for brief in briefs:
+        audit.finding_spool.append(brief.line(name))
+        audit.summary.findings[brief.severity] += 1
+        if brief.undecided:
+            audit.doubt = True
+        elif audit.worst is None or audit.worst.value != brief.severity:
+            audit.worst = max(Severity(brief.severity), audit.worst or Severity.INFO)
 
 
 def _keep_late(findings: Iterable[Finding], audit: Audit) -> None:
@@ -286,6 +301,6 @@ def _count(findings: Iterable[Finding], audit: Audit, spool: FindingSpool) -> No
             audit.worst = max(finding.severity, audit.worst or finding.severity)
 
 
-def _named(values: bytes, row: Row) -> bytes:
+def _named(values: bytes, name: str) -> bytes:
     """A result's values with the name that the file has here: the same bytes may lie under another name elsewhere."""
-    return b'{"bundle": ' + json.dumps(row.bundle).encode("ascii") + b", " + values.lstrip(b"{")
+    return b'{"bundle": ' + name.encode("ascii") + b", " + values[1:]

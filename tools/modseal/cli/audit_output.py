@@ -60,6 +60,9 @@ def sparing(files: Collection[Path], found: Iterable[Found]) -> Iterator[Found]:
     """What was found; raises `UsageError` where it is one of these files, which the reports would take the place of."""
     places = {os.path.realpath(path): path for path in files}
     names = {os.path.basename(place) for place in places}
+    if not files:
+        yield from found
+        return
     for one in found:
         if not isinstance(one, LeftOut | Unreadable):  # an older report in a folder of bundles is left out
             depot, _, path = one.name.partition(SEPARATOR)

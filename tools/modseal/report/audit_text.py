@@ -114,6 +114,8 @@ def _bundles(audit: Audit, named: Collection[str], *, verbose: bool) -> Iterator
         if every or result["bundle"] in named:
             left -= 1
             yield from _bundle(result)
+        if not every and total - left == len(named):
+            break
     if left:
         which = "without findings that count" if len(named) < _LISTED else "with and without findings"
         yield f"... and {plural(left, 'more bundle')} {which}; --verbose lists every one"

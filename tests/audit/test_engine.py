@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -146,3 +149,30 @@ def test_a_worker_that_does_not_hear_sigterm_is_ended_all_the_same(tmp_path, pol
     records = Processes(policy, NOW, 2).records(targets(folder_of(tmp_path / "depot", 9)))
     next(records)
     records.close()  # type: ignore[attr-defined]
+
+
+def test_a_worker_that_is_killed_half_way_through_its_answer_holds_nothing_up(tmp_path, policy, monkeypatch):
+    """What Ctrl-C did once in a hundred audits: the pool's thread waited for the rest of the answer."""
+    wanted = targets(folder_of(tmp_path / "depot", 4))
+    before = threading.active_count()
+    records = Processes(policy, NOW, 1).records(wanted)
+    pools: list[Any] = []
+    real = engine._kill
+
+    def half(pool):
+        """A length of a megabyte, and then nothing: what the killed worker leaves in the pipe."""
+        pools.append(pool)
+        if pool._result_queue is not None:
+            os.write(pool._result_queue._writer.fileno(), (1 << 20).to_bytes(4, "big") + b"begun")
+            time.sleep(0.2)  # so that the thread has begun to read it
+        real(pool)
+
+    monkeypatch.setattr(engine, "_kill", half)
+    next(records)
+    records.close()  # type: ignore[attr-defined]
+    assert pools
+    for _ in range(100):
+        if threading.active_count() <= before:
+            break
+        time.sleep(0.05)
+    assert threading.active_count() <= before

@@ -116,11 +116,18 @@ def _kill(pool: ProcessPoolExecutor) -> None:
     """End a pool without waiting for work that nobody wants any more.
 
     SIGTERM is not enough: a worker that has just been forked still has our handler for it, and one that ends while
-    it holds the lock of the queue leaves the others waiting for that for ever.
+    it holds the lock of the queue leaves the others waiting for that for ever. One that is killed half-way through an
+    answer leaves the pool's own thread waiting for the rest, which ends when nobody can write it any more.
     """
-    for process in list((getattr(pool, "_processes", None) or {}).values()):
+    processes = list((getattr(pool, "_processes", None) or {}).values())
+    for process in processes:
         process.kill()
-    pool.shutdown(wait=True, cancel_futures=True)
+    for process in processes:
+        process.join()
+    writer = getattr(getattr(pool, "_result_queue", None), "_writer", None)
+    if writer is not None:
+        writer.close()
+    pool.shutdown(wait=False, cancel_futures=True)
 
 
 class in_order(Iterator[tuple[list[Target], Callable[[], list[Record]]]]):  # noqa: N801 - used as a function

@@ -370,3 +370,15 @@ def test_two_audits_at_once_share_a_cache(tmp_path, policy, settled):
             cache.begin("key")
         first, second = (audit_of([tmp_path / "depot"], policy, cache=cache) for cache in (one, other))
     assert plain(first) == plain(second)
+
+
+def test_another_version_of_a_library_makes_another_context(tmp_path, monkeypatch):
+    library = tmp_path / "madeup" / "__init__.py"
+    library.parent.mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(cache_module, "_LIBRARIES", ("madeup", "not_installed"))
+    found = set()
+    for content in ("version = 1", "version = 10"):
+        library.write_text(content)
+        found.add(cache_module.engine_digest.__wrapped__())
+    assert len(found) == 2

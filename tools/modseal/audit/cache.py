@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib.util
 import json
 import os
 import sqlite3
@@ -247,17 +248,22 @@ def default_folder() -> Path:
     return platformdirs.user_cache_path("modseal", appauthor=False)
 
 
+_LIBRARIES = ("cryptography", "isal", "zstandard", "rfc3161_client")
+"""Those that a verdict rests on."""
+
+
 @functools.cache
 def engine_digest() -> str:
-    """What examined: modseal, by version, and by its files' sizes and times, so that an edit counts; its libraries."""
-    import cryptography
-
-    digest = hashlib.sha256(f"{__version__} {cryptography.__version__} {sys.version}".encode())
+    """What examined: modseal and its libraries, by their files' sizes and times, so that an edit counts; and Python."""
+    digest = hashlib.sha256(f"{__version__} {sys.version}".encode())
     package = Path(__file__).parents[1]
-    for path in sorted(package.rglob("*")):
-        if path.suffix in (".py", ".toml"):
-            status = path.stat()
-            digest.update(f"{path.relative_to(package)} {status.st_size} {status.st_mtime_ns}\n".encode())
+    own = (path for path in package.rglob("*") if path.suffix in (".py", ".toml"))
+    # Found, not imported: the first file of each is written anew with every version.
+    specs = (importlib.util.find_spec(name) for name in _LIBRARIES)
+    libraries = (Path(spec.origin) for spec in specs if spec and spec.origin)
+    for path in (*sorted(own), *libraries):
+        status = path.stat()
+        digest.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 
 

@@ -21,10 +21,9 @@ from modseal.bundle.open import open_file
 from modseal.depot.offline_bundle import looks_like_depot
 from modseal.errors import Failure, FormatError, InputError
 from modseal.format import ar
-from modseal.format.manifest import MANIFEST_MEMBER
+from modseal.format.manifest import MANIFEST_MEMBER, SUFFIXES
 from modseal.format.zip import starts_like_zip
 
-SUFFIXES = (".seal", ".vib")
 STARTS = tuple(ar.MAGIC + name.encode("ascii") for name in MANIFEST_MEMBER.values())
 LONGEST = max(map(len, STARTS))
 """How bundles begin, and how many bytes it takes to see it."""

@@ -19,9 +19,10 @@ from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 from modseal import limits
 from modseal.audit import fetch
 from modseal.audit.address import Address, read
-from modseal.audit.discover import LONGEST, STARTS, SUFFIXES, Found, LeftOut, Unreadable
+from modseal.audit.discover import LONGEST, STARTS, Found, LeftOut, Unreadable
 from modseal.audit.target import Identity, Opened
 from modseal.errors import Failure, InputError
+from modseal.format.manifest import SUFFIXES
 from modseal.format.zip import starts_like_zip
 
 _LINK = re.compile(

@@ -23,10 +23,9 @@ from modseal.depot.metadata import INDEX, VENDOR_INDEX, Metadata
 from modseal.errors import Failure, FormatError, InputError
 from modseal.format import ar
 from modseal.format import zip as zip_format
-from modseal.format.manifest import FileType
+from modseal.format.manifest import SUFFIXES, FileType
 from modseal.format.source import BytesSource, FileSource, Source
 
-SUFFIXES = (".vib", ".seal")
 _IN_MEMORY = 4 * limits.MIB
 """Bytes up to which a deflated file is unpacked in memory."""
 _HEAD = 4096

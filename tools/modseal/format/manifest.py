@@ -17,6 +17,8 @@ Kind = Literal["seal", "vib"]
 
 MANIFEST_MEMBER: dict[Kind, str] = {"seal": "manifest.json", "vib": "descriptor.xml"}
 SIGNATURE_MEMBER = "sig.pkcs7"
+SUFFIXES = (".seal", ".vib")
+"""How files with bundles are called, in lower case."""
 
 
 class FileType(enum.StrEnum):

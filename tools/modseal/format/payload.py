@@ -121,6 +121,10 @@ class _Measuring:
         self.listed = False
         self.unpacked_size: int | None = None
         self.unpacked = _Digests(payload, View.UNPACKED)
+        self.start()
+
+    def start(self) -> None:
+        """What a kind of payload needs besides."""
 
     def unpack(self) -> Iterator[bytes]:
         """The tar, not yet limited."""
@@ -237,17 +241,12 @@ class _Seal(_Measuring):
 class _Vib(_Measuring):
     """A payload of a `.vib`: digests over up to three views of it."""
 
-    def __init__(
-        self,
-        payload: Payload,
-        source: Source,
-        sink: Sink | None = None,
-        room: int | None = None,
-        bound: int | None = None,
-    ) -> None:
-        super().__init__(payload, source, sink, room, bound)
-        self.raw = _Digests(payload, View.RAW, also=["sha256"])
-        self.gunzipped = _Digests(payload, View.GUNZIP1)
+    def start(self) -> None:
+        """See `_Measuring.start`."""
+        if self.bound is not None and self.payload.type == "vzstd":
+            self.bound = min(self.bound, limits.UNTRUSTED_VZSTD)
+        self.raw = _Digests(self.payload, View.RAW, also=["sha256"])
+        self.gunzipped = _Digests(self.payload, View.GUNZIP1)
         self._packed = self._read()
 
     def run(self) -> None:
@@ -268,12 +267,6 @@ class _Vib(_Measuring):
         if self.payload.type != "vzstd":
             return gunzipped
         return compression.unzstd(compression.limited(gunzipped, None, self.source.size, self.bound))
-
-    def limited(self) -> compression.Blocks:
-        """See `_Measuring.limited`."""
-        if self.bound is not None and self.payload.type == "vzstd":
-            self.bound = min(self.bound, limits.UNTRUSTED_VZSTD)
-        return super().limited()
 
     def list_entries(self, stream: Stream) -> Iterator[tar.Item]:
         """See `_Measuring.list_entries`."""

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help demo test lint format bench fuzz mutate oracle differential big docs man clean
+.PHONY: help demo test lint format bench shape fuzz mutate oracle differential big docs man clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -37,6 +37,9 @@ format: $(VENV)/.developer  ## write the code in its one form
 
 bench: $(VENV)/.installed  ## ratios to floors and peers, in one interleaved run
 	$(BIN)/python bench/run.py $(BENCH)
+
+shape: $(VENV)/.installed  ## how much code there is, and of what kind
+	$(BIN)/python bench/shape.py
 
 $(VENV)/.fuzzer: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"

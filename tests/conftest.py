@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from pathlib import Path
 from unittest import mock
 
 import pytest
+
+from builders import bundles, recorded
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -13,4 +17,21 @@ def own_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Audits of all tests keep their results in a folder that ends with the run."""
     folder = str(tmp_path_factory.mktemp("caches"))
     with mock.patch.dict("os.environ", {"XDG_CACHE_HOME": folder}):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def recording() -> Iterator[None]:
+    """With MODSEAL_RECORD, every bundle that `builders.bundles` judges is kept there with its policy (tests/snapshot.py)."""
+    folder = os.environ.get("MODSEAL_RECORD")
+    if folder is None:
+        yield
+        return
+    judge = bundles.examine
+
+    def recorder(bundle, policy, at):
+        recorded.record(Path(folder), bundle.source.read(0, bundle.source.size), policy, at)
+        return judge(bundle, policy, at)
+
+    with mock.patch.object(bundles, "examine", recorder):
         yield

@@ -22,7 +22,7 @@ def own_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def recording() -> Iterator[None]:
-    """With MODSEAL_RECORD, every bundle that `builders.bundles` judges is kept there with its policy (tests/snapshot.py)."""
+    """With MODSEAL_RECORD, every bundle that `builders.bundles` judges is kept there, with its policy."""
     folder = os.environ.get("MODSEAL_RECORD")
     if folder is None:
         yield

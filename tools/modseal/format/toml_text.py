@@ -1,19 +1,51 @@
 """TOML with line numbers: what module specs and policies are read with.
 
-`tomllib` gives values without places. A person who has to correct a file needs the line, so the
-keys' places are found again by a scan of the text; where the scan is unsure it says no line.
+tomli reads it, in every Python the same: the grammar of `tomllib` belongs to the interpreter, so one policy would load
+on one host and not on another (docs/adr/0019). A parser gives values without places, and a person who has to correct
+a file needs the line. So the text, once it is known to be TOML, is gone through again for where each key stands.
 """
 
 from __future__ import annotations
 
+import json
 import re
-import tomllib
+
+import tomli
 
 from modseal import limits
 from modseal.format.shape import Path, Problem, Shape, location
 
-_HEADER = re.compile(r"\s*(\[\[?)([A-Za-z0-9_.\-\"' \t]+)\]\]?\s*(?:#.*)?$")
-_KEY = re.compile(r"\s*([A-Za-z0-9_\-]+|\"[^\"]*\"|'[^']*')\s*[.=]")
+_BASIC = r'"(?:[^"\\\n]|\\.)*"'
+_LITERAL = r"'[^'\n]*'"
+_PART = rf"(?:[A-Za-z0-9_-]+|{_BASIC}|{_LITERAL})"
+_KEY = rf"{_PART}(?:[ \t]*\.[ \t]*{_PART})*"
+_ONE_PART = re.compile(_PART)
+_TOKEN = re.compile(
+    rf"""
+    (?P<blank>[ \t\r\n]+|\#[^\n]*)
+  | (?P<assignment>{_KEY})[ \t]*=
+  | \[\[[ \t]*(?P<item>{_KEY})[ \t]*\]\]
+  | \[[ \t]*(?P<table>{_KEY})[ \t]*\]
+    """,
+    re.VERBOSE,
+)
+"""What stands where a statement begins. A key in quotes with an equals sign behind it is tried before the values are."""
+
+_VALUE = re.compile(
+    rf"""
+    (?P<text>\"\"\"(?:[^\\]|\\.)*?\"{{3,5}} | '''.*?'{{3,5}} | {_BASIC} | {_LITERAL})
+  | (?P<open>[\[{{])
+  | (?P<close>[\]}}])
+  | (?P<comma>,)
+  | (?P<comment>\#[^\n]*)
+  | (?P<newline>\n)
+  | (?P<other>[^\[\]{{}},\#"'\n]+)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+"""The parts of a value. A text over several lines may end with up to two quotes of its own before the closing three."""
+
+_INLINE_KEY = re.compile(rf"({_KEY})[ \t]*=")
 
 
 class TomlDocument:
@@ -48,22 +80,22 @@ class TomlDocument:
 
 
 def parse(data: bytes) -> TomlDocument:
-    """Parse TOML. Raises `ValueError` with a sentence that has the line."""
+    """Parse TOML 1.1. Raises `ValueError` with a sentence that has the line."""
     if len(data) > limits.SPEC_SIZE:
         raise ValueError(f"the file is over {limits.SPEC_SIZE} bytes")
     try:
         text = data.decode("utf-8")
         _require_short_keys(text)
-        values = tomllib.loads(text)
+        values = tomli.loads(text)
     except UnicodeDecodeError as error:
         raise ValueError(f"the file is not UTF-8 (byte {error.start})") from None
     except RecursionError:
         raise ValueError("the file is nested too deep") from None
-    return TomlDocument(values, _scan(text))
+    return TomlDocument(values, _Places(text.replace("\r\n", "\n")).lines)
 
 
 def _require_short_keys(text: str) -> None:
-    """Dotted keys cost `tomllib` time and memory in the square of their parts."""
+    """Dotted keys cost a parser time and memory in the square of their parts."""
     for number, line in enumerate(text.splitlines(), 1):
         *keys, _ = line.split("=")
         keys += [line] if line.lstrip().startswith("[") else []
@@ -71,29 +103,94 @@ def _require_short_keys(text: str) -> None:
             raise ValueError(f"line {number}: a key has more than {limits.KEY_PARTS} parts")
 
 
-def _scan(text: str) -> dict[Path, int]:
-    lines: dict[Path, int] = {}
-    counts: dict[Path, int] = {}
-    table: Path = ()
-    for number, line in enumerate(text.splitlines(), 1):
-        header, key = _HEADER.match(line), _KEY.match(line)
-        if header:
-            table = tuple(part.strip().strip("\"'") for part in header[2].split("."))
-            # A table below an array's item belongs to the item that was opened last.
-            table = _inside_arrays(table, counts)
-            if header[1] == "[[":
-                counts[table] = counts.get(table, -1) + 1
-                table = (*table, counts[table])
-            lines.setdefault(table, number)
-        elif key:
-            lines.setdefault((*table, key[1].strip("\"'")), number)
-    return lines
+class _Places:
+    """The line of every table, key and item of an array in a text that is TOML."""
+
+    def __init__(self, text: str) -> None:
+        self.lines: dict[Path, int] = {}
+        self._text = text
+        self._items: dict[Path, int] = {}
+        self._position = 0
+        self._line = 1
+        table: Path = ()
+        while found := _TOKEN.match(text, self._position):
+            self._go_to(found.end())
+            key = found["assignment"] or found["item"] or found["table"]
+            if found["assignment"]:
+                self._value((*table, *_parts(key)), len(table))
+            elif key:
+                table = self._table(_parts(key), one_of_many=bool(found["item"]))
+
+    def _go_to(self, position: int) -> None:
+        self._line += self._text.count("\n", self._position, position)
+        self._position = position
+
+    def _table(self, parts: Path, *, one_of_many: bool) -> Path:
+        """The path of a table's header: below an array, that of the item that was opened last."""
+        path: Path = ()
+        for part in parts[:-1]:
+            path = (*path, part)
+            if path in self._items:
+                path = (*path, self._items[path])
+        path = (*path, parts[-1])
+        if one_of_many:
+            self._items[path] = self._items.get(path, -1) + 1
+            path = (*path, self._items[path])
+        self.lines.setdefault(path, self._line)
+        return path
+
+    def _value(self, path: Path, above: int) -> None:
+        """Note the key at `path`, of which `above` parts are its table's, and what lies inside its value."""
+        for end in range(above + 1, len(path) + 1):
+            self.lines.setdefault(path[:end], self._line)
+        holders: list[tuple[Path, int | None]] = []
+        """Open arrays (with the number of the item) and inline tables (None), the innermost last."""
+        while found := _VALUE.match(self._text, self._position):
+            if found["newline"] and not holders:
+                return
+            starts = self._line
+            self._go_to(found.end())
+            if found["open"]:
+                if holders and holders[-1][1] is not None:
+                    path = (*holders[-1][0], holders[-1][1])
+                    self.lines.setdefault(path, starts)
+                holders.append((path, 0 if found["open"] == "[" else None))
+            elif found["close"]:
+                path, _ = holders.pop()
+            elif found["comma"] and holders[-1][1] is not None:
+                holders[-1] = (holders[-1][0], holders[-1][1] + 1)
+            if holders and holders[-1][1] is None and (found["open"] or found["comma"]):
+                path = self._inline_key(holders[-1][0])
+            elif holders and holders[-1][1] is not None and (found["text"] or (found["other"] or "").strip()):
+                self.lines.setdefault((*holders[-1][0], holders[-1][1]), starts)
+
+    def _inline_key(self, table: Path) -> Path:
+        """The path of the next key of an inline table; that of the table where it ends."""
+        while blank := _TOKEN.match(self._text, self._position):
+            if not blank["blank"]:
+                break
+            self._go_to(blank.end())
+        found = _INLINE_KEY.match(self._text, self._position)
+        if not found:
+            return table
+        path = (*table, *_parts(found[1]))
+        for end in range(len(table) + 1, len(path) + 1):
+            self.lines.setdefault(path[:end], self._line)
+        self._go_to(found.end())
+        return path
 
 
-def _inside_arrays(table: Path, counts: dict[Path, int]) -> Path:
-    path: Path = ()
-    for part in table[:-1]:
-        path = (*path, part)
-        if path in counts:
-            path = (*path, counts[path])
-    return (*path, table[-1])
+def _parts(key: str) -> Path:
+    """The parts of a dotted key, without quotes and escapes."""
+    return tuple(map(_plain, _ONE_PART.findall(key)))
+
+
+def _plain(part: str) -> str:
+    if part[0] == "'":
+        return part[1:-1]
+    if part[0] != '"':
+        return part
+    try:
+        return str(json.loads(part))  # its escapes are JSON's, but for a few that no key of ours has
+    except ValueError:
+        return part[1:-1]

@@ -28,7 +28,7 @@ def main(arguments: list[str]) -> None:
     """Load the target with its branches counted, and fuzz it."""
     program, name, *options = arguments
     sys.path[:0] = [str(FOLDER), str(FOLDER.parent / "tools")]
-    with atheris.instrument_imports(include=["modseal", "tomllib"]):
+    with atheris.instrument_imports(include=["modseal", "tomli"]):
         _load_all()
         from targets import TARGETS
     target = TARGETS[name]

@@ -58,12 +58,17 @@ def test_tables_arrays_of_tables_and_what_is_below_their_items() -> None:
 def test_items_of_arrays_and_keys_of_inline_tables_have_lines_of_their_own() -> None:
     text = 'depends = [\n  { name = "a" },\n  { name = "b",\n    version = "1" },\n]\nnames = [\n  "x",\n\n  "y"]\n'
     found = lines(text)
-    assert (found["depends"], found["depends[0]"], found["depends[1].name"], found["depends[1].version"]) == (1, 2, 3, 4)
+    assert (found["depends"], found["depends[0]"], found["depends[1].name"], found["depends[1].version"]) == (
+        1,
+        2,
+        3,
+        4,
+    )
     assert (found["names[0]"], found["names[1]"]) == (7, 9)
 
 
 def test_dotted_and_quoted_keys() -> None:
-    text = "vib.tags = []\nvib.'a b'.\"c\\\"d\" = 1\n"
+    text = 'vib.tags = []\nvib.\'a b\'."c\\"d" = 1\n'
     assert lines(text) == {"vib": 1, "vib.tags": 1, "vib.a b": 2, 'vib.a b.c"d': 2}
 
 

@@ -1,7 +1,7 @@
 """TOML with line numbers: what module specs and policies are read with.
 
 tomli reads it, in every Python the same: the grammar of `tomllib` belongs to the interpreter, so one policy would load
-on one host and not on another (docs/adr/0019). A parser gives values without places, and a person who has to correct
+on one host and not on another (docs/adr/0013). A parser gives values without places, and a person who has to correct
 a file needs the line. So the text, once it is known to be TOML, is gone through again for where each key stands.
 """
 
@@ -29,7 +29,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE,
 )
-"""What stands where a statement begins. A key in quotes with an equals sign behind it is tried before the values are."""
+"""What stands where a statement begins."""
 
 _VALUE = re.compile(
     rf"""

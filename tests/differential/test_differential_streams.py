@@ -16,6 +16,7 @@ from random import Random
 import zstandard
 from isal import igzip_lib
 
+from builders import zstd_blocks
 from differential import views
 from differential.views import COUNT, needs
 from modseal.errors import FormatError
@@ -136,4 +137,53 @@ def test_changed_zstd_frames_are_refused_or_everybody_unpacks_the_same() -> None
             except Exception as error:
                 raise AssertionError(f"seed {seed}: {error!r}") from error
     print(f"zstd: {SEEDS} streams, {accepted} accepted, 0 divergences")  # noqa: T201
+    assert SEEDS // 20 < accepted < 2 * SEEDS
+
+
+def by_hand(rng: Random) -> bytes:
+    """A frame of a few blocks of any kind, around the edges of its window and of what it says."""
+    window = rng.choice((None, 0, 0, 1, 7, 8, 9, 56))
+    size = 1 << 10 if window is None else (1 << 10 + (window >> 3)) // 8 * (8 + (window & 7))
+    blocks: list[bytes] = []
+    made = 0
+    for _ in range(rng.randint(1, 6)):
+        length = rng.choice((0, 1, 3, 100, size - 1, size, size + 1, 2000, 131_072, 131_073))
+        kind = rng.random()
+        if kind < 0.4:
+            blocks.append(zstd_blocks.raw(rng.randbytes(length)))
+        elif kind < 0.6:
+            blocks.append(zstd_blocks.rle(b"r", length))
+        else:
+            literals = rng.randint(0, 40)
+            length = max(3, min(length, 65_000))
+            distance = max(1, rng.choice((1, made, made + literals, made + literals + 1, size, size + 1, made // 2)))
+            blocks.append(zstd_blocks.matching(rng.randbytes(literals), (literals, length, distance)))
+            length += literals
+        made += length
+    if len(blocks) > 1 and rng.random() < 0.2:
+        del blocks[-1]
+    content = max(0, made + rng.choice((0,) * 8 + (1, -1))) if window is None or rng.random() < 0.6 else None
+    wrong = rng.choice((0,) * 12 + (1, 4, 8, 16))
+    return zstd_blocks.frame(*blocks, content=content, window=window, descriptor=wrong)
+
+
+def by_zstd(packed: bytes) -> bytes | None:
+    """What the command line tool unpacks; None where it refuses."""
+    done = subprocess.run(["zstd", "-dcq", "--long=27"], input=packed, capture_output=True, check=False)
+    return done.stdout if done.returncode == 0 else None
+
+
+@needs("zstd")
+def test_zstd_blocks_made_by_hand_are_refused_or_the_tool_unpacks_the_same() -> None:
+    accepted = 0
+    for seed in range(SEEDS):
+        rng = Random(f"zstd blocks {seed}")
+        packed = by_hand(rng)
+        packed = flipped(rng, packed) if rng.random() < 0.5 else packed
+        for unpack in (compression.unzstd_frames, compression.unzstd):
+            data = ours(unpack, packed)
+            if data is not None:
+                accepted += 1
+                assert by_zstd(packed) == data, f"seed {seed}"
+    print(f"zstd blocks: {SEEDS} frames, {accepted} accepted, 0 divergences")  # noqa: T201
     assert SEEDS // 20 < accepted < 2 * SEEDS

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import gzip as python_gzip
+import hashlib
 import shutil
 import struct
 import subprocess
@@ -13,6 +14,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from builders import zstd_blocks
 from modseal import limits
 from modseal.errors import FormatError
 from modseal.format import compression
@@ -33,7 +35,11 @@ def refused(step, data, **options):
 
 
 def frame(data, level=3, **options):
-    return zstandard.ZstdCompressor(level, write_checksum=False, **options).compress(data)
+    """A frame of another packer; its window covers the whole, so that it is a single segment."""
+    parameters = zstandard.ZstdCompressionParameters.from_level(
+        level, **{"window_log": 23, "write_checksum": False, **options}
+    )
+    return zstandard.ZstdCompressor(compression_params=parameters).compress(data)
 
 
 @pytest.fixture(scope="module")
@@ -202,8 +208,15 @@ def test_frames_are_read_by_zstd(frames):
 
 def test_frames_that_another_packer_sets_up_differently_are_read():
     data = (TEXT * 20)[:FULL]
-    assert zstandard.get_frame_parameters(frame(data, 1)).window_size < FULL
     assert run(compression.unzstd_frames, frame(data, 1) + frame(b"end", 19), 100_000) == data + b"end"
+
+
+def test_a_frame_of_a_seal_is_a_single_segment():
+    """One with a window can copy from beyond it, and decoders then give different bytes."""
+    data = (TEXT * 20)[:FULL]
+    packed = frame(data, 1, window_log=19)
+    assert zstandard.get_frame_parameters(packed).window_size < FULL
+    assert refused(compression.unzstd_frames, packed) == "bad-payload"
 
 
 def test_compressors_that_fail_leave_no_thread_waiting():
@@ -264,6 +277,75 @@ def test_a_frame_in_needlessly_many_blocks_is_refused():
         == "bad-payload"
     )
     assert refused(compression.unzstd, b"\x28\xb5\x2f\xfd\x00\x88" + one * 60_000) == "bad-payload"
+
+
+# Against RFC 8878
+
+
+TEN = b"abcdefghij"
+KIB = limits.KIB
+NOISE = hashlib.sha512(b"noise").digest() * 50
+"""3,200 bytes; where they repeat does not matter."""
+
+
+def test_blocks_made_by_hand_are_read():
+    packed = zstd_blocks.frame(zstd_blocks.raw(TEN), zstd_blocks.matching(b"xy", (2, 4, 12)), content=16)
+    assert run(compression.unzstd_frames, packed) == run(compression.unzstd, packed) == TEN + b"xyabcd"
+    packed = zstd_blocks.frame(zstd_blocks.rle(b"z", 5), zstd_blocks.matching(TEN), content=15)
+    assert run(compression.unzstd_frames, packed) == run(compression.unzstd, packed) == b"zzzzz" + TEN
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [
+        pytest.param([zstd_blocks.raw(NOISE[: KIB + 1])], id="a raw block"),
+        pytest.param([zstd_blocks.rle(b"a", KIB + 1)], id="a block of one byte"),
+        pytest.param([zstd_blocks.matching(NOISE[: KIB + 1])], id="literals"),
+        pytest.param([zstd_blocks.raw(TEN), zstd_blocks.matching(TEN, (10, KIB, 5))], id="a long copy"),
+    ],
+)
+@pytest.mark.parametrize("content", [None, 5000])
+def test_a_block_larger_than_the_window_is_refused(blocks, content):
+    """RFC 8878, section 3.1.1.2.3: Block_Maximum_Size is the smaller of window and 128 KiB."""
+    packed = zstd_blocks.frame(*blocks, window=zstd_blocks.WINDOW_1K, content=content)
+    assert refused(compression.unzstd, packed) == "bad-payload"
+    assert refused(compression.unzstd_frames, packed) == "bad-payload"
+
+
+@pytest.mark.parametrize("content", [16, 4])
+def test_another_content_size_than_the_header_says_is_refused(content):
+    packed = zstd_blocks.frame(zstd_blocks.raw(TEN), zstd_blocks.raw(b""), content=content)
+    assert refused(compression.unzstd_frames, packed) == "bad-payload"
+    assert refused(compression.unzstd, packed) == "bad-payload"
+
+
+def test_an_empty_compressed_block_is_refused():
+    packed = zstd_blocks.frame(zstd_blocks.raw(TEN), zstd_blocks.block(2, 0, b""), content=10)
+    assert refused(compression.unzstd_frames, packed) == "bad-payload"
+    assert refused(compression.unzstd, packed) == "bad-payload"
+
+
+def test_a_block_that_unpacks_to_more_than_128_kib_is_refused():
+    big = zstd_blocks.matching(NOISE[:48], *[(16, 65_600, 48)] * 3)
+    packed = zstd_blocks.frame(zstd_blocks.raw(NOISE[:48]), big, content=48 + 3 * 65_616)
+    assert refused(compression.unzstd_frames, packed) == "bad-payload"
+    assert refused(compression.unzstd, packed) == "bad-payload"
+
+
+@pytest.mark.parametrize("distance", [KIB + 1, 1200, 2000, 3000])
+def test_a_copy_from_beyond_the_window_is_refused(distance):
+    """libzstd takes some of these, and gives other bytes for them in one call than in many."""
+    blocks = [zstd_blocks.raw(NOISE[at : at + 800]) for at in range(0, 3200, 800)]
+    packed = zstd_blocks.frame(*blocks, zstd_blocks.matching(TEN, (10, 50, distance)), window=0)
+    assert refused(compression.unzstd, packed) == "bad-payload"
+
+
+def test_what_is_longer_than_its_window_needs_a_digest():
+    packed = zstd_blocks.frame(*[zstd_blocks.raw(NOISE[:800])] * 2, window=zstd_blocks.WINDOW_1K)
+    assert refused(compression.unzstd, packed) == "bad-payload"
+    assert run(compression.unzstd, packed, digested=True) == NOISE[:800] * 2
+    fits = zstd_blocks.frame(zstd_blocks.raw(NOISE[:KIB]), window=zstd_blocks.WINDOW_1K)
+    assert run(compression.unzstd, fits) == NOISE[:KIB]
 
 
 # The zstd frame of a vzstd

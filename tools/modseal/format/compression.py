@@ -5,9 +5,12 @@ allocated (a `.seal` frame of up to 4 MiB and the window of a `vzstd`, 128 MiB, 
 refuses whatever follows the end of its data. `limited` stops a bomb at the size that was declared.
 
 The zstd of a `.seal` (RFC 8878) is a run of independent frames without dictionary and checksum (the chunk
-digests of the manifest say more). Each frame says its content size, which is 4 MiB in all but the last.
-The headers of frames and blocks are read here, because libzstd's streaming interface neither tells
+digests of the manifest say more). Each frame is a single segment that says its content size, which is 4 MiB in all
+but the last. The headers of frames and blocks are read here, because libzstd's streaming interface neither tells
 where a frame ends nor bounds what one call may unpack.
+
+No copy may come from further back than the window. libzstd refuses only what its buffer has no more, and gives other
+bytes in one call than in many. So nothing is accepted that is longer than its window, unless a digest says its bytes.
 """
 
 from __future__ import annotations
@@ -136,9 +139,9 @@ def unzstd_frames(blocks: Iterator[bytes]) -> Iterator[bytes]:
             raise _bad("bytes follow the last zstd frame")
         header = _frame_header(stream)
         size = header.content or 0
-        if not 0 < size <= limits.ZSTD_FRAME or header.window > limits.ZSTD_FRAME or header.checksum:
-            raise _bad("a zstd frame of a .seal has 1 byte to 4 MiB, says so, and has no checksum")
-        frame = header.raw + b"".join(_frame_blocks(stream, size))
+        if not 0 < size <= limits.ZSTD_FRAME or not header.single or header.checksum:
+            raise _bad("a zstd frame of a .seal is one segment of 1 byte to 4 MiB, says so, and has no checksum")
+        frame = header.raw + b"".join(_frame_blocks(stream, header.window, size))
         try:
             yield library.decompress(frame, read_across_frames=False, allow_extra_data=False)
         except zstandard.ZstdError as error:
@@ -178,9 +181,11 @@ def zstd_frames(blocks: Iterator[bytes]) -> Blocks:
         pool.shutdown(cancel_futures=True)
 
 
-def unzstd(blocks: Iterator[bytes]) -> Iterator[bytes]:
+def unzstd(blocks: Iterator[bytes], *, digested: bool = False) -> Iterator[bytes]:
     """What the one zstd frame of a `vzstd` payload holds; its window may have `limits.ZSTD_WINDOW`.
 
+    `digested` says that a SHA-256 over what comes out is declared and will be compared: only then may there be more
+    than the window, where decoders need not agree.
     Raises `FormatError` (bad-payload) for a second frame, trailing bytes, a dictionary, and damage.
     """
     import zstandard
@@ -193,12 +198,14 @@ def unzstd(blocks: Iterator[bytes]) -> Iterator[bytes]:
     unpacked = 0
     try:
         frame.decompress(header.raw)
-        for index, block in enumerate(_frame_blocks(stream, None)):
+        for index, block in enumerate(_frame_blocks(stream, header.window)):
             if index * limits.ZSTD_BLOCK > unpacked + limits.UNPACK_FLOOR:
                 raise _bad("the zstd data is cut into needlessly many blocks")
             # One block at a time unpacks to at most 128 KiB.
             data = frame.decompress(block)
             unpacked += len(data)
+            if unpacked > header.window and not digested:
+                raise _bad("the zstd data is longer than its window, and no SHA-256 of the unpacked bytes is declared")
             if data:
                 yield data
         if header.checksum and (data := frame.decompress(stream.take(4))):
@@ -207,6 +214,8 @@ def unzstd(blocks: Iterator[bytes]) -> Iterator[bytes]:
         raise _bad(f"the zstd data is damaged: {error}") from None
     if not frame.eof:
         raise _bad("the zstd data ends early")
+    if header.content not in (None, unpacked):  # libzstd does not compare them where the last block is empty
+        raise _bad(f"the zstd data has {unpacked} bytes, and its header says {header.content}")
     if not stream.at_end():
         raise _bad("bytes follow the zstd frame")
 
@@ -234,6 +243,7 @@ class _FrameHeader(NamedTuple):
     raw: bytes
     content: int | None
     window: int
+    single: bool
     checksum: bool
 
 
@@ -250,7 +260,7 @@ def _frame_header(stream: Stream) -> _FrameHeader:
     field = stream.take(1 if single and not width else width)
     content = int.from_bytes(field, "little") + (256 if len(field) == 2 else 0) if field else None
     raw = start + window + field
-    return _FrameHeader(raw, content, _window(window[0]) if window else content or 0, bool(descriptor & 4))
+    return _FrameHeader(raw, content, content or 0 if single else _window(window[0]), single, bool(descriptor & 4))
 
 
 def _window(field: int) -> int:
@@ -258,19 +268,21 @@ def _window(field: int) -> int:
     return base + base // 8 * (field & 7)
 
 
-def _frame_blocks(stream: Stream, content: int | None) -> Iterator[bytes]:
+def _frame_blocks(stream: Stream, window: int, content: int | None = None) -> Iterator[bytes]:
     """The blocks of a frame (RFC 8878, section 3.1.1.2), each with its header, to the last one.
 
-    Where the content size is known, there are no more blocks and bytes than a sane packer makes of it.
+    None is larger than the window. Where the content size is given, there are no more blocks and bytes than a sane
+    packer makes of it.
     """
+    most = min(window, _ZSTD_BLOCK)
     blocks, room = 0, (content or 0) + (content or 0) // 64 + limits.KIB
     last = False
     while not last:
         head = stream.take(3)
         field = int.from_bytes(head, "little")
         last, kind, size = bool(field & 1), field >> 1 & 3, field >> 3
-        if kind == 3 or size > _ZSTD_BLOCK or (not size and not last):
-            raise _bad("a zstd block is of the reserved type, too large or empty")
+        if kind == 3 or size > most or (not size and (kind == 2 or not last)):
+            raise _bad("a zstd block is of the reserved type, larger than the window or 128 KiB, or empty")
         length = 1 if kind == 1 else size
         blocks += 1
         room -= length

@@ -266,7 +266,9 @@ class _Vib(_Measuring):
         gunzipped = self.gunzipped.tee(compression.gunzip(self._packed))
         if self.payload.type != "vzstd":
             return gunzipped
-        return compression.unzstd(compression.limited(gunzipped, None, self.source.size, self.bound))
+        digested = any((one.algorithm, one.view) == ("sha256", View.UNPACKED) for one in self.payload.digests)
+        frame = compression.limited(gunzipped, None, self.source.size, self.bound)
+        return compression.unzstd(frame, digested=digested)
 
     def list_entries(self, stream: Stream) -> Iterator[tar.Item]:
         """See `_Measuring.list_entries`."""

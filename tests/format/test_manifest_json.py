@@ -206,6 +206,19 @@ def test_a_manifest_over_the_size_limit_is_refused_before_it_is_parsed():
         (lambda m: m["payloads"][0].update(mtime=1.5), "bad-manifest"),
         (lambda m: m.update(released="2026-02-30T12:00:00Z"), "bad-manifest"),
         (lambda m: m.update(released="2026-01-31T12:00:00+00:00"), "bad-manifest"),
+        (lambda m: m.update(released="2016-12-31T23:59:60Z"), "bad-manifest"),
+        (lambda m: m.update(released="0000-01-01T00:00:00Z"), "bad-manifest"),
+        (lambda m: m.update(released="2026-01-31T24:00:00Z"), "bad-manifest"),
+        (lambda m: m.update(released="2025-02-29T12:00:00Z"), "bad-manifest"),
+        (lambda m: m["payloads"][0].update(name="."), "bad-manifest"),
+        (lambda m: m["attachments"][0].update(name=".."), "bad-manifest"),
+        (lambda m: m["attachments"][0].update(name="sig.pkcs7"), "bad-manifest"),
+        (lambda m: m["attachments"][0].update(name="descriptor.xml"), "bad-manifest"),
+        (lambda m: m["attachments"][0].update({"media-type": "Text/plain"}), "bad-manifest"),
+        (lambda m: m["attachments"][0].update({"media-type": "text/plain;a=b"}), "bad-manifest"),
+        (lambda m: m["attachments"][0].update({"media-type": "text/*"}), "bad-manifest"),
+        (lambda m: m["attachments"][0].update({"media-type": "!a/b"}), "bad-manifest"),
+        (lambda m: m["attachments"][0].update({"media-type": f"{'a' * 64}/b"}), "bad-manifest"),
         (lambda m: m.update(summary=""), "bad-manifest"),
         (lambda m: m.update(conflicts=[]), "bad-manifest"),
         (lambda m: m["depends"][0].pop("version"), "bad-manifest"),
@@ -227,6 +240,20 @@ def test_a_manifest_over_the_size_limit_is_refused_before_it_is_parsed():
 )
 def test_a_good_document_with_one_thing_broken_is_refused(change, code):
     refusal(changed(change), code)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m.update(released="0001-01-01T00:00:00Z"),
+        lambda m: m.update(released="2024-02-29T23:59:59Z"),
+        lambda m: m["attachments"][0].update({"media-type": "a1!#$&-^_.+/0!#$&-^_.+"}),
+        lambda m: m["attachments"][0].update({"media-type": f"{'a' * 63}/{'b' * 63}"}),
+        lambda m: m["attachments"][0].update(name="..."),
+    ],
+)
+def test_a_good_document_with_an_unusual_value_is_read(change):
+    manifest_json.decode(changed(change))
 
 
 @pytest.mark.parametrize(

@@ -194,7 +194,8 @@ def unpack(step: object, data: bytes) -> int:
 
 @bounds("ZSTD_FRAME")
 def test_a_frame_of_a_seal_has_at_most_so_many_bytes() -> None:
-    packer = zstandard.ZstdCompressor(1, write_checksum=False)
+    parameters = zstandard.ZstdCompressionParameters.from_level(1, window_log=23, write_checksum=False)
+    packer = zstandard.ZstdCompressor(compression_params=parameters)
     most = limits.ZSTD_FRAME
     assert unpack(compression.unzstd_frames, packer.compress(bytes(most))) == most
     assert refused("bad-payload", unpack, compression.unzstd_frames, packer.compress(bytes(most + 1)))

@@ -47,6 +47,26 @@ def test_a_json_document_has_at_most_so_many_values() -> None:
     assert caught.value.failure.code == "limit-exceeded"
 
 
+def test_commas_inside_of_strings_are_no_values() -> None:
+    """11,000 directories whose paths have commas are a manifest like any other."""
+    path = b"/".join([b"," * 60] * 2)
+    items = [b'{"mode":"0755","path":"%s%05d","payload":"base"}' % (path, number) for number in range(11_000)]
+    data = b"[" + b",".join(items) + b"]"
+    assert data.count(b",") > limits.MANIFEST_VALUES
+    assert len(canonical_json.load(data, "x")) == 11_000
+
+
+@pytest.mark.parametrize("text", [b"a", b'\\"', b"\\\\", b'\\\\\\"', b",[{", b"\\u0022"])
+def test_no_string_hides_the_values_after_it(text: bytes) -> None:
+    """Also where a slice of what is counted ends within it."""
+    most = limits.MANIFEST_VALUES
+    for long in (1, 30_000):
+        data = b'["' + text * long + b'",' + b"1," * most + b"1]"
+        with pytest.raises(FormatError) as caught:
+            canonical_json.load(data, "x")
+        assert caught.value.failure.code == "limit-exceeded"
+
+
 @bounds("MANIFEST_ATTRIBUTES")
 def test_an_xml_document_has_at_most_so_many_attributes() -> None:
     grammar = strict_xml.Element("a", strict_xml.Child(strict_xml.Element("b", text=True), 0, 10**6))

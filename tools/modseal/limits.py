@@ -12,8 +12,8 @@ MANIFEST_SIZE = 16 * MIB
 """Bytes of `manifest.json` or `descriptor.xml`. 50,000 files and a 32 GiB payload need about 11 MiB."""
 
 MANIFEST_VALUES = 1_000_000
-"""Commas and brackets of a JSON document, which bound what Python makes of it. 50,000 files and a payload of
-10 GB in each of 100 members need about 700,000."""
+"""Commas and opening brackets of a JSON document outside of its strings, which bound what Python makes of it. 50,000
+files and a payload of 10 GB in each of 100 members need about 700,000."""
 
 MANIFEST_ATTRIBUTES = 200_000
 """Equals signs of a `descriptor.xml`, which bound its attributes. The largest genuine one has about 300; all lists
@@ -108,7 +108,7 @@ UNPACK_FLOOR = 1 * MIB
 """Unpacked bytes that are always allowed, so that tiny payloads are not judged by their ratio."""
 
 ZSTD_WINDOW = 128 * MIB
-"""Window of a zstd frame in a `vzstd` payload, as genuine ones have; in a `.seal` it is ZSTD_FRAME."""
+"""Window of a zstd frame in a `vzstd` payload, as genuine ones have; a frame of a `.seal` is one segment."""
 
 ZSTD_FRAME = 4 * MIB
 """Unpacked bytes of each zstd frame of a `.seal` payload but the last: units of parallel work."""

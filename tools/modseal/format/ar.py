@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from modseal import limits
 from modseal.errors import FormatError
 from modseal.format.manifest import Kind
-from modseal.format.rules import MEMBER_NAME
+from modseal.format.rules import MEMBER_NAME, MEMBER_NAME_FORM
 from modseal.format.source import Source, Span
 
 MAGIC = b"!<arch>\n"
@@ -106,7 +106,7 @@ def _parse_header(header: bytes, offset: int) -> Member:
     if not parsed_name:
         raise FormatError(
             "malformed-archive",
-            f"the member name at offset {offset} is not 1 to 15 of A-Z a-z 0-9 . _ -",
+            f"the member name at offset {offset} is not {MEMBER_NAME_FORM}",
             offset=offset,
             name=name.decode("latin-1"),
         )
@@ -147,7 +147,7 @@ def encode_header(name: str, size: int) -> bytes:
     Raises `FormatError` for a name or size that the reader would refuse.
     """
     if not MEMBER_NAME.fullmatch(name):
-        raise FormatError("malformed-archive", f"{name!r} is no member name: 1 to 15 of A-Z a-z 0-9 . _ -", name=name)
+        raise FormatError("malformed-archive", f"{name!r} is no member name: {MEMBER_NAME_FORM}", name=name)
     if not 0 <= size <= limits.MEMBER_SIZE:
         raise FormatError("limit-exceeded", f"member {name!r} of {size} bytes is over {limits.MEMBER_SIZE}", name=name)
     return f"{name:<16}{0:<12}{0:<6}{0:<6}{0:<8}{size:<10}`\n".encode("ascii")

@@ -48,8 +48,9 @@ LINK_MODE = 0o777
 LATEST_TIME = 2**33 - 1
 """Seconds after 1970: eleven octal digits in the ustar header."""
 
-_RELEASED = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
-MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9.+-]{0,62}/[a-z0-9][a-z0-9.+-]{0,62}")
+_RELEASED = re.compile(r"(?!0000)[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z")
+MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,62}/[a-z0-9][a-z0-9!#$&^_.+-]{0,62}")
+"""RFC 6838, section 4.2, in lower case and a little shorter."""
 MEDIA_TYPE_FORM = "a media type in lower case, without parameters"
 
 _NAME = Text(rules.MODULE_NAME, form=rules.MODULE_NAME_FORM, most=limits.NAME_LENGTH)
@@ -216,6 +217,7 @@ def _has_fields_of_its_type(entry: Entry) -> bool:
 
 
 def _is_time(text: str) -> bool:
+    """A day that the calendar has, and a time of it; no leap second, which most clocks do not have."""
     from datetime import datetime
 
     try:

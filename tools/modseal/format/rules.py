@@ -13,13 +13,14 @@ from collections.abc import Iterable, Iterator
 
 from modseal import limits
 from modseal.errors import Failure, FormatError
+from modseal.format.characters import WHITE_SPACE, is_printable
 from modseal.format.manifest import MANIFEST_MEMBER, SIGNATURE_MEMBER, Constraint, Entry, FileType, Manifest
 from modseal.format.shape import quote
 
 MEMBER_NAME = re.compile(rf"(?!\.\.?$)[A-Za-z0-9._-]{{1,{limits.MEMBER_NAME_LENGTH}}}", re.ASCII)
 MODULE_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._+-]{{0,{limits.NAME_LENGTH - 1}}}", re.ASCII)
 VERSION = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._+~:-]{{0,{limits.NAME_LENGTH - 1}}}", re.ASCII)
-MEMBER_NAME_FORM = f"1 to {limits.MEMBER_NAME_LENGTH} of A-Z a-z 0-9 . _ -"
+MEMBER_NAME_FORM = f"1 to {limits.MEMBER_NAME_LENGTH} of A-Z a-z 0-9 . _ -, and neither . nor .."
 MODULE_NAME_FORM = f"1 to {limits.NAME_LENGTH} of A-Z a-z 0-9 . _ + -, the first a letter or digit"
 VERSION_FORM = f"1 to {limits.NAME_LENGTH} of A-Z a-z 0-9 . _ + ~ : -, the first a letter or digit"
 RESERVED_MEMBERS = frozenset({*MANIFEST_MEMBER.values(), SIGNATURE_MEMBER})
@@ -30,9 +31,6 @@ RELATIONS = ("<<", "<=", "=", ">=", ">>")
 PERMISSIONS = 0o777
 SPECIAL_BITS = 0o7000
 STICKY = 0o1000
-
-_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
-"""Unicode categories that a path must not have: control, format (bidi too), surrogate, unassigned."""
 
 _NOT_IN_TEXT = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
@@ -50,21 +48,14 @@ def key_name(public_key: bytes) -> str:
     return f"key-sha256:{hashlib.sha256(public_key).hexdigest()}"
 
 
-def is_printable(text: str) -> bool:
-    """Whether a text has no control, format, surrogate or unassigned character."""
-    return (text.isascii() and text.isprintable()) or not any(
-        unicodedata.category(character) in _INVISIBLE for character in text
-    )
-
-
 def check_path(path: str) -> Failure | None:
     """A path is relative, normal, printable UTF-8 in NFC, and within the limits (XML-08, TAR-08)."""
     try:
         encoded = path.encode("utf-8")
     except UnicodeEncodeError:
         return _unsafe(path, "is not UTF-8")
-    if not path or path != path.strip():
-        return _unsafe(path, "is empty or starts or ends with a space")
+    if not path or path != path.strip(WHITE_SPACE):
+        return _unsafe(path, "is empty or starts or ends with white space")
     if len(encoded) > limits.PATH_LENGTH:
         return _unsafe(path, f"is longer than {limits.PATH_LENGTH} bytes")
     if not is_printable(path) or "\\" in path:
@@ -219,7 +210,7 @@ def check_text(label: str, text: str, most: int = limits.TEXT_LENGTH) -> Iterato
 
 def check_line(label: str, text: str, most: int = limits.NAME_LENGTH) -> Iterator[Failure]:
     """A short free text on one line, not empty and without spaces around it."""
-    if not text or text != text.strip() or not {"\n", "\t"}.isdisjoint(text):
+    if not text or text != text.strip(WHITE_SPACE) or not {"\n", "\t"}.isdisjoint(text):
         yield _bad(f"the {label} {quote(text)} is empty, has spaces around it, or is not one line", text)
     else:
         yield from check_text(label, text, most)

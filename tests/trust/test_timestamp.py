@@ -717,7 +717,7 @@ def test_only_the_librarys_panic_is_a_failure_of_the_token(
     if caught:
         failure = failure_of(token(SIGNATURE, SIGNED))
         assert (failure.code, failure.evidence["reason"]) == ("bad-timestamp", "bad-signature")
-        assert failure.detail.endswith("rfc3161-client failed on it")
+        assert failure.detail.endswith("rfc3161-client refuses it (x)")
         assert failure.evidence["authority"] == tsa().parsed.subject
     else:
         with pytest.raises(raised):

@@ -238,6 +238,11 @@ CODES: dict[str, Code] = {
         "The CA does not issue this certificate, or keep this record.",
         "Correct what the message names: the request, the key or the days.",
     ),
+    "internal-error": Code(
+        None,
+        "A fault of modseal kept the bundle from being examined.",
+        "Report it with the exception, place and versions that it names; do not install the bundle meanwhile.",
+    ),
     "worker-lost": Code(
         None,
         "The process that examined a bundle ended without an answer.",

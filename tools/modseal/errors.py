@@ -8,6 +8,7 @@ The tree, by who has to act on it::
     ├── SpecError        a module spec with problems, all at once exit 1
     ├── UsageError       the call cannot be meant like this      exit 2
     └── UndecidedError   we could not decide                     exit 3
+        ├── InternalError     a fault of modseal itself
         ├── PolicyError       our own policy is unusable
         ├── KeyMaterialError  our own key or certificate is unusable
         └── InputError        a file cannot be read or written
@@ -18,7 +19,8 @@ evidence as plain values. The text that a person reads is made from it at the ed
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -113,3 +115,35 @@ class InputError(UndecidedError):
 
     def __init__(self, detail: str, **evidence: Scalar) -> None:
         super().__init__("io-error", detail, **evidence)
+
+
+class InternalError(UndecidedError):
+    """Something went wrong that nobody expected: a fault of modseal, whatever the file was."""
+
+    def __init__(self, detail: str, **evidence: Scalar) -> None:
+        super().__init__("internal-error", detail, **evidence)
+
+
+def is_foreign(error: BaseException) -> bool:
+    """Whether an exception says that a library failed on what it was given.
+
+    Not one of ours, nor one that speaks of this machine (files, memory) or of its user (Ctrl-C, exit). Libraries in
+    Rust panic with an exception that derives from `BaseException` alone (pyo3), and has no class to name here.
+    """
+    if isinstance(error, ModsealError | OSError | MemoryError):
+        return False
+    return isinstance(error, Exception) or type(error).__name__ == "PanicException"
+
+
+@contextmanager
+def foreign(ours: Callable[[str], Exception]) -> Iterator[None]:
+    """The edge of a format: whatever a library raises in the block becomes what `ours` makes of its text.
+
+    Everything, and not a list of types: what a library raises for hostile bytes is nowhere promised.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if not is_foreign(error):
+            raise
+        raise ours(str(error) or type(error).__name__) from None  # its frames may hold a passphrase

@@ -17,9 +17,10 @@ from stat import S_ISDIR, S_ISLNK, S_ISREG
 from modseal.audit.address import is_address
 from modseal.audit.depots import DepotEnd, DepotTarget, Stray, depot_targets
 from modseal.audit.target import FileTarget, Target
+from modseal.bundle.fence import fenced
 from modseal.bundle.open import open_file
 from modseal.depot.offline_bundle import looks_like_depot
-from modseal.errors import Failure, FormatError, InputError
+from modseal.errors import Failure, FormatError, InputError, InternalError
 from modseal.format import ar
 from modseal.format.manifest import MANIFEST_MEMBER, SUFFIXES
 from modseal.format.zip import starts_like_zip
@@ -113,18 +114,22 @@ def _below(paths: Iterable[str]) -> Iterator[Found]:
 def _depot(path: str) -> Iterator[Found] | None:
     """What is in a depot, None where the path is none."""
     try:
-        return _in_depot(path) if looks_like_depot(path) else None
+        with fenced(path):
+            return _in_depot(path) if looks_like_depot(path) else None
+    except InternalError as error:
+        return iter([Unreadable(path, error.failure)])
     except InputError:
         return None  # who opens it as what it is called says why
 
 
 def _in_depot(path: str) -> Iterator[Found]:
     try:
-        for one in depot_targets(path):
-            yield LeftOut(one.name, "no bundle") if isinstance(one, Stray) else one
+        with fenced(path):
+            for one in depot_targets(path):
+                yield LeftOut(one.name, "no bundle") if isinstance(one, Stray) else one
     except FormatError as error:
         yield Malformed(path, error.failure)
-    except InputError as error:
+    except (InputError, InternalError) as error:
         yield Unreadable(path, error.failure)
 
 
@@ -187,8 +192,9 @@ def _other(path: str, size: int) -> Iterator[Found]:
         yield FileTarget(path, size)
     else:
         try:
-            zipped = (starts_like_zip(head) or path.lower().endswith(".zip")) and looks_like_depot(path)
-        except InputError as error:
+            with fenced(path):
+                zipped = (starts_like_zip(head) or path.lower().endswith(".zip")) and looks_like_depot(path)
+        except (InputError, InternalError) as error:
             yield Unreadable(path, error.failure)
             return
         yield from _in_depot(path) if zipped else (LeftOut(path, "no bundle"),)

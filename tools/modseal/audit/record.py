@@ -20,11 +20,12 @@ from modseal.audit.rule import HEAD, Row, Rule, Subject
 from modseal.audit.target import Identity, Opened, Target
 from modseal.audit.trusted import kinds_of_keys
 from modseal.audit.watch import WatchedBundle
+from modseal.bundle.fence import fenced
 from modseal.bundle.open import OpenBundle
 from modseal.bundle.values import result_values
 from modseal.bundle.verify import Result
 from modseal.codes import CODES
-from modseal.errors import Failure, FormatError, InputError
+from modseal.errors import Failure, FormatError, InputError, InternalError
 from modseal.format.source import Source, sha256
 from modseal.trust import moments
 from modseal.trust.examination import Check, Examination, Status
@@ -66,11 +67,11 @@ class Kept(Protocol):
 def look(target: Target, policy: Policy, rules: Iterable[Rule], at: datetime, earlier: Kept | None = None) -> Record:
     """Examine one target under a policy at a time, and ask the bundle rules; or find what was found before."""
     try:
-        with target.open() as opened:
+        with fenced(target.name), target.open() as opened:
             if record := earlier and _kept(target, opened.source, earlier):
                 return replace(record, identity=opened.identity())
             return _look(target, opened, policy, rules, at)
-    except (InputError, FormatError) as error:
+    except (InputError, InternalError, FormatError) as error:
         return unreadable(target.name, error.failure, at, target.size)
 
 

@@ -12,9 +12,10 @@ from datetime import datetime
 from pathlib import Path
 
 from modseal import limits
+from modseal.bundle.fence import fenced
 from modseal.bundle.open import OpenBundle, open_bundle
 from modseal.bundle.verify import Result, examine_integrity
-from modseal.errors import FormatError, InputError, RefusedError
+from modseal.errors import FormatError, InputError, InternalError, RefusedError
 from modseal.format.manifest import Attachment, Manifest
 from modseal.trust.examination import Verdict
 from modseal.trust.examine import examine
@@ -37,13 +38,17 @@ def read(path: Path, wanted: Wanted, policy: Policy | None, at: datetime) -> tup
     Raises `RefusedError` where an accepted bundle has no such attachment, or several.
     """
     try:
-        with open_bundle(path, with_digest=bool(policy and policy.deny.digests)) as bundle:
+        with fenced(str(path)), open_bundle(path, with_digest=bool(policy and policy.deny.digests)) as bundle:
             examination = examine(bundle, policy, at) if policy else examine_integrity(bundle, at)
             result = Result(str(path), None, examination)
             if result.verdict is not Verdict.ACCEPTED or examination.manifest is None:
                 return result, None
             return result, read_declared(bundle, find(examination.manifest, wanted, bundle.name))
-    except (InputError, FormatError) as error:  # a FormatError only where the file shrinks while it is read
+    except (
+        InputError,
+        InternalError,
+        FormatError,
+    ) as error:  # a FormatError only where the file shrinks while it is read
         return Result(str(path), None, None, error.failure), None
 
 

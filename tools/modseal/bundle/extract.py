@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from modseal.bundle import layout
+from modseal.bundle.fence import fenced
 from modseal.bundle.open import OpenBundle, open_bundle
 from modseal.bundle.staging import StagingFolder
 from modseal.bundle.verify import Result, examine_integrity
@@ -117,13 +118,16 @@ def extract(path: Path, destination: Path, policy: Policy | None, at: datetime, 
 
     With `stage` a `.vib` becomes a stage folder, which `pack` makes into the same visor tar again.
     Nothing is there unless the verdict of the result is accepted. Raises `UsageError` for a destination
-    that is in the way, `InputError` for trouble with files.
+    that is in the way, `InputError` for trouble with files, `InternalError`.
     """
     with StagingFolder(destination) as staging:
         writer = TreeWriter(staging.path, name=str(destination), by_payload=stage, special=policy is not None)
         try:
             digest = bool(policy and policy.deny.digests)
-            with open_bundle(path, writer, sink_unproved=policy is None, with_digest=digest) as bundle:
+            with (
+                fenced(str(path)),
+                open_bundle(path, writer, sink_unproved=policy is None, with_digest=digest) as bundle,
+            ):
                 examination = examine(bundle, policy, at) if policy else examine_integrity(bundle, at)
                 result = Result(str(path), None, examination)
                 if stage and bundle.kind != "vib":

@@ -6,6 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from modseal.bundle.fence import fenced
 from modseal.bundle.open import open_bundle
 from modseal.errors import Failure, FormatError
 from modseal.format import cms, descriptor, manifest_json
@@ -40,8 +41,8 @@ class Inspection:
 
 
 def inspect(path: Path) -> Inspection:
-    """Look at the bundle at `path` as far as it can be read. Raises `InputError` alone."""
-    with open_bundle(path, with_digest=True) as bundle:
+    """Look at the bundle at `path` as far as it can be read. Raises `InputError` and `InternalError` alone."""
+    with fenced(str(path)), open_bundle(path, with_digest=True) as bundle:
         problems: list[Failure] = []
         if isinstance(bundle.container, Failure):
             return Inspection(

@@ -18,7 +18,7 @@ def result_values(result: Result) -> dict[str, Any]:
     if result.examination:
         return head | _examination(result.examination)
     failure = result.failure
-    reason = {"code": failure.code, "detail": failure.detail} if failure else None
+    reason = {"code": failure.code, "detail": failure.detail, "evidence": dict(failure.evidence)} if failure else None
     return head | {
         "module": None,
         "claimed_level": None,

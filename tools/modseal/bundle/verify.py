@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from modseal.bundle.fence import fenced
 from modseal.bundle.open import OpenBundle, open_bundle
-from modseal.errors import Failure, FormatError, InputError
+from modseal.errors import Failure, FormatError, InputError, InternalError
 from modseal.format.level import Level
 from modseal.trust.examination import Examination, Status, Verdict
 from modseal.trust.examine import examine
@@ -38,10 +39,14 @@ def verify(path: Path, policy: Policy, at: datetime, *, with_digest: bool) -> Re
     `with_digest` asks for the SHA-256 of the whole file: of the bytes that were judged, in the same pass.
     """
     try:
-        with open_bundle(path, with_digest=with_digest or bool(policy.deny.digests)) as bundle:
+        with fenced(str(path)), open_bundle(path, with_digest=with_digest or bool(policy.deny.digests)) as bundle:
             examination = examine(bundle, policy, at)
             return Result(str(path), bundle.sha256() if with_digest else None, examination)
-    except (InputError, FormatError) as error:  # a FormatError only where the file shrinks while it is read
+    except (
+        InputError,
+        InternalError,
+        FormatError,
+    ) as error:  # a FormatError only where the file shrinks while it is read
         return Result(str(path), None, None, error.failure)
 
 

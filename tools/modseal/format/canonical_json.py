@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from modseal import limits
-from modseal.errors import FormatError
+from modseal.errors import FormatError, foreign
 from modseal.format.shape import quote
 
 _SLICE = 16 * 1024
@@ -63,16 +63,17 @@ def load(data: bytes, name: str) -> Any:
     """
     if sum(map(data.count, _STRUCTURE)) > limits.MANIFEST_VALUES and _values(data) > limits.MANIFEST_VALUES:
         raise FormatError("limit-exceeded", f"{name} has more than {limits.MANIFEST_VALUES} values")
-    try:
-        return json.loads(data.decode("utf-8"))
-    except UnicodeDecodeError as error:
-        raise bad(name, f"it is not UTF-8 at byte {error.start}") from None
-    except json.JSONDecodeError as error:
-        raise bad(name, f"it is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
-    except ValueError:
-        raise bad(name, "it has a number that is too large") from None
-    except RecursionError:
-        raise bad(name, "it is nested too deeply") from None
+    with foreign(lambda why: bad(name, f"it cannot be read: {why}")):
+        try:
+            return json.loads(data.decode("utf-8"))
+        except UnicodeDecodeError as error:
+            raise bad(name, f"it is not UTF-8 at byte {error.start}") from None
+        except json.JSONDecodeError as error:
+            raise bad(name, f"it is not JSON: {error.msg} at line {error.lineno}, column {error.colno}") from None
+        except ValueError:
+            raise bad(name, "it has a number that is too large") from None
+        except RecursionError:
+            raise bad(name, "it is nested too deeply") from None
 
 
 def _values(data: bytes) -> int:

@@ -9,12 +9,11 @@ no content inside, signed attributes always, contentType and messageDigest exact
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from dataclasses import dataclass
 
 from modseal import limits
-from modseal.errors import FormatError
+from modseal.errors import FormatError, foreign
 from modseal.format import der
 from modseal.format.der import Reader, Value
 
@@ -93,10 +92,8 @@ def split_blocks(member: bytes) -> tuple[bytes, ...]:
 
 
 def _decode_base64(text: bytes) -> bytes:
-    try:
+    with foreign(lambda _: FormatError("malformed-signature", "a PEM block is not canonical base64")):
         data = base64.b64decode(text, validate=True)
-    except binascii.Error:
-        data = b""
     if not data or base64.b64encode(data) != text:
         raise FormatError("malformed-signature", "a PEM block is not canonical base64")
     return data

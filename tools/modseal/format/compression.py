@@ -23,7 +23,7 @@ from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 from modseal import limits
-from modseal.errors import FormatError
+from modseal.errors import FormatError, foreign
 from modseal.format.stream import Stream, regroup
 
 if TYPE_CHECKING:
@@ -94,17 +94,14 @@ def gunzip(blocks: Iterator[bytes], *, plain: bool = False) -> Iterator[bytes]:
     stream = Stream(blocks, "bad-payload")
     _gzip_header(stream, plain=plain)
     member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP_NO_HDR_VER)
-    damage: type[Exception] = igzip_lib.IsalError  # type: ignore[assignment]  # its stub says an instance
-    try:
-        for packed in stream.rest():
-            data = member.decompress(packed, _OUTPUT)
-            while data:
-                yield data
-                data = b"" if member.eof else member.decompress(b"", _OUTPUT)
-            if member.eof:
-                break
-    except damage as error:
-        raise _bad(f"the gzip data is damaged: {error}") from None
+    unpack = foreign(lambda why: _bad(f"the gzip data is damaged: {why}"))(member.decompress)
+    for packed in stream.rest():
+        data = unpack(packed, _OUTPUT)
+        while data:
+            yield data
+            data = b"" if member.eof else unpack(b"", _OUTPUT)
+        if member.eof:
+            break
     if not member.eof:
         raise _bad("the gzip data ends early")
     if member.unused_data or not stream.at_end():
@@ -133,6 +130,7 @@ def unzstd_frames(blocks: Iterator[bytes]) -> Iterator[bytes]:
 
     stream = Stream(blocks, "bad-payload")
     library = zstandard.ZstdDecompressor(max_window_size=limits.ZSTD_FRAME)
+    unpack = foreign(lambda why: _bad(f"a zstd frame is damaged: {why}"))(library.decompress)
     size = limits.ZSTD_FRAME
     while not stream.at_end() or not stream.position:
         if size < limits.ZSTD_FRAME:
@@ -142,10 +140,7 @@ def unzstd_frames(blocks: Iterator[bytes]) -> Iterator[bytes]:
         if not 0 < size <= limits.ZSTD_FRAME or not header.single or header.checksum:
             raise _bad("a zstd frame of a .seal is one segment of 1 byte to 4 MiB, says so, and has no checksum")
         frame = header.raw + b"".join(_frame_blocks(stream, header.window, size))
-        try:
-            yield library.decompress(frame, read_across_frames=False, allow_extra_data=False)
-        except zstandard.ZstdError as error:
-            raise _bad(f"a zstd frame is damaged: {error}") from None
+        yield unpack(frame, read_across_frames=False, allow_extra_data=False)
 
 
 def zstd_frames(blocks: Iterator[bytes]) -> Blocks:
@@ -195,23 +190,21 @@ def unzstd(blocks: Iterator[bytes], *, digested: bool = False) -> Iterator[bytes
     if header.window > limits.ZSTD_WINDOW:
         raise _bad(f"the zstd window has {header.window} bytes, {limits.ZSTD_WINDOW} are allowed")
     frame = zstandard.ZstdDecompressor(max_window_size=limits.ZSTD_WINDOW).decompressobj()
+    unpack = foreign(lambda why: _bad(f"the zstd data is damaged: {why}"))(frame.decompress)
     unpacked = 0
-    try:
-        frame.decompress(header.raw)
-        for index, block in enumerate(_frame_blocks(stream, header.window)):
-            if index * limits.ZSTD_BLOCK > unpacked + limits.UNPACK_FLOOR:
-                raise _bad("the zstd data is cut into needlessly many blocks")
-            # One block at a time unpacks to at most 128 KiB.
-            data = frame.decompress(block)
-            unpacked += len(data)
-            if unpacked > header.window and not digested:
-                raise _bad("the zstd data is longer than its window, and no SHA-256 of the unpacked bytes is declared")
-            if data:
-                yield data
-        if header.checksum and (data := frame.decompress(stream.take(4))):
+    unpack(header.raw)
+    for index, block in enumerate(_frame_blocks(stream, header.window)):
+        if index * limits.ZSTD_BLOCK > unpacked + limits.UNPACK_FLOOR:
+            raise _bad("the zstd data is cut into needlessly many blocks")
+        # One block at a time unpacks to at most 128 KiB.
+        data = unpack(block)
+        unpacked += len(data)
+        if unpacked > header.window and not digested:
+            raise _bad("the zstd data is longer than its window, and no SHA-256 of the unpacked bytes is declared")
+        if data:
             yield data
-    except zstandard.ZstdError as error:
-        raise _bad(f"the zstd data is damaged: {error}") from None
+    if header.checksum and (data := unpack(stream.take(4))):
+        yield data
     if not frame.eof:
         raise _bad("the zstd data ends early")
     if header.content not in (None, unpacked):  # libzstd does not compare them where the last block is empty

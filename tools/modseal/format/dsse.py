@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from modseal import limits
-from modseal.errors import FormatError
+from modseal.errors import FormatError, foreign
 
 STATEMENT = "application/vnd.in-toto+json"
 """The payload type of an in-toto statement."""
@@ -51,16 +51,15 @@ def decode(data: bytes, name: str) -> Envelope:
     """
     if len(data) > limits.ENVELOPE_SIZE:
         raise bad(name, f"it is over {limits.ENVELOPE_SIZE} bytes")
-    try:
-        plain = json.loads(data.decode("utf-8"))
-        signatures = tuple((_key_id(one), _bytes(one["sig"])) for one in _list(plain["signatures"]))
-        return Envelope(_kind(plain["payloadType"]), _bytes(plain["payload"]), signatures)
-    except RecursionError:
-        raise bad(name, "it is nested too deeply") from None
-    except KeyError as error:
-        raise bad(name, f"it has no {error.args[0]}") from None
-    except (ValueError, TypeError) as error:
-        raise bad(name, f"it is no DSSE envelope: {error}") from None
+    with foreign(lambda why: bad(name, f"it is no DSSE envelope: {why}")):
+        try:
+            plain = json.loads(data.decode("utf-8"))
+            signatures = tuple((_key_id(one), _bytes(one["sig"])) for one in _list(plain["signatures"]))
+            return Envelope(_kind(plain["payloadType"]), _bytes(plain["payload"]), signatures)
+        except RecursionError:
+            raise bad(name, "it is nested too deeply") from None
+        except KeyError as error:
+            raise bad(name, f"it has no {error.args[0] if error.args else 'key'}") from None
 
 
 def bad(name: str, why: str) -> FormatError:

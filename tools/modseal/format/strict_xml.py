@@ -16,7 +16,7 @@ from typing import NamedTuple, NoReturn
 from xml.parsers import expat
 
 from modseal import limits
-from modseal.errors import FormatError
+from modseal.errors import FormatError, foreign
 from modseal.format.shape import quote, suggestion
 
 _SPACE = " \t\r\n"
@@ -104,10 +104,11 @@ def parse(data: bytes, grammar: Element, *, comments_in: Container[str] = ()) ->
         raise FormatError("limit-exceeded", f"the document has more than {limits.MANIFEST_ATTRIBUTES} attributes")
     _require_utf8(data)
     reader = _Reader(grammar, comments_in)
-    try:
-        reader.parser.Parse(data, True)
-    except expat.ExpatError as error:
-        raise _error(error.lineno, error.offset, f"it is not XML: {expat.ErrorString(error.code)}") from None
+    with foreign(lambda why: _error(1, 0, f"it cannot be read: {why}")):
+        try:
+            reader.parser.Parse(data, True)
+        except expat.ExpatError as error:
+            raise _error(error.lineno, error.offset, f"it is not XML: {expat.ErrorString(error.code)}") from None
     return reader.document.children[0]
 
 

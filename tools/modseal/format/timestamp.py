@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from modseal import limits
-from modseal.errors import FormatError
+from modseal.errors import FormatError, foreign
 from modseal.format import cms, der
 from modseal.format.cms import Algorithm, read_algorithm
 from modseal.format.der import Reader
@@ -68,12 +68,13 @@ def decode(data: bytes) -> Token:
     """A token's DER. Raises `FormatError` (bad-timestamp)."""
     if len(data) > limits.TIMESTAMP_SIZE:
         raise _bad(f"it has {len(data)} bytes, {limits.TIMESTAMP_SIZE} are allowed")
-    try:
-        return _token(data)
-    except FormatError as error:
-        if error.failure.code == "bad-timestamp":
-            raise
-        raise _bad(error.failure.detail) from error
+    with foreign(_bad):
+        try:
+            return _token(data)
+        except FormatError as error:
+            if error.failure.code == "bad-timestamp":
+                raise
+            raise _bad(error.failure.detail) from error
 
 
 def token_of_response(data: bytes) -> bytes:
@@ -247,14 +248,12 @@ def _bounds(text: bytes, accuracy: timedelta) -> tuple[datetime, datetime]:
     match = _TIME.fullmatch(text)
     if not match:
         raise _bad("its time is not in its one form")
-    try:
+    with foreign(lambda _: _bad("its time has an impossible field")):
         stated = datetime.strptime(match[1].decode("ascii"), "%Y%m%d%H%M%S").replace(tzinfo=UTC)
         fraction = timedelta(seconds=1) if match[2] else timedelta()
         earliest, latest = stated - accuracy, stated + fraction + accuracy
         round_up = timedelta(seconds=1) if latest.microsecond else timedelta()
         return earliest.replace(microsecond=0), latest.replace(microsecond=0) + round_up
-    except (ValueError, OverflowError):
-        raise _bad("its time has an impossible field") from None
 
 
 def _require_known(body: Reader) -> None:

@@ -13,6 +13,7 @@ import re
 import tomli
 
 from modseal import limits
+from modseal.errors import foreign
 from modseal.format.shape import Path, Problem, Shape, location
 
 _BASIC = r'"(?:[^"\\\n]|\\.)*"'
@@ -83,14 +84,15 @@ def parse(data: bytes) -> TomlDocument:
     """Parse TOML 1.1. Raises `ValueError` with a sentence that has the line."""
     if len(data) > limits.SPEC_SIZE:
         raise ValueError(f"the file is over {limits.SPEC_SIZE} bytes")
-    try:
-        text = data.decode("utf-8")
-        _require_short_keys(text)
-        values = tomli.loads(text)
-    except UnicodeDecodeError as error:
-        raise ValueError(f"the file is not UTF-8 (byte {error.start})") from None
-    except RecursionError:
-        raise ValueError("the file is nested too deep") from None
+    with foreign(ValueError):
+        try:
+            text = data.decode("utf-8")
+            _require_short_keys(text)
+            values = tomli.loads(text)
+        except UnicodeDecodeError as error:
+            raise ValueError(f"the file is not UTF-8 (byte {error.start})") from None
+        except RecursionError:
+            raise ValueError("the file is nested too deep") from None
     return TomlDocument(values, _Places(text.replace("\r\n", "\n")).lines)
 
 

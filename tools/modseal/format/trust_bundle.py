@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from modseal import limits
-from modseal.errors import FormatError
+from modseal.errors import FormatError, foreign
 from modseal.format import ar, canonical_json, rules
 from modseal.format.manifest import SIGNATURE_MEMBER
 from modseal.format.shape import Array, Integer, Table, Text, to_json_schema
@@ -112,10 +112,8 @@ def time_text(time: datetime) -> str:
 
 def parse_time(text: str) -> datetime:
     """The aware time of a text in that form. Raises `FormatError` (trust-bundle-invalid)."""
-    try:
+    with foreign(lambda _: invalid(f"{text!r} is no time")):
         return datetime.strptime(text, _TIME_FORM).replace(tzinfo=UTC)
-    except ValueError:
-        raise invalid(f"{text!r} is no time") from None
 
 
 def invalid(detail: str, **evidence: str | int) -> FormatError:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from stat import S_IFDIR, S_IFMT, S_IFREG
 
 from modseal import limits
-from modseal.errors import FormatError
+from modseal.errors import FormatError, foreign
 from modseal.format import rules, source, zip_records
 from modseal.format.manifest import Entry as PathEntry
 from modseal.format.manifest import FileType
@@ -110,19 +110,17 @@ def _unpacked(file: Source, entry: Entry) -> Iterator[bytes]:
 def _inflated(packed: Iterable[bytes], entry: Entry) -> Iterator[bytes]:
     """What one deflate stream (RFC 1951) holds, which ends with the last byte."""
     inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-    try:
-        for block in packed:
-            if inflate.eof:
-                raise FormatError("trailing-bytes", f"bytes follow the deflated data of {entry.path!r}")
-            rest = block
-            while rest and not inflate.eof:
-                if data := inflate.decompress(rest, source.BLOCK):
-                    yield data
-                rest = inflate.unconsumed_tail
-        while not inflate.eof and (data := inflate.decompress(b"", source.BLOCK)):
-            yield data
-    except zlib.error as error:
-        raise _bad(entry, f"is damaged: {error}") from None
+    unpack = foreign(lambda why: _bad(entry, f"is damaged: {why}"))(inflate.decompress)
+    for block in packed:
+        if inflate.eof:
+            raise FormatError("trailing-bytes", f"bytes follow the deflated data of {entry.path!r}")
+        rest = block
+        while rest and not inflate.eof:
+            if data := unpack(rest, source.BLOCK):
+                yield data
+            rest = inflate.unconsumed_tail
+    while not inflate.eof and (data := unpack(b"", source.BLOCK)):
+        yield data
     if not inflate.eof:
         raise _bad(entry, "ends early")
     if inflate.unused_data:

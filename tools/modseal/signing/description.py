@@ -21,14 +21,14 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_public_key,
 )
 
-from modseal.errors import FormatError, KeyMaterialError, RefusedError
+from modseal.errors import FormatError, KeyMaterialError, RefusedError, foreign
 from modseal.signing import fitness, material, request
 from modseal.signing.authority import Authority
 from modseal.signing.authority_index import Entry
 from modseal.signing.key_file import describe_key, key_fingerprint
 from modseal.signing.material import Passphrase
 from modseal.trust import purpose
-from modseal.trust.certificate import FOREIGN, Certificate
+from modseal.trust.certificate import Certificate
 from modseal.trust.crl import Crl
 
 SOON = timedelta(days=90)
@@ -56,10 +56,8 @@ def describe_file(path: Path, passphrase: Passphrase | None, now: datetime) -> D
     Raises `KeyMaterialError` where there is nothing that modseal knows, `InputError`.
     """
     data, shared = material.read_file(path)
-    try:
+    with foreign(lambda _: _damaged(path)):  # some values are parsed by the library when they are first asked for
         parts = list(_parts(path, data, passphrase, now))
-    except FOREIGN:  # some values are parsed by the library when they are first asked for
-        raise _damaged(path) from None
     if not parts:
         raise KeyMaterialError(f"{path} has no key, certificate, request or CRL that modseal knows")
     lines = [line for number, part in enumerate(parts) for line in (*([""] if number else []), *part.lines)]
@@ -138,12 +136,9 @@ def _der_part(path: Path, data: bytes, passphrase: Passphrase | None, now: datet
 
 
 def _load(load: Any, data: bytes, path: Path) -> Any:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what is odd is shown, not warned about
-            return load(data)
-    except FOREIGN:
-        raise _damaged(path) from None
+    with foreign(lambda _: _damaged(path)), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what is odd is shown, not warned about
+        return load(data)
 
 
 def _damaged(path: Path) -> KeyMaterialError:
@@ -235,7 +230,7 @@ def _crl(found: x509.CertificateRevocationList, path: Path, now: datetime) -> De
 def _crl_number(found: x509.CertificateRevocationList) -> str:
     try:
         return str(found.extensions.get_extension_for_class(x509.CRLNumber).value.crl_number)
-    except (x509.ExtensionNotFound, *FOREIGN):
+    except Exception:  # noqa: BLE001 - not there, or such that the library cannot read it
         return "none"
 
 

@@ -19,7 +19,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 
-from modseal.errors import KeyMaterialError, RefusedError
+from modseal.errors import KeyMaterialError, RefusedError, foreign
 from modseal.signing import fitness
 from modseal.signing.material import Passphrase, read_certificates, read_key
 from modseal.trust.algorithms import SignatureAlgorithm
@@ -66,10 +66,8 @@ class FileSigner:
     def sign(self, algorithm: SignatureAlgorithm, data: bytes) -> bytes:
         """See `Signer.sign`."""
         fitness.choose_algorithm(self.certificate, algorithm.name)
-        try:
+        with foreign(lambda _: KeyMaterialError(f"the key cannot sign with {algorithm.name}")):
             return bytes(self._key.sign(data, *_parameters(algorithm)))
-        except (ValueError, TypeError, UnsupportedAlgorithm):
-            raise KeyMaterialError(f"the key cannot sign with {algorithm.name}") from None
 
 
 def open(  # noqa: A001 - `keys.open` reads as what it does; this module opens no files itself

@@ -6,6 +6,7 @@ file and say what to do, never what was in it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import stat
@@ -16,11 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, pkcs12
 
 from modseal import limits
-from modseal.errors import InputError, KeyMaterialError
+from modseal.errors import InputError, KeyMaterialError, foreign, is_foreign
 
 Passphrase = Callable[[], bytes]
 """Asks for a passphrase; called at most once, and only for a key that is encrypted."""
@@ -32,7 +32,6 @@ _PFX_VERSION = b"\x02\x01\x03"
 """The INTEGER 3 that a PKCS#12 file starts with, after the header of its SEQUENCE (RFC 7292 section 4)."""
 _LONGEST_HEADER = 6
 _SHARED = stat.S_IRGRP | stat.S_IWGRP | stat.S_IROTH | stat.S_IWOTH
-_LIBRARY_ERRORS = (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion)
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,12 +114,12 @@ def is_pkcs12(data: bytes) -> bool:
 def _pkcs12(path: Path, data: bytes, passphrase: Passphrase | None) -> tuple[Any, tuple[x509.Certificate, ...]]:
     try:
         loaded = pkcs12.load_pkcs12(data, None)
-    except _LIBRARY_ERRORS:
+    except BaseException as error:  # encrypted, or damaged: the library does not say which
+        if not is_foreign(error):
+            raise
         secret = _ask(path, passphrase)
-        try:
+        with foreign(lambda _: _not_opened(path)):
             loaded = pkcs12.load_pkcs12(data, secret)
-        except _LIBRARY_ERRORS:
-            raise _not_opened(path) from None
     if loaded.key is None:
         raise KeyMaterialError(f"{path} is a PKCS#12 file without a private key")
     own = (loaded.cert,) if loaded.cert else ()
@@ -139,29 +138,22 @@ def _pem(path: Path, data: bytes, passphrase: Passphrase | None) -> tuple[Any, t
 
 def pem_key(path: Path, block: bytes, passphrase: Passphrase | None) -> Any:
     """The private key of one PEM block; `path` is for messages. Raises `KeyMaterialError`."""
-    try:
+    damaged = KeyMaterialError(f"the private key in {path} is damaged or of an unknown kind")
+    with foreign(lambda _: damaged), contextlib.suppress(TypeError):  # the library's way to say that it is encrypted
         return load_pem_private_key(block, None)
-    except TypeError:
-        pass  # the library's way to say that the key is encrypted
-    except (ValueError, UnsupportedAlgorithm):
-        raise KeyMaterialError(f"the private key in {path} is damaged or of an unknown kind") from None
     secret = _ask(path, passphrase)
-    try:
+    with foreign(lambda _: _not_opened(path)):
         return load_pem_private_key(block, secret)
-    except _LIBRARY_ERRORS:
-        raise _not_opened(path) from None
 
 
 def _certificates(path: Path, data: bytes) -> tuple[x509.Certificate, ...]:
     pem = [match[0] + b"\n" for match in _PEM.finditer(data) if match[1] == b"CERTIFICATE"]
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # odd serial numbers and the like are judged by the verifier's rules
-            if not pem and data.startswith(_SEQUENCE):
-                return (x509.load_der_x509_certificate(data),)
-            return tuple(map(x509.load_pem_x509_certificate, pem))
-    except _LIBRARY_ERRORS:
-        raise KeyMaterialError(f"a certificate in {path} cannot be parsed") from None
+    unreadable = KeyMaterialError(f"a certificate in {path} cannot be parsed")
+    with foreign(lambda _: unreadable), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # odd serial numbers and the like are judged by the verifier's rules
+        if not pem and data.startswith(_SEQUENCE):
+            return (x509.load_der_x509_certificate(data),)
+        return tuple(map(x509.load_pem_x509_certificate, pem))
 
 
 def _ask(path: Path, passphrase: Passphrase | None) -> bytes:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -99,7 +98,7 @@ def _certificates(token: Token, key: Any, *, bare: bool) -> tuple[x509.Certifica
 def _parsed(data: bytes) -> x509.Certificate | None:
     try:
         return x509.load_der_x509_certificate(data)
-    except (ValueError, TypeError, x509.InvalidVersion):
+    except Exception:  # noqa: BLE001 - whatever lies on the token, and whatever the library says of it
         return None
 
 
@@ -129,7 +128,7 @@ def _forms(certificate: x509.Certificate) -> tuple[bytes, ...]:
         raw = not isinstance(key, ec.EllipticCurvePublicKey)
         form = (Encoding.Raw, PublicFormat.Raw) if raw else (Encoding.X962, PublicFormat.UncompressedPoint)
         point = key.public_bytes(*form)
-    except (ValueError, TypeError, AttributeError, UnsupportedAlgorithm):
+    except Exception:  # noqa: BLE001 - a kind of key that has no such form
         return ()
     return point, der.encode(der.OCTET_STRING, point)
 

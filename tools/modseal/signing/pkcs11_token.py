@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import Any
 from weakref import WeakValueDictionary
 
-from modseal.errors import KeyMaterialError, UsageError
+from modseal.errors import KeyMaterialError, ModsealError, UsageError
 from modseal.signing.material import Passphrase, read_secret
 from modseal.signing.pkcs11_uri import Reference
 
@@ -42,8 +42,8 @@ _FAILURES = {
     "KeySizeRange": "it refuses a key of this size",
 }
 """What the library's exceptions mean to a person; others are told by their name alone."""
-FOREIGN = (RuntimeError, LookupError, ValueError, TypeError, AttributeError)
-"""What the library raises: its own errors are RuntimeErrors, an attribute in a wrong form is any of these."""
+FOREIGN = (Exception,)
+"""What the library raises: its own errors, and anything at all for an attribute in a wrong form."""
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
@@ -109,6 +109,8 @@ def converted(name: str) -> Iterator[None]:
     """The library's exceptions as ours. Their text is left out: it is for programmers, and not ours to vouch for."""
     try:
         yield
+    except ModsealError:
+        raise
     except FOREIGN as error:
         kind = type(error).__name__
         raise KeyMaterialError(f"{name} cannot be used: {_FAILURES.get(kind, f'it failed with {kind}')}") from None
@@ -219,8 +221,9 @@ def _open(library: ModuleType, name: str, token: Any, pin: Any) -> Any:
         with converted(name):
             return token.open(user_pin=pin)
     except KeyMaterialError as error:
+        last = False
         with contextlib.suppress(*FOREIGN):
-            flags = token.slot.get_token().flags
-            if flags & library.TokenFlag.USER_PIN_FINAL_TRY:
-                raise KeyMaterialError(f"{error}; one more wrong PIN locks it") from None
+            last = bool(token.slot.get_token().flags & library.TokenFlag.USER_PIN_FINAL_TRY)
+        if last:
+            raise KeyMaterialError(f"{error}; one more wrong PIN locks it") from None
         raise

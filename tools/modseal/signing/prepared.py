@@ -18,7 +18,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from modseal import limits
-from modseal.errors import FormatError, RefusedError, UsageError
+from modseal.errors import FormatError, RefusedError, UsageError, foreign
 from modseal.format import canonical_json
 from modseal.format.shape import Array, Table, Text
 from modseal.signing import block, keys
@@ -95,10 +95,8 @@ def encode(state: State) -> bytes:
 def decode(data: bytes, name: str) -> State:
     """The state of a file that `encode` wrote; `name` is the file's. Raises `UsageError` for anything else."""
     plain = _load(data, name)
-    try:
+    with foreign(lambda _: _not_ours(name, "a certificate in it cannot be parsed")):
         certificates = [x509.load_pem_x509_certificate(text.encode()) for text in plain["certificates"]]
-    except (ValueError, x509.InvalidVersion):
-        raise _not_ours(name, "a certificate in it cannot be parsed") from None
     return State(
         plain["manifest-sha256"],
         plain["to-be-signed-sha256"],

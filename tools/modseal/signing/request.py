@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from pathlib import Path
 from typing import Any
@@ -9,9 +10,8 @@ from typing import Any
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from modseal.errors import KeyMaterialError, RefusedError, UsageError
+from modseal.errors import KeyMaterialError, RefusedError, UsageError, foreign
 from modseal.signing import issue, material
-from modseal.trust.certificate import FOREIGN
 
 _FORM = "write it as CN=Acme release signer 1,O=Acme"
 MOST_CHARACTERS = 1024
@@ -23,11 +23,8 @@ def parse_subject(text: str) -> x509.Name:
 
     Raises `UsageError`.
     """
-    try:
+    with foreign(lambda why: UsageError(f"{text!r} is no distinguished name ({why}); {_FORM}")):
         subject = x509.Name.from_rfc4514_string(text)
-    except ValueError as error:
-        why = f" ({error})" if str(error) else ""
-        raise UsageError(f"{text!r} is no distinguished name{why}; {_FORM}") from None
     problem = subject_problem(subject)
     if problem:
         raise UsageError(f"the subject {text!r} {problem}; {_FORM}")
@@ -36,12 +33,10 @@ def parse_subject(text: str) -> x509.Name:
 
 def authority_name(common_name: str, organization: str | None) -> x509.Name:
     """The name of a CA. Raises `UsageError`."""
-    try:
+    with foreign(lambda why: UsageError(f"the name cannot be used: {why}")):
         parts = [x509.NameAttribute(NameOID.COMMON_NAME, common_name)]
         if organization is not None:
             parts.insert(0, x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization))
-    except ValueError as error:
-        raise UsageError(f"the name cannot be used: {error}") from None
     subject = x509.Name(parts)
     problem = subject_problem(subject)
     if problem:
@@ -63,10 +58,8 @@ def subject_problem(subject: x509.Name) -> str | None:
 
 def make_request(subject: x509.Name, key: Any) -> x509.CertificateSigningRequest:
     """A request, signed with the key that it is for. Raises `KeyMaterialError` for a key that cannot sign."""
-    try:
+    with foreign(lambda _: KeyMaterialError("this kind of key cannot sign a request")):
         return x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, issue.digest_for(key))
-    except (*FOREIGN, AttributeError):
-        raise KeyMaterialError("this kind of key cannot sign a request") from None
 
 
 def read_request(path: Path) -> x509.CertificateSigningRequest:
@@ -82,21 +75,19 @@ def read_request(path: Path) -> x509.CertificateSigningRequest:
 
 def is_signed(request: x509.CertificateSigningRequest) -> bool:
     """Whether the request is signed with its own key."""
-    try:
+    unsigned = RefusedError("not-issued", "the signature cannot be verified")
+    with contextlib.suppress(RefusedError), foreign(lambda _: unsigned):
         return request.is_signature_valid
-    except FOREIGN:
-        return False
+    return False
 
 
 def parse_request(data: bytes, name: str) -> x509.CertificateSigningRequest:
     """The request of some bytes, unproved. Raises `KeyMaterialError`."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # what is odd in it is judged in the certificate
-            load = x509.load_pem_x509_csr if b"-----BEGIN" in data else x509.load_der_x509_csr
-            request = load(data)
-            request.public_key()
-            list(request.subject), list(request.extensions)
-            return request
-    except FOREIGN:
-        raise KeyMaterialError(f"{name} is no request for a certificate that can be read") from None
+    unreadable = KeyMaterialError(f"{name} is no request for a certificate that can be read")
+    with foreign(lambda _: unreadable), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what is odd in it is judged in the certificate
+        load = x509.load_pem_x509_csr if b"-----BEGIN" in data else x509.load_der_x509_csr
+        request = load(data)
+        request.public_key()
+        list(request.subject), list(request.extensions)
+        return request

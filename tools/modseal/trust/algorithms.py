@@ -13,7 +13,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
-from modseal.errors import FormatError
+from modseal.errors import FormatError, is_foreign
 from modseal.format import der
 from modseal.format.cms import Algorithm, read_algorithm
 
@@ -161,6 +161,11 @@ def verify(row: SignatureAlgorithm, key: Any, signature: bytes, data: bytes, sal
     except (UnsupportedAlgorithm, ValueError) as error:
         detail = f"{row.name} cannot be verified by this machine's library"
         raise FormatError("unsupported-algorithm", detail, algorithm=row.name) from error
+    except BaseException as error:  # whatever else the library raises for what it was given
+        if not is_foreign(error):
+            raise
+        detail = f"the {row.name} signature cannot be verified: {type(error).__name__}"
+        raise FormatError("bad-signature", detail, algorithm=row.name) from error
 
 
 def key_bits(key: object) -> int:

@@ -18,7 +18,7 @@ from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from modseal.errors import FormatError
+from modseal.errors import FormatError, foreign
 from modseal.format import der
 from modseal.format.cms import Algorithm, read_algorithm
 from modseal.trust import algorithms
@@ -55,16 +55,6 @@ JUDGED_EXTENSIONS = {
 }
 """Extensions that path validation applies. A critical one outside this set refuses the certificate.
 Key identifiers are not in it: they only help to find issuers, and are never critical (RFC 5280 section 4.2.1.1)."""
-
-FOREIGN = (
-    ValueError,
-    TypeError,
-    UnsupportedAlgorithm,
-    x509.DuplicateExtension,
-    x509.InvalidVersion,
-    x509.UnsupportedGeneralNameType,
-)
-"""All that the library raises for certificates that it cannot parse."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,16 +124,20 @@ class Certificate:
 
 @functools.lru_cache(maxsize=256)
 def _parse(data: bytes) -> Certificate:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # negative serials and the like: judged here, not warned about
+    with foreign(_malformed), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # negative serials and the like: judged here, not warned about
+        try:
             return _from_library(x509.load_der_x509_certificate(data), data)
-    except UnsupportedAlgorithm as error:
-        # Not damage: a newer kind of key, which a block may carry beside an older one (docs/adr, 10).
-        detail = "a certificate has a kind of key that this machine's library does not know"
-        raise FormatError("unsupported-algorithm", detail) from error
-    except (*FOREIGN, FormatError) as error:
-        raise FormatError("malformed-certificate", f"a certificate cannot be parsed: {error}") from error
+        except UnsupportedAlgorithm as error:
+            # Not damage: a newer kind of key, which a block may carry beside an older one (docs/adr, 10).
+            detail = "a certificate has a kind of key that this machine's library does not know"
+            raise FormatError("unsupported-algorithm", detail) from error
+        except FormatError as error:
+            raise _malformed(error.failure.detail) from error
+
+
+def _malformed(why: str) -> FormatError:
+    return FormatError("malformed-certificate", f"a certificate cannot be parsed: {why}")
 
 
 def _from_library(parsed: x509.Certificate, data: bytes) -> Certificate:

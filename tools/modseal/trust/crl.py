@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from modseal.errors import FormatError
+from modseal.errors import FormatError, foreign
 from modseal.format import der
 from modseal.format.cms import Algorithm, read_algorithm
 from modseal.trust.certificate import Certificate
@@ -100,10 +100,15 @@ class Crl:
     @classmethod
     def parse(cls, data: bytes, source: str) -> Crl:
         """From DER; `source` is for messages. Raises `FormatError` (crl-invalid)."""
-        try:
-            return _read(data, source)
-        except FormatError as error:
-            raise FormatError("crl-invalid", f"{source} is no CRL that can be read: {error.failure.detail}") from error
+
+        def invalid(why: str) -> FormatError:
+            return FormatError("crl-invalid", f"{source} is no CRL that can be read: {why}")
+
+        with foreign(invalid):
+            try:
+                return _read(data, source)
+            except FormatError as error:
+                raise invalid(error.failure.detail) from error
 
 
 def _read(data: bytes, source: str) -> Crl:

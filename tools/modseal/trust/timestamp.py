@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 
 from modseal import limits
-from modseal.errors import Evidence, Failure, FormatError
+from modseal.errors import Evidence, Failure, FormatError, foreign
 from modseal.format import cms, der
 from modseal.format import timestamp as token_format
 from modseal.format.level import Level
@@ -234,8 +234,9 @@ def _require_binding(token: Token, authority: Certificate) -> None:
 
 def _require_purpose(authority: Certificate) -> None:
     """timeStamping, critical, and nothing else (RFC 3161 section 2.3): no other role proves a time (SIG-10)."""
-    parsed = x509.load_der_x509_certificate(authority.der)
-    critical = any(each.critical for each in parsed.extensions if each.oid == x509.ExtendedKeyUsage.oid)
+    with foreign(lambda why: _bad("malformed-certificate", why, authority)):
+        parsed = x509.load_der_x509_certificate(authority.der)
+        critical = any(each.critical for each in parsed.extensions if each.oid == x509.ExtendedKeyUsage.oid)
     if authority.extended_key_usage != frozenset({purpose.TIME_STAMPING}) or not critical:
         raise _bad("wrong-purpose", "its signer's certificate is not for timeStamping alone", authority)
     usage = authority.key_usage
@@ -259,18 +260,12 @@ def _second_opinion(token: Token, authority: Certificate, algorithm: SignatureAl
     # Imported here: a bundle without a timestamp does not pay for it.
     from rfc3161_client import VerifierBuilder
 
-    verifier = VerifierBuilder(
-        roots=[x509.load_der_x509_certificate(each.der) for each in policy.timestamp_anchors],
-        intermediates=[x509.load_der_x509_certificate(each.der) for each in policy.intermediates],
-    ).build()
-    try:
+    with foreign(lambda why: _bad("bad-signature", f"rfc3161-client refuses it ({why})", authority)):
+        verifier = VerifierBuilder(
+            roots=[x509.load_der_x509_certificate(each.der) for each in policy.timestamp_anchors],
+            intermediates=[x509.load_der_x509_certificate(each.der) for each in policy.intermediates],
+        ).build()
         verifier.verify(_as_response(token), token.imprint)
-    except Exception as error:
-        raise _bad("bad-signature", f"rfc3161-client refuses it ({error})", authority) from error
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":  # what its Rust code raises for what it did not expect
-            raise
-        raise _bad("bad-signature", "rfc3161-client failed on it", authority) from None
 
 
 def _as_response(token: Token) -> TimeStampResponse:

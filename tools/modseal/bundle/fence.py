@@ -1,0 +1,60 @@
+"""The last fence: a fault of ours, met while one bundle is examined, costs that bundle its verdict and no other's.
+
+Every library's exception is converted where its format is read. What is left is what nobody expected, and then
+nothing is known of the bundle: it is undecided, and says what a report of the fault needs. That is where it
+happened and with which versions, and never a byte of the bundle or of a key: not even the exception's own text.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import PurePath
+from types import TracebackType
+
+from modseal import __version__
+from modseal.errors import InternalError, is_foreign
+
+TRACEBACK = "MODSEAL_TRACEBACK"
+"""The environment variable for those who look for the fault: the exception then ends the command with a traceback."""
+
+
+@contextmanager
+def fenced(name: str) -> Iterator[None]:
+    """Raise `InternalError` for whatever nobody expected of the block, which examines the bundle of this name.
+
+    Trouble with files, Ctrl-C and what ends the process pass through.
+    """
+    try:
+        yield
+    except BaseException as error:
+        if not (is_foreign(error) or isinstance(error, MemoryError)) or os.environ.get(TRACEBACK):
+            raise
+        raise _fault(name, error) from error
+
+
+def _fault(name: str, error: BaseException) -> InternalError:
+    from cryptography import __version__ as library
+    from cryptography.hazmat.backends.openssl import backend
+
+    kind, place, openssl = type(error).__name__, _place(error.__traceback__), backend.openssl_version_text()
+    versions = f"modseal {__version__}, cryptography {library}, {openssl}"
+    return InternalError(
+        f"{name}: a fault of modseal kept it from being examined: {kind} at {place} ({versions})",
+        exception=kind,
+        place=place,
+        modseal=__version__,
+        cryptography=library,
+        openssl=openssl,
+    )
+
+
+def _place(trace: TracebackType | None) -> str:
+    """The innermost frame as `module:line`; the module's name, because a path tells where somebody works."""
+    if trace is None:
+        return "unknown"
+    while trace.tb_next:
+        trace = trace.tb_next
+    module = trace.tb_frame.f_globals.get("__name__") or PurePath(trace.tb_frame.f_code.co_filename).name
+    return f"{module}:{trace.tb_lineno}"

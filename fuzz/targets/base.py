@@ -17,7 +17,8 @@ from typing import TypeVar
 from modseal.errors import FormatError, ModsealError
 from modseal.trust.certificate import Certificate
 from modseal.trust.policy import Policy
-from modseal.trust.policy_file import parse, split_pem
+from modseal.trust.policy_file import parse
+from modseal.trust.policy_material import read_certificates
 
 FOLDER = Path(__file__).parents[1]
 FIXTURES = FOLDER / "fixtures"
@@ -60,7 +61,7 @@ def attempt(read: Callable[[bytes], _T], data: bytes, refusal: type[ModsealError
 @functools.cache
 def certificates(name: str) -> tuple[Certificate, ...]:
     """The certificates of a PEM file among the fixtures."""
-    return tuple(map(Certificate.parse, split_pem((FIXTURES / name).read_bytes(), "CERTIFICATE")))
+    return read_certificates((FIXTURES / name).read_bytes())
 
 
 @functools.cache

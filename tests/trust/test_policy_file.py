@@ -14,7 +14,7 @@ from modseal.errors import PolicyError
 from modseal.format.level import Level
 from modseal.trust.algorithms import ALGORITHMS
 from modseal.trust.policy import Allowance, Policy
-from modseal.trust.policy_file import PATH_LISTS, load, parse, split_pem
+from modseal.trust.policy_file import PATH_LISTS, load, parse
 
 FILES = {
     "root.pem": root().pem,
@@ -206,14 +206,6 @@ def test_the_built_in_policies_read_no_files_and_trust_no_ca() -> None:
 def test_a_missing_policy_names_the_built_in_ones() -> None:
     with pytest.raises(PolicyError, match="strict or vmware"):
         load("absent.toml")
-
-
-def test_pem_and_der_are_both_read() -> None:
-    assert split_pem(root().pem, "CERTIFICATE") == split_pem(root().der, "CERTIFICATE") == [root().der]
-    assert split_pem(b"text\n" + root().pem + b"more\n" + signer().pem, "CERTIFICATE") == [root().der, signer().der]
-    for data in (b"", b"text", FILES["crl.pem"]):
-        with pytest.raises(ValueError, match="CERTIFICATE"):
-            split_pem(data, "CERTIFICATE")
 
 
 def test_an_anchor_in_der_is_read() -> None:

@@ -74,16 +74,14 @@ def opened(folder: Path) -> Iterator[OpenFolder]:
 
 def read(folder: Path) -> Authority:
     """The CA of a folder, as it is now. Raises `InputError`, `KeyMaterialError`."""
-    certificates = material.read_certificates(folder / CERTIFICATE)
-    if len(certificates) != 1:
-        raise KeyMaterialError(f"{folder / CERTIFICATE} has {len(certificates)} certificates; a CA has one")
+    certificate = material.read_certificate(folder / CERTIFICATE)
     path = folder / INDEX
     try:
         with path.open("rb") as file:
             data = file.read(authority_index.INDEX_SIZE + 1)
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror}", path=str(path)) from None
-    return Authority(certificates[0], authority_index.decode(data, str(path)))
+    return Authority(certificate, authority_index.decode(data, str(path)))
 
 
 def read_key(folder: Path, passphrase: Passphrase | None) -> tuple[Any, tuple[str, ...]]:

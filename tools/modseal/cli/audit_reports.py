@@ -110,10 +110,14 @@ def verify_report(
 
 def _attestation(path: Path, cert: Path, claim: ReportFile) -> Attestation:
     """What an attestation says, once it holds for this report and this certificate."""
-    data, der = _read(path, limits.ENVELOPE_SIZE), _read(cert, limits.KEY_FILE_SIZE)
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    from modseal.signing.material import read_certificate
+
+    data = _read(path, limits.ENVELOPE_SIZE)
     try:
-        certificate = Certificate.parse(policy_file.split_pem(der, "CERTIFICATE")[0])
-    except (FormatError, ValueError) as error:
+        certificate = Certificate.parse(read_certificate(cert).public_bytes(Encoding.DER))
+    except FormatError as error:
         raise KeyMaterialError(f"{cert}: {error}") from None
     return vsa.check(data, str(path), certificate, claim)
 

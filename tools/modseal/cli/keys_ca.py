@@ -209,12 +209,12 @@ def _purpose(timestamping: bool) -> str:
 
 def _which(certificate: Path | None, serial: str | None) -> Any:
     """The certificate of a file, or a serial number."""
-    from modseal.signing.material import read_certificates
+    from modseal.signing.material import read_certificate
 
     if (certificate is None) == (serial is None):
         raise UsageError("give either the certificate's file or --serial")
     if certificate:
-        return read_certificates(certificate)[0]
+        return read_certificate(certificate)
     plain = (serial or "").replace(":", "").lower()
     if not 1 <= len(plain) <= 40 or not set(plain) <= set("0123456789abcdef"):
         raise UsageError(f"{serial!r} is no serial number in hex digits")

@@ -7,6 +7,7 @@ a file needs the line. So the text, once it is known to be TOML, is gone through
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 
@@ -84,6 +85,8 @@ def parse(data: bytes) -> TomlDocument:
     """Parse TOML 1.1. Raises `ValueError` with a sentence that has the line."""
     if len(data) > limits.SPEC_SIZE:
         raise ValueError(f"the file is over {limits.SPEC_SIZE} bytes")
+    if data.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise ValueError("the file starts with a byte order mark; save it as UTF-8 without one")
     with foreign(ValueError):
         try:
             text = data.decode("utf-8")

@@ -5,7 +5,6 @@ Everything that can be shown is public: of a private key, its kind and the finge
 
 from __future__ import annotations
 
-import re
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,10 +17,10 @@ from cryptography.hazmat.primitives.serialization import (
     Encoding,
     load_der_private_key,
     load_der_public_key,
-    load_pem_public_key,
 )
 
 from modseal.errors import FormatError, KeyMaterialError, RefusedError, foreign
+from modseal.format import pem
 from modseal.signing import fitness, material, request
 from modseal.signing.authority import Authority
 from modseal.signing.authority_index import Entry
@@ -36,7 +35,6 @@ SOON = timedelta(days=90)
 CRL_SOON = timedelta(days=7)
 """How long before its next update a CRL is warned of, unless it has been renewed since."""
 
-_PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
 _TIME = "%Y-%m-%d %H:%M:%S UTC"
 _WIDTH = 12
 
@@ -88,25 +86,29 @@ def certificate_warnings(certificate: x509.Certificate, now: datetime) -> tuple[
 
 
 def _parts(path: Path, data: bytes, passphrase: Passphrase | None, now: datetime) -> Iterator[Description]:
-    blocks = [(match[1].decode("ascii"), match[0] + b"\n") for match in _PEM.finditer(data)]
-    for label, block in blocks:
-        yield _pem_part(path, label, block, passphrase, now)
-    if not blocks:
+    if pem.is_der(data):
         yield from _der_part(path, data, passphrase, now)
+        return
+    try:
+        blocks = pem.read(data)
+    except ValueError as error:
+        raise KeyMaterialError(f"{path}: {error}") from None
+    for block in blocks:
+        yield _pem_part(path, block, passphrase, now)
 
 
-def _pem_part(path: Path, label: str, block: bytes, passphrase: Passphrase | None, now: datetime) -> Description:
-    if label.endswith("PRIVATE KEY"):
-        return _private_key(path, label, block, passphrase)
-    if label == "PUBLIC KEY":
-        return Description(("public key", *_key_lines(_load(load_pem_public_key, block, path))))
-    if label == "CERTIFICATE":
-        return _certificate(_load(x509.load_pem_x509_certificate, block, path), now)
-    if label in ("CERTIFICATE REQUEST", "NEW CERTIFICATE REQUEST"):
-        return _request(request.parse_request(block, str(path)))
-    if label == "X509 CRL":
-        return _crl(_load(x509.load_pem_x509_crl, block, path), path, now)
-    return Description((f"{label}: not something that modseal knows",))
+def _pem_part(path: Path, block: pem.Block, passphrase: Passphrase | None, now: datetime) -> Description:
+    if block.label.endswith("PRIVATE KEY"):
+        return _private_key(path, block, passphrase)
+    if block.label == "PUBLIC KEY":
+        return Description(("public key", *_key_lines(_load(load_der_public_key, block.content, path))))
+    if block.label == pem.CERTIFICATE:
+        return _certificate(_load(x509.load_der_x509_certificate, block.content, path), now)
+    if block.label in pem.REQUESTS:
+        return _request(request.parse_request(block.content, str(path)))
+    if block.label == pem.CRL:
+        return _crl(_load(x509.load_der_x509_crl, block.content, path), path, now)
+    return Description((f"{block.label}: not something that modseal knows",))
 
 
 def _der_part(path: Path, data: bytes, passphrase: Passphrase | None, now: datetime) -> Iterator[Description]:
@@ -145,11 +147,11 @@ def _damaged(path: Path) -> KeyMaterialError:
     return KeyMaterialError(f"{path} has a part that cannot be parsed")
 
 
-def _private_key(path: Path, label: str, block: bytes, passphrase: Passphrase | None) -> Description:
-    is_encrypted = label.startswith("ENCRYPTED") or b"Proc-Type: 4,ENCRYPTED" in block
+def _private_key(path: Path, block: pem.Block, passphrase: Passphrase | None) -> Description:
+    is_encrypted = block.label.startswith("ENCRYPTED") or block.headers
     if is_encrypted and passphrase is None:
         return Description(("private key, encrypted (--passphrase-file shows more)",), is_secret=True)
-    key = material.pem_key(path, block, passphrase)
+    key = material.pem_key(path, block.text, passphrase)
     how = "encrypted" if is_encrypted else "not encrypted"
     return Description((f"private key, {how}", *_key_lines(key.public_key())), is_secret=True)
 

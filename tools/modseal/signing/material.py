@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import re
 import stat
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,12 +20,14 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, p
 
 from modseal import limits
 from modseal.errors import InputError, KeyMaterialError, foreign, is_foreign
+from modseal.format import pem
 
 Passphrase = Callable[[], bytes]
 """Asks for a passphrase; called at most once, and only for a key that is encrypted."""
 
-_PEM = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----.*?-----END \1-----", re.DOTALL)
 _OPENSSH = "OPENSSH PRIVATE KEY"
+_BESIDE_A_KEY = (pem.CERTIFICATE, "EC PARAMETERS")
+"""`openssl ecparam -genkey` writes the parameters, which the key has itself."""
 _SEQUENCE = b"\x30"
 _PFX_VERSION = b"\x02\x01\x03"
 """The INTEGER 3 that a PKCS#12 file starts with, after the header of its SEQUENCE (RFC 7292 section 4)."""
@@ -60,15 +61,23 @@ def read_key(path: Path, passphrase: Passphrase | None) -> Material:
 
 
 def read_certificates(path: Path) -> tuple[x509.Certificate, ...]:
-    """All certificates of a PEM file in order, or the one of a DER file.
+    """All certificates of a PEM file in order, or the one of a DER file; there may be nothing else in it.
 
     Raises `KeyMaterialError` where there is none or one cannot be parsed; `InputError`.
     """
     data, _ = _read(path)
-    certificates = _certificates(path, data)
-    if not certificates:
-        raise KeyMaterialError(f"{path} has no certificate: a PEM or DER X.509 certificate is needed")
-    return certificates
+    try:
+        return _certificates(path, pem.contents(data, pem.CERTIFICATE))
+    except ValueError as error:
+        raise KeyMaterialError(f"{path} is no file of certificates that can be read: {error}") from None
+
+
+def read_certificate(path: Path) -> x509.Certificate:
+    """The one certificate of a file. Raises `KeyMaterialError`, `InputError`."""
+    certificates = read_certificates(path)
+    if len(certificates) > 1:
+        raise KeyMaterialError(f"{path} has {len(certificates)} certificates; name a file with the one that is meant")
+    return certificates[0]
 
 
 def read_secret(path: Path) -> tuple[bytes, tuple[str, ...]]:
@@ -127,13 +136,19 @@ def _pkcs12(path: Path, data: bytes, passphrase: Passphrase | None) -> tuple[Any
 
 
 def _pem(path: Path, data: bytes, passphrase: Passphrase | None) -> tuple[Any, tuple[x509.Certificate, ...]]:
-    blocks = [(match[1].decode("ascii"), match[0] + b"\n") for match in _PEM.finditer(data)]
-    keys = [block for label, block in blocks if label.endswith("PRIVATE KEY")]
+    if pem.is_der(data):
+        raise _no_single_key(path, 0, [])
+    try:
+        blocks = pem.read(data, (*pem.KEYS, *_BESIDE_A_KEY))
+    except ValueError as error:
+        raise KeyMaterialError(f"{path}: {error}") from None
+    keys = [block for block in blocks if block.label in pem.KEYS]
     if len(keys) != 1:
-        raise _no_single_key(path, len(keys), [label for label, _ in blocks])
-    if any(label == _OPENSSH for label, _ in blocks):
+        raise _no_single_key(path, len(keys), [block.label for block in blocks])
+    if keys[0].label == _OPENSSH:
         raise KeyMaterialError(f"{path} is an OpenSSH key; `ssh-keygen -p -m pkcs8 -f COPY` makes a usable copy")
-    return pem_key(path, keys[0], passphrase), _certificates(path, data)
+    certificates = [block.content for block in blocks if block.label == pem.CERTIFICATE]
+    return pem_key(path, keys[0].text, passphrase), _certificates(path, certificates)
 
 
 def pem_key(path: Path, block: bytes, passphrase: Passphrase | None) -> Any:
@@ -146,14 +161,11 @@ def pem_key(path: Path, block: bytes, passphrase: Passphrase | None) -> Any:
         return load_pem_private_key(block, secret)
 
 
-def _certificates(path: Path, data: bytes) -> tuple[x509.Certificate, ...]:
-    pem = [match[0] + b"\n" for match in _PEM.finditer(data) if match[1] == b"CERTIFICATE"]
+def _certificates(path: Path, contents: Sequence[bytes]) -> tuple[x509.Certificate, ...]:
     unreadable = KeyMaterialError(f"a certificate in {path} cannot be parsed")
     with foreign(lambda _: unreadable), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # odd serial numbers and the like are judged by the verifier's rules
-        if not pem and data.startswith(_SEQUENCE):
-            return (x509.load_der_x509_certificate(data),)
-        return tuple(map(x509.load_pem_x509_certificate, pem))
+        return tuple(map(x509.load_der_x509_certificate, contents))
 
 
 def _ask(path: Path, passphrase: Passphrase | None) -> bytes:

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from modseal import limits
 from modseal.errors import FormatError, RefusedError, UsageError, foreign
-from modseal.format import canonical_json
+from modseal.format import canonical_json, pem
 from modseal.format.shape import Array, Table, Text
 from modseal.signing import block, keys
 from modseal.trust.algorithms import ALGORITHMS
@@ -96,7 +96,8 @@ def decode(data: bytes, name: str) -> State:
     """The state of a file that `encode` wrote; `name` is the file's. Raises `UsageError` for anything else."""
     plain = _load(data, name)
     with foreign(lambda _: _not_ours(name, "a certificate in it cannot be parsed")):
-        certificates = [x509.load_pem_x509_certificate(text.encode()) for text in plain["certificates"]]
+        contents = [pem.contents(text.encode(), pem.CERTIFICATE) for text in plain["certificates"]]
+        certificates = [x509.load_der_x509_certificate(content) for (content,) in contents]
     return State(
         plain["manifest-sha256"],
         plain["to-be-signed-sha256"],

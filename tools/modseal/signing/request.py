@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.x509.oid import NameOID
 
 from modseal.errors import KeyMaterialError, RefusedError, UsageError, foreign
+from modseal.format import pem
 from modseal.signing import issue, material
 
 _FORM = "write it as CN=Acme release signer 1,O=Acme"
@@ -82,12 +83,17 @@ def is_signed(request: x509.CertificateSigningRequest) -> bool:
 
 
 def parse_request(data: bytes, name: str) -> x509.CertificateSigningRequest:
-    """The request of some bytes, unproved. Raises `KeyMaterialError`."""
-    unreadable = KeyMaterialError(f"{name} is no request for a certificate that can be read")
-    with foreign(lambda _: unreadable), warnings.catch_warnings():
+    """The one request of some bytes, PEM or DER, unproved. Raises `KeyMaterialError`."""
+    unreadable = f"{name} is no request for a certificate that can be read"
+    try:
+        contents = pem.contents(data, *pem.REQUESTS)
+    except ValueError as error:
+        raise KeyMaterialError(f"{unreadable}: {error}") from None
+    if len(contents) > 1:
+        raise KeyMaterialError(f"{name} has {len(contents)} requests; name a file with the one that is meant")
+    with foreign(lambda _: KeyMaterialError(unreadable)), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what is odd in it is judged in the certificate
-        load = x509.load_pem_x509_csr if b"-----BEGIN" in data else x509.load_der_x509_csr
-        request = load(data)
+        request = x509.load_der_x509_csr(contents[0])
         request.public_key()
         list(request.subject), list(request.extensions)
         return request

@@ -7,8 +7,6 @@ a policy is values only.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import errno
 import os
 import re
@@ -20,9 +18,10 @@ from typing import Any
 
 from modseal import limits
 from modseal.errors import FormatError, PolicyError
-from modseal.format import rules, toml_text
+from modseal.format import pem, rules, toml_text
 from modseal.format.level import Level
 from modseal.format.shape import Array, Boolean, Integer, Problem, Table, Text, TextMap, quote
+from modseal.trust import policy_material
 from modseal.trust.algorithms import ALGORITHMS
 from modseal.trust.certificate import Certificate
 from modseal.trust.crl import Crl
@@ -209,6 +208,8 @@ def parse(data: bytes, source: str, read: Callable[[str], bytes], *, built_in: b
         document = toml_text.parse(data)
     except ValueError as error:
         raise PolicyError(f"{source}: {error}") from None
+    if pem.has_private_key(data):
+        raise PolicyError(f"{source}: it has {pem.PRIVATE_KEY}")
     problems = document.problems(SHAPE, source)
     if problems:
         raise PolicyError(_summary(problems), problems)
@@ -252,7 +253,7 @@ class _Reader:
 
     def policy(self) -> Policy:
         anchors = tuple(self._anchors())
-        return Policy(
+        policy = Policy(
             source=self._source,
             minimum_level=Level.parse(self._values["minimum-level"]),
             anchors=anchors,
@@ -272,6 +273,9 @@ class _Reader:
             allowances=tuple(self._allowances()),
             lines=self._document.lines,
         )
+        for problem in policy_material.unproved_crls(policy):
+            self._problem(("revocation", "crls"), problem)
+        return policy
 
     def _get(self, table: str, key: str, default: Any) -> Any:
         return self._values.get(table, {}).get(key, default)
@@ -322,6 +326,9 @@ class _Reader:
         if len(certificates) > 1:
             self._problem(path, f"{name} has {len(certificates)} certificates; an anchor is one")
         certificate = certificates[0] if certificates else None
+        damage = policy_material.anchor_damage(certificate) if certificate else None
+        if damage:
+            self._problem(path, f"{name}: {damage}")
         if certificate and not certificate.is_ca:
             self._problem(
                 path,
@@ -334,7 +341,7 @@ class _Reader:
         for name in names:
             data = self._file(path, name)
             try:
-                yield from map(Certificate.parse, split_pem(data, "CERTIFICATE")) if data is not None else ()
+                yield from policy_material.read_certificates(data) if data is not None else ()
             except (FormatError, ValueError) as error:
                 self._problem(path, f"{name}: {error}")
 
@@ -343,7 +350,7 @@ class _Reader:
         path = ("time", "anchors")
         for name in self._get("time", "anchors", []):
             for certificate in self._certificates_of(path, [name]):
-                if not _is_root(certificate):
+                if not policy_material.is_root(certificate):
                     self._problem(path, f"{name}: {certificate.subject} is no self-signed CA certificate")
                 yield certificate
 
@@ -353,7 +360,7 @@ class _Reader:
         for name in self._get("revocation", "crls", []):
             data = self._file(path, name)
             try:
-                crls += [Crl.parse(der, name) for der in split_pem(data, "X509 CRL")] if data is not None else []
+                crls += policy_material.read_crls(data, name) if data is not None else ()
             except (FormatError, ValueError) as error:
                 self._problem(path, f"{name}: {error}")
         days = self._get("revocation", "maximum-age-days", None)
@@ -400,28 +407,3 @@ class _Reader:
         named = PATH_LISTS.get(self._get("paths", "list", ""), ())
         own = tuple(prefix.rstrip("/") + "/" for prefix in self._get("paths", "community", ()))
         return named + own
-
-
-def _is_root(certificate: Certificate) -> bool:
-    try:
-        certificate.verify_issued_by(certificate)
-    except FormatError:
-        return False
-    return certificate.is_ca and certificate.is_self_issued
-
-
-def split_pem(data: bytes, label: str) -> list[bytes]:
-    """The DER of every PEM block with this label; bytes without any PEM block are taken as DER itself.
-
-    Raises `ValueError` where there is neither.
-    """
-    name = re.escape(label.encode())
-    blocks = re.findall(rb"-----BEGIN " + name + rb"-----\s+([A-Za-z0-9+/=\s]+?)-----END " + name + rb"-----", data)
-    if not blocks and data[:1] == b"\x30":
-        return [data]
-    if not blocks:
-        raise ValueError(f"no {label} in PEM or DER form")
-    try:
-        return [base64.b64decode(b"".join(block.split()), validate=True) for block in blocks]
-    except binascii.Error as error:
-        raise ValueError(f"a {label} block is not base64: {error}") from None

@@ -110,10 +110,10 @@ class _Judgement:
     def _signature_failure(self, crl: Crl) -> Failure | None:
         """Whether the CA itself, or another signer that it has for CRLs, signed the list (section 6.3.3 (f), (g))."""
         evidence = self._evidence(crl)
-        own = _signature_problem(crl, self.issuer)
+        own = signature_problem(crl, self.issuer)
         if own is None and _may_sign(self.issuer):
             return None
-        if any(_signature_problem(crl, signer) is None for signer in self.signers(crl, self.issuer)):
+        if any(signature_problem(crl, signer) is None for signer in self.signers(crl, self.issuer)):
             return None
         if own is None:
             detail = f"{self.issuer.subject} signed {crl.source} but lacks key usage cRLSign"
@@ -177,7 +177,8 @@ def _may_sign(certificate: Certificate) -> bool:
     return certificate.key_usage is None or certificate.key_usage.crl_sign
 
 
-def _signature_problem(crl: Crl, signer: Certificate) -> Failure | None:
+def signature_problem(crl: Crl, signer: Certificate) -> Failure | None:
+    """Why a CRL is not signed with a certificate's key; None where it is."""
     try:
         row, salt = algorithms.identify(crl.signature_algorithm, None, signer.key)
         algorithms.verify(row, signer.key, crl.signature, crl.signed_bytes, salt)

@@ -66,6 +66,7 @@ def lines(data: bytes, width: int) -> bytes:
         lines(A.der, 76) + lines(B.der, 1000),
         lines(A.der, 1) + lines(B.der, 64),
     ],
+    ids=range(12),
 )
 def test_what_openssl_and_people_write_is_read(data: bytes) -> None:
     assert certificates(data) == (A.der, B.der)
@@ -126,7 +127,11 @@ DAMAGES: dict[str, tuple[bytes, int, str]] = {
     "a NUL": (edited(2, lambda line: line[:-1] + b"\0"), 2, "no base64"),
     "a carriage return inside": (edited(2, lambda line: line[:9] + b"\r" + line[9:]), 2, "no base64"),
     "no END": (edited(LAST, lambda line: b"AAAA"), LAST + 1, "a BEGIN line inside the block CERTIFICATE of line 1"),
-    "END of another label": (edited(LAST, lambda line: b"-----END X509 CRL-----"), LAST, "an END line that is damaged or of another label"),
+    "END of another label": (
+        edited(LAST, lambda line: b"-----END X509 CRL-----"),
+        LAST,
+        "an END line that is damaged or of another label",
+    ),
     "END with a dash less": (edited(LAST, lambda line: line[1:]), LAST, "END line"),
     "END with text behind it": (edited(LAST, lambda line: line + b" x"), LAST, "END line"),
     "two blocks on one line": (A.pem.rstrip() + B.pem, LAST, "put a line break before BEGIN"),
@@ -207,6 +212,7 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
         (make_request(A.certificate.subject, A.key).public_bytes(Encoding.PEM), "a request"),
         (make_request(A.certificate.subject, A.key).public_bytes(Encoding.DER), "a request"),
     ],
+    ids=range(14),
 )
 def test_what_is_no_certificate_is_named_wherever_it_stands(data: bytes, what: str) -> None:
     assert what in problem(data)

@@ -273,7 +273,7 @@ class _Reader:
             allowances=tuple(self._allowances()),
             lines=self._document.lines,
         )
-        for problem in policy_material.unproved_crls(policy):
+        for problem in () if self.found else policy_material.unproved_crls(policy):
             self._problem(("revocation", "crls"), problem)
         return policy
 

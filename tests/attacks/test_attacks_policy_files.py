@@ -194,7 +194,9 @@ def test_PEM_05_a_crl_counts_with_its_issuers_certificate_alone(tmp_path: Path) 
     unusable(policy(tmp_path, SECOND + stranger), "name it under 'intermediates'")
     # Where every issuer must have one, a bundle may bring the issuer: the one list is missed if it is damaged.
     assert load(str(policy(tmp_path, SECOND + stranger, "required = true\n")))
-    unusable(policy(tmp_path, SECOND + stranger + stranger, "required = true\n"), "name it under 'intermediates'")
+    assert load(str(policy(tmp_path, SECOND + stranger + stranger, "required = true\n")))
+    newer = pem(crls.make(root(7), signer()))
+    unusable(policy(tmp_path, SECOND + stranger + newer, "required = true\n"), "name it under 'intermediates'")
 
 
 def test_PEM_05_no_byte_of_an_anchor_that_signed_itself_can_be_changed(tmp_path: Path) -> None:

@@ -22,7 +22,19 @@ from modseal.trust.examination import STEPS
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
 PAGES = sorted([*DOCS.rglob("*.md"), *(ROOT / name for name in ("CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"))])
-FAMILIES = {"SIG": 20, "CMS": 16, "X5": 14, "AR": 7, "TAR": 9, "GZ": 4, "ZIP": 1, "DEP": 2, "XML": 8, "ERR": 2}
+FAMILIES = {
+    "SIG": 20,
+    "CMS": 16,
+    "X5": 14,
+    "AR": 7,
+    "TAR": 9,
+    "GZ": 4,
+    "ZIP": 1,
+    "DEP": 2,
+    "XML": 8,
+    "ERR": 2,
+    "PEM": 6,
+}
 """The attacks that the threat model must have."""
 CODE = re.compile(r"`([a-z0-9]+(?:-[a-z0-9]+)+)`")
 

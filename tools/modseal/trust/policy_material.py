@@ -63,7 +63,7 @@ def unproved_crls(policy: Policy) -> Iterator[str]:
     anchors = (anchor.certificate for anchor in policy.anchors if anchor.certificate)
     known = tuple(dict.fromkeys((*anchors, *policy.intermediates, *policy.timestamp_anchors)))
     rules = policy.revocation
-    lists = Counter(crl.issuer for crl in rules.crls)
+    lists = Counter(issuer for issuer, _ in {(crl.issuer, crl.signed_bytes) for crl in rules.crls})
     for crl in rules.crls:
         named = [certificate for certificate in known if certificate.subject_name == crl.issuer]
         problems = [revocation.signature_problem(crl, certificate) for certificate in named]

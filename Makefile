@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help demo test lint format bench shape fuzz mutate oracle differential big docs man clean
+.PHONY: help demo test lint format bench shape fuzz mutate oracle differential vectors big docs man clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -62,6 +62,9 @@ mutate: $(VENV)/.mutator  ## which changes of the verify path no test notices, o
 
 differential: $(VENV)/.developer  ## 5,000 archives of each kind, as ar, tar, bsdtar and Python see them: COUNT=5000
 	MODSEAL_DIFFERENTIAL=$(or $(COUNT),5000) $(BIN)/python -m pytest -n auto -q -rP tests/differential
+
+vectors: $(VENV)/.developer  ## write the test vectors for other implementations again
+	$(BIN)/python tests/vectors/make.py
 
 big: $(VENV)/.developer  ## payloads and files beyond 4 GiB (sparse), and files that change while they are read
 	MODSEAL_BIG=1 $(BIN)/python -m pytest -n auto -q -rP tests/crash/test_swapped_files.py

@@ -1,0 +1,66 @@
+"""The policies of the vectors, and the files that they name."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from cryptography import x509
+
+from builders import crls
+from vectors.keys import AT, OTHER_ROOT, ROOT, SECOND, SIGNER, STRANGER, TSA_ROOT
+
+TRUSTING = """\
+schema = "modseal/policy@1"
+minimum-level = "community"
+
+[[anchor]]
+name = "Vector root"
+certificate = "root.pem"
+grants = "certified"
+"""
+
+
+FILES: dict[str, bytes] = {
+    "root.pem": ROOT.pem,
+    "root2.pem": OTHER_ROOT.pem,
+    "tsa-root.pem": TSA_ROOT.pem,
+    "empty.crl": crls.make(ROOT),
+    "revoked.crl": crls.make(ROOT, SIGNER),
+    "stale.crl": crls.make(ROOT, end=AT - timedelta(days=1)),
+    "early.crl": crls.make(ROOT, start=AT + timedelta(days=1)),
+    "other.crl": crls.make(OTHER_ROOT),
+    "forged.crl": crls.make(ROOT, key=OTHER_ROOT.key),
+    "delta.crl": crls.make(ROOT, extensions=[(x509.DeltaCRLIndicator(1), True)]),
+}
+"""What the policies name, beside them."""
+
+
+def crl(name: str) -> str:
+    return f'{TRUSTING}\n[revocation]\ncrls = ["{name}"]\nrequired = true\n'
+
+
+POLICIES: dict[str, str] = {
+    "trusting": TRUSTING,
+    "other-root": TRUSTING.replace("root.pem", "root2.pem"),
+    "partner": TRUSTING.replace('"certified"', '"partner"'),
+    "accepted-only": TRUSTING.replace('"community"', '"accepted"'),
+    "unsigned": 'schema = "modseal/policy@1"\nminimum-level = "community"\nallow-unsigned-community = true\n',
+    "pin": 'schema = "modseal/policy@1"\nminimum-level = "partner"\n\n[[anchor]]\nname = "pin"\n'
+    f'fingerprint = "sha256:{STRANGER.fingerprint}"\ngrants = "partner"\n',
+    "vendors": TRUSTING + 'vendors = ["Other*"]\n',
+    "names": TRUSTING + 'names = ["other-*"]\n',
+    "two-signers": TRUSTING + "\n[signers]\nminimum = 2\n",
+    "required-signer": f'{TRUSTING}\n[signers]\nrequired = ["sha256:{SECOND.fingerprint}"]\n',
+    "no-ed25519": TRUSTING + '\n[algorithms]\nallow = ["ecdsa-p256-sha256", "rsa-pkcs1-sha256"]\n',
+    "long-rsa": TRUSTING + "\n[algorithms]\nminimum-rsa-bits = 4096\n",
+    "timestamps": TRUSTING + '\n[time]\nanchors = ["tsa-root.pem"]\n',
+    "timestamp-required": TRUSTING + '\n[time]\nanchors = ["tsa-root.pem"]\nrequire-timestamp = true\n',
+    "crl-none": TRUSTING + "\n[revocation]\nrequired = true\n",
+    **{
+        f"crl-{name}": crl(f"{name}.crl") for name in ("empty", "revoked", "stale", "early", "other", "forged", "delta")
+    },
+    "deny-name": TRUSTING + '\n[deny]\nnames = ["acme-*"]\n',
+    "floor": TRUSTING + '\n[versions]\nacme-agent = "1.2.3-10"\n',
+    "attachment": TRUSTING + '\n[attachments]\nrequired = ["application/spdx+json"]\n',
+    "community-paths": TRUSTING + '\n[paths]\ncommunity = ["opt/other/"]\n',
+}

@@ -23,7 +23,8 @@ BASES = (
     good(files={"a": None, "a/l": "../b", "b": b"x" * 600, "\u00e9": b""}, released="2024-02-29T23:59:59Z"),
 )
 TEXTS = (
-    "", " ", "a", "A", "a ", " a", "a\u00a0", "a\tb", "a\nb", "a/b", "a\\b", "\u3000a", "a\u2028b", "a\u202eb", "\ufffe",
+    "", " ", "a", "A", "a ", " a", "a\u00a0", "a\tb", "a\nb", "a/b", "a\\b", "\u3000a", "a\u2028b", "a\u202eb",
+    "\ufffe",
     "\u0378",
     "\U0001f642", "e\u0301", "\u00e9", "a\u0085b", "\x7f", "1.0-1", "<<", "=", "==", "partner", "community",
     "Partner",
@@ -38,7 +39,8 @@ TEXTS = (
     "modseal/manifest@2", "-a", "~1", "+", "a*", "a?", "1" * 20, "\u0661",
 )  # fmt: skip
 PATHS = (
-    "a", "A", "b", "a/b", "a/B", "A/b", "a-b", "a.b", "a/b/c", "a b", "a /b", "./a", "../a", "/a", "a/", "a//b", "a/./b",
+    "a", "A", "b", "a/b", "a/B", "A/b", "a-b", "a.b", "a/b/c", "a b", "a /b", "./a", "../a", "/a", "a/", "a//b",
+    "a/./b",
     "a/../b", "stra\u00dfe", "strasse", "STRASSE/x", "\u017f", "S", "s/x", "\u00e9", "e\u0301", "\u00c9/x", "\u0130",
     "i\u0307", "\u1e9e", "ss", "\ufb01", "fi",
     "a\\b", "a*", "a?", "a\n", "\u3000a", "a\u200bb", "a\u0378", "x" * 100, "x" * 101, "d" * 60 + "/" + "e" *

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 from cryptography import x509
 
 from builders import crls
-from vectors.keys import AT, OTHER_ROOT, ROOT, SECOND, SIGNER, STRANGER, TSA_ROOT
+from vectors.keys import AT, ISSUING, OTHER_ROOT, ROOT, SECOND, SIGNER, STRANGER, TSA_ROOT
 
 TRUSTING = """\
 schema = "modseal/policy@1"
@@ -29,14 +30,14 @@ FILES: dict[str, bytes] = {
     "stale.crl": crls.make(ROOT, end=AT - timedelta(days=1)),
     "early.crl": crls.make(ROOT, start=AT + timedelta(days=1)),
     "other.crl": crls.make(OTHER_ROOT),
-    "forged.crl": crls.make(ROOT, key=OTHER_ROOT.key),
+    "forged.crl": crls.make(ISSUING, key=OTHER_ROOT.key),
     "delta.crl": crls.make(ROOT, extensions=[(x509.DeltaCRLIndicator(1), True)]),
 }
 """What the policies name, beside them."""
 
 
-def crl(name: str) -> str:
-    return f'{TRUSTING}\n[revocation]\ncrls = ["{name}"]\nrequired = true\n'
+def crl(*names: str) -> str:
+    return f"{TRUSTING}\n[revocation]\ncrls = {json.dumps(names)}\nrequired = true\n"
 
 
 POLICIES: dict[str, str] = {
@@ -56,9 +57,8 @@ POLICIES: dict[str, str] = {
     "timestamps": TRUSTING + '\n[time]\nanchors = ["tsa-root.pem"]\n',
     "timestamp-required": TRUSTING + '\n[time]\nanchors = ["tsa-root.pem"]\nrequire-timestamp = true\n',
     "crl-none": TRUSTING + "\n[revocation]\nrequired = true\n",
-    **{
-        f"crl-{name}": crl(f"{name}.crl") for name in ("empty", "revoked", "stale", "early", "other", "forged", "delta")
-    },
+    **{f"crl-{name}": crl(f"{name}.crl") for name in ("empty", "revoked", "stale", "early", "other", "delta")},
+    "crl-forged": crl("empty.crl", "forged.crl"),
     "deny-name": TRUSTING + '\n[deny]\nnames = ["acme-*"]\n',
     "floor": TRUSTING + '\n[versions]\nacme-agent = "1.2.3-10"\n',
     "attachment": TRUSTING + '\n[attachments]\nrequired = ["application/spdx+json"]\n',

@@ -212,10 +212,11 @@ def revocations() -> Iterator[Vector]:
         ("crl-stale", "crl-stale", "The CRL is past its next update."),
         ("crl-early", "crl-not-yet-valid", "The CRL is from after the time of verification."),
         ("crl-other", "crl-wrong-issuer", "The CRL is of another issuer."),
-        ("crl-forged", "crl-bad-signature", "The CRL is in the issuer's name and by another key."),
         ("crl-delta", "crl-invalid", "A delta CRL."),
     ):
         yield seal(policy, SEAL, code, about, policy, undecided=True)
+    about = "The CRL is in the name of the issuer, which the block brings, and by another key."
+    yield seal("crl-forged", SEAL.signed(BELOW), "crl-bad-signature", about, "crl-forged", undecided=True)
 
 
 def levels() -> Iterator[Vector]:

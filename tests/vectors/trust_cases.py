@@ -13,7 +13,7 @@ from builders.pki import Identity
 from modseal.format import der, rules
 from modseal.format.cms import MESSAGE_DIGEST
 from modseal.format.level import Level
-from vectors.keys import AT, ROOT, RSA, SECOND, SIGNER, TSA, leaf, signing
+from vectors.keys import AT, BELOW, ROOT, RSA, SECOND, SIGNER, TSA, leaf, signing
 from vectors.material import (
     SEAL,
     VIB,

@@ -26,7 +26,8 @@ from modseal.audit.engine import Serial
 from modseal.audit.run import Audit, run
 from modseal.format.level import Level
 from modseal.trust.algorithms import ALGORITHMS
-from modseal.trust.policy import Allowance, Deny, Policy
+from modseal.trust.deny import Deny
+from modseal.trust.policy import Allowance, Policy
 from modseal.trust.revocation import RevocationRules
 
 AT = NOW + timedelta(days=45)

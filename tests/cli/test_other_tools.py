@@ -124,14 +124,16 @@ def test_a_seal_made_with_gnu_ar_is_refused_for_its_headers_alone(tmp_path: Path
     assert found.verdict is Verdict.REJECTED
     assert codes(found) == ["malformed-archive"]
     assert b"manifest.json/  0           0     0     " in made
-    plain = make("seal", signer("rsa")).with_signature((tmp_path / "sig.pkcs7").read_bytes())
-    accepted(plain, trusting())
+    signature = (tmp_path / "sig.pkcs7").read_bytes()
+    plain = make("seal", signer("rsa"))
+    assert codes(judge(plain.with_signature(signature), trusting()))[0] == "malformed-signature"
+    accepted(plain.with_signature(signature.replace(b"CMS-----", b"PKCS7-----")), trusting())
 
 
 @openssl
 @pytest.mark.parametrize("label", ["PKCS7", "CMS"])
-def test_both_labels_of_openssl_are_read(tmp_path: Path, label: str) -> None:
-    bundle = make("seal")
+def test_both_labels_of_openssl_are_read_in_a_vib(tmp_path: Path, label: str) -> None:
+    bundle = make("vib")
     (tmp_path / "m").write_bytes(bundle.manifest_bytes)
     (tmp_path / "key.pem").write_bytes(signer("rsa").key_pem)
     (tmp_path / "cert.pem").write_bytes(signer("rsa").pem)

@@ -19,9 +19,10 @@ from modseal.format.level import Level
 from modseal.format.manifest import Kind, Payload
 from modseal.format.payload import Measured
 from modseal.format.source import BytesSource
+from modseal.trust.deny import Deny
 from modseal.trust.examination import STEPS, Examination, Verdict
 from modseal.trust.examine import examine
-from modseal.trust.policy import Deny, Policy
+from modseal.trust.policy import Policy
 from modseal.trust.revocation import RevocationRules
 
 kinds = pytest.mark.parametrize("kind", KINDS)
@@ -319,10 +320,12 @@ class Watched(OpenBundle):
         self.proved: list[bool] = []
         self.bounded: list[bool] = []
 
-    def measure(self, payload: Payload, member: object, *, proved: bool, bounded: bool = False) -> Measured:
+    def measure(
+        self, payload: Payload, member: object, *, proved: bool, bounded: bool = False, raw: bool = False
+    ) -> Measured:
         self.proved.append(proved)
         self.bounded.append(bounded)
-        return super().measure(payload, member, proved=proved, bounded=bounded)  # type: ignore[arg-type]
+        return super().measure(payload, member, proved=proved, bounded=bounded, raw=raw)  # type: ignore[arg-type]
 
 
 @kinds

@@ -18,6 +18,7 @@ from modseal.codes import CODES
 from modseal.errors import Failure
 from modseal.format.level import Level
 from modseal.format.manifest import Kind
+from modseal.trust.deny import Deny
 from modseal.trust.examination import (
     STEPS,
     Check,
@@ -31,7 +32,7 @@ from modseal.trust.examination import (
     skipped,
     unexamined,
 )
-from modseal.trust.policy import Deny, Policy
+from modseal.trust.policy import Policy
 
 kinds = pytest.mark.parametrize("kind", KINDS)
 

@@ -18,8 +18,9 @@ from builders.policies import anchor, pin, trusting
 from modseal.format.level import Level
 from modseal.report.policy_text import weakest
 from modseal.trust.crl import Crl
+from modseal.trust.deny import Deny
 from modseal.trust.examination import Verdict
-from modseal.trust.policy import Anchor, Deny, Policy
+from modseal.trust.policy import Anchor, Policy
 from modseal.trust.revocation import RevocationRules
 from modseal.trust.weakest import find
 

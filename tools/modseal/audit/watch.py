@@ -14,8 +14,10 @@ class WatchedBundle(OpenBundle):
 
     special: tuple[Entry, ...] = ()
 
-    def measure(self, payload: Payload, member: Member, *, proved: bool, bounded: bool = False) -> Measured:
+    def measure(
+        self, payload: Payload, member: Member, *, proved: bool, bounded: bool = False, raw: bool = False
+    ) -> Measured:
         """See `trust.examine.Bundle.measure`."""
-        measured = super().measure(payload, member, proved=proved, bounded=bounded)
+        measured = super().measure(payload, member, proved=proved, bounded=bounded, raw=raw)
         self.special += tuple(entry for entry in measured.entries if (entry.mode or 0) & rules.SPECIAL_BITS)
         return measured

@@ -56,7 +56,7 @@ def write(path: Path, output: Path, signer: Signer, at: datetime, algorithm: str
 def _statement(bundle: OpenBundle, name: str, at: datetime) -> dict[str, Any]:
     """The embedded statement, and the bundle in front of its subjects."""
     manifest = require_sound(bundle, at)
-    verified(bundle.signature, bundle.manifest)
+    verified(bundle.signature, bundle.manifest, bundle.kind)
     attachment = find(manifest, _WANTED, bundle.name)
     plain = canonical_json.load(read_declared(bundle, attachment), attachment.name)
     if not _is_statement(plain):

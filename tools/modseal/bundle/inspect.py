@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modseal.bundle.fence import fenced
-from modseal.bundle.open import open_bundle
+from modseal.bundle.open import OpenBundle, open_bundle
 from modseal.errors import Failure, FormatError
 from modseal.format import cms, descriptor, manifest_json
 from modseal.format.ar import Member
@@ -26,7 +26,10 @@ class Block:
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
-    """What was found, and `problems`: what could not be read."""
+    """What was found, and `problems`: what could not be read.
+
+    `payload_sha256` has the SHA-256 of each payload's member, in hex, by its name.
+    """
 
     bundle: str
     sha256: str
@@ -37,6 +40,7 @@ class Inspection:
     manifest: Manifest | None
     blocks: tuple[Block, ...]
     entries: tuple[Entry, ...]
+    payload_sha256: tuple[tuple[str, str], ...]
     problems: tuple[Failure, ...]
 
 
@@ -46,11 +50,12 @@ def inspect(path: Path) -> Inspection:
         problems: list[Failure] = []
         if isinstance(bundle.container, Failure):
             return Inspection(
-                str(path), bundle.sha256(), None, bundle.source.size, None, (), None, (), (), (bundle.container,)
+                str(path), bundle.sha256(), None, bundle.source.size, None, (), None, (), (), (), (bundle.container,)
             )
-        blocks = _blocks(bundle.signature, problems)
+        blocks = _blocks(bundle, problems)
         manifest = _manifest(bundle.kind, bundle.manifest, problems)
         entries: list[Entry] = []
+        digests: list[tuple[str, str]] = []
         bundle.whole = True  # who looks wants to see it
         members = {member.name: member for member in bundle.members}
         for payload in manifest.payloads if manifest else ():
@@ -58,6 +63,7 @@ def inspect(path: Path) -> Inspection:
                 measured = bundle.measure(payload, members[payload.name], proved=False)
                 entries += measured.entries
                 problems += measured.failures
+                digests.append((payload.name, bundle.digest(members[payload.name]).hex()))
             else:
                 problems.append(
                     Failure("missing-member", f"payload {payload.name!r} is not there", {"member": payload.name})
@@ -72,14 +78,15 @@ def inspect(path: Path) -> Inspection:
             manifest,
             blocks,
             tuple(entries),
+            tuple(digests),
             tuple(problems),
         )
 
 
-def _blocks(member: bytes, problems: list[Failure]) -> tuple[Block, ...]:
+def _blocks(bundle: OpenBundle, problems: list[Failure]) -> tuple[Block, ...]:
     found: list[Block] = []
     try:
-        for block in cms.split_blocks(member):
+        for block in cms.split_blocks(bundle.signature, bundle.kind):
             data = cms.decode(block)
             found.append(Block(data, tuple(map(Certificate.parse, data.certificates))))
     except FormatError as error:

@@ -89,13 +89,16 @@ class OpenBundle:
             raise FormatError(self.container.code, self.container.detail, **self.container.evidence)
         return self.container
 
-    def measure(self, payload: Payload, member: Member, *, proved: bool, bounded: bool = False) -> Measured:
+    def measure(
+        self, payload: Payload, member: Member, *, proved: bool, bounded: bool = False, raw: bool = False
+    ) -> Measured:
         """See `trust.examine.Bundle.measure`."""
         sink = self._sink if proved or self._sink_unproved else None
         # The limit is for the module: 120 payloads that each come close to it would take a gigabyte of memory.
         others = sum(count for name, count in self._entries.items() if name != payload.name)
         bound = max(0, limits.UNTRUSTED_UNPACKED - self._unpacked) if bounded and not self.whole else None
-        measured = measure(payload, member.span(self.source), sink=sink, room=limits.FILES - others, bound=bound)
+        room = limits.FILES - others
+        measured = measure(payload, member.span(self.source), sink=sink, room=room, bound=bound, raw=raw)
         self._entries[payload.name] = len(measured.entries)
         self._unpacked += limits.UNTRUSTED_UNPACKED if measured.unpacked_size is None else measured.unpacked_size
         return measured

@@ -17,7 +17,7 @@ from modseal.bundle.rewrite import write_signature
 from modseal.bundle.verify import examine_integrity
 from modseal.errors import Failure, RefusedError, UsageError
 from modseal.format import cms, rules
-from modseal.format.manifest import Manifest
+from modseal.format.manifest import Kind, Manifest
 from modseal.signing import block, fitness
 from modseal.signing.keys import Signer
 from modseal.signing.tsa import Stamp
@@ -78,7 +78,7 @@ def make_ready(bundle: OpenBundle, certificate: x509.Certificate, at: datetime) 
     """Whether this certificate may add a block. Raises `RefusedError`, `UsageError` where it has signed already."""
     manifest = require_sound(bundle, at)
     mine = fitness.parse(certificate)
-    before = verified(bundle.signature, bundle.manifest)
+    before = verified(bundle.signature, bundle.manifest, bundle.kind)
     if any(other.certificate == mine for other in before.signers):
         raise UsageError(f"{bundle.name}: already signed with this certificate ({mine.subject})")
     return Ready(manifest, mine, before)
@@ -87,12 +87,12 @@ def make_ready(bundle: OpenBundle, certificate: x509.Certificate, at: datetime) 
 def add_block(bundle: OpenBundle, ready: Ready, new: bytes, path: Path, output: Path) -> Signed:
     """Write the bundle with one block (DER) more, once the verifier has read it back. Raises `RefusedError`."""
     member = append_block(bundle.signature, new)
-    signers = _require_verifies(member, bundle.manifest, len(ready.before.signers) + 1).signers
+    signers = _require_verifies(member, bundle, len(ready.before.signers) + 1).signers
     write_signature(bundle, member, path, output)
     mine = ready.certificate
     keys = {rules.key_name(signer.certificate.key_der) for signer in signers}
     expected = tuple(key for key in ready.manifest.expected_signers if key not in keys)
-    count = len(cms.split_blocks(member))
+    count = len(cms.split_blocks(member, bundle.kind))
     return Signed(output, count, mine.subject, mine.fingerprint, signers[-1].algorithm, expected)
 
 
@@ -118,18 +118,18 @@ def require_sound(bundle: OpenBundle, at: datetime) -> Manifest:
     return examination.manifest
 
 
-def verified(member: bytes, manifest: bytes) -> Signatures:
+def verified(member: bytes, manifest: bytes, kind: Kind) -> Signatures:
     """The blocks that are there; one that does not verify would make every verifier refuse the result."""
-    signatures = verify_member(member, manifest)
+    signatures = verify_member(member, manifest, kind=kind)
     bad = [failure for failure in signatures.failures if failure.code != "unsupported-algorithm"]
     if bad:
         _refuse(bad[0])
     return signatures
 
 
-def _require_verifies(member: bytes, manifest: bytes, count: int) -> Signatures:
+def _require_verifies(member: bytes, bundle: OpenBundle, count: int) -> Signatures:
     """Our own block, read back by the verifier: a key that does not fit its certificate ends here."""
-    signatures = verify_member(member, manifest)
+    signatures = verify_member(member, bundle.manifest, kind=bundle.kind)
     if len(signatures.signers) != count:
         _refuse(signatures.failures[-1])
     return signatures

@@ -106,7 +106,7 @@ def _without(member: bytes, numbers: set[int]) -> bytes:
 
 def _list(bundle: OpenBundle, member: bytes) -> Listing:
     _ = bundle.members  # an unreadable container ends here
-    blocks = cms.split_blocks(member)
+    blocks = cms.split_blocks(member, bundle.kind)
     rows: list[Row] = []
     verified: set[str] = set()
     for number, block in enumerate(blocks, 1):

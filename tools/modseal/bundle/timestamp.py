@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from modseal.bundle.open import open_bundle
+from modseal.bundle.open import OpenBundle, open_bundle
 from modseal.bundle.rewrite import write_signature
 from modseal.bundle.sign import require_sound, verified
 from modseal.errors import RefusedError, UsageError
@@ -42,7 +42,7 @@ def timestamp(path: Path, output: Path, stamp: Stamp, at: datetime) -> Stamped:
     """
     with open_bundle(path) as bundle:
         require_sound(bundle, at)
-        before = verified(bundle.signature, bundle.manifest)
+        before = verified(bundle.signature, bundle.manifest, bundle.kind)
         if not bundle.signature:
             raise UsageError(f"{path}: not signed; sign it first")
         lacking = [signer for signer in before.signers if not signer.timestamps]
@@ -50,8 +50,8 @@ def timestamp(path: Path, output: Path, stamp: Stamp, at: datetime) -> Stamped:
         chosen = [signer for signer in lacking if purpose.validity_failure(signer.certificate, at) is None]
         if not chosen:
             raise UsageError("; ".join((f"{path}: no signature can use a timestamp", *skipped)))
-        member = _stamp_all(bundle.signature, chosen, stamp)
-        after = verified(member, bundle.manifest)
+        member = _stamp_all(bundle, chosen, stamp)
+        after = verified(member, bundle.manifest, bundle.kind)
         if [_identity(signer) for signer in after.signers] != [_identity(signer) for signer in before.signers]:
             raise RefusedError("bad-signature", f"{path}: adding a timestamp changed a signature")
         write_signature(bundle, member, path, output)
@@ -69,10 +69,10 @@ def _unfit(signers: list[Signer], at: datetime) -> Iterator[str]:
             yield f"block {signer.block}: {failure.detail}, and a timestamp made now cannot help it"
 
 
-def _stamp_all(member: bytes, signers: list[Signer], stamp: Stamp) -> bytes:
-    """The signature member with a token for each of these signers. `member` has been read by `cms` already."""
-    texts = [_BEGIN + text for text in member.split(_BEGIN)[1:]]
-    blocks = cms.split_blocks(member)
+def _stamp_all(bundle: OpenBundle, signers: list[Signer], stamp: Stamp) -> bytes:
+    """The signature member with a token for each of these signers. It has been read by `cms` already."""
+    texts = [_BEGIN + text for text in bundle.signature.split(_BEGIN)[1:]]
+    blocks = cms.split_blocks(bundle.signature, bundle.kind)
     for number, data in enumerate(blocks):
         own = [signer for signer in signers if signer.block == number + 1]
         stamped = data

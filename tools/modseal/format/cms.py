@@ -16,6 +16,7 @@ from modseal import limits
 from modseal.errors import FormatError, foreign
 from modseal.format import der
 from modseal.format.der import Reader, Value
+from modseal.format.manifest import Kind
 
 ID_DATA = "1.2.840.113549.1.7.1"
 ID_SIGNED_DATA = "1.2.840.113549.1.7.2"
@@ -70,10 +71,11 @@ class SignedData:
     signers: tuple[SignerInfo, ...]
 
 
-def split_blocks(member: bytes) -> tuple[bytes, ...]:
+def split_blocks(member: bytes, kind: Kind = "seal") -> tuple[bytes, ...]:
     """The DER of each PEM block of a signature member, in order; none for an empty member.
 
-    RFC 7468 strict form, labels PKCS7 and CMS, canonical base64, one line feed between blocks.
+    The form is that of `join_blocks`, and no other. In a `.vib` it is the strict form of RFC 7468 as genuine files
+    and OpenSSL have it: labels PKCS7 and CMS, lines of up to 76 characters, the last line feed there or not.
     Raises `FormatError` (malformed-signature, limit-exceeded).
     """
     if len(member) > limits.SIGNATURE_MEMBER_SIZE:
@@ -86,7 +88,11 @@ def split_blocks(member: bytes) -> tuple[bytes, ...]:
             raise FormatError("malformed-signature", f"no PEM PKCS7 block at byte {position}", offset=position)
         if len(blocks) == limits.SIGNATURE_BLOCKS:
             raise FormatError("limit-exceeded", f"more than {limits.SIGNATURE_BLOCKS} signature blocks")
-        blocks.append(_decode_base64(match[2].replace(b"\n", b"")))
+        block = _decode_base64(match[2].replace(b"\n", b""))
+        if kind != "vib" and match[0] != _encode_block(block):
+            detail = f"the PEM block at byte {position} is not in its one form: label PKCS7, 64 characters a line"
+            raise FormatError("malformed-signature", detail, offset=position)
+        blocks.append(block)
         position = match.end()
     return tuple(blocks)
 

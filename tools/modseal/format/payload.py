@@ -51,11 +51,11 @@ class Sink(Protocol):
 class Measured:
     """What a payload turned out to be.
 
-    `digests` has every declared (algorithm, view) that could be computed, and for a `.vib` always the
-    SHA-256 of the raw bytes; a view that could not be read to its end has none. `unpacked_size` is the
-    size of the tar, or None where unpacking failed. `entries` are as the listing has them, with
-    `payload` set and the SHA-256 of files; `listed` says that they are all. `failures` are in the order
-    in which they were met, each with the payload's name in its evidence.
+    `digests` has every declared (algorithm, view) that could be computed, and the SHA-256 of the raw bytes of a
+    `.vib` always, of a `.seal` where it was asked for; a view that could not be read to its end has none.
+    `unpacked_size` is the size of the tar, or None where unpacking failed. `entries` are as the listing has them,
+    with `payload` set and the SHA-256 of files; `listed` says that they are all. `failures` are in the order in
+    which they were met, each with the payload's name in its evidence.
     """
 
     digests: Mapping[tuple[str, View], bytes]
@@ -67,20 +67,26 @@ class Measured:
 
 
 def measure(
-    payload: Payload, source: Source, *, sink: Sink | None = None, room: int | None = None, bound: int | None = None
+    payload: Payload,
+    source: Source,
+    *,
+    sink: Sink | None = None,
+    room: int | None = None,
+    bound: int | None = None,
+    raw: bool = False,
 ) -> Measured:
     """One pass over a payload; `source` is its member. Bad content gives failures, not an exception.
 
-    A payload without digests is that of a `.seal`. `room` is how many entries it may have, by default
-    `limits.FILES`; `bound` how many bytes are unpacked at most, by default all that are declared. Entries go to
-    `sink` while they are read, before the payload as a whole is known to be good. An error of reading the file
-    itself (`OSError`) is raised.
+    A payload without digests is that of a `.seal`; `raw` asks for the SHA-256 of its raw bytes. `room` is how many
+    entries it may have, by default `limits.FILES`; `bound` how many bytes are unpacked at most, by default all that
+    are declared. Entries go to `sink` while they are read, before the payload as a whole is known to be good. An
+    error of reading the file itself (`OSError`) is raised.
     Failures: payload-digest-mismatch (a chunk), bad-payload, unpacked-size-mismatch, bad-listing,
     unsafe-path, unsafe-type, unsafe-mode, unsafe-link, limit-exceeded, not-unpacked, unsupported-payload, truncated.
     Collisions of paths over the whole module are for `rules.check_tree`.
     """
     sealed = payload.type in SEAL_TYPES and not payload.digests
-    measuring = (_Seal if sealed else _Vib)(payload, source, sink, room, bound)
+    measuring = (_Seal if sealed else _Vib)(payload, source, sink, room, bound, raw=raw or not sealed)
     measuring.run()
     return measuring.result()
 
@@ -110,6 +116,8 @@ class _Measuring:
         sink: Sink | None = None,
         room: int | None = None,
         bound: int | None = None,
+        *,
+        raw: bool = False,
     ) -> None:
         self.payload = payload
         self.source = source
@@ -120,6 +128,7 @@ class _Measuring:
         self.entries: list[Entry] = []
         self.listed = False
         self.unpacked_size: int | None = None
+        self.raw = _Digests(payload, View.RAW, also=["sha256"] if raw else [])
         self.unpacked = _Digests(payload, View.UNPACKED)
         self.start()
 
@@ -211,16 +220,16 @@ class _Seal(_Measuring):
     def unpack(self) -> Iterator[bytes]:
         """See `_Measuring.unpack`."""
         if self.payload.type == "tar+gzip":
-            return compression.gunzip(self._chunks(), plain=True)
-        return compression.unzstd_frames(self._chunks())
+            return compression.gunzip(self.raw.tee(self._chunks()), plain=True)
+        return compression.unzstd_frames(self.raw.tee(self._chunks()))
 
     def list_entries(self, stream: Stream) -> Iterator[tar.Item]:
         """See `_Measuring.list_entries`."""
         return tar.read(stream, tar.Dialect.CANONICAL, self.payload.mtime, self.room)
 
     def digests(self) -> dict[tuple[str, View], bytes]:
-        """None: the chunks have been compared."""
-        return {}
+        """None but those that were asked for: the chunks have been compared."""
+        return self.raw.values()
 
     def _chunks(self) -> Iterator[bytes]:
         declared = self.payload.chunks
@@ -245,7 +254,6 @@ class _Vib(_Measuring):
         """See `_Measuring.start`."""
         if self.bound is not None and self.payload.type == "vzstd":
             self.bound = min(self.bound, limits.UNTRUSTED_VZSTD)
-        self.raw = _Digests(self.payload, View.RAW, also=["sha256"])
         self.gunzipped = _Digests(self.payload, View.GUNZIP1)
         self._packed = self._read()
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from modseal.bundle.inspect import Block, Inspection
 from modseal.errors import Failure
+from modseal.format import rules
 from modseal.format.manifest import Entry, FileType, Manifest
 from modseal.report.text import safe
 
@@ -27,6 +28,7 @@ def render_json(inspection: Inspection) -> str:
         "bundle": inspection.bundle,
         "sha256": inspection.sha256,
         "manifest_sha256": inspection.manifest_sha256,
+        "payload_sha256": dict(inspection.payload_sha256),
         "size": inspection.size,
         "format": inspection.kind,
         "members": [{"name": member.name, "size": member.size} for member in inspection.members],
@@ -67,6 +69,7 @@ def _block(block: Block) -> dict[str, Any]:
         "certificates": [
             {
                 "fingerprint": certificate.fingerprint,
+                "key": rules.key_name(certificate.key_der),
                 "subject": certificate.subject,
                 "issuer": certificate.issuer,
                 "not_before": certificate.not_before.isoformat(),
@@ -80,6 +83,13 @@ def _block(block: Block) -> dict[str, Any]:
 def render_text(inspection: Inspection) -> str:
     """The inspection as lines."""
     return "\n".join(_lines(inspection))
+
+
+def render_digests(inspection: Inspection) -> str:
+    """The digests of what the signature covers, as lines of TOML for a policy."""
+    rows = [("manifest", inspection.manifest_sha256), *((f"payload {n}", d) for n, d in inspection.payload_sha256)]
+    lines = [f'    "sha256:{digest}",  # {safe(what)} of {safe(inspection.bundle)}' for what, digest in rows if digest]
+    return "\n".join([f"# {NOTICE}", "[deny]", "digests = [", *lines, "]"])
 
 
 def _lines(inspection: Inspection) -> Iterator[str]:
@@ -143,6 +153,7 @@ def _signature_lines(blocks: tuple[Block, ...]) -> Iterator[str]:
         for certificate in block.certificates:
             yield f"    certificate  {safe(certificate.subject)}"
             yield f"                 sha256:{certificate.fingerprint}"
+            yield f"                 {rules.key_name(certificate.key_der)}"
             validity = f"{certificate.not_before:%Y-%m-%d} to {certificate.not_after:%Y-%m-%d}"
             yield f"                 issued by {safe(certificate.issuer)}, {validity}"
 

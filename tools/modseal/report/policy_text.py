@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from modseal.report.text import safe
+from modseal.trust.deny import Deny
 from modseal.trust.policy import Anchor, Policy
 from modseal.trust.weakest import Weakest, find, why_unusable
 
@@ -38,14 +39,24 @@ def _lines(policy: Policy) -> Iterator[str]:
     yield f"  signers              at least {policy.minimum_signers}"
     for wanted in policy.required_signers:
         yield f"  required signer      {safe(wanted)}"
-    deny = policy.deny
-    yield f"  denied               {len(deny.digests)} digests, {len(deny.signers)} signers, {len(deny.names)} names"
+    yield from _deny_lines(policy.deny)
     for name, floor in policy.floors.items():
         yield f"  least version        {safe(name)} {safe(floor)}"
     for wanted in policy.required_attachments:
         yield f"  required attachment  {safe(wanted)}"
     for prefix in policy.community_paths:
         yield f"  community path       {safe(prefix)}"
+
+
+def _deny_lines(deny: Deny) -> Iterator[str]:
+    for digest in sorted(deny.digests):
+        yield f"  denied digest        sha256:{digest} of a manifest, a payload or a file"
+    for key in sorted(deny.all_keys):
+        yield f"  denied key           {key}, in every certificate"
+    for fingerprint in sorted(deny.alone):
+        yield f"  denied certificate   sha256:{fingerprint}, and no other with its key"
+    for pattern in deny.names:
+        yield f"  denied module        {safe(pattern)}"
 
 
 def _scope(patterns: tuple[str, ...], everything: str) -> str:
@@ -56,7 +67,18 @@ def weakest(policy: Policy) -> str:
     """One line: the least trusted bundle that would still be accepted."""
     found = find(policy)
     text = f"accepts at the weakest {_bundle(found, policy)}" if found else f"accepts nothing: {_why_nothing(policy)}"
-    return f"{safe(policy.source)}: {text}"
+    denied = ", ".join(_denied(policy.deny))
+    return f"{safe(policy.source)}: {text}" + (f"; denies {denied}" if denied else "")
+
+
+def _denied(deny: Deny) -> Iterator[str]:
+    """What the deny list has, counted; and where it is weaker than it may look."""
+    for entries, one in ((deny.all_keys, "key"), (deny.digests, "digest"), (deny.names, "name")):
+        if entries:
+            yield f"{len(entries)} {one}{'' if len(entries) == 1 else 's'}"
+    if deny.alone:
+        count = f"{len(deny.alone)} certificate{'' if len(deny.alone) == 1 else 's'} alone"
+        yield f"{count} (name the key to deny every certificate with it)"
 
 
 def _bundle(found: Weakest, policy: Policy) -> str:

@@ -18,7 +18,7 @@ from modseal.errors import Failure, FormatError
 from modseal.format import descriptor, manifest_json, rules
 from modseal.format.ar import Member
 from modseal.format.level import Level
-from modseal.format.manifest import MANIFEST_MEMBER, SIGNATURE_MEMBER, Kind, Manifest, Payload
+from modseal.format.manifest import MANIFEST_MEMBER, SIGNATURE_MEMBER, Kind, Manifest, Payload, View
 from modseal.format.payload import Measured
 from modseal.trust import contents, purpose, timestamp
 from modseal.trust.examination import (
@@ -62,8 +62,10 @@ class Bundle(Protocol):
     def signature(self) -> bytes:
         """The signature member's raw bytes."""
 
-    def measure(self, payload: Payload, member: Member, *, proved: bool, bounded: bool = False) -> Measured:
-        """Digests and listing of a payload's member.
+    def measure(
+        self, payload: Payload, member: Member, *, proved: bool, bounded: bool = False, raw: bool = False
+    ) -> Measured:
+        """Digests and listing of a payload's member; `raw` asks for the SHA-256 of its bytes, declared or not.
 
         `proved` says that the manifest is, `bounded` that the verdict cannot be `accepted` any more, so that it is
         enough to unpack some of it.
@@ -98,7 +100,7 @@ def examine(bundle: Bundle, policy: Policy, at: datetime) -> Examination:
     checks = [passed(0, "archive", f"{len(members)} members in an accepted form")]
 
     # (1) signature: whoever signed exactly the manifest member's raw bytes.
-    signatures = verify_member(bundle.signature, bundle.manifest, policy.intermediates)
+    signatures = verify_member(bundle.signature, bundle.manifest, policy.intermediates, bundle.kind)
     unsigned = not bundle.signature
     # Only now is the manifest parsed, from the very bytes that were verified.
     try:
@@ -131,8 +133,9 @@ def examine(bundle: Bundle, policy: Policy, at: datetime) -> Examination:
     pairs = _pair(manifest, members)
     proved = bool(signatures.signers)
     hopeless = not trusted and not exempt
+    denying = bool(policy.deny.digests)  # else nobody asks for the digest of a payload as a whole
     measured = [
-        (payload, member, bundle.measure(payload, member, proved=proved or exempt, bounded=hopeless))
+        (payload, member, bundle.measure(payload, member, proved=proved or exempt, bounded=hopeless, raw=denying))
         for payload, member in pairs
     ]
     checks += _payload_checks(bundle, manifest, members, measured)
@@ -141,7 +144,8 @@ def examine(bundle: Bundle, policy: Policy, at: datetime) -> Examination:
     checks += _file_checks(manifest, policy, [(payload, result) for payload, _, result in measured], signed=not exempt)
 
     # (9) restrictions: deny list, version floor, required attachments.
-    checks += _restriction_checks(bundle, manifest, policy, signatures.signers)
+    denials = [*_digest_denials(bundle, policy, measured), *_signer_denials(policy, judged)]
+    checks += _restriction_checks(manifest, policy, denials)
 
     checks.sort(key=lambda check: check.step)
     return Examination(
@@ -419,8 +423,10 @@ def _file_checks(
     return checks + [failed(8, "placement", failure) for failure in placement]
 
 
-def _restriction_checks(bundle: Bundle, manifest: Manifest, policy: Policy, signers: tuple[Signer, ...]) -> list[Check]:
-    failures = [*_denials(bundle, manifest, policy, signers), *_floor_failures(manifest, policy)]
+def _restriction_checks(manifest: Manifest, policy: Policy, denials: list[Failure]) -> list[Check]:
+    failures = [*denials, *_floor_failures(manifest, policy)]
+    if matches_any(manifest.name, policy.deny.names):
+        failures.append(Failure("denied", f"the deny list has the module {manifest.name!r}", {"name": manifest.name}))
     present = {attachment.name for attachment in manifest.attachments} | {a.media_type for a in manifest.attachments}
     failures += [
         Failure("attachment-missing", f"the policy requires the attachment {wanted!r}", {"attachment": wanted})
@@ -430,18 +436,38 @@ def _restriction_checks(bundle: Bundle, manifest: Manifest, policy: Policy, sign
     return collect(9, "policy", failures, "not denied, not below a floor, nothing required is missing")
 
 
-def _denials(bundle: Bundle, manifest: Manifest, policy: Policy, signers: tuple[Signer, ...]) -> Iterator[Failure]:
-    deny = policy.deny
-    # The manifest's digest stays the same when somebody adds a block or touches what no signature covers.
-    if deny.digests and (found := {hashlib.sha256(bundle.manifest).hexdigest(), bundle.sha256()} & deny.digests):
-        yield Failure(
-            "denied", "the deny list has the digest of this bundle or of its manifest", {"sha256": min(found)}
+def _digest_denials(
+    bundle: Bundle, policy: Policy, measured: list[tuple[Payload, Member, Measured]]
+) -> Iterator[Failure]:
+    """By what the signature covers; and by the whole file, which is another one as soon as a block is added to it."""
+    if not policy.deny.digests:
+        return
+    manifest = hashlib.sha256(bundle.manifest).hexdigest()
+    found = [("manifest", manifest)]
+    for payload, _, result in measured:
+        raw = result.digests.get(("sha256", View.RAW))
+        found += [(f"payload {payload.name!r}", raw.hex())] if raw else []
+    denied = [(what, digest) for what, digest in found if digest in policy.deny.digests]
+    for what, digest in denied:
+        yield Failure("denied", f"the deny list has the SHA-256 of its {what}", {"sha256": digest})
+    whole = bundle.sha256()
+    if whole in policy.deny.digests:
+        advice = (
+            "" if denied else f"; better deny its manifest, sha256:{manifest}, which stays when the file is changed"
         )
-    for signer in signers:
-        if signer.certificate.fingerprint in deny.signers:
-            yield Failure("denied", f"the deny list has the signer {signer.certificate.subject}", signer.evidence)
-    if matches_any(manifest.name, deny.names):
-        yield Failure("denied", f"the deny list has the module {manifest.name!r}", {"name": manifest.name})
+        yield Failure("denied", f"the deny list has the SHA-256 of the file{advice}", {"sha256": whole})
+
+
+def _signer_denials(policy: Policy, judged: list[_Judged]) -> Iterator[Failure]:
+    """Every verified signer, trusted or not, and every CA on the path of one."""
+    for one in judged:
+        signer = one.signer.certificate
+        for certificate in one.path.certificates if one.path else (signer,):
+            entry = policy.deny.entry(certificate)
+            if entry:
+                above = "" if certificate == signer else f"{certificate.subject}, which is above "
+                detail = f"the deny list has {above}the signer {signer.subject} ({entry})"
+                yield Failure("denied", detail, {**one.signer.evidence, "denied": entry})
 
 
 def _floor_failures(manifest: Manifest, policy: Policy) -> Iterator[Failure]:

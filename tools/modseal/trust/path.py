@@ -110,7 +110,7 @@ def _search(
     verified_at: datetime | None,
     profile: Profile,
 ) -> Path | NoPath:
-    """Try every chain, anchors first. A revoked path is better than none: step 5 says what is wrong with it."""
+    """Try every chain, anchors first. A revoked or denied path is better than none: a later step says so."""
     search = _Search((*embedded, *policy.intermediates), policy.anchors, at)
     found: Path | None = None
     best: tuple[Failure, ...] = ()
@@ -119,7 +119,8 @@ def _search(
         if not failures:
             path = Path(chain, anchor, pinned=False, at=at, candidates=search.candidates)
             signed_at = at if verified_at else None
-            if not revocation_failures(path, policy, verified_at or at, signed_at):
+            revoked = revocation_failures(path, policy, verified_at or at, signed_at)
+            if not revoked and not any(map(policy.deny.entry, chain)):
                 return path
             found = found or path
         elif not best or len(failures) < len(best):

@@ -15,6 +15,7 @@ from fnmatch import fnmatchcase
 from modseal.format.level import Level
 from modseal.trust.algorithms import ALGORITHMS
 from modseal.trust.certificate import Certificate
+from modseal.trust.deny import Deny
 from modseal.trust.purpose import MINIMUM_RSA_BITS
 from modseal.trust.revocation import RevocationRules
 
@@ -43,15 +44,6 @@ class Anchor:
     def speaks_for_name(self, name: str) -> bool:
         """Whether the anchor's scope has this module name."""
         return _in_scope(name, self.names)
-
-
-@dataclass(frozen=True, slots=True)
-class Deny:
-    """What is never accepted: SHA-256 digests of bundles or manifests, signer fingerprints, module name patterns."""
-
-    digests: frozenset[str] = frozenset()
-    signers: frozenset[str] = frozenset()
-    names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,8 @@ from modseal.trust import policy_material
 from modseal.trust.algorithms import ALGORITHMS
 from modseal.trust.certificate import Certificate
 from modseal.trust.crl import Crl
-from modseal.trust.policy import Allowance, Anchor, Deny, Origin, Policy
+from modseal.trust.deny import Deny, fingerprints
+from modseal.trust.policy import Allowance, Anchor, Origin, Policy
 from modseal.trust.purpose import MINIMUM_RSA_BITS
 from modseal.trust.revocation import RevocationRules
 
@@ -36,7 +37,13 @@ STORE = "store:"
 
 _ESXCLI_NAMES = ("VMwareCertified", "VMwareAccepted", "PartnerSupported", "CommunitySupported")
 _LEVEL = Text(choices=(*map(str, sorted(Level, reverse=True)), *_ESXCLI_NAMES), about="An acceptance level.")
-_FINGERPRINT = Text(re.compile(r"sha256:[0-9a-f]{64}"), form="'sha256:' and 64 lower-case hex digits", most=71)
+_FINGERPRINT_PATTERN = "sha256:[0-9a-f]{64}"
+_FINGERPRINT = Text(re.compile(_FINGERPRINT_PATTERN), form="'sha256:' and 64 lower-case hex digits", most=71)
+_DENIED = Text(
+    re.compile(rf"(key-)?{_FINGERPRINT_PATTERN}"),
+    form="'key-sha256:' (a public key) or 'sha256:' (a certificate) and 64 lower-case hex digits",
+    most=75,
+)
 _FILE = Text(most=4096, about="A file, relative to the policy.")
 _LABEL = Text(re.compile(r"[^\x00-\x1f\x7f]+"), form="printable text", most=200)
 _PATTERNS = Array(_LABEL, least=1, about="Shell-style patterns; letter case counts.")
@@ -115,8 +122,9 @@ SHAPE = Table(
         "deny": Table(
             {},
             {
-                "digests": Array(_FINGERPRINT, about="SHA-256 of bundles, or of their manifest members."),
-                "signers": Array(_FINGERPRINT),
+                "digests": Array(_FINGERPRINT, about="SHA-256 of manifest members, payloads or whole files."),
+                "signers": Array(_DENIED, about="Public keys, or certificates by their fingerprints."),
+                "certificates": Array(_FILE, about="PEM files with certificates whose keys are denied."),
                 "names": _PATTERNS,
             },
         ),
@@ -253,20 +261,23 @@ class _Reader:
 
     def policy(self) -> Policy:
         anchors = tuple(self._anchors())
+        intermediates = tuple(self._certificates_of(("intermediates",), self._values.get("intermediates", [])))
+        timestamp_anchors = tuple(self._timestamp_anchors())
+        named = (*(anchor.certificate for anchor in anchors if anchor.certificate), *intermediates, *timestamp_anchors)
         policy = Policy(
             source=self._source,
             minimum_level=Level.parse(self._values["minimum-level"]),
             anchors=anchors,
             allow_unsigned_community=self._values.get("allow-unsigned-community", False),
-            intermediates=tuple(self._certificates_of(("intermediates",), self._values.get("intermediates", []))),
+            intermediates=intermediates,
             algorithms=frozenset(self._get("algorithms", "allow", ALGORITHMS)),
             minimum_rsa_bits=self._get("algorithms", "minimum-rsa-bits", MINIMUM_RSA_BITS),
-            timestamp_anchors=tuple(self._timestamp_anchors()),
+            timestamp_anchors=timestamp_anchors,
             timestamp_required=self._get("time", "require-timestamp", False),
             revocation=self._revocation(),
             minimum_signers=self._get("signers", "minimum", 1),
             required_signers=tuple(self._required_signers(anchors)),
-            deny=self._deny(),
+            deny=self._deny(named),
             floors=dict(self._values.get("versions", {})),
             required_attachments=tuple(self._get("attachments", "required", ())),
             community_paths=self._community_paths(),
@@ -378,11 +389,18 @@ class _Reader:
                 self._problem(("signers", "required"), f"{wanted!r} is neither an anchor's name nor a fingerprint")
             yield wanted.removeprefix("sha256:")
 
-    def _deny(self) -> Deny:
-        def bare(key: str) -> frozenset[str]:
-            return frozenset(text.removeprefix("sha256:") for text in self._get("deny", key, []))
-
-        return Deny(bare("digests"), bare("signers"), tuple(self._get("deny", "names", ())))
+    def _deny(self, named: tuple[Certificate, ...]) -> Deny:
+        """The deny list; `named` are the policy's certificates, among which one may be that it has by fingerprint."""
+        listed = self._get("deny", "signers", [])
+        signers = frozenset(text.removeprefix("sha256:") for text in listed if text.startswith("sha256:"))
+        given = self._certificates_of(("deny", "certificates"), self._get("deny", "certificates", []))
+        return Deny(
+            digests=frozenset(text.removeprefix("sha256:") for text in self._get("deny", "digests", [])),
+            signers=signers,
+            names=tuple(self._get("deny", "names", ())),
+            keys=frozenset(text for text in listed if not text.startswith("sha256:")),
+            certificates=(*given, *(one for one in named if fingerprints(one) & signers)),
+        )
 
     def _allowances(self) -> Iterator[Allowance]:
         for index, table in enumerate(self._values.get("allow", [])):

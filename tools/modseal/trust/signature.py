@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from modseal.errors import Evidence, Failure, FormatError
 from modseal.format import cms
 from modseal.format.cms import SignedData, SignerInfo
+from modseal.format.manifest import Kind
 from modseal.trust import algorithms
 from modseal.trust.certificate import Certificate
 
@@ -48,12 +49,15 @@ class Signatures:
     failures: tuple[Failure, ...]
 
 
-def verify_member(member: bytes, content: bytes, extra: Sequence[Certificate] = ()) -> Signatures:
-    """Verify every block of a signature member over `content`; `extra` certificates may name signers too."""
+def verify_member(member: bytes, content: bytes, extra: Sequence[Certificate] = (), kind: Kind = "seal") -> Signatures:
+    """Verify every block of a signature member over `content`; `extra` certificates may name signers too.
+
+    `kind` says which forms of PEM the member may have (`cms.split_blocks`).
+    """
     signers: list[Signer] = []
     failures: list[Failure] = []
     try:
-        blocks = cms.split_blocks(member)
+        blocks = cms.split_blocks(member, kind)
     except FormatError as error:
         return Signatures((), (error.failure,))
     for number, block in enumerate(blocks, 1):

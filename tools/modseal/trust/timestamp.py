@@ -159,6 +159,8 @@ def verify(raw: bytes, signature: bytes, policy: Policy, at: datetime) -> Stamp:
     path = find_path(authority, consistent.embedded, rules, token.latest, profile=purpose.TIME_STAMPING_PROFILE)
     if isinstance(path, NoPath):
         raise _from(path.failures[0], authority)
+    if any(map(policy.deny.entry, path.certificates)):
+        raise _bad("denied", "the deny list has its authority, or a CA above it", authority)
     if algorithm.name not in policy.algorithms:
         raise _bad("algorithm-not-allowed", f"the policy does not allow {algorithm.name}", authority)
     for failure in purpose.key_failures(authority, policy.minimum_rsa_bits):

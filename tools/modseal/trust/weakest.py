@@ -91,8 +91,10 @@ def why_unusable(anchor: Anchor, policy: Policy) -> str:
         return "a timestamp is required, and no timestamp anchor is named"
     if anchor.fingerprint and policy.pins[anchor.fingerprint] != anchor:
         return "a later anchor pins the same signer"
-    if anchor.fingerprint in policy.deny.signers:
+    if anchor.fingerprint in policy.deny.all_signers:
         return "its signer is on the deny list"
+    if anchor.certificate and policy.deny.entry(anchor.certificate):
+        return "it is on the deny list itself"
     certificate, revocation = anchor.certificate, policy.revocation
     if (
         certificate
@@ -115,7 +117,7 @@ def _suffice(speaking: Sequence[Anchor], policy: Policy) -> bool:
         by_fingerprint = wanted in pins or (
             certifying and wanted not in policy.pins and bool(re.fullmatch("[0-9a-f]{64}", wanted))
         )
-        if wanted in policy.deny.signers or not (wanted in names or by_fingerprint):
+        if wanted in policy.deny.all_signers or not (wanted in names or by_fingerprint):
             return False
     return certifying or len(pins) >= policy.minimum_signers
 

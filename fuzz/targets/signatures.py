@@ -20,17 +20,19 @@ def block(data: bytes) -> None:
 
 
 def member(data: bytes) -> None:
-    """A whole signature member: the PEM form, and every block in it."""
-    blocks = attempt(cms.split_blocks, data)
+    """A whole signature member: the PEM forms of both formats, and every block in it."""
+    sealed = attempt(cms.split_blocks, data)
+    blocks = attempt(lambda each: cms.split_blocks(each, "vib"), data)
+    assert sealed in (None, blocks)
     if blocks is not None:
-        assert cms.split_blocks(cms.join_blocks(blocks)) == blocks
+        assert (sealed is not None) == (cms.join_blocks(blocks) == data), "a .seal has one form of it"
     found = _verify(data)
     assert blocks or not found.signers, "a member that is not well formed has a signer"
 
 
 def _verify(member: bytes) -> Signatures:
     """Whoever is found to have signed has one of the keys that did."""
-    found = verify_member(member, CONTENT)
+    found = verify_member(member, CONTENT, kind="vib")
     known = {certificate.key_der for certificate in certificates("signers.pem")}
     assert all(signer.certificate.key_der in known for signer in found.signers), "a signature was forged"
     return found

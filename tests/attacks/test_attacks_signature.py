@@ -20,6 +20,7 @@ from builders import cms, pki, policies, transcript
 from builders.bundles import KINDS, Bundle, Member, accepted, codes, judge, make, refused, snapshot
 from builders.pki import NOW, leaf, new_key, root, signer
 from builders.policies import LEVELS, anchor, trusting
+from builders.reencode import PEM_FORMS, REENCODERS
 from modseal.bundle.extract import extract
 from modseal.cli.main import cli
 from modseal.format import payload as payload_module
@@ -27,6 +28,7 @@ from modseal.format.level import Level
 from modseal.format.manifest import Digest, Kind, Payload, View
 from modseal.format.source import BLOCK, FileSource, Span
 from modseal.report import policy_text
+from modseal.trust.deny import Deny
 from modseal.trust.examination import Status, Verdict
 
 kinds = pytest.mark.parametrize("kind", KINDS)
@@ -494,3 +496,31 @@ def test_SIG_20_an_unsupported_algorithm_is_neither_a_pass_nor_a_bad_signature(
     both = make(kind).with_signature(make(kind).signature + unknown.signature)
     found = accepted(both, trusting())
     assert [check.status for check in found.checks if check.code == "unsupported-algorithm"] == [Status.NOT_APPLICABLE]
+
+
+# SIG-21, SIG-22: what is denied comes back in another encoding. tests/trust/test_deny.py has all encodings.
+
+
+@kinds
+def test_SIG_21_a_denied_signer_cannot_come_back_with_a_mirrored_certificate(kind: Kind, tmp_path: Path) -> None:
+    mirrored = REENCODERS["mirrored certificates"](make(kind))
+    accepted(mirrored, trusting())
+    deny = Deny(signers=frozenset({signer().fingerprint}))
+    refused(mirrored, trusting(deny=deny), "denied", tmp_path)
+
+
+@kinds
+def test_SIG_21_a_denied_key_cannot_come_back_in_a_new_certificate(kind: Kind, tmp_path: Path) -> None:
+    renewed = make(kind, leaf("Renewed", key=signer().key))
+    accepted(renewed, trusting())
+    refused(renewed, trusting(deny=Deny(certificates=(signer().parsed,))), "denied", tmp_path)
+
+
+@kinds
+@pytest.mark.parametrize("name", ["76 columns", "label CMS", "mirrored signers", "blocks twice"])
+def test_SIG_22_a_denied_bundle_cannot_come_back_as_another_file(kind: Kind, name: str, tmp_path: Path) -> None:
+    bundle = make(kind)
+    deny = Deny(digests=frozenset({hashlib.sha256(bundle.manifest_bytes).hexdigest()}))
+    changed = REENCODERS[name](bundle)
+    own_form = kind == "vib" or name not in PEM_FORMS
+    refused(changed, trusting(deny=deny), "denied" if own_form else "malformed-signature", tmp_path)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -14,6 +16,7 @@ from builders.bundles import KINDS, Bundle, Member, make
 from builders.pki import signer
 from modseal.bundle.inspect import Inspection, inspect
 from modseal.errors import InputError
+from modseal.format import rules
 from modseal.format.manifest import Kind
 from modseal.report import inspection
 
@@ -75,6 +78,26 @@ def test_text_and_json_mark_everything_as_unproved(kind: Kind, tmp_path: Path) -
     found = look(tmp_path, make(kind))
     assert "UNPROVED" in inspection.render_text(found).splitlines()[0]
     assert list(json.loads(inspection.render_json(found)))[:2] == ["schema", "unproved"]
+
+
+@kinds
+def test_the_digests_are_lines_that_deny_the_bundle_once_they_are_in_a_policy(kind: Kind, tmp_path: Path) -> None:
+    bundle = make(kind)
+    listed = tomllib.loads(inspection.render_digests(look(tmp_path, bundle)))["deny"]["digests"]
+    assert [text.removeprefix("sha256:") for text in listed] == [
+        hashlib.sha256(data).hexdigest() for data in (bundle.manifest_bytes, bundle.members[2].data)
+    ]
+    assert json.loads(inspection.render_json(look(tmp_path, bundle)))["payload_sha256"] == {
+        bundle.members[2].name: hashlib.sha256(bundle.members[2].data).hexdigest()
+    }
+
+
+@kinds
+def test_each_certificate_is_shown_with_its_key_as_a_policy_denies_it(kind: Kind, tmp_path: Path) -> None:
+    key = rules.key_name(signer().parsed.key_der)
+    found = look(tmp_path, make(kind))
+    assert f"                 {key}" in inspection.render_text(found).splitlines()
+    assert json.loads(inspection.render_json(found))["signatures"][0]["certificates"][0]["key"] == key
 
 
 def test_hostile_text_cannot_draw(tmp_path: Path) -> None:

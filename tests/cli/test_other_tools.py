@@ -232,7 +232,7 @@ def test_a_chain_from_openssl_in_any_order_is_read(tmp_path: Path) -> None:
 
     middle = ca("Middle", issuer=root(), key=new_key("p256", 61))
     below = leaf("Below", issuer=middle, key=new_key("rsa", 9))
-    bundle = make("seal")
+    bundle = make("vib")
     (tmp_path / "m").write_bytes(bundle.manifest_bytes)
     (tmp_path / "key.pem").write_bytes(below.key_pem)
     (tmp_path / "cert.pem").write_bytes(below.pem)

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from builders.bundles import make
-from builders.pki import NOW, Identity
+from builders.pki import NOW, Identity, signer
 from builders.policies import write
 from builders.transcript import Transcript, run
 from builders.trust_bundles import A, B, C, clock_at
 from modseal.cli import policy as policy_commands
+from modseal.format import rules
 from modseal.trust import policy_file, trust_store
 
 
@@ -63,6 +64,42 @@ def installed(folder: Path) -> None:
 
 
 # check and show.
+
+
+def test_what_inspect_prints_denies_the_bundle_however_its_file_is_changed(folder: Path) -> None:
+    shown = run("inspect", "m.seal", "--digests", cwd=folder)
+    assert shown.code == 0
+    assert [line for line in shown.out.splitlines() if not line.startswith(("    ", "#"))] == [
+        "[deny]",
+        "digests = [",
+        "]",
+    ]
+    with (folder / "policy.toml").open("a") as file:
+        file.write(shown.out)
+    assert "; denies 2 digests" in run("policy", "check", "policy.toml", cwd=folder).out
+    good = make("seal")
+    for bundle_ in (good, good.with_signature(good.signature * 2)):
+        (folder / "m.seal").write_bytes(bundle_.data)
+        done = run("verify", "m.seal", "--policy", "policy.toml", cwd=folder)
+        assert done.code == 1
+        assert "the deny list has the SHA-256 of its manifest" in done.out
+    refused = run("inspect", "m.seal", "--digests", "--format", "json", cwd=folder)
+    assert (refused.code, refused.out) == (2, "")
+
+
+def test_check_show_and_explain_say_what_a_denied_signer_is_denied_by(folder: Path) -> None:
+    signer_key = rules.key_name(signer().parsed.key_der)
+    for entry, told, shown in (
+        (f"sha256:{signer().fingerprint}", "1 certificate alone (name the key", "and no other with its key"),
+        (signer_key, "denies 1 key", f"denied key           {signer_key}, in every certificate"),
+    ):
+        write(folder, more=f'[deny]\nsigners = ["{entry}"]\n')
+        assert told in run("policy", "check", "policy.toml", cwd=folder).out
+        assert shown in run("policy", "show", "policy.toml", cwd=folder).out
+        explained = run("policy", "explain", "m.seal", "--policy", "policy.toml", cwd=folder)
+        assert explained.code == 1
+        assert f"the deny list has the signer CN=Test p256 signer 0,O=Test ({entry})" in explained.out
+        assert "policy.toml:9: deny.signers" in explained.out
 
 
 def test_check_says_the_weakest_in_one_line(folder: Path) -> None:

@@ -202,7 +202,9 @@ def test_output_takes_the_mode_of_the_bundle_and_replaces_a_link(place: Path) ->
 
 
 @pytest.mark.parametrize("mode", ["--key", "--prepare"])
-def test_a_revoked_certificate_is_refused_before_it_signs_where_a_policy_is_named(tmp_path: Path, mode: str) -> None:
+def test_a_revoked_or_denied_certificate_is_refused_before_it_signs_where_a_policy_is_named(
+    tmp_path: Path, mode: str
+) -> None:
     shutil.copytree(ROOT / "keys-example", tmp_path / "keys")
     for key in tmp_path.glob("keys/*/*.key"):
         key.chmod(0o600)
@@ -219,5 +221,8 @@ def test_a_revoked_certificate_is_refused_before_it_signs_where_a_policy_is_name
     assert "cannot sign under keys/policy.toml: CN=Example revoked signer" in refused.err
     assert "was revoked on" in refused.err
     assert "no chain leads from" in sign("partner", "vmware").err
+    denying = (tmp_path / "keys/policy.toml").read_text() + '[deny]\ncertificates = ["partner/signer.pem"]\n'
+    (tmp_path / "keys/denying.toml").write_text(denying)
+    assert "the deny list has the signer" in sign("partner", "keys/denying.toml").err
     assert (tmp_path / "a.seal").read_bytes() == before
     assert sign("partner", "keys/policy.toml").code == 0

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from builders import cms as make
 from builders.pki import root, signer
@@ -244,10 +246,30 @@ def test_blocks_come_back_in_order() -> None:
     assert cms.join_blocks(()) == b""
 
 
-def test_the_last_line_feed_may_be_left_out() -> None:
+def test_the_last_line_feed_may_be_left_out_in_a_vib() -> None:
     member = cms.join_blocks((b"one", b"two"))
-    assert cms.split_blocks(member[:-1]) == (b"one", b"two")
-    assert code(cms.split_blocks, member[:-2]) == "malformed-signature"
+    assert cms.split_blocks(member[:-1], "vib") == (b"one", b"two")
+    assert code(cms.split_blocks, member[:-1]) == "malformed-signature"
+    assert code(cms.split_blocks, member[:-2], "vib") == "malformed-signature"
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.binary(min_size=1, max_size=200), min_size=1, max_size=3), st.data())
+def test_the_member_of_a_seal_has_one_form(blocks: list[bytes], data: st.DataObject) -> None:
+    """Lines of any width, either label, the last line feed or not: a `.vib` may have them, a `.seal` has the one."""
+    member = b""
+    for block in blocks:
+        width = data.draw(st.sampled_from((1, 48, 63, 64, 65, 76)))
+        label = data.draw(st.sampled_from((b"PKCS7", b"CMS")))
+        text = base64.b64encode(block)
+        lines = b"".join(text[at : at + width] + b"\n" for at in range(0, len(text), width))
+        member += b"-----BEGIN %s-----\n%s-----END %s-----\n" % (label, lines, label)
+    member = member[: len(member) - data.draw(st.integers(0, 1))]
+    assert cms.split_blocks(member, "vib") == tuple(blocks)
+    if member == cms.join_blocks(tuple(blocks)):
+        assert cms.split_blocks(member) == tuple(blocks)
+    else:
+        assert code(cms.split_blocks, member) == "malformed-signature"
 
 
 def test_the_number_of_blocks_has_a_limit() -> None:
@@ -270,17 +292,17 @@ def test_base64_has_one_form(text: str) -> None:
     assert code(cms.split_blocks, member) == "malformed-signature"
 
 
-def test_lines_may_have_up_to_76_characters_and_the_other_label() -> None:
+def test_lines_of_a_vib_may_have_up_to_76_characters_and_the_other_label() -> None:
     for width, accepted in ((76, True), (77, False)):
         text = base64.b64encode(bytes(200)).decode()
         lines = "\n".join(text[at : at + width] for at in range(0, len(text), width))
         member = f"-----BEGIN CMS-----\n{lines}\n-----END CMS-----\n".encode()
         if accepted:
-            assert cms.split_blocks(member) == (bytes(200),)
+            assert cms.split_blocks(member, "vib") == (bytes(200),)
         else:
-            assert code(cms.split_blocks, member) == "malformed-signature"
+            assert code(cms.split_blocks, member, "vib") == "malformed-signature"
     mixed = b"-----BEGIN CMS-----\nQQ==\n-----END PKCS7-----\n"
-    assert code(cms.split_blocks, mixed) == "malformed-signature"
+    assert code(cms.split_blocks, mixed, "vib") == "malformed-signature"
 
 
 def test_the_kind_of_content_is_data() -> None:

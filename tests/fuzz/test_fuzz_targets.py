@@ -43,7 +43,7 @@ READ: dict[str, Callable[[bytes], Any]] = {
     "manifest-json": manifest_json.decode,
     "descriptor": descriptor.decode,
     "cms": lambda data: verify_member(cms.join_blocks((data,)), CONTENT).signers,
-    "signature-member": lambda data: verify_member(data, CONTENT).signers,
+    "signature-member": lambda data: verify_member(data, CONTENT, kind="vib").signers,
     "timestamp": lambda data: proof.verify(_token(data), SIGNATURE, policy(), NOW),
     "certificate": Certificate.parse,
     "crl": lambda data: not Crl.parse(data, "seed").unjudged,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -14,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders.bundles import KINDS, Bundle, accepted, codes, judge, make, refused
-from builders.cms import RSA_ENCRYPTION, RSA_PSS, sign_raw
+from builders.cms import RSA_ENCRYPTION, RSA_PSS, pem, sign_raw
 from builders.cms import algorithm as make_algorithm
 from builders.pki import Identity, ca, crl, leaf, new_key, root, signer
 from builders.policies import pin, trusting
@@ -57,13 +58,28 @@ def denials(bundle: Bundle, identity: Identity) -> dict[str, Deny]:
 DENIALS = tuple(denials(make(), signer()))
 
 
+@functools.cache
+def chained(kind: str = "p256") -> Identity:
+    """A signer with a CA between it and the root, both embedded."""
+    middle = ca("Middle", issuer=root(), key=new_key("p256", 61))
+    return leaf(f"Below {kind}", issuer=middle, key=new_key(kind, 62)).with_chain(middle, root())
+
+
+def rich(kind: Kind, identity: Identity) -> Bundle:
+    """A good bundle in which there is something to change: a chain, a timestamp, and a second signer."""
+    good = make(kind)
+    first = stamped(good.manifest_bytes, identity, token)
+    return good.with_signature(pem(first) + make(kind, OTHER).signature)
+
+
 @pytest.mark.parametrize("name", REENCODERS)
 @pytest.mark.parametrize("denial", DENIALS)
 @kinds
 def test_no_reencoding_gets_around_a_denial(kind: Kind, denial: str, name: str) -> None:
-    good = make(kind)
+    good = rich(kind, chained())
     changed = REENCODERS[name](good)
-    denied = trusting(deny=denials(good, signer())[denial])
+    denied = trusting(deny=denials(good, chained())[denial])
+    assert changed.data != good.data
     if name in accepted_in(kind):
         accepted(changed, trusting())
         assert codes(judge(changed, denied)) == ["denied"]
@@ -83,9 +99,8 @@ def test_no_reencoding_gets_around_a_denial(kind: Kind, denial: str, name: str) 
 def test_no_row_of_reencodings_turns_denied_into_accepted(
     kind: Kind, key: str, denial: str, sealed: bool, names: Sequence[str]
 ) -> None:
-    identity = signer(key)
-    bundle = make(kind, identity)
-    bundle = bundle.sealed(identity) if sealed else bundle
+    identity = chained(key)
+    bundle = make(kind).sealed(identity) if sealed else rich(kind, identity)
     policy = trusting(deny=denials(bundle, identity)[denial])
     assert judge(bundle, policy).verdict is Verdict.REJECTED
     for name in names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -10,7 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders.pki import Encoding, ca, crl, leaf, root, signer
+from builders.reencode import mirrored_certificate
 from modseal.errors import PolicyError
+from modseal.format import rules
 from modseal.format.level import Level
 from modseal.trust.algorithms import ALGORITHMS
 from modseal.trust.policy import Allowance, Policy
@@ -81,7 +84,8 @@ minimum = 2
 required = ["Pin", "sha256:{"0" * 64}"]
 [deny]
 digests = ["sha256:{"1" * 64}"]
-signers = ["sha256:{"2" * 64}"]
+signers = ["sha256:{"2" * 64}", "key-sha256:{"3" * 64}", "sha256:{root(1).fingerprint}"]
+certificates = ["leaf.pem"]
 names = ["bad-*"]
 [versions]
 acme = "1.2"
@@ -103,7 +107,11 @@ list = "esxi-5"
         timedelta(days=7),
     )
     assert (found.minimum_signers, found.required_signers) == (2, ("Pin", "0" * 64))
-    assert (found.deny.digests, found.deny.signers, found.deny.names) == ({"1" * 64}, {"2" * 64}, ("bad-*",))
+    deny, keys = found.deny, (rules.key_name(one.parsed.key_der) for one in (signer(), root(1)))
+    assert (deny.digests, deny.signers, deny.names) == ({"1" * 64}, {"2" * 64, root(1).fingerprint}, ("bad-*",))
+    assert deny.certificates == (signer().parsed, root(1).parsed)
+    assert deny.all_keys == {"key-sha256:" + "3" * 64, *keys}
+    assert deny.alone == {"2" * 64}
     assert found.floors == {"acme": "1.2", "with.dot": "3"}
     assert found.required_attachments == ("sbom.json",)
     assert found.community_paths == (*PATH_LISTS["esxi-5"], "opt/acme/", "srv/")
@@ -122,6 +130,10 @@ list = "esxi-5"
         (GOOD + "[algorithms]\nminimum-rsa-bits = 1024\n", 8, "minimum-rsa-bits"),
         (GOOD + "[algorithms]\nallow = []\n", 8, "algorithms.allow"),
         (GOOD + '[deny]\ndigests = ["00"]\n', 8, "deny.digests[0]"),
+        (GOOD + f'[deny]\nsigners = ["{"0" * 64}"]\n', 8, "'key-sha256:' (a public key) or 'sha256:' (a certificate)"),
+        (GOOD + f'[deny]\ndigests = ["key-sha256:{"0" * 64}"]\n', 8, "deny.digests[0]"),
+        (GOOD + '[deny]\ncertificates = ["absent.pem"]\n', 8, "absent.pem: No such file"),
+        (GOOD + '[deny]\ncertificates = ["text.pem"]\n', 8, "text.pem: no CERTIFICATE"),
         (GOOD + '[versions]\n"a b" = "1"\n', 8, "versions"),
         (GOOD + "[versions]\na = 1\n", 8, "versions.a"),
         (GOOD + '[revocation]\ncrls = ["absent.pem"]\n', 8, "absent.pem: No such file"),
@@ -216,6 +228,19 @@ def test_a_pin_of_a_ca_or_leaf_needs_no_file() -> None:
     for identity in (ca("x"), leaf("y")):
         text = HEAD + f'[[anchor]]\nname = "p"\nfingerprint = "sha256:{identity.fingerprint}"\ngrants = "partner"\n'
         assert list(policy(text).pins) == [identity.fingerprint]
+
+
+# [deny]: what is known of a certificate that is listed by its fingerprint.
+
+
+def test_the_key_of_a_listed_fingerprint_is_denied_where_the_policy_has_the_certificate() -> None:
+    """In whichever encoding: the file has one of a certificate, the list its twin's fingerprint."""
+    twin = hashlib.sha256(mirrored_certificate(root(1).der)).hexdigest()
+    for fingerprint in (root(1).fingerprint, twin):
+        listed = f'[deny]\nsigners = ["sha256:{fingerprint}"]\n'
+        assert policy(GOOD + listed).deny.alone == {fingerprint}
+        known = policy(GOOD.replace(ANCHOR, 'intermediates = ["two.pem"]\n' + ANCHOR) + listed).deny
+        assert (known.alone, known.all_keys) == (set(), {rules.key_name(root(1).parsed.key_der)})
 
 
 # [[allow]]: what an audit may find without it counting.

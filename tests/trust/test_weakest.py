@@ -169,6 +169,12 @@ SECOND = pin(PINNED[1], name="Second pin")
         (trusting(CA, community_paths=("opt/",)), ["files below opt/"]),
         (trusting(replace(CA, grants=Level.PARTNER), minimum=Level.CERTIFIED), ["accepts nothing", "grants partner"]),
         (trusting(PIN, deny=Deny(signers=frozenset([PINNED[0].fingerprint]))), ["accepts nothing", "deny list"]),
+        (trusting(PIN, deny=Deny(certificates=(PINNED[0].parsed,))), ["accepts nothing", "deny list", "denies 1 key"]),
+        (trusting(CA, deny=Deny(certificates=(root().parsed,))), ["accepts nothing", "is on the deny list itself"]),
+        (
+            trusting(CA, deny=Deny(frozenset({"1" * 64}), frozenset({"2" * 64}), ("a", "b"), frozenset({"3" * 64}))),
+            ["; denies 1 key, 1 digest, 2 names, 1 certificate alone (name the key to deny every certificate with it)"],
+        ),
         (trusting(CA, revocation=RevocationRules((), required=True)), ["accepts nothing", "no CRL"]),
         (trusting(CA, PIN, revocation=RevocationRules((), required=True)), ["one signer under First pin"]),
         (trusting(CA, revocation=RevocationRules((listed(root()),), required=True)), ["revocation required"]),

@@ -113,13 +113,16 @@ def check_certificate(certificate: x509.Certificate, chain: Sequence[x509.Certif
 def check_policy(
     certificate: x509.Certificate, chain: Sequence[x509.Certificate], policy: Policy, at: datetime
 ) -> None:
-    """A verifier with this policy would find a path for the signer, with nobody on it revoked.
+    """A verifier with this policy would find a path for the signer, with nobody on it revoked or denied.
 
     Raises `RefusedError` (unfit-certificate) with every reason, as `check_certificate` does.
     """
     signer = parse(certificate)
     path = find_path(signer, tuple(map(parse, chain)), policy, at)
-    failures = path.failures if isinstance(path, NoPath) else revocation_failures(path, policy, at)
+    if isinstance(path, NoPath):
+        failures = [*path.failures, *policy.deny.failures((signer,))]
+    else:
+        failures = [*revocation_failures(path, policy, at), *policy.deny.failures(path.certificates)]
     if failures:
         detail = f"{signer.subject} cannot sign under {policy.source}: " + "; ".join(one.detail for one in failures)
         reasons = ",".join(dict.fromkeys(failure.code for failure in failures))

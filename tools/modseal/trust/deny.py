@@ -9,11 +9,12 @@ certificate that carries it.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from modseal.errors import FormatError
+from modseal.errors import Failure, FormatError
 from modseal.format import der, rules
 from modseal.trust.certificate import Certificate
 
@@ -58,6 +59,15 @@ class Deny:
             return key
         found = self.signers and self.signers & fingerprints(certificate)
         return f"sha256:{min(found)}" if found else None
+
+    def failures(self, path: Sequence[Certificate]) -> Iterator[Failure]:
+        """Why a signer is denied: `path` has its certificate first, then those above it as far as they are known."""
+        for certificate in path:
+            entry = self.entry(certificate)
+            if entry:
+                above = "" if certificate == path[0] else f"{certificate.subject}, which is above "
+                detail = f"the deny list has {above}the signer {path[0].subject} ({entry})"
+                yield Failure("denied", detail, {"signer": path[0].fingerprint, "denied": entry})
 
 
 def fingerprints(certificate: Certificate) -> frozenset[str]:

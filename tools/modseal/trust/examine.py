@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -461,13 +461,8 @@ def _digest_denials(
 def _signer_denials(policy: Policy, judged: list[_Judged]) -> Iterator[Failure]:
     """Every verified signer, trusted or not, and every CA on the path of one."""
     for one in judged:
-        signer = one.signer.certificate
-        for certificate in one.path.certificates if one.path else (signer,):
-            entry = policy.deny.entry(certificate)
-            if entry:
-                above = "" if certificate == signer else f"{certificate.subject}, which is above "
-                detail = f"the deny list has {above}the signer {signer.subject} ({entry})"
-                yield Failure("denied", detail, {**one.signer.evidence, "denied": entry})
+        for failure in policy.deny.failures(one.path.certificates if one.path else (one.signer.certificate,)):
+            yield replace(failure, evidence={**one.signer.evidence, **failure.evidence})
 
 
 def _floor_failures(manifest: Manifest, policy: Policy) -> Iterator[Failure]:

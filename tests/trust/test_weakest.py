@@ -31,7 +31,7 @@ CERTIFIED = tuple(
 )
 EVERYBODY = (*CERTIFIED, *PINNED, OLD)
 VENDORS = ("zq-9f3e7c-unforeseen", "Acme", "Other")
-NAMES = ("zq-9f3e7c-unforeseen", "b", "acme-agent", "other-agent")
+NAMES = ("zq-9f3e7c-unforeseen", "b", "acme-agent", "other-agent", "third-agent")
 
 
 @functools.cache

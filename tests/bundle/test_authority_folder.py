@@ -17,7 +17,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from builders.bundles import snapshot
-from modseal.bundle import authority_folder, staging
+from modseal.bundle import authority_folder
 from modseal.bundle.authority_folder import create, opened, read, read_key, require_public, write_new_key
 from modseal.errors import InputError, KeyMaterialError, UsageError
 from modseal.signing import key_file, request
@@ -74,7 +74,7 @@ def test_a_ca_is_read_as_it_was_made(ca: Path) -> None:
 def test_what_is_issued_is_known_before_it_is_handed_out(ca: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     written: list[str] = []
     replaced = os.replace
-    monkeypatch.setattr(staging.os, "replace", lambda old, new: (written.append(Path(new).name), replaced(old, new)))
+    monkeypatch.setattr(os, "replace", lambda old, new, **at: (written.append(new), replaced(old, new, **at)))
     issue(ca, ca.parent / "cert")
     assert written == ["index.json", "cert"]
     assert [entry.subject for entry in read(ca).index.entries] == ["CN=Signer 0"]
@@ -84,10 +84,10 @@ def failing(name: str, call: str, kind: int) -> Callable[..., Any]:
     """A function of `os` that fails for one file."""
     real = getattr(os, call)
 
-    def fail(*arguments: Any) -> Any:
-        if Path(str(arguments[-1])).name == name:
+    def fail(*arguments: Any, **at: Any) -> Any:
+        if arguments[-1] == name:
             raise OSError(kind, os.strerror(kind))
-        return real(*arguments)
+        return real(*arguments, **at)
 
     return fail
 
@@ -95,7 +95,7 @@ def failing(name: str, call: str, kind: int) -> Callable[..., Any]:
 @pytest.mark.parametrize("name", ["index.json", "cert"])
 def test_where_a_file_cannot_be_written_nothing_changes(name: str, ca: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = snapshot(ca.parent)
-    monkeypatch.setattr(staging.os, "replace", failing(name, "replace", errno.ENOSPC))
+    monkeypatch.setattr(os, "replace", failing(name, "replace", errno.ENOSPC))
     with pytest.raises(InputError, match="No space left"):
         issue(ca, ca.parent / "cert")
     assert snapshot(ca.parent) == before
@@ -115,7 +115,7 @@ def test_a_ca_that_cannot_be_written_leaves_nothing_and_its_parent_as_it_was(
     before = snapshot(ca.parent)
     name = "below" if call == "rename" else "index.json"
     with monkeypatch.context() as patch, opened(ca) as parent:
-        patch.setattr(staging.os, call, failing(name, call, errno.EACCES))
+        patch.setattr(os, call, failing(name, call, errno.EACCES))
         made, index = below(parent.authority)
         with pytest.raises(InputError, match="Permission denied"):
             create(ca.parent / "below", made, KEY, pem(made), (parent, index))
@@ -162,7 +162,7 @@ def test_a_key_that_cannot_be_written_leaves_nothing(
     def fail(_descriptor: int) -> None:
         raise error
 
-    monkeypatch.setattr(staging.os, "fsync", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     with pytest.raises(InputError if isinstance(error, OSError) else KeyboardInterrupt):
         write_new_key(tmp_path / "key", KEY)
     assert list(tmp_path.iterdir()) == []
@@ -187,9 +187,8 @@ def test_only_a_new_or_an_empty_folder_becomes_a_ca(ca: Path, tmp_path: Path) ->
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
     for path in (ca, tmp_path / "file", tmp_path / "link"):
-        with pytest.raises(UsageError, match="is there already"):
-            authority_folder.require_new(path)
-    authority_folder.require_new(tmp_path / "empty")
+        with pytest.raises(UsageError, match=r"is not empty|is no folder"):
+            create(path, ROOT, KEY, pem(ROOT))
     create(tmp_path / "empty", ROOT, KEY, pem(ROOT))
     assert read(tmp_path / "empty") == ROOT
     with chdir(tmp_path):

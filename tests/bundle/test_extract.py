@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from builders.pki import NOW, leaf, root
 from builders.policies import trusting
 from modseal.bundle.extract import TreeWriter, extract
 from modseal.errors import FormatError, InputError, UsageError
+from modseal.files.tree import Tree
 from modseal.format.level import Level
 from modseal.format.manifest import Entry, FileType, Kind
 from modseal.trust.examination import Verdict
@@ -113,6 +115,17 @@ def test_a_full_disk_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert list(snapshot(tmp_path)) == ["b"]
 
 
+@pytest.fixture
+def inside(tmp_path: Path) -> Iterator[Tree]:
+    """What writes below `in`."""
+    (tmp_path / "in").mkdir()
+    descriptor = os.open(tmp_path / "in", os.O_RDONLY)
+    tree = Tree(descriptor)
+    yield tree
+    tree.close()
+    os.close(descriptor)
+
+
 def file(path: str, mode: int = 0o644) -> Entry:
     return Entry(path, FileType.FILE, mode, 1)
 
@@ -120,39 +133,40 @@ def file(path: str, mode: int = 0o644) -> Entry:
 @pytest.mark.parametrize(
     "entry", [file("../up"), file("/abs"), file("a/../b"), Entry("l", FileType.SYMLINK, 0o777, target="/etc")]
 )
-def test_the_writer_itself_refuses_unsafe_entries(entry: Entry, tmp_path: Path) -> None:
+def test_the_writer_itself_refuses_unsafe_entries(entry: Entry, inside: Tree, tmp_path: Path) -> None:
     with pytest.raises(FormatError):
-        TreeWriter(tmp_path).begin(entry)
-    assert snapshot(tmp_path) == {}
+        TreeWriter(inside).begin(entry)
+    assert snapshot(tmp_path) == {"in": "folder"}
 
 
 @pytest.mark.parametrize("second", [file("a"), file("a/b"), Entry("a", FileType.DIRECTORY, 0o755)])
-def test_the_writer_refuses_a_path_that_is_taken(second: Entry, tmp_path: Path) -> None:
-    writer = TreeWriter(tmp_path)
+def test_the_writer_refuses_a_path_that_is_taken(second: Entry, inside: Tree, tmp_path: Path) -> None:
+    writer = TreeWriter(inside)
     writer.begin(file("a"))
     writer.write(b"1")
     writer.end(file("a"))
     with pytest.raises(FormatError) as raised:
         writer.begin(second)
     assert raised.value.failure.code == "unsafe-path"
-    assert snapshot(tmp_path) == {"a": b"1"}
+    assert snapshot(tmp_path / "in") == {"a": b"1"}
 
 
-def test_the_writer_follows_no_link_that_somebody_put_there(tmp_path: Path) -> None:
+def test_the_writer_follows_no_link_that_somebody_put_there(inside: Tree, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
-    (tmp_path / "in").mkdir()
     (tmp_path / "in" / "f").symlink_to(outside / "f")
-    with pytest.raises(FormatError):
-        TreeWriter(tmp_path / "in").begin(file("f"))
+    (tmp_path / "in" / "d").symlink_to(outside)
+    for path in ("f", "d/f"):
+        with pytest.raises(FormatError):
+            TreeWriter(inside).begin(file(path))
     assert snapshot(outside) == {}
 
 
-def test_links_are_made_last(tmp_path: Path) -> None:
-    writer = TreeWriter(tmp_path)
+def test_links_are_made_last(inside: Tree, tmp_path: Path) -> None:
+    writer = TreeWriter(inside)
     link = Entry("l", FileType.SYMLINK, 0o777, target="d")
     writer.begin(link)
     writer.end(link)
-    assert snapshot(tmp_path) == {}
+    assert snapshot(tmp_path / "in") == {}
     writer.finish()
-    assert snapshot(tmp_path) == {"l": "-> d"}
+    assert snapshot(tmp_path / "in") == {"l": "-> d"}

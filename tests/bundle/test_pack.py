@@ -498,7 +498,7 @@ def test_output_into_the_tree_through_a_link_is_refused(module: Path, tmp_path: 
 
 def test_output_to_a_folder_or_a_device_is_refused(module: Path, out: Path) -> None:
     for place in (out, Path(os.devnull)):
-        with pytest.raises(UsageError, match="no regular file"):
+        with pytest.raises(UsageError, match=r"is a (folder|device)"):
             pack(module, place, None, environ={})
 
 

@@ -272,7 +272,7 @@ def test_at_a_terminal_a_new_passphrase_is_asked_for_twice_and_never_echoed(desk
 def test_nothing_is_replaced_by_accident(pki: Path) -> None:
     ca_pass = ("--passphrase-file", "ca.pass")
     assert "is there already" in keys_command(pki, "new", "key.pem", "--unencrypted", code=2).err
-    assert "is there already" in keys_command(pki, "ca", "ca", "--name", "X", "--unencrypted", code=2).err
+    assert "is not empty" in keys_command(pki, "ca", "ca", "--name", "X", "--unencrypted", code=2).err
     for output in ("key.pem", "ca/ca.pem", "ca/index.json", "ca"):
         keys_command(pki, "crl", "--ca", "ca", *ca_pass, "-o", output, code=2)
         keys_command(pki, "issue", "--ca", "ca", "--csr", "csr", *ca_pass, "-o", output, code=2)

@@ -18,8 +18,8 @@ from builders.pki import NOW
 from builders.policies import trusting
 from builders.transcript import SOURCE
 from modseal.bundle.extract import extract
-from modseal.bundle.staging import StagingFolder
 from modseal.errors import InputError
+from modseal.files.staging import StagingFolder
 
 MAIN = "from modseal.cli.main import main; main()"
 ENVIRON = {**os.environ, "PYTHONPATH": str(SOURCE)}
@@ -85,7 +85,8 @@ def test_the_staging_folder_is_usable_under_any_umask(tmp_path: Path) -> None:
     before = os.umask(0o777)
     try:
         staged = StagingFolder(tmp_path / "out")
-        mode = stat.S_IMODE(staged.path.stat().st_mode)
+        [folder] = tmp_path.glob(".modseal-*")
+        mode = stat.S_IMODE(folder.stat().st_mode)
         staged.__exit__(None, None, None)
     finally:
         os.umask(before)

@@ -18,8 +18,8 @@ from modseal.audit import vsa
 from modseal.audit.finding import Severity
 from modseal.audit.run import Audit
 from modseal.bundle.provenance import URI, dump
-from modseal.bundle.staging import atomic_file
 from modseal.errors import RefusedError, UsageError
+from modseal.files.output import output_file
 from modseal.signing import dsse, fitness
 from modseal.signing.keys import Signer
 
@@ -89,7 +89,7 @@ def attest(
     data = dsse.envelope(dump(statement), signer, row)
     if len(data) > limits.ENVELOPE_SIZE:
         raise RefusedError("limit-exceeded", f"{output}: the envelope is over {limits.ENVELOPE_SIZE} bytes")
-    with atomic_file(output) as file:
+    with output_file(output) as file:
         file.write(data)
     subject = fitness.parse(signer.certificate).subject
     return Attested(output, subject, row.name, dsse.key_id(signer), claim.passed, len(statement["subject"]))
@@ -109,8 +109,8 @@ def _uri(label: str, text: str) -> str:
 
 def _others_than(output: Path, results: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
     """The results, once it is sure that none is of the file that is going to be written."""
-    target = os.path.abspath(output)
+    targets = {os.path.abspath(output), os.path.realpath(output)}
     for result in results:
-        if os.path.abspath(result["bundle"]) == target:
+        if os.path.abspath(result["bundle"]) in targets:
             raise UsageError(f"{output} is one of the bundles; name another file for the attestation")
         yield result

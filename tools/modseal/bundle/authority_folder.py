@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modseal.bundle.staging import StagingFolder, atomic_file
 from modseal.errors import InputError, KeyMaterialError, UsageError
+from modseal.files.output import output_file, require_output
+from modseal.files.staging import StagingFolder
 from modseal.signing import authority_index, material
 from modseal.signing.authority import Authority
 from modseal.signing.authority_index import Index
@@ -28,8 +29,6 @@ from modseal.signing.material import Passphrase
 
 CERTIFICATE, KEY, INDEX = "ca.pem", "ca.key", "index.json"
 _PUBLIC, _PRIVATE, _FOLDER = 0o644, 0o600, 0o700
-_PRIVATE_KEY = b"PRIVATE KEY-----"
-_BEGINNING = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +45,7 @@ class OpenFolder:
             return
         require_public(output, self.folder)
         try:
-            with atomic_file(output) as file:
+            with output_file(output) as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())  # what can fail does so before the index is written
@@ -61,7 +60,7 @@ class OpenFolder:
             self._write(self.authority.index)
 
     def _write(self, index: Index) -> None:
-        with atomic_file(self.folder / INDEX, _PUBLIC) as file:
+        with output_file(self.folder / INDEX, _PUBLIC) as file:
             file.write(authority_index.encode(index))
 
 
@@ -105,10 +104,9 @@ def create(
         (CERTIFICATE, certificate, _PUBLIC),
         (INDEX, authority_index.encode(authority.index), _PUBLIC),
     )
-    with StagingFolder(folder) as staged:
+    with StagingFolder(folder, mode=_FOLDER) as staged:
         for name, data, mode in files:
-            with atomic_file(staged.path / name, mode) as file:
-                file.write(data)
+            staged.tree.write(name, data, mode)
         if parent:
             parent[0].publish(parent[1])
         try:
@@ -117,17 +115,6 @@ def create(
             if parent:
                 parent[0].restore()
             raise
-    with suppress(OSError):
-        folder.chmod(_FOLDER)
-
-
-def require_new(folder: Path) -> None:
-    """Nothing is at this path, or an empty folder. Raises `UsageError`, `InputError`."""
-    try:
-        if os.path.lexists(folder) and (folder.is_symlink() or not folder.is_dir() or any(folder.iterdir())):
-            raise UsageError(f"{folder} is there already; name a new folder")
-    except OSError as error:
-        raise InputError(f"{folder}: {error.strerror}", path=str(folder)) from error
 
 
 def write_new_key(path: Path, data: bytes) -> None:
@@ -135,36 +122,20 @@ def write_new_key(path: Path, data: bytes) -> None:
 
     Raises `UsageError` where something is there already, `InputError`.
     """
-    try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _PRIVATE))  # the name is ours
-    except FileExistsError:
-        raise UsageError(f"{path} is there already, and a key is never replaced; name a new file") from None
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}", path=str(path)) from error
-    try:
-        with atomic_file(path, _PRIVATE) as file:
-            file.write(data)
-    except BaseException:
-        with suppress(OSError):
-            path.unlink()
-        raise
+    with output_file(path, _PRIVATE, new=True) as file:
+        file.write(data)
 
 
 def require_public(output: Path, folder: Path | None = None) -> None:
-    """A path that may be replaced: no folder, no private key, nothing that belongs to the CA. Raises `UsageError`."""
-    if output.is_dir():
-        raise UsageError(f"{output} is a folder; name a file")
+    """What is handed out goes where it can be written, and nowhere that belongs to the CA.
+
+    Raises `UsageError`, `InputError`.
+    """
+    require_output(output)
     own = [folder / name for name in (CERTIFICATE, KEY, INDEX)] if folder else []
     with suppress(OSError):
         if any(path.exists() and output.exists() and path.samefile(output) for path in own):
             raise UsageError(f"{output} belongs to the CA; name another file")
-        if output.is_file() and _has_private_key(output):
-            raise UsageError(f"{output} has a private key in it, which is never replaced; name another file")
-
-
-def _has_private_key(path: Path) -> bool:
-    with path.open("rb") as file:
-        return _PRIVATE_KEY in file.read(_BEGINNING)
 
 
 @contextmanager

@@ -16,8 +16,8 @@ from modseal.bundle import provenance
 from modseal.bundle.attested import Wanted, find, read_declared
 from modseal.bundle.open import OpenBundle, open_bundle
 from modseal.bundle.sign import require_sound, verified
-from modseal.bundle.staging import atomic_file
 from modseal.errors import RefusedError, UsageError
+from modseal.files.output import output_file
 from modseal.format import canonical_json
 from modseal.signing import dsse, fitness
 from modseal.signing.keys import Signer
@@ -48,7 +48,7 @@ def write(path: Path, output: Path, signer: Signer, at: datetime, algorithm: str
     with open_bundle(path, with_digest=True) as bundle:
         statement = _statement(bundle, path.name, at)
     data = dsse.envelope(provenance.dump(statement), signer, row)
-    with atomic_file(output) as file:
+    with output_file(output) as file:
         file.write(data)
     return Enveloped(output, fitness.parse(signer.certificate).subject, row.name, dsse.key_id(signer))
 

@@ -8,6 +8,7 @@ for, and then the container, the payloads and the files must still be sound.
 
 from __future__ import annotations
 
+import errno
 import os
 from datetime import datetime
 from pathlib import Path
@@ -15,9 +16,10 @@ from pathlib import Path
 from modseal.bundle import layout
 from modseal.bundle.fence import fenced
 from modseal.bundle.open import OpenBundle, open_bundle
-from modseal.bundle.staging import StagingFolder
 from modseal.bundle.verify import Result, examine_integrity
 from modseal.errors import FormatError, InputError, UsageError
+from modseal.files.staging import StagingFolder
+from modseal.files.tree import Tree
 from modseal.format import rules
 from modseal.format.manifest import MANIFEST_MEMBER, Entry, FileType
 from modseal.format.payload import VISOR_TYPES, read_layout
@@ -28,54 +30,47 @@ from modseal.trust.policy import Policy
 PAYLOADS = "payloads"
 """The folder of a stage folder that has a tree for each payload (docs/vib.md)."""
 
+_FILE = 0o644
+_TAKEN = (errno.EEXIST, errno.ENOTDIR, errno.ELOOP)
+"""What the file system says where a file or a link stands in the place of what is to be made."""
+
 
 class TreeWriter:
-    """Writes entries below a private folder.
+    """Writes entries into a tree that nobody else can enter.
 
-    Links and folder modes come last (`finish`), so that while files are written no link exists that a
-    path could go through (TAR-01) and no folder is closed to us. Bits that lend the owner's rights are
-    for signed data only (TAR-05): without `special` they are left out. Raises `InputError` for what cannot be
-    written; `name` says where.
+    Links and folder modes come last (`finish`), so that while files are written no link exists that a path could go
+    through (TAR-01) and no folder is closed to us. So do the bits that lend the owner's rights, once the verdict is
+    known: until then no file has them. They are for signed data only (TAR-05): without `special` they are left out.
+    Raises `InputError` for what cannot be written; `name` says where.
     """
 
-    def __init__(
-        self, folder: Path, *, name: str = "the files", by_payload: bool = False, special: bool = True
-    ) -> None:
-        self._folder = folder
+    def __init__(self, tree: Tree, *, name: str = "the files", by_payload: bool = False, special: bool = True) -> None:
+        self._tree = tree
         self._name = name
         self._by_payload = by_payload
         self._bits = rules.PERMISSIONS | (rules.SPECIAL_BITS if special else rules.STICKY)
         self._descriptor = -1
         self._later: list[Entry] = []
+        self._special: list[tuple[Entry, tuple[int, int]]] = []
 
     def begin(self, entry: Entry) -> None:
         """See `format.payload.Sink.begin`. Raises `FormatError` for what must not be written."""
         rules.require(next(rules.check_entry(entry), None))
-        path = self._place(entry)
         try:
-            self._make(entry, path)
-        except (FileExistsError, NotADirectoryError):
-            raise FormatError(
-                "unsafe-path", f"{entry.path!r} is there twice, or below a file", path=entry.path
-            ) from None
+            if entry.type is FileType.FILE:
+                self._descriptor = self._tree.create(self._place(entry))
+                return
+            if entry.type is FileType.DIRECTORY:
+                self._tree.folder(self._place(entry))
+            self._later.append(entry)
         except OSError as error:
+            if error.errno in _TAKEN:
+                detail = f"{entry.path!r} is there twice, or below a file"
+                raise FormatError("unsafe-path", detail, path=entry.path) from None
             raise self._trouble(error) from error
 
-    def _make(self, entry: Entry, path: Path) -> None:
-        path.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-        if entry.type is FileType.DIRECTORY:
-            path.mkdir(mode=0o755, exist_ok=True)
-        if entry.type is not FileType.FILE:
-            self._later.append(entry)
-            return
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-
-    def _place(self, entry: Entry) -> Path:
-        return (
-            self._folder / PAYLOADS / (entry.payload or "") / entry.path
-            if self._by_payload
-            else self._folder / entry.path
-        )
+    def _place(self, entry: Entry) -> str:
+        return f"{PAYLOADS}/{entry.payload}/{entry.path}" if self._by_payload else entry.path
 
     def write(self, data: bytes) -> None:
         """See `format.payload.Sink.write`."""
@@ -91,20 +86,27 @@ class TreeWriter:
 
     def end(self, entry: Entry) -> None:
         """See `format.payload.Sink.end`."""
-        if self._descriptor >= 0:
-            os.fchmod(self._descriptor, (entry.mode or 0) & self._bits)
-            os.close(self._descriptor)
-            self._descriptor = -1
+        if self._descriptor < 0:
+            return
+        mode = (entry.mode or 0) & self._bits
+        if mode & rules.SPECIAL_BITS:  # for its owner alone, until `finish`
+            status = os.fstat(self._descriptor)
+            self._special.append((entry, (status.st_dev, status.st_ino)))
+        else:
+            os.fchmod(self._descriptor, mode)
+        self.close()
 
     def finish(self) -> None:
-        """Make the links, then give folders their modes, deepest first."""
+        """What waits for an accepted verdict: special bits, links, and the modes of folders, deepest first."""
         self.close()
+        for entry, made in self._special:
+            self._tree.set_mode(self._place(entry), (entry.mode or 0) & self._bits, made)
         folders = [entry for entry in self._later if entry.type is FileType.DIRECTORY]
         for entry in self._later:
             if entry.type is FileType.SYMLINK:
-                os.symlink(entry.target or "", self._place(entry))
+                self._tree.link(self._place(entry), entry.target or "")
         for entry in sorted(folders, key=lambda folder: folder.path.count("/"), reverse=True):
-            os.chmod(self._place(entry), (entry.mode or 0o755) & self._bits)
+            self._tree.set_mode(self._place(entry), (entry.mode or 0o755) & self._bits)
 
     def close(self) -> None:
         """Close a file that an interrupted pass left open."""
@@ -113,15 +115,19 @@ class TreeWriter:
             self._descriptor = -1
 
 
-def extract(path: Path, destination: Path, policy: Policy | None, at: datetime, *, stage: bool = False) -> Result:
+def extract(
+    path: Path, destination: Path, policy: Policy | None, at: datetime, *, stage: bool = False, shared: bool = False
+) -> Result:
     """Unpack the bundle at `path` into a new folder `destination`; without a policy, unverified.
 
-    With `stage` a `.vib` becomes a stage folder, which `pack` makes into the same visor tar again.
+    With `stage` a `.vib` becomes a stage folder, which `pack` makes into the same visor tar again. With `shared` the
+    folder around the destination may be one in which others can rename.
     Nothing is there unless the verdict of the result is accepted. Raises `UsageError` for a destination
     that is in the way, `InputError` for trouble with files, `InternalError`.
     """
-    with StagingFolder(destination) as staging:
-        writer = TreeWriter(staging.path, name=str(destination), by_payload=stage, special=policy is not None)
+    with StagingFolder(destination, shared=shared) as staging:
+        special = policy is not None
+        writer = TreeWriter(staging.tree, name=str(destination), by_payload=stage, special=special)
         try:
             digest = bool(policy and policy.deny.digests)
             with (
@@ -135,19 +141,19 @@ def extract(path: Path, destination: Path, policy: Policy | None, at: datetime, 
                 if result.verdict is Verdict.ACCEPTED:
                     writer.finish()
                     if stage:
-                        _finish_stage(bundle, examination, staging.path)
+                        _finish_stage(bundle, examination, staging.tree)
                     staging.commit()
                 return result
         finally:
             writer.close()
 
 
-def _finish_stage(bundle: OpenBundle, examination: Examination, folder: Path) -> None:
+def _finish_stage(bundle: OpenBundle, examination: Examination, tree: Tree) -> None:
     """The rest of a stage folder: the descriptor as it is, and how each visor tar was laid out."""
-    (folder / MANIFEST_MEMBER["vib"]).write_bytes(bundle.manifest)
+    tree.write(MANIFEST_MEMBER["vib"], bundle.manifest, _FILE)
     members = {member.name: member for member in bundle.members}
     for payload in examination.manifest.payloads if examination.manifest else ():
-        (folder / PAYLOADS / payload.name).mkdir(parents=True, exist_ok=True)
+        tree.folder(f"{PAYLOADS}/{payload.name}")
         if payload.type in VISOR_TYPES:
             found, entries = read_layout(payload, members[payload.name].span(bundle.source))
-            (folder / PAYLOADS / f"{payload.name}{layout.SUFFIX}").write_bytes(layout.encode(found, entries))
+            tree.write(f"{PAYLOADS}/{payload.name}{layout.SUFFIX}", layout.encode(found, entries), _FILE)

@@ -9,7 +9,6 @@ the one fault that a packer must not have.
 from __future__ import annotations
 
 import os
-import stat
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,9 +21,9 @@ from modseal.bundle.assemble import spool_parts, write_archive
 from modseal.bundle.open import OpenBundle
 from modseal.bundle.plan import Plan, plan_module, read_epoch
 from modseal.bundle.stage import DESCRIPTOR, plan_stage
-from modseal.bundle.staging import atomic_file
 from modseal.bundle.verify import examine_integrity
 from modseal.errors import InputError, RefusedError, SpecError, UsageError
+from modseal.files.output import output_file, require_output
 from modseal.format.manifest import Kind, Manifest
 from modseal.format.source import FileSource
 from modseal.trust import contents
@@ -77,7 +76,7 @@ def pack(
     _require_output(target, plan)
     with _spool(target) as spool:
         manifest, parts = spool_parts(plan, spool)
-        with atomic_file(target) as file:
+        with output_file(target) as file:
             write_archive(manifest, parts, spool, file)
             file.flush()
             sha256 = _require_sound(file, target)
@@ -129,12 +128,9 @@ def default_name(manifest: Manifest) -> str:
 
 
 def _require_output(target: Path, plan: Plan) -> None:
-    """The output is a new or a regular file, and no part of what is packed. Raises `UsageError`."""
-    if target.exists() and not stat.S_ISREG(target.stat().st_mode):
-        raise UsageError(f"{target} is no regular file; name the file to write")
-    if not target.name:
-        raise UsageError(f"{target} is no file name")
-    real = Path(os.path.realpath(target.parent), target.name)
+    """The output can be written, and is no part of what is packed. Raises `UsageError`, `InputError`."""
+    require_output(target)
+    real = Path(os.path.realpath(target))
     for source in plan.sources:
         if real in (Path(os.path.realpath(source)), Path(os.path.realpath(source.parent), source.name)):
             raise UsageError(f"{target} is an input of the module; write the bundle somewhere else")

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from modseal.bundle.open import OpenBundle
-from modseal.bundle.staging import atomic_file
 from modseal.errors import FormatError
+from modseal.files.output import output_file
 from modseal.format import ar
 from modseal.format.manifest import SIGNATURE_MEMBER
 from modseal.format.source import Source, Span, blocks
@@ -16,7 +16,7 @@ from modseal.format.source import Source, Span, blocks
 
 def write_signature(bundle: OpenBundle, member: bytes, path: Path, output: Path) -> None:
     """Write the bundle at `path` with another signature member to `output`, atomically, in its old mode."""
-    with atomic_file(output, os.stat(path).st_mode & 0o777) as file:
+    with output_file(output, os.stat(path).st_mode & 0o777) as file:
         _write(bundle, member, file)
 
 

@@ -14,8 +14,9 @@ from datetime import datetime
 from pathlib import Path
 
 from modseal import limits
-from modseal.bundle.staging import atomic_file
 from modseal.errors import FormatError, InputError, UsageError
+from modseal.files.folder import make_folder
+from modseal.files.output import output_file
 from modseal.format import trust_bundle
 from modseal.format.trust_bundle import TrustBundle
 from modseal.trust import trust_store
@@ -83,7 +84,7 @@ def _install(folder: Path, bundle: TrustBundle, state: bytes) -> None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    with atomic_file(path, 0o644) as file:
+    with output_file(path, 0o644) as file:
         file.write(data)
 
 
@@ -95,9 +96,8 @@ def _prepared(folder: Path) -> Iterator[None]:
     try:
         for each in wanted:
             if not each.exists():
-                each.mkdir()
+                make_folder(each, 0o755)  # whatever the umask is: every user may verify
                 made.append(each)
-                each.chmod(0o755)  # whatever the umask is: every user may verify
         yield
     except BaseException as error:
         for each in reversed(made):

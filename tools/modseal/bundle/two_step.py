@@ -18,9 +18,9 @@ from cryptography import x509
 from modseal import limits
 from modseal.bundle.open import open_bundle
 from modseal.bundle.sign import Signed, add_block, make_ready, time_text
-from modseal.bundle.staging import atomic_file
 from modseal.bundle.to_sign import ToSign
 from modseal.errors import InputError, RefusedError, UsageError
+from modseal.files.output import output_file
 from modseal.format import cms
 from modseal.signing import block, fitness, prepared
 from modseal.signing.prepared import State
@@ -90,7 +90,7 @@ def write(preparation: Preparation, target: Path, summary: str) -> None:
             raise UsageError(f"{path} is {'a folder' if path.is_dir() else 'the bundle'}; name another file to write")
     with ExitStack() as files:
         for path, data in contents.items():
-            files.enter_context(atomic_file(path)).write(data)
+            files.enter_context(output_file(path)).write(data)
 
 
 def state_path(target: Path) -> Path:

@@ -26,7 +26,7 @@ from modseal.audit.run import Audit, Summary, run
 from modseal.cli.audit_attest import asked, attest_options
 from modseal.cli.audit_group import AuditGroup
 from modseal.cli.audit_options import fail_on_option, jobs_option, known_to
-from modseal.cli.audit_output import FORMATS, FormatAndFile, pieces, require_distinct, sparing, write
+from modseal.cli.audit_output import FORMATS, FormatAndFile, pieces, require_writable, sparing, write
 from modseal.cli.options import FILE, FILES, at_option, now, policy_option
 from modseal.errors import UsageError
 from modseal.trust.policy_file import load
@@ -95,7 +95,7 @@ def audit(
     3 if something could not be decided, or no bundle was found.
     """
     written = [*([output] if output else []), *(path for _, path in also)]
-    require_distinct(written)
+    require_writable(written)
     attesting = asked(signing, written, paths)
     if dask is not None and jobs is not None:
         raise UsageError("--dask and --jobs exclude each other: the cluster's workers are its jobs")

@@ -20,6 +20,7 @@ from modseal.audit.run import Audit
 from modseal.cli.audit_output import FORMATS
 from modseal.cli.options import FILE, now, signer_options
 from modseal.errors import UsageError
+from modseal.files.output import require_output
 from modseal.report.text import safe
 
 _OPTIONS = ("key", "cert", "chain", "passphrase_file", "algorithm", "resource_uri", "verifier_id")
@@ -86,7 +87,8 @@ def asked(given: Mapping[str, Any], reports: Iterable[Path], paths: Iterable[str
         return None
     if given["key"] is None:
         raise UsageError("--attest needs --key, the key that signs")
-    if os.path.abspath(given["attest"]) in [os.path.abspath(other) for other in (*paths, *map(str, reports))]:
+    require_output(given["attest"])
+    if os.path.realpath(given["attest"]) in [os.path.realpath(other) for other in (*paths, *map(str, reports))]:
         raise UsageError(f"{given['attest']} is the report or a bundle; name another file for the attestation")
     if given["cert"]:
         from modseal.signing import fitness, prepared

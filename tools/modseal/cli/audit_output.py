@@ -13,8 +13,8 @@ import click
 
 from modseal.audit.depots import SEPARATOR
 from modseal.audit.discover import Found, LeftOut, Unreadable
-from modseal.bundle.staging import atomic_file
 from modseal.errors import UsageError
+from modseal.files.output import output_file, require_output
 
 if TYPE_CHECKING:
     from modseal.audit.run import Audit
@@ -46,11 +46,12 @@ class FormatAndFile(click.ParamType[tuple[str, Path]]):
         return form, Path(name)
 
 
-def require_distinct(files: Iterable[Path]) -> None:
-    """Raises `UsageError` where two reports would go to one file."""
+def require_writable(files: Iterable[Path]) -> None:
+    """Reports can go to these files, each to its own. Raises `UsageError`, `InputError`."""
     seen: set[str] = set()
     for path in files:
-        place = os.path.abspath(path)
+        require_output(path, is_report=True)
+        place = os.path.realpath(path)
         if place in seen:
             raise UsageError(f"{path}: two reports cannot go to one file")
         seen.add(place)
@@ -84,7 +85,7 @@ def write(made: Iterable[bytes], output: Path | None = None) -> None:
     if output is None:
         _print(made)
         return
-    with atomic_file(output) as file:
+    with output_file(output, is_report=True) as file:
         for piece in made:
             file.write(piece)
 

@@ -32,9 +32,21 @@ from modseal.trust.policy_file import load
 @click.option(
     "--stage", is_flag=True, help="Write a stage folder (descriptor.xml, payloads/) that pack can use; .vib only."
 )
+@click.option(
+    "--shared-parent",
+    is_flag=True,
+    help="Unpack into DIR even where others may rename it, and so can exchange what was verified.",
+)
 @at_option
 def extract(
-    bundle: Path, directory: Path, policy: str | None, at: datetime | None, *, unverified: bool, stage: bool
+    bundle: Path,
+    directory: Path,
+    policy: str | None,
+    at: datetime | None,
+    *,
+    unverified: bool,
+    stage: bool,
+    shared_parent: bool,
 ) -> int:
     """Verify BUNDLE and unpack its files into DIR: all of them, or none.
 
@@ -43,7 +55,7 @@ def extract(
     if (policy is None) != unverified:
         raise UsageError("give either --policy POLICY or --unverified")
     rules = load(policy) if policy else None
-    result = extract_bundle(bundle, directory, rules, at or now(), stage=stage)
+    result = extract_bundle(bundle, directory, rules, at or now(), stage=stage, shared=shared_parent)
     if result.verdict is Verdict.ACCEPTED:
         manifest = result.examination.manifest if result.examination else None
         count = len(manifest.files) if manifest else 0

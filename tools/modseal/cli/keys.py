@@ -56,17 +56,16 @@ def csr(key: Path, subject: str, passphrase_file: Path | None, output: Path) -> 
     """Ask for a certificate for KEY: write the request that a CA needs. The key itself stays here."""
     from cryptography.hazmat.primitives.serialization import Encoding
 
-    from modseal.bundle.authority_folder import require_public
-    from modseal.bundle.staging import atomic_file
+    from modseal.files.output import output_file, require_output
     from modseal.signing.material import read_key
     from modseal.signing.request import make_request, parse_subject
 
     name = parse_subject(subject)
-    require_public(output)
+    require_output(output)
     found = read_key(key, lambda: passphrase(str(key), passphrase_file))
     warn(found.warnings)
     data = make_request(name, found.key).public_bytes(Encoding.PEM)
-    with atomic_file(output) as file:
+    with output_file(output) as file:
         file.write(data)
     click.echo(f"{safe(output)}: a request for {safe(name.rfc4514_string())}; the CA issues the certificate")
 

@@ -82,6 +82,7 @@ def ca(
     from cryptography.hazmat.primitives.serialization import Encoding
 
     from modseal.bundle import authority_folder
+    from modseal.files.staging import require_free
     from modseal.signing.authority import make_issuing, make_root
     from modseal.signing.key_file import encode_key, new_key
     from modseal.signing.request import authority_name
@@ -89,7 +90,7 @@ def ca(
     if not parent and (timestamping or parent_passphrase_file):
         raise UsageError("--timestamping and --parent-passphrase-file are for a CA with --parent")
     subject, grants, time = authority_name(name, organization), Level.parse(level) if level else None, now()
-    authority_folder.require_new(folder)
+    require_free(folder)
     parent_key = _open_key(parent, parent_passphrase_file) if parent else None
     secret = new_passphrase(folder / authority_folder.KEY, passphrase_file, unencrypted=unencrypted)
     key = new_key(kind)

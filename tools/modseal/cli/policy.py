@@ -213,13 +213,13 @@ def _signer(key: str, cert: Path | None, passphrase_file: Path | None) -> Signer
 
 
 def _write(path: Path, made: TrustBundle, previous: TrustBundle | None) -> None:
-    from modseal.bundle.staging import atomic_file
+    from modseal.files.output import output_file
     from modseal.format import trust_bundle
     from modseal.signing.trust_bundle_writer import describe
     from modseal.trust.trust_bundle import shortfalls
 
     data = trust_bundle.encode(made)
-    with atomic_file(path) as file:
+    with output_file(path) as file:
         file.write(data)
     click.echo(f"{safe(path)}: trust bundle {describe(made)}")
     for sentence in shortfalls(made, previous, now()):

@@ -6,9 +6,6 @@ reason. The signing keys are meant to be published: nothing made here may ever b
 
 from __future__ import annotations
 
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -20,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from modseal.errors import InputError, UsageError
+from modseal.files.staging import StagingFolder
 from modseal.signing import issue
 from modseal.signing.issue import Validity
 
@@ -28,7 +25,7 @@ _ORGANIZATION = "modseal example"
 _LONG = Validity(datetime(2024, 1, 1, tzinfo=UTC), datetime(2123, 12, 31, 23, 59, 59, tzinfo=UTC))
 """Long enough that neither a demonstration nor a test ever fails for its age."""
 _ENDED = Validity(datetime(2020, 1, 1, tzinfo=UTC), datetime(2021, 12, 31, 23, 59, 59, tzinfo=UTC))
-_FILE, _KEY_FILE, _DIRECTORY = 0o644, 0o600, 0o755
+_FILE, _KEY_FILE = 0o644, 0o600
 _RSA_BITS = 3072
 
 
@@ -115,48 +112,13 @@ def make_example_pki(directory: Path, *, now: datetime) -> None:
     `now` is only the date in the README: all validities are fixed. Raises `UsageError` where the
     directory has something in it, `InputError` where it cannot be written.
     """
-    directory = Path(os.path.abspath(directory))
-    _require_free(directory)
-    staging: Path | None = None
-    try:
-        staging = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
-        _write_tree(staging, now)
-        staging.chmod(_DIRECTORY)
-        staging.rename(directory)
-    except OSError as error:
-        _remove(staging)
-        raise InputError(f"{directory} cannot be written: {error.strerror}", path=str(directory)) from error
-    except BaseException:
-        _remove(staging)
-        raise
-
-
-def _require_free(directory: Path) -> None:
-    """Nothing is at this path, or an empty directory, which the final rename replaces."""
-    try:
-        is_free = not os.path.lexists(directory) or (
-            directory.is_dir() and not directory.is_symlink() and not any(directory.iterdir())
-        )
-    except OSError as error:
-        raise InputError(f"{directory} cannot be read: {error.strerror}", path=str(directory)) from error
-    if not is_free:
-        raise UsageError(f"{directory} is there already; name a new or an empty directory")
-
-
-def _remove(staging: Path | None) -> None:
-    if staging:
-        shutil.rmtree(staging, ignore_errors=True)
-
-
-def _write_tree(directory: Path, now: datetime) -> None:
-    for entry in _ENTRIES:
-        folder = directory / entry.folder
-        folder.mkdir()
-        folder.chmod(_DIRECTORY)
-        for file_name, data, mode in _make(entry):
-            _write(folder / file_name, data, mode)
-    _write(directory / "policy.toml", _policy().encode(), _FILE)
-    _write(directory / "README.md", _readme(now).encode(), _FILE)
+    with StagingFolder(directory, shared=True) as staging:  # whoever exchanges them exchanges what is public anyway
+        for entry in _ENTRIES:
+            for file_name, data, mode in _make(entry):
+                staging.tree.write(f"{entry.folder}/{file_name}", data, mode)
+        staging.tree.write("policy.toml", _policy().encode(), _FILE)
+        staging.tree.write("README.md", _readme(now).encode(), _FILE)
+        staging.commit()
 
 
 def _make(entry: _Entry) -> Iterator[tuple[str, bytes, int]]:
@@ -172,14 +134,6 @@ def _make(entry: _Entry) -> Iterator[tuple[str, bytes, int]]:
         revoked = issue.Revoked(signer.serial_number, _LONG.start, "keyCompromise")
         crl = issue.issue_crl(root, root_key, [revoked], _LONG)
         yield "crl.pem", crl.public_bytes(Encoding.PEM), _FILE
-
-
-def _write(path: Path, data: bytes, mode: int) -> None:
-    """A new file with exactly this mode, whatever the umask; never readable by others before it is set."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, _KEY_FILE)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        os.fchmod(descriptor, mode)
 
 
 def _policy() -> str:

@@ -1,0 +1,1 @@
+"""Files and folders that are written: atomically, by descriptor, and never through what others planted."""

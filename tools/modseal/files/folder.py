@@ -1,0 +1,162 @@
+"""Folders by descriptor: what is open stays what it is, whatever others rename meanwhile.
+
+A path is resolved once, by the kernel, up to the folder that its last name stands in. From there on everything is
+done with single names below a descriptor, and no link is followed.
+"""
+
+from __future__ import annotations
+
+import errno
+import grp
+import os
+import pwd
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from modseal.errors import UsageError
+
+FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_ACCESS_LIST = "system.posix_acl_access"
+
+
+def open_parent(path: Path) -> tuple[int, str]:
+    """The folder that the last name of a path stands in, open, and that name.
+
+    Links on the way are followed as the kernel does, so that `L/../x` is where it says. Raises `UsageError` for a path
+    without such a name (`.`, `..`, `/`), `OSError`.
+    """
+    if path.name in ("", ".."):
+        raise UsageError(f"{path} is no name in a folder; give one")
+    return os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), path.name
+
+
+def make(name: str, parent: int) -> int:
+    """Make a folder that its owner alone can enter, and open it. Raises `OSError`, ESTALE where it was exchanged."""
+    umask = os.umask(0o077)  # under one like 0777 nobody could open what was made
+    try:
+        os.mkdir(name, 0o700, dir_fd=parent)
+    finally:
+        os.umask(umask)
+    descriptor = os.open(name, FLAGS, dir_fd=parent)
+    try:
+        # The kernel cannot make and open at once. What came in between is ours and empty, or not used.
+        if os.fstat(descriptor).st_uid != os.geteuid() or os.listdir(descriptor):
+            raise exchanged()
+    except OSError:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def make_folder(path: Path, mode: int) -> None:
+    """Make a folder with this mode. Raises `OSError`, `UsageError`."""
+    parent, name = open_parent(path)
+    try:
+        descriptor = make(name, parent)
+        try:
+            os.fchmod(descriptor, mode)
+        except OSError:
+            os.rmdir(name, dir_fd=parent)
+            raise
+        finally:
+            os.close(descriptor)
+    finally:
+        os.close(parent)
+
+
+def exchanged() -> OSError:
+    """The error for a name that somebody else gave to another file meanwhile."""
+    return OSError(errno.ESTALE, "somebody exchanged it while it was written; nothing was kept")
+
+
+def status_of(name: str, parent: int) -> os.stat_result | None:
+    """What has a name in a folder, a link itself if it is one; None where nothing has. Raises `OSError`."""
+    try:
+        return os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def is_named(descriptor: int, name: str, parent: int) -> bool:
+    """Whether the open file or folder still has this name."""
+    found = status_of(name, parent)
+    return found is not None and os.path.samestat(found, os.fstat(descriptor))
+
+
+def require_named(descriptor: int, name: str, parent: int) -> None:
+    """Raises `OSError` (ESTALE) where it has another name by now, or none."""
+    if not is_named(descriptor, name, parent):
+        raise exchanged()
+
+
+def is_shared(descriptor: int) -> bool:
+    """Whether others than this user and root can exchange what has a name in a folder.
+
+    So can its owner, and who may write to it unless it is sticky. A group that has the user's name and nobody else in
+    it, which many systems give to each user, is no other.
+    """
+    status = os.fstat(descriptor)
+    if status.st_uid not in (0, os.geteuid()):
+        return True
+    if status.st_mode & stat.S_ISVTX:
+        return False
+    if status.st_mode & stat.S_IWGRP and not (_is_own_group(status.st_gid) and not _has_access_list(descriptor)):
+        return True
+    return bool(status.st_mode & stat.S_IWOTH)
+
+
+def _is_own_group(number: int) -> bool:
+    try:
+        user, group = pwd.getpwuid(os.geteuid()), grp.getgrgid(number)
+    except KeyError:
+        return False
+    return (user.pw_gid, user.pw_name) == (number, group.gr_name) and set(group.gr_mem) <= {user.pw_name}
+
+
+def _has_access_list(descriptor: int) -> bool:
+    """With such a list, the bits of the group are what anybody in the list may do at most."""
+    try:
+        return _ACCESS_LIST in os.listxattr(descriptor)
+    except OSError:
+        return False
+
+
+def empty(descriptor: int) -> None:
+    """Remove everything below a folder, whatever modes its folders have. What cannot be removed stays."""
+    with suppress(OSError):
+        os.fchmod(descriptor, 0o700)
+    for name in os.listdir(descriptor):
+        with suppress(OSError):
+            try:
+                os.unlink(name, dir_fd=descriptor)
+            except IsADirectoryError:
+                _remove_folder(name, descriptor)
+
+
+def _remove_folder(name: str, parent: int) -> None:
+    below = _open_closed(name, parent)
+    try:
+        empty(below)
+        os.rmdir(name, dir_fd=parent)
+    finally:
+        os.close(below)
+
+
+def _open_closed(name: str, parent: int) -> int:
+    """Open a folder of our own that may be closed to us. A name given to `chmod` would be followed where it leads."""
+    try:
+        return os.open(name, FLAGS, dir_fd=parent)
+    except PermissionError:
+        handle = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+        try:
+            os.chmod(f"/proc/self/fd/{handle}", 0o700)
+            return os.open(name, FLAGS, dir_fd=parent)
+        finally:
+            os.close(handle)
+
+
+def sync(descriptor: int) -> None:
+    """Make a rename durable. Some file systems cannot sync a folder; the rename is atomic there all the same."""
+    with suppress(OSError):
+        os.fsync(descriptor)

@@ -1,0 +1,59 @@
+"""What is being written has a name of its own until it is finished, and a lock; what a killed run left is removed.
+
+A name alone proves nothing, because whoever may rename in a folder can give it to anything. So only folders are
+cleared in which nobody else can (`folder.is_shared`), and only of what belongs to this user, has not changed for a
+minute, and is locked by no living process.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import secrets
+import stat
+import time
+from contextlib import suppress
+
+from modseal.files import folder
+
+AGE = 60
+"""Seconds. Longer than it takes from making a file to locking it."""
+
+_NAME = re.compile(r"\.modseal-[0-9a-f]{16}")
+
+
+def new_name() -> str:
+    """A name for something that is being written."""
+    return f".modseal-{secrets.token_hex(8)}"
+
+
+def lock(descriptor: int) -> None:
+    """Say that a living process writes this. Where a file system has no locks, nothing is ever cleared either."""
+    with suppress(OSError):
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def clear(parent: int) -> None:
+    """Remove what killed runs left in a folder. Trouble with that is nobody's trouble."""
+    with suppress(OSError):
+        if not folder.is_shared(parent):
+            for name in filter(_NAME.fullmatch, os.listdir(parent)):
+                with suppress(OSError):
+                    _remove(name, parent)
+
+
+def _remove(name: str, parent: int) -> None:
+    descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        status = os.fstat(descriptor)
+        if status.st_uid != os.geteuid() or time.time() - status.st_mtime < AGE:
+            return
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if stat.S_ISREG(status.st_mode) and folder.is_named(descriptor, name, parent):
+            os.unlink(name, dir_fd=parent)
+        elif stat.S_ISDIR(status.st_mode):
+            folder.empty(descriptor)
+            os.rmdir(name, dir_fd=parent)
+    finally:
+        os.close(descriptor)

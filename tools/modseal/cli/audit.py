@@ -27,7 +27,7 @@ from modseal.cli.audit_attest import asked, attest_options
 from modseal.cli.audit_group import AuditGroup
 from modseal.cli.audit_options import fail_on_option, jobs_option, known_to
 from modseal.cli.audit_output import FORMATS, FormatAndFile, pieces, require_writable, sparing, write
-from modseal.cli.options import FILE, FILES, at_option, now, policy_option
+from modseal.cli.options import FILE, FILES, OUTPUT, at_option, now, policy_option, require_no_input
 from modseal.errors import UsageError
 from modseal.trust.policy_file import load
 
@@ -48,7 +48,9 @@ def _list_rules(context: click.Context, _parameter: click.Parameter, asked: bool
 @policy_option(required=False)
 @at_option
 @click.option("--format", "output_format", type=click.Choice(FORMATS), default="text", help="The form of the report.")
-@click.option("-o", "--output", type=FILE, metavar="FILE", help="Write the report to FILE instead of standard output.")
+@click.option(
+    "-o", "--output", type=OUTPUT, metavar="FILE", help="Write the report to FILE instead of standard output."
+)
 @click.option("--also", type=FormatAndFile(), multiple=True, help="Write the report in another form, too; repeatable.")
 @click.option("--select", multiple=True, metavar="RULE", help="Run this rule (or pattern) alone; may be repeated.")
 @click.option("--ignore", multiple=True, metavar="RULE", help="Leave this rule (or pattern) out; may be repeated.")
@@ -95,6 +97,7 @@ def audit(
     3 if something could not be decided, or no bundle was found.
     """
     written = [*([output] if output else []), *(path for _, path in also)]
+    require_no_input(click.get_current_context(), written)
     require_writable(written)
     attesting = asked(signing, written, paths)
     if dask is not None and jobs is not None:

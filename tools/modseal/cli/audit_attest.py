@@ -18,7 +18,7 @@ import click
 from modseal.audit.finding import Severity
 from modseal.audit.run import Audit
 from modseal.cli.audit_output import FORMATS
-from modseal.cli.options import FILE, now, signer_options
+from modseal.cli.options import OUTPUT, now, signer_options
 from modseal.errors import UsageError
 from modseal.files.output import require_output
 from modseal.report.text import safe
@@ -33,7 +33,7 @@ def attest_options(command: Any) -> Any:
     who = "With --attest: who judges; by default the key."
     command = click.option("--verifier-id", metavar="URI", help=who)(command)
     command = click.option("--resource-uri", metavar="URI", help=where)(command)
-    return click.option("--attest", type=FILE, metavar="FILE", help=what)(signer_options(command))
+    return click.option("--attest", type=OUTPUT, metavar="FILE", help=what)(signer_options(command))
 
 
 class Attesting:

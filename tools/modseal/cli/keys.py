@@ -9,7 +9,7 @@ import click
 
 from modseal.cli import keys_ca
 from modseal.cli.key_options import PASSPHRASE, UNENCRYPTED, new_passphrase, type_option, warn
-from modseal.cli.options import FILE, now
+from modseal.cli.options import FILE, OUTPUT, now, require_no_input
 from modseal.cli.sign import passphrase
 from modseal.report.text import safe
 
@@ -26,7 +26,7 @@ def keys() -> None:
 
 
 @keys.command()
-@click.argument("key", type=FILE, metavar="KEY")
+@click.argument("key", type=OUTPUT, metavar="KEY")
 @type_option("ecdsa-p256")
 @PASSPHRASE
 @UNENCRYPTED
@@ -51,7 +51,7 @@ def new(key: Path, kind: str, passphrase_file: Path | None, *, unencrypted: bool
     "--subject", required=True, metavar="NAME", help="Whose it is, such as 'CN=Acme release signer 1,O=Acme'."
 )
 @PASSPHRASE
-@click.option("-o", "--output", required=True, type=FILE, metavar="CSR", help="The request to write.")
+@click.option("-o", "--output", required=True, type=OUTPUT, metavar="CSR", help="The request to write.")
 def csr(key: Path, subject: str, passphrase_file: Path | None, output: Path) -> None:
     """Ask for a certificate for KEY: write the request that a CA needs. The key itself stays here."""
     from cryptography.hazmat.primitives.serialization import Encoding
@@ -61,6 +61,7 @@ def csr(key: Path, subject: str, passphrase_file: Path | None, output: Path) -> 
     from modseal.signing.request import make_request, parse_subject
 
     name = parse_subject(subject)
+    require_no_input(click.get_current_context())
     require_output(output)
     found = read_key(key, lambda: passphrase(str(key), passphrase_file))
     warn(found.warnings)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modseal.cli.key_options import PASSPHRASE, UNENCRYPTED, new_passphrase, type_option, warn
-from modseal.cli.options import FILE, FOLDERS, now
+from modseal.cli.options import FILE, FOLDERS, OUTPUT, now, require_no_input
 from modseal.cli.sign import passphrase
 from modseal.errors import UsageError
 from modseal.format.level import Level
@@ -119,7 +119,7 @@ def ca(
 @_FOR_TIMESTAMPS
 @_days(SIGNER_DAYS, "How long it is valid; no longer than the CA.")
 @PASSPHRASE
-@click.option("-o", "--output", required=True, type=FILE, metavar="CERT", help="The certificate to write.")
+@click.option("-o", "--output", required=True, type=OUTPUT, metavar="CERT", help="The certificate to write.")
 def issue(
     folder: Path, request: Path, days: int, passphrase_file: Path | None, output: Path, *, timestamping: bool
 ) -> None:
@@ -134,6 +134,7 @@ def issue(
     from modseal.signing.request import read_request
 
     time, found = now(), read_request(request)
+    require_no_input(click.get_current_context())
     authority_folder.require_public(output, folder)
     key = _open_key(folder, passphrase_file)
     with authority_folder.opened(folder) as own:
@@ -174,7 +175,7 @@ def revoke(folder: Path, certificate: Path | None, serial: str | None, reason: s
 @_CA
 @_days(CRL_DAYS, "How long verifiers may use it.")
 @PASSPHRASE
-@click.option("-o", "--output", required=True, type=FILE, metavar="CRL", help="The CRL to write.")
+@click.option("-o", "--output", required=True, type=OUTPUT, metavar="CRL", help="The CRL to write.")
 def crl(folder: Path, days: int, passphrase_file: Path | None, output: Path) -> None:
     """Write the CA's CRL, with the next number. Without a current one, a strict policy decides nothing."""
     from cryptography.hazmat.primitives.serialization import Encoding
@@ -183,6 +184,7 @@ def crl(folder: Path, days: int, passphrase_file: Path | None, output: Path) -> 
     from modseal.signing.authority import make_crl
 
     time = now()
+    require_no_input(click.get_current_context())
     authority_folder.require_public(output, folder)
     key = _open_key(folder, passphrase_file)
     with authority_folder.opened(folder) as own:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,12 @@ if TYPE_CHECKING:
 Complete = Callable[[click.Context, click.Parameter, str], list["CompletionItem[str]"]]
 """What a shell may offer for a parameter; cli.completion says what becomes of it."""
 
-FILE = click.Path(path_type=Path)
+
+class Output(click.Path):
+    """A file that a command writes. All others are only read."""
+
+
+FILE, OUTPUT = click.Path(path_type=Path), Output(path_type=Path)
 _TIME = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?")
 
 
@@ -55,6 +61,25 @@ FILES = offer("file")
 BUNDLES = offer("file", ".seal", ".vib")
 FOLDERS = offer("dir")
 POLICIES = offer("file", ".toml", values=("strict", "vmware", "store:"))
+
+
+def require_no_input(context: click.Context, more: Iterable[Path] = ()) -> None:
+    """No output of the command, nor one of `more`, is a file that it reads, but for the bundle that it changes.
+
+    Raises `UsageError`.
+    """
+    outputs, inputs = set(more), set[str]()
+    for parameter in context.command.params:
+        given = context.params.get(parameter.name or "")
+        if isinstance(parameter.type, Output):
+            outputs.update([given] if given else [])
+        elif parameter.name not in ("bundle", "paths"):
+            inputs.update(str(each) for each in (given if isinstance(given, tuple) else (given,)))
+    for output in outputs:
+        for path in inputs:
+            with suppress(OSError, ValueError):
+                if output.samefile(path):
+                    raise UsageError(f"{output} is read by this command; name another file to write")
 
 
 def now() -> datetime:

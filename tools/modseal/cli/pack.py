@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from modseal.bundle.pack import pack as pack_module
-from modseal.cli.options import FILE
+from modseal.cli.options import FILE, OUTPUT
 from modseal.errors import UsageError
 from modseal.format.manifest import Kind
 from modseal.report.text import safe
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("spec", type=FILE)
 @click.option(
-    "-o", "--output", type=FILE, metavar="OUT", help="The bundle to write; by default named after the module."
+    "-o", "--output", type=OUTPUT, metavar="OUT", help="The bundle to write; by default named after the module."
 )
 @click.option(
     "--format",

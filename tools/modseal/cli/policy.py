@@ -9,7 +9,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from modseal.cli.options import BUNDLES, FILE, FILES, FOLDERS, POLICIES, Time, at_option, now, offer, policy_option
+from modseal.cli.options import (
+    BUNDLES,
+    FILE,
+    FILES,
+    FOLDERS,
+    OUTPUT,
+    POLICIES,
+    Time,
+    at_option,
+    now,
+    offer,
+    policy_option,
+    require_no_input,
+)
 from modseal.errors import UsageError
 from modseal.report import policy_text
 from modseal.report.text import safe
@@ -89,7 +102,7 @@ def explain(bundle: Path, policy: str, at: datetime | None, output: str) -> int:
 @click.option("--threshold", type=int, metavar="K", help="How many root signers it takes; by default all.")
 @_PREVIOUS
 @_PASSPHRASE
-@click.option("-o", "--output", required=True, type=FILE, metavar="OUT", help="The trust bundle to write.")
+@click.option("-o", "--output", required=True, type=OUTPUT, metavar="OUT", help="The trust bundle to write.")
 def bundle_command(
     policy_file: Path,
     number: int,
@@ -111,6 +124,7 @@ def bundle_command(
     from modseal.signing import trust_bundle_writer as writer
     from modseal.signing.material import read_certificates
 
+    require_no_input(click.get_current_context())
     if len(root_key) > len(root_cert):
         raise UsageError("every --root-key needs its --root-cert")
     signers = [_signer(key, cert, passphrase_file) for key, cert in zip(root_key, root_cert, strict=False)]
@@ -136,7 +150,7 @@ def bundle_command(
 @click.option("--root-cert", type=FILE, metavar="PEM", help="Its certificate; a PKCS#12 file may bring its own.")
 @_PREVIOUS
 @_PASSPHRASE
-@click.option("-o", "--output", type=FILE, metavar="OUT", help="Default: TRUST-BUNDLE itself.")
+@click.option("-o", "--output", type=OUTPUT, metavar="OUT", help="Default: TRUST-BUNDLE itself.")
 def endorse(
     bundle: Path,
     root_key: str,
@@ -149,6 +163,7 @@ def endorse(
     from modseal.bundle.trust_update import read_bundle
     from modseal.signing import trust_bundle_writer as writer
 
+    require_no_input(click.get_current_context())
     made, old = read_bundle(bundle), read_bundle(previous) if previous else None
     signer = _signer(root_key, root_cert, passphrase_file)
     endorsed = writer.endorse(made, signer, now())

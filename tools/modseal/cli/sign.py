@@ -16,7 +16,17 @@ from cryptography import x509
 from modseal.bundle import signatures, two_step
 from modseal.bundle.sign import Signed
 from modseal.bundle.sign import sign as sign_bundle
-from modseal.cli.options import BUNDLES, FILE, POLICIES, authorities, now, signer_options, tsa_options
+from modseal.cli.options import (
+    BUNDLES,
+    FILE,
+    OUTPUT,
+    POLICIES,
+    authorities,
+    now,
+    require_no_input,
+    signer_options,
+    tsa_options,
+)
 from modseal.errors import InputError, KeyMaterialError, UsageError
 from modseal.report import signatures_text
 from modseal.report.text import safe
@@ -47,14 +57,14 @@ _MODES = {
 @tsa_options(required=False)
 @click.option("--timestamp-later", is_flag=True, help="Sign without a timestamp now; `modseal timestamp` adds one.")
 @click.option(
-    "--prepare", type=FILE, metavar="FILE", help="Write what the key of --cert has to sign, for a key elsewhere."
+    "--prepare", type=OUTPUT, metavar="FILE", help="Write what the key of --cert has to sign, for a key elsewhere."
 )
 @click.option("--attach", type=FILE, metavar="SIGNATURE", help="Complete the block with the signature made elsewhere.")
 @click.option("--prepared", type=FILE, metavar="FILE", help="The FILE of --prepare that SIGNATURE is for.")
-@click.option("--dsse", type=FILE, metavar="OUT", help="Write the provenance in a DSSE envelope, signed with --key.")
+@click.option("--dsse", type=OUTPUT, metavar="OUT", help="Write the provenance in a DSSE envelope, signed with --key.")
 @click.option("--list", is_flag=True, help="Show the blocks of BUNDLE. That says nothing about trust.")
 @click.option("--remove", metavar="FINGERPRINT", help="Take out the block of the certificate with this SHA-256.")
-@click.option("-o", "--output", type=FILE, metavar="OUT", help="The signed bundle; by default BUNDLE itself.")
+@click.option("-o", "--output", type=OUTPUT, metavar="OUT", help="The signed bundle; by default BUNDLE itself.")
 @click.pass_context
 def sign(context: click.Context, /, bundle: Path, **given: Any) -> None:
     """Add a signature block to BUNDLE.
@@ -65,6 +75,7 @@ def sign(context: click.Context, /, bundle: Path, **given: Any) -> None:
     For a key that this machine cannot reach, sign in two steps: --prepare, any tool elsewhere, --attach.
     """
     mode = _mode(context)
+    require_no_input(context)
     if mode == "prepare":
         _prepare(bundle, given)
     elif mode == "attach":

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from modseal.bundle.timestamp import timestamp as timestamp_bundle
-from modseal.cli.options import BUNDLES, FILE, authorities, now, tsa_options
+from modseal.cli.options import BUNDLES, FILE, OUTPUT, authorities, now, require_no_input, tsa_options
 from modseal.errors import UsageError
 from modseal.report.text import safe
 
@@ -15,12 +15,15 @@ from modseal.report.text import safe
 @click.command()
 @click.argument("bundle", type=FILE, shell_complete=BUNDLES)
 @tsa_options(required=True)
-@click.option("-o", "--output", type=FILE, metavar="OUT", help="The bundle with timestamps; by default BUNDLE itself.")
+@click.option(
+    "-o", "--output", type=OUTPUT, metavar="OUT", help="The bundle with timestamps; by default BUNDLE itself."
+)
 def timestamp(bundle: Path, tsa: tuple[str, ...], tsa_anchor: tuple[Path, ...], output: Path | None) -> None:
     """Add a timestamp to each signature of BUNDLE that lacks one.
 
     A timestamp proves that a signature was made while its certificate was valid, so that it outlives it.
     """
+    require_no_input(click.get_current_context())
     stamp = authorities(tsa, tsa_anchor)
     if stamp is None:
         raise UsageError("name a timestamp authority with --tsa")

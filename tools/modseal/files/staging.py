@@ -54,7 +54,7 @@ class StagingFolder:
         return self
 
     def commit(self) -> None:
-        """Give the folder its name. From here on it is there for everybody. Raises `OSError`, `UsageError`."""
+        """Give the folder its name. From here on it is there for everybody. Raises `OSError`."""
         self.tree.close()
         os.sync()  # all the files of the tree, in one call: after a power cut none may be empty under its name
         if self._before and self._before.st_gid != os.fstat(self._descriptor).st_gid:

@@ -34,7 +34,7 @@ def test_the_example_keys_are_one_command(tmp_path: Path) -> None:
     }
     again = run("keys", "example", "keys", cwd=tmp_path)
     assert again.code == 2
-    assert "is there already" in again.err
+    assert "is not empty" in again.err
 
 
 @kinds

@@ -87,9 +87,9 @@ def asked(given: Mapping[str, Any], reports: Iterable[Path], paths: Iterable[str
         return None
     if given["key"] is None:
         raise UsageError("--attest needs --key, the key that signs")
-    require_output(given["attest"])
     if os.path.realpath(given["attest"]) in [os.path.realpath(other) for other in (*paths, *map(str, reports))]:
         raise UsageError(f"{given['attest']} is the report or a bundle; name another file for the attestation")
+    require_output(given["attest"])
     if given["cert"]:
         from modseal.signing import fitness, prepared
 

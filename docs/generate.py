@@ -48,7 +48,7 @@ LIMITED = {
 
 _NOTE = "<!-- Written by docs/generate.py; do not edit. -->"
 _REGION = re.compile(r"(<!-- generated: ([a-z0-9-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-_ATTACK_TEST = re.compile(r"def test_(SIG|CMS|X5|AR|TAR|GZ|ZIP|DEP|XML|ERR|DOS|PEM)_([0-9]{2})(?![0-9])")
+_ATTACK_TEST = re.compile(r"def test_(SIG|CMS|X5|AR|TAR|GZ|ZIP|DEP|XML|ERR|DOS|PEM|OUT)_([0-9]{2})(?![0-9])")
 _UNITS = ((1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB"))
 _MTIME = 1_767_225_600
 """2026-01-01T00:00:00Z: the time of the sample's entries."""

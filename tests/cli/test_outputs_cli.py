@@ -302,7 +302,9 @@ def test_a_link_that_others_could_have_put_there_is_refused(name: str, place: Pa
     ],
 )
 @pytest.mark.parametrize("linked", [False, True])
-def test_what_a_command_reads_is_not_its_output(name: str, taken: str, linked: bool, place: Path, target: Path) -> None:
+def test_OUT_04_what_a_command_reads_is_not_its_output(
+    name: str, taken: str, linked: bool, place: Path, target: Path
+) -> None:
     before = snapshot(place)
     if linked:
         target.symlink_to(place / taken)

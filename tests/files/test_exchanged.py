@@ -146,7 +146,7 @@ STEPS = {
 @pytest.mark.parametrize("step", [*STEPS, "made"])
 @pytest.mark.parametrize("planted", [as_link, as_folder, as_empty_folder, not_at_all])
 @pytest.mark.parametrize("bundle", [GOOD, TAMPERED], ids=["good", "tampered"])
-def test_nothing_of_the_victim_is_touched(
+def test_OUT_01_nothing_of_the_victim_is_touched(
     bundle: Any, planted: Planted, step: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     BUNDLE.write_bytes(bundle.data)
@@ -195,7 +195,7 @@ def test_a_destination_that_comes_meanwhile_is_neither_followed_nor_replaced(mon
 
 
 @pytest.mark.usefixtures("desk")
-def test_no_file_has_special_bits_before_the_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_OUT_02_no_file_has_special_bits_before_the_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
     """Looked for after every single change that is made to the file system."""
     BUNDLE.write_bytes(TAMPERED.data)
     looked = 0
@@ -227,7 +227,7 @@ def test_no_file_has_special_bits_before_the_verdict(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.usefixtures("desk")
-def test_special_bits_go_to_no_other_file(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_OUT_02_special_bits_go_to_no_other_file(monkeypatch: pytest.MonkeyPatch) -> None:
     def finish(writer: TreeWriter, real: Callable[[TreeWriter], None] = TreeWriter.finish) -> None:
         [staged] = SHARED.glob(".modseal-*")
         (staged / "another").write_bytes(b"\x7fELF")

@@ -108,7 +108,7 @@ def test_another_name_stays(tmp_path: Path, name: str) -> None:
     assert (tmp_path / name / "precious").exists()
 
 
-def test_where_others_can_rename_a_name_proves_nothing(tmp_path: Path) -> None:
+def test_OUT_05_where_others_can_rename_a_name_proves_nothing(tmp_path: Path) -> None:
     tmp_path.chmod(0o777)
     found = left(tmp_path)
     write(tmp_path / "g")

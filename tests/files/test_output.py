@@ -104,7 +104,7 @@ def test_a_pipe_is_refused_but_for_reports_which_go_through_it(tmp_path: Path) -
 
 @as_root
 @pytest.mark.parametrize("kind", [stat.S_IFCHR, stat.S_IFBLK])
-def test_a_device_stays_a_device(tmp_path: Path, kind: int) -> None:
+def test_OUT_04_a_device_stays_a_device(tmp_path: Path, kind: int) -> None:
     number = os.makedev(1, 3) if kind == stat.S_IFCHR else os.makedev(240, 77)  # what null is; no driver at all
     try:
         os.mknod(tmp_path / "n", kind | 0o666, number)
@@ -147,7 +147,7 @@ def test_a_ring_of_links_is_an_error(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("how", ["the folder is open to all", "the folder is another's", "the link is another's"])
-def test_a_link_that_others_could_have_put_there_is_not_followed(tmp_path: Path, how: str) -> None:
+def test_OUT_03_a_link_that_others_could_have_put_there_is_not_followed(tmp_path: Path, how: str) -> None:
     victim = tmp_path / "victim"
     victim.write_bytes(b"precious")
     there = tmp_path / "there"

@@ -34,6 +34,7 @@ FAMILIES = {
     "XML": 8,
     "ERR": 2,
     "PEM": 6,
+    "OUT": 5,
 }
 """The attacks that the threat model must have."""
 CODE = re.compile(r"`([a-z0-9]+(?:-[a-z0-9]+)+)`")

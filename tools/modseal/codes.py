@@ -6,6 +6,7 @@ Codes are frozen once released: scripts branch on them. Steps are those of `trus
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 
@@ -111,11 +112,15 @@ CODES: dict[str, Code] = {
         "The policy requires revocation data and there is none for this issuer.",
         "Fetch the issuer's current CRL and name it in the policy.",
     ),
-    "crl-stale": Code(5, "The CRL is past its next update.", "Fetch the issuer's current CRL."),
+    "crl-stale": Code(
+        5,
+        "The CRL is past its next update, or older than the policy allows.",
+        "Fetch the issuer's current CRL, and put it in the place of the old one in the policy.",
+    ),
     "crl-invalid": Code(
         5,
         "The CRL cannot be read, or says something that modseal does not judge.",
-        "Fetch the issuer's CRL again, from its own distribution point.",
+        "Fetch the issuer's complete CRL, from its own distribution point, and name that one in the policy.",
     ),
     "crl-not-yet-valid": Code(
         5,
@@ -125,7 +130,7 @@ CODES: dict[str, Code] = {
     "crl-wrong-issuer": Code(
         5,
         "The CRLs are not from the certificate's issuer, or from someone who may not sign them.",
-        "Name the issuer's own CRL in the policy.",
+        "Fetch the issuer's own CRL, signed by a key that may sign CRLs, and name it in the policy.",
     ),
     "crl-bad-signature": Code(
         5,
@@ -325,3 +330,29 @@ CODES: dict[str, Code] = {
         "Get the depot again from the vendor whose bundles it has.",
     ),
 }
+
+_REVOCATION = {
+    "revocation-unknown",
+    "crl-stale",
+    "crl-invalid",
+    "crl-not-yet-valid",
+    "crl-wrong-issuer",
+    "crl-bad-signature",
+}
+"""What is cured by revocation data, and by nothing else."""
+
+_NEW_TIMESTAMP = "Ask the vendor for a bundle with a new timestamp, from an authority in good standing."
+_UNFIT_AUTHORITY = {"revoked", "expired", "not-yet-valid", "wrong-purpose", "weak-key", "algorithm-not-allowed"}
+
+
+def next_step(code: str, evidence: Mapping[str, object]) -> str:
+    """The one next step for a failure: that of its code, or of the reason behind it where that has another cure.
+
+    `evidence` names the reason: `reason` of one, `reasons` of several with commas between them.
+    """
+    reasons = str(evidence.get("reason") or evidence.get("reasons") or "").split(",")
+    if all(reason in _REVOCATION for reason in reasons):
+        return CODES[reasons[0]].next_step
+    if code == "bad-timestamp" and reasons[0] in _UNFIT_AUTHORITY:
+        return _NEW_TIMESTAMP
+    return CODES[code].next_step

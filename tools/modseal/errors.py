@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from modseal.codes import CODES
+from modseal.codes import CODES, next_step
 
 Scalar = str | int | bool | None
 Evidence = Mapping[str, Scalar]
@@ -45,7 +45,7 @@ class Failure:
     @property
     def next_step(self) -> str:
         """One safe next step for the person who reads this; never "relax the policy"."""
-        return CODES[self.code].next_step
+        return next_step(self.code, self.evidence)
 
 
 class ModsealError(Exception):

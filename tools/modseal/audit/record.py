@@ -24,7 +24,7 @@ from modseal.bundle.fence import fenced
 from modseal.bundle.open import OpenBundle
 from modseal.bundle.values import result_values
 from modseal.bundle.verify import Result
-from modseal.codes import CODES
+from modseal.codes import next_step
 from modseal.errors import Failure, FormatError, InputError, InternalError
 from modseal.format.source import Source, sha256
 from modseal.trust import moments
@@ -198,7 +198,7 @@ def _check_finding(result: Result, check: Check, detail: str) -> Finding:
         kind=Kind.CHECK,
         severity=Severity.HIGH,
         detail=detail,
-        next_step=CODES[code].next_step,
+        next_step=next_step(code, check.evidence),
         bundle=result.bundle,
         sha256=result.sha256,
         step=check.step,

@@ -237,10 +237,12 @@ def _crl_number(found: x509.CertificateRevocationList) -> str:
 
 
 def _crl_age(issuer: str, crl: Crl, now: datetime) -> Iterator[str]:
-    if crl.next_update is None or crl.next_update < now:
-        yield f"the CRL of {issuer} is past its next update; write a new one"
+    if crl.next_update is None:
+        yield f"the CRL of {issuer} has no next update, and no verifier takes it; write a new one"
+    elif crl.next_update < now:
+        yield f"the CRL of {issuer} is past its next update; write a new one, or fetch it from the CA"
     elif crl.next_update < now + CRL_SOON:
-        yield f"the CRL of {issuer} ends on {crl.next_update:%Y-%m-%d}; write a new one"
+        yield f"the CRL of {issuer} ends on {crl.next_update:%Y-%m-%d}; write a new one, or fetch it from the CA"
 
 
 def _entry(entry: Entry, now: datetime) -> str:

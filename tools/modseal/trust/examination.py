@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from modseal.codes import CODES
+from modseal.codes import next_step
 from modseal.errors import Evidence, Failure
 from modseal.format.level import Level
 from modseal.format.manifest import Manifest
@@ -63,7 +63,7 @@ class Check:
     @property
     def next_step(self) -> str | None:
         """The one safe next step of a check that did not pass."""
-        return CODES[self.code].next_step if self.code else None
+        return next_step(self.code, self.evidence) if self.code else None
 
 
 INCONCLUSIVE_CODES = {

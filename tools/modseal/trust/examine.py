@@ -78,6 +78,9 @@ class Bundle(Protocol):
         """The SHA-256 of the whole file, lower-case hex."""
 
 
+_MAY_SUFFICE = "a signer that is undecided may suffice"
+
+
 @dataclass(frozen=True, slots=True)
 class _Judged:
     """One verified signer and what steps 2 to 6 found."""
@@ -89,6 +92,11 @@ class _Judged:
     @property
     def trusted(self) -> bool:
         return all(check.status in (Status.PASSED, Status.NOT_APPLICABLE) for check in self.checks)
+
+    @property
+    def open(self) -> bool:
+        """Not trusted yet, for something that we lack: nothing speaks against this signer."""
+        return not self.trusted and all(check.status is not Status.FAILED for check in self.checks)
 
 
 def examine(bundle: Bundle, policy: Policy, at: datetime) -> Examination:
@@ -121,12 +129,19 @@ def examine(bundle: Bundle, policy: Policy, at: datetime) -> Examination:
     # (2) time to (6) level, for each signer by itself, then for all of them together.
     judged = [_judge(signer, manifest, policy, at) for signer in signatures.signers]
     trusted = [one for one in judged if one.trusted]
+    awaited = _awaited(policy, judged, trusted)
     for one in judged:
-        checks += map(set_aside, one.checks) if trusted else one.checks
+        if one in awaited or not (trusted or awaited):
+            checks += one.checks
+        else:
+            checks += (set_aside(check) if trusted else set_aside(check, _MAY_SUFFICE) for check in one.checks)
     if not judged and not exempt:
         checks += [unexamined(step, "not examined: no verified signer") for step in range(2, 6)]
     undecided = all(check.status is not Status.FAILED for check in checks if check.step == 1)
-    checks += _level_checks(manifest, policy, judged, trusted, exempt=exempt, undecided=undecided)
+    if awaited and trusted:
+        checks += [unexamined(6, "not examined: a signer that the policy needs is undecided")]
+    else:
+        checks += _level_checks(manifest, policy, judged, trusted, exempt=exempt, undecided=undecided)
     checks += _expected_checks(manifest, signatures)
 
     # (7) payloads: size and every digest of each, and of every attachment.
@@ -333,6 +348,16 @@ def _expected_failure(key: str, *, unjudged: bool) -> Failure:
 def _keys(trusted: list[_Judged]) -> set[bytes]:
     """Distinct signers, each counted once however many certificates carry the key (CMS-07)."""
     return {one.signer.certificate.key_der for one in trusted}
+
+
+def _awaited(policy: Policy, judged: list[_Judged], trusted: list[_Judged]) -> list[_Judged]:
+    """Those who are needed, and for whom only something of ours is missing, such as a current CRL.
+
+    Nobody has to ask the vendor for a signature that is there.
+    """
+    waiting = [one for one in judged if one.open]
+    enough = bool(trusted) and not any(_signer_failures(policy, trusted))
+    return [] if enough or any(_signer_failures(policy, [*trusted, *waiting])) else waiting
 
 
 def _signer_failures(policy: Policy, trusted: list[_Judged]) -> Iterator[Failure]:

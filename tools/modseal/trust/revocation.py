@@ -129,7 +129,9 @@ class _Judgement:
 
     def _age_failure(self, crl: Crl) -> Failure | None:
         evidence = self._evidence(crl)
-        if crl.next_update is None or self.at > crl.next_update:
+        if crl.next_update is None:
+            return Failure("crl-stale", f"{crl.source} has no next update, so that it is never current", evidence)
+        if self.at > crl.next_update:
             return Failure("crl-stale", f"{crl.source} is past its next update", evidence)
         if self.rules.maximum_age is not None and self.at - crl.this_update > self.rules.maximum_age:
             return Failure("crl-stale", f"{crl.source} is older than the policy allows", evidence)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from builders import zstd_blocks
 from builders.bundles import (
     FILES,
     KINDS,
@@ -35,6 +36,7 @@ from builders.bundles import (
 )
 from builders.policies import trusting
 from modseal import limits
+from modseal.format import compression
 from modseal.format import tar as tar_format
 from modseal.format.compression import GZIP_HEADER
 from modseal.format.level import Level
@@ -590,6 +592,18 @@ def test_GZ_03_gzip_in_gzip_is_no_tar(kind: Kind, tmp_path: Path) -> None:
     assert found.primary is not None
     assert found.verdict is Verdict.REJECTED
     refused(repacked(kind, lambda _: twice), trusting(), found.primary.code or "", tmp_path)
+
+
+def test_GZ_06_a_zstd_copy_from_beyond_the_window_is_refused(tmp_path: Path) -> None:
+    """`zstd -d` and one call of libzstd unpack such a frame to different files."""
+    whole = tar_of(make("seal"))
+    packed = b"".join(compression.zstd_frames(iter([whole])))
+    bundle = make("seal", payload_type="tar+zstd").with_payload(packed, whole)
+    accepted(bundle, trusting())
+    pieces = [zstd_blocks.raw(whole[at : at + 1024]) for at in range(0, len(whole) - 512, 1024)]
+    rest = len(whole) - 1024 * len(pieces)
+    far = zstd_blocks.frame(*pieces, zstd_blocks.matching(b"", (0, rest, 1025)), content=len(whole), window=0)
+    refused(bundle.with_payload(far, whole), trusting(), "bad-payload", tmp_path)
 
 
 @pytest.mark.parametrize(

@@ -594,7 +594,7 @@ def test_GZ_03_gzip_in_gzip_is_no_tar(kind: Kind, tmp_path: Path) -> None:
     refused(repacked(kind, lambda _: twice), trusting(), found.primary.code or "", tmp_path)
 
 
-def test_GZ_06_a_zstd_copy_from_beyond_the_window_is_refused(tmp_path: Path) -> None:
+def test_a_zstd_copy_from_beyond_the_window_is_refused(tmp_path: Path) -> None:
     """`zstd -d` and one call of libzstd unpack such a frame to different files."""
     whole = tar_of(make("seal"))
     packed = b"".join(compression.zstd_frames(iter([whole])))

@@ -89,8 +89,9 @@ def test_the_least_size_of_rsa_is_the_policys() -> None:
 def test_an_rsa_key_can_be_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "RSA_BITS", 2048)
     assert not list(purpose.key_failures(with_key("rsa").parsed))
+    one = with_key("rsa").parsed
     monkeypatch.setattr(limits, "RSA_BITS", 2047)
-    assert codes(purpose.key_failures(with_key("rsa").parsed)) == ["weak-key"]
+    assert codes(purpose.key_failures(one)) == ["weak-key"]
 
 
 def with_key(kind: str) -> Identity:

@@ -268,3 +268,31 @@ CERTIFICATE_POLICIES = 128
 
 RSA_BITS = 16_384
 """Bits of an RSA key. Above this one verification takes long enough to stall a gate."""
+
+RSA_EXPONENT_BITS = 32
+"""Bits of an RSA key's public exponent, which is 65537 in nearly all keys. The work grows with it: an exponent as long
+as the modulus costs as much as a private key's operation, 20 ms and more."""
+
+EFFORT = 50_000
+"""Units of about 10 us that the signatures, certificates, chains and timestamps of one bundle may cost together. Six
+signers with chains of four and a timestamp each spend some 3,000."""
+
+NAME_SIZE = 4 * KIB
+"""Bytes of a distinguished name. Genuine ones have less than 200; X.520's upper bounds for a dozen parts are below."""
+
+NAME_VALUE = 1 * KIB
+"""Bytes of one value in a distinguished name. X.520 allows 64 characters for most; normalising combining characters
+(RFC 4518) costs the square of their number."""
+
+GENERAL_NAMES = 1024
+"""Names of one certificate's subjectAltName, of one distribution point or of one list of constraints. The longest
+lists of TLS certificates have some hundreds; those that sign code have one or two names."""
+
+HOST_NAME = 253
+"""Bytes of a host name (RFC 1035 section 2.3.4, without the length bytes)."""
+
+EMAIL_ADDRESS = 320
+"""Bytes of an e-mail address: 64, the at sign and a host name (RFC 5321 section 4.5.3.1) with some to spare."""
+
+URI = 2048
+"""Bytes of a URI in a certificate, which are addresses of CRLs and issuers."""

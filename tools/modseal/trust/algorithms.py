@@ -13,6 +13,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 
+from modseal import limits
 from modseal.errors import FormatError, is_foreign
 from modseal.format import der
 from modseal.format.cms import Algorithm, read_algorithm
@@ -166,6 +167,22 @@ def verify(row: SignatureAlgorithm, key: Any, signature: bytes, data: bytes, sal
             raise
         detail = f"the {row.name} signature cannot be verified: {type(error).__name__}"
         raise FormatError("bad-signature", detail, algorithm=row.name) from error
+
+
+def require_bounded(key: object) -> None:
+    """Judge an RSA key before anything is verified with it: its sizes are what an operation costs.
+
+    Raises `FormatError` (weak-key): a modulus over the limit, an exponent that is even, 1, or over its limit.
+    """
+    if not isinstance(key, rsa.RSAPublicKey):
+        return
+    exponent = key.public_numbers().e
+    if key.key_size > limits.RSA_BITS:
+        detail = f"an RSA key has {key.key_size} bits, {limits.RSA_BITS} are allowed"
+        raise FormatError("weak-key", detail, bits=key.key_size)
+    if exponent < 3 or not exponent & 1 or exponent.bit_length() > limits.RSA_EXPONENT_BITS:
+        most = limits.RSA_EXPONENT_BITS
+        raise FormatError("weak-key", f"an RSA key's exponent is not an odd number from 3 to 2^{most} - 1")
 
 
 def key_bits(key: object) -> int:

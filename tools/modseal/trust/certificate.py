@@ -101,7 +101,7 @@ class Certificate:
 
     @classmethod
     def parse(cls, data: bytes) -> Certificate:
-        """From DER. Raises `FormatError` (malformed-certificate, unsupported-algorithm)."""
+        """From DER. Raises `FormatError` (malformed-certificate, unsupported-algorithm, weak-key, limit-exceeded)."""
         return _parse(data)
 
     def algorithm_under(self, issuer: Certificate) -> algorithms.SignatureAlgorithm:
@@ -133,7 +133,12 @@ def _parse(data: bytes) -> Certificate:
             detail = "a certificate has a kind of key that this machine's library does not know"
             raise FormatError("unsupported-algorithm", detail) from error
         except FormatError as error:
+            if error.failure.code in _NOT_DAMAGE:
+                raise
             raise _malformed(error.failure.detail) from error
+
+
+_NOT_DAMAGE = ("limit-exceeded", "weak-key")
 
 
 def _malformed(why: str) -> FormatError:
@@ -141,6 +146,7 @@ def _malformed(why: str) -> FormatError:
 
 
 def _from_library(parsed: x509.Certificate, data: bytes) -> Certificate:
+    parts = _read(data)  # first: it bounds what the library is asked to make text of
     extensions = {extension.oid: extension.value for extension in parsed.extensions}
 
     def value(kind: Any) -> Any:
@@ -148,9 +154,9 @@ def _from_library(parsed: x509.Certificate, data: bytes) -> Certificate:
 
     constraints, usage = value(x509.BasicConstraints), value(x509.ExtendedKeyUsage)
     key_id, authority = value(x509.SubjectKeyIdentifier), value(x509.AuthorityKeyIdentifier)
-    parts = _read(data)
     critical = [oid for oid, extension in parts.extensions.items() if extension.critical]
     key = parsed.public_key()
+    algorithms.require_bounded(key)
     return Certificate(
         der=data,
         fingerprint=hashlib.sha256(data).hexdigest(),

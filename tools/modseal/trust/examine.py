@@ -21,6 +21,7 @@ from modseal.format.level import Level
 from modseal.format.manifest import MANIFEST_MEMBER, SIGNATURE_MEMBER, Kind, Manifest, Payload, View
 from modseal.format.payload import Measured
 from modseal.trust import contents, purpose, timestamp
+from modseal.trust.effort import Effort
 from modseal.trust.examination import (
     STEPS,
     Check,
@@ -108,7 +109,8 @@ def examine(bundle: Bundle, policy: Policy, at: datetime) -> Examination:
     checks = [passed(0, "archive", f"{len(members)} members in an accepted form")]
 
     # (1) signature: whoever signed exactly the manifest member's raw bytes.
-    signatures = verify_member(bundle.signature, bundle.manifest, policy.intermediates, bundle.kind)
+    effort = Effort()
+    signatures = verify_member(bundle.signature, bundle.manifest, policy.intermediates, bundle.kind, effort)
     unsigned = not bundle.signature
     # Only now is the manifest parsed, from the very bytes that were verified.
     try:
@@ -127,7 +129,7 @@ def examine(bundle: Bundle, policy: Policy, at: datetime) -> Examination:
         checks += _signature_checks(unsigned, signatures.signers, signatures.failures)
 
     # (2) time to (6) level, for each signer by itself, then for all of them together.
-    judged = [_judge(signer, manifest, policy, at) for signer in signatures.signers]
+    judged = [_judge(signer, manifest, policy, at, effort) for signer in signatures.signers]
     trusted = [one for one in judged if one.trusted]
     awaited = _awaited(policy, judged, trusted)
     for one in judged:
@@ -135,6 +137,8 @@ def examine(bundle: Bundle, policy: Policy, at: datetime) -> Examination:
             checks += one.checks
         else:
             checks += (set_aside(check) if trusted else set_aside(check, _MAY_SUFFICE) for check in one.checks)
+    if effort.exhausted_at is not None:  # whoever else is trusted: what was not looked at may be anything
+        checks.append(failed(effort.exhausted_at, "effort", effort.failure))
     if not judged and not exempt:
         checks += [unexamined(step, "not examined: no verified signer") for step in range(2, 6)]
     undecided = all(check.status is not Status.FAILED for check in checks if check.step == 1)
@@ -217,15 +221,17 @@ def _signature_checks(unsigned: bool, signers: tuple[Signer, ...], failures: tup
     return checks
 
 
-def _judge(signer: Signer, manifest: Manifest, policy: Policy, at: datetime) -> _Judged:
+def _judge(signer: Signer, manifest: Manifest, policy: Policy, at: datetime, effort: Effort) -> _Judged:
     """Steps 2 to 6 for one signer."""
     evidence = signer.evidence
     # (2) The time that validity is judged at. signingTime is never proof.
-    signed = timestamp.judge(signer, policy, at)
+    effort.step = 2
+    signed = timestamp.judge(signer, policy, at, effort)
     checks = _time_checks(signer, signed, at)
     proven = signed.stamp.time if signed.stamp else None
     # (3) A chain to an anchor, valid at that time.
-    path = find_path(signer.certificate, signer.embedded, policy, proven or at, verified_at=at if proven else None)
+    effort.step, verified_at = 3, at if proven else None
+    path = find_path(signer.certificate, signer.embedded, policy, proven or at, verified_at=verified_at, effort=effort)
     if isinstance(path, NoPath):
         checks += [failed(3, "path", failure) for failure in path.failures]
         checks += [unexamined(step, "not examined: no path to an anchor") for step in (4, 5, 6)]
@@ -234,7 +240,8 @@ def _judge(signer: Signer, manifest: Manifest, policy: Policy, at: datetime) -> 
     # (4) What the certificate and the algorithm may be used for.
     checks += collect(4, "use", _purpose_failures(signer, path, policy), "fit for code signing")
     # (5) Revocation of every certificate below the anchor.
-    failures = revocation_failures(path, policy, at, proven)
+    effort.step = 5
+    failures = revocation_failures(path, policy, at, proven, effort)
     checks += collect(5, "crl", failures, _revocation_text(path, policy))
     # (6) The claim against the grant, and the anchor's scope.
     checks += collect(

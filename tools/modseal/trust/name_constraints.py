@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from modseal import limits
+from modseal.errors import FormatError
 from modseal.format import der
 from modseal.trust.extensions import only, read_count
 from modseal.trust.names import (
@@ -93,6 +94,8 @@ def _subtrees(value: der.Value | None) -> tuple[GeneralName, ...]:
     reader = der.Reader(value.content)
     bases: list[GeneralName] = []
     while reader.more():
+        if len(bases) == limits.GENERAL_NAMES:
+            raise FormatError("limit-exceeded", f"more than {limits.GENERAL_NAMES} name constraints")
         fields = reader.enter()
         bases.append(read_general_name(fields.next()))
         minimum, maximum = fields.optional(0x80), fields.optional(0x81)

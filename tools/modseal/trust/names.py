@@ -10,6 +10,8 @@ from __future__ import annotations
 import unicodedata
 from typing import NamedTuple
 
+from modseal import limits
+from modseal.errors import FormatError
 from modseal.format import der
 
 UTF8_STRING, PRINTABLE_STRING, IA5_STRING = 0x0C, 0x13, 0x16
@@ -36,6 +38,7 @@ FORM_NAMES = (
     "registeredID",
 )
 
+_LONGEST = {EMAIL: limits.EMAIL_ADDRESS, DNS: limits.HOST_NAME, URI: limits.URI}
 _ENCODINGS = {UTF8_STRING: "utf-8", PRINTABLE_STRING: "ascii", IA5_STRING: "ascii"}
 _PROHIBITED = ("C",)
 """Control, format, private and unassigned characters: RFC 4518 maps some of them away; nothing good has them."""
@@ -52,6 +55,8 @@ def read_name(value: der.Value) -> Name:
     """A distinguished name from its SEQUENCE. Raises `FormatError` (not DER)."""
     if value.tag != der.SEQUENCE:
         raise der.malformed("a distinguished name is no SEQUENCE")
+    if len(value.content) > limits.NAME_SIZE:
+        raise too_long("distinguished name", limits.NAME_SIZE)
     reader = der.Reader(value.content)
     relative: list[frozenset[Attribute]] = []
     while reader.more():
@@ -67,6 +72,8 @@ def read_relative_name(reader: der.Reader) -> frozenset[Attribute]:
         oid = fields.oid()
         value = fields.next()
         fields.end()
+        if len(value.content) > limits.NAME_VALUE:
+            raise too_long("value of a distinguished name", limits.NAME_VALUE)
         attributes.add((oid, prepare(value)))
     if not attributes:
         raise der.malformed("a relative distinguished name is empty")
@@ -105,6 +112,8 @@ def read_general_name(value: der.Value) -> GeneralName:
     if form in (EMAIL, DNS, URI):
         if not value.content.isascii():
             raise der.malformed("a general name is not ASCII")
+        if len(value.content) > _LONGEST[form]:
+            raise too_long(form_name(form), _LONGEST[form])
         return GeneralName(form, value.content.decode("ascii"))
     return GeneralName(form, value.content)
 
@@ -113,6 +122,8 @@ def read_general_names(reader: der.Reader) -> tuple[GeneralName, ...]:
     """All general names of a GeneralNames. Raises `FormatError`."""
     found: list[GeneralName] = []
     while reader.more():
+        if len(found) == limits.GENERAL_NAMES:
+            raise FormatError("limit-exceeded", f"more than {limits.GENERAL_NAMES} general names")
         found.append(read_general_name(reader.next()))
     return tuple(found)
 
@@ -127,6 +138,11 @@ def read_point_names(content: bytes, issuer: Name) -> tuple[GeneralName, ...]:
     if value.tag == der.context(1):
         return (GeneralName(DIRECTORY, (*issuer, read_relative_name(der.Reader(value.content)))),)
     raise der.malformed("a distribution point's name has an unknown form")
+
+
+def too_long(what: str, limit: int) -> FormatError:
+    """The refusal of a name."""
+    return FormatError("limit-exceeded", f"a {what} has more than {limit} bytes", limit=limit)
 
 
 def form_name(form: int) -> str:

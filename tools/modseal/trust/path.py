@@ -2,7 +2,8 @@
 
 Candidates (from the block and from the policy) are only candidates; anchors come from the policy alone.
 What this engine does not judge it refuses (`refusals` has the list). The work is bounded:
-`limits.PATH_SIGNATURES` are verified and `limits.PATH_STEPS` taken for one signer, then it gives up.
+`limits.PATH_SIGNATURES` are verified and `limits.PATH_STEPS` taken for one signer, then it gives up; and all that is
+done for one bundle is charged to its examination (`effort`), also where the answer is remembered.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from modseal.trust import purpose, revocation
 from modseal.trust.certificate import Certificate
 from modseal.trust.certificate_policies import policy_problem
 from modseal.trust.crl import Crl
+from modseal.trust.effort import Effort, ExhaustedError, of_signature
 from modseal.trust.name_constraints import NotJudgedError, check_names, constrained_names
 from modseal.trust.policy import Anchor, Policy
 from modseal.trust.purpose import CODE_SIGNING_PROFILE, CRL_SIGNING_PROFILE, Profile
@@ -73,6 +75,7 @@ def find_path(
     profile: Profile = CODE_SIGNING_PROFILE,
     *,
     verified_at: datetime | None = None,
+    effort: Effort | None = None,
 ) -> Path | NoPath:
     """The first valid path from a signer to an anchor of the policy, or why there is none.
 
@@ -80,7 +83,14 @@ def find_path(
     `verified_at` is the latter where the two differ; among several paths one that step 5 passes is preferred,
     and CRLs are judged at that time.
     """
-    return _remembered_path(signer, tuple(embedded), _Same(policy), at, verified_at, profile)
+    effort = effort or Effort()
+    try:
+        effort.spend(0)
+        found, cost = _remembered_path(signer, tuple(embedded), _Same(policy), at, verified_at, profile)
+        effort.spend(cost)
+    except ExhaustedError as error:
+        return NoPath((error.failure,))
+    return found
 
 
 @functools.lru_cache(maxsize=REMEMBERED_PATHS)
@@ -91,15 +101,20 @@ def _remembered_path(
     at: datetime,
     verified_at: datetime | None,
     profile: Profile,
-) -> Path | NoPath:
+) -> tuple[Path | NoPath, int]:
+    """The answer with what it costs, which is charged whether it was remembered or not."""
     policy = same.policy
     pin = policy.pins.get(signer.fingerprint)
     if pin:
         failure = None if pin.accept_expired else purpose.validity_failure(signer, at)
-        return NoPath((failure,)) if failure else Path((signer,), pin, pinned=True, at=at)
+        return NoPath((failure,)) if failure else Path((signer,), pin, pinned=True, at=at), 1
     if not policy.anchors:
-        return NoPath((Failure("no-anchors", f"{policy.source} names no anchor", {"signer": signer.fingerprint}),))
-    return _search(signer, embedded, policy, at, verified_at, profile)
+        return NoPath((Failure("no-anchors", f"{policy.source} names no anchor", {"signer": signer.fingerprint}),)), 1
+    own = Effort()
+    try:
+        return _search(signer, embedded, policy, at, verified_at, profile, own), own.spent
+    except ExhaustedError as error:
+        return NoPath((error.failure,)), own.spent
 
 
 def _search(
@@ -109,17 +124,19 @@ def _search(
     at: datetime,
     verified_at: datetime | None,
     profile: Profile,
+    effort: Effort,
 ) -> Path | NoPath:
     """Try every chain, anchors first. A revoked or denied path is better than none: a later step says so."""
-    search = _Search((*embedded, *policy.intermediates), policy.anchors, at)
+    search = _Search((*embedded, *policy.intermediates), policy.anchors, at, effort)
     found: Path | None = None
     best: tuple[Failure, ...] = ()
     for chain, anchor in search.chains((signer,)):
+        effort.spend(_cost(chain))
         failures = tuple(path_failures(chain, policy, at, profile))
         if not failures:
             path = Path(chain, anchor, pinned=False, at=at, candidates=search.candidates)
             signed_at = at if verified_at else None
-            revoked = revocation_failures(path, policy, verified_at or at, signed_at)
+            revoked = revocation_failures(path, policy, verified_at or at, signed_at, effort)
             if not revoked and not any(map(policy.deny.entry, chain)):
                 return path
             found = found or path
@@ -131,13 +148,16 @@ def _search(
 class _Search:
     """A bounded search upwards through certificates that name each other as issuers."""
 
-    def __init__(self, candidates: Iterable[Certificate], anchors: Iterable[Anchor], at: datetime) -> None:
+    def __init__(
+        self, candidates: Iterable[Certificate], anchors: Iterable[Anchor], at: datetime, effort: Effort
+    ) -> None:
         self.candidates = tuple(dict.fromkeys(candidates))
         self._anchors = [anchor for anchor in anchors if anchor.certificate]
         self._by_name: dict[object, list[Certificate]] = {}
         for candidate in self.candidates:
             self._by_name.setdefault(candidate.subject_name, []).append(candidate)
         self._at = at
+        self._effort = effort
         self._verified: dict[tuple[Certificate, Certificate], bool] = {}
         self._steps = 0
         self._pushed = 0
@@ -159,6 +179,7 @@ class _Search:
             if length > len(start) and not self._issued(chain[-2], chain[-1]):
                 continue
             self._steps += 1
+            self._effort.spend(_STEP)
             yield from self._ends(chain)
             for issuer in self._issuers_of(chain) if length < limits.PATH_CERTIFICATES - 1 else ():
                 self._pushed += 1
@@ -191,6 +212,7 @@ class _Search:
         known = self._verified.get((certificate, issuer))
         if known is not None or self.exhausted:
             return bool(known)
+        self._effort.spend(of_signature(issuer.key, len(certificate.signed_bytes)))
         try:
             certificate.verify_issued_by(issuer)
             verified = True
@@ -212,6 +234,27 @@ class _Search:
             yield Failure(self._rejected.code, detail, {**evidence, **self._rejected.evidence})
         else:
             yield Failure("no-path", detail, evidence)
+
+
+_STEP = 2
+_CHAIN = 10
+_COMPARED = 5
+"""Names that are compared with constraints for one unit."""
+_POLICIES = 100
+"""Pairs of policies that are compared for one unit."""
+
+
+def _cost(chain: tuple[Certificate, ...]) -> int:
+    """The units of judging a chain: `path_failures`."""
+    units = _CHAIN * len(chain)
+    for depth, authority in enumerate(chain):
+        stated = len(authority.policies.policies or ()) + len(authority.policies.mappings)
+        units += stated * stated // _POLICIES
+        if constraints := authority.name_constraints:
+            bases = len(constraints.permitted) + len(constraints.excluded)
+            names = sum(1 + len(below.alternative_names) for below in chain[:depth])
+            units += min(names * bases, limits.NAME_COMPARISONS * depth) // _COMPARED
+    return units
 
 
 def path_failures(
@@ -297,25 +340,45 @@ def _algorithm_failures(chain: tuple[Certificate, ...], policy: Policy) -> Itera
         yield from purpose.key_failures(certificate, policy.minimum_rsa_bits)
 
 
-def revocation_failures(path: Path, policy: Policy, at: datetime, signed_at: datetime | None = None) -> list[Failure]:
+def revocation_failures(
+    path: Path, policy: Policy, at: datetime, signed_at: datetime | None = None, effort: Effort | None = None
+) -> list[Failure]:
     """Step 5 for a path: why one of its certificates below the anchor is, or may be, revoked.
 
     `at` is the time of verification, when CRLs must be current; `signed_at` the proven time of signing.
     """
-    return list(_remembered_failures(path, _Same(policy), at, signed_at))
+    effort = effort or Effort()
+    try:
+        effort.spend(0)
+        failures, cost = _remembered_failures(path, _Same(policy), at, signed_at)
+        effort.spend(cost)
+    except ExhaustedError as error:
+        return [error.failure]
+    return list(failures)
 
 
 @functools.lru_cache(maxsize=REMEMBERED_PATHS)
-def _remembered_failures(path: Path, same: _Same, at: datetime, signed_at: datetime | None) -> tuple[Failure, ...]:
-    policy = same.policy
+def _remembered_failures(
+    path: Path, same: _Same, at: datetime, signed_at: datetime | None
+) -> tuple[tuple[Failure, ...], int]:
+    """The answer with what it costs."""
+    policy, own = same.policy, Effort()
 
     def signers(crl: Crl, issuer: Certificate) -> Iterator[Certificate]:
-        return _crl_signers(crl, issuer, path, policy, at)
+        return _crl_signers(crl, issuer, path, policy, at, own)
 
-    return tuple(revocation.judge(path.certificates, policy.revocation, at, signed_at=signed_at, signers=signers))
+    try:
+        found = revocation.judge(
+            path.certificates, policy.revocation, at, signed_at=signed_at, signers=signers, effort=own
+        )
+    except ExhaustedError as error:
+        return (error.failure,), own.spent
+    return tuple(found), own.spent
 
 
-def _crl_signers(crl: Crl, issuer: Certificate, path: Path, policy: Policy, at: datetime) -> Iterator[Certificate]:
+def _crl_signers(
+    crl: Crl, issuer: Certificate, path: Path, policy: Policy, at: datetime, effort: Effort
+) -> Iterator[Certificate]:
     """Certificates in a CA's name, with keys of their own, whose path leads to the same anchor (section 6.3.3 (f)).
 
     Such a certificate says that it signs CRLs, and must not be revoked itself, as far as other lists tell.
@@ -326,16 +389,17 @@ def _crl_signers(crl: Crl, issuer: Certificate, path: Path, policy: Policy, at: 
     for signer in dict.fromkeys((*path.certificates, *path.candidates)):
         named = signer.subject_name == crl.issuer and signer.key_der != issuer.key_der
         if named and signer.key_usage and signer.key_usage.crl_sign:
-            chain = _valid_chain(signer, path, policy)
-            if chain and not revocation.judge(chain, others, at):
+            chain = _valid_chain(signer, path, policy, effort)
+            if chain and not revocation.judge(chain, others, at, effort=effort):
                 yield signer
 
 
-def _valid_chain(signer: Certificate, path: Path, policy: Policy) -> tuple[Certificate, ...] | None:
+def _valid_chain(signer: Certificate, path: Path, policy: Policy, effort: Effort) -> tuple[Certificate, ...] | None:
     if any(purpose.key_failures(signer, policy.minimum_rsa_bits)):
         return None
-    search = _Search((*path.certificates, *path.candidates), (path.anchor,), path.at)
+    search = _Search((*path.certificates, *path.candidates), (path.anchor,), path.at, effort)
     for chain, _ in search.chains((signer,)):
+        effort.spend(_cost(chain))
         if not any(path_failures(chain, policy, path.at, CRL_SIGNING_PROFILE)):
             return chain
     return None

@@ -16,6 +16,7 @@ from modseal.errors import Evidence, Failure, FormatError
 from modseal.trust import algorithms
 from modseal.trust.certificate import Certificate
 from modseal.trust.crl import Crl, Entry
+from modseal.trust.effort import Effort, of_signature
 
 Signers = Callable[[Crl, Certificate], Iterable[Certificate]]
 """Further certificates that may sign a CRL for a CA: those with a valid path of their own to the same anchor."""
@@ -52,18 +53,20 @@ def judge(
     *,
     signed_at: datetime | None = None,
     signers: Signers = lambda _crl, _issuer: (),
+    effort: Effort | None = None,
 ) -> list[Failure]:
     """Why a path (signer first, anchor last) fails on revocation; empty where it does not.
 
     Lists must be current `at` the time of verification; `signed_at` is the proven time of signing, if there
     is one. The anchor itself is not checked: the policy is what withdraws an anchor. `signers` finds those
-    who sign CRLs with a key of their own.
+    who sign CRLs with a key of their own. Every signature that is verified is charged to `effort`.
     """
+    effort = effort or Effort(5)
     names = {certificate.subject_name for certificate in path}
     others = tuple(crl.source for crl in rules.crls if crl.issuer not in names)
     failures: list[Failure] = []
     for certificate, issuer in pairwise(path):
-        failures += _Judgement(certificate, issuer, rules, at, signed_at, signers).failures(others)
+        failures += _Judgement(certificate, issuer, rules, at, signed_at, signers, effort).failures(others)
     return failures
 
 
@@ -77,6 +80,7 @@ class _Judgement:
     at: datetime
     signed_at: datetime | None
     signers: Signers
+    effort: Effort
 
     def failures(self, others: tuple[str, ...]) -> list[Failure]:
         """The one failure that tells most, if any. `others` are CRLs of issuers that are not in the path."""
@@ -110,10 +114,10 @@ class _Judgement:
     def _signature_failure(self, crl: Crl) -> Failure | None:
         """Whether the CA itself, or another signer that it has for CRLs, signed the list (section 6.3.3 (f), (g))."""
         evidence = self._evidence(crl)
-        own = signature_problem(crl, self.issuer)
+        own = signature_problem(crl, self.issuer, self.effort)
         if own is None and _may_sign(self.issuer):
             return None
-        if any(signature_problem(crl, signer) is None for signer in self.signers(crl, self.issuer)):
+        if any(signature_problem(crl, signer, self.effort) is None for signer in self.signers(crl, self.issuer)):
             return None
         if own is None:
             detail = f"{self.issuer.subject} signed {crl.source} but lacks key usage cRLSign"
@@ -179,8 +183,10 @@ def _may_sign(certificate: Certificate) -> bool:
     return certificate.key_usage is None or certificate.key_usage.crl_sign
 
 
-def signature_problem(crl: Crl, signer: Certificate) -> Failure | None:
+def signature_problem(crl: Crl, signer: Certificate, effort: Effort | None = None) -> Failure | None:
     """Why a CRL is not signed with a certificate's key; None where it is."""
+    # Charged without the list's own size: that is the policy's doing, and some lists are long.
+    (effort or Effort(5)).spend(of_signature(signer.key, 0))
     try:
         row, salt = algorithms.identify(crl.signature_algorithm, None, signer.key)
         algorithms.verify(row, signer.key, crl.signature, crl.signed_bytes, salt)

@@ -6,9 +6,10 @@ A signature covers the manifest member's raw bytes and nothing else. What comes 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from modseal.errors import Evidence, Failure, FormatError
@@ -17,6 +18,7 @@ from modseal.format.cms import SignedData, SignerInfo
 from modseal.format.manifest import Kind
 from modseal.trust import algorithms
 from modseal.trust.certificate import Certificate
+from modseal.trust.effort import Effort, of_certificate, of_signature
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +51,20 @@ class Signatures:
     failures: tuple[Failure, ...]
 
 
-def verify_member(member: bytes, content: bytes, extra: Sequence[Certificate] = (), kind: Kind = "seal") -> Signatures:
+def verify_member(
+    member: bytes,
+    content: bytes,
+    extra: Sequence[Certificate] = (),
+    kind: Kind = "seal",
+    effort: Effort | None = None,
+) -> Signatures:
     """Verify every block of a signature member over `content`; `extra` certificates may name signers too.
 
-    `kind` says which forms of PEM the member may have (`cms.split_blocks`).
+    `kind` says which forms of PEM the member may have (`cms.split_blocks`). `effort` is charged for it: that of an
+    examination, or one of its own.
     """
+    effort = effort or Effort()
+    digest = functools.cache(lambda name: hashlib.new(name, content).digest())  # once, however many signers there are
     signers: list[Signer] = []
     failures: list[Failure] = []
     try:
@@ -63,13 +74,14 @@ def verify_member(member: bytes, content: bytes, extra: Sequence[Certificate] = 
     for number, block in enumerate(blocks, 1):
         try:
             data = cms.decode(block)
+            effort.spend(sum(map(of_certificate, map(len, data.certificates))))
             embedded = tuple(map(Certificate.parse, data.certificates))
         except FormatError as error:
             failures.append(_in_block(error, number))
             continue
         for info in data.signers:
             try:
-                signers.append(_verify_signer(info, content, number, embedded, extra))
+                signers.append(_verify_signer(info, digest, number, embedded, extra, effort))
             except FormatError as error:
                 failures.append(_in_block(error, number))
     return Signatures(tuple(signers), tuple(failures))
@@ -81,11 +93,16 @@ def _in_block(error: FormatError, number: int) -> Failure:
 
 
 def _verify_signer(
-    info: SignerInfo, content: bytes, number: int, embedded: tuple[Certificate, ...], extra: Sequence[Certificate]
+    info: SignerInfo,
+    digest: Callable[[str], bytes],
+    number: int,
+    embedded: tuple[Certificate, ...],
+    extra: Sequence[Certificate],
+    effort: Effort,
 ) -> Signer:
     """RFC 5652 section 5.6: the digest of the content, then the signature over the signed attributes."""
     digest_name = algorithms.digest_name(info.digest)
-    actual = hashlib.new(digest_name, content).digest()
+    actual = digest(digest_name)
     if not hmac.compare_digest(actual, info.message_digest):
         raise FormatError(
             "content-digest-mismatch",
@@ -93,15 +110,19 @@ def _verify_signer(
             signed_digest=info.message_digest.hex(),
             manifest_digest=actual.hex(),
         )
-    certificate, algorithm = _verify_candidates(info, digest_name, [c for c in (*embedded, *extra) if _names(info, c)])
+    candidates = [one for one in (*embedded, *extra) if _names(info, one)]
+    certificate, algorithm = _verify_candidates(info, digest_name, candidates, effort)
     _require_bound(info, certificate, embedded)
     return Signer(certificate, number, algorithm, info.signing_time, embedded, info.timestamps, info.signature)
 
 
-def _verify_candidates(info: SignerInfo, digest_name: str, candidates: list[Certificate]) -> tuple[Certificate, str]:
+def _verify_candidates(
+    info: SignerInfo, digest_name: str, candidates: list[Certificate], effort: Effort
+) -> tuple[Certificate, str]:
     """Try each certificate that the signer identifier fits (CMS-16); the first that verifies is the signer."""
     problem = FormatError("signer-certificate-missing", "no certificate matches the signer identifier")
     for certificate in dict.fromkeys(candidates):
+        effort.spend(of_signature(certificate.key, len(info.signed_attributes)))
         try:
             row, salt = algorithms.identify(info.signature_algorithm, digest_name, certificate.key)
             algorithms.verify(row, certificate.key, info.signature, info.signed_attributes, salt)
@@ -128,8 +149,10 @@ def _require_bound(info: SignerInfo, certificate: Certificate, embedded: tuple[C
         return
     if not _hash_matches(info.certificate_hashes[0], certificate):
         raise FormatError("bad-signature", "the signer signed for another certificate than the one in the block")
+    named = set(info.certificate_hashes)
+    kinds = sorted({oid for oid, _ in named})
     for other in embedded if len(info.certificate_hashes) > 1 else ():
-        if not any(_hash_matches(pair, other) for pair in info.certificate_hashes):
+        if named.isdisjoint([(oid, _digest(oid, other)) for oid in kinds]):
             raise FormatError(
                 "bad-signature",
                 f"the block carries {other.subject}, which the signer did not name",
@@ -138,8 +161,11 @@ def _require_bound(info: SignerInfo, certificate: Certificate, embedded: tuple[C
 
 
 def _hash_matches(pair: tuple[str, bytes], certificate: Certificate) -> bool:
-    name = algorithms.digest_name(cms.Algorithm(pair[0], None, b""))
-    return hmac.compare_digest(hashlib.new(name, certificate.der).digest(), pair[1])
+    return hmac.compare_digest(_digest(pair[0], certificate), pair[1])
+
+
+def _digest(oid: str, certificate: Certificate) -> bytes:
+    return hashlib.new(algorithms.digest_name(cms.Algorithm(oid, None, b"")), certificate.der).digest()
 
 
 def decode_all(member: bytes) -> tuple[SignedData, ...]:

@@ -38,6 +38,7 @@ from modseal.format.timestamp import Token
 from modseal.trust import algorithms, purpose
 from modseal.trust.algorithms import SignatureAlgorithm
 from modseal.trust.certificate import Certificate
+from modseal.trust.effort import Effort, of_certificate, of_signature
 from modseal.trust.examination import INCONCLUSIVE_CODES
 from modseal.trust.path import NoPath, find_path, revocation_failures
 from modseal.trust.policy import Anchor, Policy
@@ -51,6 +52,9 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 
 _SECOND_OPINION = ("rsa-pkcs1", "ecdsa")
 """The families that OpenSSL verifies in PKCS #7, which is what rfc3161-client calls."""
+
+_SECOND_OPINION_COST = 100
+"""Units of a token's second verification, whose chain OpenSSL builds from the same certificates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +104,8 @@ class SigningTime:
     ignored: int = 0
 
 
-def judge(signer: Signer, policy: Policy, at: datetime) -> SigningTime:
-    """What a signer's tokens prove under a policy, for a verification at this time."""
+def judge(signer: Signer, policy: Policy, at: datetime, effort: Effort | None = None) -> SigningTime:
+    """What a signer's tokens prove under a policy, for a verification at this time; charged to `effort`."""
     if not policy.timestamp_anchors and not policy.timestamp_required:
         return SigningTime(ignored=len(signer.timestamps))
     if not signer.timestamps:
@@ -110,20 +114,20 @@ def judge(signer: Signer, policy: Policy, at: datetime) -> SigningTime:
         detail = f"{len(signer.timestamps)} timestamp tokens, {limits.TIMESTAMPS_PER_SIGNER} are allowed"
         evidence: Evidence = {**signer.evidence, "reason": "limit-exceeded"}
         return SigningTime(failures=(Failure("bad-timestamp", detail, evidence),))
-    return _judge_tokens(signer, policy, at)
+    return _judge_tokens(signer, policy, at, effort or Effort(2))
 
 
 def _missing(signer: Signer) -> Failure:
     return Failure("untrusted-time", "the policy requires a timestamp and there is none", signer.evidence)
 
 
-def _judge_tokens(signer: Signer, policy: Policy, at: datetime) -> SigningTime:
+def _judge_tokens(signer: Signer, policy: Policy, at: datetime, effort: Effort) -> SigningTime:
     stamps: list[Stamp] = []
     broken: list[Failure] = []
     unknown: list[Failure] = []
     for raw in signer.timestamps:
         try:
-            stamps.append(verify(raw, signer.signature, policy, at))
+            stamps.append(verify(raw, signer.signature, policy, at, effort))
         except FormatError as error:
             failure = error.failure
             found = Failure(failure.code, failure.detail, {**signer.evidence, **failure.evidence})
@@ -147,16 +151,17 @@ def _clock_failure(signer: Signer, newest: datetime, at: datetime) -> Failure:
     return Failure("untrusted-time", detail, {**signer.evidence, "at": at.isoformat(), "newest": newest.isoformat()})
 
 
-def verify(raw: bytes, signature: bytes, policy: Policy, at: datetime) -> Stamp:
+def verify(raw: bytes, signature: bytes, policy: Policy, at: datetime, effort: Effort | None = None) -> Stamp:
     """A token over a signature's bytes, proved by the policy's timestamp anchors.
 
     The authority is judged at the token's own time; CRLs at `at`. Raises `FormatError`: bad-timestamp with
     the evidence `reason`, or a code that says that it cannot be judged.
     """
-    consistent = verify_consistent(raw, signature)
+    effort = effort or Effort(2)
+    consistent = verify_consistent(raw, signature, effort)
     token, authority, algorithm = consistent.token, consistent.authority, consistent.algorithm
     rules = _rules(policy)
-    path = find_path(authority, consistent.embedded, rules, token.latest, profile=purpose.TIME_STAMPING_PROFILE)
+    path = find_path(authority, consistent.embedded, rules, token.latest, purpose.TIME_STAMPING_PROFILE, effort=effort)
     if isinstance(path, NoPath):
         raise _from(path.failures[0], authority)
     if any(map(policy.deny.entry, path.certificates)):
@@ -166,18 +171,21 @@ def verify(raw: bytes, signature: bytes, policy: Policy, at: datetime) -> Stamp:
     for failure in purpose.key_failures(authority, policy.minimum_rsa_bits):
         raise _bad(failure.code, failure.detail, authority)
     # Without a time of its own: a token of a revoked authority proves nothing, whenever it says it was made.
-    for failure in revocation_failures(path, rules, at, None):
+    for failure in revocation_failures(path, rules, at, None, effort):
         raise _from(failure, authority)
+    effort.spend(_SECOND_OPINION_COST + of_certificate(len(raw)))
     _second_opinion(token, authority, algorithm, policy)
     return Stamp(token, authority, path.anchor.name)
 
 
-def verify_consistent(raw: bytes, signature: bytes) -> Consistent:
+def verify_consistent(raw: bytes, signature: bytes, effort: Effort | None = None) -> Consistent:
     """What holds of a token without any trust in its authority.
 
     It is over these signature bytes (RFC 3161 section 2.4.2), and signed by exactly one certificate in it,
     which it names by hash (RFC 5816) and which is for timestamps alone (section 2.3). Raises `FormatError`.
     """
+    effort = effort or Effort(2)
+    effort.spend(of_certificate(len(raw)))
     token = token_format.decode(raw)
     _require_imprint(token, signature)
     try:
@@ -191,6 +199,7 @@ def verify_consistent(raw: bytes, signature: bytes) -> Consistent:
     for stranger in embedded:
         if stranger != named[0] and not stranger.is_ca:
             raise _bad("invalid-chain", f"it carries {stranger.subject}, which neither signed it nor is a CA")
+    effort.spend(of_signature(named[0].key, len(token.signed_attributes)))
     algorithm = _verify_signature(token, named[0])
     _require_binding(token, named[0])
     _require_purpose(named[0])

@@ -1,0 +1,122 @@
+"""What one bundle may cost, counted: DOS-01 to DOS-03. No test here measures time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+from unittest import mock
+
+import pytest
+
+from builders import cms as cms_builder
+from builders.bundles import Bundle, codes, judge, make
+from builders.pki import ca, leaf, new_key, root, signer
+from builders.policies import trusting
+from modseal import limits
+from modseal.trust import algorithms, certificate, examine, path
+from modseal.trust.effort import Effort
+from modseal.trust.examination import Status, Verdict
+
+
+@pytest.fixture
+def operations(monkeypatch: pytest.MonkeyPatch) -> Iterator[mock.Mock]:
+    """Counts the public-key operations that are really done, from a cold start."""
+    forget()
+    counted = mock.Mock(side_effect=algorithms.verify)
+    monkeypatch.setattr(algorithms, "verify", counted)
+    yield counted
+    forget()
+
+
+def forget() -> None:
+    for cache in (certificate._parse, path._remembered_path, path._remembered_failures):
+        cache.cache_clear()
+
+
+def with_budget(allowed: int) -> Any:
+    return mock.patch.object(limits, "EFFORT", allowed)
+
+
+def crowd(blocks: int = 16, signers: int = 4, candidates: int = 15) -> Bundle:
+    """Every signer of every block is named by a key identifier that fits all certificates, and none verifies."""
+    good = make("seal")
+    key_id = b"\7" * 20
+    strangers = [leaf(f"S{number}", key=new_key("p521", number % 3), key_id=key_id) for number in range(candidates)]
+    one = cms_builder.Signer(
+        strangers[0], sid=cms_builder.by_key_id(key_id), version=3, signature=lambda good: good[:-1] + b"\0"
+    )
+    infos = [
+        replace(one, sign=lambda _, n=n: cms_builder.sign_raw(new_key("p521"), bytes([n]))) for n in range(signers)
+    ]
+    block = cms_builder.Block(infos, certificates=[each.der for each in strangers], version=3)
+    return good.with_signature(cms_builder.pem(block.encode(good.manifest_bytes)) * blocks)
+
+
+def test_DOS_01_a_crowd_of_candidates_stops_at_the_budget(operations: mock.Mock) -> None:
+    found = judge(crowd(), trusting())
+    assert found.verdict is Verdict.REJECTED
+    assert "limit-exceeded" in codes(found)
+    assert (
+        operations.call_count < 1000
+    )  # 960 signatures of 50 units each are within, with the certificates they are not
+    with with_budget(5_000):
+        forget()
+        operations.reset_mock()
+        assert "limit-exceeded" in codes(judge(crowd(), trusting()))
+        assert 0 < operations.call_count <= 100
+
+
+def test_DOS_01_what_was_verified_before_changes_no_verdict(operations: mock.Mock) -> None:
+    """The same bundle costs the same from a warm cache, although nothing is done again."""
+    bundle = make("seal", leaf("Below", issuer=(middle := ca("Middle", issuer=root()))).with_chain(middle))
+    cold, warm = (spent_on(bundle) for _ in range(2))
+    assert cold == warm > 0
+    for allowed, verdict in ((cold, Verdict.ACCEPTED), (cold - 1, Verdict.REJECTED)):
+        with with_budget(allowed):
+            for _ in range(2):
+                assert judge(bundle, trusting()).verdict is verdict
+            forget()
+            assert judge(bundle, trusting()).verdict is verdict
+
+
+def spent_on(bundle: Bundle) -> int:
+    made: list[Effort] = []
+
+    def keep() -> Effort:
+        made.append(Effort())
+        return made[-1]
+
+    with mock.patch.object(examine, "Effort", keep):
+        judge(bundle, trusting())
+    (effort,) = made
+    return effort.spent
+
+
+def test_DOS_01_no_trusted_signer_makes_up_for_what_was_not_looked_at() -> None:
+    """The first signer is trusted; what the second one's chain costs is more than is left."""
+    bundle = make("seal").signed(signer(), leaf("Stranger", issuer=root(7)))
+    assert judge(bundle, trusting()).verdict is Verdict.ACCEPTED
+    refused = []
+    for allowed in range(1, spent_on(bundle)):
+        with with_budget(allowed):
+            found = judge(bundle, trusting())
+        assert found.verdict is Verdict.REJECTED
+        refused += [check.step for check in found.checks if check.id.endswith(".effort")]
+        assert any(check.code == "limit-exceeded" and check.status is Status.FAILED for check in found.checks)
+    assert set(refused) == {1, 3}
+
+
+def test_DOS_02_long_names_are_refused_before_they_are_prepared() -> None:
+    """Normalising combining characters costs the square of their number."""
+    from cryptography import x509
+
+    from builders.pki import name
+
+    text = "a" + "\u0301\u0327" * 60_000
+    attribute = x509.NameAttribute(x509.ObjectIdentifier("1.3.6.1.4.1.99999.3"), text, _validate=False)
+    stranger = ca(subject=x509.Name([*name("x"), attribute]), issuer=root())
+    with mock.patch("modseal.trust.names.unicodedata.normalize", side_effect=lambda _, text: text) as prepared:
+        found = judge(make("seal").signed(signer(), certificates=[signer().der, stranger.der]), trusting())
+    assert (found.verdict, "limit-exceeded" in codes(found)) == (Verdict.REJECTED, True)
+    assert all(len(call.args[1]) <= limits.NAME_VALUE for call in prepared.call_args_list)

@@ -1,4 +1,4 @@
-"""What one bundle may cost, counted: DOS-01 to DOS-03. No test here measures time."""
+"""What one bundle may cost, counted: DOS-01 and DOS-02. No test here measures time."""
 
 from __future__ import annotations
 

@@ -33,6 +33,7 @@ FAMILIES = {
     "DEP": 2,
     "XML": 8,
     "ERR": 2,
+    "DOS": 2,
     "PEM": 6,
     "OUT": 5,
 }

@@ -295,6 +295,12 @@ def test_other_types_are_refused(flag):
         ({"flag": b"2", "link": b"/etc"}, "unsafe-link"),
         ({"checksum": b"000001\0 "}, "bad-listing"),
         ({"magic": tar.GNU_MAGIC, "prefix": b"1"}, "bad-listing"),
+        ({"prefix": b"\0etc"}, "bad-listing"),
+        ({"prefix": b"opt\0etc"}, "bad-listing"),
+        ({"device": b"0000001\0"}, "bad-listing"),
+        ({"name": b"./", "flag": b"5", "mode": b"0000777\0"}, "unsafe-mode"),
+        ({"name": b"./", "flag": b"5", "mode": b"0004755\0"}, "unsafe-mode"),
+        ({"name": b"./", "flag": b"5", "mode": b"0040755\0"}, "unsafe-mode"),
     ],
 )
 def test_a_broken_field_is_refused(broken, code):

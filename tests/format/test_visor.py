@@ -101,7 +101,7 @@ def test_a_layout_can_be_read_and_written_again(alignment, padded):
     fields = {
         **FIELDS,
         "etc": VisorFields("5", 1, 0o311, 0o311, "mts", "mts", device=True),
-        "usr/mod": VisorFields("7", 2, 0o1750, 0o1750, "", "", text=(0, 387, 1)),
+        "usr/mod": VisorFields("7", 2, 0o1750, 0o1750, "", "", text=(0, 2, 1)),
         "usr/zzz": VisorFields("0", 3, device=True),
     }
     data = packed(layout=VisorLayout(alignment, padded, fields))
@@ -166,6 +166,39 @@ def test_every_changed_byte_outside_the_contents_is_refused():
 def test_a_broken_header_is_refused(index, at, value, code):
     data = changed(index, at, value)
     assert refused(data) == code
+
+
+OWN = offset_of(packed(), 5)
+"""Where the data of the executable `usr/mod` is: 5000 bytes, two pages."""
+
+
+@pytest.mark.parametrize("text", [(0, 0, 0), (0, 2, 2), (OWN, 2, 0), (OWN, 1, 1), (OWN + 4096, 1, 0)])
+def test_the_text_of_an_executable_may_be_its_own_data(text):
+    assert unpack(changed(5, 500, struct.pack("<III", *text))) == TREE
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        (512, 1, 0),  # in the headers
+        (4096, 1, 0),  # in the data of another file
+        (OWN - 1, 1, 0),
+        (OWN, 3, 0),  # reaches into the next file
+        (0, 3, 0),
+        (OWN + 4096, 2, 0),
+        (OWN + 8193, 0, 0),
+        (1 << 24, 1, 0),  # beyond the tar
+        (0xFFFFFFFF, 0xFFFFFFFF, 0),
+        (0, 0, 1),  # more pages to fix up than there are
+        (OWN, 2, 3),
+    ],
+)
+def test_the_text_of_an_executable_may_be_nothing_else(text):
+    assert refused(changed(5, 500, struct.pack("<III", *text))) == "bad-listing"
+
+
+def test_an_empty_file_has_no_place():
+    assert refused(changed(1, 496, struct.pack("<I", 1 << 24))) == "bad-listing"
 
 
 def test_a_wrong_checksum_is_refused():

@@ -108,7 +108,9 @@ def read(stream: Stream, dialect: Dialect, mtime: int = 0, room: int | None = No
     listing = Listing(ordered=canonical, room=room)
     while (block := stream.take(BLOCK)) != _END:
         entry = _read_canonical(block, mtime) if canonical else _read_legacy(block)
-        if not (entry.path == "./" and entry.type is FileType.DIRECTORY and listing.count == 0):
+        if entry.path == "./" and entry.type is FileType.DIRECTORY and listing.count == 0:
+            _require_plain_root(entry)
+        else:
             listing.add(entry)
             content = stream.pieces(entry.size or 0)
             yield entry, content
@@ -226,8 +228,8 @@ def _read_legacy(block: bytes) -> Entry:
     for index, what in ((10, "user"), (11, "group")):
         text(fields[index], what)
     for device in fields[12:14]:
-        if not is_zero(device):  # the old writers leave the device numbers of plain files blank
-            number(device, "device number")
+        if not is_zero(device) and number(device, "device number"):  # old writers leave them blank
+            raise FormatError("bad-listing", f"{entry.path!r} has a device number", path=entry.path)
     return entry
 
 
@@ -237,8 +239,8 @@ def _parse(block: bytes) -> Entry:
         known = "a visor tar, which this payload type does not hold" if magic == VISOR_MAGIC else "no ustar header"
         raise FormatError("bad-listing", f"the tar has {known}", magic=magic.hex())
     path, target, length = text(name, "name"), text(link, "link"), number(size, "size")
-    if magic == MAGIC and prefix[0]:
-        path = f"{text(prefix, 'prefix')}/{path}"
+    if magic == MAGIC and (above := text(prefix, "prefix")):
+        path = f"{above}/{path}"
     kind = _TYPE.get(flag)
     if kind is None:
         raise FormatError("unsafe-type", f"{path!r} has the type {flag!r}", path=path, typeflag=flag.hex())
@@ -251,6 +253,12 @@ def _parse(block: bytes) -> Entry:
         size=length if kind is FileType.FILE else None,
         target=target if kind is FileType.SYMLINK else None,
     )
+
+
+def _require_plain_root(entry: Entry) -> None:
+    """The folder itself, which some writers list first and nobody makes, grants nobody anything but its owner."""
+    if (entry.mode or 0) & ~0o755:
+        raise FormatError("unsafe-mode", f"the root of the tar has mode {entry.mode:o}", path="./")
 
 
 def _plain(path: str, kind: FileType) -> str:

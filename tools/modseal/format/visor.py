@@ -47,8 +47,8 @@ class Alignment(enum.Enum):
 class VisorFields:
     """What a header holds besides the entry. `device` says that device numbers are written as octal zeros.
 
-    `text` is the offset, the pages and the fix-up pages of an executable's text. They are zero in every
-    genuine kernel module; their rule for other executables is not known, so modseal writes zeros.
+    `text` is the offset, the pages and the fix-up pages of an executable's text: where in the tar a host maps it
+    from. They are zero in every genuine kernel module, and modseal writes zeros; see `_text_is_own`.
     """
 
     typeflag: str = "0"
@@ -247,8 +247,10 @@ def _parse(block: bytes) -> _Header:
     if kind is None:
         raise FormatError("unsafe-type", f"{path!r} has the type {flag!r}", path=path, typeflag=flag.hex())
     is_file = kind is FileType.FILE
-    if (length and not offset) or (not is_file and (length or offset)) or (flag != b"7" and any(words)):
+    if bool(length) != bool(offset) or (length and not is_file) or (flag != b"7" and any(words)):
         raise FormatError("bad-listing", f"{path!r} has a size, an offset or text that its type cannot have", path=path)
+    if not _text_is_own(offset, length, *words):
+        raise FormatError("bad-listing", f"the text of {path!r} is not in its own data", path=path)
     entry = Entry(
         path.removesuffix("/") if kind is FileType.DIRECTORY else path,
         kind,
@@ -269,6 +271,16 @@ def _parse(block: bytes) -> _Header:
     if encode_header(entry, fields, offset) != block:
         raise FormatError("bad-listing", f"the header of {path!r} or its checksum is in no accepted form", path=path)
     return _Header(entry, fields, offset)
+
+
+def _text_is_own(offset: int, size: int, start: int, pages: int, fixups: int) -> bool:
+    """Whether an executable's text lies in the pages of its own data, where 0 stands for their beginning.
+
+    A host maps it from there, so that another start would run what another file holds, or what nobody reads. No more
+    pages can need fixing up than there are.
+    """
+    start = start or offset
+    return offset <= start and start + pages * PAGE <= offset + _up(size, PAGE) and fixups <= pages
 
 
 def _signed_sum(header: bytes) -> int:

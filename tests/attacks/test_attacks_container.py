@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from builders import zstd_blocks
+from builders import deflate, zstd_blocks
 from builders.bundles import (
     FILES,
     KINDS,
@@ -553,6 +553,17 @@ def test_GZ_02_damage_is_refused(kind: Kind, change: Callable[[bytes], bytes], t
     assert found.primary.code in ("bad-payload", "bad-listing", "payload-digest-mismatch", "unpacked-size-mismatch")
     refused(repacked(kind, change), trusting(), found.primary.code, tmp_path)
     assert "bad-payload" in codes(found)
+
+
+@kinds
+@pytest.mark.parametrize("name", deflate.UNSOUND)
+def test_GZ_05_a_set_of_codes_that_zlib_refuses_is_refused(kind: Kind, name: str, tmp_path: Path) -> None:
+    body = deflate.UNSOUND[name] + zlib.crc32(deflate.DATA).to_bytes(4, "little") + struct.pack("<I", len(deflate.DATA))
+    found = judge(repacked(kind, lambda _: GZIP_HEADER + body), trusting())
+    assert found.primary is not None
+    assert found.primary.step == 7
+    assert "bad-payload" in codes(found)
+    refused(repacked(kind, lambda _: GZIP_HEADER + body), trusting(), found.primary.code or "", tmp_path)
 
 
 def bomb(size: int) -> bytes:

@@ -2,8 +2,8 @@
 
 A changed deflate stream gets a fitting checksum and size, so that the unpackers are compared and not their checksums.
 
-One difference is known and allowed here, by name: ISA-L, which modseal unpacks gzip with, lets a table of codes be
-incomplete where zlib refuses to unpack at all (`INCOMPLETE`). It never leads to other bytes.
+ISA-L reads some streams that zlib refuses, where a table of codes is incomplete. Among changed streams they are looked
+for, with the checksum that fits them, and must be refused.
 """
 
 from __future__ import annotations
@@ -23,8 +23,6 @@ from modseal.errors import FormatError
 from modseal.format import compression
 
 SEEDS = COUNT or 600
-INCOMPLETE = ("invalid distances set", "invalid literal/lengths set", "invalid code lengths set")
-"""What zlib says of a table of codes (RFC 1951, section 3.2.7) that leaves some bit patterns without a meaning."""
 WORDS = (b"opt/acme", b"\0" * 40, b"agent ", b"\x7fELF", b"level = 1\n", b"aaaaaaaaab")
 
 
@@ -74,17 +72,13 @@ def ours(unpack: object, packed: bytes) -> bytes | None:
 
 
 def by_zlib(packed: bytes) -> bytes | None:
-    """What zlib unpacks; None where it refuses a table for being incomplete."""
+    """What zlib unpacks; None where it refuses."""
     unpacker = zlib.decompressobj(31)
     try:
         data = unpacker.decompress(packed)
-    except zlib.error as error:
-        if str(error).endswith(INCOMPLETE):
-            return None
-        raise
-    assert unpacker.eof
-    assert not unpacker.unused_data
-    return data
+    except zlib.error:
+        return None
+    return data if unpacker.eof and not unpacker.unused_data else None
 
 
 def by_program(*command: str, packed: bytes) -> bytes:
@@ -93,27 +87,24 @@ def by_program(*command: str, packed: bytes) -> bytes:
 
 @needs("gzip", "bsdtar")
 def test_a_changed_deflate_stream_is_refused_or_everybody_unpacks_the_same(tmp_path: Path) -> None:
-    accepted = incomplete = 0
+    accepted = 0
     for seed in range(SEEDS):
         rng = Random(f"deflate {seed}")
         packed = gzip_of(flipped(rng, deflated(rng)))
         data = ours(compression.gunzip, packed)
-        if data is None:
-            continue
         try:
-            witness = by_zlib(packed)
-            accepted += witness is not None
-            incomplete += witness is None
-            assert witness in (data, None)
-            if witness is not None and seed % 10 == 0:
+            assert by_zlib(packed) == data
+            if data is None:
+                continue
+            accepted += 1
+            if seed % 10 == 0:
                 (tmp_path / "p.gz").write_bytes(packed)
                 assert by_program("gzip", "-dc", packed=packed) == data
                 assert views.tool("bsdcat", str(tmp_path / "p.gz")) == data
         except Exception as error:
             raise AssertionError(f"seed {seed}: {error!r}") from error
-    print(f"deflate: {SEEDS} streams, {accepted} accepted, {incomplete} refused by zlib alone, 0 other bytes")  # noqa: T201
+    print(f"deflate: {SEEDS} streams, {accepted} accepted, 0 divergences from zlib")  # noqa: T201
     assert SEEDS // 20 < accepted < SEEDS
-    assert incomplete <= SEEDS // 1000
 
 
 @needs("zstd")

@@ -248,7 +248,7 @@ def default_folder() -> Path:
     return platformdirs.user_cache_path("modseal", appauthor=False)
 
 
-_LIBRARIES = ("cryptography", "isal", "zstandard", "rfc3161_client")
+_LIBRARIES = ("cryptography", "zlib_ng", "zstandard", "rfc3161_client")
 """Those that a verdict rests on."""
 
 

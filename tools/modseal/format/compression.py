@@ -20,10 +20,12 @@ import struct
 import zlib
 from collections import deque
 from collections.abc import Generator, Iterator
+from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from modseal import limits
 from modseal.errors import FormatError, foreign
+from modseal.format.inflate import GZIP, inflate
 from modseal.format.stream import Stream, regroup
 
 if TYPE_CHECKING:
@@ -48,7 +50,6 @@ VZSTD_LEVEL = 18
 VZSTD_OPTION = f"level={VZSTD_LEVEL}"
 """The compression option of a descriptor for a `vzstd` payload."""
 
-_OUTPUT = 256 * 1024
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _ZSTD_BLOCK = 128 * 1024
 _LONGEST_NAME = 255
@@ -89,23 +90,10 @@ def gunzip(blocks: Iterator[bytes], *, plain: bool = False) -> Iterator[bytes]:
     Raises `FormatError` (bad-payload) for a second member, trailing bytes, a header with anything but
     a name, and damage.
     """
-    from isal import igzip_lib
-
     stream = Stream(blocks, "bad-payload")
     _gzip_header(stream, plain=plain)
-    member = igzip_lib.IgzipDecompressor(flag=igzip_lib.DECOMP_GZIP_NO_HDR_VER)
-    unpack = foreign(lambda why: _bad(f"the gzip data is damaged: {why}"))(member.decompress)
-    for packed in stream.rest():
-        data = unpack(packed, _OUTPUT)
-        while data:
-            yield data
-            data = b"" if member.eof else unpack(b"", _OUTPUT)
-        if member.eof:
-            break
-    if not member.eof:
-        raise _bad("the gzip data ends early")
-    if member.unused_data or not stream.at_end():
-        raise _bad("bytes follow the end of the gzip data")
+    # The header has been read, and its name; what unpacks gets one that says nothing.
+    yield from inflate(chain((GZIP_HEADER,), stream.rest()), GZIP, "the gzip data")
 
 
 def gzip(blocks: Iterator[bytes], level: int = GZIP_LEVEL) -> Blocks:

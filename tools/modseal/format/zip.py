@@ -12,13 +12,14 @@ directories, stored or deflated.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from stat import S_IFDIR, S_IFMT, S_IFREG
 
 from modseal import limits
-from modseal.errors import FormatError, foreign
+from modseal.errors import FormatError
 from modseal.format import rules, source, zip_records
+from modseal.format.inflate import RAW, inflate
 from modseal.format.manifest import Entry as PathEntry
 from modseal.format.manifest import FileType
 from modseal.format.shape import quote
@@ -104,27 +105,9 @@ def blocks(source: Source, entry: Entry) -> Iterator[bytes]:
 
 def _unpacked(file: Source, entry: Entry) -> Iterator[bytes]:
     packed = source.blocks(entry.packed(file))
-    return _inflated(packed, entry) if entry.deflated else packed
-
-
-def _inflated(packed: Iterable[bytes], entry: Entry) -> Iterator[bytes]:
-    """What one deflate stream (RFC 1951) holds, which ends with the last byte."""
-    inflate = zlib.decompressobj(-zlib.MAX_WBITS)
-    unpack = foreign(lambda why: _bad(entry, f"is damaged: {why}"))(inflate.decompress)
-    for block in packed:
-        if inflate.eof:
-            raise FormatError("trailing-bytes", f"bytes follow the deflated data of {entry.path!r}")
-        rest = block
-        while rest and not inflate.eof:
-            if data := unpack(rest, source.BLOCK):
-                yield data
-            rest = inflate.unconsumed_tail
-    while not inflate.eof and (data := unpack(b"", source.BLOCK)):
-        yield data
-    if not inflate.eof:
-        raise _bad(entry, "ends early")
-    if inflate.unused_data:
-        raise FormatError("trailing-bytes", f"bytes follow the deflated data of {entry.path!r}")
+    if not entry.deflated:
+        return packed
+    return inflate(packed, RAW, f"the entry {entry.path!r}", "trailing-bytes", entry=rules.shown(entry.path))
 
 
 def _bad(entry: Entry, what: str) -> FormatError:

@@ -67,6 +67,27 @@ def test_AR_01_members_that_differ_only_by_a_slash_are_one(tmp_path: Path) -> No
 
 
 @kinds
+def test_AR_01_members_that_differ_only_by_case_are_one(kind: Kind, tmp_path: Path) -> None:
+    bundle = make(kind)
+    for member in bundle.members:
+        for position in (2, 3):
+            twin = replace(member, name=member.name.upper())
+            refused(bundle.insert(position, twin), trusting(), "duplicate-member", tmp_path)
+
+
+@kinds
+def test_AR_01_declared_names_that_differ_only_by_case_are_refused(kind: Kind, tmp_path: Path) -> None:
+    bundle = make(kind)
+    if kind == "seal":
+        twice = bundle.edit(lambda plain: plain["payloads"].append({**plain["payloads"][0], "name": "BASE"}))
+    else:
+        text = bundle.manifest_bytes.decode()
+        payload = text[text.index("<payload ") : text.index("</payloads>")]
+        twice = bundle.edit_text(payload, payload + payload.replace("payload1", "PAYLOAD1"))
+    refused(twice, trusting(), "bad-manifest", tmp_path)
+
+
+@kinds
 def test_AR_02_the_order_is_fixed(kind: Kind, tmp_path: Path) -> None:
     bundle = make(kind, attachments={"sbom.json": b"{}"}) if kind == "seal" else make(kind)
     manifest, signature, *rest = bundle.members

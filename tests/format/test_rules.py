@@ -384,6 +384,17 @@ def test_every_relation_is_known_and_only_equality_is_provided(relation):
     assert codes(rules.check_constraint("provides", one)) == ([] if relation == "=" else ["bad-manifest"])
 
 
+def test_member_names_that_differ_by_case_alone_are_refused():
+    assert found(rules.check_members(["base", "Base", "BASE"])) == [
+        ("bad-manifest", "the member names 'base' and 'Base' differ by case alone"),
+        ("bad-manifest", "the member names 'base' and 'BASE' differ by case alone"),
+    ]
+    assert found(rules.check_members(["Sig.PKCS7", "Manifest.json"])) == [
+        ("bad-manifest", "the member name 'Sig.PKCS7' is reserved"),
+        ("bad-manifest", "the member name 'Manifest.json' is reserved"),
+    ]
+
+
 def test_reserved_and_repeated_members_are_told_apart():
     assert found(rules.check_members(["a", "a", "sig.pkcs7", "a b"])) == [
         ("bad-manifest", "two members are named 'a'"),

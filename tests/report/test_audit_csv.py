@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 
 import pytest
 
@@ -64,6 +65,20 @@ def test_no_cell_is_a_formula_and_one_apostrophe_is_all_that_is_added(hostile: s
         assert told[0] not in "=+-@\t\r\n\uff1d\uff0b"
         assert told.removeprefix("'") == safe(hostile) or told == safe(hostile)
         assert told.startswith("'") == safe(hostile).startswith(("=", "+", "-", "@", "'", "\uff1d", "\uff0b"))
+
+
+SEPARATED = ["a;=1", "a;+1", "a;-1", "a;@SUM(A1)", "a; =1", 'a;"=1"', "a;\uff1d1", "a;;=1", "a\t=1", "a;'=1", "a;\t=1"]
+
+
+@pytest.mark.parametrize("hostile", [*SEPARATED, " =1", "\ufe661", "=1;=2"])
+def test_a_spreadsheet_that_splits_at_semicolons_or_tabs_finds_no_formula_either(hostile: str) -> None:
+    data = b"".join(audit_csv.render(made_of([finding(bundle=hostile, detail=hostile)]))).decode()
+    for separator in (";", "\t", ","):
+        for row in csv.reader(io.StringIO(data, newline=""), delimiter=separator):
+            assert not [cell for cell in row if cell.lstrip(' "')[:1] in tuple("=+-@\uff1d\uff0b\ufe66")]
+    (row,) = rows_of(made_of([finding(bundle=hostile, detail=hostile)]))
+    for told in (row["bundle"], row["detail"]):
+        assert re.sub("(^|;)'", r"\1", told) == safe(hostile)
 
 
 def test_quotes_commas_and_lines_stay_in_their_cell() -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from modseal import limits
 from modseal.errors import FormatError
 from modseal.format.manifest import Kind
-from modseal.format.rules import MEMBER_NAME, MEMBER_NAME_FORM
+from modseal.format.rules import MEMBER_NAME, MEMBER_NAME_FORM, fold
 from modseal.format.source import Source, Span
 
 MAGIC = b"!<arch>\n"
@@ -57,11 +57,11 @@ def read(source: Source) -> tuple[Member, ...]:
     members: list[Member] = []
     names: set[str] = set()
     for member in _walk(source):
-        if member.name in names:
+        if fold(member.name) in names:  # `Base` and `base` are one file on some hosts
             raise FormatError("duplicate-member", f"the archive has two members {member.name!r}", member=member.name)
         if len(members) == limits.MEMBERS:
             raise FormatError("limit-exceeded", f"the archive has more than {limits.MEMBERS} members")
-        names.add(member.name)
+        names.add(fold(member.name))
         members.append(member)
     return tuple(members)
 

@@ -231,16 +231,22 @@ def check_constraint(label: str, constraint: Constraint) -> Iterator[Failure]:
 
 
 def check_members(names: Iterable[str]) -> Iterator[Failure]:
-    """Names of payloads and attachments are member names, not reserved, and each is used once."""
-    seen: set[str] = set()
+    """Names of payloads and attachments are member names, not reserved, and each is used once.
+
+    Names that differ by case alone count as one (TAR-07): some hosts make files of them.
+    """
+    seen: dict[str, str] = {}
     for name in names:
+        first = seen.get(fold(name))
         if not MEMBER_NAME.fullmatch(name):
             yield _bad(f"the member name {quote(name)} is not {MEMBER_NAME_FORM}", name)
-        elif name in RESERVED_MEMBERS:
+        elif fold(name) in RESERVED_MEMBERS:
             yield _bad(f"the member name {name!r} is reserved", name)
-        elif name in seen:
+        elif first == name:
             yield _bad(f"two members are named {name!r}", name)
-        seen.add(name)
+        elif first is not None:
+            yield _bad(f"the member names {first!r} and {name!r} differ by case alone", name)
+        seen.setdefault(fold(name), name)
 
 
 def check_expected_signers(keys: tuple[str, ...]) -> Iterator[Failure]:

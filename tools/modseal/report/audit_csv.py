@@ -5,14 +5,16 @@ bundles by verdict and findings by rule both work with a filter. Bundles come fi
 
 A spreadsheet takes a cell that begins with `=`, `+`, `-` or `@` (or a tab or line end before them) for a formula, and
 names in a bundle are its maker's. Such a cell gets an apostrophe in front, as OWASP ("CSV Injection") recommends; and
-so does one that begins with an apostrophe, so that taking one away gives the value back. Characters that cannot be
-printed are escaped as in the text report.
+so does one that begins with an apostrophe, so that taking one away gives the value back. Where a spreadsheet's language
+has `;` between cells, each `;` begins one, whatever the quotes say: the same holds for what follows a `;`. Characters
+that cannot be printed are escaped as in the text report, tabs and line ends too.
 """
 
 from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -49,8 +51,10 @@ FINDING = (
 )
 HEADER = ("row", "bundle", "sha256", *BUNDLE, *FINDING)
 
-_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20", "'")
-"""Also the full-width forms, which some spreadsheets take alike. Tabs and line ends were escaped before."""
+_FORMULA = "[-=+@'\uff1d\uff0b\uff0d\uff20\ufe66\ufe62\ufe63\ufe6b]"
+"""Also the full-width and small forms, which some spreadsheets take alike, and the apostrophe."""
+_START = re.compile(rf"^(?= *{_FORMULA})|(?<=;)(?=[ \"]*{_FORMULA})")
+"""Where a cell could begin with one: the quotes of ours that stand after a `;` are its own there."""
 
 
 def render(audit: Audit) -> Iterator[bytes]:
@@ -95,5 +99,4 @@ def cell(value: object) -> str:
         return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    text = safe(value)
-    return f"'{text}" if text.startswith(_FORMULA) else text
+    return _START.sub("'", safe(value))

@@ -35,12 +35,15 @@ from builders.bundles import (
     tar_of,
 )
 from builders.policies import trusting
+from builders.rules import found_beside
 from modseal import limits
 from modseal.format import compression
 from modseal.format import tar as tar_format
+from modseal.format import visor
 from modseal.format.compression import GZIP_HEADER
 from modseal.format.level import Level
-from modseal.format.manifest import Entry, Kind
+from modseal.format.manifest import Entry, FileType, Kind
+from modseal.format.visor import VisorFields, VisorLayout
 from modseal.trust.examination import Verdict
 
 kinds = pytest.mark.parametrize("kind", KINDS)
@@ -523,6 +526,61 @@ def test_TAR_09_the_readers_of_python_see_what_we_list(kind: Kind) -> None:
 
 
 # gzip
+
+
+WORDS = {
+    "another file": (4096 * 3, 1, 0),
+    "the headers": (512, 1, 0),
+    "beyond the tar": (1 << 24, 1, 0),
+    "more than its own": (0, 2, 0),
+    "fix-ups alone": (0, 0, 1),
+}
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_TAR_10_an_executable_s_text_is_its_own(name: str, tmp_path: Path) -> None:
+    entries = [
+        (Entry("opt", FileType.DIRECTORY, 0o755), VisorFields("5"), b""),
+        (Entry("opt/agent", FileType.FILE, 0o755, 4), VisorFields("7", text=WORDS[name]), b"\x7fELF"),
+        (Entry("opt/data", FileType.FILE, 0o644, 5), VisorFields("0"), b"other"),
+    ]
+    layout = VisorLayout(fields={entry.path: fields for entry, fields, _ in entries})
+    tar = b"".join(visor.write([(entry, iter([data])) for entry, _, data in entries], layout))
+    files = [Entry(entry.path) for entry, _, _ in entries[1:]]
+    refused(make("vib").with_tar(tar, files), trusting(), "bad-listing", tmp_path)
+    sound = VisorLayout(fields={"opt/agent": VisorFields("7", text=(0, 1, 1))})
+    tar = b"".join(visor.write([(entry, iter([data])) for entry, _, data in entries], sound))
+    accepted(make("vib").with_tar(tar, files), trusting())
+
+
+@pytest.mark.parametrize(
+    ("at", "value", "code"),
+    [
+        (346, b"etc", "bad-listing"),  # after the NUL of an empty prefix
+        (329, b"0000001\0", "bad-listing"),
+        (337, b"0000001\0", "bad-listing"),
+        (270, b"x", "bad-listing"),  # after the NUL of the owner's name
+    ],
+)
+def test_TAR_10_nothing_hides_in_fields_that_nobody_reads(at: int, value: bytes, code: str, tmp_path: Path) -> None:
+    bundle = make("vib", payload_type="tgz", files={"opt/a": b"a"})
+    tar = bytearray(tar_of(bundle))
+    for start in (index for index in range(0, len(tar), 512) if tar[index : index + 5] == b"opt/a"):
+        block = tar[start : start + 512]
+        block[at : at + len(value)] = value
+        block[148:156] = b" " * 8
+        block[148:156] = b"%06o\0 " % sum(block)
+        tar[start : start + 512] = block
+    refused(bundle.with_tar(bytes(tar)), trusting(), code, tmp_path)
+
+
+@kinds
+def test_TAR_11_a_file_below_another_module_s_link_is_found(kind: Kind) -> None:
+    link = make(kind, name="one", files={"opt/x/link": "../../etc/cron.d"})
+    below = make("vib", name="two", files={"opt/x/link/evil": b"evil"})
+    for pair in ({"a": link, "b": below}, {"b": below, "a": link}):
+        (finding,) = found_beside("path-of-another-kind", pair)
+        assert (finding.bundle, finding.related) == ("a", ("b",))
 
 
 def repacked(kind: Kind, change: Callable[[bytes], bytes]) -> Bundle:

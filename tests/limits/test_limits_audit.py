@@ -39,6 +39,17 @@ def test_so_many_checks_of_one_bundle_become_findings_and_one_more_says_how_many
     )
 
 
+@bounds("DIRECTORIES")
+@pytest.mark.parametrize(("most", "undecided"), [(5, False), (4, False), (3, True)])
+def test_so_many_directories_of_all_bundles_are_compared(tmp_path, monkeypatch, most, undecided):
+    monkeypatch.setattr(limits, "DIRECTORIES", most)
+    for name in ("one", "two"):
+        files = {f"opt/{name}/f": b"", f"opt/{name}/sub/f": b""} if name == "one" else {f"opt/{name}/f": b""}
+        (tmp_path / f"{name}.seal").write_bytes(bundles.make(name=name, files=files).data)
+    found = [one for one in audit_of([tmp_path], policies.trusting()).findings() if one.rule == "path-of-another-kind"]
+    assert [one.undecided for one in found] == [True] * undecided
+
+
 def count(folder: Path, table: str) -> int:
     with closing(sqlite3.connect(folder / "cache" / FILE)) as connection:
         number: int = connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]

@@ -207,6 +207,10 @@ DEPOT_METADATA_TAGS = 500_000
 """Less-than signs of all metadata of one depot, which bound what Python makes of it. A bundle with 50 files has
 about 400."""
 
+DIRECTORIES = 1_000_000
+"""Directories and links of all modules that are compared with each other, some 300 MB: 100,000 bundles of ordinary
+modules have far fewer between them, because most lie in the same few."""
+
 CACHED_RESULTS = 200_000
 """Results that an audit's cache keeps: twice the largest depot that is tested, some 700 MiB."""
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+
+import pytest
+
 from builders.bundles import Bundle, make
 from builders.pki import leaf, root, signer
 from builders.rules import found_beside
-from modseal.audit.finding import Finding
+from modseal import limits
+from modseal.audit.finding import Finding, Severity
+from modseal.format.manifest import Kind
 
 GOOD = make("seal")
 
@@ -54,6 +60,55 @@ def test_a_file_under_two_names_is_told() -> None:
 
 def test_files_that_differ_are_not() -> None:
     assert found_beside("same-content-twice", {"a": GOOD, "b": GOOD.signed(signer("p384"))}) == []
+
+
+# path-of-another-kind.
+
+
+LINK = make("vib", name="tools", files={"opt/x/link": "../../etc/cron.d"})
+EVIL = {"opt/x/link/evil": b"* * * * * root sh"}
+
+
+@pytest.mark.parametrize("kind", ["seal", "vib"])
+def test_a_file_below_another_bundle_s_link_names_both_bundles_the_path_and_the_digest(kind: Kind) -> None:
+    below = make(kind, name="evil", files=EVIL)
+    for order in (("a", "b"), ("b", "a")):
+        (finding,) = found_beside("path-of-another-kind", {name: {"a": LINK, "b": below}[name] for name in order})
+        assert told([finding]) == [("a", ("b",))]
+        assert finding.severity is Severity.HIGH
+        assert finding.sha256 == hashlib.sha256(LINK.data).hexdigest()
+        assert finding.evidence == {
+            "path": "opt/x/link",
+            "target": "../../etc/cron.d",
+            "other": hashlib.sha256(below.data).hexdigest(),
+        }
+
+
+def test_a_file_where_another_bundle_has_a_directory_is_told() -> None:
+    one = make("seal", name="one", files={"opt/x": b"file"})
+    (finding,) = found_beside("path-of-another-kind", {"a": one, "b": make("seal", name="two", files=EVIL), "c": b"x"})
+    assert finding.detail == "'opt/x' is a file, and in b a directory"
+
+
+def test_versions_of_one_module_and_paths_beside_each_other_are_not_told() -> None:
+    other = make("vib", name="tools", version="2", files=EVIL)
+    assert found_beside("path-of-another-kind", {"a": LINK, "b": other, "c": GOOD}) == []
+
+
+def test_of_one_bundle_so_many_are_told_and_then_how_many_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "FINDINGS", 2)
+    one = make("seal", name="one", files={f"opt/{n}": "x" for n in range(5)})
+    other = make("seal", name="two", files={f"opt/{n}/f": b"" for n in range(5)})
+    findings = found_beside("path-of-another-kind", {"a": one, "b": other})
+    assert [finding.detail for finding in findings][2:] == ["and 3 more paths that clash"]
+    assert len(findings) == 3
+
+
+def test_what_cannot_be_compared_is_undecided(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "DIRECTORIES", 1)
+    (finding,) = found_beside("path-of-another-kind", {"a": LINK, "b": GOOD})
+    assert finding.undecided
+    assert "more than 1 directories" in finding.detail
 
 
 # algorithm-leaving.

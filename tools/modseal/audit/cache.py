@@ -35,6 +35,7 @@ from modseal.audit.record import Record
 from modseal.audit.rule import Row
 from modseal.audit.target import Identity
 from modseal.format.level import Level
+from modseal.format.together import Footprint
 from modseal.trust.examination import Verdict
 from modseal.trust.policy import Origin
 
@@ -335,6 +336,8 @@ def _decode(columns: tuple[Any, ...], context: str, name: str) -> Record | None:
             return None
         plain = json.loads(row)
         plain["bundle"], plain["verdict"], plain["keys"] = name, Verdict(plain["verdict"]), tuple(plain["keys"])
+        links, directories, files = plain["footprint"]
+        plain["footprint"] = Footprint(tuple(map(tuple, links)), tuple(directories), files)
         plain["claimed"], plain["proven"] = _level(plain["claimed"]), _level(plain["proven"])
         if plain["sha256"] == sha256:
             return Record(Row(**plain), result, (), kept=True, briefs=tuple(_briefs(findings)), salt=salt)

@@ -26,6 +26,7 @@ from modseal.bundle.values import result_values
 from modseal.bundle.verify import Result
 from modseal.codes import next_step
 from modseal.errors import Failure, FormatError, InputError, InternalError
+from modseal.format import together
 from modseal.format.source import Source, sha256
 from modseal.trust import moments
 from modseal.trust.examination import Check, Examination, Status
@@ -95,7 +96,7 @@ def _look(target: Target, opened: Opened, policy: Policy, rules: Iterable[Rule],
     heads = dict(_heads(bundle))
     result = Result(target.name, bundle.sha256(), examination)
     members = bundle.container if isinstance(bundle.container, tuple) else ()
-    subject = Subject(examination, policy, members, heads, at, bundle.special)
+    subject = Subject(examination, policy, members, heads, at, bundle.special())
     findings = (
         *check_findings(result),
         *rule_findings(subject, rules, target.name, result.sha256),
@@ -133,8 +134,9 @@ def _heads(bundle: OpenBundle) -> Iterator[tuple[str, bytes]]:
         yield member.name, bundle.source.read(member.offset, min(member.size, HEAD))
 
 
-def _row(result: Result, examination: Examination, bundle: OpenBundle, size: int) -> Row:
+def _row(result: Result, examination: Examination, bundle: WatchedBundle, size: int) -> Row:
     manifest = examination.manifest
+    declared = manifest.files if manifest else ()  # what was found tells more: a `.vib` declares no types
     return Row(
         bundle=result.bundle,
         sha256=result.sha256,
@@ -149,6 +151,7 @@ def _row(result: Result, examination: Examination, bundle: OpenBundle, size: int
         proven=examination.proven_level,
         manifest_sha256=hashlib.sha256(bundle.manifest).hexdigest() if bundle.manifest else None,
         keys=kinds_of_keys(examination),
+        footprint=together.footprint({entry.path: entry for entry in (*declared, *bundle.entries)}.values()),
     )
 
 

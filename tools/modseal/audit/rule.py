@@ -19,6 +19,7 @@ from modseal.errors import Evidence
 from modseal.format.ar import Member
 from modseal.format.level import Level
 from modseal.format.manifest import Entry, Manifest
+from modseal.format.together import Footprint
 from modseal.trust.examination import Examination, Verdict
 from modseal.trust.policy import Policy
 
@@ -61,7 +62,8 @@ HEAD = 64
 class Row(NamedTuple):
     """The few words of a bundle that set rules, summaries and tables need. Unproved unless `proved`.
 
-    `keys` are the kinds of key of its trusted signers, sorted, such as `RSA-4096`.
+    `keys` are the kinds of key of its trusted signers, sorted, such as `RSA-4096`. `footprint` is where its entries lie,
+    as far as they were found; rules must not keep it in memory.
     """
 
     bundle: str
@@ -77,11 +79,15 @@ class Row(NamedTuple):
     proven: Level | None
     manifest_sha256: str | None
     keys: tuple[str, ...] = ()
+    footprint: Footprint = Footprint()
 
 
 @dataclass(frozen=True, slots=True)
 class Hit:
-    """One thing that a rule found. `bundle` and `sha256` are for set rules; `remedy` where it is not the rule's own."""
+    """One thing that a rule found. `bundle` and `sha256` are for set rules; `remedy` where it is not the rule's own.
+
+    `undecided` says that the rule could not see enough to find anything.
+    """
 
     detail: str
     evidence: Evidence = field(default_factory=dict)
@@ -89,6 +95,7 @@ class Hit:
     sha256: str | None = None
     related: tuple[str, ...] = ()
     remedy: str | None = None
+    undecided: bool = False
 
 
 class SetRule(Protocol):
@@ -129,6 +136,7 @@ class Rule:
             next_step=hit.remedy or self.remedy,
             bundle=hit.bundle or bundle,
             sha256=hit.sha256 or sha256,
+            undecided=hit.undecided,
             evidence=hit.evidence,
             related=hit.related,
         )

@@ -10,14 +10,18 @@ from modseal.format.payload import Measured
 
 
 class WatchedBundle(OpenBundle):
-    """`special` are the entries with a set-user-id, set-group-id or sticky bit, of the payloads measured so far."""
+    """`entries` are those of the payloads measured so far."""
 
-    special: tuple[Entry, ...] = ()
+    entries: tuple[Entry, ...] = ()
 
     def measure(
         self, payload: Payload, member: Member, *, proved: bool, bounded: bool = False, raw: bool = False
     ) -> Measured:
         """See `trust.examine.Bundle.measure`."""
         measured = super().measure(payload, member, proved=proved, bounded=bounded, raw=raw)
-        self.special += tuple(entry for entry in measured.entries if (entry.mode or 0) & rules.SPECIAL_BITS)
+        self.entries += measured.entries
         return measured
+
+    def special(self) -> tuple[Entry, ...]:
+        """Those with a set-user-id, set-group-id or sticky bit."""
+        return tuple(entry for entry in self.entries if (entry.mode or 0) & rules.SPECIAL_BITS)

@@ -18,6 +18,7 @@ from modseal.audit.rules import (
     no_timestamp,
     not_removable_live,
     not_reproducible,
+    path_of_another_kind,
     path_outside_allowed,
     same_content_twice,
     same_id_other_content,
@@ -61,6 +62,7 @@ RULES: tuple[Rule, ...] = (
     same_id_other_content.RULE,
     same_manifest_other_bytes.RULE,
     same_content_twice.RULE,
+    path_of_another_kind.RULE,
     # Depots.
     metadata_mismatch.RULE,
     bundle_unlisted.RULE,

@@ -48,7 +48,7 @@ def dynamic(
     symbols: Iterable[int] = (A, A, A, END),
 ) -> bytes:
     """One last block with these sets of codes. `lengths` are the codes for code lengths, by default a complete set."""
-    lengths = {0: 1, **{length: 4 for length in range(1, 9)}} if lengths is None else lengths
+    lengths = {0: 1, **dict.fromkeys(range(1, 9), 4)} if lengths is None else lengths
     bits, length_codes, literal_codes = Bits(), codes(lengths), codes(literals)
     count = max(max(literals) + 1, 257)
     bits.number(1, 1)

@@ -104,7 +104,8 @@ def test_extract_loads_no_signing_code(place: Path) -> None:
 )
 def test_help_loads_no_cryptography(place: Path, arguments: tuple[str, ...]) -> None:
     assert (
-        among(loaded(place, *arguments), ("cryptography", "zlib_ng", "zstandard", "modseal.trust", "modseal.format")) == []
+        among(loaded(place, *arguments), ("cryptography", "zlib_ng", "zstandard", "modseal.trust", "modseal.format"))
+        == []
     )
 
 

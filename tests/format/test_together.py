@@ -118,7 +118,9 @@ def sound(*modules: list[Entry]) -> bool:
 
 
 @given(TREES, TREES)
-def test_where_nothing_clashes_the_two_together_are_as_sound_as_each_alone(one: list[Entry], other: list[Entry]) -> None:
+def test_where_nothing_clashes_the_two_together_are_as_sound_as_each_alone(
+    one: list[Entry], other: list[Entry]
+) -> None:
     if sound(one) and sound(other) and not found(a=one, b=other):
         assert sound(one, other)
         assert sound(other, one)

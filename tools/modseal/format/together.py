@@ -62,7 +62,7 @@ class Clash(Generic[T]):
 
 
 def clashes(modules: Iterable[tuple[str, T, Footprint]]) -> Iterator[Clash[T]]:
-    """Each link or file of a module that stands where another module has a directory, and each link where it has a file.
+    """Each link or file of a module where another module has a directory, and each link where another has a file.
 
     A module is its name, whatever the caller calls it by, and its footprint; they are walked twice. Two of one name
     replace each other, and are never there together. Paths are compared as `rules.check_tree` does. Of the modules

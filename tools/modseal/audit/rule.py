@@ -62,8 +62,8 @@ HEAD = 64
 class Row(NamedTuple):
     """The few words of a bundle that set rules, summaries and tables need. Unproved unless `proved`.
 
-    `keys` are the kinds of key of its trusted signers, sorted, such as `RSA-4096`. `footprint` is where its entries lie,
-    as far as they were found; rules must not keep it in memory.
+    `keys` are the kinds of key of its trusted signers, sorted, such as `RSA-4096`. `footprint` is where its entries
+    lie, as far as they were found; rules must not keep it in memory.
     """
 
     bundle: str

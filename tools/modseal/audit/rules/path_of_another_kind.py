@@ -76,9 +76,9 @@ RULE = Rule(
     id="path-of-another-kind",
     severity=Severity.HIGH,
     title="A link or file where another module has a directory",
-    what="Two modules of unlike names bring one path: the one as a link, the other as a file or a directory, declared or "
-    "with something below it; or the one as a file and the other as a directory. Letter case and Unicode forms do not "
-    "count. Of the bundles that a path clashes with, one is named.",
+    what="Two modules of unlike names bring one path: the one as a link, the other as a file or a directory, declared "
+    "or with something below it; or the one as a file and the other as a directory. Letter case and Unicode forms do "
+    "not count. Of the bundles that a path clashes with, one is named.",
     why="Where both are installed, the files of the one go wherever the link of the other leads, past the rules for "
     "paths that each was judged by alone: `opt/x/link` to `../../etc/cron.d`, and another module's `opt/x/link/evil`. "
     "A file in the place of a directory makes an installation stop half-way.",

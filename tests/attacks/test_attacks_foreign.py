@@ -23,6 +23,7 @@ from modseal.errors import FormatError, KeyMaterialError, ModsealError, PolicyEr
 from modseal.format import canonical_json, cms, compression, dsse, strict_xml, timestamp, trust_bundle
 from modseal.format import zip as zip_format
 from modseal.format.manifest import FileType
+from modseal.format.source import BytesSource
 from modseal.signing import description, keys, material, request
 from modseal.trust import algorithms, certificate, policy_file
 from modseal.trust.certificate import Certificate
@@ -74,8 +75,9 @@ def verify_signature() -> object:
 
 
 def inflate() -> object:
-    entry = zip_format.Entry("x", FileType.FILE, 1, 1, 0, 0, deflated=True)
-    return list(zip_format._inflated([b"\x03\x00"], entry))
+    packed = b"\x03\x00"
+    entry = zip_format.Entry("x", FileType.FILE, 1, len(packed), 0, 0, deflated=True)
+    return list(zip_format.blocks(BytesSource(packed), entry))
 
 
 def gunzip() -> object:
@@ -206,7 +208,7 @@ def raising(edge: str, error: BaseException) -> Any:
     failing = mock.Mock(side_effect=error)
     if edge in ("deflate in a zip", "gzip", "zstd frames", "zstd"):
         library = mock.Mock(decompress=failing, eof=False, unconsumed_tail=b"")
-        library.decompressobj.return_value.decompress = failing
+        library.decompressobj.return_value = library
         failing = mock.Mock(return_value=library)
     elif edge == "XML":
         failing = mock.Mock()

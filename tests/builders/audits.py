@@ -36,11 +36,13 @@ def audit_of(
     at: datetime = NOW,
     engine: Engine | None = None,
     cache: Cache | None = None,
+    *,
+    strict_coverage: bool = False,
     **choices: object,
 ) -> Audit:
     """An audit of paths, in this process unless an engine is given."""
     names = tuple(map(str, paths))
-    result = Audit(policy, at, names, choose(policy, at, **choices))  # type: ignore[arg-type]
+    result = Audit(policy, at, names, choose(policy, at, **choices), strict_coverage)  # type: ignore[arg-type]
     return run(discover(names), engine or Serial(policy, at, cache), result, cache)
 
 

@@ -17,6 +17,7 @@ from itertools import chain, islice
 
 from modseal import limits
 from modseal.audit.finding import Finding, failure_finding
+from modseal.audit.hiding import hiding_place
 from modseal.audit.rule import Hit, Rule
 from modseal.audit.rules import BY_ID
 from modseal.audit.target import Identity, Opened, Target, identity_of, is_still, settled_identity
@@ -99,9 +100,13 @@ class DepotEnd:
 
 @dataclass(frozen=True, slots=True)
 class Stray:
-    """A file that is no bundle, in an archive that is no depot: nothing says what should be there."""
+    """A file that is no bundle, in an archive that is no depot: nothing says what should be there.
+
+    `hides` is what it is where it could hold a bundle (`audit.hiding`).
+    """
 
     name: str
+    hides: str | None
 
 
 RULE_OF = {"unknown-member": "depot-file-unlisted", "weak-digest": "metadata-weak-digest"}
@@ -212,4 +217,14 @@ def depot_targets(name: str) -> Iterator[Target | DepotEnd | Stray]:
         if INDEX in depot.paths or depot.failures:
             yield DepotEnd(name, depot.metadata, depot.paths, depot.failures)
         else:
-            yield from (Stray(name + SEPARATOR + path) for path in sorted(set(depot.paths).difference(depot.bundles)))
+            strays = sorted(set(depot.paths).difference(depot.bundles))
+            yield from (Stray(name + SEPARATOR + path, _hides(depot, path)) for path in strays)
+
+
+def _hides(depot: OfflineBundle, path: str) -> str | None:
+    """The hiding place that a file in a depot is, by how it begins; nobody can tell what a damaged one is."""
+    try:
+        head = depot.head(path)
+    except FormatError:
+        return "damaged"
+    return hiding_place(lambda at, length: head[at : at + length], len(head))

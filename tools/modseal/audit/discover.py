@@ -16,18 +16,17 @@ from stat import S_ISDIR, S_ISLNK, S_ISREG
 
 from modseal.audit.address import is_address
 from modseal.audit.depots import DepotEnd, DepotTarget, Stray, depot_targets
+from modseal.audit.hiding import STARTS, hiding_place
 from modseal.audit.target import FileTarget, Target
 from modseal.bundle.fence import fenced
 from modseal.bundle.open import open_file
 from modseal.depot.offline_bundle import looks_like_depot
 from modseal.errors import Failure, FormatError, InputError, InternalError
-from modseal.format import ar
-from modseal.format.manifest import MANIFEST_MEMBER, SUFFIXES
+from modseal.format.manifest import SUFFIXES
 from modseal.format.zip import starts_like_zip
 
-STARTS = tuple(ar.MAGIC + name.encode("ascii") for name in MANIFEST_MEMBER.values())
 LONGEST = max(map(len, STARTS))
-"""How bundles begin, and how many bytes it takes to see it."""
+"""How many bytes it takes to see that a file begins like a bundle."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +39,11 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Something below a folder that is no bundle, or a link that was not followed."""
+    """Something below a folder that is no bundle, or a link that was not followed; `hides` says it could hold one."""
 
     name: str
     why: str
+    hides: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +126,7 @@ def _in_depot(path: str) -> Iterator[Found]:
     try:
         with fenced(path):
             for one in depot_targets(path):
-                yield LeftOut(one.name, "no bundle") if isinstance(one, Stray) else one
+                yield left_out(one.name, one.hides) if isinstance(one, Stray) else one
     except FormatError as error:
         yield Malformed(path, error.failure)
     except (InputError, InternalError) as error:
@@ -171,13 +171,13 @@ def _entry(path: str) -> Iterator[Found | str]:
         yield Unreadable(path, _failure(path, error))
         return
     if S_ISDIR(status.st_mode):
-        yield from (LeftOut(path, "link to a folder"),) if linked else (path,)
+        yield from (LeftOut(path, "a link to a folder, which was not followed", hides=True),) if linked else (path,)
     elif path.lower().endswith(SUFFIXES):
         yield FileTarget(path, status.st_size)  # opened as what it is: a device is said to be none
     elif S_ISREG(status.st_mode):
         yield from _other(path, status.st_size)
     else:
-        yield LeftOut(path, "no regular file")
+        yield LeftOut(path, "no regular file", hides=True)
 
 
 def _other(path: str, size: int) -> Iterator[Found]:
@@ -185,6 +185,9 @@ def _other(path: str, size: int) -> Iterator[Found]:
     try:
         with open_file(path) as descriptor:
             head = os.pread(descriptor, LONGEST, 0)
+            hides = None
+            if not head.startswith(STARTS):
+                hides = hiding_place(lambda at, length: os.pread(descriptor, length, at), size)
     except InputError as error:
         yield Unreadable(path, error.failure)
         return
@@ -197,7 +200,12 @@ def _other(path: str, size: int) -> Iterator[Found]:
         except (InputError, InternalError) as error:
             yield Unreadable(path, error.failure)
             return
-        yield from _in_depot(path) if zipped else (LeftOut(path, "no bundle"),)
+        yield from _in_depot(path) if zipped else (left_out(path, hides),)
+
+
+def left_out(name: str, hides: str | None) -> LeftOut:
+    """What is left out, by the hiding place that it is."""
+    return LeftOut(name, hides or "no bundle", hides=hides is not None)
 
 
 def _failure(path: str, error: OSError | ValueError) -> Failure:

@@ -19,7 +19,8 @@ from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 from modseal import limits
 from modseal.audit import fetch
 from modseal.audit.address import Address, read
-from modseal.audit.discover import LONGEST, STARTS, Found, LeftOut, Unreadable
+from modseal.audit.discover import LONGEST, Found, Unreadable, left_out
+from modseal.audit.hiding import STARTS, hiding_place
 from modseal.audit.target import Identity, Opened
 from modseal.errors import Failure, InputError
 from modseal.format.manifest import SUFFIXES
@@ -34,6 +35,9 @@ _LINK = re.compile(
 _TITLE = re.compile(r"<title>\s{0,99}(?:index of|directory listing)\b", re.IGNORECASE)
 """How the listings of Apache, nginx, lighttpd, Caddy and Python begin: such a page may be empty."""
 
+
+_HEAD = 512
+"""Bytes of a file of another name that are fetched: enough to see what it is, a tar too."""
 
 _NOT_NAMES = {"", ".", ".."}
 
@@ -139,14 +143,14 @@ def _limit(detail: str, count: int) -> Failure:
 def _other(entry: _Entry) -> Found:
     """Something of another name, which may be a bundle all the same."""
     try:
-        start = fetch.head(entry.address, LONGEST)
+        start = fetch.head(entry.address, _HEAD)
     except InputError as error:
         return Unreadable(entry.address.name, error.failure)
     if start.startswith(STARTS):
         return RemoteTarget(entry.address, entry.size)
     if starts_like_zip(start):
         return Unreadable(entry.address.name, _no_depot(entry.address.name).failure)
-    return LeftOut(entry.address.name, "no bundle")
+    return left_out(entry.address.name, hiding_place(lambda at, length: start[at : at + length], len(start)))
 
 
 def _store_entries(folder: Address) -> Iterator[_Entry]:

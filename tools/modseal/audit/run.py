@@ -22,6 +22,7 @@ from modseal.audit.discover import Found, LeftOut, Malformed, Unreadable
 from modseal.audit.engine import Engine
 from modseal.audit.finding import Brief, Finding, Kind, Severity, State, failure_finding
 from modseal.audit.record import Record, salt_of, unreadable
+from modseal.audit.rule import Hit
 from modseal.audit.spool import FindingSpool, Spool
 from modseal.audit.target import Target
 from modseal.depot.compare import Origin
@@ -83,6 +84,8 @@ class Audit:
     at: datetime
     paths: tuple[str, ...]
     choice: Choice
+    strict_coverage: bool = False
+    """Whether what was left out and could hold a bundle leaves the audit undecided."""
     complete: bool = False
     summary: Summary = field(default_factory=Summary)
     result_spool: Spool = field(default_factory=Spool)
@@ -217,7 +220,7 @@ class _Flow:
     def _step(self, one: LeftOut | Unreadable | Malformed | DepotEnd) -> _Step:
         """What is to be done for something that is no bundle."""
         if isinstance(one, LeftOut):
-            return self._left_out
+            return partial(self._left_out, one)
         if isinstance(one, Unreadable):
             return partial(self._take_record, unreadable(one.name, one.failure, self._audit.at), None)
         if isinstance(one, Malformed):
@@ -235,8 +238,13 @@ class _Flow:
             self._origins.setdefault(target.depot, []).append(origin)
         self._take(record)
 
-    def _left_out(self) -> None:
+    def _left_out(self, one: LeftOut) -> None:
         self._audit.summary.left_out += 1
+        if one.hides:
+            strict = self._audit.strict_coverage
+            self._audit.doubt = self._audit.doubt or strict  # also where nobody wants to read the finding
+            hit = Hit(f"left out: {one.why}", bundle=one.name, undecided=strict)
+            _keep_late([rules.BY_ID["left-out"].finding(hit)], self._audit)
 
     def _malformed(self, depot: Malformed) -> None:
         self._audit.summary.depots += 1

@@ -62,6 +62,7 @@ def _list_rules(context: click.Context, _parameter: click.Parameter, asked: bool
 )
 @click.option("--no-cache", is_flag=True, help="Examine every bundle again, whatever earlier audits found.")
 @click.option("--resume", is_flag=True, help="Go on with the audit of these paths that was interrupted.")
+@click.option("--strict-coverage", is_flag=True, help="Exit with 3 for what was left out and could hold a bundle.")
 @click.option("-v", "--verbose", is_flag=True, help="Name every bundle in the text report.")
 @attest_options
 @click.option(
@@ -83,6 +84,7 @@ def audit(
     *,
     no_cache: bool,
     resume: bool,
+    strict_coverage: bool,
     verbose: bool,
     **signing: Any,
 ) -> int:
@@ -107,7 +109,7 @@ def audit(
     at = at or now()
     rules = load(policy or "strict")
     choice = choose(rules, at, select=select, ignore=ignore, known=known_to(baseline))
-    result = Audit(rules, at, tuple(map(name_of, paths)), choice)
+    result = Audit(rules, at, tuple(map(name_of, paths)), choice, strict_coverage)
     with _cache(result, no_cache=no_cache or attesting is not None, resume=resume) as cache:
         result.choice = choose(rules, result.at, select=select, ignore=ignore, known=choice.known)
         engine = _cluster(result, dask) if dask is not None else local(rules, result.at, jobs, cache)

@@ -52,7 +52,8 @@ class OfflineBundle:
         self.sizes = sizes
         self.failures = failures
         self._opener = opener
-        self._head = head
+        self.head = head
+        """How a file begins; raises `FormatError` where the archive has it damaged."""
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -88,7 +89,7 @@ class OfflineBundle:
         if self.sizes[path] < len(ar.MAGIC):
             return False
         try:
-            return self._head(path).startswith(ar.MAGIC)
+            return self.head(path).startswith(ar.MAGIC)
         except FormatError:
             return True  # nobody can tell what it is; who opens it learns why
 

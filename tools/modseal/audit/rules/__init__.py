@@ -13,6 +13,7 @@ from modseal.audit.rules import (
     fling_leftover,
     gunzip_sha256_missing,
     index_vendor_mismatch,
+    left_out,
     metadata_mismatch,
     metadata_weak_digest,
     no_timestamp,
@@ -63,6 +64,8 @@ RULES: tuple[Rule, ...] = (
     same_manifest_other_bytes.RULE,
     same_content_twice.RULE,
     path_of_another_kind.RULE,
+    # Beside the bundles.
+    left_out.RULE,
     # Depots.
     metadata_mismatch.RULE,
     bundle_unlisted.RULE,

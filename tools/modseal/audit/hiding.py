@@ -1,7 +1,7 @@
 """Whether a file that is left out could hold a bundle all the same: by its bytes, whatever it is called.
 
 A file that a person, a browser or another tool unpacks is a way past an audit that looks at bundles alone. It is not
-unpacked here; that it is there is said. At most 64 KiB at both ends are read, and of a gzip member a few bytes unpacked.
+unpacked here; that it is there is said. At most 64 KiB at both ends are read, and of a gzip member as much unpacked.
 """
 
 from __future__ import annotations

@@ -37,9 +37,8 @@ from builders.bundles import (
 from builders.policies import trusting
 from builders.rules import found_beside
 from modseal import limits
-from modseal.format import compression
+from modseal.format import compression, visor
 from modseal.format import tar as tar_format
-from modseal.format import visor
 from modseal.format.compression import GZIP_HEADER
 from modseal.format.level import Level
 from modseal.format.manifest import Entry, FileType, Kind

@@ -14,10 +14,11 @@ from unittest import mock
 import pytest
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from builders import cms as cms_builder
 from builders.bundles import judge, make
-from builders.pki import ca, leaf, new_key, signer
+from builders.pki import ca, leaf, name, new_key, signer
 from builders.policies import trusting
 from modseal.errors import FormatError, KeyMaterialError, ModsealError, PolicyError
 from modseal.format import canonical_json, cms, compression, dsse, strict_xml, timestamp, trust_bundle
@@ -97,6 +98,7 @@ def second_opinion() -> object:
 
 ZSTD = b"".join(compression.zstd_frames(iter([b"x" * 100])))
 BAD_KEY = mock.Mock()
+REQUEST = request.make_request(name("Test"), new_key()).public_bytes(Encoding.DER)
 EDGES: dict[str, tuple[str, Callable[[], object], type[ModsealError], set[str]]] = {
     "certificate": (
         "modseal.trust.certificate.x509.load_der_x509_certificate",
@@ -174,13 +176,13 @@ EDGES: dict[str, tuple[str, Callable[[], object], type[ModsealError], set[str]]]
     ),
     "our certificate": (
         "modseal.signing.material.x509.load_der_x509_certificate",
-        lambda: material._certificates(Path("c"), b"\x30"),
+        lambda: material._certificates(Path("c"), [b"\x30"]),
         KeyMaterialError,
         {"bad-key"},
     ),
     "request": (
         "modseal.signing.request.x509.load_der_x509_csr",
-        lambda: request.parse_request(b"\x30", "r"),
+        lambda: request.parse_request(REQUEST, "r"),
         KeyMaterialError,
         {"bad-key"},
     ),

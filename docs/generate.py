@@ -35,6 +35,7 @@ from modseal.report import level_table
 from modseal.trust import policy_file
 from modseal.trust.algorithms import ALGORITHMS
 from modseal.trust.examination import INCONCLUSIVE_CODES, STEPS
+from modseal.trust.powers import GUARDED, MEANINGS, PLACES, Power
 from modseal.trust.refusals import REFUSALS
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,7 +49,7 @@ LIMITED = {
 
 _NOTE = "<!-- Written by docs/generate.py; do not edit. -->"
 _REGION = re.compile(r"(<!-- generated: ([a-z0-9-]+) -->\n).*?(<!-- end -->)", re.DOTALL)
-_ATTACK_TEST = re.compile(r"def test_(SIG|CMS|X5|AR|TAR|GZ|ZIP|DEP|XML|ERR|DOS|PEM|OUT)_([0-9]{2})(?![0-9])")
+_ATTACK_TEST = re.compile(r"def test_(SIG|CMS|X5|AR|TAR|GZ|ZIP|DEP|XML|ERR|DOS|PEM|OUT|POW)_([0-9]{2})(?![0-9])")
 _UNITS = ((1024**3, "GiB"), (1024**2, "MiB"), (1024, "KiB"))
 _MTIME = 1_767_225_600
 """2026-01-01T00:00:00Z: the time of the sample's entries."""
@@ -238,6 +239,15 @@ def _path_lists() -> str:
     )
 
 
+def _powers_table() -> str:
+    lines = ["| power | what it allows | community default | where |", "|---|---|---|---|"]
+    for power in Power:
+        allowed = "no" if power in GUARDED else "yes"
+        places = ", ".join(f"`{place}`" for place in PLACES[power])
+        lines.append(f"| `{power}` | {_cell(MEANINGS[power])} | {allowed} | {places} |")
+    return "\n".join(lines)
+
+
 # The rules of docs/audits.md.
 
 
@@ -378,6 +388,7 @@ REGIONS: dict[str, Callable[[], str]] = {
     "attacks": _attack_tables,
     "algorithms": _algorithms_table,
     "path-lists": _path_lists,
+    "powers": _powers_table,
     "rules": _rules_table,
     "rule-sections": _rule_sections,
     "sample-archive": _sample_archive,

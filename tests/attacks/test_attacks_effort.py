@@ -30,7 +30,7 @@ def operations(monkeypatch: pytest.MonkeyPatch) -> Iterator[mock.Mock]:
 
 
 def forget() -> None:
-    for cache in (certificate._parse, path._remembered_path, path._remembered_failures):
+    for cache in (certificate._parse, path._remembered_paths, path._remembered_failures):
         cache.cache_clear()
 
 

@@ -15,11 +15,12 @@ from typing import Any
 
 from modseal.format import der
 from modseal.trust.policy import Anchor, Policy
+from modseal.trust.powers import May
 
 KNOWN = {
     "source", "minimum_level", "anchors", "allow_unsigned_community", "intermediates", "algorithms", "minimum_rsa_bits",
     "timestamp_anchors", "timestamp_required", "revocation", "minimum_signers", "required_signers", "deny", "floors",
-    "required_attachments", "community_paths", "allowances", "lines", "origin",
+    "required_attachments", "community_paths", "allowances", "lines", "origin", "unsigned_may",
 }  # fmt: skip
 """Every field of `Policy`: a new one must be written too, or a recorded policy would say less than the test's."""
 
@@ -75,6 +76,7 @@ def _files(policy: Policy) -> Iterator[tuple[str, bytes]]:
     lines += ["[versions]", *(f"{json.dumps(name)} = {json.dumps(floor)}" for name, floor in policy.floors.items())]
     lines += ["[attachments]", *_list("required", list(policy.required_attachments))]
     lines += ["[paths]", *_list("community", list(policy.community_paths))]
+    lines += ["[unsigned.may]", *_may(policy.unsigned_may)] if policy.allow_unsigned_community else []
     for anchor in policy.anchors:
         lines += _anchor(anchor, file)
     yield "policy.toml", ("\n".join(lines) + "\n").encode()
@@ -93,6 +95,14 @@ def _anchor(anchor: Anchor, file: Any) -> Iterator[str]:
         yield "accept-expired = true"
     yield from _list("vendors", list(anchor.vendors))
     yield from _list("names", list(anchor.names))
+    yield "[anchor.may]"
+    yield from _may(anchor.may)
+
+
+def _may(may: May) -> Iterator[str]:
+    yield from _list("paths", list(may.paths))
+    yield from (f"{power} = true" for power in may.granted)
+    yield from (f"{power} = false" for power in may.refused)
 
 
 def _list(key: str, values: list[str]) -> list[str]:

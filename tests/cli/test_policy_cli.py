@@ -107,7 +107,8 @@ def test_check_says_the_weakest_in_one_line(folder: Path) -> None:
     assert (done.code, done.err) == (0, "")
     assert done.out == (
         "policy.toml: accepts at the weakest a partner module (any module, any vendor) by one signer under "
-        "Test anchor, no timestamp needed, no revocation check: no CRL is named\n"
+        "Test anchor, no timestamp needed, no revocation check: no CRL is named; "
+        "widest powers: all powers by Test anchor (certified)\n"
     )
 
 

@@ -37,6 +37,7 @@ FAMILIES = {
     "DOS": 2,
     "PEM": 6,
     "OUT": 5,
+    "POW": 8,
 }
 """The attacks that the threat model must have."""
 CODE = re.compile(r"`([a-z0-9]+(?:-[a-z0-9]+)+)`")
@@ -77,7 +78,12 @@ def test_the_list_of_rejections_is_numbered_and_names_codes_that_exist():
 def test_the_list_of_rejections_has_every_code_that_a_seal_can_be_refused_for():
     text = page("format.md")
     only_vib = {"weak-digest", "unsupported-payload", "payload-undeclared", "payload-missing"}
-    by_policy = {"path-not-allowed", "unsigned", "not-unpacked"}  # the last is how far modseal looks, no rule
+    by_policy = {
+        "path-not-allowed",
+        "power-not-granted",
+        "unsigned",
+        "not-unpacked",
+    }  # the last is how far modseal looks, no rule
     for code, row in CODES.items():
         if row.step in (0, 1, 7, 8) and code not in only_vib | by_policy:
             assert f"`{code}`" in text, code
@@ -112,7 +118,9 @@ def keys_of(shape: Shape, trail=()):
 def test_each_key_of_a_policy_is_described_and_shown(key):
     text = page("policy.md")
     assert f"`{key[-1]}`" in text or f"[{key[-1]}]" in text, "describe it"
-    assert re.search(rf"^(\[*{re.escape(key[-1])}\]*|{re.escape(key[-1])} = .*)$", text, re.MULTILINE), "show it"
+    name = re.escape(key[-1])
+    header = rf"\[*([a-z]+\.)?{name}(\.[a-z]+)?\]*"
+    assert re.search(rf"^({header}|{name} = .*)$", text, re.MULTILINE), "show it"
 
 
 def policies():

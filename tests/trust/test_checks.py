@@ -31,7 +31,9 @@ BEFORE = ["container.archive passed", "container.members passed"]
 SIGNED = ["signature.block passed"]
 JUDGED = ["time.verification passed", "chain.path passed", "purpose.use passed", "revocation.crl passed"]
 GRANTED = ["level.grant passed", "level.signers passed"]
-AFTER = ["payloads.content passed", "files.entries passed", "restrictions.policy passed"]
+AFTER = ["payloads.content passed", "files.entries passed", "files.powers passed", "restrictions.policy passed"]
+BY_NOBODY = [*AFTER[:2], "files.powers not-applicable", AFTER[3]]
+"""The same where no signer is trusted."""
 
 
 def rows(found: Examination) -> list[str]:
@@ -86,7 +88,7 @@ def test_a_manifest_that_cannot_be_read(kind: Kind, signed: bool) -> None:
 def test_an_unsigned_bundle(kind: Kind) -> None:
     found = judge(make(kind).unsigned(), trusting())
     unsigned = ["signature.blocks failed unsigned", *unexamined(*STEPS[2:6]), "level.grant failed level-not-granted"]
-    assert rows(found) == [*BEFORE, *unsigned, *AFTER]
+    assert rows(found) == [*BEFORE, *unsigned, *BY_NOBODY]
     assert (found.manifest_proved, found.proven_level, found.signers, found.trusted) == (False, None, (), ())
 
 
@@ -124,7 +126,7 @@ def test_no_other_unsigned_module_is_exempt(kind: Kind) -> None:
 def test_a_signer_without_a_path(kind: Kind) -> None:
     found = judge(make(kind, stranger()), trusting())
     pathless = ["time.verification passed", "chain.path failed no-path", *unexamined("purpose", "revocation", "level")]
-    assert rows(found) == [*BEFORE, *SIGNED, *pathless, *AFTER]
+    assert rows(found) == [*BEFORE, *SIGNED, *pathless, *BY_NOBODY]
     assert (found.manifest_proved, found.proven_level, found.trusted) == (True, None, ())
     assert [one.certificate for one in found.signers] == [stranger().parsed]
 
@@ -143,7 +145,7 @@ def test_a_signer_without_a_path_beside_a_trusted_one(kind: Kind) -> None:
 def test_a_block_that_cannot_be_judged(kind: Kind) -> None:
     found = judge(unknown(kind), trusting())
     unjudged = "signature.block inconclusive unsupported-algorithm"
-    assert rows(found) == [*BEFORE, unjudged, *unexamined(*STEPS[2:7]), *AFTER]
+    assert rows(found) == [*BEFORE, unjudged, *unexamined(*STEPS[2:7]), *BY_NOBODY]
     assert (found.verdict, found.manifest_proved, found.proven_level) == (Verdict.UNDECIDED, False, None)
 
 
@@ -171,7 +173,7 @@ def test_a_block_that_is_wrong_beside_one_that_cannot_be_judged(kind: Kind) -> N
     both = bundle.with_signature(unknown(kind).signature + cms.pem(b"\x30\x00"))
     wanted = ["signature.block inconclusive unsupported-algorithm", "signature.block failed malformed-signature"]
     told = rows(judge(both, trusting()))
-    assert told == [*BEFORE, *wanted, *unexamined(*STEPS[2:6]), "level.grant failed level-not-granted", *AFTER]
+    assert told == [*BEFORE, *wanted, *unexamined(*STEPS[2:6]), "level.grant failed level-not-granted", *BY_NOBODY]
 
 
 def test_members_in_another_order() -> None:
@@ -192,7 +194,7 @@ def test_a_signer_whose_grant_does_not_suffice(kind: Kind) -> None:
         (trusting(anchor(root(), names=("other",))), "name-out-of-scope", None),
     ):
         found = judge(make(kind), policy)
-        assert rows(found) == [*BEFORE, *SIGNED, *JUDGED, f"level.grant failed {code}", *AFTER]
+        assert rows(found) == [*BEFORE, *SIGNED, *JUDGED, f"level.grant failed {code}", *BY_NOBODY]
         assert (found.proven_level, found.trusted) == (proven, ())
 
 
@@ -228,7 +230,7 @@ def test_a_signer_that_is_not_for_code_signing(kind: Kind) -> None:
     mail = leaf("Mail", purposes=None)
     found = judge(make(kind, mail), trusting())
     wrong = [*JUDGED[:2], "purpose.use failed wrong-purpose", JUDGED[3]]
-    assert rows(found) == [*BEFORE, *SIGNED, *wrong, GRANTED[0], *AFTER]
+    assert rows(found) == [*BEFORE, *SIGNED, *wrong, GRANTED[0], *BY_NOBODY]
     assert found.proven_level is None
 
 
@@ -237,7 +239,7 @@ def test_a_revoked_signer(kind: Kind) -> None:
     lists = crls.read(crls.make(root(), signer()))
     found = judge(make(kind), trusting(revocation=RevocationRules(lists)))
     revoked = [*JUDGED[:3], "revocation.crl failed revoked"]
-    assert rows(found) == [*BEFORE, *SIGNED, *revoked, GRANTED[0], *AFTER]
+    assert rows(found) == [*BEFORE, *SIGNED, *revoked, GRANTED[0], *BY_NOBODY]
     assert found.proven_level is None
 
 
@@ -285,7 +287,7 @@ def test_a_timestamp_of_an_unknown_authority_beside_a_good_one() -> None:
 def test_a_missing_timestamp_that_is_required() -> None:
     found = judge(make(), with_tsa(timestamp_required=True))
     missing = "time.timestamp failed untrusted-time"
-    assert rows(found) == [*BEFORE, *SIGNED, missing, *JUDGED[1:], GRANTED[0], *AFTER]
+    assert rows(found) == [*BEFORE, *SIGNED, missing, *JUDGED[1:], GRANTED[0], *BY_NOBODY]
 
 
 def test_the_chain_is_judged_when_the_signature_was_made_and_crls_when_it_is_verified() -> None:
@@ -349,7 +351,12 @@ def test_a_payload_that_is_not_there(kind: Kind) -> None:
     found = judge(good.without(good.members[2].name), trusting())
     told = rows(found)
     assert told[:2] == [BEFORE[0], "container.members failed missing-member"]
-    assert told[-3:] == ["payloads.content failed payload-missing", "files.examined inconclusive", AFTER[2]]
+    assert told[-4:] == [
+        "payloads.content failed payload-missing",
+        "files.examined inconclusive",
+        "files.powers not-applicable",
+        AFTER[3],
+    ]
 
 
 @kinds
@@ -365,8 +372,8 @@ def test_a_setuid_file_needs_a_signature_over_it(kind: Kind) -> None:
 def test_a_community_module_outside_its_paths(kind: Kind) -> None:
     community = make(kind, claimed_level=Level.COMMUNITY)
     told = rows(judge(community, trusting(community_paths=("usr/",))))
-    placed = ["files.placement failed path-not-allowed"] * 2
-    assert told == [*BEFORE, *SIGNED, *JUDGED, *GRANTED, *AFTER[:2], *placed, AFTER[2]]
+    placed = ["files.placement failed path-not-allowed"] * 3  # the folder, too
+    assert told == [*BEFORE, *SIGNED, *JUDGED, *GRANTED, *AFTER[:2], *placed, *AFTER[2:]]
 
 
 @kinds
@@ -382,8 +389,8 @@ def test_a_community_module_outside_its_paths(kind: Kind) -> None:
     ],
 )
 def test_restrictions(kind: Kind, changes: dict[str, object], code: str | None) -> None:
-    last = f"restrictions.policy failed {code}" if code else AFTER[2]
-    assert rows(judge(make(kind), trusting(**changes))) == [*BEFORE, *SIGNED, *JUDGED, *GRANTED, *AFTER[:2], last]
+    last = f"restrictions.policy failed {code}" if code else AFTER[3]
+    assert rows(judge(make(kind), trusting(**changes))) == [*BEFORE, *SIGNED, *JUDGED, *GRANTED, *AFTER[:3], last]
 
 
 def test_attachments() -> None:
@@ -409,7 +416,7 @@ def test_an_attachment_that_is_not_there_is_missing() -> None:
     good = make(attachments={"a.json": b"{}", "b.json": b"[]"})
     told = rows(judge(good.without("a.json"), trusting()))
     assert told[1] == "container.members failed missing-member"
-    assert told[-3:] == AFTER
+    assert told[-4:] == AFTER
 
 
 def test_the_path_that_is_not_revoked_now_is_found_for_a_signature_made_then() -> None:

@@ -128,24 +128,6 @@ def test_collisions_over_all_payloads_are_found() -> None:
     assert "unsafe-path" in [failure.code for failure in found]
 
 
-@pytest.mark.parametrize("mode", [0o4755, 0o2755, 0o6755])
-def test_a_community_vib_brings_no_setuid(mode: int) -> None:
-    entries = (replace(ENTRIES[1], mode=mode), ENTRIES[2])
-    community = replace(VIB, claimed_level=Level.COMMUNITY)
-    assert file_codes(community, replace(MEASURED, entries=entries)) == ["unsafe-mode"]
-    assert file_codes(VIB, replace(MEASURED, entries=entries)) == []
-
-
-def test_allowed_paths_bind_community_modules_alone() -> None:
-    community = replace(VIB, claimed_level=Level.COMMUNITY)
-
-    def placed(manifest: Manifest, *allowed: str) -> list[str]:
-        return [failure.code for failure in contents.placement_failures(manifest, allowed)]
-
-    assert placed(community) == placed(community, "opt/") == placed(VIB, "usr/") == []
-    assert placed(community, "usr/", "op/") == ["path-not-allowed"] * 2
-
-
 def payload_failures(payload: Payload = PAYLOAD, measured: Measured = MEASURED, size: int = 10) -> list[Failure]:
     return list(contents.payload_failures(payload, measured, size))
 
@@ -228,12 +210,6 @@ def test_failures_of_files_name_their_path() -> None:
     ]
     (unlisted,) = contents.file_failures(SEAL, [(PAYLOAD, replace(MEASURED, listed=False))])
     assert unlisted == Failure("bad-listing", "payload 'p' could not be listed", {"payload": "p"})
-    community = replace(VIB, claimed_level=Level.COMMUNITY)
-    special = replace(MEASURED, entries=(replace(ENTRIES[1], mode=0o4755), ENTRIES[2]))
-    (setuid,) = contents.file_failures(community, [(PAYLOAD, special)])
-    assert setuid == Failure("unsafe-mode", "'opt/f' is setuid or setgid", {"path": "opt/f", "mode": "4755"})
-    (placed, _) = contents.placement_failures(community, ("usr/",))
-    assert placed.evidence == {"path": "opt/f"}
 
 
 def test_failures_are_in_the_order_of_kind_code_and_path() -> None:
@@ -281,32 +257,3 @@ def test_payloads_of_a_vib_may_share_folders_and_those_of_a_seal_may_not() -> No
         replace(again, path="opt/d"),
     )))]  # fmt: skip
     assert [failure.code for failure in contents.file_failures(listed, clash)] == ["unsafe-path"]
-
-
-@pytest.mark.parametrize("mode", [0o1755, 0o755, 0o1777, None])
-def test_the_sticky_bit_and_plain_modes_need_no_declaration(mode: int | None) -> None:
-    entries = (replace(ENTRIES[1], mode=mode), ENTRIES[2])
-    community = replace(VIB, claimed_level=Level.COMMUNITY)
-    assert file_codes(community, replace(MEASURED, entries=entries)) == []
-
-
-def test_setuid_in_an_unsigned_seal_is_unsafe_and_folders_are_not_meant() -> None:
-    files = (replace(ENTRIES[0], mode=0o2755), replace(ENTRIES[1], mode=0o2755), ENTRIES[2])
-    for level, signed, expected in (
-        (Level.COMMUNITY, False, ["unsafe-mode"]),
-        (Level.COMMUNITY, True, []),
-        (Level.PARTNER, False, []),
-    ):
-        manifest = replace(SEAL, files=files, claimed_level=level)
-        measured = [(PAYLOAD, replace(MEASURED, entries=files))]
-        assert [one.code for one in contents.file_failures(manifest, measured, signed=signed)] == expected
-        if signed:
-            assert [one.code for one in contents.file_failures(manifest, measured)] == expected
-
-
-def test_links_and_files_of_unknown_type_must_be_in_allowed_paths_and_folders_need_not() -> None:
-    community = replace(SEAL, claimed_level=Level.COMMUNITY)
-    assert [failure.evidence["path"] for failure in contents.placement_failures(community, ("usr/",))] == [
-        "opt/f",
-        "opt/l",
-    ]

@@ -395,9 +395,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Certificate]]:
         return original(self, issuer)
 
     monkeypatch.setattr(Certificate, "verify_issued_by", count)
-    path_module._remembered_path.cache_clear()
+    path_module._remembered_paths.cache_clear()
     yield verified
-    path_module._remembered_path.cache_clear()
+    path_module._remembered_paths.cache_clear()
 
 
 def test_a_chain_is_judged_once_for_many_bundles_of_one_signer(counted: list[Certificate]) -> None:

@@ -18,6 +18,7 @@ from modseal.format.level import Level
 from modseal.trust.algorithms import ALGORITHMS
 from modseal.trust.policy import Allowance, Policy
 from modseal.trust.policy_file import PATH_LISTS, load, parse
+from modseal.trust.powers import May, Power
 
 FILES = {
     "root.pem": root().pem,
@@ -241,6 +242,56 @@ def test_the_key_of_a_listed_fingerprint_is_denied_where_the_policy_has_the_cert
         assert policy(GOOD + listed).deny.alone == {fingerprint}
         known = policy(GOOD.replace(ANCHOR, 'intermediates = ["two.pem"]\n' + ANCHOR) + listed).deny
         assert (known.alone, known.all_keys) == (set(), {rules.key_name(root(1).parsed.key_der)})
+
+
+def test_what_an_anchor_may_do_is_read() -> None:
+    found = policy(f"""{GOOD}[anchor.may]
+paths = ["opt/acme", "srv/"]
+setuid = true
+replace = false
+[[anchor]]
+name = "Same CA"
+certificate = "root.pem"
+grants = "community"
+""")
+    first, second = found.anchors
+    assert first.may == May(("opt/acme/", "srv/"), frozenset({Power.SETUID}), frozenset({Power.REPLACE}))
+    assert first.powers == frozenset(Power) - {Power.REPLACE}
+    assert second.may == May()
+    assert second.powers == {Power.AUTOSTART, Power.INTERPRETERS, Power.REPLACE}
+
+
+def test_what_unsigned_modules_may_do_needs_that_they_are_allowed() -> None:
+    may = "[unsigned.may]\nkernel-modules = true\n"
+    assert policy(f"{HEAD}allow-unsigned-community = true\n{may}").unsigned_may.granted == {Power.KERNEL_MODULES}
+    (problem,) = problems(GOOD + may)
+    assert "allow-unsigned-community = true" in problem
+    (problem,) = problems(GOOD.replace(ANCHOR, f"allow-unsigned-community = false\n{ANCHOR}") + may)
+    assert "allow-unsigned-community = true" in problem
+
+
+@pytest.mark.parametrize(
+    "text", ["sudo = true", "setuid = 1", 'setuid = "yes"', "paths = []", 'paths = "opt/"', "kernel_modules = true"]
+)
+def test_other_powers_and_values_are_refused(text: str) -> None:
+    assert len(problems(f"{GOOD}[anchor.may]\n{text}\n")) == 1
+    assert len(problems(f"{HEAD}allow-unsigned-community = true\n[unsigned.may]\n{text}\n")) == 1
+
+
+@pytest.mark.parametrize("prefix", ["/", "/opt/", "opt//", "../opt", "opt/./x", "opt/*", " opt"])
+def test_a_prefix_that_no_path_starts_with_is_a_mistake(prefix: str) -> None:
+    for table in (f"[anchor.may]\npaths = ['{prefix}']\n", f"[paths]\ncommunity = ['{prefix}']\n"):
+        (problem,) = problems(GOOD + table)
+        assert "is no prefix of paths" in problem
+
+
+def test_two_pins_of_one_signer_are_read_and_two_names_are_not() -> None:
+    fingerprint = f'fingerprint = "sha256:{signer().fingerprint}"\ngrants = "partner"\n'
+    pins = [f'[[anchor]]\nname = "{name}"\n{fingerprint}' for name in ("a", "b", "a")]
+    found = policy(HEAD + pins[0] + pins[1])
+    assert found.pins == {signer().fingerprint: found.anchors}
+    (problem,) = problems(HEAD + pins[0] + pins[2])
+    assert "two anchors have the name 'a'" in problem
 
 
 # [[allow]]: what an audit may find without it counting.

@@ -192,8 +192,13 @@ CODES: dict[str, Code] = {
     "unsafe-link": Code(8, "A link leads out of the module.", _ASK),
     "path-not-allowed": Code(
         8,
-        "A community module has a file outside the allowed paths.",
+        "A community module creates something outside the allowed paths, or a link that leads out of them.",
         "Ask the vendor to install below the allowed paths, or to have the module signed for a higher level.",
+    ),
+    "power-not-granted": Code(
+        8,
+        "The module does something that no trusted signer's anchor allows.",
+        "Read what the named path does; grant the power in the anchor's `may` only if you trust that signer with it.",
     ),
     # step 9: restrictions
     "denied": Code(

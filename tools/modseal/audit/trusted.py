@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from modseal.trust.certificate import Certificate
 from modseal.trust.examination import Examination, Status
-from modseal.trust.path import Path, find_path
+from modseal.trust.path import NoPath, Path, find_paths
 from modseal.trust.policy import Policy
 from modseal.trust.signature import Signer
 
@@ -39,16 +39,17 @@ class Trusted:
 
 def trusted(examination: Examination, policy: Policy, at: datetime) -> Iterator[Trusted]:
     """The trusted signers of an examination of `at`, in the order of their blocks."""
-    fingerprints = dict(examination.trusted)
+    anchors = dict(examination.trusted)
     for signer in examination.signers:
-        if signer.certificate.fingerprint not in fingerprints:
+        if signer.certificate.fingerprint not in anchors:
             continue
         proven = _proven_time(examination, signer)
         # As the examination asked for it, so that the answer is the one that it remembers.
         verified_at = at if proven else None
-        path = find_path(signer.certificate, signer.embedded, policy, proven or at, verified_at=verified_at)
-        if isinstance(path, Path):
-            yield Trusted(signer, path, proven)
+        paths = find_paths(signer.certificate, signer.embedded, policy, proven or at, verified_at=verified_at)
+        for path in () if isinstance(paths, NoPath) else paths:
+            if path.anchor.name == anchors[signer.certificate.fingerprint]:
+                yield Trusted(signer, path, proven)
 
 
 def _proven_time(examination: Examination, signer: Signer) -> datetime | None:

@@ -24,10 +24,10 @@ from modseal.bundle.stage import DESCRIPTOR, plan_stage
 from modseal.bundle.verify import examine_integrity
 from modseal.errors import InputError, RefusedError, SpecError, UsageError
 from modseal.files.output import output_file, require_output
-from modseal.format.manifest import Kind, Manifest
+from modseal.format.manifest import FileType, Kind, Manifest
 from modseal.format.source import FileSource
-from modseal.trust import contents
 from modseal.trust.examination import Verdict
+from modseal.trust.granted import placement_failures
 from modseal.trust.policy_file import PATH_LISTS
 
 if TYPE_CHECKING:
@@ -164,7 +164,8 @@ def _placement_warnings(manifest: Manifest) -> Iterator[str]:
     """Files of a community `.vib` that hosts refuse without --force."""
     if manifest.kind != "vib":
         return
-    failures = list(contents.placement_failures(manifest, PATH_LISTS[PATH_LIST]))
+    files = [entry for entry in manifest.files if entry.type is not FileType.DIRECTORY]  # a descriptor has no folders
+    failures = list(placement_failures(manifest, files, PATH_LISTS[PATH_LIST]))
     yield from (f"{failure.detail} ({PATH_LIST})" for failure in failures[:_NAMED_PATHS])
     if len(failures) > _NAMED_PATHS:
         yield f"and {len(failures) - _NAMED_PATHS} more files outside the paths that a community module may use"

@@ -29,6 +29,9 @@ THREAD_DEPTH = 4
 ALGORITHMS = ("sha1", "sha256", "sha384", "sha512")
 """The digests that can be computed, by hashlib's names. Others are left out of the result."""
 
+_ELF_HEAD = 18
+"""Bytes of an ELF header up to the end of e_type (System V ABI, "ELF Header")."""
+
 SEAL_TYPES = ("tar+zstd", "tar+gzip")
 VIB_TYPES = ("vgz", "tgz", "vzstd")
 VISOR_TYPES = ("vgz", "vzstd")
@@ -55,7 +58,8 @@ class Measured:
     `.vib` always, of a `.seal` where it was asked for; a view that could not be read to its end has none.
     `unpacked_size` is the size of the tar, or None where unpacking failed. `entries` are as the listing has them,
     with `payload` set and the SHA-256 of files; `listed` says that they are all. `failures` are in the order in
-    which they were met, each with the payload's name in its evidence.
+    which they were met, each with the payload's name in its evidence. `relocatable` are the paths of the files that
+    are ELF relocatable objects, as kernel modules are.
     """
 
     digests: Mapping[tuple[str, View], bytes]
@@ -64,6 +68,7 @@ class Measured:
     entries: tuple[Entry, ...]
     failures: tuple[Failure, ...]
     listed: bool
+    relocatable: frozenset[str] = frozenset()
 
 
 def measure(
@@ -126,6 +131,7 @@ class _Measuring:
         self.bound = bound
         self.failures: list[Failure] = []
         self.entries: list[Entry] = []
+        self.relocatable: set[str] = set()
         self.listed = False
         self.unpacked_size: int | None = None
         self.raw = _Digests(payload, View.RAW, also=["sha256"] if raw else [])
@@ -166,7 +172,13 @@ class _Measuring:
     def result(self) -> Measured:
         """What was found."""
         return Measured(
-            self.digests(), self.source.size, self.unpacked_size, tuple(self.entries), tuple(self.failures), self.listed
+            self.digests(),
+            self.source.size,
+            self.unpacked_size,
+            tuple(self.entries),
+            tuple(self.failures),
+            self.listed,
+            frozenset(self.relocatable),
         )
 
     def fail(self, failure: Failure) -> None:
@@ -204,11 +216,16 @@ class _Measuring:
             self.sink.begin(entry)
         if entry.type is FileType.FILE:
             digest = hashlib.sha256()
+            head = b""
             for piece in content:
                 digest.update(piece)
+                if len(head) < _ELF_HEAD:
+                    head += piece[: _ELF_HEAD - len(head)]
                 if self.sink:
                     self.sink.write(piece)
             entry = replace(entry, sha256=digest.digest())
+            if _is_relocatable(head):
+                self.relocatable.add(entry.path)
         if self.sink:
             self.sink.end(entry)
         self.entries.append(entry)
@@ -316,6 +333,14 @@ class _Digests:
     def values(self) -> dict[tuple[str, View], bytes]:
         """The digests, if the view was read to its end."""
         return {(name, self._view): running.digest() for name, running in self._running.items() if self.complete}
+
+
+def _is_relocatable(head: bytes) -> bool:
+    """Whether a file that starts like this is an ELF relocatable object (e_type ET_REL), in either byte order.
+
+    The byte order that the header names is not asked: a loader may not ask it either.
+    """
+    return head.startswith(b"\x7fELF") and head[16:_ELF_HEAD] in (b"\1\0", b"\0\1")
 
 
 def _drain(data: Iterator[bytes]) -> None:

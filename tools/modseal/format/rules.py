@@ -7,6 +7,7 @@ packer) or recorded (examine).
 from __future__ import annotations
 
 import hashlib
+import posixpath
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -98,6 +99,15 @@ def check_link(path: str, target: str) -> Failure | None:
     if ".." in parts[up:]:
         return Failure("unsafe-link", f"{path!r} links to {target!r}, with a '..' after a name", evidence)
     return None
+
+
+def link_leads_to(path: str, target: str) -> str:
+    """The path that a link at `path` leads to by its text, the module's root as `""`.
+
+    Only what `check_link` finds sound stays inside; of the rest the result starts with `..` or `/`.
+    """
+    led = posixpath.normpath(posixpath.join(posixpath.dirname(path), target))
+    return "" if led == "." else led
 
 
 def check_entry(entry: Entry) -> Iterator[Failure]:

@@ -55,6 +55,8 @@ def _deciders(check: Check, examination: Examination, policy: Policy) -> Iterato
         yield from _key("allow-unsigned-community", policy)
     elif check.id == "files.placement":
         yield from _key("paths", policy)
+    elif check.id == "files.powers":
+        yield from _powers(check, examination, policy)
     elif check.step in (3, 4) and check.code in _STRENGTH_CODES:
         yield from _key("algorithms", policy)
     elif check.code == "wrong-purpose":
@@ -102,10 +104,23 @@ def _anchors(check: Check, examination: Examination, policy: Policy) -> Iterator
         yield Decider("anchor", 0)
 
 
+def _powers(check: Check, examination: Examination, policy: Policy) -> Iterator[Decider]:
+    """Where the policy has the power, of the anchor or of unsigned modules; else what the default depends on."""
+    if examination.trusted:
+        yield from _anchors(check, examination, policy)
+    elif not examination.signers:
+        power = check.evidence.get("power")
+        yield from _key(f"unsigned.may.{power}" if f"unsigned.may.{power}" in policy.lines else "unsigned", policy)
+
+
 def _anchor(anchor: Anchor, check: Check, policy: Policy) -> Decider:
     field = {"vendor-out-of-scope": ".vendors", "name-out-of-scope": ".names", "level-not-granted": ".grants"}
+    place = f"anchor[{policy.anchors.index(anchor)}]"
     which = field.get(check.code or "", "")
-    line = policy.lines.get(f"anchor[{policy.anchors.index(anchor)}]{which}", anchor.line)
+    if check.id == "files.powers":
+        said = [f".may.{check.evidence.get('power')}", ".may"]
+        which = next((one for one in said if f"{place}{one}" in policy.lines), ".grants")
+    line = policy.lines.get(f"{place}{which}", anchor.line)
     return Decider(f"anchor {anchor.name!r}{which}", line)
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+from modseal.format.level import Level
 from modseal.report.text import safe
 from modseal.trust.deny import Deny
 from modseal.trust.policy import Anchor, Policy
-from modseal.trust.weakest import Weakest, find, why_unusable
+from modseal.trust.powers import Power
+from modseal.trust.weakest import Weakest, Widest, find, why_unusable, widest
 
 _NAMED = 3
 """Anchors named in the line; `modseal policy show` has them all."""
@@ -22,6 +24,9 @@ def _lines(policy: Policy) -> Iterator[str]:
     yield f"policy {safe(policy.source)}"
     yield f"  minimum level        {policy.minimum_level}"
     yield f"  unsigned community   {'allowed' if policy.allow_unsigned_community else 'refused'}"
+    if policy.allow_unsigned_community:
+        may = policy.unsigned_may
+        yield f"                       may: {_powers(may.powers(Level.COMMUNITY))}; {_scope(may.paths, 'any path')}"
     for anchor in policy.anchors:
         kind = "CA" if anchor.certificate else "pin"
         fingerprint = anchor.certificate.fingerprint if anchor.certificate else anchor.fingerprint
@@ -29,6 +34,7 @@ def _lines(policy: Policy) -> Iterator[str]:
         expired = ", even when expired" if anchor.accept_expired else ""
         yield f"                       {kind} sha256:{fingerprint}{expired}"
         yield f"                       {_scope(anchor.vendors, 'any vendor')}; {_scope(anchor.names, 'any module')}"
+        yield f"                       may: {_powers(anchor.powers)}; {_scope(anchor.may.paths, 'any path')}"
     yield f"  algorithms           {', '.join(sorted(policy.algorithms))}"
     yield f"  least RSA key        {policy.minimum_rsa_bits} bits"
     yield f"  timestamp            {'required' if policy.timestamp_required else 'not required'}"
@@ -63,10 +69,18 @@ def _scope(patterns: tuple[str, ...], everything: str) -> str:
     return safe(" or ".join(patterns)) if patterns else everything
 
 
+def _powers(powers: frozenset[Power]) -> str:
+    if powers == frozenset(Power):
+        return "all powers"
+    return ", ".join(power for power in Power if power in powers) or "no powers"
+
+
 def weakest(policy: Policy) -> str:
-    """One line: the least trusted bundle that would still be accepted."""
+    """One line: the least trusted bundle that would still be accepted, and the most that any bundle may do."""
     found = find(policy)
     text = f"accepts at the weakest {_bundle(found, policy)}" if found else f"accepts nothing: {_why_nothing(policy)}"
+    if found and (most := widest(policy)):
+        text += f"; widest powers: {_widest(most)}"
     denied = ", ".join(_denied(policy.deny))
     return f"{safe(policy.source)}: {text}" + (f"; denies {denied}" if denied else "")
 
@@ -79,6 +93,12 @@ def _denied(deny: Deny) -> Iterator[str]:
     if deny.alone:
         count = f"{len(deny.alone)} certificate{'' if len(deny.alone) == 1 else 's'} alone"
         yield f"{count} (name the key to deny every certificate with it)"
+
+
+def _widest(most: Widest) -> str:
+    where = f" below {_list(most.paths, ' or ')}" if most.paths else ""
+    who = [f"{anchor.name} ({anchor.grants})" for anchor in most.anchors]
+    return f"{_powers(most.powers)}{where} by {_list(who, ' or ') if who else 'unsigned community modules'}"
 
 
 def _bundle(found: Weakest, policy: Policy) -> str:

@@ -9,7 +9,6 @@ from collections.abc import Iterable, Iterator
 
 from modseal.errors import Failure
 from modseal.format import rules
-from modseal.format.level import Level
 from modseal.format.manifest import Attachment, Digest, Entry, FileType, Manifest, Payload, View
 from modseal.format.payload import Measured
 
@@ -88,9 +87,7 @@ def attachment_failure(attachment: Attachment, size: int, sha256: bytes) -> Fail
     )
 
 
-def file_failures(
-    manifest: Manifest, measured: Iterable[tuple[Payload, Measured]], *, signed: bool = True
-) -> Iterator[Failure]:
+def file_failures(manifest: Manifest, measured: Iterable[tuple[Payload, Measured]]) -> Iterator[Failure]:
     """What is wrong with the files: unsafe ones, and every difference from the declared ones."""
     entries: list[Entry] = []
     complete = True
@@ -106,8 +103,6 @@ def file_failures(
         yield from rules.check_entry(entry)
     yield from rules.check_tree(entries)
     yield from _differences(manifest, entries, complete=complete)
-    if manifest.claimed_level is Level.COMMUNITY and (manifest.kind == "vib" or not signed):
-        yield from _undeclared_modes(entries)
 
 
 def _without_shared_folders(entries: list[Entry]) -> list[Entry]:
@@ -157,31 +152,6 @@ def _difference(declared: Entry, actual: Entry) -> Failure:
 
 def _shown(value: object) -> str:
     return value.hex() if isinstance(value, bytes) else str(value)
-
-
-def _undeclared_modes(entries: Iterable[Entry]) -> Iterator[Failure]:
-    """Setuid and setgid files need signed data that declares them (TAR-05).
-
-    A `.vib` declares no modes, and a manifest that nobody signed is no such data.
-    """
-    for entry in entries:
-        if entry.type is FileType.FILE and (entry.mode or 0) & (rules.SPECIAL_BITS & ~rules.STICKY):
-            yield Failure(
-                "unsafe-mode", f"{entry.path!r} is setuid or setgid", {"path": entry.path, "mode": f"{entry.mode:o}"}
-            )
-
-
-def placement_failures(manifest: Manifest, allowed: tuple[str, ...]) -> Iterator[Failure]:
-    """Files of a community module outside the policy's allowed path prefixes; none allowed means no rule."""
-    if not allowed or manifest.claimed_level is not Level.COMMUNITY:
-        return
-    for entry in manifest.files:
-        if entry.type in (FileType.FILE, FileType.SYMLINK, None) and not entry.path.startswith(allowed):
-            yield Failure(
-                "path-not-allowed",
-                f"{entry.path!r} is outside the paths that a community module may use",
-                {"path": entry.path},
-            )
 
 
 def by_path(failures: Iterable[Failure]) -> list[Failure]:

@@ -9,7 +9,7 @@ rest is still examined as far as it can be, for diagnosis; nothing later mends t
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
@@ -20,7 +20,7 @@ from modseal.format.ar import Member
 from modseal.format.level import Level
 from modseal.format.manifest import MANIFEST_MEMBER, SIGNATURE_MEMBER, Kind, Manifest, Payload, View
 from modseal.format.payload import Measured
-from modseal.trust import contents, purpose, timestamp
+from modseal.trust import contents, granted, purpose, timestamp
 from modseal.trust.effort import Effort
 from modseal.trust.examination import (
     STEPS,
@@ -34,9 +34,10 @@ from modseal.trust.examination import (
     skipped,
     unexamined,
 )
+from modseal.trust.granted import Demand
 from modseal.trust.levels import level_failure, prove
-from modseal.trust.path import NoPath, Path, find_path, revocation_failures
-from modseal.trust.policy import Policy, matches_any
+from modseal.trust.path import NoPath, Path, find_paths, revocation_failures
+from modseal.trust.policy import Anchor, Policy, matches_any
 from modseal.trust.signature import Signatures, Signer, verify_member
 from modseal.trust.timestamp import SigningTime
 from modseal.trust.version import version_key
@@ -83,21 +84,52 @@ _MAY_SUFFICE = "a signer that is undecided may suffice"
 
 
 @dataclass(frozen=True, slots=True)
-class _Judged:
-    """One verified signer and what steps 2 to 6 found."""
+class _Outcome:
+    """What steps 2 to 6 found of a signer under one anchor."""
 
-    signer: Signer
     path: Path | None
     checks: tuple[Check, ...]
+    proven: Level | None = None
 
     @property
     def trusted(self) -> bool:
-        return all(check.status in (Status.PASSED, Status.NOT_APPLICABLE) for check in self.checks)
+        return all(check.status in _SETTLED for check in self.checks)
 
     @property
     def open(self) -> bool:
         """Not trusted yet, for something that we lack: nothing speaks against this signer."""
         return not self.trusted and all(check.status is not Status.FAILED for check in self.checks)
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """One verified signer and its outcomes under each anchor that a path leads to: at least one, the best first."""
+
+    signer: Signer
+    outcomes: tuple[_Outcome, ...]
+
+    @property
+    def trusted(self) -> bool:
+        return self.outcomes[0].trusted
+
+    @property
+    def open(self) -> bool:
+        """Whether it could still be trusted under another anchor, or at all."""
+        return any(one.open for one in self.outcomes)
+
+    @property
+    def anchors(self) -> tuple[Anchor, ...]:
+        """Those that it is trusted under."""
+        return tuple(one.path.anchor for one in self.outcomes if one.trusted and one.path)
+
+    def under(self, anchor: Anchor | None) -> _Judged:
+        """The same with the outcome under this anchor as the best, if it is trusted under it."""
+        if anchor not in self.anchors:
+            return self
+        return replace(self, outcomes=tuple(sorted(self.outcomes, key=lambda one: _anchor_of(one) != anchor)))
+
+
+_SETTLED = (Status.PASSED, Status.NOT_APPLICABLE)
 
 
 def examine(bundle: Bundle, policy: Policy, at: datetime) -> Examination:
@@ -132,21 +164,17 @@ def examine(bundle: Bundle, policy: Policy, at: datetime) -> Examination:
     judged = [_judge(signer, manifest, policy, at, effort) for signer in signatures.signers]
     trusted = [one for one in judged if one.trusted]
     awaited = _awaited(policy, judged, trusted)
-    for one in judged:
-        if one in awaited or not (trusted or awaited):
-            checks += one.checks
-        else:
-            checks += (set_aside(check) if trusted else set_aside(check, _MAY_SUFFICE) for check in one.checks)
+    rest: list[Check] = []
     if effort.exhausted_at is not None:  # whoever else is trusted: what was not looked at may be anything
-        checks.append(failed(effort.exhausted_at, "effort", effort.failure))
+        rest.append(failed(effort.exhausted_at, "effort", effort.failure))
     if not judged and not exempt:
-        checks += [unexamined(step, "not examined: no verified signer") for step in range(2, 6)]
+        rest += [unexamined(step, "not examined: no verified signer") for step in range(2, 6)]
     undecided = all(check.status is not Status.FAILED for check in checks if check.step == 1)
     if awaited and trusted:
-        checks += [unexamined(6, "not examined: a signer that the policy needs is undecided")]
+        rest += [unexamined(6, "not examined: a signer that the policy needs is undecided")]
     else:
-        checks += _level_checks(manifest, policy, judged, trusted, exempt=exempt, undecided=undecided)
-    checks += _expected_checks(manifest, signatures)
+        rest += _level_checks(manifest, policy, judged, trusted, exempt=exempt, undecided=undecided)
+    rest += _expected_checks(manifest, signatures)
 
     # (7) payloads: size and every digest of each, and of every attachment.
     pairs = _pair(manifest, members)
@@ -157,23 +185,38 @@ def examine(bundle: Bundle, policy: Policy, at: datetime) -> Examination:
         (payload, member, bundle.measure(payload, member, proved=proved or exempt, bounded=hopeless, raw=denying))
         for payload, member in pairs
     ]
-    checks += _payload_checks(bundle, manifest, members, measured)
+    rest += _payload_checks(bundle, manifest, members, measured)
 
-    # (8) files: exactly the declared ones, none of them unsafe.
-    checks += _file_checks(manifest, policy, [(payload, result) for payload, _, result in measured], signed=not exempt)
+    # (8) files: exactly the declared ones, none of them unsafe, and nothing that the policy does not grant.
+    found = [(payload, result) for payload, _, result in measured]
+    demand = granted.demand_of(manifest, found, signed=not exempt)
+    holders = [None] if exempt else [anchor for one in trusted for anchor in one.anchors]
+    power = granted.judge(demand, holders, policy.unsigned_may)
+    rest += _file_checks(manifest, policy, found, demand, power.unsafe)
+    rest += power.checks
+    # Where an anchor allows it all, the signers whom it vouches for are shown under it.
+    needed = [one.under(power.anchor) for one in awaited]
+    judged = [one.under(power.anchor) for one in judged]
+    for one in judged:
+        found_out = one.outcomes[0].checks
+        if one in needed or not (trusted or awaited):
+            checks += found_out
+        else:
+            checks += (set_aside(check) if trusted else set_aside(check, _MAY_SUFFICE) for check in found_out)
 
     # (9) restrictions: deny list, version floor, required attachments.
     denials = [*_digest_denials(bundle, policy, measured), *_signer_denials(policy, judged)]
-    checks += _restriction_checks(manifest, policy, denials)
+    rest += _restriction_checks(manifest, policy, denials)
 
+    checks += rest
     checks.sort(key=lambda check: check.step)
     return Examination(
         checks=tuple(checks),
         manifest=manifest,
         manifest_proved=proved,
-        proven_level=_proven(manifest, judged),
+        proven_level=_proven(judged),
         signers=signatures.signers,
-        trusted=tuple((one.signer.certificate.fingerprint, one.path.anchor.name) for one in trusted if one.path),
+        trusted=tuple((one.signer.certificate.fingerprint, one.anchors[0].name) for one in judged if one.trusted),
         at=at,
     )
 
@@ -222,8 +265,7 @@ def _signature_checks(unsigned: bool, signers: tuple[Signer, ...], failures: tup
 
 
 def _judge(signer: Signer, manifest: Manifest, policy: Policy, at: datetime, effort: Effort) -> _Judged:
-    """Steps 2 to 6 for one signer."""
-    evidence = signer.evidence
+    """Steps 2 to 6 for one signer, under each anchor that a path leads to."""
     # (2) The time that validity is judged at. signingTime is never proof.
     effort.step = 2
     signed = timestamp.judge(signer, policy, at, effort)
@@ -231,23 +273,56 @@ def _judge(signer: Signer, manifest: Manifest, policy: Policy, at: datetime, eff
     proven = signed.stamp.time if signed.stamp else None
     # (3) A chain to an anchor, valid at that time.
     effort.step, verified_at = 3, at if proven else None
-    path = find_path(signer.certificate, signer.embedded, policy, proven or at, verified_at=verified_at, effort=effort)
-    if isinstance(path, NoPath):
-        checks += [failed(3, "path", failure) for failure in path.failures]
+    paths = find_paths(
+        signer.certificate, signer.embedded, policy, proven or at, verified_at=verified_at, effort=effort
+    )
+    if isinstance(paths, NoPath):
+        checks += [failed(3, "path", failure) for failure in paths.failures]
         checks += [unexamined(step, "not examined: no path to an anchor") for step in (4, 5, 6)]
-        return _Judged(signer, None, tuple(checks))
-    checks.append(passed(3, "path", _path_text(path), **evidence, anchor=path.anchor.name, pinned=path.pinned))
+        return _Judged(signer, (_Outcome(None, tuple(checks)),))
+    outcomes = [_judge_path(signer, path, manifest, policy, at, proven, checks, effort) for path in paths]
+    return _Judged(signer, tuple(sorted(outcomes, key=_badness)))
+
+
+def _judge_path(
+    signer: Signer,
+    path: Path,
+    manifest: Manifest,
+    policy: Policy,
+    at: datetime,
+    proven: datetime | None,
+    before: list[Check],
+    effort: Effort,
+) -> _Outcome:
+    """Steps 4 to 6 under one anchor, after the checks of step 2."""
+    passed_path = passed(3, "path", _path_text(path), **signer.evidence, anchor=path.anchor.name, pinned=path.pinned)
+    checks = [*before, passed_path]
     # (4) What the certificate and the algorithm may be used for.
     checks += collect(4, "use", _purpose_failures(signer, path, policy), "fit for code signing")
     # (5) Revocation of every certificate below the anchor.
     effort.step = 5
     failures = revocation_failures(path, policy, at, proven, effort)
     checks += collect(5, "crl", failures, _revocation_text(path, policy))
+    sound = all(check.status in _SETTLED for check in checks) and not any(_scope_failures(path, manifest))
     # (6) The claim against the grant, and the anchor's scope.
     checks += collect(
         6, "grant", _grant_failures(path, manifest, policy), f"{path.anchor.name} grants {path.anchor.grants}"
     )
-    return _Judged(signer, path, tuple(checks))
+    return _Outcome(path, tuple(checks), prove(manifest.claimed_level, path.anchor.grants) if sound else None)
+
+
+def _badness(outcome: _Outcome) -> tuple[bool, bool, bool, int]:
+    """Trusted first, then who may still be, what proves the claim, what fails least; else the order of the paths."""
+    return (
+        not outcome.trusted,
+        not outcome.open,
+        outcome.proven is None,
+        sum(one.status not in _SETTLED for one in outcome.checks),
+    )
+
+
+def _anchor_of(outcome: _Outcome) -> Anchor | None:
+    return outcome.path.anchor if outcome.path else None
 
 
 def _time_checks(signer: Signer, signed: SigningTime, at: datetime) -> list[Check]:
@@ -364,32 +439,26 @@ def _awaited(policy: Policy, judged: list[_Judged], trusted: list[_Judged]) -> l
     """
     waiting = [one for one in judged if one.open]
     enough = bool(trusted) and not any(_signer_failures(policy, trusted))
-    return [] if enough or any(_signer_failures(policy, [*trusted, *waiting])) else waiting
+    return [] if enough or any(_signer_failures(policy, trusted, waiting)) else waiting
 
 
-def _signer_failures(policy: Policy, trusted: list[_Judged]) -> Iterator[Failure]:
-    count = len(_keys(trusted))
+def _signer_failures(policy: Policy, trusted: list[_Judged], waiting: Sequence[_Judged] = ()) -> Iterator[Failure]:
+    """`waiting` are taken as if they were trusted wherever they may still be."""
+    count = len(_keys([*trusted, *waiting]))
     if count < policy.minimum_signers:
         detail = f"{count} distinct trusted signers, the policy requires {policy.minimum_signers}"
         yield Failure("too-few-signers", detail, {"trusted": count, "required": policy.minimum_signers})
-    present = {one.path.anchor.name for one in trusted if one.path} | {
-        one.signer.certificate.fingerprint for one in trusted
-    }
+    present = {one.signer.certificate.fingerprint for one in (*trusted, *waiting)}
+    present |= {anchor.name for one in trusted for anchor in one.anchors}
+    present |= {out.path.anchor.name for one in waiting for out in one.outcomes if out.open and out.path}
     for wanted in policy.required_signers:
         if wanted not in present:
             yield Failure("required-signer-missing", f"{wanted} has not signed", {"required": wanted})
 
 
-def _proven(manifest: Manifest, judged: list[_Judged]) -> Level | None:
+def _proven(judged: list[_Judged]) -> Level | None:
     """The claim, once a signer with a sound path (steps 1 to 5, and scope) grants it; the minimum is another matter."""
-    for one in judged:
-        settled = (Status.PASSED, Status.NOT_APPLICABLE)
-        sound = all(check.status in settled for check in one.checks if check.step < 6)
-        if one.path and sound and not any(_scope_failures(one.path, manifest)):
-            level = prove(manifest.claimed_level, one.path.anchor.grants)
-            if level:
-                return level
-    return None
+    return next((outcome.proven for one in judged for outcome in one.outcomes if outcome.proven), None)
 
 
 def _pair(manifest: Manifest, members: tuple[Member, ...]) -> list[tuple[Payload, Member]]:
@@ -440,19 +509,22 @@ def _payload_checks(
 
 
 def _file_checks(
-    manifest: Manifest, policy: Policy, measured: list[tuple[Payload, Measured]], *, signed: bool
+    manifest: Manifest,
+    policy: Policy,
+    measured: list[tuple[Payload, Measured]],
+    demand: Demand,
+    unsafe: Iterable[Failure],
 ) -> list[Check]:
     missing = len(measured) < len(manifest.payloads)
-    failures = contents.by_path(contents.file_failures(manifest, measured, signed=signed))
+    failures = contents.by_path((*contents.file_failures(manifest, measured), *unsafe))
     if missing:
         failures = [f for f in failures if f.code != "file-missing"]
-    broken = any(not result.listed for _, result in measured)
-    if not failures and (missing or broken):
+    if not failures and not demand.complete:
         checks = [unexamined(8, "not all payloads could be listed")]
     else:
         checks = collect(8, "entries", failures, f"exactly the {len(manifest.files)} declared entries")
-    placement = list(contents.placement_failures(manifest, policy.community_paths))
-    return checks + [failed(8, "placement", failure) for failure in placement]
+    placement = granted.placement_failures(manifest, demand.entries, policy.community_paths)
+    return checks + [failed(8, "placement", failure) for failure in contents.by_path(placement)]
 
 
 def _restriction_checks(manifest: Manifest, policy: Policy, denials: list[Failure]) -> list[Check]:
@@ -493,7 +565,8 @@ def _digest_denials(
 def _signer_denials(policy: Policy, judged: list[_Judged]) -> Iterator[Failure]:
     """Every verified signer, trusted or not, and every CA on the path of one."""
     for one in judged:
-        for failure in policy.deny.failures(one.path.certificates if one.path else (one.signer.certificate,)):
+        path = one.outcomes[0].path
+        for failure in policy.deny.failures(path.certificates if path else (one.signer.certificate,)):
             yield replace(failure, evidence={**one.signer.evidence, **failure.evidence})
 
 

@@ -77,16 +77,32 @@ def find_path(
     verified_at: datetime | None = None,
     effort: Effort | None = None,
 ) -> Path | NoPath:
-    """The first valid path from a signer to an anchor of the policy, or why there is none.
+    """The best of `find_paths`: the first that step 5 passes, or else the first."""
+    paths = find_paths(signer, embedded, policy, at, profile, verified_at=verified_at, effort=effort)
+    return paths if isinstance(paths, NoPath) else paths[0]
+
+
+def find_paths(
+    signer: Certificate,
+    embedded: Sequence[Certificate],
+    policy: Policy,
+    at: datetime,
+    profile: Profile = CODE_SIGNING_PROFILE,
+    *,
+    verified_at: datetime | None = None,
+    effort: Effort | None = None,
+) -> tuple[Path, ...] | NoPath:
+    """A valid path from a signer to each anchor of the policy that one leads to, or why there is none.
 
     `at` is when the certificates must be valid: the proven time of signing, or else that of verification.
-    `verified_at` is the latter where the two differ; among several paths one that step 5 passes is preferred,
-    and CRLs are judged at that time.
+    `verified_at` is the latter where the two differ, and CRLs are judged at that time. Among several paths to one
+    anchor one that step 5 passes is preferred, and anchors with such a path come first. Where anchors pin the signer,
+    they alone count.
     """
     effort = effort or Effort()
     try:
         effort.spend(0)
-        found, cost = _remembered_path(signer, tuple(embedded), _Same(policy), at, verified_at, profile)
+        found, cost = _remembered_paths(signer, tuple(embedded), _Same(policy), at, verified_at, profile)
         effort.spend(cost)
     except ExhaustedError as error:
         return NoPath((error.failure,))
@@ -94,20 +110,22 @@ def find_path(
 
 
 @functools.lru_cache(maxsize=REMEMBERED_PATHS)
-def _remembered_path(
+def _remembered_paths(
     signer: Certificate,
     embedded: tuple[Certificate, ...],
     same: _Same,
     at: datetime,
     verified_at: datetime | None,
     profile: Profile,
-) -> tuple[Path | NoPath, int]:
+) -> tuple[tuple[Path, ...] | NoPath, int]:
     """The answer with what it costs, which is charged whether it was remembered or not."""
     policy = same.policy
-    pin = policy.pins.get(signer.fingerprint)
-    if pin:
-        failure = None if pin.accept_expired else purpose.validity_failure(signer, at)
-        return NoPath((failure,)) if failure else Path((signer,), pin, pinned=True, at=at), 1
+    pins = policy.pins.get(signer.fingerprint)
+    if pins:
+        failure = purpose.validity_failure(signer, at)
+        lasting = [pin for pin in pins if pin.accept_expired or not failure]
+        paths = tuple(Path((signer,), pin, pinned=True, at=at) for pin in lasting)
+        return paths or NoPath((failure,) if failure else ()), 1
     if not policy.anchors:
         return NoPath((Failure("no-anchors", f"{policy.source} names no anchor", {"signer": signer.fingerprint}),)), 1
     own = Effort()
@@ -125,24 +143,32 @@ def _search(
     verified_at: datetime | None,
     profile: Profile,
     effort: Effort,
-) -> Path | NoPath:
-    """Try every chain, anchors first. A revoked or denied path is better than none: a later step says so."""
+) -> tuple[Path, ...] | NoPath:
+    """Try every chain, until each anchor has a good one. A bad one is better than none: a later step says why."""
     search = _Search((*embedded, *policy.intermediates), policy.anchors, at, effort)
-    found: Path | None = None
+    good: dict[Anchor, Path] = {}
+    doubtful: dict[Anchor, Path] = {}  # revoked, or denied
     best: tuple[Failure, ...] = ()
+    judged: dict[tuple[Certificate, ...], tuple[Failure, ...]] = {}
     for chain, anchor in search.chains((signer,)):
-        effort.spend(_cost(chain))
-        failures = tuple(path_failures(chain, policy, at, profile))
+        if anchor in good:
+            continue
+        if chain not in judged:  # which several anchors with one certificate end
+            effort.spend(_cost(chain))
+            judged[chain] = tuple(path_failures(chain, policy, at, profile))
+        failures = judged[chain]
         if not failures:
             path = Path(chain, anchor, pinned=False, at=at, candidates=search.candidates)
             signed_at = at if verified_at else None
             revoked = revocation_failures(path, policy, verified_at or at, signed_at, effort)
-            if not revoked and not any(map(policy.deny.entry, chain)):
-                return path
-            found = found or path
+            bad = revoked or any(map(policy.deny.entry, chain))
+            (doubtful if bad else good).setdefault(anchor, path)
+            if len(good) == search.anchors:
+                break
         elif not best or len(failures) < len(best):
             best = failures
-    return found or NoPath(best or tuple(search.dead_end(signer)))
+    paths = (*good.values(), *(path for anchor, path in doubtful.items() if anchor not in good))
+    return paths or NoPath(best or tuple(search.dead_end(signer)))
 
 
 class _Search:
@@ -162,6 +188,11 @@ class _Search:
         self._steps = 0
         self._pushed = 0
         self._rejected: Failure | None = None
+
+    @property
+    def anchors(self) -> int:
+        """How many anchors a chain could end at."""
+        return len(self._anchors)
 
     @property
     def exhausted(self) -> bool:

@@ -16,6 +16,7 @@ from modseal.format.level import Level
 from modseal.trust.algorithms import ALGORITHMS
 from modseal.trust.certificate import Certificate
 from modseal.trust.deny import Deny
+from modseal.trust.powers import UNSAID, May, Power
 from modseal.trust.purpose import MINIMUM_RSA_BITS
 from modseal.trust.revocation import RevocationRules
 
@@ -25,6 +26,7 @@ class Anchor:
     """Whom we trust: a CA certificate, or one exact signer certificate by its fingerprint (a pin).
 
     `vendors` and `names` are shell-style patterns; empty means all. `accept_expired` is for pins only.
+    `may` is what its signers may do besides, where the policy says so.
     `line` is where the policy file says it.
     """
 
@@ -35,7 +37,13 @@ class Anchor:
     vendors: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     accept_expired: bool = False
+    may: May = UNSAID
     line: int = 0
+
+    @property
+    def powers(self) -> frozenset[Power]:
+        """Everything that a module of its signers may do."""
+        return self.may.powers(self.grants)
 
     def speaks_for_vendor(self, vendor: str) -> bool:
         """Whether the anchor's scope has this vendor."""
@@ -84,7 +92,10 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One policy. `source` says where it came from, for reports; `lines` where in it each key stands."""
+    """One policy. `source` says where it came from, for reports; `lines` where in it each key stands.
+
+    `unsigned_may` is what an unsigned community module may do, where it is allowed at all.
+    """
 
     source: str
     minimum_level: Level
@@ -103,13 +114,18 @@ class Policy:
     required_attachments: tuple[str, ...] = ()
     community_paths: tuple[str, ...] = ()
     allowances: tuple[Allowance, ...] = ()
+    unsigned_may: May = UNSAID
     lines: Mapping[str, int] = field(default_factory=dict)
     origin: Origin | None = field(default=None, repr=False, compare=False)
 
     @property
-    def pins(self) -> dict[str, Anchor]:
-        """The anchors that are exact signer certificates, by fingerprint."""
-        return {anchor.fingerprint: anchor for anchor in self.anchors if anchor.fingerprint}
+    def pins(self) -> dict[str, tuple[Anchor, ...]]:
+        """The anchors that are exact signer certificates, by fingerprint; several may be one signer's."""
+        pins: dict[str, tuple[Anchor, ...]] = {}
+        for anchor in self.anchors:
+            if anchor.fingerprint:
+                pins[anchor.fingerprint] = (*pins.get(anchor.fingerprint, ()), anchor)
+        return pins
 
 
 def matches_any(text: str, patterns: tuple[str, ...]) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -27,6 +27,7 @@ from modseal.trust.certificate import Certificate
 from modseal.trust.crl import Crl
 from modseal.trust.deny import Deny, fingerprints
 from modseal.trust.policy import Allowance, Anchor, Origin, Policy
+from modseal.trust.powers import MEANINGS, May, Power
 from modseal.trust.purpose import MINIMUM_RSA_BITS
 from modseal.trust.revocation import RevocationRules
 
@@ -47,6 +48,18 @@ _DENIED = Text(
 _FILE = Text(most=4096, about="A file, relative to the policy.")
 _LABEL = Text(re.compile(r"[^\x00-\x1f\x7f]+"), form="printable text", most=200)
 _PATTERNS = Array(_LABEL, least=1, about="Shell-style patterns; letter case counts.")
+_MAY = Table(
+    {},
+    {
+        "paths": Array(
+            Text(most=limits.PATH_LENGTH),
+            least=1,
+            about="Prefixes below which its modules may create anything; absent: anywhere.",
+        ),
+        **{str(power): Boolean(about=MEANINGS[power]) for power in Power},
+    },
+    about="What its signers may do; what is absent is as docs/policy.md has it for the anchor's grant.",
+)
 _ANCHOR = Table(
     {"name": _LABEL, "grants": _LEVEL},
     {
@@ -55,6 +68,7 @@ _ANCHOR = Table(
         "accept-expired": Boolean(about="Only with fingerprint: the pin outlives the certificate's validity."),
         "vendors": _PATTERNS,
         "names": _PATTERNS,
+        "may": _MAY,
     },
     about="Whom this policy trusts: a CA certificate, or the fingerprint of an exact signer certificate.",
 )
@@ -77,6 +91,7 @@ SHAPE = Table(
     {
         "allow-unsigned-community": Boolean(about="Accept unsigned modules that claim community and no more."),
         "anchor": Array(_ANCHOR, most=256),
+        "unsigned": Table({}, {"may": _MAY}, about="Only with allow-unsigned-community."),
         "intermediates": Array(
             _FILE, about="PEM files with certificates that may stand between a signer and an anchor."
         ),
@@ -138,7 +153,7 @@ SHAPE = Table(
             {},
             {
                 "community": Array(
-                    Text(most=limits.PATH_LENGTH), about="Prefixes that a community module's files must be under."
+                    Text(most=limits.PATH_LENGTH), about="Prefixes that all that a community module creates is under."
                 ),
                 "list": Text(choices=("esxi-5",), about="A built-in list of such prefixes."),
             },
@@ -282,6 +297,7 @@ class _Reader:
             required_attachments=tuple(self._get("attachments", "required", ())),
             community_paths=self._community_paths(),
             allowances=tuple(self._allowances()),
+            unsigned_may=self._unsigned_may(),
             lines=self._document.lines,
         )
         for problem in () if self.found else policy_material.unproved_crls(policy):
@@ -304,13 +320,12 @@ class _Reader:
         return None
 
     def _anchors(self) -> Iterator[Anchor]:
-        seen: set[tuple[str, str]] = set()
+        seen: set[str] = set()
         for index, table in enumerate(self._values.get("anchor", [])):
             path = ("anchor", index)
-            for key in ("name", "fingerprint"):
-                if (key, table.get(key, "")) in seen:
-                    self._problem((*path, key), f"two anchors have the {key} {table[key]!r}")
-            seen |= {(key, table[key]) for key in ("name", "fingerprint") if key in table}
+            if table["name"] in seen:
+                self._problem((*path, "name"), f"two anchors have the name {table['name']!r}")
+            seen.add(table["name"])
             yield self._anchor(path, table)
 
     def _anchor(self, path: tuple[str | int, ...], table: dict[str, Any]) -> Anchor:
@@ -329,8 +344,29 @@ class _Reader:
             vendors=tuple(table.get("vendors", ())),
             names=tuple(table.get("names", ())),
             accept_expired=table.get("accept-expired", False),
+            may=self._may((*path, "may"), table.get("may", {})),
             line=self._document.line(path),
         )
+
+    def _may(self, path: tuple[str | int, ...], table: dict[str, Any]) -> May:
+        return May(
+            tuple(self._prefixes((*path, "paths"), table.get("paths", ()))),
+            frozenset(power for power in Power if table.get(power) is True),
+            frozenset(power for power in Power if table.get(power) is False),
+        )
+
+    def _unsigned_may(self) -> May:
+        if "unsigned" in self._values and not self._values.get("allow-unsigned-community"):
+            self._problem(("unsigned",), "has a meaning only with allow-unsigned-community = true")
+        return self._may(("unsigned", "may"), self._get("unsigned", "may", {}))
+
+    def _prefixes(self, path: tuple[str | int, ...], prefixes: Iterable[str]) -> Iterator[str]:
+        """Prefixes in the form in which paths begin with them: what could not be the path of a folder is a mistake."""
+        for prefix in prefixes:
+            folder = prefix.removesuffix("/")
+            if failure := rules.check_path(folder):
+                self._problem(path, f"{quote(prefix)} is no prefix of paths: {failure.detail}")
+            yield f"{folder}/"
 
     def _ca(self, path: tuple[str | int, ...], name: str) -> Certificate | None:
         certificates = list(self._certificates_of(path, [name]))
@@ -423,5 +459,4 @@ class _Reader:
 
     def _community_paths(self) -> tuple[str, ...]:
         named = PATH_LISTS.get(self._get("paths", "list", ""), ())
-        own = tuple(prefix.rstrip("/") + "/" for prefix in self._get("paths", "community", ()))
-        return named + own
+        return named + tuple(self._prefixes(("paths", "community"), self._get("paths", "community", ())))

@@ -16,6 +16,7 @@ from itertools import chain, permutations, product
 
 from modseal.format.level import Level
 from modseal.trust.policy import Anchor, Policy, matches_any
+from modseal.trust.powers import Power
 
 Choice = tuple[str | None, str]
 """A pattern (None: any) and a text that it matches."""
@@ -89,8 +90,6 @@ def why_unusable(anchor: Anchor, policy: Policy) -> str:
         return f"grants {anchor.grants}, and the minimum is {policy.minimum_level}"
     if policy.timestamp_required and not policy.timestamp_anchors:
         return "a timestamp is required, and no timestamp anchor is named"
-    if anchor.fingerprint and policy.pins[anchor.fingerprint] != anchor:
-        return "a later anchor pins the same signer"
     if anchor.fingerprint in policy.deny.all_signers:
         return "its signer is on the deny list"
     if anchor.certificate and policy.deny.entry(anchor.certificate):
@@ -103,6 +102,36 @@ def why_unusable(anchor: Anchor, policy: Policy) -> str:
     ):
         return "revocation is required, and it has no CRL"
     return ""
+
+
+@dataclass(frozen=True, slots=True)
+class Widest:
+    """The most that any one signer may do: by these anchors, or by nobody's signature where there are none."""
+
+    powers: frozenset[Power]
+    anchors: tuple[Anchor, ...]
+    paths: tuple[str, ...]
+
+
+def widest(policy: Policy) -> Widest | None:
+    """The widest powers that the policy grants, the gravest first; None where it accepts nothing.
+
+    Of equal powers those without `paths` are wider. Each anchor is taken by itself, as step 8 takes it.
+    """
+    usable = [anchor for anchor in policy.anchors if not why_unusable(anchor, policy)]
+    found: list[tuple[frozenset[Power], bool, Anchor | None]] = [
+        (anchor.powers, not anchor.may.paths, anchor) for anchor in usable
+    ]
+    if policy.allow_unsigned_community and policy.minimum_level is Level.COMMUNITY:
+        may = policy.unsigned_may
+        found.append((may.powers(Level.COMMUNITY), not may.paths, None))
+    if not found:
+        return None
+    powers, anywhere, _ = max(found, key=lambda one: ([power in one[0] for power in Power], one[1]))
+    holders = [holder for held, free, holder in found if (held, free) == (powers, anywhere)]
+    anchors = () if None in holders else tuple(holder for holder in holders if holder is not None)
+    paths = anchors[0].may.paths if anchors else policy.unsigned_may.paths
+    return Widest(powers, anchors, paths)
 
 
 def _suffice(speaking: Sequence[Anchor], policy: Policy) -> bool:

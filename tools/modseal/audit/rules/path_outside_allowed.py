@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from modseal.audit.finding import Severity
 from modseal.audit.rule import Hit, Rule, Subject
 from modseal.audit.wording import about_files
-from modseal.trust.contents import placement_failures
+from modseal.trust.granted import placement_failures
 from modseal.trust.policy_file import PATH_LISTS
 
 LIST = "esxi-5"
@@ -18,7 +18,8 @@ def check(subject: Subject) -> Iterator[Hit]:
     manifest = subject.manifest
     if manifest is None or manifest.kind != "vib" or subject.policy.community_paths:
         return
-    paths = [str(failure.evidence["path"]) for failure in placement_failures(manifest, PATH_LISTS[LIST])]
+    failures = placement_failures(manifest, manifest.files, PATH_LISTS[LIST])
+    paths = [str(failure.evidence["path"]) for failure in failures]
     yield from about_files("files that a community VIB may not bring on every host", paths, list=LIST)
 
 

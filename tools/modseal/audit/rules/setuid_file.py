@@ -7,19 +7,20 @@ from collections.abc import Iterator
 from modseal.audit.finding import Severity
 from modseal.audit.rule import Hit, Rule, Subject
 from modseal.audit.wording import about_files
-from modseal.format import rules
 from modseal.format.manifest import FileType
-
-BITS = rules.SPECIAL_BITS & ~rules.STICKY
+from modseal.trust.powers import LENT_RIGHTS, Power
 
 
 def check(subject: Subject) -> Iterator[Hit]:
     """Files with one of the bits, but those that a check has refused already."""
-    refused = {one.evidence.get("path") for one in subject.examination.checks if one.code == "unsafe-mode"}
+    checks = subject.examination.checks
+    if any(one.code == "power-not-granted" and one.evidence.get("power") == Power.SETUID for one in checks):
+        return
+    refused = {one.evidence.get("path") for one in checks if one.code == "unsafe-mode"}
     paths = [
         entry.path
         for entry in subject.special
-        if entry.type is FileType.FILE and (entry.mode or 0) & BITS and entry.path not in refused
+        if entry.type is FileType.FILE and (entry.mode or 0) & LENT_RIGHTS and entry.path not in refused
     ]
     yield from about_files("files with a set-user-id or set-group-id bit", paths)
 
@@ -29,7 +30,8 @@ RULE = Rule(
     severity=Severity.MEDIUM,
     title="Files with a set-user-id or set-group-id bit",
     what="A payload has files with a set-user-id or set-group-id bit. In community VIBs and unsigned modules the check "
-    "`unsafe-mode` refuses them; elsewhere a signer stands for them.",
+    "`unsafe-mode` refuses them, and in those of community signers `power-not-granted`, unless the policy grants "
+    "`setuid`; elsewhere a signer stands for them.",
     why="Such a program runs with its owner's rights, mostly root's, whoever starts it. One mistake in it hands these "
     "rights out. Few modules need one.",
     remedy="Ask the vendor what it is for; your own: drop the bit, and let a service do what needs the rights.",

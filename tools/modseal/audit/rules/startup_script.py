@@ -9,8 +9,8 @@ from modseal.audit.rule import Hit, Rule, Subject
 from modseal.audit.wording import about_files
 from modseal.format.level import Level
 from modseal.format.manifest import FileType
+from modseal.trust.powers import Power, uses
 
-STARTED = ("etc/init.d/", "etc/rc.local.d/", "etc/rc.local", "var/spool/cron/")
 COMMANDS = ("bin/", "sbin/", "usr/bin/", "usr/sbin/")
 
 
@@ -19,10 +19,11 @@ def check(subject: Subject) -> Iterator[Hit]:
     manifest = subject.manifest
     if manifest is None or manifest.claimed_level is not Level.COMMUNITY:
         return
+    started = {use.where for use in uses(manifest.files) if use.power is Power.AUTOSTART}
     paths = [
         entry.path
         for entry in manifest.files
-        if entry.type is not FileType.DIRECTORY and entry.path.startswith(STARTED + COMMANDS)
+        if entry.path in started or (entry.type is not FileType.DIRECTORY and entry.path.startswith(COMMANDS))
     ]
     yield from about_files("the module declares files that a host starts, or finds as commands", paths)
 
@@ -32,7 +33,8 @@ RULE = Rule(
     severity=Severity.MEDIUM,
     title="A community module that starts by itself",
     what="A community module declares files in `etc/init.d/`, `etc/rc.local.d/`, `var/spool/cron/` or another place "
-    "that a host starts programs from; or in `bin/`, `sbin/`, `usr/bin/` or `usr/sbin/`, where it finds commands.",
+    "that a host starts programs from (those of the power `autostart`, docs/policy.md); or in `bin/`, `sbin/`, "
+    "`usr/bin/` or `usr/sbin/`, where it finds commands.",
     why="They run as root, at each boot, and nobody but their author stands for them. Implants on ESXi came as VIBs "
     "with exactly such files (MITRE ATT&CK T1505.006). Honest ones exist too: a watchdog, a scheduler.",
     remedy="Read the files (`modseal extract --unverified`); if they are what you expect, allow the rule for this "

@@ -83,7 +83,10 @@ def usual(key: Any) -> tuple[str, bytes]:
 
 @dataclass
 class Signer:
-    """One SignerInfo. `attributes` turns the good signed attributes into others; `signature` the signature."""
+    """One SignerInfo. `attributes` turns the good signed attributes into others; `signature` the signature.
+
+    `unsigned_raw` is the DER of unsigned attributes of any form, in the place of `unsigned`.
+    """
 
     identity: Identity
     digest: str = ""
@@ -97,6 +100,7 @@ class Signer:
     sid: bytes = b""
     version: int = 1
     unsigned: Sequence[Attribute] = ()
+    unsigned_raw: bytes = b""
 
     def good_attributes(self, content: bytes) -> list[Attribute]:
         digest = hashlib.new(self.digest, content).digest()
@@ -124,6 +128,7 @@ class Signer:
             self.signature_algorithm or usual_signature,
             octets(self.signature(sign(signed))),
             der.encode(der.context(1), *sorted(map(encode_attribute, self.unsigned))) if self.unsigned else b"",
+            self.unsigned_raw,
         )
 
 

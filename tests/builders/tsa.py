@@ -25,7 +25,8 @@ from builders import cms as cms_builder
 from builders.cms import Attribute, Block, Signer, algorithm, octets, replaced, sequence
 from builders.pki import NOW, Identity, ca, issue, new_key
 from modseal.format import cms, der
-from modseal.format.timestamp import ID_TST_INFO, SIGNING_CERTIFICATE
+from modseal.format.cms import SIGNING_CERTIFICATE
+from modseal.format.timestamp import ID_TST_INFO
 
 TIME_STAMPING = ExtendedKeyUsageOID.TIME_STAMPING
 SHA256 = algorithm(cms_builder.DIGESTS["sha256"])

@@ -32,6 +32,10 @@ def certificate_hashes(*identifiers: bytes) -> make.Attribute:
     return cms.SIGNING_CERTIFICATE_V2, [make.sequence(make.sequence(*identifiers))]
 
 
+def named(value: bytes, digest: bytes = make.algorithm(cms.SHA256), *more: object) -> cms.CertificateId:
+    return cms.CertificateId(cms.read_algorithm(der.Reader(digest)), value, *more)
+
+
 def test_every_field_of_a_signer_is_read() -> None:
     attributes = certificate_hashes(
         make.sequence(make.octets(b"one")), make.sequence(make.algorithm(SHA384), make.octets(b"2"))
@@ -50,7 +54,7 @@ def test_every_field_of_a_signer_is_read() -> None:
     assert one.signature == b"the signature"
     assert one.message_digest == make.hashlib.sha256(CONTENT).digest()
     assert one.signing_time == "2025-06-01T12:00:00Z"
-    assert one.certificate_hashes == ((cms.SHA256, b"one"), (SHA384, b"2"))
+    assert one.named_certificates == ((named(b"one"), named(b"2", make.algorithm(SHA384))),)
     assert one.timestamps == (b"\x30\x03\x02\x01\x01", b"\x30\x03\x02\x01\x02")
     assert one.signed_attributes[0] == der.SET
 
@@ -63,7 +67,7 @@ def test_a_signer_may_be_named_by_key_identifier() -> None:
 
 def test_what_is_not_there_is_none() -> None:
     (one,) = cms.decode(block(attributes=lambda good: make.replaced(good, cms.SIGNING_TIME))).signers
-    assert (one.signing_time, one.certificate_hashes, one.timestamps) == (None, (), ())
+    assert (one.signing_time, one.named_certificates, one.timestamps) == (None, (), ())
     assert cms.decode(block(certificates=())).certificates == ()
 
 
@@ -176,12 +180,74 @@ def test_a_certificate_identifier_has_a_hash(identifiers: tuple[bytes, ...]) -> 
     assert code(cms.decode, bad) == "malformed-signature"
 
 
-def test_a_hash_without_an_algorithm_is_of_the_default() -> None:
-    attribute = make.encode_attribute(("1.2.3", [make.sequence(make.sequence(make.sequence(make.octets(b"h"))))]))
-    outer = der.Reader(der.encode(der.SET, attribute))
-    attributes = cms.read_attributes(outer, outer.next())
-    assert cms.read_certificate_hashes(attributes, "1.2.3", "1.2.4") == (("1.2.4", b"h"),)
-    assert cms.read_certificate_hashes(attributes) == ()
+ISSUER = root().certificate.subject.public_bytes()
+DIRECTORY = der.encode(der.context(4), ISSUER)
+SEVEN = der.encode_integer(7)
+HASH = make.octets(b"hash")
+SHA1 = make.algorithm(make.DIGESTS["sha1"])
+
+
+def naming(*identifiers: bytes, oid: str = cms.SIGNING_CERTIFICATE_V2, more: bytes = b"") -> bytes:
+    """A block whose signer names these certificates, and `more` after them."""
+    attribute = oid, [make.sequence(make.sequence(*identifiers), more)]
+    return block(attributes=lambda good: [*good, attribute])
+
+
+def test_a_signer_names_certificates_by_hash_and_perhaps_by_issuer_and_serial_number() -> None:
+    serial = make.sequence(make.sequence(DIRECTORY), SEVEN)
+    with_null = make.algorithm(cms.SHA256, make.NULL)
+    data = naming(make.sequence(HASH, serial), make.sequence(with_null, HASH), make.sequence(HASH))
+    (one,) = cms.decode(data).signers
+    assert one.named_certificates == (
+        (named(b"hash", make.algorithm(cms.SHA256), ISSUER, 7), named(b"hash", with_null), named(b"hash")),
+    )
+
+
+def test_the_older_attribute_has_no_digest_of_its_own() -> None:
+    serial = make.sequence(make.sequence(DIRECTORY), SEVEN)
+    older = cms.SIGNING_CERTIFICATE
+    (one,) = cms.decode(naming(make.sequence(HASH), make.sequence(HASH, serial), oid=older)).signers
+    assert one.named_certificates == ((cms.CertificateId(None, b"hash"), cms.CertificateId(None, b"hash", ISSUER, 7)),)
+    assert code(cms.decode, naming(make.sequence(SHA1, HASH), oid=older)) == "malformed-signature"
+
+
+@pytest.mark.parametrize("oid", [cms.SIGNING_CERTIFICATE, cms.SIGNING_CERTIFICATE_V2])
+@pytest.mark.parametrize(
+    "identifier",
+    [
+        make.sequence(HASH, make.NULL),
+        make.sequence(HASH, make.sequence()),
+        make.sequence(HASH, make.sequence(make.sequence(), SEVEN)),
+        make.sequence(HASH, make.sequence(make.sequence(DIRECTORY))),
+        make.sequence(HASH, make.sequence(make.sequence(DIRECTORY, DIRECTORY), SEVEN)),
+        make.sequence(HASH, make.sequence(make.sequence(der.encode(0x82, b"a.example")), SEVEN)),
+        make.sequence(HASH, make.sequence(make.sequence(der.encode(der.context(4), ISSUER, make.NULL)), SEVEN)),
+        make.sequence(HASH, make.sequence(make.sequence(DIRECTORY), SEVEN, make.NULL)),
+        make.sequence(HASH, make.sequence(make.sequence(DIRECTORY), SEVEN), make.NULL),
+        make.sequence(HASH, make.sequence(ISSUER, SEVEN)),
+    ],
+    ids=range(10),
+)
+def test_junk_beside_the_hash_of_a_certificate_is_refused(oid: str, identifier: bytes) -> None:
+    assert code(cms.decode, naming(identifier, oid=oid)) == "malformed-signature"
+
+
+def test_a_default_digest_is_left_out_and_what_it_has_is_read() -> None:
+    assert code(cms.decode, naming(make.sequence(make.algorithm(cms.SHA256), HASH))) == "malformed-signature"
+    twice = make.sequence(der.encode_oid(SHA384), make.NULL, make.NULL)
+    assert code(cms.decode, naming(make.sequence(twice, HASH))) == "malformed-signature"
+
+
+@pytest.mark.parametrize("oid", [cms.SIGNING_CERTIFICATE, cms.SIGNING_CERTIFICATE_V2])
+def test_policies_beside_the_certificates_are_not_judged(oid: str) -> None:
+    policies = make.sequence(make.sequence(der.encode_oid("1.2.3")))
+    assert code(cms.decode, naming(make.sequence(HASH), oid=oid, more=policies)) == "malformed-signature"
+
+
+def test_the_number_of_named_certificates_has_a_limit() -> None:
+    most = [make.sequence(HASH)] * limits.CERTIFICATES_PER_BLOCK
+    assert cms.decode(naming(*most)).signers
+    assert code(cms.decode, naming(*most, make.sequence(HASH))) == "limit-exceeded"
 
 
 def protection(*parts: bytes) -> object:
@@ -204,18 +270,43 @@ def test_protected_algorithms_are_the_ones_in_use() -> None:
 def test_an_attribute_is_a_type_and_a_set() -> None:
     def read(*attributes: bytes) -> object:
         outer = der.Reader(der.encode(der.SET, *attributes))
-        return cms.read_attributes(outer, outer.next())
+        return cms.read_signed_attributes(outer, outer.next())
 
     one = make.encode_attribute(("1.2.3", [make.octets(b"x")]))
     assert code(read, der.encode(der.SET, der.Reader(one).next().content)) == "malformed-signature"
     assert code(read, make.sequence(der.encode_oid("1.2.3"), der.encode(der.SET), make.NULL)) == "malformed-signature"
     two = make.encode_attribute(("1.2.3", [make.octets(b"y")]))
     assert code(read, one, two) == "malformed-signature"
+    assert code(read, make.encode_attribute(("1.2.3", []))) == "malformed-signature"
+    assert code(read) == "malformed-signature"
+
+
+@pytest.mark.parametrize("oid", [make.UNKNOWN, cms.SIGNING_TIME, cms.TIMESTAMP_TOKEN])
+def test_an_attribute_has_a_value_wherever_it_is(oid: str) -> None:
+    assert code(cms.decode, block(unsigned=[(oid, [])])) == "malformed-signature"
+    none = (oid, [])
+    assert code(cms.decode, block(attributes=lambda good: [*make.replaced(good, oid), none])) == "malformed-signature"
+
+
+def test_the_values_of_an_attribute_that_nobody_knows_are_values_in_order_and_no_more() -> None:
+    one, two = make.octets(b"\xff\xff"), make.sequence(b"\xff\xff\xff")
+    for values in ([one], [one, two]):
+        assert cms.decode(block(unsigned=[(make.UNKNOWN, values)])).signers
+        assert cms.decode(block(attributes=lambda good, values=values: [*good, (make.UNKNOWN, values)])).signers
+    for inside in (two + one, one + one, one + b"\0", b"\x04\x81\x02\xff\xff", b"\x04\x80\0\0"):
+        raw = make.sequence(der.encode_oid(make.UNKNOWN), der.encode(der.SET, inside))
+        assert code(cms.decode, block(unsigned_raw=der.encode(der.context(1), raw))) == "malformed-signature"
+        signed = block(raw_attributes=lambda good, raw=raw: b"".join(sorted([*values_of(good), raw])))
+        assert code(cms.decode, signed) == "malformed-signature"
+
+
+def values_of(content: bytes) -> list[bytes]:
+    return [value.raw for value in der.elements(der.Reader(content), sorted_set=False)]
 
 
 def test_the_only_value_of_an_attribute_is_read() -> None:
-    def attributes(*values: bytes) -> list[tuple[str, der.Reader]]:
-        return [("1.2.3", der.Reader(b"".join(values)))]
+    def attributes(*values: bytes) -> cms.Attributes:
+        return {"1.2.3": tuple(der.Reader(value).next() for value in values)}
 
     found = cms.read_single(attributes(make.octets(b"x")), "1.2.3")
     assert found is not None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,8 +13,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import crls
-from builders.pki import CODE_SIGNING, EPOCH, FAR, Identity, ca, leaf, new_key, root, signer
+from builders.certificates import edited
+from builders.pki import CODE_SIGNING, EPOCH, FAR, ca, leaf, new_key, root, signer
 from modseal.errors import FormatError
 from modseal.format import der
 from modseal.trust.certificate import Certificate
@@ -30,19 +29,6 @@ FUZZED = leaf(
         (x509.NameConstraints([x509.DNSName("a.example")], None), True),
     ],
 ).der
-
-
-def fields_of(data: bytes) -> list[bytes]:
-    reader = der.Reader(data).enter().enter()
-    fields: list[bytes] = []
-    while reader.more():
-        fields.append(reader.next().raw)
-    return fields
-
-
-def edited(change: Callable[[list[bytes]], list[bytes]], identity: Identity | None = None) -> bytes:
-    """A certificate whose signed fields are changed, signed again by the root."""
-    return crls.signed(der.encode(der.SEQUENCE, *change(fields_of((identity or signer()).der))), root().key)
 
 
 def with_extensions(*extensions: bytes) -> bytes:

@@ -27,7 +27,7 @@ class Output(click.Path):
 
 
 FILE, OUTPUT = click.Path(path_type=Path), Output(path_type=Path)
-_TIME = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d:\d\dZ)?")
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z)?")
 
 
 class Time(click.ParamType[datetime]):

@@ -11,6 +11,7 @@ from __future__ import annotations
 import base64
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from modseal import limits
 from modseal.errors import FormatError, foreign
@@ -24,9 +25,23 @@ CONTENT_TYPE = "1.2.840.113549.1.9.3"
 MESSAGE_DIGEST = "1.2.840.113549.1.9.4"
 SIGNING_TIME = "1.2.840.113549.1.9.5"
 ALGORITHM_PROTECTION = "1.2.840.113549.1.9.52"
+COUNTERSIGNATURE = "1.2.840.113549.1.9.6"
+SIGNING_CERTIFICATE = "1.2.840.113549.1.9.16.2.12"
 SIGNING_CERTIFICATE_V2 = "1.2.840.113549.1.9.16.2.47"
 TIMESTAMP_TOKEN = "1.2.840.113549.1.9.16.2.14"  # noqa: S105 - an identifier
 SHA256 = "2.16.840.1.101.3.4.2.1"
+
+SIGNED_ONLY = (
+    CONTENT_TYPE,
+    MESSAGE_DIGEST,
+    SIGNING_TIME,
+    ALGORITHM_PROTECTION,
+    SIGNING_CERTIFICATE,
+    SIGNING_CERTIFICATE_V2,
+)
+"""Never unsigned: RFC 5652 sections 11.1 to 11.3, RFC 6211 section 2, RFC 2634 section 1.3.4."""
+UNSIGNED_ONLY = (COUNTERSIGNATURE, TIMESTAMP_TOKEN)
+"""Never signed: both are over the signature itself (RFC 5652 section 11.4, RFC 3161 appendix A)."""
 
 PEM_LABEL = b"PKCS7"
 _BLOCK = re.compile(rb"-----BEGIN (PKCS7|CMS)-----\n((?:[A-Za-z0-9+/=]{1,76}\n)+)-----END \1-----(?:\n|$)")
@@ -41,13 +56,30 @@ class Algorithm:
     raw: bytes
 
 
+Attributes = dict[str, tuple[Value, ...]]
+"""The values of each attribute by its type."""
+
+
+class CertificateId(NamedTuple):
+    """How a signer names a certificate: ESSCertIDv2 (RFC 5035 section 4), or ESSCertID (RFC 2634 section 5.4.1).
+
+    `digest` is None in the older one, whose hash is always SHA-1. `issuer` (DER of the name) and `serial` are None
+    where they are left out.
+    """
+
+    digest: Algorithm | None
+    value: bytes
+    issuer: bytes | None = None
+    serial: int | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class SignerInfo:
     """One signer of a block, unproved.
 
     Either `issuer` (DER of the name) with `serial`, or `key_id`, names the certificate.
     `signed_attributes` is the DER SET that is signed. `signing_time` is what the signer says, never
-    proof. `certificate_hashes` are the (digest OID, value) pairs of signingCertificateV2 (RFC 5035).
+    proof. `named_certificates` is what each of signingCertificate and signingCertificateV2 names, where it is there.
     """
 
     issuer: bytes | None
@@ -59,7 +91,7 @@ class SignerInfo:
     signed_attributes: bytes
     message_digest: bytes
     signing_time: str | None
-    certificate_hashes: tuple[tuple[str, bytes], ...]
+    named_certificates: tuple[tuple[CertificateId, ...], ...]
     timestamps: tuple[bytes, ...]
 
 
@@ -192,7 +224,7 @@ def _signer_info(parent: Reader, value: Value) -> SignerInfo:
     signature = body.octets()
     unsigned = body.optional(der.context(1))
     body.end()
-    signed = read_attributes(body, attributes)
+    signed = read_signed_attributes(body, attributes)
     _require_content_type(signed)
     _require_protection(signed, digest, signature_algorithm)
     return SignerInfo(
@@ -205,8 +237,8 @@ def _signer_info(parent: Reader, value: Value) -> SignerInfo:
         signed_attributes=der.encode(der.SET, attributes.content),
         message_digest=read_message_digest(signed),
         signing_time=_signing_time(signed),
-        certificate_hashes=read_certificate_hashes(signed),
-        timestamps=_timestamps(read_attributes(body, unsigned)) if unsigned else (),
+        named_certificates=read_named_certificates(signed),
+        timestamps=_timestamps(read_unsigned_attributes(body, unsigned)) if unsigned else (),
     )
 
 
@@ -228,39 +260,56 @@ def read_algorithm(parent: Reader) -> Algorithm:
     return Algorithm(oid, parameters, value.raw)
 
 
-def read_attributes(parent: Reader, value: Value) -> list[tuple[str, Reader]]:
-    """(type, reader of its values) of each attribute; every type at most once."""
-    found: list[tuple[str, Reader]] = []
+def read_signed_attributes(parent: Reader, value: Value) -> Attributes:
+    """The attributes that are signed; none of them may be one that never is. Raises `FormatError`."""
+    return _read_attributes(parent, value, UNSIGNED_ONLY)
+
+
+def read_unsigned_attributes(parent: Reader, value: Value) -> Attributes:
+    """The attributes that are not signed; none of them may be one that always is. Raises `FormatError`."""
+    return _read_attributes(parent, value, SIGNED_ONLY)
+
+
+def _read_attributes(parent: Reader, value: Value, elsewhere: tuple[str, ...]) -> Attributes:
+    """One attribute or more, each type once and with one value or more (RFC 5652 section 5.3: SIZE 1..MAX).
+
+    What is inside the values of an unknown type has no meaning here, and is not looked at.
+    """
+    found: Attributes = {}
     for element in der.elements(parent.inside(value)):
         reader = parent.inside(value).inside(element)
         if element.tag != der.SEQUENCE:
             raise _bad("an attribute is not a SEQUENCE")
-        oid = reader.oid()
-        found.append((oid, reader.enter(der.SET)))
+        oid, values = reader.oid(), tuple(der.elements(reader.enter(der.SET)))
         reader.end()
-    if len({oid for oid, _ in found}) != len(found):
-        raise _bad("an attribute is there twice")
+        if oid in found:
+            raise _bad("an attribute is there twice")
+        if not values:
+            raise _bad(f"attribute {oid} has no value")
+        if oid in elsewhere:
+            raise _bad(f"attribute {oid} is not where it belongs: it is for signed or for unsigned ones alone")
+        found[oid] = values
+    if not found:
+        raise _bad("a set of attributes is empty")
     return found
 
 
-def read_single(attributes: list[tuple[str, Reader]], oid: str) -> Reader | None:
+def read_single(attributes: Attributes, oid: str) -> Reader | None:
     """The reader of an attribute that has exactly one value."""
-    for found, reader in attributes:
-        if found == oid:
-            values = der.elements(reader)
-            if len(values) != 1:
-                raise _bad(f"attribute {oid} does not have exactly one value")
-            return Reader(values[0].raw)
-    return None
+    if oid not in attributes:
+        return None
+    if len(attributes[oid]) != 1:
+        raise _bad(f"attribute {oid} does not have exactly one value")
+    return Reader(attributes[oid][0].raw)
 
 
-def _require_content_type(attributes: list[tuple[str, Reader]]) -> None:
+def _require_content_type(attributes: Attributes) -> None:
     reader = read_single(attributes, CONTENT_TYPE)
     if not reader or reader.oid() != ID_DATA:
         raise _bad("the contentType attribute is missing or not id-data")
 
 
-def read_message_digest(attributes: list[tuple[str, Reader]]) -> bytes:
+def read_message_digest(attributes: Attributes) -> bytes:
     """The messageDigest attribute, which must be there (RFC 5652 section 11.2)."""
     reader = read_single(attributes, MESSAGE_DIGEST)
     if not reader:
@@ -268,38 +317,64 @@ def read_message_digest(attributes: list[tuple[str, Reader]]) -> bytes:
     return reader.octets()
 
 
-def _signing_time(attributes: list[tuple[str, Reader]]) -> str | None:
+def _signing_time(attributes: Attributes) -> str | None:
     reader = read_single(attributes, SIGNING_TIME)
-    return der.decode_time(reader.next()) if reader else None
+    return f"{der.decode_time(reader.next()):%Y-%m-%dT%H:%M:%SZ}" if reader else None
 
 
-def read_certificate_hashes(
-    attributes: list[tuple[str, Reader]], oid: str = SIGNING_CERTIFICATE_V2, default: str = SHA256
-) -> tuple[tuple[str, bytes], ...]:
-    """The ESSCertIDv2 values (RFC 5035 section 3) as (digest OID, value); none where there is no such attribute.
+def read_named_certificates(attributes: Attributes) -> tuple[tuple[CertificateId, ...], ...]:
+    """What each of signingCertificateV2 and signingCertificate names, in this order; empty where neither is there."""
+    readers = ((oid, read_single(attributes, oid)) for oid in (SIGNING_CERTIFICATE_V2, SIGNING_CERTIFICATE))
+    return tuple(_named_certificates(reader, older=oid == SIGNING_CERTIFICATE) for oid, reader in readers if reader)
 
-    `oid` and `default` are for the older attribute (RFC 2634 section 5.4), whose digest is always SHA-1.
-    """
-    reader = read_single(attributes, oid)
-    if not reader:
-        return ()
-    identifiers = reader.enter().enter()
-    hashes: list[tuple[str, bytes]] = []
+
+def _named_certificates(outer: Reader, *, older: bool) -> tuple[CertificateId, ...]:
+    """SigningCertificateV2 (RFC 5035 section 3) or SigningCertificate (RFC 2634 section 5.4), without policies."""
+    body = outer.enter()
+    identifiers = body.enter()
+    found: list[CertificateId] = []
     while identifiers.more():
-        identifier = identifiers.enter()
-        peeked = identifier.next()
-        if peeked.tag == der.SEQUENCE:
-            hashes.append((identifier.inside(peeked).oid(), identifier.octets()))
-        elif peeked.tag == der.OCTET_STRING:
-            hashes.append((default, peeked.content))
-        else:
-            raise _bad("a certificate identifier has no hash")
-    if not hashes:
-        raise _bad("the signingCertificateV2 attribute names no certificate")
-    return tuple(hashes)
+        if len(found) == limits.CERTIFICATES_PER_BLOCK:
+            raise FormatError(
+                "limit-exceeded", f"a signer names more than {limits.CERTIFICATES_PER_BLOCK} certificates"
+            )
+        found.append(_certificate_id(identifiers.enter(), older=older))
+    if not found:
+        raise _bad("a signer names its certificate, and no certificate is named")
+    if body.more():
+        raise _bad("a signer names policies for its certificate, which are not judged")
+    return tuple(found)
 
 
-def _require_protection(attributes: list[tuple[str, Reader]], digest: Algorithm, signature: Algorithm) -> None:
+def _certificate_id(reader: Reader, *, older: bool) -> CertificateId:
+    default = Algorithm(SHA256, None, der.encode(der.SEQUENCE, der.encode_oid(SHA256)))
+    digest = None if older else default
+    peeked = reader.next()
+    if peeked.tag == der.SEQUENCE and not older:
+        digest = read_algorithm(Reader(peeked.raw))
+        if digest == default:
+            raise der.malformed("a default value is encoded (X.690 section 11.5)")
+        peeked = reader.next()
+    if peeked.tag != der.OCTET_STRING:
+        raise _bad("a certificate identifier has no hash")
+    issuer, serial = _issuer_serial(reader.enter()) if reader.more() else (None, None)
+    reader.end()
+    return CertificateId(digest, peeked.content, issuer, serial)
+
+
+def _issuer_serial(reader: Reader) -> tuple[bytes, int]:
+    """IssuerSerial (RFC 5035 section 5): one directory name and the number."""
+    names = reader.enter()
+    directory = names.enter(der.context(4))
+    names.end()
+    issuer = directory.take(der.SEQUENCE).raw
+    directory.end()
+    serial = reader.integer()
+    reader.end()
+    return issuer, serial
+
+
+def _require_protection(attributes: Attributes, digest: Algorithm, signature: Algorithm) -> None:
     """The algorithms are those that the signer signed, where it did (RFC 6211)."""
     reader = read_single(attributes, ALGORITHM_PROTECTION)
     if not reader:
@@ -311,11 +386,8 @@ def _require_protection(attributes: list[tuple[str, Reader]], digest: Algorithm,
         raise FormatError("algorithm-mismatch", "the algorithms are not the ones that the signer signed")
 
 
-def _timestamps(attributes: list[tuple[str, Reader]]) -> tuple[bytes, ...]:
-    for oid, reader in attributes:
-        if oid == TIMESTAMP_TOKEN:
-            return tuple(value.raw for value in der.elements(reader))
-    return ()
+def _timestamps(attributes: Attributes) -> tuple[bytes, ...]:
+    return tuple(value.raw for value in attributes.get(TIMESTAMP_TOKEN, ()))
 
 
 def _bad(detail: str) -> FormatError:

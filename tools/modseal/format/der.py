@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -25,7 +26,8 @@ _MAX_LENGTH_BYTES = 4
 _UTC = re.compile(rb"(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z")
 _GENERALIZED = re.compile(rb"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z")
 _UTC_PIVOT = 50
-"""UTCTime years from 50 mean 19xx (RFC 5652, section 11.3)."""
+"""UTCTime years from 50 mean 19xx, so it ends with 2049 (RFC 5280 section 4.1.2.5, RFC 5652 section 11.3)."""
+_FIRST_GENERALIZED = 2000 + _UTC_PIVOT
 
 
 def context(number: int) -> int:
@@ -161,17 +163,36 @@ def decode_oid(content: bytes) -> str:
     return ".".join(map(str, [first, arcs[0] - 40 * first, *arcs[1:]]))
 
 
-def decode_time(value: Value) -> str:
-    """A UTCTime or GeneralizedTime as `YYYY-MM-DDTHH:MM:SSZ` (RFC 5652 section 11.3: seconds, Z)."""
-    match = (_UTC if value.tag == UTC_TIME else _GENERALIZED).fullmatch(value.content)
-    if value.tag not in (UTC_TIME, GENERALIZED_TIME) or not match:
+def decode_time(value: Value) -> datetime:
+    """The choice Time: UTCTime through 2049, GeneralizedTime after (RFC 5280 section 4.1.2.5, RFC 5652 section 11.3).
+
+    Aware, in UTC. Both have seconds and end with Z; the day is one of the calendar, the second none of 60.
+    """
+    if value.tag == GENERALIZED_TIME:
+        found = decode_generalized_time(value)
+        if found.year < _FIRST_GENERALIZED:
+            raise malformed("a time through 2049 is no UTCTime")
+        return found
+    match = _UTC.fullmatch(value.content)
+    if value.tag != UTC_TIME or not match:
         raise malformed("a time is not in its one form")
-    year, month, day, hour, minute, second = map(int, match.groups())
-    if value.tag == UTC_TIME:
-        year += 1900 if year >= _UTC_PIVOT else 2000
-    if not (1 <= month <= 12 and 1 <= day <= 31 and hour < 24 and minute < 60 and second < 60):
-        raise malformed("a time has an impossible field")
-    return f"{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z"
+    year, *rest = map(int, match.groups())
+    return _calendar(year + (1900 if year >= _UTC_PIVOT else 2000), *rest)
+
+
+def decode_generalized_time(value: Value) -> datetime:
+    """A GeneralizedTime of any year, where no choice is allowed (such as RFC 5280 section 5.3.2); aware, in UTC."""
+    match = _GENERALIZED.fullmatch(value.content)
+    if value.tag != GENERALIZED_TIME or not match:
+        raise malformed("a time is not in its one form")
+    return _calendar(*map(int, match.groups()))
+
+
+def _calendar(*fields: int) -> datetime:
+    try:
+        return datetime(*fields, tzinfo=UTC)  # type: ignore[misc, arg-type]
+    except ValueError:
+        raise malformed("a time is none of the calendar") from None
 
 
 def encode(tag: int, *contents: bytes) -> bytes:
@@ -203,7 +224,7 @@ def encode_set(values: Iterable[bytes], tag: int = SET) -> bytes:
 def encode_time(text: str) -> bytes:
     """`YYYY-MM-DDTHH:MM:SSZ` as UTCTime up to 2049, GeneralizedTime after (RFC 5652 section 11.3)."""
     digits = re.sub(r"[^0-9]", "", text)
-    if 1950 <= int(digits[:4]) < 2050:
+    if _FIRST_GENERALIZED - 100 <= int(digits[:4]) < _FIRST_GENERALIZED:
         return encode(UTC_TIME, f"{digits[2:]}Z".encode())
     return encode(GENERALIZED_TIME, f"{digits}Z".encode())
 

@@ -13,12 +13,10 @@ from datetime import UTC, datetime, timedelta
 from modseal import limits
 from modseal.errors import FormatError, foreign
 from modseal.format import cms, der
-from modseal.format.cms import Algorithm, read_algorithm
+from modseal.format.cms import Algorithm, CertificateId, read_algorithm
 from modseal.format.der import Reader
 
 ID_TST_INFO = "1.2.840.113549.1.9.16.1.4"
-SIGNING_CERTIFICATE = "1.2.840.113549.1.9.16.2.12"
-SHA1 = "1.3.14.3.2.26"
 
 _TIME = re.compile(rb"(\d{14})(\.\d*[1-9])?Z")
 _GRANTED = 0
@@ -32,7 +30,8 @@ class Token:
     """One token, unproved.
 
     `earliest` and `latest` bound the time that it states, by its accuracy, in whole seconds outwards.
-    `certificate_hash` is the (digest OID, value) pair of the authority's certificate that it signed over.
+    `named_certificates` has one identifier or two of the authority's certificate, which it signed over: by RFC 5816
+    section 2.2.1, as RFC 3161 had it, or both. More than the signer's own are not kept.
     """
 
     raw: bytes
@@ -44,7 +43,7 @@ class Token:
     signature: bytes
     signed_attributes: bytes
     message_digest: bytes
-    certificate_hash: tuple[str, bytes]
+    named_certificates: tuple[CertificateId, ...]
     content: bytes
     imprint_digest: Algorithm
     imprint: bytes
@@ -158,9 +157,11 @@ def _signed_by(signer: Reader, raw: bytes, content: bytes, certificates: tuple[b
     attributes = signer.take(der.context(0))
     signature_algorithm = read_algorithm(signer)
     signature = signer.octets()
-    signer.optional(der.context(1))
+    unsigned = signer.optional(der.context(1))
     signer.end()
-    signed = cms.read_attributes(signer, attributes)
+    signed = cms.read_signed_attributes(signer, attributes)
+    if unsigned:
+        cms.read_unsigned_attributes(signer, unsigned)  # none of them has a meaning
     content_type = cms.read_single(signed, cms.CONTENT_TYPE)
     if not content_type or content_type.oid() != ID_TST_INFO:
         raise _bad("its contentType attribute is missing or another")
@@ -175,7 +176,7 @@ def _signed_by(signer: Reader, raw: bytes, content: bytes, certificates: tuple[b
         signature=signature,
         signed_attributes=der.encode(der.SET, attributes.content),
         message_digest=cms.read_message_digest(signed),
-        certificate_hash=_certificate_hash(signed),
+        named_certificates=_named_certificates(signed),
         content=content,
         imprint_digest=info.imprint_digest,
         imprint=info.imprint,
@@ -185,13 +186,12 @@ def _signed_by(signer: Reader, raw: bytes, content: bytes, certificates: tuple[b
     )
 
 
-def _certificate_hash(attributes: list[tuple[str, Reader]]) -> tuple[str, bytes]:
-    """The authority's certificate, named by its hash: RFC 5816 section 2.2.1, or as RFC 3161 had it, with SHA-1."""
-    hashes = cms.read_certificate_hashes(attributes)
-    hashes = hashes or cms.read_certificate_hashes(attributes, SIGNING_CERTIFICATE, SHA1)
-    if not hashes:
+def _named_certificates(attributes: cms.Attributes) -> tuple[CertificateId, ...]:
+    """The signer's own certificate is the first that each of the two attributes names (RFC 5035 section 3)."""
+    named = tuple(identifiers[0] for identifiers in cms.read_named_certificates(attributes))
+    if not named:
         raise _bad("it does not name its signer's certificate")
-    return hashes[0]
+    return named
 
 
 def _info(content: bytes) -> _Info:

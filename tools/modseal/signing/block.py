@@ -207,6 +207,8 @@ def _time(text: str) -> bytes:
 
 def _is_time(text: str) -> bool:
     try:
-        return datetime.strptime(text, _TIME).strftime(_TIME) == text  # noqa: DTZ007 - its Z is compared as text
+        found = datetime.strptime(text, _TIME)  # noqa: DTZ007 - its Z is compared as text
+        # Before 1950 a time has no form that verifiers read (`der.decode_time`).
+        return found.year >= 1950 and found.strftime(_TIME) == text
     except ValueError:
         return False

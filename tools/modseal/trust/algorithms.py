@@ -35,8 +35,8 @@ _RSA_WITH = {"1.2.840.113549.1.1.11": "sha256", "1.2.840.113549.1.1.12": "sha384
 _ECDSA_WITH = {"1.2.840.10045.4.3.2": "sha256", "1.2.840.10045.4.3.3": "sha384", "1.2.840.10045.4.3.4": "sha512"}
 _ECDSA_OID = {name: oid for oid, name in _ECDSA_WITH.items()}
 _CURVES = {"secp256r1": "p256", "secp384r1": "p384", "secp521r1": "p521"}
-_ED25519 = "1.3.101.112"
-_ML_DSA = {f"2.16.840.1.101.3.4.3.{17 + i}": f"ml-dsa-{n}" for i, n in enumerate((44, 65, 87))}
+ED25519 = "1.3.101.112"
+ML_DSA = {f"2.16.840.1.101.3.4.3.{17 + i}": f"ml-dsa-{n}" for i, n in enumerate((44, 65, 87))}
 
 BROKEN = {
     "1.2.840.113549.2.5": "MD5",
@@ -85,8 +85,8 @@ def _table() -> dict[str, SignatureAlgorithm]:
             for curve, short in _CURVES.items()
         ]
     sha512 = _HASHES["sha512"][0]
-    rows.append(SignatureAlgorithm("ed25519", "ed25519", _ED25519, None, sha512, "sha512"))
-    rows += [SignatureAlgorithm(name, "ml-dsa", oid, None, sha512, "sha512") for oid, name in _ML_DSA.items()]
+    rows.append(SignatureAlgorithm("ed25519", "ed25519", ED25519, None, sha512, "sha512"))
+    rows += [SignatureAlgorithm(name, "ml-dsa", oid, None, sha512, "sha512") for oid, name in ML_DSA.items()]
     return {row.name: row for row in rows}
 
 
@@ -127,8 +127,8 @@ def identify(signature: Algorithm, digest: str | None, key: object) -> tuple[Sig
     elif oid in _ECDSA_WITH:
         curve = key.curve.name if isinstance(key, ec.EllipticCurvePublicKey) else "secp256r1"
         name = f"ecdsa-{_CURVES.get(curve, curve)}-{_agreed(_ECDSA_WITH[oid], digest)}"
-    elif oid == _ED25519 or oid in _ML_DSA:
-        name = _ML_DSA.get(oid, "ed25519")
+    elif oid == ED25519 or oid in ML_DSA:
+        name = ML_DSA.get(oid, "ed25519")
         _agreed("sha512", digest)  # RFC 8419 section 3.1, RFC 9882 section 3.3
     else:
         raise _unusable(oid, "signature")

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from modseal.errors import FormatError, foreign
 from modseal.format import der
 from modseal.format.cms import Algorithm, read_algorithm
-from modseal.trust import algorithms
+from modseal.trust import algorithms, public_key
 from modseal.trust.certificate_policies import PolicyExtensions
 from modseal.trust.extensions import (
     BASIC_CONSTRAINTS,
@@ -55,6 +55,8 @@ JUDGED_EXTENSIONS = {
 }
 """Extensions that path validation applies. A critical one outside this set refuses the certificate.
 Key identifiers are not in it: they only help to find issuers, and are never critical (RFC 5280 section 4.2.1.1)."""
+
+_VERSION_3 = der.encode_integer(2)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -167,8 +169,8 @@ def _from_library(parsed: x509.Certificate, data: bytes) -> Certificate:
         issuer_name=parts.issuer,
         alternative_names=_alternative_names(parts.extensions),
         serial=parsed.serial_number,
-        not_before=parsed.not_valid_before_utc,
-        not_after=parsed.not_valid_after_utc,
+        not_before=parts.not_before,
+        not_after=parts.not_after,
         key=key,
         key_der=key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
         key_id=key_id.digest if key_id else None,
@@ -194,6 +196,8 @@ class _Parts(NamedTuple):
     algorithm: Algorithm
     signature: bytes
     issuer: Name
+    not_before: datetime
+    not_after: datetime
     subject: Name
     extensions: dict[str, Extension]
 
@@ -201,8 +205,8 @@ class _Parts(NamedTuple):
 def _read(data: bytes) -> _Parts:
     """The parts of a certificate (RFC 5280 section 4.1). Raises `FormatError`.
 
-    The algorithm inside the signed part must be the one outside (section 4.1.1.2), and the issuer has a name
-    (section 4.1.2.4).
+    The algorithm inside the signed part must be the one outside (section 4.1.1.2), the issuer has a name
+    (section 4.1.2.4), and extensions are for version 3 alone (section 4.1.2.1).
     """
     body = only(data)
     signed = body.take(der.SEQUENCE)
@@ -210,22 +214,26 @@ def _read(data: bytes) -> _Parts:
     bits = body.take(der.BIT_STRING).content
     body.end()
     inner = body.inside(signed)
-    inner.optional(der.context(0))  # the version
+    version = inner.optional(der.context(0))
     inner.integer()  # the serial number
     if read_algorithm(inner).raw != algorithm.raw or bits[:1] != b"\0":
         raise der.malformed("its two signature algorithms differ, or its signature is no whole number of bytes")
     issuer = read_name(inner.next())
-    inner.take(der.SEQUENCE)  # the validity
+    validity = inner.enter()
+    not_before, not_after = der.decode_time(validity.next()), der.decode_time(validity.next())
+    validity.end()
     subject = read_name(inner.next())
-    inner.take(der.SEQUENCE)  # the public key
+    public_key.require_form(inner.enter())
     inner.optional(0x81)  # unique identifiers, which nobody uses
     inner.optional(0x82)
     wrapped = inner.optional(der.context(3))
     inner.end()
     if not issuer:
         raise der.malformed("its issuer has no name")
+    if wrapped and (not version or version.content != _VERSION_3):
+        raise der.malformed("it has extensions, and no version that has them")
     extensions = read_extensions(only(wrapped.content)) if wrapped else {}
-    return _Parts(signed.raw, algorithm, bits[1:], issuer, subject, extensions)
+    return _Parts(signed.raw, algorithm, bits[1:], issuer, not_before, not_after, subject, extensions)
 
 
 def _alternative_names(extensions: Extensions) -> tuple[GeneralName, ...]:

@@ -49,6 +49,7 @@ _ENUMERATED = 0x0A
 _VERSION_2 = 1
 _JUDGED = {AUTHORITY_KEY_ID, CRL_NUMBER, ISSUING_DISTRIBUTION_POINT, EXPIRED_CERTIFICATES_ON_CRL}
 _JUDGED_OF_ENTRIES = {REASON_CODE, INVALIDITY_DATE}
+_time = functools.lru_cache(maxsize=1024)(der.decode_time)
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ def _read(data: bytes, source: str) -> Crl:
     bits = body.take(der.BIT_STRING).content
     body.end()
     fields = body.inside(signed)
-    version = fields.integer() if _next_is(signed.content, der.INTEGER) else 0
+    version = fields.integer() if _next_is(signed.content, der.INTEGER) else None
     if read_algorithm(fields).raw != algorithm.raw or bits[:1] != b"\0":
         raise der.malformed("its two signature algorithms differ, or its signature is no whole number of bytes")
     issuer = read_name(fields.next())
@@ -127,7 +128,7 @@ def _read(data: bytes, source: str) -> Crl:
     entries, unknown = _read_entries(fields.optional(der.SEQUENCE))
     extensions = _read_extensions(fields.optional(der.context(0)))
     fields.end()
-    if version not in (0, _VERSION_2) or (extensions and version != _VERSION_2) or not issuer:
+    if version not in (None, _VERSION_2) or (extensions and version is None) or not issuer:
         raise der.malformed("its version does not fit, or it names no issuer")
     scope = _read_scope(extensions.get(ISSUING_DISTRIBUTION_POINT), issuer)
     return Crl(
@@ -249,17 +250,9 @@ def _only_time(extension: Extension) -> datetime:
     outer = der.Reader(extension.value)
     value = outer.take(der.GENERALIZED_TIME)
     outer.end()
-    return _time(value)
+    return der.decode_generalized_time(value)
 
 
 def _optional_time(reader: der.Reader) -> datetime | None:
     value = reader.optional(der.UTC_TIME) or reader.optional(der.GENERALIZED_TIME)
     return _time(value) if value else None
-
-
-@functools.lru_cache(maxsize=1024)
-def _time(value: der.Value) -> datetime:
-    try:
-        return datetime.fromisoformat(der.decode_time(value))
-    except ValueError as error:
-        raise der.malformed("a time is no day of the calendar") from error

@@ -251,7 +251,10 @@ def _member_checks(manifest: Manifest, members: tuple[Member, ...]) -> list[Chec
 
 
 def _signature_checks(unsigned: bool, signers: tuple[Signer, ...], failures: tuple[Failure, ...]) -> list[Check]:
-    """(1) Every block must verify; one that we cannot judge is set aside where another verified."""
+    """(1) Every block must verify; one that we cannot judge is set aside where another block verified.
+
+    Not where another signer of the same block did: a block is one statement of all its signers.
+    """
     if unsigned:
         return [failed(1, "blocks", Failure("unsigned", "the signature member is empty"))]
     checks = [
@@ -260,7 +263,8 @@ def _signature_checks(unsigned: bool, signers: tuple[Signer, ...], failures: tup
     for failure in failures:
         check = failed(1, "block", failure)
         unjudged = failure.code == "unsupported-algorithm"
-        checks.append(set_aside(check) if signers and unjudged else check)
+        beside = any(signer.block != failure.evidence.get("block") for signer in signers)
+        checks.append(set_aside(check) if beside and unjudged else check)
     return checks
 
 

@@ -44,7 +44,7 @@ Extensions = Mapping[str, Extension]
 
 
 def read_extensions(reader: der.Reader) -> dict[str, Extension]:
-    """All extensions of a SEQUENCE OF Extension by identifier. Raises `FormatError` (not DER, or one twice)."""
+    """All extensions of a SEQUENCE OF Extension by identifier. Raises `FormatError` (not DER, none, or one twice)."""
     found: dict[str, Extension] = {}
     while reader.more():
         fields = reader.enter()
@@ -56,6 +56,8 @@ def read_extensions(reader: der.Reader) -> dict[str, Extension]:
             raise der.malformed(f"the extension {oid} is there twice")
         found[oid] = Extension(critical is not None, fields.octets())
         fields.end()
+    if not found:
+        raise der.malformed("a list of extensions is empty")
     return found
 
 

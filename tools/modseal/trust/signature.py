@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from modseal.errors import Evidence, Failure, FormatError
 from modseal.format import cms
-from modseal.format.cms import SignedData, SignerInfo
+from modseal.format.cms import CertificateId, SignedData, SignerInfo
 from modseal.format.manifest import Kind
 from modseal.trust import algorithms
 from modseal.trust.certificate import Certificate
@@ -140,32 +140,37 @@ def _names(info: SignerInfo, certificate: Certificate) -> bool:
 
 
 def _require_bound(info: SignerInfo, certificate: Certificate, embedded: tuple[Certificate, ...]) -> None:
-    """signingCertificateV2, where it is there, names this signer first (RFC 5035 section 3).
+    """signingCertificateV2 and signingCertificate, each where it is there, name this signer first (RFC 5035 section 3).
 
-    Where it names more than one, those are all that a path may use: then every embedded certificate
+    Where one names more than one, those are all that a path may use: then every embedded certificate
     must be among them, so that none can be exchanged without notice.
     """
-    if not info.certificate_hashes:
-        return
-    if not _hash_matches(info.certificate_hashes[0], certificate):
-        raise FormatError("bad-signature", "the signer signed for another certificate than the one in the block")
-    named = set(info.certificate_hashes)
-    kinds = sorted({oid for oid, _ in named})
-    for other in embedded if len(info.certificate_hashes) > 1 else ():
-        if named.isdisjoint([(oid, _digest(oid, other)) for oid in kinds]):
-            raise FormatError(
-                "bad-signature",
-                f"the block carries {other.subject}, which the signer did not name",
-                certificate=other.fingerprint,
-            )
+    for identifiers in info.named_certificates:
+        if not is_named_by(identifiers[0], certificate):
+            raise FormatError("bad-signature", "the signer signed for another certificate than the one in the block")
+        for other in embedded if len(identifiers) > 1 else ():
+            if not any(is_named_by(identifier, other) for identifier in identifiers):
+                raise FormatError(
+                    "bad-signature",
+                    f"the block carries {other.subject}, which the signer did not name",
+                    certificate=other.fingerprint,
+                )
 
 
-def _hash_matches(pair: tuple[str, bytes], certificate: Certificate) -> bool:
-    return hmac.compare_digest(_digest(pair[0], certificate), pair[1])
+def is_named_by(identifier: CertificateId, certificate: Certificate) -> bool:
+    """Whether hash, and issuer and serial number where they are there, are this certificate's.
 
-
-def _digest(oid: str, certificate: Certificate) -> bytes:
-    return hashlib.new(algorithms.digest_name(cms.Algorithm(oid, None, b"")), certificate.der).digest()
+    Raises `FormatError` for a digest that is not accepted. The SHA-1 of the older attribute is compared all the
+    same: the certificate is proved by other means, so that a collision wins nothing, and another one is refused.
+    """
+    own = (certificate.issuer_der, certificate.serial)
+    if identifier.issuer is not None and (identifier.issuer, identifier.serial) != own:
+        return False
+    if identifier.digest is None:
+        actual = hashlib.sha1(certificate.der, usedforsecurity=False)
+    else:
+        actual = hashlib.new(algorithms.digest_name(identifier.digest), certificate.der)
+    return hmac.compare_digest(actual.digest(), identifier.value)
 
 
 def decode_all(member: bytes) -> tuple[SignedData, ...]:

@@ -42,7 +42,7 @@ from modseal.trust.effort import Effort, of_certificate, of_signature
 from modseal.trust.examination import INCONCLUSIVE_CODES
 from modseal.trust.path import NoPath, find_path, revocation_failures
 from modseal.trust.policy import Anchor, Policy
-from modseal.trust.signature import Signer
+from modseal.trust.signature import Signer, is_named_by
 
 if TYPE_CHECKING:
     from rfc3161_client import TimeStampResponse
@@ -106,14 +106,14 @@ class SigningTime:
 
 def judge(signer: Signer, policy: Policy, at: datetime, effort: Effort | None = None) -> SigningTime:
     """What a signer's tokens prove under a policy, for a verification at this time; charged to `effort`."""
+    if len(signer.timestamps) > limits.TIMESTAMPS_PER_SIGNER:  # under every policy: what a file may hold is one rule
+        detail = f"{len(signer.timestamps)} timestamp tokens, {limits.TIMESTAMPS_PER_SIGNER} are allowed"
+        evidence: Evidence = {**signer.evidence, "reason": "limit-exceeded"}
+        return SigningTime(failures=(Failure("bad-timestamp", detail, evidence),))
     if not policy.timestamp_anchors and not policy.timestamp_required:
         return SigningTime(ignored=len(signer.timestamps))
     if not signer.timestamps:
         return SigningTime(failures=(_missing(signer),) if policy.timestamp_required else ())
-    if len(signer.timestamps) > limits.TIMESTAMPS_PER_SIGNER:
-        detail = f"{len(signer.timestamps)} timestamp tokens, {limits.TIMESTAMPS_PER_SIGNER} are allowed"
-        evidence: Evidence = {**signer.evidence, "reason": "limit-exceeded"}
-        return SigningTime(failures=(Failure("bad-timestamp", detail, evidence),))
     return _judge_tokens(signer, policy, at, effort or Effort(2))
 
 
@@ -233,13 +233,11 @@ def _verify_signature(token: Token, authority: Certificate) -> SignatureAlgorith
 
 
 def _require_binding(token: Token, authority: Certificate) -> None:
-    oid, value = token.certificate_hash
-    if oid == token_format.SHA1:
-        # RFC 3161 knew only this one. It names a certificate whose signature is verified by other means.
-        actual = hashlib.sha1(authority.der, usedforsecurity=False).digest()
-    else:
-        actual = hashlib.new(_digest_name(cms.Algorithm(oid, None, b"")), authority.der).digest()
-    if not hmac.compare_digest(actual, value):
+    try:
+        fits = all(is_named_by(identifier, authority) for identifier in token.named_certificates)
+    except FormatError as error:
+        raise _from(error.failure) from error
+    if not fits:
         raise _bad("bad-signature", "its signer signed for another certificate", authority)
 
 

@@ -203,6 +203,39 @@ def test_CMS_04_a_signing_time_is_one_of_the_calendar_in_the_form_of_its_year(
     )
 
 
+# CMS-10: the parameters of a digest, and white space.
+
+
+@kinds
+def test_CMS_10_the_parameters_of_a_digest_are_absent_or_null(kind: Kind, tmp_path: Path) -> None:
+    """RFC 5754 section 2; in the block and in its signer they are the same bytes."""
+    sha256 = cms.DIGESTS["sha256"]
+    absent, null = cms.algorithm(sha256), cms.algorithm(sha256, cms.NULL)
+    for one in (absent, null):
+        accepted(make(kind).signed(signer(), digest="sha256", digest_algorithm=one), trusting())
+    for bad in (cms.algorithm(sha256, cms.sequence()), cms.algorithm(sha256, cms.octets(b""))):
+        odd_one = make(kind).signed(signer(), digest="sha256", digest_algorithm=bad)
+        refused(odd_one, trusting(), "algorithm-mismatch", tmp_path)
+    for block in ([null], [absent, null]):
+        unlike = make(kind).signed(signer(), digest="sha256", digest_algorithm=absent, digest_algorithms=block)
+        refused(unlike, trusting(), "algorithm-mismatch", tmp_path)
+    twice = make(kind).signed(signer(), digest_algorithms=[absent, absent])
+    refused(twice, trusting(), "malformed-signature", tmp_path)
+
+
+@kinds
+@pytest.mark.parametrize("space", [b" ", b"\t", b"\r", b"\n", b"\v", b"\f", b"\xa0"])
+def test_CMS_10_there_is_no_white_space_in_a_pem_block_but_its_line_feeds(
+    space: bytes, kind: Kind, tmp_path: Path
+) -> None:
+    good = make(kind)
+    lines = good.signature.splitlines()
+    for number in (0, 1, len(lines) - 2, len(lines) - 1):
+        for changed in (space + lines[number], lines[number] + space):
+            text = b"\n".join([*lines[:number], changed, *lines[number + 1 :]]) + b"\n"
+            refused(good.with_signature(text), trusting(), "malformed-signature", tmp_path)
+
+
 # SIG-11: numbers of a signature that are no signature.
 
 

@@ -175,7 +175,19 @@ def test_X5_14_the_time_of_judgement_is_in_the_report(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "at", ["2025-03-04T05:06:07", "2025-03-04T05:06:07+01:00", "04.03.2025", "2025-03-04 05:06:07Z", "1e9"]
+    "at",
+    [
+        "2025-03-04T05:06:07",
+        "2025-03-04T05:06:07+01:00",
+        "04.03.2025",
+        "2025-03-04 05:06:07Z",
+        "1e9",
+        "2016-12-31T23:59:60Z",
+        "0000-01-01",
+        "2025-03-04T24:00:00Z",
+        "2025-02-31",
+        "٢025-03-04",
+    ],
 )
 def test_X5_14_a_time_without_its_one_form_is_usage(at: str, tmp_path: Path) -> None:
     policies.write(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -38,6 +39,10 @@ def with_extensions(*extensions: bytes) -> bytes:
 
 def extension(oid: str, value: bytes, critical: bytes = b"") -> bytes:
     return der.encode(der.SEQUENCE, der.encode_oid(oid), critical, der.encode(der.OCTET_STRING, value))
+
+
+def as_version(number: int) -> Callable[[list[bytes]], list[bytes]]:
+    return lambda fields: [der.encode(der.context(0), der.encode_integer(number)), *fields[1:]]
 
 
 def refused(data: bytes) -> None:
@@ -96,6 +101,13 @@ BASIC = "2.5.29.19"
         with_extensions(extension("1.2.3.4", b"\x05\x00", b"\x01\x01\x01")),
         with_extensions(extension(BASIC, der.encode(der.SEQUENCE, b"\x05\x00"))),
         with_extensions(extension(BASIC, der.encode(der.SEQUENCE) + b"\0")),
+        with_extensions(extension(BASIC, der.encode(der.SEQUENCE, b"\x01\x01\x00"))),
+        with_extensions(),
+        edited(lambda fields: fields[1:]),
+        edited(as_version(0)),
+        edited(as_version(1)),
+        edited(as_version(3)),
+        edited(lambda fields: as_version(0)(fields)[:-1]),
         with_extensions(extension("2.5.29.17", der.encode(der.SEQUENCE, b"\x05\x00"))),
         with_extensions(extension("2.5.29.30", der.encode(der.SEQUENCE))),
         with_extensions(extension("2.5.29.31", der.encode(der.SEQUENCE, b"\x05\x00"))),
@@ -113,6 +125,13 @@ BASIC = "2.5.29.19"
         "critical is neither",
         "bad basic constraints",
         "bytes after basic constraints",
+        "basic constraints say FALSE",
+        "no extension in extensions",
+        "version 1 with extensions",
+        "version 1 said, with extensions",
+        "version 2 with extensions",
+        "version 4",
+        "version 1 said",
         "bad alternative name",
         "empty name constraints",
         "bad distribution point",

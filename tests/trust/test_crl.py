@@ -100,6 +100,10 @@ def test_times_after_2049_are_read() -> None:
         entry(when=b"240230000000Z"),
         entry(when=b"2401010000Z"),
         entry(when=b"240101000000+0100"),
+        entry(when=b"20240101000000Z", tag=der.GENERALIZED_TIME),
+        entry(when=b"161231235960Z"),
+        entry(when=b"00000101000000Z", tag=der.GENERALIZED_TIME),
+        entry(b"\x02", der.encode(der.SEQUENCE)),
         entry(b"\x02", b"\x05\x00"),
         entry(b"\x02", der.encode(der.SEQUENCE, b"\x05\x00")),
         entry(b"\x02", der.encode(der.SEQUENCE), b"\x05\x00"),
@@ -140,9 +144,15 @@ def as_version(number: int) -> Callable[[list[bytes]], list[bytes]]:
         lambda fields: [*fields[:2], der.encode(der.SEQUENCE), *fields[3:]],
         lambda fields: [fields[0], der.encode(der.SEQUENCE, der.encode_oid("1.2.840.10045.4.3.3")), *fields[2:]],
         lambda fields: [*fields[:3], b"\x05\x00", *fields[4:]],
+        lambda fields: [*as_version(0)(fields)[:-1]],
+        lambda fields: [*fields[:-1], der.encode(der.context(0), der.encode(der.SEQUENCE))],
+        lambda fields: [*fields[:3], der.encode(der.GENERALIZED_TIME, b"20240101000000Z"), *fields[4:]],
+        lambda fields: [*fields[:4], der.encode(der.GENERALIZED_TIME, b"20491231235959Z"), *fields[5:]],
+        lambda fields: [*fields[:4], der.encode(der.UTC_TIME, b"260231000000Z"), *fields[5:]],
     ],
     ids=["no extensions but NULL", "a field more", "no version", "version 1", "version 3", "no issuer",
-         "other algorithm inside", "no time"],
+         "other algorithm inside", "no time", "version 1 said", "empty extensions", "issued in another form",
+         "next in another form", "no day"],
 )  # fmt: skip
 def test_a_list_with_one_bad_field_is_refused(change: Callable[[list[bytes]], list[bytes]]) -> None:
     with pytest.raises(FormatError, match="crl 0"):

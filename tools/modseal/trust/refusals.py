@@ -36,6 +36,30 @@ REFUSALS = (
         "Forged in practice, or too close to it.",
     ),
     Refusal(
+        "odd-keys",
+        "Elliptic curves that are not named by an identifier, points that are not uncompressed, RSA keys without the "
+        "NULL of their parameters or for RSA-PSS alone, Ed25519 keys of small order or in a second encoding",
+        ("malformed-certificate", "unsupported-algorithm"),
+        "A key has one form, so that it can be compared. Parameters of one's own choosing forge keys (CVE-2020-0601), "
+        "and under a point of small order anybody can sign.",
+    ),
+    Refusal(
+        "odd-times",
+        "Times through 2049 as GeneralizedTime, and times that are none of the calendar: in certificates, CRLs and "
+        "signing times",
+        ("malformed-certificate", "crl-invalid", "malformed-signature"),
+        "RFC 5280 section 4.1.2.5 wants UTCTime there from all who issue. It wants readers to take both; no CA "
+        "writes the other, and one time in two forms is one certificate in two.",
+        ("4.2.4",),
+    ),
+    Refusal(
+        "encoded-defaults",
+        "Default values that are encoded: version 1, critical FALSE, cA FALSE, SHA-256 in ESSCertIDv2; empty lists of "
+        "extensions; extensions in a certificate that is not of version 3",
+        ("malformed-certificate", "crl-invalid", "malformed-signature"),
+        "DER forbids them (X.690 section 11.5): a second encoding of the same statement.",
+    ),
+    Refusal(
         "delta-crls",
         "Delta CRLs, even beside a complete one",
         ("crl-invalid", "revoked"),

@@ -140,7 +140,7 @@ def _parse(data: bytes) -> Certificate:
             raise _malformed(error.failure.detail) from error
 
 
-_NOT_DAMAGE = ("limit-exceeded", "weak-key")
+_NOT_DAMAGE = ("limit-exceeded", "unsupported-algorithm", "weak-key")
 
 
 def _malformed(why: str) -> FormatError:

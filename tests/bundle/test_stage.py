@@ -269,9 +269,9 @@ def test_a_path_twice_in_a_layout_is_refused() -> None:
 @pytest.mark.parametrize(
     ("old", "new", "expected"),
     [
-        ("<name>hello</name>", "<name>hel lo</name>", "descriptor.xml: "),
+        ("<name>hello</name>", "<name>hel lo</name>", "descriptor.xml:4:3: "),
         ("<acceptance-level>community", "<acceptance-level>comunity", "did you mean 'community'?"),
-        ("<overlay>false</overlay>", "", "descriptor.xml: "),
+        ("<overlay>false</overlay>", "", "descriptor.xml:"),
         ('type="vgz"', 'type="bootloader"', "the type 'bootloader', and modseal writes vgz, tgz, vzstd"),
         ('name="payload1"', 'name="other"', "'payload1' belongs to no payload of descriptor.xml"),
         ('name="payload1"', 'name="sig.pkcs7"', "reserved"),
@@ -284,7 +284,7 @@ def test_a_bad_descriptor_is_refused(stage: Path, out: Path, old: str, new: str,
 
 def test_the_place_in_the_descriptor_is_named(stage: Path, out: Path) -> None:
     (stage / "descriptor.xml").write_text(DESCRIPTOR.replace("1.0.0-1", "1 0"), encoding="utf-8")
-    assert "line 5" in refused(stage, out)[0]
+    assert "descriptor.xml:5:" in refused(stage, out)[0]
 
 
 def test_a_missing_tree_and_a_stranger_are_both_told(stage: Path, out: Path) -> None:

@@ -268,8 +268,6 @@ def test_the_refusal_names_line_and_column():
         ("acme-agent", "acme\0agent", "NUL byte"),
         ("acme-agent", "acme&#0;agent", "it is not XML"),
         ("Agent &amp; more", "Agent &#8238; more", "control or invisible"),
-        ('version="5.0"', 'version="6.0"', "has version '6.0'"),
-        ('<vib version="5.0"', "<vib", "lacks the attribute version"),
         ("</vib>", "", "it is not XML"),
         ("</vib>", "</vib><vib/>", "junk after document element"),
         ("<vib version", "<bib version", "<bib> is not known as the root; did you mean 'vib'?"),
@@ -300,12 +298,6 @@ def test_the_refusal_names_line_and_column():
         ("<overlay>false</overlay>", "<overlay><name>x</name></overlay>", "<name> is not known in <overlay>"),
         ("<type>bootbank", "<type>base", "is not one of bootbank, locker, meta"),
         ("community", "CommunitySupported", "not one of"),
-        ("<maintenance-mode>", '<maintenance-mode install="true">', "unknown attribute 'install'"),
-        (
-            "<softwarePlatform",
-            "<hwplatform vendor='x'/><softwarePlatform",
-            "<hwplatform> is not known in <system-requires>",
-        ),
         ('locale="" ', "", "lacks the attribute locale"),
         ("<file-list>", "<file-list>x", "has the text 'x'"),
         ("<urls>", "<urls>\u00a0", "has the text"),
@@ -346,6 +338,84 @@ def test_the_refusal_names_line_and_column():
 )
 def test_a_good_descriptor_with_one_thing_broken_is_refused(old, new, words):
     assert words in refusal(swapped(old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (
+            'version="5.0"',
+            'version="6.0"',
+            "line 1, column 1: modseal does not know the attribute version '6.0' of <vib>",
+        ),
+        (
+            "<maintenance-mode>",
+            '<maintenance-mode install="true">',
+            "does not know the attribute install of <maintenance-mode>, which says 'true'",
+        ),
+        (
+            "<softwarePlatform",
+            "<hwplatform vendor='x'><model>R1</model></hwplatform><softwarePlatform",
+            "line 26, column 5: modseal does not know <hwplatform> in <system-requires>, which says 'R1'",
+        ),
+        ("<overlay>", "<solution/><overlay>", "does not know <solution> in <vib>"),
+        ("</payload>", "<signature>x</signature></payload>", "<signature> in <payload>, which says 'x'"),
+        ("<vib version", "<vib " + "a" * 5_000 + '="1" version', "does not know the attribute aaa"),
+        ('version="5.0"', f'version="{"5" * 5_000_000}"', "does not know the attribute version"),
+        ("<overlay>", f"<a>{'<a>' * 9}{'x' * 5_000_000}{'</a>' * 9}</a><overlay>", "does not know <a>"),
+    ],
+)
+def test_what_is_not_known_is_noted_with_its_place_and_text_and_the_rest_is_read(old, new, words):
+    found = descriptor.decode(swapped(old, new))
+    (unknown,) = found.vib.unknown
+    assert unknown.code == "unsupported-descriptor"
+    assert words in unknown.detail
+    assert len(unknown.detail) < 300
+    assert replace(found, vib=replace(found.vib, unknown=())) == MANIFEST
+    with pytest.raises(FormatError):
+        descriptor.encode(found)
+
+
+def test_more_that_is_not_known_than_anybody_reads_is_refused():
+    assert len(descriptor.decode(swapped("<overlay>", "<new/>" * limits.PROBLEMS + "<overlay>")).vib.unknown) == 100
+    assert "too much that is not known" in refusal(swapped("<overlay>", "<new/>" * 101 + "<overlay>"))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "change"),
+    [
+        ('<vib version="5.0"', "<vib", {"has_version": False}),
+        (GOOD[GOOD.index("  <file-list>") : GOOD.index("  <acceptance")], "", {"lists_files": False}),
+        ("  <system-requires>", "<packed-size>371</packed-size><system-requires>", {"packed_size": 371}),
+    ],
+)
+def test_what_genuine_files_have_is_read_and_written_again(old, new, change):
+    expected = replace(MANIFEST, vib=replace(MANIFEST.vib, **change))
+    if "lists_files" in change:
+        expected = replace(expected, files=())
+    assert descriptor.decode(swapped(old, new)) == expected
+    assert descriptor.decode(descriptor.encode(expected)) == expected
+
+
+def test_the_attributes_and_checksums_of_base_images_are_read_and_written_again():
+    text = swapped('type="vgz"', 'type="boot" boot-order="200" vfat-name="useropts.gz"').decode()
+    measured = f'<checksum checksum-type="sha-256" verify-process="txt-mle">{SHA256.hex()}</checksum>'
+    data = swapped("    </payload>", f"{measured}</payload>", text)
+    (payload,) = descriptor.decode(data).payloads
+    assert (payload.boot_order, payload.vfat_name) == (200, "useropts.gz")
+    assert payload.digests[-1] == Digest("sha256", View.TXT_MLE, SHA256)
+    again = descriptor.encode(descriptor.decode(data))
+    assert b'boot-order="200"' in again
+    assert descriptor.decode(again).payloads == (payload,)
+
+
+@pytest.mark.parametrize(
+    ("attribute", "words"),
+    [('boot-order="-1"', "not a plain decimal"), ('boot-order="4294967296"', "boot-order over"),
+     ('vfat-name="../x"', "not like NAME.EXT"), ('vfat-name="useropts.gzip"', "not like NAME.EXT")],
+)  # fmt: skip
+def test_attributes_of_base_images_have_one_form(attribute, words):
+    assert words in refusal(swapped('type="vgz"', f'type="vgz" {attribute}'))
 
 
 def test_a_payload_needs_a_checksum():
@@ -425,7 +495,6 @@ def test_an_xml_bomb_is_refused_at_once(bomb):
     ("old", "new"),
     [
         ("<vib version", "<vib " + "a" * 5_000_000 + '="1" version'),
-        ('version="5.0"', f'version="{"5" * 5_000_000}"'),
         ("acme-agent", "a" * 5_000_000),
         ("<vib ", "<" + "v" * 5_000_000 + "ib "),
         ("opt/acme/data", "a/" * 2_500_000),
@@ -502,6 +571,45 @@ def test_a_stage_is_not_a_descriptor():
 def test_a_complete_descriptor_is_a_stage_whose_found_out_parts_are_ignored():
     value = descriptor.decode_stage(GOOD.encode())
     assert value == replace(MANIFEST, files=(), payloads=(Payload("payload1", "vgz", 0, None),))
+
+
+def test_a_stage_may_have_its_elements_in_any_order_and_lack_what_the_packer_finds_out():
+    name, version = "  <name>acme-agent</name>\n", "  <version>1.2.3-4</version>\n"
+    assert descriptor.decode_stage(swapped(name + version, version + name, STAGE)) == descriptor.decode_stage(
+        STAGE.encode()
+    )
+    without = STAGE[: STAGE.index("  <file-list>")] + STAGE[STAGE.index("  <acceptance") :]
+    without = without.replace("  <software-tags></software-tags>\n", "").replace(' version="5.0"', ' version="7.0"')
+    assert descriptor.decode_stage(without.encode()).vib.tags == ()
+
+
+def test_all_problems_of_a_stage_are_named_at_once_each_with_its_place():
+    text = (
+        STAGE.replace("<overlay>false", "<overlay>no")
+        .replace("  <summary>Agent</summary>\n", "")
+        .replace("<vendor>", "<vendr>")
+        .replace("</vendor>", "</vendr>")
+        .replace('type="vgz"', "")
+    )
+    with pytest.raises(descriptor.StageError) as caught:
+        descriptor.decode_stage(text.encode())
+    details = [problem.detail for problem in caught.value.problems]
+    assert [detail.split(":")[0] for detail in details] == [
+        "line 6, column 3",
+        "line 21, column 13",
+        "line 22, column 1",
+        "line 22, column 1",
+        "line 20, column 3",
+    ]
+    assert "did you mean 'vendor'?" in details[0]
+    assert all(
+        words in detail
+        for words, detail in zip(
+            ("<vendr>", "lacks the attribute type", "<vendor> is missing", "<summary> is missing", "<overlay> is 'no'"),
+            details,
+            strict=True,
+        )
+    )
 
 
 @pytest.mark.parametrize(

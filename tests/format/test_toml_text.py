@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modseal.format.shape import Integer, Table
+from modseal.format.shape import Integer, Path, Table, location
 from modseal.format.toml_text import parse
 
 
@@ -56,15 +56,11 @@ def test_tables_arrays_of_tables_and_what_is_below_their_items() -> None:
 
 
 def test_items_of_arrays_and_keys_of_inline_tables_have_lines_of_their_own() -> None:
-    text = 'depends = [\n  { name = "a" },\n  { name = "b",\n    version = "1" },\n]\nnames = [\n  "x",\n\n  "y"]\n'
-    found = lines(text)
-    assert (found["depends"], found["depends[0]"], found["depends[1].name"], found["depends[1].version"]) == (
-        1,
-        2,
-        3,
-        4,
-    )
-    assert (found["names[0]"], found["names[1]"]) == (7, 9)
+    text = b'depends = [\n  { name = "a" },\n  { name = "b",\n    version = "1" },\n]\nnames = [\n  "x",\n\n  "y"]\n'
+    document = parse(text)
+    places = [("depends", 0), ("depends", 1, "name"), ("depends", 1, "version"), ("names", 0), ("names", 1)]
+    assert [document.line(place) for place in places] == [2, 3, 4, 7, 9]
+    assert document.lines == {"depends": 1, "names": 6}
 
 
 def test_dotted_and_quoted_keys() -> None:
@@ -102,19 +98,21 @@ def _written(value: str) -> str:
 @given(st.lists(st.tuples(_TEXTS, st.booleans(), st.lists(_TEXTS, max_size=3)), max_size=8))
 def test_every_key_is_found_on_its_line(items: list[tuple[str, bool, list[str]]]) -> None:
     """Keys k0, k1, ... with hostile texts as values, some in tables: the expected lines are counted while writing."""
-    text, expected = "", {}
-    place = ""
+    text, expected, inside = "", {}, {}
+    place: Path = ()
     for number, (value, table, array) in enumerate(items):
         if table:
-            place = f"t{number}."
+            place = (f"t{number}",)
             expected[f"t{number}"] = text.count("\n") + 1
             text += f"[t{number}]  # x = [\n"
-        expected[f"{place}k{number}"] = text.count("\n") + 1
+        expected[location((*place, f"k{number}"))] = text.count("\n") + 1
         text += f"k{number} = {_written(value)}\n"
-        expected[f"{place}a{number}"] = text.count("\n") + 1
+        expected[location((*place, f"a{number}"))] = text.count("\n") + 1
         text += f"a{number} = [\n"
         for index, item in enumerate(array):
-            expected[f"{place}a{number}[{index}]"] = text.count("\n") + 1
+            inside[*place, f"a{number}", index] = text.count("\n") + 1
             text += f"  {_written(item)},\n"
         text += "]\n"
-    assert lines(text) == expected
+    document = parse(text.encode())
+    assert document.lines == expected
+    assert {path: document.line(path) for path in inside} == inside

@@ -57,6 +57,11 @@ CODES: dict[str, Code] = {
         "Update modseal; if it is the newest, ask the vendor for a block with a supported algorithm.",
     ),
     "algorithm-mismatch": Code(1, "The algorithms named in the block and the key disagree.", _FRESH),
+    "unsupported-descriptor": Code(
+        1,
+        "The descriptor says something that modseal does not know, so what it means cannot be judged.",
+        "Update modseal; if it is the newest, report the element that it names.",
+    ),
     "bad-manifest": Code(1, "The signed manifest is not well formed.", _BUILD),
     # step 2: time
     "untrusted-time": Code(
@@ -318,6 +323,11 @@ CODES: dict[str, Code] = {
         None,
         "The depot's metadata says something else than the bundle that it lists, or than itself.",
         "Believe the bundle's own signed manifest; get the depot again from its vendor before you install from it.",
+    ),
+    "metadata-order": Code(
+        None,
+        "The depot's metadata lists the same things as a bundle, in another order.",
+        "Nothing has to be done: the order means nothing.",
     ),
     "bundle-missing": Code(
         None,

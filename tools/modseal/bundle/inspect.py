@@ -54,6 +54,7 @@ def inspect(path: Path) -> Inspection:
             )
         blocks = _blocks(bundle, problems)
         manifest = _manifest(bundle.kind, bundle.manifest, problems)
+        problems += manifest.vib.unknown if manifest and manifest.vib else ()
         entries: list[Entry] = []
         digests: list[tuple[str, str]] = []
         bundle.whole = True  # who looks wants to see it

@@ -113,9 +113,12 @@ def require_sound(bundle: OpenBundle, at: datetime) -> Manifest:
     primary = examination.primary
     if examination.verdict is not Verdict.ACCEPTED and primary:
         raise RefusedError(primary.code or "bad-manifest", f"{bundle.name}: {primary.detail}", **primary.evidence)
-    if examination.manifest is None:
+    manifest = examination.manifest
+    if manifest is None:
         raise AssertionError("an accepted bundle has a manifest")
-    return examination.manifest
+    for unknown in manifest.vib.unknown if manifest.vib else ():
+        raise RefusedError(unknown.code, f"{bundle.name}: {unknown.detail}", **unknown.evidence)
+    return manifest
 
 
 def verified(member: bytes, manifest: bytes, kind: Kind) -> Signatures:

@@ -25,7 +25,7 @@ from modseal.bundle.plan import (
     without_vib,
 )
 from modseal.bundle.spec import require
-from modseal.errors import FormatError, InputError, SpecError
+from modseal.errors import Failure, InputError
 from modseal.format import descriptor, rules
 from modseal.format.manifest import MANIFEST_MEMBER, FileType, Kind, Manifest, Payload
 from modseal.format.payload import VIB_TYPES, VISOR_TYPES
@@ -63,14 +63,22 @@ def plan_stage(folder: Path, kind: Kind, epoch: int | None) -> Plan:
 def _read_descriptor(path: Path) -> Manifest:
     try:
         manifest = descriptor.decode_stage(read_file(path, limits.MANIFEST_SIZE))
-    except FormatError as error:
-        raise SpecError(f"{path}: {error}") from None
+    except descriptor.StageError as error:
+        require(_at(path, problem) for problem in error.problems)
+        raise
     require(
         f"{path}: payload {payload.name!r} has the type {payload.type!r}, and modseal writes {', '.join(VIB_TYPES)}"
         for payload in manifest.payloads
         if payload.type not in VIB_TYPES
     )
     return manifest
+
+
+def _at(path: Path, failure: Failure) -> str:
+    """A problem as one line that an editor can jump to: `descriptor.xml:3:5: what`."""
+    line, column = failure.evidence.get("line"), failure.evidence.get("column")
+    what = failure.detail.removeprefix(f"line {line}, column {column}: ")
+    return f"{path}:{line}:{column}: {what}" if line else f"{path}: {what}"
 
 
 def _bare(manifest: Manifest, kind: Kind, epoch: int | None) -> Manifest:

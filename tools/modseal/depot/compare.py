@@ -17,7 +17,7 @@ from modseal import limits
 from modseal.depot.consistency import CHECKSUM, failure_at, inconsistencies
 from modseal.depot.documents import ListedVib, Place, Vendor
 from modseal.depot.metadata import Catalog, Metadata
-from modseal.depot.values import Values, listed, of_descriptor, of_listing, unequal
+from modseal.depot.values import Values, listed, of_descriptor, of_listing, reordered, unequal
 from modseal.errors import Failure, Scalar
 from modseal.format import rules
 from modseal.format.manifest import Manifest
@@ -91,8 +91,15 @@ def _said(
     catalog: Catalog, document: str, found: Found, said: Values, of: Callable[[Manifest], Values]
 ) -> Iterator[Failure]:
     if found.manifest:
-        for field, here, there in unequal(said, of(found.manifest)):
-            yield _difference(catalog, document, found, field, here, there)
+        there = of(found.manifest)
+        for field, here, other in unequal(said, there):
+            yield _difference(catalog, document, found, field, here, other)
+        for field in reordered(said, there):
+            detail = (
+                f"it lists the {field} of {quote(found.path, limits.PATH_LENGTH)} in another order than its manifest"
+            )
+            evidence: dict[str, Scalar] = {"bundle": rules.shown(found.path), "field": field, "proved": found.proved}
+            yield failure_at(catalog, document, "metadata-order", detail, **evidence)
 
 
 # The metadata against what is there.

@@ -7,7 +7,7 @@ and no path is opened because it is here (`metadata` judges them first).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from modseal.depot import grammar
 from modseal.format import descriptor
@@ -118,7 +118,11 @@ def read_described(data: bytes) -> DescribedVib:
     _maintenance_mode(root.all("system-requires")[0])
     checksums = tuple((node.attributes["checksum-type"], node.text) for node in root.all("checksum"))
     place = Place(_text(root, "relative-path"), _number(root.all("packed-size")[0]), checksums)
-    return DescribedVib(descriptor.from_tree(root), place)
+    if root.attributes.get("version", descriptor.VERSION) != descriptor.VERSION:
+        raise root.error(f"the descriptor has version {quote(root.attributes['version'])}, not {descriptor.VERSION}")
+    manifest = descriptor.from_tree(root)
+    # The packed size here is that of the bundle, not what its descriptor may say.
+    return DescribedVib(replace(manifest, vib=manifest.vib and replace(manifest.vib, packed_size=None)), place)
 
 
 def _bulletin(node: Node, vibs: tuple[str, ...]) -> Bulletin:

@@ -102,10 +102,10 @@ _LOCATION = (
 
 
 def _described(after: str) -> Element:
-    """A descriptor with the location of its bundle after one of its elements."""
-    place = DESCRIPTOR.places[after] + 1
-    children = [_misspelt(child) for child in DESCRIPTOR.children]
-    return Element("vib", *children[:place], *_LOCATION, *children[place:], required=("version",))
+    """A descriptor with the location of its bundle, its packed size among it, after one of its elements."""
+    children = [_misspelt(child) for child in DESCRIPTOR.children if child.element.name != "packed-size"]
+    place = [child.element.name for child in children].index(after) + 1
+    return Element("vib", *children[:place], *_LOCATION, *children[place:], optional=("version",))
 
 
 def _misspelt(child: Child) -> Child:

@@ -3,19 +3,34 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from itertools import zip_longest
 
 from modseal.depot.documents import Bulletin, ListedVib
 from modseal.format.level import Level
-from modseal.format.manifest import Constraint, Entry, Manifest, VibFields
+from modseal.format.manifest import Constraint, Entry, Manifest, Relationships, VibFields
 from modseal.format.shape import quote
 
 Values = Mapping[str, object]
 
-_DEPOT_MAKERS = {"platforms"}
-"""What the maker of a depot says, not the bundle: more than a third of all genuine depots name other platforms."""
+_DEPOT_MAKERS = {"platforms", "packed-size", "has-version", "lists-files", "unknown"}
+"""What the maker of a depot says, not the bundle: more than a third of all genuine depots name other platforms, and the
+packed size in a depot is that of the whole bundle."""
+
+_SETS = {
+    "files",
+    "software-tags",
+    "tags",
+    "urls",
+    "depends",
+    "conflicts",
+    "replaces",
+    "provides",
+    "compatibleWith",
+}
+"""Lists whose order means nothing. Tools that write depots sort them, and tools that write bundles do not."""
 
 _ZONE = re.compile(r"(?:Z|[+-]\d\d:\d\d)$", re.ASCII)
 
@@ -67,14 +82,31 @@ def plain(value: Manifest | VibFields | Bulletin) -> dict[str, object]:
     return {field.name.replace("_", "-"): getattr(value, field.name) for field in fields(value)}
 
 
+def reordered(said: Values, found: Values) -> Iterator[str]:
+    """The names of all sets that have the same members in another order."""
+    return (name for name, value in said.items() if value != found.get(name) and _is_same(name, value, found.get(name)))
+
+
+def _is_same(name: str, value: object, other: object) -> bool:
+    """Whether two values are equal, as sets where the order means nothing."""
+    if name == "relationships" and isinstance(value, Relationships) and isinstance(other, Relationships):
+        return all(
+            Counter(one) == Counter(two) for (_, one), (_, two) in zip(value.by_label(), other.by_label(), strict=True)
+        )
+    if name in _SETS and isinstance(value, tuple) and isinstance(other, tuple):
+        return Counter(value) == Counter(other)
+    return value == other
+
+
 def unequal(said: Values, found: Values) -> Iterator[tuple[str, str, str]]:
     """The names of all values that differ, with both as text; of lists what first differs."""
     for name, value in said.items():
         other = found.get(name)
-        if value != other:
+        if not _is_same(name, value, other):
             both = (value, other)
             if isinstance(value, tuple) and isinstance(other, tuple):
-                both = next(pair for pair in zip_longest(value, other) if pair[0] != pair[1])
+                lists = [sorted(one, key=ascii) if name in _SETS else one for one in (value, other)]
+                both = next(pair for pair in zip_longest(*lists) if pair[0] != pair[1])
             yield name, _word(both[0]), _word(both[1])
 
 

@@ -32,16 +32,24 @@ from modseal.format.manifest import (
     VibFields,
 )
 from modseal.format.shape import quote, suggestion
-from modseal.format.strict_xml import Node, parse
+from modseal.format.strict_xml import Node, Unknown, parse
 from modseal.format.vib_grammar import COMMENTS_IN_DESCRIPTOR, COMMENTS_IN_STAGE, DESCRIPTOR, STAGE
 from modseal.format.vib_rules import CHECKSUMS, LENGTHS, TYPES
 
 VERSION = "5.0"
-"""The descriptor version of every genuine file, from 2011 to ESXi 9.0."""
+"""The descriptor version of every genuine file that has one, from 2011 to ESXi 9.0."""
 
 _DIGESTS = {attributes: key for key, attributes in CHECKSUMS.items()}
 _LEVELS = {str(level): level for level in Level}
 _BOOLEANS = {"false": False, "true": True}
+_CHOICES: Mapping[str, Mapping[str, object]] = {
+    "acceptance-level": _LEVELS,
+    **dict.fromkeys(
+        ("live-install-allowed", "live-remove-allowed", "cimom-restart", "stateless-ready", "overlay"), _BOOLEANS
+    ),
+}
+"""The children of `<vib>` that say one of a few words."""
+
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
 _HEX = re.compile(r"(?:[0-9a-f]{2})+")
 
@@ -51,18 +59,43 @@ _T = TypeVar("_T")
 def decode(data: bytes) -> Manifest:
     """The manifest that a `descriptor.xml` says.
 
-    Raises `FormatError`: limit-exceeded; bad-manifest for whatever genuine files do not have; and the codes
+    Elements, attributes and a version of the format that modseal does not know are noted in `VibFields.unknown`: a
+    verifier is then undecided, and `inspect` can show the rest.
+
+    Raises `FormatError`: limit-exceeded; bad-manifest for what breaks a rule that is known; and the codes
     of `rules` for its paths. The detail names line and column.
     """
-    return from_tree(parse(data, DESCRIPTOR, comments_in=COMMENTS_IN_DESCRIPTOR))
+    unknown: list[Unknown] = []
+    root = parse(data, DESCRIPTOR, comments_in=COMMENTS_IN_DESCRIPTOR, unknown=unknown)
+    version = root.attributes.get("version", VERSION)
+    if version != VERSION:
+        unknown.insert(0, Unknown(f"version {quote(version)}", "vib", root.line, root.column + 1, "", attribute=True))
+    return from_tree(root, tuple(map(_unknown, unknown)))
 
 
-def from_tree(root: Node) -> Manifest:
+def _unknown(part: Unknown) -> Failure:
+    """The failure for a part that modseal does not know, with its place and its text."""
+    said = f", which says {quote(part.text)}" if part.text else ""
+    return Failure(
+        "unsupported-descriptor",
+        f"line {part.line}, column {part.column}: modseal does not know {part}{said}",
+        {
+            "name": rules.shown(part.name),
+            "holder": part.holder,
+            "line": part.line,
+            "column": part.column,
+            "text": rules.shown(part.text),
+        },
+    )
+
+
+def from_tree(root: Node, unknown: tuple[Failure, ...] = ()) -> Manifest:
     """The manifest that a parsed document says, which has all that `DESCRIPTOR` has. Raises as `decode` does."""
     manifest = _read(
         root,
         tuple(map(_read_payload, _list(root, "payloads"))),
         tuple(Entry(node.text) for node in _list(root, "file-list")),
+        unknown,
     )
     _require(vib_rules.check(manifest), root)
     return manifest
@@ -75,22 +108,42 @@ def encode(manifest: Manifest) -> bytes:
     Raises `FormatError` for a manifest that `decode` would refuse, with the same code.
     """
     rules.require(next(vib_rules.check(manifest), None))
+    if manifest.vib and manifest.vib.unknown:
+        rules.require(manifest.vib.unknown[0])
     data = _write(manifest).encode("utf-8")
     if len(data) > limits.MANIFEST_SIZE:
         raise FormatError("limit-exceeded", f"the descriptor has {len(data)} bytes, over {limits.MANIFEST_SIZE}")
     return data
 
 
+class StageError(FormatError):
+    """A descriptor of a stage folder that is wrong; `problems` are all that are seen at once, each with its place."""
+
+    def __init__(self, problems: list[FormatError]) -> None:
+        first = problems[0].failure
+        super().__init__(first.code, first.detail, **first.evidence)
+        self.problems = tuple(problem.failure for problem in problems)
+
+
 def decode_stage(data: bytes) -> Manifest:
     """The manifest that the descriptor of a stage folder says so far.
 
-    Type, release date and urls may be absent, and comments stand anywhere between elements. The list of
+    Elements stand in any order, and comments anywhere between them; version, type, release date, urls, tags and the
+    list of files may be absent, as for the tool that stage folders were made for. The list of
     files, sizes and checksums are ignored where present (re-packing an extracted module is common): the
     packer finds them out. So payloads have size 0 and no digest, and `released` may be empty.
 
-    Raises `FormatError` as `decode` does.
+    Raises `StageError`.
     """
-    root = parse(data, STAGE, comments_in=COMMENTS_IN_STAGE)
+    problems: list[FormatError] = []
+    try:
+        root = parse(data, STAGE, comments_in=COMMENTS_IN_STAGE, ordered=False, problems=problems)
+    except FormatError as error:  # what cannot be read on after
+        raise StageError([*problems, error]) from None
+    for name, choices in _CHOICES.items():
+        problems += (_not_a_choice(node, choices) for node in root.all(name) if node.text not in choices)
+    if problems:
+        raise StageError(problems)
     payloads = tuple(
         Payload(
             node.attributes["name"],
@@ -98,31 +151,40 @@ def decode_stage(data: bytes) -> Manifest:
             0,
             None,
             compression_option=node.attributes.get("compression-option"),
+            boot_order=_number(node, "boot-order") if "boot-order" in node.attributes else None,
+            vfat_name=node.attributes.get("vfat-name"),
         )
         for node in _list(root, "payloads")
     )
     manifest = _read(root, payloads, ())
-    _require(vib_rules.check_stage(manifest), root)
+    problems += (_located(failure, root) for failure in vib_rules.check_stage(manifest))
+    if problems:
+        raise StageError(problems)
     return manifest
 
 
 def _require(failures: Iterator[Failure], root: Node) -> None:
-    """Raise the first failure, at the first node that has a value of its evidence."""
+    """Raise the first failure."""
     for failure in failures:
-        values = set(failure.evidence.values())
-        for node in root.walk():
-            if not values.isdisjoint(map(rules.shown, (node.text, *node.attributes.values()))):
-                located = node.error(failure.detail).failure
-                raise FormatError(failure.code, located.detail, **{**failure.evidence, **located.evidence})
-        raise FormatError(failure.code, failure.detail, **failure.evidence)
+        raise _located(failure, root)
+
+
+def _located(failure: Failure, root: Node) -> FormatError:
+    """A failure at the first node that has a value of its evidence."""
+    values = set(failure.evidence.values())
+    for node in root.walk():
+        if not values.isdisjoint(map(rules.shown, (node.text, *node.attributes.values()))):
+            located = node.error(failure.detail).failure
+            return FormatError(failure.code, located.detail, **{**failure.evidence, **located.evidence})
+    return FormatError(failure.code, failure.detail, **failure.evidence)
 
 
 # Nodes to values.
 
 
-def _read(root: Node, payloads: tuple[Payload, ...], files: tuple[Entry, ...]) -> Manifest:
-    if root.attributes["version"] != VERSION:
-        raise root.error(f"the descriptor has version {quote(root.attributes['version'])}, not {VERSION}")
+def _read(
+    root: Node, payloads: tuple[Payload, ...], files: tuple[Entry, ...], unknown: tuple[Failure, ...] = ()
+) -> Manifest:
     texts = {node.name: node.text for node in root.children}
     return Manifest(
         kind="vib",
@@ -136,23 +198,28 @@ def _read(root: Node, payloads: tuple[Payload, ...], files: tuple[Entry, ...]) -
         relationships=read_relationships(root),
         payloads=payloads,
         files=files,
-        vib=_read_vib_fields(root),
+        vib=_read_vib_fields(root, unknown),
     )
 
 
-def _read_vib_fields(root: Node) -> VibFields:
-    requires = _list(root, "system-requires")
+def _read_vib_fields(root: Node, unknown: tuple[Failure, ...]) -> VibFields:
+    requires = root.all("system-requires")[0]
+    packed_size = root.find("packed-size")
     return VibFields(
         type=next((node.text for node in root.all("type")), TYPES[0]),
         urls=tuple((node.attributes["key"], node.text) for node in _list(root, "urls")),
         tags=tuple(node.text for node in _list(root, "software-tags")),
-        maintenance_mode=_value(requires[0], _BOOLEANS),
-        platforms=tuple(map(read_platform, requires[1:])),
+        maintenance_mode=_value(next(child for child in requires.children if child.element.text), _BOOLEANS),
+        platforms=tuple(map(read_platform, requires.all("softwarePlatform"))),
         live_install_allowed=_choice(root, "live-install-allowed", _BOOLEANS),
         live_remove_allowed=_choice(root, "live-remove-allowed", _BOOLEANS),
         cimom_restart=_choice(root, "cimom-restart", _BOOLEANS),
         stateless_ready=_choice(root, "stateless-ready", _BOOLEANS),
         overlay=_choice(root, "overlay", _BOOLEANS),
+        packed_size=_plain_number(packed_size, "packed-size", packed_size.text) if packed_size else None,
+        lists_files=root.find("file-list") is not None,
+        has_version="version" in root.attributes,
+        unknown=unknown,
     )
 
 
@@ -182,6 +249,8 @@ def _read_payload(node: Node) -> Payload:
         unpacked_size=_number(node, "uncompressed-size") if "uncompressed-size" in node.attributes else None,
         digests=tuple(map(_read_checksum, node.children)),
         compression_option=node.attributes.get("compression-option"),
+        boot_order=_number(node, "boot-order") if "boot-order" in node.attributes else None,
+        vfat_name=node.attributes.get("vfat-name"),
     )
 
 
@@ -208,14 +277,20 @@ def _choice(root: Node, name: str, choices: Mapping[str, _T]) -> _T:
 
 def _value(node: Node, choices: Mapping[str, _T]) -> _T:
     if node.text not in choices:
-        raise node.error(
-            f"<{node.name}> is {quote(node.text)}, not one of {', '.join(choices)}{suggestion(node.text, choices)}"
-        )
+        raise _not_a_choice(node, choices)
     return choices[node.text]
 
 
+def _not_a_choice(node: Node, choices: Mapping[str, object]) -> FormatError:
+    hint = suggestion(node.text, choices)
+    return node.error(f"<{node.name}> is {quote(node.text)}, not one of {', '.join(choices)}{hint}")
+
+
 def _number(node: Node, name: str) -> int:
-    text = node.attributes[name]
+    return _plain_number(node, name, node.attributes[name])
+
+
+def _plain_number(node: Node, name: str, text: str) -> int:
     if not _NUMBER.fullmatch(text):
         raise node.error(f"the {name} {quote(text)} is not a plain decimal number")
     return int(text)
@@ -253,8 +328,9 @@ def _write(manifest: Manifest) -> str:
         _element("urls", *(_leaf("url", url, key=key) for key, url in vib.urls)),
         _element("relationships", relationships),
         _element("software-tags", *(_leaf("tag", tag) for tag in vib.tags)),
+        "" if vib.packed_size is None else _leaf("packed-size", str(vib.packed_size)),
         _element("system-requires", _flag("maintenance-mode", vib.maintenance_mode), *platforms),
-        _element("file-list", *(_leaf("file", path) for path in files)),
+        _element("file-list", *(_leaf("file", path) for path in files)) if files or vib.lists_files else "",
         _leaf("acceptance-level", str(manifest.claimed_level)),
         _flag("live-install-allowed", vib.live_install_allowed),
         _flag("live-remove-allowed", vib.live_remove_allowed),
@@ -262,7 +338,7 @@ def _write(manifest: Manifest) -> str:
         _flag("stateless-ready", vib.stateless_ready),
         _flag("overlay", vib.overlay),
         _element("payloads", *map(_write_payload, manifest.payloads)),
-        version=VERSION,
+        version=VERSION if vib.has_version else None,
     )
 
 
@@ -287,6 +363,8 @@ def _write_payload(payload: Payload) -> str:
             "size": str(payload.size),
             "uncompressed-size": unpacked,
             "compression-option": payload.compression_option,
+            "boot-order": None if payload.boot_order is None else str(payload.boot_order),
+            "vfat-name": payload.vfat_name,
         },
     )
 

@@ -11,6 +11,7 @@ import enum
 from dataclasses import dataclass, field
 from typing import Literal
 
+from modseal.errors import Failure
 from modseal.format.level import Level
 
 Kind = Literal["seal", "vib"]
@@ -38,6 +39,8 @@ class View(enum.StrEnum):
     """After one gunzip (the zstd frame inside a `vzstd`)."""
     UNPACKED = "unpacked"
     """Fully decompressed: the tar."""
+    TXT_MLE = "txt-mle"
+    """What Intel's TXT measures when it starts the payload. modseal cannot compute it; the other digests bind all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ class Payload:
     `type` is `tar+zstd` or `tar+gzip` in a `.seal`; `vgz`, `tgz`, `vzstd` or another text in a
     `.vib`. `unpacked_size` is None where the descriptor does not say it. A `.seal` has `chunks` (the
     SHA-256 of each `limits.CHUNK_SIZE` bytes) and `mtime` (of every entry); a `.vib` has `digests`,
-    in document order.
+    in document order. `boot_order` and `vfat_name` are where a host's boot loader finds it (docs/vib.md).
     """
 
     name: str
@@ -80,6 +83,8 @@ class Payload:
     mtime: int = 0
     digests: tuple[Digest, ...] = ()
     compression_option: str | None = None
+    boot_order: int | None = None
+    vfat_name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,7 +141,12 @@ class Platform:
 
 @dataclass(frozen=True, slots=True)
 class VibFields:
-    """What only a `.vib` says: see docs/vib.md for each."""
+    """What only a `.vib` says: see docs/vib.md for each.
+
+    `packed_size` is a sum that some tools write, None where it is absent. `lists_files` is False where there is no
+    `<file-list>` at all, `has_version` where `<vib>` has no version. `unknown` has a failure for each element and
+    attribute that modseal does not know: what they mean cannot be judged.
+    """
 
     type: str = "bootbank"
     urls: tuple[tuple[str, str], ...] = ()
@@ -148,6 +158,10 @@ class VibFields:
     cimom_restart: bool = False
     stateless_ready: bool = True
     overlay: bool = False
+    packed_size: int | None = None
+    lists_files: bool = True
+    has_version: bool = True
+    unknown: tuple[Failure, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -280,6 +280,8 @@ class _Vib(_Measuring):
             super().run()
         else:
             self.fail(Failure("unsupported-payload", f"payloads of type {self.payload.type!r} are not looked into"))
+            if any(digest.view in (View.GUNZIP1, View.UNPACKED) for digest in self.payload.digests):
+                self._attempt(lambda: _drain(self.tar()))
         self._attempt(self.drain)
 
     def drain(self) -> None:

@@ -12,7 +12,7 @@ One parser reads the bytes once. They are never written back: what is signed sta
 from __future__ import annotations
 
 from collections.abc import Container, Iterator
-from typing import NamedTuple, NoReturn
+from typing import NamedTuple
 from xml.parsers import expat
 
 from modseal import limits
@@ -20,6 +20,8 @@ from modseal.errors import FormatError, foreign
 from modseal.format.shape import quote, suggestion
 
 _SPACE = " \t\r\n"
+_SHOWN = 60
+"""Characters of the text of something unknown that are shown."""
 
 
 class Element:
@@ -38,12 +40,11 @@ class Element:
         self.attributes = (*required, *optional)
         self.places = {child.element.name: place for place, child in enumerate(children)}
 
-    def containers(self) -> Iterator[str]:
-        """The names of all elements here and below that hold elements, not text."""
-        if not self.text:
-            yield self.name
+    def walk(self) -> Iterator[Element]:
+        """The element and all below it."""
+        yield self
         for child in self.children:
-            yield from child.element.containers()
+            yield from child.element.walk()
 
 
 class Child(NamedTuple):
@@ -90,11 +91,37 @@ class Node:
         return _error(self.line, self.column, detail)
 
 
-def parse(data: bytes, grammar: Element, *, comments_in: Container[str] = ()) -> Node:
+class Unknown(NamedTuple):
+    """An element or attribute that the grammar does not list, in the element `holder`; its text is cut."""
+
+    name: str
+    holder: str
+    line: int
+    column: int
+    text: str = ""
+    attribute: bool = False
+
+    def __str__(self) -> str:
+        name = quote(self.name)[1:-1]
+        return f"the attribute {name} of <{self.holder}>" if self.attribute else f"<{name}> in <{self.holder}>"
+
+
+def parse(
+    data: bytes,
+    grammar: Element,
+    *,
+    comments_in: Container[str] = (),
+    ordered: bool = True,
+    unknown: list[Unknown] | None = None,
+    problems: list[FormatError] | None = None,
+) -> Node:
     """The root of a document that follows a grammar.
 
     `comments_in` names the elements between whose children comments may stand; the empty name stands
-    for the place outside the root. Comments are never allowed in a value.
+    for the place outside the root. Comments are never allowed in a value. Where the document is not `ordered`, the
+    children of an element may stand in any order. Elements and attributes that the grammar does not list are added to
+    `unknown` and passed over, where that is given. What breaks the grammar in a way that reading can go on after is
+    added to `problems`, where that is given; then the root may lack what it should have.
 
     Raises `FormatError`: limit-exceeded, bad-manifest.
     """
@@ -103,22 +130,41 @@ def parse(data: bytes, grammar: Element, *, comments_in: Container[str] = ()) ->
     if data.count(b"=") > limits.MANIFEST_ATTRIBUTES:
         raise FormatError("limit-exceeded", f"the document has more than {limits.MANIFEST_ATTRIBUTES} attributes")
     _require_utf8(data)
-    reader = _Reader(grammar, comments_in)
+    reader = _Reader(grammar, comments_in, ordered=ordered, unknown=unknown, problems=problems)
     with foreign(lambda why: _error(1, 0, f"it cannot be read: {why}")):
         try:
             reader.parser.Parse(data, True)
         except expat.ExpatError as error:
+            for part in unknown or ():
+                if hint := suggestion(part.name, (element.name for element in grammar.walk())):  # one tag is misspelt
+                    raise _misspelt(part, hint) from None
             raise _error(error.lineno, error.offset, f"it is not XML: {expat.ErrorString(error.code)}") from None
+    if not reader.document.children:
+        raise (problems or [_error(1, 0, "it has no element that is known")])[0]
     return reader.document.children[0]
 
 
 class _Reader:
     """The handlers of one parser, and the elements that are open."""
 
-    def __init__(self, grammar: Element, comments_in: Container[str]) -> None:
+    def __init__(
+        self,
+        grammar: Element,
+        comments_in: Container[str],
+        *,
+        ordered: bool,
+        unknown: list[Unknown] | None,
+        problems: list[FormatError] | None,
+    ) -> None:
         self.document = Node(Element("", Child(grammar)), {}, 1, 0)
         self._open = [self.document]
+        self._grammar = grammar
         self._comments_in = comments_in
+        self._ordered = ordered
+        self._unknown = unknown
+        self._problems = problems
+        self._passed_over = 0
+        """How many elements are open that are passed over: one that is not known, and all in it."""
         self.parser = parser = expat.ParserCreate("UTF-8")
         parser.buffer_text = True
         parser.StartElementHandler = self._start
@@ -132,38 +178,83 @@ class _Reader:
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         parent = self._open[-1]
-        element = self._place(parent, name)
+        element = None if self._passed_over else self._place(parent, name)
+        if element is None:
+            self._passed_over += 1
+            return
         self._require_attributes(element, attributes)
         node = Node(element, attributes, self.parser.CurrentLineNumber, self.parser.CurrentColumnNumber)
         parent.children.append(node)
         self._open.append(node)
 
-    def _place(self, parent: Node, name: str) -> Element:
-        """The element that may stand here under this name; what must come before it is there."""
+    def _place(self, parent: Node, name: str) -> Element | None:
+        """The element that may stand here under this name, None where it is passed over.
+
+        What must come before it is there, where the order counts.
+        """
         place = parent.element.places.get(name)
         if place is None:
+            if self._unknown is not None and parent.name and not parent.element.text and self._is_new(name):
+                self._note(name, parent.name)
+                return None
             where = f"in <{parent.name}>" if parent.name else "as the root"
             self._refuse(f"<{quote(name)[1:-1]}> is not known {where}{suggestion(name, parent.element.places)}")
+            return None
+        if not self._ordered:
+            return self._place_anywhere(parent, place)
         if place < parent.place:
             self._refuse(f"<{name}> stands after <{parent.children[-1].name}>, and must stand before it")
         if place > parent.place:
             self._require_all(parent, place, f"before <{name}>")
             parent.count = 0
-        most = parent.element.children[place].most
-        if parent.count == most:
-            self._refuse(f"<{name}> stands more than {'once' if most == 1 else f'{most} times'} in <{parent.name}>")
+        if parent.count == parent.element.children[place].most:
+            self._refuse_more(parent, place)
         parent.place = place
         parent.count += 1
         return parent.element.children[place].element
 
+    def _place_anywhere(self, parent: Node, place: int) -> Element | None:
+        child = parent.element.children[place]
+        if len(parent.all(child.element.name)) == child.most:
+            self._refuse_more(parent, place)
+            return None
+        return child.element
+
+    def _refuse_more(self, parent: Node, place: int) -> None:
+        element, _, most = parent.element.children[place]
+        times = "once" if most == 1 else f"{most} times"
+        self._refuse(f"<{element.name}> stands more than {times} in <{parent.name}>")
+
+    def _is_new(self, name: str) -> bool:
+        """Whether the grammar has no such name anywhere: a known element in a wrong place is no new one."""
+        return _has_no_prefix(name) and all(element.name != name for element in self._grammar.walk())
+
+    def _note(self, name: str, holder: str, text: str = "", *, attribute: bool = False) -> None:
+        line, column = self.parser.CurrentLineNumber, self.parser.CurrentColumnNumber + 1
+        unknown = self._unknown or []
+        if len(unknown) == limits.PROBLEMS or len(name) > limits.TEXT_LENGTH or len(text) > limits.TEXT_LENGTH:
+            raise _error(line, column - 1, "it has too much that is not known, or a huge name or value")
+        if self._unknown is not None:
+            self._unknown.append(Unknown(name[:_SHOWN], holder, line, column, text[:_SHOWN], attribute))
+
     def _require_all(self, parent: Node, end: int, where: str) -> None:
         for child in parent.element.children[parent.place + 1 : end]:
             if child.least:
+                self._require_not_misspelt(parent, child.element.name)
                 self._refuse(f"<{child.element.name}> is missing {where}")
 
+    def _require_not_misspelt(self, parent: Node, name: str) -> None:
+        """An unknown element is no riddle where one of nearly that name is missing."""
+        for part in self._unknown or ():
+            hint = suggestion(part.name, [name])
+            if hint and part.holder == parent.name and not part.attribute:
+                raise _misspelt(part, hint)
+
     def _require_attributes(self, element: Element, attributes: dict[str, str]) -> None:
-        for name in attributes:
-            if name not in element.attributes:
+        for name, value in attributes.items():
+            if name not in element.attributes and self._unknown is not None and _has_no_prefix(name):
+                self._note(name, element.name, value, attribute=True)
+            elif name not in element.attributes:
                 hint = suggestion(name, element.attributes)
                 self._refuse(f"<{element.name}> has the unknown attribute {quote(name)}{hint}")
         if not attributes.keys() >= element.required:
@@ -171,10 +262,25 @@ class _Reader:
             self._refuse(f"<{element.name}> lacks the attribute {missing}")
 
     def _end(self, _name: str) -> None:
+        if self._passed_over:
+            self._passed_over -= 1
+            return
         node = self._open.pop()
-        self._require_all(node, len(node.element.children), f"in <{node.name}>")
+        if self._ordered:
+            self._require_all(node, len(node.element.children), f"in <{node.name}>")
+            return
+        present = {child.name for child in node.children}
+        for child in node.element.children:
+            if child.least and child.element.name not in present:
+                self._refuse(f"<{child.element.name}> is missing in <{node.name}>")
 
     def _characters(self, text: str) -> None:
+        if self._passed_over:
+            if self._unknown and len(self._unknown[-1].text) < _SHOWN:
+                self._unknown[-1] = self._unknown[-1]._replace(
+                    text=self._unknown[-1].text + text[:_SHOWN].strip(_SPACE)
+                )
+            return
         node = self._open[-1]
         if node.element.text:
             if len(node.text) + len(text) > limits.TEXT_LENGTH:  # adding up without end would be quadratic
@@ -193,7 +299,8 @@ class _Reader:
             self._refuse("the XML declaration says something else than version 1.0 and UTF-8")
 
     def _doctype(self, *_: object) -> None:
-        self._refuse("it has a document type")
+        # Never only noted: reading on would expand its entities.
+        raise _error(self.parser.CurrentLineNumber, self.parser.CurrentColumnNumber, "it has a document type")
 
     def _instruction(self, *_: object) -> None:
         self._refuse("it has a processing instruction")
@@ -201,8 +308,22 @@ class _Reader:
     def _cdata(self) -> None:
         self._refuse("it has a CDATA section")
 
-    def _refuse(self, detail: str) -> NoReturn:
-        raise _error(self.parser.CurrentLineNumber, self.parser.CurrentColumnNumber, detail)
+    def _refuse(self, detail: str) -> None:
+        """Raise what is wrong here, or note it where all problems are wanted."""
+        error = _error(self.parser.CurrentLineNumber, self.parser.CurrentColumnNumber, detail)
+        if self._problems is None:
+            raise error
+        if len(self._problems) < limits.PROBLEMS:
+            self._problems.append(error)
+
+
+def _has_no_prefix(name: str) -> bool:
+    """Whether a name has nothing to do with namespaces, which nobody writes and which are always refused."""
+    return ":" not in name and name != "xmlns"
+
+
+def _misspelt(part: Unknown, hint: str) -> FormatError:
+    return _error(part.line, part.column - 1, f"<{part.name}> is not known in <{part.holder}>{hint}")
 
 
 def _require_utf8(data: bytes) -> None:

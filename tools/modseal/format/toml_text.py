@@ -53,17 +53,17 @@ _INLINE_KEY = re.compile(rf"({_KEY})[ \t]*=")
 class TomlDocument:
     """The values of a TOML text, and where each key stands."""
 
-    def __init__(self, values: dict[str, object], lines: dict[Path, int]) -> None:
+    def __init__(self, values: dict[str, object], lines: dict[Path, int], inside: dict[Path, int]) -> None:
         self.values = values
         self._lines = lines
+        self._inside = inside
+        """The lines of what lies inside an array that is a value, which `lines` leaves out."""
 
     def line(self, path: Path) -> int:
         """The line (from 1) of a path, or of the nearest table above it; 0 where unknown."""
-        while path:
-            if path in self._lines:
-                return self._lines[path]
+        while path and path not in self._lines and path not in self._inside:
             path = path[:-1]
-        return 0
+        return self._lines.get(path) or self._inside.get(path, 0)
 
     @property
     def lines(self) -> dict[str, int]:
@@ -96,7 +96,8 @@ def parse(data: bytes) -> TomlDocument:
             raise ValueError(f"the file is not UTF-8 (byte {error.start})") from None
         except RecursionError:
             raise ValueError("the file is nested too deep") from None
-    return TomlDocument(values, _Places(text.replace("\r\n", "\n")).lines)
+    places = _Places(text.replace("\r\n", "\n"))
+    return TomlDocument(values, places.lines, places.inside)
 
 
 def _require_short_keys(text: str) -> None:
@@ -113,6 +114,7 @@ class _Places:
 
     def __init__(self, text: str) -> None:
         self.lines: dict[Path, int] = {}
+        self.inside: dict[Path, int] = {}
         self._text = text
         self._items: dict[Path, int] = {}
         self._position = 0
@@ -158,19 +160,20 @@ class _Places:
             if found["open"]:
                 if holders and holders[-1][1] is not None:
                     path = (*holders[-1][0], holders[-1][1])
-                    self.lines.setdefault(path, starts)
+                    self.inside.setdefault(path, starts)
                 holders.append((path, 0 if found["open"] == "[" else None))
             elif found["close"]:
                 path, _ = holders.pop()
             elif found["comma"] and holders[-1][1] is not None:
                 holders[-1] = (holders[-1][0], holders[-1][1] + 1)
             if holders and holders[-1][1] is None and (found["open"] or found["comma"]):
-                path = self._inline_key(holders[-1][0])
+                known = self.lines if all(number is None for _, number in holders) else self.inside
+                path = self._inline_key(holders[-1][0], known)
             elif holders and holders[-1][1] is not None and (found["text"] or (found["other"] or "").strip()):
-                self.lines.setdefault((*holders[-1][0], holders[-1][1]), starts)
+                self.inside.setdefault((*holders[-1][0], holders[-1][1]), starts)
 
-    def _inline_key(self, table: Path) -> Path:
-        """The path of the next key of an inline table; that of the table where it ends."""
+    def _inline_key(self, table: Path, known: dict[Path, int]) -> Path:
+        """The path of the next key of an inline table, added to `known`; that of the table where it ends."""
         while blank := _TOKEN.match(self._text, self._position):
             if not blank["blank"]:
                 break
@@ -180,7 +183,7 @@ class _Places:
             return table
         path = (*table, *_parts(found[1]))
         for end in range(len(table) + 1, len(path) + 1):
-            self.lines.setdefault(path[:end], self._line)
+            known.setdefault(path[:end], self._line)
         self._go_to(found.end())
         return path
 

@@ -1,6 +1,8 @@
 """The elements of a `descriptor.xml`, in their one order (docs/vib.md, section 2).
 
-All genuine files have each of the children of `<vib>` exactly once, and so must any other.
+All genuine files have each of the children of `<vib>` exactly once, and so must any other. Two are optional:
+`<file-list>`, which bundles of base images without files lack, and `<packed-size>`, which some tools write. In the
+descriptor of a stage folder the order does not count, as it did not for the tool that stage folders were made for.
 """
 
 from __future__ import annotations
@@ -40,7 +42,7 @@ def _grammar(*, stage: bool) -> Element:
         "payload",
         Child(checksum, once, len(CHECKSUMS)),
         required=("name", "type") if stage else ("name", "type", "size"),
-        optional=(*found_out, "uncompressed-size", "compression-option"),
+        optional=(*found_out, "uncompressed-size", "compression-option", "boot-order", "vfat-name"),
     )
     return Element(
         "vib",
@@ -53,9 +55,10 @@ def _grammar(*, stage: bool) -> Element:
         Child(leaf("release-date"), once),
         Child(Element("urls", Child(leaf("url", "key"), 0, limits.ITEMS)), once),
         Child(RELATIONSHIPS),
-        Child(Element("software-tags", Child(leaf("tag"), 0, limits.ITEMS))),
+        Child(Element("software-tags", Child(leaf("tag"), 0, limits.ITEMS)), once),
+        Child(leaf("packed-size"), 0),
         Child(Element("system-requires", Child(leaf("maintenance-mode")), Child(platform, 0, limits.ITEMS))),
-        Child(Element("file-list", Child(leaf("file"), 0, limits.FILES))),
+        Child(Element("file-list", Child(leaf("file"), 0, limits.FILES)), 0),
         Child(leaf("acceptance-level")),
         Child(leaf("live-install-allowed")),
         Child(leaf("live-remove-allowed")),
@@ -63,11 +66,11 @@ def _grammar(*, stage: bool) -> Element:
         Child(leaf("stateless-ready")),
         Child(leaf("overlay")),
         Child(Element("payloads", Child(payload, 0, limits.PAYLOADS))),
-        required=("version",),
+        optional=("version",),
     )
 
 
 DESCRIPTOR = _grammar(stage=False)
 STAGE = _grammar(stage=True)
 COMMENTS_IN_DESCRIPTOR = frozenset({"vib"})
-COMMENTS_IN_STAGE = frozenset({"", *STAGE.containers()})
+COMMENTS_IN_STAGE = frozenset({"", *(element.name for element in STAGE.walk() if not element.text)})

@@ -24,6 +24,7 @@ CHECKSUMS: dict[tuple[str, View], tuple[str, str | None]] = {
     ("sha1", View.RAW): ("sha-1", None),
     ("sha1", View.UNPACKED): ("sha-1", "gunzip"),
     ("sha256", View.GUNZIP1): ("sha-256-gunzip1", None),
+    ("sha256", View.TXT_MLE): ("sha-256", "txt-mle"),
 }
 """Digests as `checksum-type` and `verify-process`, in the order of writing: ESXi 8 needs the first, and
 hosts before 7.0 take the last `sha-256` for that of the member (docs/vib.md)."""
@@ -32,7 +33,36 @@ LENGTHS = {"sha256": 32, "sha1": 20}
 """Bytes of a digest."""
 
 _DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?([+-]\d\d:\d\d)?", re.ASCII)
+_VFAT_NAME = re.compile(r"[A-Za-z0-9_-]{1,8}(\.[A-Za-z0-9_-]{1,3})?")
+"""A name of MS-DOS, which is what the boot partition of a host has."""
+BOOT_ORDER = 2**31 - 1
+"""Genuine orders are below 1,000."""
+
 _PAYLOAD_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
+
+
+def quirks(manifest: Manifest) -> Iterator[tuple[str, str]]:
+    """What only some genuine descriptors have or lack, each by its name and in words; none of it is wrong."""
+    vib = manifest.vib
+    if vib is None:
+        return
+    if not vib.has_version:
+        yield "no-version", "<vib> has no version, as some scripts write it"
+    if not vib.lists_files:
+        yield "no-file-list", "there is no <file-list>, so nothing declares the files"
+    elif not manifest.files:
+        yield "empty-file-list", "the <file-list> is empty"
+    if vib.packed_size is not None:
+        yield "packed-size", f"<packed-size> says {vib.packed_size}"
+    for payload in manifest.payloads:
+        for name, value in (("boot-order", payload.boot_order), ("vfat-name", payload.vfat_name)):
+            if value is not None:
+                yield name, f"payload {quote(payload.name)} has the {name} {value}"
+        if any(digest.view is View.TXT_MLE for digest in payload.digests):
+            yield (
+                "txt-mle",
+                f"payload {quote(payload.name)} has a checksum of what Intel TXT measures, which is not computed",
+            )
 
 
 def check(manifest: Manifest) -> Iterator[Failure]:
@@ -71,6 +101,8 @@ def check_stage(manifest: Manifest) -> Iterator[Failure]:
             yield from rules.check_line("locale of a softwarePlatform", platform.locale)
     for payload in manifest.payloads:
         yield from _check_payload_type(payload)
+    if vib.packed_size is not None and not 0 <= vib.packed_size <= limits.MEMBER_SIZE * limits.PAYLOADS:
+        yield _bad(f"the packed-size {vib.packed_size} is over any that there can be", str(vib.packed_size))
     if max(len(vib.urls), len(vib.tags), len(vib.platforms)) > limits.ITEMS:
         yield _bad(f"there are more than {limits.ITEMS} urls, tags or platforms", manifest.name)
 
@@ -80,6 +112,10 @@ def _check_payload_type(payload: Payload) -> Iterator[Failure]:
         yield _bad(f"the payload type {quote(payload.type)} is not a plain word", payload.type)
     if payload.compression_option is not None:
         yield from rules.check_line("compression-option", payload.compression_option)
+    if payload.boot_order is not None and not 0 <= payload.boot_order <= BOOT_ORDER:
+        yield _bad(f"payload {quote(payload.name)} has a boot-order over {BOOT_ORDER}", payload.name)
+    if payload.vfat_name is not None and not _VFAT_NAME.fullmatch(payload.vfat_name):
+        yield _bad(f"the vfat-name {quote(payload.vfat_name)} is not like NAME.EXT", payload.vfat_name)
     if payload.chunks or payload.mtime:
         yield _bad(f"payload {quote(payload.name)} has fields that only a .seal has", payload.name)
 

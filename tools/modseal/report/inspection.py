@@ -11,7 +11,7 @@ from typing import Any
 
 from modseal.bundle.inspect import Block, Inspection
 from modseal.errors import Failure
-from modseal.format import rules
+from modseal.format import rules, vib_rules
 from modseal.format.manifest import Entry, FileType, Manifest
 from modseal.report.text import safe
 
@@ -33,6 +33,7 @@ def render_json(inspection: Inspection) -> str:
         "format": inspection.kind,
         "members": [{"name": member.name, "size": member.size} for member in inspection.members],
         "manifest": _plain(manifest) if manifest else None,
+        "quirks": [{"name": name, "detail": words} for name, words in vib_rules.quirks(manifest)] if manifest else [],
         "signatures": [_block(block) for block in inspection.blocks],
         "entries": [_plain(entry) for entry in inspection.entries],
         "problems": [{"code": problem.code, "detail": problem.detail} for problem in inspection.problems],
@@ -46,6 +47,8 @@ def _plain(value: Any) -> Any:
         return value.hex()
     if isinstance(value, enum.Enum):
         return str(value)
+    if isinstance(value, Failure):
+        return {"code": value.code, "detail": value.detail}
     if dataclasses.is_dataclass(value):
         return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
     return [_plain(item) for item in value] if isinstance(value, tuple) else value
@@ -137,6 +140,8 @@ def manifest_lines(manifest: Manifest) -> Iterator[str]:
     for payload in manifest.payloads:
         sizes = f"{payload.size} bytes, unpacked {payload.unpacked_size or '?'}"
         yield f"  payload        {safe(payload.name)} {safe(payload.type)} {sizes}"
+    for quirk, detail in vib_rules.quirks(manifest):
+        yield f"  quirk          {quirk}: {safe(detail)}"
     for attachment in manifest.attachments:
         yield f"  attachment     {safe(attachment.name)} {safe(attachment.media_type)} {attachment.size} bytes"
     for key in manifest.expected_signers:

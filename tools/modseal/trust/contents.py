@@ -43,15 +43,17 @@ def payload_failures(payload: Payload, measured: Measured, size: int) -> Iterato
             f"payload {name!r} unpacks to {measured.unpacked_size} bytes, {payload.unpacked_size} are declared",
             {"payload": name, "declared": payload.unpacked_size, "actual": measured.unpacked_size},
         )
-    mismatches = [failure for digest in payload.digests for failure in _digest_failure(name, digest, measured)]
-    yield from (failure for failure in mismatches if failure.evidence["actual"])
+    for digest in payload.digests:
+        yield from _digest_failure(name, digest, measured)
     if payload.digests and not any(_binds(digest) for digest in payload.digests):
         yield Failure("weak-digest", f"payload {name!r} has no SHA-256 over its bytes", {"payload": name})
     yield from (failure for failure in measured.failures if failure.code not in LISTING_CODES)
-    # Last, because what was met before says why a digest could not be computed. What was left unread differs in
-    # nothing that anybody knows; `not-unpacked` stands for it, and is no pass.
-    if all(failure.code != "not-unpacked" for failure in measured.failures):
-        yield from (failure for failure in mismatches if not failure.evidence["actual"])
+    # A digest that could not be computed differs in nothing that anybody knows: what went wrong before it says why.
+    if not measured.failures:
+        for digest in payload.digests:
+            if digest.view is not View.TXT_MLE and (digest.algorithm, digest.view) not in measured.digests:
+                detail = f"payload {name!r}: the {digest.algorithm} of its {digest.view} bytes cannot be computed"
+                yield Failure("unsupported-payload", detail, {"payload": name, "view": str(digest.view)})
 
 
 def _binds(digest: Digest) -> bool:
@@ -61,8 +63,7 @@ def _binds(digest: Digest) -> bool:
 
 def _digest_failure(name: str, digest: Digest, measured: Measured) -> Iterator[Failure]:
     actual = measured.digests.get((digest.algorithm, digest.view))
-    if actual != digest.value:
-        found = actual.hex() if actual else None
+    if actual is not None and actual != digest.value:
         yield Failure(
             "payload-digest-mismatch",
             f"payload {name!r}: the {digest.algorithm} of its {digest.view} bytes differs",
@@ -71,7 +72,7 @@ def _digest_failure(name: str, digest: Digest, measured: Measured) -> Iterator[F
                 "algorithm": digest.algorithm,
                 "view": str(digest.view),
                 "declared": digest.value.hex(),
-                "actual": found,
+                "actual": actual.hex(),
             },
         )
 
@@ -123,6 +124,8 @@ def _without_shared_folders(entries: list[Entry]) -> list[Entry]:
 def _differences(manifest: Manifest, entries: list[Entry], *, complete: bool) -> Iterator[Failure]:
     if manifest.kind == "vib":  # a descriptor declares the paths of files, no directories and nothing else
         entries = [Entry(entry.path) for entry in entries if entry.type is not FileType.DIRECTORY]
+        if not manifest.files:
+            return  # nothing is declared: the files are what the payloads have, which their checksums bind
     declared = {entry.path: entry for entry in manifest.files}
     actual = {entry.path: entry for entry in entries}
     for path, entry in actual.items():

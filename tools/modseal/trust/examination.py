@@ -68,6 +68,7 @@ class Check:
 
 INCONCLUSIVE_CODES = {
     "unsupported-algorithm",
+    "unsupported-descriptor",
     "unsupported-payload",
     "not-unpacked",
     "revocation-unknown",

@@ -152,6 +152,7 @@ def examine(bundle: Bundle, policy: Policy, at: datetime) -> Examination:
         checks += [failed(1, "manifest", error.failure)]
         checks += [unexamined(step, "not examined: the manifest cannot be read") for step in range(2, len(STEPS))]
         return Examination(tuple(checks), None, False, None, signatures.signers, (), at)
+    checks += [failed(1, "manifest", failure) for failure in (manifest.vib.unknown if manifest.vib else ())]
     checks += _member_checks(manifest, members)
     exempt = unsigned and manifest.claimed_level is Level.COMMUNITY and policy.allow_unsigned_community
     if exempt:
@@ -526,9 +527,17 @@ def _file_checks(
     if not failures and not demand.complete:
         checks = [unexamined(8, "not all payloads could be listed")]
     else:
-        checks = collect(8, "entries", failures, f"exactly the {len(manifest.files)} declared entries")
+        checks = collect(8, "entries", failures, _listing_text(manifest, measured))
     placement = granted.placement_failures(manifest, demand.entries, policy.community_paths)
     return checks + [failed(8, "placement", failure) for failure in contents.by_path(placement)]
+
+
+def _listing_text(manifest: Manifest, measured: list[tuple[Payload, Measured]]) -> str:
+    if manifest.vib and not manifest.files:
+        count = sum(len(result.entries) for _, result in measured)
+        missing = "the list of files is empty" if manifest.vib.lists_files else "the descriptor has no list of files"
+        return f"{missing}; the {count} entries of the payloads are bound by their checksums"
+    return f"exactly the {len(manifest.files)} declared entries"
 
 
 def _restriction_checks(manifest: Manifest, policy: Policy, denials: list[Failure]) -> list[Check]:

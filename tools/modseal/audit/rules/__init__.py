@@ -10,11 +10,13 @@ from modseal.audit.rules import (
     checksum_order,
     claim_above_proven,
     depot_file_unlisted,
+    descriptor_quirk,
     fling_leftover,
     gunzip_sha256_missing,
     index_vendor_mismatch,
     left_out,
     metadata_mismatch,
+    metadata_order,
     metadata_weak_digest,
     no_timestamp,
     not_removable_live,
@@ -55,6 +57,7 @@ RULES: tuple[Rule, ...] = (
     # Whether hosts take it, and let it go.
     gunzip_sha256_missing.RULE,
     checksum_order.RULE,
+    descriptor_quirk.RULE,
     not_removable_live.RULE,
     # How it was made.
     fling_leftover.RULE,
@@ -68,6 +71,7 @@ RULES: tuple[Rule, ...] = (
     left_out.RULE,
     # Depots.
     metadata_mismatch.RULE,
+    metadata_order.RULE,
     bundle_unlisted.RULE,
     bundle_missing.RULE,
     index_vendor_mismatch.RULE,

@@ -44,7 +44,12 @@ def test_an_audit_of_nothing_fits_the_schema() -> None:
 
 
 def test_states_and_unreadable_bundles_fit_the_schema() -> None:
-    error = {"error": {"code": "io-error", "detail": "no"}, "module": None, "sha256": None, "format": None}
+    error = {
+        "error": {"code": "io-error", "detail": "no", "evidence": {}},
+        "module": None,
+        "sha256": None,
+        "format": None,
+    }
     found = [finding(state=state, reason="r", related=("b",)) for state in State]
     assert len(document_of(made_of(found, [result(**error)]))["findings"]) == 3
 

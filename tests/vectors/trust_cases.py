@@ -108,6 +108,13 @@ def signatures() -> Iterator[Vector]:
     )
     yield seal("expected-signer", expected.signed(SIGNER, SECOND), None, "The expected signer has signed.")
     yield vib("vib-unsigned", VIB.unsigned(), "unsigned", "An empty signature member.")
+    yield vib(
+        "vib-unknown-element",
+        VIB.with_manifest_bytes(VIB.manifest_bytes.replace(b"<overlay>", b"<solution>esx</solution><overlay>")),
+        "unsupported-descriptor",
+        "A descriptor with an element that nobody has described.",
+        undecided=True,
+    )
     yield vib("vib-not-xml", VIB.with_manifest_bytes(b"{}"), "bad-manifest", "A descriptor that is no XML.")
 
 

@@ -72,7 +72,9 @@ def _files(policy: Policy) -> Iterator[tuple[str, bytes]]:
     lines += ["[signers]", f"minimum = {policy.minimum_signers}", *_list("required", required)]
     deny = policy.deny
     lines += ["[deny]", *_list("digests", [f"sha256:{one}" for one in sorted(deny.digests)])]
-    lines += [*_list("signers", [f"sha256:{one}" for one in sorted(deny.signers)]), *_list("names", list(deny.names))]
+    signers = [*(f"sha256:{one}" for one in sorted(deny.signers)), *sorted(deny.keys)]
+    lines += [*_list("signers", signers), *_list("names", list(deny.names))]
+    lines += _list("certificates", [file(one.der, "der") for one in deny.certificates])
     lines += ["[versions]", *(f"{json.dumps(name)} = {json.dumps(floor)}" for name, floor in policy.floors.items())]
     lines += ["[attachments]", *_list("required", list(policy.required_attachments))]
     lines += ["[paths]", *_list("community", list(policy.community_paths))]

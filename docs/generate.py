@@ -24,16 +24,16 @@ from typing import NamedTuple
 
 from modseal.audit.rule import Rule
 from modseal.audit.rules import RULES
-from modseal.bundle import spec_shape
 from modseal.codes import CODES, Code
 from modseal.format import ar, manifest_json, tar, trust_bundle
 from modseal.format.level import Level
 from modseal.format.manifest import SIGNATURE_MEMBER, Entry, FileType, Manifest, Payload
 from modseal.format.payload_writer import Input, write_seal_payload
 from modseal.format.shape import schema_text, to_json_schema
+from modseal.packing import spec_shape
+from modseal.pki.algorithms import ALGORITHMS
+from modseal.policy import shape as policy_shape
 from modseal.report import level_table
-from modseal.trust import policy_file
-from modseal.trust.algorithms import ALGORITHMS
 from modseal.trust.examination import INCONCLUSIVE_CODES, STEPS
 from modseal.trust.powers import GUARDED, MEANINGS, PLACES, Power
 from modseal.trust.refusals import REFUSALS
@@ -42,8 +42,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 LIMITED = {
     "modseal.limits": "Limits of what is read",
-    "modseal.trust.path": "Paths that are remembered",
-    "modseal.trust.purpose": "Keys",
+    "modseal.pki.path": "Paths that are remembered",
+    "modseal.pki.purpose": "Keys",
 }
 """The modules whose constants are limits, and the heading of each."""
 
@@ -97,7 +97,7 @@ def _region(name: str) -> str:
 
 def policy_schema() -> dict[str, object]:
     """The JSON Schema of a policy file."""
-    return to_json_schema(policy_file.SHAPE, "urn:modseal:policy:1", policy_file.SCHEMA)
+    return to_json_schema(policy_shape.SHAPE, "urn:modseal:policy:1", policy_shape.SCHEMA)
 
 
 # Limits.
@@ -235,7 +235,7 @@ def _algorithms_table() -> str:
 
 def _path_lists() -> str:
     return "\n".join(
-        f"* `{name}`: {', '.join(f'`{path}`' for path in paths)}" for name, paths in policy_file.PATH_LISTS.items()
+        f"* `{name}`: {', '.join(f'`{path}`' for path in paths)}" for name, paths in policy_shape.PATH_LISTS.items()
     )
 
 

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from modseal.bundle import layout, spec_shape
+from modseal.bundle import layout
 from modseal.depot import grammar
 from modseal.format import manifest_json, strict_xml, trust_bundle, vib_grammar
 from modseal.format.shape import Array, Shape, Table, Text, TextMap, Variant
-from modseal.trust import policy_file
+from modseal.packing import spec_shape
+from modseal.policy import shape as policy_shape
 
 _JSON = {'"\\u0000"', '"\\ud800"', "null", "true", "1e9", "-0", "[]", "{}"}
 _TOML = {"[[", "]]", "= [", "{", "}", "\n", '"""', "'''", "\\u0000", "0x", "1e9", "inf", "true", "a.b.c"}
@@ -29,7 +30,7 @@ def dictionaries() -> dict[str, bytes]:
         "layout.dict": {*_quoted(layout.SHAPE), *_JSON},
         "trust.dict": {*_quoted(trust_bundle.SHAPE), *_JSON},
         "spec.dict": {*_words(spec_shape.SHAPE), *_TOML, *_TIMES},
-        "policy.dict": {*_words(policy_file.SHAPE), *_TOML, *_FILES},
+        "policy.dict": {*_words(policy_shape.SHAPE), *_TOML, *_FILES},
         "depot.dict": {*(word for root in _DEPOT for word in _tags(root)), *_XML, *_VIB},
         "xml.dict": {*_tags(vib_grammar.DESCRIPTOR), *_tags(vib_grammar.STAGE), *_XML, *_VIB},
     }

@@ -9,8 +9,8 @@ from modseal.bundle.verify import Result
 from modseal.errors import Failure, ModsealError
 from modseal.format import ar, trust_bundle
 from modseal.format.source import BytesSource
+from modseal.policy import rotation
 from modseal.report import json_report, text
-from modseal.trust import trust_bundle as rotation
 from modseal.trust.examination import Verdict
 from modseal.trust.examine import examine
 from targets.base import NOW, SEEDS, Target, attempt, certificates, policy

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from modseal.errors import FormatError, ModsealError
-from modseal.trust.certificate import Certificate
+from modseal.pki.certificate import Certificate
+from modseal.policy.file import parse
+from modseal.policy.material import read_certificates
 from modseal.trust.policy import Policy
-from modseal.trust.policy_file import parse
-from modseal.trust.policy_material import read_certificates
 
 FOLDER = Path(__file__).parents[1]
 FIXTURES = FOLDER / "fixtures"

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from modseal.trust import revocation
-from modseal.trust.certificate import Certificate
-from modseal.trust.crl import Crl
-from modseal.trust.path import NoPath, find_path
-from modseal.trust.revocation import RevocationRules
+from modseal.pki import revocation
+from modseal.pki.certificate import Certificate
+from modseal.pki.crl import Crl
+from modseal.pki.path import NoPath, find_path
+from modseal.pki.revocation import RevocationRules
 from targets.base import NOW, Target, attempt, certificates, policy
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from modseal.bundle import layout, spec
+from modseal.bundle import layout
 from modseal.errors import PolicyError, SpecError
 from modseal.format.manifest import Entry, FileType
+from modseal.packing import spec
+from modseal.policy import file as policy_file
 from modseal.report import policy_text
-from modseal.trust import policy_file
 from targets.base import Target, attempt, read_fixture
 
 _TYPES = {"0": FileType.FILE, "7": FileType.FILE, "2": FileType.SYMLINK, "5": FileType.DIRECTORY}

@@ -158,7 +158,7 @@ def test_CMS_08_broken_digests_are_refused_by_name(kind: Kind, digest: str, tmp_
 
 
 def test_CMS_08_no_policy_can_allow_a_broken_digest() -> None:
-    from modseal.trust.algorithms import ALGORITHMS
+    from modseal.pki.algorithms import ALGORITHMS
 
     assert not [name for name in ALGORITHMS if "sha1" in name or "md5" in name]
 

@@ -14,8 +14,9 @@ from builders.bundles import Bundle, codes, judge, make
 from builders.pki import ca, leaf, new_key, root, signer
 from builders.policies import trusting
 from modseal import limits
-from modseal.trust import algorithms, certificate, examine, path
-from modseal.trust.effort import Effort
+from modseal.pki import algorithms, certificate, path
+from modseal.pki.effort import Effort
+from modseal.trust import examine
 from modseal.trust.examination import Status, Verdict
 
 
@@ -116,7 +117,7 @@ def test_DOS_02_long_names_are_refused_before_they_are_prepared() -> None:
     text = "a" + "\u0301\u0327" * 60_000
     attribute = x509.NameAttribute(x509.ObjectIdentifier("1.3.6.1.4.1.99999.3"), text, _validate=False)
     stranger = ca(subject=x509.Name([*name("x"), attribute]), issuer=root())
-    with mock.patch("modseal.trust.names.unicodedata.normalize", side_effect=lambda _, text: text) as prepared:
+    with mock.patch("modseal.pki.names.unicodedata.normalize", side_effect=lambda _, text: text) as prepared:
         found = judge(make("seal").signed(signer(), certificates=[signer().der, stranger.der]), trusting())
     assert (found.verdict, "limit-exceeded" in codes(found)) == (Verdict.REJECTED, True)
     assert all(len(call.args[1]) <= limits.NAME_VALUE for call in prepared.call_args_list)

@@ -24,7 +24,7 @@ from modseal.errors import PolicyError
 from modseal.format import cms as cms_format
 from modseal.format import der
 from modseal.format.manifest import Kind
-from modseal.trust import policy_file
+from modseal.policy import sources as policy_sources
 from modseal.trust.examination import Verdict
 
 kinds = pytest.mark.parametrize("kind", KINDS)
@@ -312,10 +312,10 @@ def test_X5_15_a_policy_names_no_certificate_with_an_odd_key(case: str, role: st
         path.write_text(f"{head}\n{more[role]}\n{tail}" if role == "intermediates" else f"{text}\n{more[role]}\n")
         (tmp_path / ("root.pem" if role == "anchor" else "odd.pem")).write_bytes(cms.pem(data, "CERTIFICATE"))
         if good:
-            policy_file.load(str(path))
+            policy_sources.load(str(path))
         else:
             with pytest.raises(PolicyError):
-                policy_file.load(str(path))
+                policy_sources.load(str(path))
 
 
 # X5-16: times that are none of the calendar, or not in the form of their year.

@@ -20,15 +20,17 @@ from builders import cms as cms_builder
 from builders.bundles import judge, make
 from builders.pki import ca, leaf, name, new_key, signer
 from builders.policies import trusting
+from modseal.ca import description, request
 from modseal.errors import FormatError, KeyMaterialError, ModsealError, PolicyError
 from modseal.format import canonical_json, cms, compression, dsse, strict_xml, timestamp, trust_bundle
 from modseal.format import zip as zip_format
 from modseal.format.manifest import FileType
 from modseal.format.source import BytesSource
-from modseal.signing import description, keys, material, request
-from modseal.trust import algorithms, certificate, policy_file
-from modseal.trust.certificate import Certificate
-from modseal.trust.crl import Crl
+from modseal.pki import algorithms, certificate
+from modseal.pki.certificate import Certificate
+from modseal.pki.crl import Crl
+from modseal.policy import file as policy_file
+from modseal.signing import keys, material
 from modseal.trust.examination import Examination, Verdict
 
 
@@ -101,13 +103,13 @@ BAD_KEY = mock.Mock()
 REQUEST = request.make_request(name("Test"), new_key()).public_bytes(Encoding.DER)
 EDGES: dict[str, tuple[str, Callable[[], object], type[ModsealError], set[str]]] = {
     "certificate": (
-        "modseal.trust.certificate.x509.load_der_x509_certificate",
+        "modseal.pki.certificate.x509.load_der_x509_certificate",
         parse_certificate,
         FormatError,
         {"malformed-certificate", "unsupported-algorithm"},
     ),
     "the values of a certificate": (
-        "modseal.trust.certificate._from_library",
+        "modseal.pki.certificate._from_library",
         parse_certificate,
         FormatError,
         {"malformed-certificate", "unsupported-algorithm"},
@@ -118,7 +120,7 @@ EDGES: dict[str, tuple[str, Callable[[], object], type[ModsealError], set[str]]]
         FormatError,
         {"bad-signature", "unsupported-algorithm"},
     ),
-    "CRL": ("modseal.trust.crl._read", lambda: Crl.parse(b"", "x.crl"), FormatError, {"crl-invalid"}),
+    "CRL": ("modseal.pki.crl._read", lambda: Crl.parse(b"", "x.crl"), FormatError, {"crl-invalid"}),
     "timestamp": ("modseal.format.timestamp._token", lambda: timestamp.decode(b""), FormatError, {"bad-timestamp"}),
     "the time of a timestamp": (
         "modseal.format.timestamp.datetime",
@@ -181,7 +183,7 @@ EDGES: dict[str, tuple[str, Callable[[], object], type[ModsealError], set[str]]]
         {"bad-key"},
     ),
     "request": (
-        "modseal.signing.request.x509.load_der_x509_csr",
+        "modseal.ca.request.x509.load_der_x509_csr",
         lambda: request.parse_request(REQUEST, "r"),
         KeyMaterialError,
         {"bad-key"},

@@ -15,8 +15,8 @@ from builders.pki import Identity, ca, issue, leaf, new_key, root, signer
 from builders.policies import write
 from builders.transcript import run
 from modseal.errors import PolicyError
-from modseal.trust.policy_file import load
-from modseal.trust.trust_bundle import policy_of
+from modseal.policy.rotation import policy_of
+from modseal.policy.sources import load
 
 OTHER = ca("Other CA", key=new_key("p256", 60))
 REVOKED = make("seal", signer())

@@ -20,7 +20,7 @@ from builders.policies import pin, trusting
 from builders.transcript import run
 from modseal.format.level import Level
 from modseal.format.manifest import Kind
-from modseal.trust.policy_file import BUILT_IN, load
+from modseal.policy.sources import BUILT_IN, load
 
 kinds = pytest.mark.parametrize("kind", KINDS)
 SERVER, ANY = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE

@@ -23,10 +23,10 @@ from modseal import limits
 from modseal.errors import FormatError
 from modseal.format import der
 from modseal.format.manifest import Kind
-from modseal.trust.crl import Crl
+from modseal.pki.crl import Crl
+from modseal.pki.revocation import RevocationRules
 from modseal.trust.examination import Verdict
 from modseal.trust.policy import Policy
-from modseal.trust.revocation import RevocationRules
 
 DAY = timedelta(days=1)
 kinds = pytest.mark.parametrize("kind", KINDS)

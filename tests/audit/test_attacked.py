@@ -22,8 +22,8 @@ from modseal.audit.engine import Processes
 from modseal.audit.finding import State
 from modseal.audit.run import Audit
 from modseal.cli.audit_output import FORMATS, pieces
+from modseal.policy.sources import load
 from modseal.trust.policy import Policy
-from modseal.trust.policy_file import load
 
 EVIL = bundles.make("vib").data[:-1]
 """A bundle that no policy accepts."""

@@ -26,9 +26,9 @@ from modseal.audit.run import Audit
 from modseal.errors import FormatError, RefusedError, UsageError
 from modseal.format import dsse
 from modseal.format.level import Level
+from modseal.policy import sources as policy_sources
 from modseal.signing import dsse as signing_dsse
 from modseal.signing import fitness
-from modseal.trust import policy_file
 
 LATER = NOW + timedelta(hours=1)
 MEDIUM = Severity.MEDIUM
@@ -40,7 +40,7 @@ def policy_of(folder: Path, minimum: str = "community") -> Any:
     (folder / "root.pem").write_bytes(root().pem)
     text = f'schema = "modseal/policy@1"\nminimum-level = "{minimum}"\n\n[[anchor]]\nname = "A"\n'
     (folder / "p.toml").write_text(f'{text}certificate = "root.pem"\ngrants = "certified"\n')
-    return policy_file.load(str(folder / "p.toml"))
+    return policy_sources.load(str(folder / "p.toml"))
 
 
 @dataclasses.dataclass

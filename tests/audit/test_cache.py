@@ -21,8 +21,8 @@ from modseal.audit import cache as cache_module
 from modseal.audit import record, run, target
 from modseal.audit.cache import FILE, Cache, context_of
 from modseal.audit.run import Audit
+from modseal.policy.sources import load
 from modseal.trust.policy import Policy
-from modseal.trust.policy_file import load
 
 
 @pytest.fixture

@@ -29,7 +29,7 @@ from modseal.audit import cluster as cluster_module
 from modseal.audit import rules
 from modseal.audit.record import look
 from modseal.audit.target import FileTarget, identity_of
-from modseal.trust.policy_file import load
+from modseal.policy.sources import load
 
 pytest.importorskip("distributed", reason="the extra `dask` is not installed")
 pytest.importorskip("fsspec", reason="the extra `remote` is not installed")
@@ -185,7 +185,7 @@ from pathlib import Path
 from builders.dask_cluster import Deadly
 from modseal.audit import cluster
 from modseal.audit.discover import discover
-from modseal.trust.policy_file import load
+from modseal.policy.sources import load
 cluster.PATIENCE = 1.0
 targets = list(discover([sys.argv[2]]))
 targets[1:1] = [Deadly("deadly.seal")]

@@ -18,8 +18,8 @@ from modseal.audit.cache import Cache, context_of
 from modseal.audit.engine import Processes
 from modseal.audit.finding import Finding
 from modseal.audit.run import Audit
+from modseal.policy.sources import load
 from modseal.trust.policy import Policy
-from modseal.trust.policy_file import load
 
 
 @pytest.fixture

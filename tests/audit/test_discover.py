@@ -9,7 +9,8 @@ import pytest
 
 from builders import bundles
 from builders.audits import folder_of
-from modseal.audit.discover import LeftOut, Unreadable, discover
+from modseal.audit.discover import discover
+from modseal.audit.found import LeftOut, Unreadable
 from modseal.audit.target import FileTarget
 
 

@@ -20,9 +20,9 @@ from builders.pki import NOW
 from modseal.audit import engine
 from modseal.audit.engine import Processes, Serial, batches
 from modseal.audit.target import FileTarget, Identity, Opened
+from modseal.policy.sources import load
 from modseal.trust.examination import Verdict
 from modseal.trust.policy import Policy
-from modseal.trust.policy_file import load
 
 
 @pytest.fixture

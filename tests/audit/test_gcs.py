@@ -12,7 +12,7 @@ from builders.bundles import make
 from builders.pki import NOW
 from builders.policies import write
 from builders.transcript import run_process
-from modseal.audit import fetch
+from modseal.files import fetch
 
 pytest.importorskip("gcsfs", reason="gcsfs is not installed")
 

@@ -15,7 +15,8 @@ import zstandard
 
 from builders import bundles, policies
 from builders.audits import audit_of
-from modseal.audit.discover import LeftOut, discover
+from modseal.audit.discover import discover
+from modseal.audit.found import LeftOut
 from modseal.audit.hiding import END
 
 VIB = bundles.make("vib").data

@@ -10,12 +10,13 @@ from builders import s3
 from builders.bundles import make
 from builders.pki import NOW
 from builders.policies import trusting
-from modseal.audit import fetch
-from modseal.audit.address import read
-from modseal.audit.discover import LeftOut, Unreadable, discover
+from modseal.audit.discover import discover
 from modseal.audit.engine import Serial
+from modseal.audit.found import LeftOut, Unreadable
 from modseal.audit.record import Record
 from modseal.audit.remote import RemoteTarget
+from modseal.files import fetch
+from modseal.files.address import read
 from modseal.trust.examination import Verdict
 
 for package in ("s3fs", "moto", "flask", "flask_cors"):

@@ -20,13 +20,14 @@ from builders.policies import trusting, write
 from builders.transcript import run
 from builders.web import listing, redirect, reply, site
 from modseal import limits
-from modseal.audit import address, fetch
-from modseal.audit.address import is_address, name_of, read
-from modseal.audit.discover import Found, LeftOut, Unreadable, discover
+from modseal.audit.discover import discover
 from modseal.audit.engine import Serial
+from modseal.audit.found import Found, LeftOut, Unreadable
 from modseal.audit.record import Record
 from modseal.audit.remote import RemoteTarget
 from modseal.errors import UsageError
+from modseal.files import address, fetch
+from modseal.files.address import is_address, name_of, read
 from modseal.trust.examination import Verdict
 
 fsspec = pytest.importorskip("fsspec", reason="the extra `remote` is not installed")

@@ -64,7 +64,7 @@ def test_an_audit_of_paths_opens_no_socket_and_loads_nothing_that_could(tmp_path
     assert "NETWORK" not in done.stderr
     packages = {name.partition(".")[0] for name in modules}
     assert not packages & {"fsspec", "aiohttp", "s3fs", "distributed", "dask", "ssl"}
-    assert not {"modseal.audit.remote", "modseal.audit.fetch", "modseal.audit.cluster", "urllib.request"} & {*modules}
+    assert not {"modseal.audit.remote", "modseal.files.fetch", "modseal.audit.cluster", "urllib.request"} & {*modules}
 
 
 def test_verify_knows_no_addresses(tmp_path: Path) -> None:

@@ -25,10 +25,10 @@ from modseal.audit.discover import discover
 from modseal.audit.engine import Serial
 from modseal.audit.run import Audit, run
 from modseal.format.level import Level
-from modseal.trust.algorithms import ALGORITHMS
+from modseal.pki.algorithms import ALGORITHMS
+from modseal.pki.revocation import RevocationRules
 from modseal.trust.deny import Deny
 from modseal.trust.policy import Allowance, Policy
-from modseal.trust.revocation import RevocationRules
 
 AT = NOW + timedelta(days=45)
 """The time of the audit."""

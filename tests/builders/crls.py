@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from builders.cms import sign_raw
 from builders.pki import EPOCH, FAR, Identity, digest_for
 from modseal.format import der
-from modseal.trust.crl import Crl
+from modseal.pki.crl import Crl
 
 Extensions = Sequence[tuple[x509.ExtensionType, bool]]
 ECDSA_SHA256 = der.encode(der.SEQUENCE, der.encode_oid("1.2.840.10045.4.3.2"))

@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, m
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from modseal.pki.certificate import Certificate
 from modseal.signing.keys import FileSigner
-from modseal.trust.certificate import Certificate
 
 EPOCH = datetime(2024, 1, 1, tzinfo=UTC)
 FAR = datetime(2123, 12, 31, tzinfo=UTC)

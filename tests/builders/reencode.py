@@ -18,7 +18,7 @@ from builders.bundles import Bundle
 from builders.pki import Identity
 from modseal.format import cms, der
 from modseal.format.der import Reader
-from modseal.trust.certificate import Certificate
+from modseal.pki.certificate import Certificate
 
 ORDERS = {curve.name: curve.group_order for curve in (ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1())}
 

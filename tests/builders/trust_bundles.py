@@ -12,7 +12,7 @@ from builders import cms as cms_builder
 from builders.pki import NOW, Identity, issue, new_key, root
 from modseal.format import ar, trust_bundle
 from modseal.format.trust_bundle import Root, TrustBundle
-from modseal.trust.trust_bundle import Seen
+from modseal.policy.rotation import Seen
 
 POLICY = b"""schema = "modseal/policy@1"
 minimum-level = "partner"

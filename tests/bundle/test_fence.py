@@ -20,9 +20,9 @@ from modseal.audit.cache import Cache
 from modseal.bundle.fence import fenced
 from modseal.bundle.inspect import inspect
 from modseal.errors import FormatError, InternalError
+from modseal.policy.sources import load
 from modseal.trust import examine
 from modseal.trust.examination import Verdict
-from modseal.trust.policy_file import load
 
 SECRET = "xyzzy"
 """Part of what the fault says: it may be a byte of the bundle, so nobody may see it."""

@@ -161,9 +161,9 @@ def test_a_terminal_is_not_steered(
 
 
 def test_what_is_looked_for_is_what_pack_writes() -> None:
-    from modseal.bundle import provenance
-    from modseal.bundle import sbom as packer
     from modseal.cli.sbom import _WANTED
+    from modseal.packing import provenance
+    from modseal.packing import sbom as packer
 
     assert (_WANTED["sbom"].name, _WANTED["sbom"].media_type) == (packer.NAME, packer.MEDIA_TYPE)
     assert (_WANTED["provenance"].name, _WANTED["provenance"].media_type) == (provenance.NAME, provenance.MEDIA_TYPE)

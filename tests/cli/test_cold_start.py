@@ -35,8 +35,8 @@ FOREIGN = (
 """Packages that no command may load."""
 UNNEEDED = (
     "modseal.signing",
-    "modseal.bundle.pack",
-    "modseal.bundle.sign",
+    "modseal.packing.pack",
+    "modseal.packing.sign",
     "modseal.bundle.inspect",
     "modseal.report.sarif",
     "modseal.report.json_report",

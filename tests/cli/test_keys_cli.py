@@ -29,11 +29,12 @@ from hypothesis import strategies as st
 
 from builders.bundles import make, snapshot
 from builders.transcript import SOURCE, Transcript, run
+from modseal.ca import issue
+from modseal.ca.description import describe_file
+from modseal.ca.issue import Validity
 from modseal.cli import keys, keys_ca
 from modseal.errors import ModsealError
-from modseal.signing import issue, key_file
-from modseal.signing.description import describe_file
-from modseal.signing.issue import Validity
+from modseal.signing import key_file
 from signing.pki import new_key
 
 SECRETS = {"root.pass": "root secret words", "ca.pass": "ca secret words", "key.pass": "key secret words"}

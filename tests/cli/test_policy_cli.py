@@ -15,7 +15,8 @@ from builders.transcript import Transcript, run
 from builders.trust_bundles import A, B, C, clock_at
 from modseal.cli import policy as policy_commands
 from modseal.format import rules
-from modseal.trust import policy_file, trust_store
+from modseal.policy import file as policy_file
+from modseal.policy import store as trust_store
 
 
 @pytest.fixture

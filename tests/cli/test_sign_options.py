@@ -16,7 +16,7 @@ from modseal.bundle.open import OpenBundle
 from modseal.format import rules
 from modseal.format.manifest import Kind
 from modseal.format.source import BytesSource
-from modseal.trust.algorithms import ALGORITHMS
+from modseal.pki.algorithms import ALGORITHMS
 
 kinds = pytest.mark.parametrize("kind", KINDS)
 POLICY = ("--policy", "policy.toml")

@@ -29,14 +29,14 @@ from builders.transcript import SOURCE
 from crash import faults
 from crash.faults import BROKEN, MANY, NO_SPACE, Fault
 from modseal.bundle.extract import extract
-from modseal.bundle.pack import pack
-from modseal.bundle.sign import sign
-from modseal.bundle.timestamp import timestamp
-from modseal.bundle.trust_update import update
+from modseal.ca import example
+from modseal.ca.example import make_example_pki
 from modseal.errors import InputError
-from modseal.signing import example
-from modseal.signing.example import make_example_pki
-from modseal.trust import trust_store
+from modseal.packing.pack import pack
+from modseal.packing.sign import sign
+from modseal.packing.timestamp import timestamp
+from modseal.policy import store as trust_store
+from modseal.policy.update import update
 from modseal.trust.examination import Verdict
 
 SPEC = """\

@@ -182,7 +182,7 @@ def test_the_last_byte_of_a_large_payload_is_covered_by_its_digest(tmp_path: Pat
 @pytest.mark.parametrize("size", [2**31 + 1, 2**32 + 1])
 def test_the_last_byte_of_a_large_file_is_covered(tmp_path: Path, size: int) -> None:
     """Two modules that differ in the last byte of a sparse file; the payload of one under the manifest of the other."""
-    from modseal.bundle.pack import pack
+    from modseal.packing.pack import pack
 
     (tmp_path / "files").mkdir()
     (tmp_path / "module.toml").write_text(

@@ -17,7 +17,8 @@ from modseal.audit.rules import BY_ID
 from modseal.cli.main import run
 from modseal.codes import CODES
 from modseal.format.shape import Array, Shape, Table
-from modseal.trust import policy_file
+from modseal.policy import file as policy_file
+from modseal.policy import shape as policy_shape
 from modseal.trust.examination import STEPS
 
 ROOT = Path(__file__).parents[2]
@@ -114,7 +115,7 @@ def keys_of(shape: Shape, trail=()):
             yield from keys_of(item, (*trail, key))
 
 
-@pytest.mark.parametrize("key", list(keys_of(policy_file.SHAPE)), ids=".".join)
+@pytest.mark.parametrize("key", list(keys_of(policy_shape.SHAPE)), ids=".".join)
 def test_each_key_of_a_policy_is_described_and_shown(key):
     text = page("policy.md")
     assert f"`{key[-1]}`" in text or f"[{key[-1]}]" in text, "describe it"
@@ -126,7 +127,7 @@ def test_each_key_of_a_policy_is_described_and_shown(key):
 def policies():
     for path in PAGES:
         for block in re.findall(r"^```toml.*?\n(.*?)^```$", path.read_text("utf-8"), re.DOTALL | re.MULTILINE):
-            if policy_file.SCHEMA in block:
+            if policy_shape.SCHEMA in block:
                 yield block
 
 
@@ -146,7 +147,7 @@ def test_each_policy_that_is_shown_can_be_used(text):
 def test_the_policy_schema_refuses_a_misspelt_key():
     schema = json.loads((ROOT / "schemas" / "policy.schema.json").read_text("utf-8"))
     with pytest.raises(jsonschema.ValidationError):
-        jsonschema.validate({"schema": policy_file.SCHEMA, "minimum-level": "partner", "minimum-levle": "x"}, schema)
+        jsonschema.validate({"schema": policy_shape.SCHEMA, "minimum-level": "partner", "minimum-levle": "x"}, schema)
 
 
 # Reports.

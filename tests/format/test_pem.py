@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from builders import crls
 from builders.pki import Encoding, NoEncryption, PrivateFormat, root, signer
+from modseal.ca.request import make_request
 from modseal.format import der, pem
-from modseal.signing.request import make_request
 
 A, B, OTHER = root(), root(1), signer()
 CRL = b"".join(

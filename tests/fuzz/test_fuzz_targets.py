@@ -15,15 +15,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import mutators
-from modseal.bundle import layout, spec
+from modseal.bundle import layout
 from modseal.bundle.open import OpenBundle
 from modseal.format import cms, descriptor, manifest_json, timestamp, trust_bundle
 from modseal.format import zip as zip_format
 from modseal.format.source import BytesSource
-from modseal.trust import policy_file
+from modseal.packing import spec
+from modseal.pki.certificate import Certificate
+from modseal.pki.crl import Crl
+from modseal.policy import file as policy_file
 from modseal.trust import timestamp as proof
-from modseal.trust.certificate import Certificate
-from modseal.trust.crl import Crl
 from modseal.trust.examination import Verdict
 from modseal.trust.examine import examine
 from modseal.trust.signature import verify_member

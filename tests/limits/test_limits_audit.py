@@ -16,7 +16,7 @@ from limits.cover import bounds
 from modseal import limits
 from modseal.audit.cache import FILE, Cache, context_of
 from modseal.audit.finding import Finding, Kind
-from modseal.trust.policy_file import load
+from modseal.policy.sources import load
 
 
 def with_missing_files(count: int) -> bytes:

@@ -23,15 +23,16 @@ from builders.trust_bundles import make as make_trust_bundle
 from builders.trust_bundles import members as trust_members
 from limits.cover import bounds
 from modseal import limits
-from modseal.bundle import two_step
-from modseal.bundle.trust_update import read_bundle
 from modseal.errors import Failure, FormatError, KeyMaterialError, UsageError
 from modseal.format import ar, cms, compression, der, strict_xml, tar, toml_text, trust_bundle
 from modseal.format import payload as payload_module
 from modseal.format import timestamp as timestamp_format
 from modseal.format.manifest import Entry, FileType
+from modseal.packing import two_step
+from modseal.policy import sources as policy_sources
+from modseal.policy.update import read_bundle
 from modseal.signing import material
-from modseal.trust import policy_file, timestamp
+from modseal.trust import timestamp
 
 
 def refused(code: str, call: object, *arguments: object) -> str:
@@ -322,11 +323,11 @@ def test_a_file_that_a_policy_names_has_at_most_so_many_bytes(tmp_path: Path) ->
     path = tmp_path / "file"
     path.touch()
     os.truncate(path, limits.POLICY_FILE_SIZE)
-    assert len(policy_file.read_bounded(path)) == limits.POLICY_FILE_SIZE
+    assert len(policy_sources.read_bounded(path)) == limits.POLICY_FILE_SIZE
     os.truncate(path, limits.POLICY_FILE_SIZE + 1)
     for endless in (path, Path("/dev/zero")):
         with pytest.raises(OSError, match="over"):
-            policy_file.read_bounded(endless)
+            policy_sources.read_bounded(endless)
 
 
 @bounds("KEY_FILE_SIZE")

@@ -7,10 +7,11 @@ import pytest
 from builders.web import Answer, listing, reply, site
 from limits.cover import bounds
 from modseal import limits
-from modseal.audit import fetch
-from modseal.audit.address import read
-from modseal.audit.discover import Unreadable, discover
+from modseal.audit.discover import discover
+from modseal.audit.found import Unreadable
 from modseal.errors import InputError
+from modseal.files import fetch
+from modseal.files.address import read
 
 pytest.importorskip("fsspec", reason="the extra `remote` is not installed")
 pytest.importorskip("aiohttp", reason="the extra `remote` is not installed")

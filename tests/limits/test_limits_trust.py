@@ -12,12 +12,12 @@ from limits.cover import bounds
 from modseal import limits
 from modseal.errors import FormatError
 from modseal.format import der
-from modseal.trust import certificate
-from modseal.trust.certificate import Certificate
-from modseal.trust.effort import Effort
-from modseal.trust.name_constraints import NameConstraints, NotJudgedError, check_names
-from modseal.trust.names import DNS, GeneralName
-from modseal.trust.path import NoPath, find_path
+from modseal.pki import certificate
+from modseal.pki.certificate import Certificate
+from modseal.pki.effort import Effort
+from modseal.pki.name_constraints import NameConstraints, NotJudgedError, check_names
+from modseal.pki.names import DNS, GeneralName
+from modseal.pki.path import NoPath, find_path
 
 ANY = object()
 """Any refusal: the library may have its own."""

@@ -478,7 +478,7 @@ class Runner:
 def compute_again(mutant: Mutant) -> None:
     """Tables that are computed on import were computed before there was a mutant."""
     if mutant.function.endswith((".x__table", ".x__pss_parameters")):
-        from modseal.trust import algorithms
+        from modseal.pki import algorithms
 
         rows = algorithms._table()
         algorithms.ALGORITHMS.clear()

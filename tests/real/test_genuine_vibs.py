@@ -13,8 +13,8 @@ import pytest
 from builders.bundles import Bundle, Member, judge, make
 from builders.pki import NOW
 from modseal.format.level import Level
+from modseal.policy.sources import load
 from modseal.trust.examination import Examination, Status, Verdict
-from modseal.trust.policy_file import load
 
 GENUINE = Path(__file__).parents[2] / ".." / "shared" / "real" / "vib"
 pytestmark = pytest.mark.skipif(not GENUINE.is_dir(), reason="the genuine VIBs are not on this machine")

@@ -8,13 +8,14 @@ from pathlib import Path
 import pytest
 
 from builders import policies
-from modseal.bundle import layout, spec
+from modseal.bundle import layout
 from modseal.errors import FormatError, PolicyError, SpecError
 from modseal.format import tar
 from modseal.format.manifest import Entry, FileType
 from modseal.format.stream import Stream
 from modseal.format.visor import VisorFields, VisorLayout
-from modseal.trust import policy_file
+from modseal.packing import spec
+from modseal.policy import sources as policy_sources
 
 SPEC = 'schema = "modseal/module@1"\nvendor = "Acme"\nname = "hello"\nversion = "1"\n'
 HIDDEN = Entry("hidden", FileType.FILE, 0o644, 0)
@@ -57,7 +58,7 @@ def test_a_nul_in_the_name_of_a_file_is_a_problem_of_the_policy(tmp_path: Path) 
     """It was the `ValueError` that `open` raises."""
     path = policies.write(tmp_path, more='\n[revocation]\ncrls = ["a\\u0000b"]\n')
     with pytest.raises(PolicyError, match=r"policy.toml:10: revocation.crls: 'a\\x00b' is no name of a file"):
-        policy_file.load(str(path))
+        policy_sources.load(str(path))
 
 
 def test_a_path_of_a_layout_is_text() -> None:

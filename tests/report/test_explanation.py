@@ -14,9 +14,9 @@ from builders.pki import NOW, leaf, root, signer
 from builders.policies import write
 from modseal.bundle.verify import verify
 from modseal.format.level import Level
+from modseal.policy.sources import load
 from modseal.report import explanation
 from modseal.trust.examination import STEPS
-from modseal.trust.policy_file import load
 
 
 def explained(folder: Path, bundle: Bundle, policy: str, at: datetime = NOW) -> list[dict[str, Any]]:

@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from modseal.signing import issue
-from modseal.signing.issue import Validity
+from modseal.ca import issue
+from modseal.ca.issue import Validity
 from modseal.signing.keys import FileSigner
 
 VALID = Validity(datetime(2024, 1, 1, tzinfo=UTC), datetime(2123, 12, 31, tzinfo=UTC))

@@ -17,10 +17,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from modseal import limits
+from modseal.ca import issue
 from modseal.errors import RefusedError, UsageError
 from modseal.format import cms, der
-from modseal.signing import block, fitness, issue
-from modseal.trust.algorithms import ALGORITHMS
+from modseal.pki.algorithms import ALGORITHMS
+from modseal.signing import block, fitness
 from modseal.trust.signature import verify_member
 from signing.pki import VALID, Files, Pki, authority, kind_for, make_pki, new_key
 

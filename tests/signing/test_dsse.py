@@ -12,8 +12,8 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from modseal.errors import KeyMaterialError, UsageError
+from modseal.pki.algorithms import ALGORITHMS, SignatureAlgorithm
 from modseal.signing import dsse, fitness
-from modseal.trust.algorithms import ALGORITHMS, SignatureAlgorithm
 from signing.pki import Pki, kind_for
 
 PAYLOAD = b'{"_type": "https://in-toto.io/Statement/v1"}'

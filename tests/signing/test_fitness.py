@@ -12,9 +12,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ObjectIdentifier
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modseal.ca import issue
+from modseal.ca.issue import Validity
 from modseal.errors import RefusedError, UsageError
-from modseal.signing import fitness, issue
-from modseal.signing.issue import Validity
+from modseal.signing import fitness
 from signing.pki import VALID, Pki, authority, make_pki, new_key
 
 AT = datetime(2026, 6, 1, tzinfo=UTC)

@@ -22,10 +22,10 @@ from hypothesis import strategies as st
 
 from modseal import limits
 from modseal.errors import InputError, KeyMaterialError, ModsealError, RefusedError, UsageError
+from modseal.pki import algorithms
+from modseal.pki.algorithms import ALGORITHMS
 from modseal.signing import fitness, keys
 from modseal.signing.keys import FileSigner, load_signer
-from modseal.trust import algorithms
-from modseal.trust.algorithms import ALGORITHMS
 from signing.pki import Files, Pki, authority, kind_for, make_pki, new_key
 
 SECRET = b"correct horse battery staple"

@@ -20,9 +20,9 @@ from builders.softhsm import KINDS, LABEL, MODULE, PIN, SoftHsm
 from builders.transcript import SOURCE, Transcript, run, run_process
 from modseal.bundle.open import open_bundle
 from modseal.errors import KeyMaterialError, ModsealError, RefusedError, UsageError
+from modseal.pki import algorithms
+from modseal.pki.algorithms import ALGORITHMS, SignatureAlgorithm
 from modseal.signing import fitness, keys, pkcs11, pkcs11_token, pkcs11_uri
-from modseal.trust import algorithms
-from modseal.trust.algorithms import ALGORITHMS, SignatureAlgorithm
 from signing.pki import kind_for
 
 WRONG = "0000-wrong"

@@ -22,10 +22,10 @@ from builders.pki import Identity, ca, leaf, new_key, root, signer
 from builders.softhsm import InToken
 from builders.transcript import run
 from modseal.errors import KeyMaterialError, ModsealError, RefusedError, UsageError
+from modseal.pki import algorithms
+from modseal.pki.algorithms import ALGORITHMS
 from modseal.signing import keys, plugins
 from modseal.signing.plugins import PluginSigner
-from modseal.trust import algorithms
-from modseal.trust.algorithms import ALGORITHMS
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "kms-plugin"
 SECRET = "token-71b2"

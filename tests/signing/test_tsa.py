@@ -17,10 +17,10 @@ from modseal import limits
 from modseal.errors import FormatError, UndecidedError, UsageError
 from modseal.format import cms, der
 from modseal.format import timestamp as token_format
+from modseal.pki.algorithms import ALGORITHMS
 from modseal.signing import block
 from modseal.signing import tsa as client
 from modseal.trust import timestamp
-from modseal.trust.algorithms import ALGORITHMS
 
 SIGNATURE = b"signature bytes"
 needs_openssl = pytest.mark.skipif(not OPENSSL, reason="no openssl")

@@ -19,11 +19,11 @@ from modseal.format.level import Level
 from modseal.format.manifest import Kind, Payload
 from modseal.format.payload import Measured
 from modseal.format.source import BytesSource
+from modseal.pki.revocation import RevocationRules
 from modseal.trust.deny import Deny
 from modseal.trust.examination import STEPS, Examination, Verdict
 from modseal.trust.examine import examine
 from modseal.trust.policy import Policy
-from modseal.trust.revocation import RevocationRules
 
 kinds = pytest.mark.parametrize("kind", KINDS)
 

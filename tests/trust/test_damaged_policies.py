@@ -22,10 +22,10 @@ from builders.pki import ca, leaf, new_key, root, signer
 from modseal.errors import ModsealError, PolicyError
 from modseal.format import toml_text, trust_bundle
 from modseal.format.level import Level
+from modseal.policy.file import parse
+from modseal.policy.rotation import policy_of
 from modseal.trust.examination import Verdict
 from modseal.trust.policy import Policy
-from modseal.trust.policy_file import parse
-from modseal.trust.trust_bundle import policy_of
 
 COUNT = int(os.environ.get("MODSEAL_DAMAGES", "60"))
 ISSUING = ca("Issuing CA", issuer=root(), key=new_key("p256", 80))

@@ -27,12 +27,12 @@ from modseal.format import der, rules
 from modseal.format.der import Reader
 from modseal.format.manifest import Kind
 from modseal.format.source import BytesSource
-from modseal.trust.algorithms import ALGORITHMS, verify
-from modseal.trust.certificate import Certificate
-from modseal.trust.crl import Crl
+from modseal.pki.algorithms import ALGORITHMS, verify
+from modseal.pki.certificate import Certificate
+from modseal.pki.crl import Crl
+from modseal.pki.revocation import RevocationRules
 from modseal.trust.deny import Deny, fingerprints
 from modseal.trust.examination import Verdict
-from modseal.trust.revocation import RevocationRules
 
 kinds = pytest.mark.parametrize("kind", KINDS)
 SIGNERS = ("p256", "rsa", "ed25519")

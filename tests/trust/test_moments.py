@@ -22,9 +22,9 @@ from builders.pki import EPOCH, FAR, NOW, Identity, ca, leaf, new_key, root, sig
 from builders.policies import anchor, pin, trusting
 from builders.rules import record
 from builders.tsa import authority, stamped, token, tsa_root
+from modseal.pki.revocation import RevocationRules
 from modseal.trust import moments
 from modseal.trust.policy import Policy
-from modseal.trust.revocation import RevocationRules
 from modseal.trust.timestamp import CLOCK_TOLERANCE
 
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)

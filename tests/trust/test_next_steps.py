@@ -16,9 +16,9 @@ from builders.policies import anchor, pin, trusting, write
 from builders.told import FORMS, require_told
 from builders.transcript import run
 from modseal.codes import CODES, next_step
+from modseal.pki.revocation import RevocationRules
 from modseal.trust.examination import Verdict
 from modseal.trust.policy import Policy
-from modseal.trust.revocation import RevocationRules
 
 DAY = timedelta(days=1)
 SILENT = ca("Silent CA", key=new_key("p256", 70), usage=ISSUE - {"crl_sign"})

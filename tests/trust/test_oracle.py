@@ -36,11 +36,11 @@ from builders.chains import Case
 from builders.pki import NOW
 from builders.policies import trusting
 from modseal.errors import Failure, FormatError
-from modseal.trust import algorithms, purpose
-from modseal.trust.certificate import Certificate
-from modseal.trust.crl import Crl
-from modseal.trust.path import NoPath, find_path, revocation_failures
-from modseal.trust.revocation import RevocationRules
+from modseal.pki import algorithms, purpose
+from modseal.pki.certificate import Certificate
+from modseal.pki.crl import Crl
+from modseal.pki.path import NoPath, find_path, revocation_failures
+from modseal.pki.revocation import RevocationRules
 
 logging.getLogger("pyhanko_certvalidator").setLevel(logging.CRITICAL)
 

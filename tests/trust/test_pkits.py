@@ -18,14 +18,14 @@ import pytest
 
 from modseal.errors import Failure, FormatError
 from modseal.format.level import Level
-from modseal.trust.certificate import Certificate
-from modseal.trust.certificate_policies import ANY_POLICY, PolicyInputs
-from modseal.trust.crl import Crl
-from modseal.trust.path import NoPath, find_path, revocation_failures
+from modseal.pki.certificate import Certificate
+from modseal.pki.certificate_policies import ANY_POLICY, PolicyInputs
+from modseal.pki.crl import Crl
+from modseal.pki.path import NoPath, find_path, revocation_failures
+from modseal.pki.purpose import Profile
+from modseal.pki.revocation import RevocationRules
 from modseal.trust.policy import Anchor, Policy
-from modseal.trust.purpose import Profile
 from modseal.trust.refusals import REFUSALS
-from modseal.trust.revocation import RevocationRules
 
 RESULTS = Path(__file__).resolve().parents[2].parent / "shared" / "vectors" / "pkits.json"
 AT = datetime(2011, 4, 15, tzinfo=UTC)

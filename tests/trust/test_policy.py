@@ -9,7 +9,7 @@ import pytest
 from builders.pki import root, signer
 from builders.policies import anchor, pin, trusting
 from modseal.format.level import Level
-from modseal.trust.algorithms import ALGORITHMS
+from modseal.pki.algorithms import ALGORITHMS
 from modseal.trust.policy import Anchor, Policy, matches_any
 
 

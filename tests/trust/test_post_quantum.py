@@ -16,8 +16,8 @@ from builders.bundles import Bundle, accepted, codes, make, refused
 from builders.pki import Identity, ca, leaf, new_key, root, signer
 from builders.policies import anchor, trusting
 from modseal.format import rules
-from modseal.trust import algorithms, certificate
-from modseal.trust.algorithms import ALGORITHMS
+from modseal.pki import algorithms, certificate
+from modseal.pki.algorithms import ALGORITHMS
 from modseal.trust.examination import Status, Verdict
 
 POST_QUANTUM = ("ml-dsa-44", "ml-dsa-65", "ml-dsa-87")

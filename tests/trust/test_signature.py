@@ -9,9 +9,9 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from builders import cms
 from builders.pki import Identity, ca, leaf, new_key, root, signer
 from modseal.format import cms as cms_format
+from modseal.pki.algorithms import ALGORITHMS
 from modseal.signing import block as signing_block
 from modseal.signing import fitness
-from modseal.trust.algorithms import ALGORITHMS
 from modseal.trust.signature import decode_all, verify_member
 
 CONTENT = b"the manifest"

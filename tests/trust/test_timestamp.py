@@ -29,13 +29,13 @@ from modseal import limits
 from modseal.errors import FormatError, PolicyError
 from modseal.format import cms, der
 from modseal.format import timestamp as token_format
+from modseal.pki.algorithms import ALGORITHMS
+from modseal.pki.crl import Crl
+from modseal.pki.revocation import RevocationRules
+from modseal.policy.sources import load
 from modseal.trust import timestamp
-from modseal.trust.algorithms import ALGORITHMS
-from modseal.trust.crl import Crl
 from modseal.trust.examination import Status, Verdict
 from modseal.trust.policy import Policy
-from modseal.trust.policy_file import load
-from modseal.trust.revocation import RevocationRules
 
 SIGNED = datetime(2025, 6, 1, tzinfo=UTC)
 ENDED = datetime(2025, 9, 1, tzinfo=UTC)

@@ -16,12 +16,12 @@ from builders.bundles import Bundle, judge, make
 from builders.pki import NOW, Identity, crl, issue, leaf, new_key, root, signer
 from builders.policies import anchor, pin, trusting
 from modseal.format.level import Level
+from modseal.pki.crl import Crl
+from modseal.pki.revocation import RevocationRules
 from modseal.report.policy_text import weakest
-from modseal.trust.crl import Crl
 from modseal.trust.deny import Deny
 from modseal.trust.examination import Verdict
 from modseal.trust.policy import Anchor, Policy
-from modseal.trust.revocation import RevocationRules
 from modseal.trust.weakest import find
 
 PINNED = tuple(issue(f"Pinned {number}", key=new_key("p256", 800 + number)) for number in range(2))

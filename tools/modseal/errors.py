@@ -19,11 +19,12 @@ evidence as plain values. The text that a person reads is made from it at the ed
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+from modseal import limits
 from modseal.codes import CODES, next_step
 
 Scalar = str | int | bool | None
@@ -78,6 +79,15 @@ class SpecError(ModsealError):
     def __init__(self, detail: str, problems: tuple[str, ...] = ()) -> None:
         super().__init__("bad-spec", detail)
         self.problems = problems or (detail,)
+
+
+def require_spec(problems: Iterable[str]) -> None:
+    """Raise a `SpecError` with all problems, unless there are none."""
+    lines = tuple(problems)
+    if len(lines) > limits.PROBLEMS:
+        lines = (*lines[: limits.PROBLEMS], f"and {len(lines) - limits.PROBLEMS} more problems")
+    if lines:
+        raise SpecError(lines[0] + (f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""), lines)
 
 
 class UsageError(ModsealError):

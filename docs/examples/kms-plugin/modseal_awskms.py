@@ -18,7 +18,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from modseal.errors import KeyMaterialError, UsageError
-from modseal.trust.algorithms import SignatureAlgorithm
+from modseal.pki.algorithms import SignatureAlgorithm
 
 _ALGORITHMS = {"rsa-pkcs1": "RSASSA_PKCS1_V1_5_SHA_{}", "rsa-pss": "RSASSA_PSS_SHA_{}", "ecdsa": "ECDSA_SHA_{}"}
 """KMS's names of the signature algorithms, by modseal's families. Its PSS salt is as long as the digest."""

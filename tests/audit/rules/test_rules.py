@@ -13,8 +13,8 @@ from modseal.audit import rules
 from modseal.audit.rule import Rule
 from modseal.audit.rules import RULES
 from modseal.codes import CODES
+from modseal.policy.sources import load
 from modseal.report.rules_text import render
-from modseal.trust.policy_file import load
 
 FOLDER = Path(rules.__file__).parent
 GENUINE = Path(__file__).parents[3] / ".." / "shared" / "real" / "vib"

@@ -15,8 +15,8 @@ from builders.policies import trusting
 from builders.rules import found
 from modseal.format.level import Level
 from modseal.format.manifest import Digest, Kind, VibFields, View
+from modseal.policy.shape import PATH_LISTS
 from modseal.trust.policy import Policy
-from modseal.trust.policy_file import PATH_LISTS
 
 kinds = pytest.mark.parametrize("kind", KINDS)
 COMMUNITY: dict[str, Any] = {"claimed_level": Level.COMMUNITY}

@@ -17,11 +17,11 @@ from modseal import limits
 from modseal.audit import vsa
 from modseal.audit.finding import Severity
 from modseal.audit.run import Audit
-from modseal.bundle.provenance import URI, dump
 from modseal.errors import RefusedError, UsageError
 from modseal.files.output import output_file
+from modseal.packing.provenance import URI, dump
 from modseal.signing import dsse, fitness
-from modseal.signing.keys import Signer
+from modseal.signing.signer import Signer
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,11 +25,11 @@ from functools import partial
 from importlib.util import find_spec
 from typing import Any, TypeVar
 
-from modseal.audit.address import is_address
 from modseal.audit.engine import WINDOW, batches, in_order
 from modseal.audit.record import Record, unreadable
 from modseal.audit.target import Target
 from modseal.errors import Failure, ModsealError, UndecidedError, UsageError
+from modseal.files.address import is_address
 from modseal.trust.policy import Origin, Policy
 
 CONNECT = 15.0

@@ -17,7 +17,7 @@ from modseal import __version__
 from modseal.audit import depots, rules
 from modseal.audit.record import Record, look
 from modseal.audit.target import Target
-from modseal.trust import policy_file
+from modseal.policy import sources as policy_sources
 from modseal.trust.policy import Origin, Policy
 
 _PREPARED: dict[str, tuple[Policy, datetime]] = {}
@@ -54,7 +54,7 @@ class Preparation(WorkerPlugin):
         """Run by each worker, when it joins or the audit begins."""
         if self._versions == Versions.here():
             origin, source, at = self._start
-            _PREPARED[self._key] = (policy_file.again(origin, source), at)
+            _PREPARED[self._key] = (policy_sources.again(origin, source), at)
 
     def teardown(self, worker: Any) -> None:  # noqa: ARG002 - as distributed calls it
         """Run by each worker when the audit ends."""

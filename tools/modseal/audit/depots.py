@@ -21,12 +21,12 @@ from modseal.audit.hiding import hiding_place
 from modseal.audit.rule import Hit, Rule
 from modseal.audit.rules import BY_ID
 from modseal.audit.target import Identity, Opened, Target, identity_of, is_still, settled_identity
-from modseal.bundle.open import open_file
 from modseal.depot import compare
 from modseal.depot.compare import Origin
 from modseal.depot.metadata import INDEX, Metadata
 from modseal.depot.offline_bundle import OfflineBundle, in_zip, open_depot
 from modseal.errors import Failure, FormatError, InputError
+from modseal.files.open import open_file
 from modseal.format.manifest import Manifest
 from modseal.format.source import FileSource, sha256
 

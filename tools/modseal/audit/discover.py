@@ -10,51 +10,20 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from stat import S_ISDIR, S_ISLNK, S_ISREG
 
-from modseal.audit.address import is_address
-from modseal.audit.depots import DepotEnd, DepotTarget, Stray, depot_targets
+from modseal.audit.depots import DepotTarget, Stray, depot_targets
+from modseal.audit.found import LONGEST, Found, LeftOut, Malformed, Unreadable, left_out
 from modseal.audit.hiding import STARTS, hiding_place
-from modseal.audit.target import FileTarget, Target
+from modseal.audit.target import FileTarget
 from modseal.bundle.fence import fenced
-from modseal.bundle.open import open_file
 from modseal.depot.offline_bundle import looks_like_depot
 from modseal.errors import Failure, FormatError, InputError, InternalError
+from modseal.files.address import is_address
+from modseal.files.open import open_file
 from modseal.format.manifest import SUFFIXES
 from modseal.format.zip import starts_like_zip
-
-LONGEST = max(map(len, STARTS))
-"""How many bytes it takes to see that a file begins like a bundle."""
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """A place that could not be looked into: undecided, because bundles may be there."""
-
-    name: str
-    failure: Failure
-
-
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """Something below a folder that is no bundle, or a link that was not followed; `hides` says it could hold one."""
-
-    name: str
-    why: str
-    hides: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Malformed:
-    """A depot that is not well formed: nothing in it is examined, and it is rejected."""
-
-    name: str
-    failure: Failure
-
-
-Found = Target | DepotEnd | Unreadable | Malformed | LeftOut
 
 
 def discover(paths: Iterable[str]) -> Iterator[Found]:
@@ -201,11 +170,6 @@ def _other(path: str, size: int) -> Iterator[Found]:
             yield Unreadable(path, error.failure)
             return
         yield from _in_depot(path) if zipped else (left_out(path, hides),)
-
-
-def left_out(name: str, hides: str | None) -> LeftOut:
-    """What is left out, by the hiding place that it is."""
-    return LeftOut(name, hides or "no bundle", hides=hides is not None)
 
 
 def _failure(path: str, error: OSError | ValueError) -> Failure:

@@ -22,7 +22,7 @@ from modseal.audit.cache import Cache
 from modseal.audit.record import Kept, Record, look, unreadable
 from modseal.audit.target import Target
 from modseal.errors import Failure
-from modseal.trust import policy_file
+from modseal.policy import sources as policy_sources
 from modseal.trust.policy import Origin, Policy
 
 BATCH_COUNT = 32
@@ -193,7 +193,7 @@ def prepare(origin: Origin, source: str, at: datetime, cache: tuple[str, str, in
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     earlier = Cache.reading(cache[0], cache[1], at, cache[2]) if cache else None
-    _PREPARED["now"] = (policy_file.again(origin, source), at, earlier)
+    _PREPARED["now"] = (policy_sources.again(origin, source), at, earlier)
 
 
 def _examine(batch: Sequence[Target]) -> list[Record]:

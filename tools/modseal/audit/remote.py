@@ -17,12 +17,12 @@ from typing import NamedTuple
 from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
 from modseal import limits
-from modseal.audit import fetch
-from modseal.audit.address import Address, read
-from modseal.audit.discover import LONGEST, Found, Unreadable, left_out
+from modseal.audit.found import LONGEST, Found, Unreadable, left_out
 from modseal.audit.hiding import STARTS, hiding_place
 from modseal.audit.target import Identity, Opened
 from modseal.errors import Failure, InputError
+from modseal.files import fetch
+from modseal.files.address import Address, read
 from modseal.format.manifest import SUFFIXES
 from modseal.format.zip import starts_like_zip
 

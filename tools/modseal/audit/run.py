@@ -18,9 +18,9 @@ from modseal.audit import rules
 from modseal.audit.cache import Cache
 from modseal.audit.choice import Choice
 from modseal.audit.depots import DepotEnd, DepotTarget
-from modseal.audit.discover import Found, LeftOut, Malformed, Unreadable
 from modseal.audit.engine import Engine
 from modseal.audit.finding import Brief, Finding, Kind, Severity, State, failure_finding
+from modseal.audit.found import Found, LeftOut, Malformed, Unreadable
 from modseal.audit.record import Record, salt_of, unreadable
 from modseal.audit.rule import Hit
 from modseal.audit.spool import FindingSpool, Spool

@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from modseal.bundle.open import open_file
+from modseal.files.open import open_file
 from modseal.format.source import FileSource, Source
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from modseal.trust.certificate import Certificate
+from modseal.pki.certificate import Certificate
+from modseal.pki.path import NoPath, Path, find_paths
 from modseal.trust.examination import Examination, Status
-from modseal.trust.path import NoPath, Path, find_paths
 from modseal.trust.policy import Policy
 from modseal.trust.signature import Signer
 

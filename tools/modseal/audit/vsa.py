@@ -26,9 +26,9 @@ from modseal.audit.run import LEVELS
 from modseal.errors import FormatError
 from modseal.format import dsse
 from modseal.format.cms import Algorithm
-from modseal.trust import purpose
-from modseal.trust.algorithms import ALGORITHMS, SignatureAlgorithm, identify, verify
-from modseal.trust.certificate import Certificate
+from modseal.pki import purpose
+from modseal.pki.algorithms import ALGORITHMS, SignatureAlgorithm, identify, verify
+from modseal.pki.certificate import Certificate
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/verification_summary/v1"

@@ -13,7 +13,7 @@ from modseal.format import cms, descriptor, manifest_json
 from modseal.format.ar import Member
 from modseal.format.cms import SignedData
 from modseal.format.manifest import Entry, Kind, Manifest
-from modseal.trust.certificate import Certificate
+from modseal.pki.certificate import Certificate
 
 
 @dataclass(frozen=True, slots=True)

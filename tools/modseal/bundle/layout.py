@@ -12,8 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from modseal import limits
-from modseal.bundle.spec import require
-from modseal.errors import FormatError, SpecError
+from modseal.errors import FormatError, SpecError, require_spec
 from modseal.format import canonical_json
 from modseal.format.manifest import Entry
 from modseal.format.manifest_json import LATEST_TIME
@@ -68,13 +67,13 @@ def decode(data: bytes, name: str) -> tuple[VisorLayout, dict[str, int]]:
         plain: Any = canonical_json.load(data, name)
     except FormatError as error:
         raise SpecError(str(error)) from None
-    require(f"{name}: {problem}" for problem in SHAPE.problems(plain))
+    require_spec(f"{name}: {problem}" for problem in SHAPE.problems(plain))
     items = plain["entries"]
     layout = VisorLayout(
         Alignment(plain["alignment"]), plain["padded"], {item["path"]: _fields(item) for item in items}
     )
     if len(layout.fields) < len(items):
-        require([f"{name}: a path stands there twice"])
+        require_spec([f"{name}: a path stands there twice"])
     return layout, {item["path"]: int(item["mode"], 8) for item in items}
 
 

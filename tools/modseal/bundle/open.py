@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from stat import S_ISREG
 
 from modseal import limits
-from modseal.errors import Failure, FormatError, InputError
+from modseal.errors import Failure, FormatError
+from modseal.files.open import open_file
 from modseal.format import ar
 from modseal.format.ar import Member
 from modseal.format.manifest import MANIFEST_MEMBER, SIGNATURE_MEMBER, Kind, Payload
@@ -119,20 +118,3 @@ def open_bundle(
     """Open a bundle for reading. Raises `InputError` where the file cannot be read or is no regular file."""
     with open_file(path) as descriptor:
         yield OpenBundle(FileSource(descriptor), str(path), sink, sink_unproved=sink_unproved, with_digest=with_digest)
-
-
-@contextmanager
-def open_file(path: str | Path) -> Iterator[int]:
-    """The descriptor of a regular file. Raises `InputError`, also for trouble while the block reads it."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}", path=str(path)) from None
-    try:
-        if not S_ISREG(os.fstat(descriptor).st_mode):
-            raise InputError(f"{path}: not a regular file", path=str(path))
-        yield descriptor
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}", path=str(path)) from error
-    finally:
-        os.close(descriptor)

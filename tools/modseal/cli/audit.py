@@ -15,13 +15,13 @@ from typing import Any
 
 import click
 
-from modseal.audit.address import is_address, name_of
 from modseal.audit.cache import Cache, context_of, default_folder
 from modseal.audit.choice import choose
 from modseal.audit.depots import DepotEnd
-from modseal.audit.discover import LeftOut, Malformed, discover
+from modseal.audit.discover import discover
 from modseal.audit.engine import Engine, local
 from modseal.audit.finding import Severity
+from modseal.audit.found import LeftOut, Malformed
 from modseal.audit.run import Audit, Summary, run
 from modseal.cli.audit_attest import asked, attest_options
 from modseal.cli.audit_group import AuditGroup
@@ -29,7 +29,8 @@ from modseal.cli.audit_options import fail_on_option, jobs_option, known_to
 from modseal.cli.audit_output import FORMATS, FormatAndFile, pieces, require_writable, sparing, write
 from modseal.cli.options import FILE, FILES, OUTPUT, at_option, now, policy_option, require_no_input
 from modseal.errors import UsageError
-from modseal.trust.policy_file import load
+from modseal.files.address import is_address, name_of
+from modseal.policy.sources import load
 
 _INTERRUPTED = 130
 """As a shell says it: 128 and the number of SIGINT."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modseal.audit.depots import SEPARATOR
-from modseal.audit.discover import Found, LeftOut, Unreadable
+from modseal.audit.found import Found, LeftOut, Unreadable
 from modseal.errors import UsageError
 from modseal.files.output import output_file, require_output
 

@@ -10,7 +10,6 @@ import click
 
 from modseal import limits
 from modseal.audit import recheck, vsa
-from modseal.audit.address import is_address
 from modseal.audit.diff import compare
 from modseal.audit.discover import discover
 from modseal.audit.engine import local
@@ -22,9 +21,10 @@ from modseal.cli.audit_options import fail_on_option, jobs_option, known_to
 from modseal.cli.audit_output import write
 from modseal.cli.options import FILE, FOLDERS, policy_option
 from modseal.errors import FormatError, InputError, KeyMaterialError, PolicyError, UsageError
+from modseal.files.address import is_address
+from modseal.pki.certificate import Certificate
+from modseal.policy import sources as policy_sources
 from modseal.report import audit_diff, audit_recheck
-from modseal.trust import policy_file
-from modseal.trust.certificate import Certificate
 from modseal.trust.policy import Policy
 
 _FORMAT = click.option(
@@ -94,11 +94,11 @@ def verify_report(
     claim = load(report)
     attested = _attestation(attestation, cert, claim) if attestation and cert else None
     known = known_to(baseline)
-    given = policy_file.load(policy) if policy else None
+    given = policy_sources.load(policy) if policy else None
     with chdir(root or "."):
         _require_inside(claim, root)
         rules, why = (given, None) if given else _policy_of(claim, confined=root is not None)
-        audit = recheck.prepare(claim, rules or policy_file.load("strict"), known)
+        audit = recheck.prepare(claim, rules or policy_sources.load("strict"), known)
         # No cache: it would say what was found earlier.
         run(discover(audit.paths), local(audit.policy, audit.at, jobs), audit)
     found = recheck.compare(claim, audit, why)
@@ -158,7 +158,7 @@ def _policy_of(claim: ReportFile, *, confined: bool) -> tuple[Policy | None, str
     if name == source and not os.path.isfile(source):
         return None, f"the report's policy {source} is not here; name it with --policy"
     try:
-        found = policy_file.load(name)
+        found = policy_sources.load(name)
     except PolicyError as error:
         return None, f"the report's policy cannot be used: {error.failure.detail}"
     if found.origin is None or found.origin.digest != claim.policy["sha256"]:

@@ -11,9 +11,9 @@ import click
 from modseal.bundle.extract import extract as extract_bundle
 from modseal.cli.options import BUNDLES, FILE, FOLDERS, at_option, now, policy_option
 from modseal.errors import UsageError
+from modseal.policy.sources import load
 from modseal.report import text
 from modseal.trust.examination import Verdict
-from modseal.trust.policy_file import load
 
 
 @click.command()

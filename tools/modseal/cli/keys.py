@@ -14,7 +14,7 @@ from modseal.cli.sign import passphrase
 from modseal.report.text import safe
 
 if TYPE_CHECKING:
-    from modseal.signing.description import Description
+    from modseal.ca.description import Description
 
 
 @click.group()
@@ -35,7 +35,7 @@ def new(key: Path, kind: str, passphrase_file: Path | None, *, unencrypted: bool
 
     It is encrypted with a passphrase, which is asked for twice.
     """
-    from modseal.bundle.authority_folder import write_new_key
+    from modseal.ca.folder import write_new_key
     from modseal.signing.key_file import describe_key, encode_key, new_key
 
     secret = new_passphrase(key, passphrase_file, unencrypted=unencrypted)
@@ -56,9 +56,9 @@ def csr(key: Path, subject: str, passphrase_file: Path | None, output: Path) -> 
     """Ask for a certificate for KEY: write the request that a CA needs. The key itself stays here."""
     from cryptography.hazmat.primitives.serialization import Encoding
 
+    from modseal.ca.request import make_request, parse_subject
     from modseal.files.output import output_file, require_output
     from modseal.signing.material import read_key
-    from modseal.signing.request import make_request, parse_subject
 
     name = parse_subject(subject)
     require_no_input(click.get_current_context())
@@ -79,8 +79,8 @@ def show(path: Path, passphrase_file: Path | None) -> None:
 
     Warns of what has expired, or will within 90 days. Nothing secret is shown.
     """
-    from modseal.bundle import authority_folder
-    from modseal.signing.description import describe_authority, describe_file
+    from modseal.ca import folder as authority_folder
+    from modseal.ca.description import describe_authority, describe_file
 
     if path.is_dir():
         _print(describe_authority(authority_folder.read(path), now()))
@@ -96,7 +96,7 @@ def example(directory: Path) -> None:
 
     A root and a signer for each level, a revoked, an expired and a wrong-purpose signer, and a policy.
     """
-    from modseal.signing.example import make_example_pki
+    from modseal.ca.example import make_example_pki
 
     make_example_pki(directory, now=now())
     click.echo(f"{safe(directory)}: example keys, certificates and policy.toml; never use them in production")

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from modseal.ca.index import CODE_SIGNING, REASONS, TIME_STAMPING
 from modseal.cli.key_options import PASSPHRASE, UNENCRYPTED, new_passphrase, type_option, warn
 from modseal.cli.options import FILE, FOLDERS, OUTPUT, now, require_no_input
 from modseal.cli.sign import passphrase
 from modseal.errors import UsageError
 from modseal.format.level import Level
 from modseal.report.text import safe
-from modseal.signing.authority_index import CODE_SIGNING, REASONS, TIME_STAMPING
 
 if TYPE_CHECKING:
-    from modseal.signing.authority import Authority
+    from modseal.ca.authority import Authority
 
 ROOT_DAYS, ISSUING_DAYS, SIGNER_DAYS, CRL_DAYS = 7300, 3650, 825, 30
 _MOST_DAYS = 36500
@@ -81,11 +81,11 @@ def ca(
     """
     from cryptography.hazmat.primitives.serialization import Encoding
 
-    from modseal.bundle import authority_folder
+    from modseal.ca import folder as authority_folder
+    from modseal.ca.authority import make_issuing, make_root
+    from modseal.ca.request import authority_name
     from modseal.files.staging import require_free
-    from modseal.signing.authority import make_issuing, make_root
     from modseal.signing.key_file import encode_key, new_key
-    from modseal.signing.request import authority_name
 
     if not parent and (timestamping or parent_passphrase_file):
         raise UsageError("--timestamping and --parent-passphrase-file are for a CA with --parent")
@@ -129,9 +129,9 @@ def issue(
     """
     from cryptography.hazmat.primitives.serialization import Encoding
 
-    from modseal.bundle import authority_folder
-    from modseal.signing.authority import issue_certificate
-    from modseal.signing.request import read_request
+    from modseal.ca import folder as authority_folder
+    from modseal.ca.authority import issue_certificate
+    from modseal.ca.request import read_request
 
     time, found = now(), read_request(request)
     require_no_input(click.get_current_context())
@@ -156,8 +156,8 @@ def issue(
 @click.option("--reason", type=click.Choice(REASONS), default=REASONS[0], show_default=True, help="Why.")
 def revoke(folder: Path, certificate: Path | None, serial: str | None, reason: str) -> None:
     """Note that CERT is revoked. It takes effect with the next CRL: `modseal keys crl`."""
-    from modseal.bundle import authority_folder
-    from modseal.signing import authority
+    from modseal.ca import authority
+    from modseal.ca import folder as authority_folder
 
     which = _which(certificate, serial)
     with authority_folder.opened(folder) as own:
@@ -180,8 +180,8 @@ def crl(folder: Path, days: int, passphrase_file: Path | None, output: Path) -> 
     """Write the CA's CRL, with the next number. Without a current one, a strict policy decides nothing."""
     from cryptography.hazmat.primitives.serialization import Encoding
 
-    from modseal.bundle import authority_folder
-    from modseal.signing.authority import make_crl
+    from modseal.ca import folder as authority_folder
+    from modseal.ca.authority import make_crl
 
     time = now()
     require_no_input(click.get_current_context())
@@ -198,7 +198,7 @@ def crl(folder: Path, days: int, passphrase_file: Path | None, output: Path) -> 
 
 
 def _open_key(folder: Path, passphrase_file: Path | None) -> Any:
-    from modseal.bundle import authority_folder
+    from modseal.ca import folder as authority_folder
 
     name = str(folder / authority_folder.KEY)
     key, warnings = authority_folder.read_key(folder, lambda: passphrase(name, passphrase_file))
@@ -225,7 +225,7 @@ def _which(certificate: Path | None, serial: str | None) -> Any:
 
 
 def _warn_of_end(authority: Authority, time: datetime) -> None:
-    from modseal.signing.description import certificate_warnings
+    from modseal.ca.description import certificate_warnings
 
     warn(certificate_warnings(authority.certificate, time))
 

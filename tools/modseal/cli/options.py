@@ -98,7 +98,7 @@ at_option = click.option("--at", type=Time(), metavar="TIME", help="Judge validi
 
 def signer_options(command: Any) -> Any:
     """`--key`, `--cert`, `--chain`, `--passphrase-file`, `--algorithm`: who signs, and how."""
-    from modseal.trust.algorithms import ALGORITHMS
+    from modseal.pki.algorithms import ALGORITHMS
 
     options = (
         click.option(

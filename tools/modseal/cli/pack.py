@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from modseal.bundle.pack import pack as pack_module
 from modseal.cli.options import FILE, OUTPUT
 from modseal.errors import UsageError
 from modseal.format.manifest import Kind
+from modseal.packing.pack import pack as pack_module
 from modseal.report.text import safe
 
 if TYPE_CHECKING:
-    from modseal.bundle.provenance import Build
+    from modseal.packing.provenance import Build
 
 
 @click.command()
@@ -55,6 +55,6 @@ def _build(said: dict[str, str], *, provenance: bool) -> Build | None:
         if given:
             raise UsageError(f"--{given[0].replace('_', '-')} is of no use without --provenance")
         return None
-    from modseal.bundle.provenance import read_build
+    from modseal.packing.provenance import read_build
 
     return read_build(os.environ, **said)

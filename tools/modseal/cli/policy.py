@@ -24,13 +24,13 @@ from modseal.cli.options import (
     require_no_input,
 )
 from modseal.errors import UsageError
+from modseal.policy.sources import load
 from modseal.report import policy_text
 from modseal.report.text import safe
-from modseal.trust.policy_file import load
 
 if TYPE_CHECKING:
     from modseal.format.trust_bundle import TrustBundle
-    from modseal.signing.keys import Signer
+    from modseal.signing.signer import Signer
 
 _PREVIOUS = click.option("--previous", type=FILE, metavar="OLD", help="The trust bundle that this one follows.")
 _PASSPHRASE = click.option(
@@ -119,8 +119,8 @@ def bundle_command(
     The root signers are all the --root-cert; those with a --root-key sign now, others with
     `modseal policy endorse`. It takes a threshold of them, and of those of the version before.
     """
-    from modseal.bundle.trust_update import read_bundle
     from modseal.cli.sign import signing_time
+    from modseal.policy.update import read_bundle
     from modseal.signing import trust_bundle_writer as writer
     from modseal.signing.material import read_certificates
 
@@ -160,7 +160,7 @@ def endorse(
     output: Path | None,
 ) -> None:
     """Add a root signer's signature to a trust bundle. Read its policy first: you vouch for all of it."""
-    from modseal.bundle.trust_update import read_bundle
+    from modseal.policy.update import read_bundle
     from modseal.signing import trust_bundle_writer as writer
 
     require_no_input(click.get_current_context())
@@ -193,9 +193,9 @@ def update(bundles: tuple[Path, ...], store: Path | None, initial_root: tuple[st
 
     Give every version from the one after the installed one on, in any order; older ones are passed over.
     """
-    from modseal.bundle.trust_update import update as install
     from modseal.format.trust_bundle import time_text
-    from modseal.trust.trust_store import default_folder, load_policy
+    from modseal.policy.store import default_folder, load_policy
+    from modseal.policy.update import update as install
 
     folder, time = store or default_folder(os.environ), now()
     done = install(folder, bundles, [_fingerprint(text) for text in initial_root], time)
@@ -230,8 +230,8 @@ def _signer(key: str, cert: Path | None, passphrase_file: Path | None) -> Signer
 def _write(path: Path, made: TrustBundle, previous: TrustBundle | None) -> None:
     from modseal.files.output import output_file
     from modseal.format import trust_bundle
+    from modseal.policy.rotation import shortfalls
     from modseal.signing.trust_bundle_writer import describe
-    from modseal.trust.trust_bundle import shortfalls
 
     data = trust_bundle.encode(made)
     with output_file(path) as file:

@@ -12,9 +12,9 @@ import click
 from modseal.bundle.attested import Wanted, read
 from modseal.cli.options import BUNDLES, FILE, at_option, now, policy_option
 from modseal.errors import UsageError
+from modseal.policy.sources import load
 from modseal.report import text
 from modseal.trust.examination import Verdict
-from modseal.trust.policy_file import load
 
 # The names are those of bundle.sbom and bundle.provenance, which belong to packing and are not loaded here.
 _WANTED = {

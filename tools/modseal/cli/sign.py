@@ -13,9 +13,6 @@ import click
 from click.core import ParameterSource
 from cryptography import x509
 
-from modseal.bundle import signatures, two_step
-from modseal.bundle.sign import Signed
-from modseal.bundle.sign import sign as sign_bundle
 from modseal.cli.options import (
     BUNDLES,
     FILE,
@@ -28,10 +25,14 @@ from modseal.cli.options import (
     tsa_options,
 )
 from modseal.errors import InputError, KeyMaterialError, UsageError
+from modseal.packing import signatures, two_step
+from modseal.packing.sign import Signed
+from modseal.packing.sign import sign as sign_bundle
+from modseal.policy.sources import load
 from modseal.report import signatures_text
 from modseal.report.text import safe
 from modseal.signing import fitness, keys, prepared
-from modseal.trust.policy_file import load
+from modseal.signing.signer import Signer
 
 _STAMP = {"tsa", "tsa_anchor", "timestamp_later"}
 _MODES = {
@@ -121,7 +122,7 @@ def _require_accepted(given: dict[str, Any], certificate: x509.Certificate, chai
         fitness.check_policy(certificate, chain, load(given["policy"]), now())
 
 
-def open_signer(given: Mapping[str, Any]) -> keys.Signer:
+def open_signer(given: Mapping[str, Any]) -> Signer:
     """The signer that the options of `signer_options` name; what a person should know of it goes to standard error."""
     key: str = given["key"]
     signer = keys.open(key, given["cert"], given["chain"], lambda: passphrase(key, given["passphrase_file"]))
@@ -131,7 +132,7 @@ def open_signer(given: Mapping[str, Any]) -> keys.Signer:
 
 
 def _envelope(bundle: Path, given: dict[str, Any]) -> None:
-    from modseal.bundle import envelope
+    from modseal.packing import envelope
 
     if given["key"] is None:
         raise UsageError("--dsse needs --key, the key that signs the envelope")

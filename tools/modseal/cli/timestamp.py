@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from modseal.bundle.timestamp import timestamp as timestamp_bundle
 from modseal.cli.options import BUNDLES, FILE, OUTPUT, authorities, now, require_no_input, tsa_options
 from modseal.errors import UsageError
+from modseal.packing.timestamp import timestamp as timestamp_bundle
 from modseal.report.text import safe
 
 

@@ -10,8 +10,8 @@ import click
 from modseal.bundle.verify import Result
 from modseal.bundle.verify import verify as verify_bundle
 from modseal.cli.options import BUNDLES, FILE, at_option, now, policy_option
+from modseal.policy.sources import load
 from modseal.trust.examination import WORST_LAST, Verdict
-from modseal.trust.policy_file import load
 
 EXIT = {Verdict.ACCEPTED: 0, Verdict.UNDECIDED: 3, Verdict.REJECTED: 1}
 

@@ -16,11 +16,11 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 
 from modseal import limits
-from modseal.bundle.open import open_file
 from modseal.depot import metadata
 from modseal.depot.folder import Folder, open_folder
 from modseal.depot.metadata import INDEX, VENDOR_INDEX, Metadata
 from modseal.errors import Failure, FormatError, InputError
+from modseal.files.open import open_file
 from modseal.format import ar
 from modseal.format import zip as zip_format
 from modseal.format.manifest import SUFFIXES, FileType

@@ -3,7 +3,7 @@
 The container is that of a bundle: a Unix `ar` with, in this order, `trust.json` (the declaration, in
 canonical JSON), `sig.pkcs7` (CMS blocks over the raw bytes of `trust.json`), then the files as members
 `f001`, `f002`, ... in the order of the declaration, which is that of their paths. Whether the
-signatures mean anything is for `trust.trust_bundle`.
+signatures mean anything is for `policy.rotation`.
 
 One rule set serves the reader and the writer: `encode` refuses what `decode` would.
 """

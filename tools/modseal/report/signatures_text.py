@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from modseal.bundle.signatures import Listing, Row
-from modseal.bundle.to_sign import ToSign
 from modseal.format import rules
+from modseal.packing.signatures import Listing, Row
+from modseal.packing.to_sign import ToSign
 from modseal.report.inspection import entry_line, manifest_lines
 from modseal.report.text import safe
 

@@ -24,8 +24,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from modseal import limits
 from modseal.errors import RefusedError, UsageError
 from modseal.format import cms, der
-from modseal.signing.keys import Signer
-from modseal.trust.algorithms import SignatureAlgorithm
+from modseal.pki.algorithms import SignatureAlgorithm
+from modseal.signing.signer import Signer
 
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 

@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from modseal.errors import FormatError, KeyMaterialError
 from modseal.format.dsse import STATEMENT, Envelope, encode, pae
+from modseal.pki import algorithms
+from modseal.pki.algorithms import SignatureAlgorithm
 from modseal.signing import fitness
-from modseal.signing.keys import Signer
-from modseal.trust import algorithms
-from modseal.trust.algorithms import SignatureAlgorithm
+from modseal.signing.signer import Signer
 
 
 def key_id(signer: Signer) -> str:

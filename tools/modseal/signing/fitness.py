@@ -14,10 +14,10 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from modseal.errors import Failure, FormatError, RefusedError, UsageError
 from modseal.format.cms import Algorithm
-from modseal.trust import purpose
-from modseal.trust.algorithms import ALGORITHMS, RSA_PSS, SignatureAlgorithm, identify
-from modseal.trust.certificate import Certificate
-from modseal.trust.path import NoPath, find_path, revocation_failures
+from modseal.pki import purpose
+from modseal.pki.algorithms import ALGORITHMS, RSA_PSS, SignatureAlgorithm, identify
+from modseal.pki.certificate import Certificate
+from modseal.pki.path import NoPath, find_path, revocation_failures
 from modseal.trust.policy import Policy
 
 _NEED = "an RSA key of 2048 bits or more, an ECDSA key on P-256, P-384 or P-521, Ed25519, or ML-DSA"

@@ -12,17 +12,18 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, padding
 
-from modseal.errors import KeyMaterialError, RefusedError, foreign
+from modseal.errors import KeyMaterialError, foreign
+from modseal.pki.algorithms import SignatureAlgorithm
 from modseal.signing import fitness
-from modseal.signing.material import Passphrase, read_certificates, read_key
-from modseal.trust.algorithms import SignatureAlgorithm
+from modseal.signing.material import Passphrase, read_key
+from modseal.signing.signer import Signer, certify, public_key
 
 _URI = re.compile(r"([a-z][a-z0-9+.-]+):")
 _HASHES: dict[str, Callable[[], hashes.HashAlgorithm]] = {
@@ -30,28 +31,6 @@ _HASHES: dict[str, Callable[[], hashes.HashAlgorithm]] = {
     "sha384": hashes.SHA384,
     "sha512": hashes.SHA512,
 }
-
-
-class Signer(Protocol):
-    """Something that signs, wherever its key is."""
-
-    @property
-    def certificate(self) -> x509.Certificate:
-        """The signer's certificate; its key is the one that signs."""
-
-    @property
-    def chain(self) -> tuple[x509.Certificate, ...]:
-        """The certificates above it that go into the block, nearest first; a root may be left out."""
-
-    @property
-    def warnings(self) -> tuple[str, ...]:
-        """Sentences that the person who signs should see."""
-
-    def sign(self, algorithm: SignatureAlgorithm, data: bytes) -> bytes:
-        """The signature over `data`, which the signer hashes itself.
-
-        Raises `UsageError` for an algorithm that does not fit the key, `KeyMaterialError`.
-        """
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,42 +86,6 @@ def load_signer(
         lambda one: public_key(one) == public, cert or key, cert, material.certificates, chain
     )
     return FileSigner(certificate, ordered, material.warnings, material.key)
-
-
-def certify(
-    belongs: Callable[[x509.Certificate], bool],
-    source: object,
-    cert: Path | None,
-    own: Sequence[x509.Certificate],
-    chain: Sequence[Path],
-) -> tuple[x509.Certificate, tuple[x509.Certificate, ...]]:
-    """The certificate of a key, and those above it, nearest first: the rules for every kind of key.
-
-    It is the first that `belongs` to the key: of the file `cert` where one is named, else of those that
-    the key has of its `own`. Others of these go into the chain where they lead up from it; those of
-    `chain` must. `source` says in messages where they are from. Raises what `load_signer` raises.
-    """
-    candidates = read_certificates(cert) if cert else tuple(own)
-    if not candidates:
-        raise KeyMaterialError(f"{source} has no certificate: name the certificate that belongs to the key")
-    certificate = next(filter(belongs, candidates), None)
-    if certificate is None:
-        raise RefusedError("unfit-certificate", f"no certificate in {source} belongs to the private key")
-    fitness.check_key(certificate)
-    named = tuple(each for path in chain for each in read_certificates(path))
-    ordered, unrelated = fitness.order_chain(certificate, (*candidates, *own, *named))
-    for other in unrelated:
-        if other in named:
-            raise RefusedError("unfit-certificate", fitness.unrelated_failure(other).detail)
-    return certificate, ordered
-
-
-def public_key(certificate: x509.Certificate) -> object:
-    """A certificate's key as the verifier reads it; None where it cannot."""
-    try:
-        return fitness.parse(certificate).key
-    except RefusedError:
-        return None
 
 
 def _parameters(algorithm: SignatureAlgorithm) -> tuple[Any, ...]:

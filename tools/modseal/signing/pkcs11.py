@@ -16,11 +16,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from modseal.errors import KeyMaterialError
 from modseal.format import der
-from modseal.signing import fitness, keys, pkcs11_token, pkcs11_uri
+from modseal.pki.algorithms import NULL_PARAMETERS, SignatureAlgorithm
+from modseal.signing import fitness, pkcs11_token, pkcs11_uri, signer
 from modseal.signing.material import Passphrase
 from modseal.signing.pkcs11_token import FOREIGN, SHOWN, Token, converted
 from modseal.signing.pkcs11_uri import Reference
-from modseal.trust.algorithms import NULL_PARAMETERS, SignatureAlgorithm
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class TokenSigner:
     _pin: str | None = field(repr=False)
 
     def sign(self, algorithm: SignatureAlgorithm, data: bytes) -> bytes:
-        """See `keys.Signer.sign`."""
+        """See `signer.Signer.sign`."""
         fitness.choose_algorithm(self.certificate, algorithm.name)
         with converted(self._token.name):
             mechanism, parameter, message = _usable(self._token, algorithm, data)
@@ -60,7 +60,7 @@ def open(  # noqa: A001 - read as `pkcs11.open`, as `keys.open` is
         own = _certificates(token, key, bare=cert is None)
         public = _public_values(token, key)
         pin = token.pin if _asks_again(token, key) else None
-    certificate, ordered = keys.certify(lambda one: _belongs(one, public), cert or token.name, cert, own, chain)
+    certificate, ordered = signer.certify(lambda one: _belongs(one, public), cert or token.name, cert, own, chain)
     return TokenSigner(certificate, ordered, warnings, token, key, pin)
 
 

@@ -17,8 +17,8 @@ from typing import Any, Protocol
 from cryptography import x509
 
 from modseal.errors import KeyMaterialError, ModsealError, UsageError
-from modseal.signing import fitness, keys
-from modseal.trust.algorithms import SignatureAlgorithm
+from modseal.pki.algorithms import SignatureAlgorithm
+from modseal.signing import fitness, signer
 
 GROUP = "modseal.keys"
 """The group of entry points."""
@@ -67,7 +67,7 @@ class PluginSigner:
     _key: Key = field(repr=False)
 
     def sign(self, algorithm: SignatureAlgorithm, data: bytes) -> bytes:
-        """See `keys.Signer.sign`."""
+        """See `signer.Signer.sign`."""
         fitness.choose_algorithm(self.certificate, algorithm.name)
         with _converted(self._scheme):
             signature: object = self._key.sign(algorithm, data)
@@ -94,7 +94,7 @@ def open(  # noqa: A001 - read as `plugins.open`, as `keys.open` is
     if not well_formed:
         raise KeyMaterialError(f"the plug-in for {scheme}: keys gives something that is no certificate")
     source = cert or f"the {scheme}: key"
-    certificate, ordered = keys.certify(lambda one: _belongs(one, public), source, cert, own, chain)
+    certificate, ordered = signer.certify(lambda one: _belongs(one, public), source, cert, own, chain)
     return PluginSigner(certificate, ordered, (), scheme, key)
 
 
@@ -121,4 +121,4 @@ def _converted(scheme: str) -> Iterator[None]:
 
 def _belongs(certificate: x509.Certificate, public: object) -> bool:
     """Whether a certificate is for the key. Where the plug-in does not tell, the finished block is what shows it."""
-    return public is None or keys.public_key(certificate) == public
+    return public is None or signer.public_key(certificate) == public

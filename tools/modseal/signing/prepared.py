@@ -21,8 +21,9 @@ from modseal import limits
 from modseal.errors import FormatError, RefusedError, UsageError, foreign
 from modseal.format import canonical_json, pem
 from modseal.format.shape import Array, Table, Text
-from modseal.signing import block, keys
-from modseal.trust.algorithms import ALGORITHMS
+from modseal.pki.algorithms import ALGORITHMS
+from modseal.signing import block
+from modseal.signing.signer import certify
 
 SCHEMA = "modseal/prepared@1"
 
@@ -62,7 +63,7 @@ def read_identity(cert: Path, chain: Sequence[Path]) -> tuple[x509.Certificate, 
 
     Raises `RefusedError` (unfit-certificate), `KeyMaterialError`, `InputError`.
     """
-    return keys.certify(lambda _: True, cert, cert, (), chain)
+    return certify(lambda _: True, cert, cert, (), chain)
 
 
 def state_of(manifest: bytes, prepared: block.Prepared, signing_time: str, certificate: x509.Certificate,

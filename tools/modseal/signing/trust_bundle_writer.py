@@ -19,10 +19,11 @@ from modseal.errors import InputError, RefusedError, UsageError
 from modseal.format import cms, trust_bundle
 from modseal.format.rules import check_path
 from modseal.format.trust_bundle import POLICY_PATH, Root, TrustBundle, time_text
+from modseal.pki import purpose
+from modseal.policy.file import parse
+from modseal.policy.sources import read_bounded
 from modseal.signing import block, fitness
-from modseal.signing.keys import Signer
-from modseal.trust import purpose
-from modseal.trust.policy_file import parse, read_bounded
+from modseal.signing.signer import Signer
 from modseal.trust.signature import verify_member
 
 

@@ -17,8 +17,8 @@ from modseal import limits
 from modseal.errors import FormatError, UndecidedError, UsageError
 from modseal.format import timestamp as token_format
 from modseal.format.level import Level
+from modseal.pki.certificate import Certificate
 from modseal.trust import timestamp
-from modseal.trust.certificate import Certificate
 from modseal.trust.policy import Policy
 
 if TYPE_CHECKING:

@@ -16,10 +16,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from modseal.errors import Failure, FormatError
 from modseal.format import der, rules
-from modseal.trust.certificate import Certificate
+from modseal.pki.certificate import Certificate
 
 _ORDERS = tuple(curve.group_order for curve in (ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()))
-"""The n of each curve of `trust.algorithms`. Which one an issuer's key is on, a certificate does not say."""
+"""The n of each curve of `pki.algorithms`. Which one an issuer's key is on, a certificate does not say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Deny:
 def fingerprints(certificate: Certificate) -> frozenset[str]:
     """The SHA-256 of every encoding of a certificate that verifies where this one does, lower-case hex.
 
-    What is signed has one encoding, and so has the rest (`trust.certificate`), the signature's value excepted. Of RSA,
+    What is signed has one encoding, and so has the rest (`pki.certificate`), the signature's value excepted. Of RSA,
     Ed25519 and ML-DSA one value verifies; of ECDSA two, (r, s) and (r, n - s) (SEC 1 section 4.1.4).
     """
     signatures = (certificate.signature, *_mirrored(certificate.signature))

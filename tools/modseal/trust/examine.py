@@ -20,8 +20,10 @@ from modseal.format.ar import Member
 from modseal.format.level import Level
 from modseal.format.manifest import MANIFEST_MEMBER, SIGNATURE_MEMBER, Kind, Manifest, Payload, View
 from modseal.format.payload import Measured
-from modseal.trust import contents, granted, purpose, timestamp
-from modseal.trust.effort import Effort
+from modseal.pki import purpose
+from modseal.pki.effort import Effort
+from modseal.pki.path import NoPath, Path, find_paths, revocation_failures
+from modseal.trust import contents, granted, timestamp
 from modseal.trust.examination import (
     STEPS,
     Check,
@@ -36,7 +38,6 @@ from modseal.trust.examination import (
 )
 from modseal.trust.granted import Demand
 from modseal.trust.levels import level_failure, prove
-from modseal.trust.path import NoPath, Path, find_paths, revocation_failures
 from modseal.trust.policy import Anchor, Policy, matches_any
 from modseal.trust.signature import Signatures, Signer, verify_member
 from modseal.trust.timestamp import SigningTime

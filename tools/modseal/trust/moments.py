@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 
 from modseal.errors import FormatError
 from modseal.format import timestamp as token_format
-from modseal.trust.certificate import Certificate
+from modseal.pki.certificate import Certificate
 from modseal.trust.policy import Policy
 from modseal.trust.signature import Signer
 from modseal.trust.timestamp import CLOCK_TOLERANCE

@@ -13,12 +13,12 @@ from datetime import date
 from fnmatch import fnmatchcase
 
 from modseal.format.level import Level
-from modseal.trust.algorithms import ALGORITHMS
-from modseal.trust.certificate import Certificate
+from modseal.pki.algorithms import ALGORITHMS
+from modseal.pki.certificate import Certificate
+from modseal.pki.purpose import MINIMUM_RSA_BITS
+from modseal.pki.revocation import RevocationRules
 from modseal.trust.deny import Deny
 from modseal.trust.powers import UNSAID, May, Power
-from modseal.trust.purpose import MINIMUM_RSA_BITS
-from modseal.trust.revocation import RevocationRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,7 @@ class Anchor:
 class Origin:
     """The bytes that a policy was read from: its TOML, and each file that it names, as they were when it was read.
 
-    Another process reads the same policy from them (`policy_file.again`), whatever became of the files.
+    Another process reads the same policy from them (`policy_sources.again`), whatever became of the files.
     """
 
     text: bytes

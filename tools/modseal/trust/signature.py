@@ -16,9 +16,9 @@ from modseal.errors import Evidence, Failure, FormatError
 from modseal.format import cms
 from modseal.format.cms import CertificateId, SignedData, SignerInfo
 from modseal.format.manifest import Kind
-from modseal.trust import algorithms
-from modseal.trust.certificate import Certificate
-from modseal.trust.effort import Effort, of_certificate, of_signature
+from modseal.pki import algorithms
+from modseal.pki.certificate import Certificate
+from modseal.pki.effort import Effort, of_certificate, of_signature
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,12 +35,12 @@ from modseal.format import cms, der
 from modseal.format import timestamp as token_format
 from modseal.format.level import Level
 from modseal.format.timestamp import Token
-from modseal.trust import algorithms, purpose
-from modseal.trust.algorithms import SignatureAlgorithm
-from modseal.trust.certificate import Certificate
-from modseal.trust.effort import Effort, of_certificate, of_signature
+from modseal.pki import algorithms, purpose
+from modseal.pki.algorithms import SignatureAlgorithm
+from modseal.pki.certificate import Certificate
+from modseal.pki.effort import Effort, of_certificate, of_signature
+from modseal.pki.path import NoPath, find_path, revocation_failures
 from modseal.trust.examination import INCONCLUSIVE_CODES
-from modseal.trust.path import NoPath, find_path, revocation_failures
 from modseal.trust.policy import Anchor, Policy
 from modseal.trust.signature import Signer, is_named_by
 

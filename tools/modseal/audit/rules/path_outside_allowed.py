@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from modseal.audit.finding import Severity
 from modseal.audit.rule import Hit, Rule, Subject
 from modseal.audit.wording import about_files
+from modseal.policy.shape import PATH_LISTS
 from modseal.trust.granted import placement_failures
-from modseal.trust.policy_file import PATH_LISTS
 
 LIST = "esxi-5"
 

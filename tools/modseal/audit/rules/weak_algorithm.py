@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from modseal.audit.finding import Severity
 from modseal.audit.rule import Hit, Rule, Subject
 from modseal.audit.trusted import kind_of_key
-from modseal.trust.certificate import Certificate
+from modseal.pki.certificate import Certificate
 
 RSA_BITS = 3072
 """The RSA modulus with a security strength of 128 bits; 2048 bits have 112 (NIST SP 800-57 part 1, table 2)."""

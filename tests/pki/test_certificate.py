@@ -1,0 +1,236 @@
+"""Reading certificates: the fields that decide, and any bytes give a certificate or a `FormatError`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import padding
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from builders.certificates import edited
+from builders.pki import CODE_SIGNING, EPOCH, FAR, ca, leaf, new_key, root, signer
+from modseal.errors import FormatError
+from modseal.format import der
+from modseal.pki.certificate import Certificate
+from modseal.pki.names import DNS, GeneralName
+
+UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.9"), b"\x05\x00")
+FUZZED = leaf(
+    "Fuzzed",
+    extensions=[
+        (x509.SubjectAlternativeName([x509.DNSName("a.example")]), False),
+        (x509.CertificatePolicies([x509.PolicyInformation(CODE_SIGNING, None)]), False),
+        (x509.NameConstraints([x509.DNSName("a.example")], None), True),
+    ],
+).der
+
+
+def with_extensions(*extensions: bytes) -> bytes:
+    wrapped = der.encode(der.context(3), der.encode(der.SEQUENCE, *extensions))
+    return edited(lambda fields: [*fields[:-1], wrapped])
+
+
+def extension(oid: str, value: bytes, critical: bytes = b"") -> bytes:
+    return der.encode(der.SEQUENCE, der.encode_oid(oid), critical, der.encode(der.OCTET_STRING, value))
+
+
+def as_version(number: int) -> Callable[[list[bytes]], list[bytes]]:
+    return lambda fields: [der.encode(der.context(0), der.encode_integer(number)), *fields[1:]]
+
+
+def refused(data: bytes) -> None:
+    with pytest.raises(FormatError) as caught:
+        Certificate.parse(data)
+    assert caught.value.failure.code == "malformed-certificate"
+
+
+def test_the_fields_that_decide_are_read() -> None:
+    one = leaf(
+        "Read", end=FAR, serial=4711, key=new_key("p256", 3),
+        extensions=[(x509.SubjectAlternativeName([x509.DNSName("a.example")]), False), (UNKNOWN, True)],
+    ).parsed  # fmt: skip
+    assert (one.serial, one.not_before, one.not_after) == (4711, EPOCH, FAR)
+    assert (one.is_ca, one.path_length, one.extended_key_usage) == (False, None, {CODE_SIGNING.dotted_string})
+    assert one.alternative_names == (GeneralName(DNS, "a.example"),)
+    assert one.unjudged == ("1.3.6.1.4.1.99999.9",)
+    assert one.issuer_name == root().parsed.subject_name
+    assert not one.is_self_issued
+    assert root().parsed.is_self_issued
+    assert ca("CA", issuer=root(), basic=(True, 3)).parsed.path_length == 3
+
+
+def test_equal_bytes_are_equal_certificates() -> None:
+    other = Certificate.parse(bytes(bytearray(signer().der)))
+    assert other == signer().parsed
+    assert hash(other) == hash(signer().parsed)
+    assert other != root().parsed
+    assert other != signer().der
+
+
+def test_the_builder_that_edits_makes_good_certificates() -> None:
+    made = Certificate.parse(edited(lambda fields: fields))
+    assert made.verify_issued_by(root().parsed).name == "ecdsa-p256-sha256"
+    assert Certificate.parse(with_extensions(extension("1.2.3.4", b"\x05\x00"))).unjudged == ()
+    assert Certificate.parse(with_extensions(extension("1.2.3.4", b"\x05\x00", b"\x01\x01\xff"))).unjudged == (
+        "1.2.3.4",
+    )
+
+
+NO_NAME = der.encode(der.SEQUENCE)
+OTHER_ALGORITHM = der.encode(der.SEQUENCE, der.encode_oid("1.2.840.10045.4.3.3"))
+BASIC = "2.5.29.19"
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        signer().der + b"\0",
+        signer().der[:-1],
+        edited(lambda fields: [*fields[:2], OTHER_ALGORITHM, *fields[3:]]),
+        edited(lambda fields: [*fields[:3], NO_NAME, *fields[4:]]),
+        edited(lambda fields: [*fields, b"\x05\x00"]),
+        with_extensions(extension("1.2.3.4", b""), extension("1.2.3.4", b"")),
+        with_extensions(extension("1.2.3.4", b"\x05\x00", b"\x01\x01\x00")),
+        with_extensions(extension("1.2.3.4", b"\x05\x00", b"\x01\x01\x01")),
+        with_extensions(extension(BASIC, der.encode(der.SEQUENCE, b"\x05\x00"))),
+        with_extensions(extension(BASIC, der.encode(der.SEQUENCE) + b"\0")),
+        with_extensions(extension(BASIC, der.encode(der.SEQUENCE, b"\x01\x01\x00"))),
+        with_extensions(),
+        edited(lambda fields: fields[1:]),
+        edited(as_version(0)),
+        edited(as_version(1)),
+        edited(as_version(3)),
+        edited(lambda fields: as_version(0)(fields)[:-1]),
+        with_extensions(extension("2.5.29.17", der.encode(der.SEQUENCE, b"\x05\x00"))),
+        with_extensions(extension("2.5.29.30", der.encode(der.SEQUENCE))),
+        with_extensions(extension("2.5.29.31", der.encode(der.SEQUENCE, b"\x05\x00"))),
+        with_extensions(extension("2.5.29.32", der.encode(der.SEQUENCE))),
+        with_extensions(extension("2.5.29.36", der.encode(der.SEQUENCE))),
+    ],
+    ids=[
+        "bytes after it",
+        "cut off",
+        "two algorithms",
+        "no issuer",
+        "a field more",
+        "an extension twice",
+        "critical is false",
+        "critical is neither",
+        "bad basic constraints",
+        "bytes after basic constraints",
+        "basic constraints say FALSE",
+        "no extension in extensions",
+        "version 1 with extensions",
+        "version 1 said, with extensions",
+        "version 2 with extensions",
+        "version 4",
+        "version 1 said",
+        "bad alternative name",
+        "empty name constraints",
+        "bad distribution point",
+        "no policy in policies",
+        "empty policy constraints",
+    ],
+)
+def test_a_certificate_with_one_malformed_part_is_refused(data: bytes) -> None:
+    refused(data)
+
+
+def test_a_signature_that_is_no_whole_number_of_bytes_is_refused() -> None:
+    body, algorithm, bits = (value.raw for value in values_of(signer().der))
+    assert bits[0] == der.BIT_STRING
+    content = der.Reader(bits).take(der.BIT_STRING).content
+    for wrong in (b"\x01" + content[1:], b""):
+        refused(der.encode(der.SEQUENCE, body, algorithm, der.encode(der.BIT_STRING, wrong)))
+
+
+def values_of(data: bytes) -> list[der.Value]:
+    reader = der.Reader(data).enter()
+    return [reader.next(), reader.next(), reader.next()]
+
+
+def test_a_signature_is_verified_with_the_issuers_key_alone() -> None:
+    with pytest.raises(FormatError) as caught:
+        signer().parsed.verify_issued_by(root(1).parsed)
+    assert caught.value.failure.code == "bad-signature"
+    with pytest.raises(FormatError) as caught:
+        signer().parsed.verify_issued_by(ca("RSA", key=new_key("rsa", 1)).parsed)
+    assert caught.value.failure.code == "algorithm-mismatch"
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_any_bytes_are_a_certificate_or_a_format_error(data: st.DataObject) -> None:
+    changed = bytearray(FUZZED)
+    for _ in range(data.draw(st.integers(1, 4))):
+        changed[data.draw(st.integers(0, len(changed) - 1))] = data.draw(st.integers(0, 255))
+    for candidate in (bytes(changed), data.draw(st.binary(max_size=80))):
+        with contextlib.suppress(FormatError):
+            Certificate.parse(candidate)
+
+
+def test_every_single_changed_byte_breaks_the_signature_or_the_form() -> None:
+    """No two encodings of one certificate verify: its fingerprint is an identity."""
+    top: Any = root().parsed
+    good = signer().der
+    for position in range(len(good)):
+        changed = good[:position] + bytes([good[position] ^ 0x01]) + good[position + 1 :]
+        with pytest.raises(FormatError):
+            Certificate.parse(changed).verify_issued_by(top)
+
+
+def test_every_field_is_read_from_its_place() -> None:
+    above = ca("Above", issuer=root(), key=new_key("p256", 63))
+    authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(above.key.public_key())
+    made = leaf("Every field", issuer=above, key_id=b"key id", extensions=[(authority, False)])
+    one, library = made.parsed, made.certificate
+    assert (one.der, one.fingerprint) == (made.der, made.fingerprint)
+    assert (one.subject, one.issuer) == ("CN=Every field,O=Test", "CN=Above,O=Test")
+    assert one.issuer_der == library.issuer.public_bytes()
+    assert (one.key_id, one.authority_key_id) == (b"key id", authority.key_identifier)
+    assert one.key_usage is not None
+    assert (one.key_usage.digital_signature, one.key_usage.key_cert_sign) == (True, False)
+    assert one.signature == library.signature
+    assert one.signed_bytes == library.tbs_certificate_bytes
+    assert one.signature_algorithm.oid == "1.2.840.10045.4.3.2"
+    assert one.key_der == library.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    bare = leaf("Bare", key_id=None, usage=None, purposes=None, basic=None).parsed
+    assert (bare.key_id, bare.authority_key_id, bare.key_usage, bare.extended_key_usage) == (None, None, None, None)
+    assert (bare.is_ca, bare.path_length, bare.name_constraints, bare.distribution_points) == (False, None, None, ())
+
+
+def test_unique_identifiers_are_passed_over() -> None:
+    one, two = der.encode(0x81, b"\0x"), der.encode(0x82, b"\0y")
+    for more in ((one,), (two,), (one, two)):
+        made = Certificate.parse(edited(lambda fields, more=more: [*fields[:-1], *more, fields[-1]]))
+        assert made.unjudged == ()
+        assert made.extended_key_usage == {CODE_SIGNING.dotted_string}
+    refused(edited(lambda fields: [*fields[:-1], two, one, fields[-1]]))
+
+
+@pytest.mark.parametrize("salt", [32, 33, 200])
+def test_a_certificate_signed_with_pss_verifies_with_the_salt_that_it_says(salt: int) -> None:
+    top = ca("PSS root", key=new_key("rsa", 64))
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(signer().certificate.subject)
+        .issuer_name(top.certificate.subject)
+        .public_key(signer().key.public_key())
+        .serial_number(5)
+        .not_valid_before(EPOCH)
+        .not_valid_after(FAR)
+    )
+    pss = padding.PSS(padding.MGF1(hashes.SHA256()), salt)
+    made = builder.sign(top.key, hashes.SHA256(), rsa_padding=pss).public_bytes(Encoding.DER)
+    one = Certificate.parse(made)
+    assert one.verify_issued_by(top.parsed).name == one.algorithm_under(top.parsed).name == "rsa-pss-sha256"
+    with pytest.raises(FormatError) as caught:
+        one.verify_issued_by(ca("Other root", key=new_key("rsa", 65)).parsed)
+    assert caught.value.failure.code == "bad-signature"

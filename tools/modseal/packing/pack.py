@@ -1,0 +1,171 @@
+"""Pack a module into an unsigned bundle: from a spec to a file, in one readable story.
+
+The packer refuses what the verifier would reject, twice: by the same rules before anything is written, and by
+the verifier itself. The finished file is examined before it gets its name, always and whatever its size:
+reading is several times faster than the compression that came before, and a bundle that no gate lets in is
+the one fault that a packer must not have.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from modseal.bundle.open import OpenBundle
+from modseal.bundle.verify import examine_integrity
+from modseal.errors import InputError, RefusedError, SpecError, UsageError
+from modseal.files.output import output_file, require_output
+from modseal.format.manifest import FileType, Kind, Manifest
+from modseal.format.source import FileSource
+from modseal.packing.assemble import spool_parts, write_archive
+from modseal.packing.plan import Plan, plan_module, read_epoch
+from modseal.packing.stage import DESCRIPTOR, plan_stage
+from modseal.policy.shape import PATH_LISTS
+from modseal.trust.examination import Verdict
+from modseal.trust.granted import placement_failures
+
+if TYPE_CHECKING:
+    from modseal.packing.provenance import Build
+
+SPEC_FILE = "module.toml"
+PATH_LIST = "esxi-5"
+"""The built-in list of allowed paths that a community `.vib` is compared with."""
+
+_NAMED_PATHS = 10
+_ANY_TIME = datetime.fromtimestamp(0, UTC)
+"""Integrity does not depend on the time, and packing must not read the clock."""
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """A bundle that was written. `sha256` is that of the file; `warnings` are one line each."""
+
+    path: Path
+    sha256: str
+    manifest: Manifest
+    kind: Kind
+    warnings: tuple[str, ...]
+
+
+def pack(
+    spec: Path,
+    output: Path | None,
+    kind: Kind | None,
+    *,
+    environ: Mapping[str, str],
+    sbom: bool = False,
+    build: Build | None = None,
+) -> Packed:
+    """Pack the module of `spec`: a `module.toml`, a folder with one, or a stage folder.
+
+    `kind` is by default seal for a `module.toml` and vib for a stage folder; `output` is by default named after
+    the module, in the current folder, and is replaced atomically. Of `environ` only SOURCE_DATE_EPOCH counts.
+    `sbom` embeds an SBOM, whatever the spec says; a `build` embeds provenance.
+    Raises `SpecError` (every problem of the spec at once), `UsageError`, `FormatError` or `RefusedError` (what
+    a verifier would reject), `InputError`. Nothing is left behind by a failure.
+    """
+    epoch = read_epoch(environ)
+    plan = _attested(make_plan(spec, kind, epoch), epoch, build, sbom=sbom)
+    target = output or Path(default_name(plan.manifest))
+    _require_output(target, plan)
+    with _spool(target) as spool:
+        manifest, parts = spool_parts(plan, spool)
+        with output_file(target) as file:
+            write_archive(manifest, parts, spool, file)
+            file.flush()
+            sha256 = _require_sound(file, target)
+    return Packed(target, sha256, manifest, manifest.kind, (*plan.warnings, *_placement_warnings(manifest)))
+
+
+def make_plan(spec: Path, kind: Kind | None, epoch: int | None) -> Plan:
+    """The plan of whatever `spec` is. Raises `UsageError` where it is neither, or both."""
+    if not spec.exists():
+        raise InputError(f"{spec}: there is no such file or folder", path=str(spec))
+    if not spec.is_dir():
+        if spec.name == DESCRIPTOR:
+            raise UsageError(f"{spec} is the descriptor of a stage folder; give the folder")
+        return plan_module(spec, kind or "seal", epoch)
+    is_module, is_stage = (spec / SPEC_FILE).exists(), (spec / DESCRIPTOR).exists()
+    if is_module and is_stage:
+        raise UsageError(f"{spec} has a {SPEC_FILE} and a {DESCRIPTOR}; give the path of the first if you mean it")
+    if is_module:
+        return plan_module(spec / SPEC_FILE, kind or "seal", epoch)
+    if is_stage:
+        return plan_stage(spec, kind or "vib", epoch)
+    raise SpecError(f"{spec}: has neither a {SPEC_FILE} nor a {DESCRIPTOR}")
+
+
+def _attested(plan: Plan, epoch: int | None, build: Build | None, *, sbom: bool) -> Plan:
+    """The plan with the attestations that were asked for: provenance last, because it names the SBOM."""
+    if plan.manifest.kind == "vib":
+        if sbom or build:
+            raise UsageError("a .vib carries no attachments: pack a .seal for an SBOM or provenance")
+        left_out = ("a .vib carries no attachments: the SBOM is left out",) if plan.sbom else ()
+        return replace(plan, warnings=(*plan.warnings, *left_out))
+    if sbom or plan.sbom:
+        from modseal.packing.sbom import with_sbom
+
+        plan = with_sbom(plan, epoch)
+    elif plan.components:
+        unused = "components are declared, and no SBOM is embedded that would list them"
+        plan = replace(plan, warnings=(*plan.warnings, unused))
+    if build:
+        from modseal.packing.provenance import with_provenance
+
+        plan = with_provenance(plan, build, epoch)
+    return plan
+
+
+def default_name(manifest: Manifest) -> str:
+    """The usual file name of a bundle."""
+    return f"{manifest.id}.vib" if manifest.kind == "vib" else f"{manifest.name}-{manifest.version}.seal"
+
+
+def _require_output(target: Path, plan: Plan) -> None:
+    """The output can be written, and is no part of what is packed. Raises `UsageError`, `InputError`."""
+    require_output(target)
+    real = Path(os.path.realpath(target))
+    for source in plan.sources:
+        if real in (Path(os.path.realpath(source)), Path(os.path.realpath(source.parent), source.name)):
+            raise UsageError(f"{target} is an input of the module; write the bundle somewhere else")
+    for tree in plan.trees:
+        if real.is_relative_to(os.path.realpath(tree)):
+            raise UsageError(f"{target} lies in {tree}, which is packed; write the bundle somewhere else")
+
+
+@contextmanager
+def _spool(target: Path) -> Iterator[BinaryIO]:
+    """An unnamed file on the file system of the output, where a copy may cost nothing."""
+    try:
+        with tempfile.TemporaryFile(dir=target.parent) as file:
+            yield file
+    except OSError as error:
+        raise InputError(f"{target}: {error.strerror}", path=str(target)) from error
+
+
+def _require_sound(file: BinaryIO, target: Path) -> str:
+    """The verifier's own verdict on container, payloads and files; then the SHA-256 of the bundle."""
+    bundle = OpenBundle(FileSource(file.fileno()), str(target))
+    examination = examine_integrity(bundle, _ANY_TIME)
+    if examination.verdict is not Verdict.ACCEPTED and examination.primary:
+        check = examination.primary
+        detail = f"a verifier would reject it: {check.detail}"
+        raise RefusedError(check.code or "bad-manifest", detail, **check.evidence)
+    return bundle.sha256()
+
+
+def _placement_warnings(manifest: Manifest) -> Iterator[str]:
+    """Files of a community `.vib` that hosts refuse without --force."""
+    if manifest.kind != "vib":
+        return
+    files = [entry for entry in manifest.files if entry.type is not FileType.DIRECTORY]  # a descriptor has no folders
+    failures = list(placement_failures(manifest, files, PATH_LISTS[PATH_LIST]))
+    yield from (f"{failure.detail} ({PATH_LIST})" for failure in failures[:_NAMED_PATHS])
+    if len(failures) > _NAMED_PATHS:
+        yield f"and {len(failures) - _NAMED_PATHS} more files outside the paths that a community module may use"

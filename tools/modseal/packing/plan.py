@@ -1,0 +1,275 @@
+"""What is going to be packed: a manifest that is still without payloads, and the inputs of each.
+
+A `module.toml` (`plan_module`, here) and a stage folder (`stage.plan_stage`) become the same `Plan`, so
+there is one way on from here, whatever the spec was.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from stat import S_ISREG
+
+from modseal import limits
+from modseal.errors import InputError, SpecError, require_spec
+from modseal.format import manifest_json, rules
+from modseal.format.manifest import Constraint, Entry, FileType, Kind, Manifest
+from modseal.format.payload_writer import Input
+from modseal.format.visor import VisorLayout
+from modseal.packing.collect import Tree
+from modseal.packing.spec import ComponentSpec, ModuleSpec, PayloadSpec, parse
+from modseal.packing.spec_shape import DEFAULT_PAYLOAD
+
+EPOCH_VARIABLE = "SOURCE_DATE_EPOCH"
+"""The time of all entries, in seconds after 1970 (reproducible-builds.org)."""
+
+_EPOCH = re.compile("[0-9]{1,11}")
+_TYPES: Mapping[Kind, Mapping[str, str]] = {
+    "seal": {"": "tar+zstd", "vgz": "tar+zstd", "vzstd": "tar+zstd", "tgz": "tar+gzip"},
+    "vib": {"": "vgz", "tar+zstd": "vgz", "tar+gzip": "tgz"},
+}
+"""The default type of a format, and the counterparts of the other's types: default for default, and an
+ordinary tar in gzip for the same. `vzstd` is nobody's default, because only ESXi 9.0 reads it."""
+_ZSTD_ON_HOST = "zstd-compression"
+_UNEXPECTED = ("a .vib cannot say which signers it expects: expected-signers is left out; require them in the policy",)
+
+
+@dataclass(frozen=True, slots=True)
+class PayloadPlan:
+    """One payload to write."""
+
+    name: str
+    type: str
+    inputs: tuple[Input, ...]
+    layout: VisorLayout | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AttachmentPlan:
+    """One attachment to copy."""
+
+    name: str
+    media_type: str
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratedPlan:
+    """One attachment that is made from what was packed.
+
+    `make` gives its bytes from the manifest so far (payloads, files, the attachments before it) and a function
+    that gives the SHA-256 of a payload's member in hex.
+    """
+
+    name: str
+    media_type: str
+    make: Callable[[Manifest, Callable[[str], str]], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that is packed. `manifest` lacks payloads, files and attachments; `mtime` is that of every entry.
+
+    `trees` are the folders and `sources` the single files that are read, the spec first: output must not go there.
+    `components` and `sbom` are what the spec says for an SBOM.
+    """
+
+    manifest: Manifest
+    mtime: int
+    payloads: tuple[PayloadPlan, ...]
+    attachments: tuple[AttachmentPlan, ...] = ()
+    trees: tuple[Path, ...] = ()
+    sources: tuple[Path, ...] = ()
+    warnings: tuple[str, ...] = ()
+    generated: tuple[GeneratedPlan, ...] = ()
+    components: tuple[ComponentSpec, ...] = ()
+    sbom: bool = False
+
+
+def read_epoch(environ: Mapping[str, str]) -> int | None:
+    """The time that the environment sets, or None. Raises `SpecError` for anything but seconds after 1970."""
+    text = environ.get(EPOCH_VARIABLE)
+    if text is None:
+        return None
+    if not _EPOCH.fullmatch(text) or int(text) > manifest_json.LATEST_TIME:
+        raise SpecError(
+            f"{EPOCH_VARIABLE} is {text[:60]!r}, and must be whole seconds after 1970, "
+            f"at most {manifest_json.LATEST_TIME}"
+        )
+    return int(text)
+
+
+def released(said: str, epoch: int | None, kind: Kind) -> str:
+    """The time of release: as the spec says, else the set time; a `.vib` must have one, so there 1970 at last.
+
+    A descriptor's form and a manifest's form of a time are turned into each other; no offset means UTC.
+    """
+    if kind == "vib":
+        said = said.replace("Z", "+00:00")
+        return said or f"{datetime.fromtimestamp(epoch or 0, UTC):%Y-%m-%dT%H:%M:%S+00:00}"
+    if said:
+        time = datetime.fromisoformat(said)
+        time = time.astimezone(UTC) if time.tzinfo else time
+        return f"{time:%Y-%m-%dT%H:%M:%SZ}"
+    return "" if epoch is None else f"{datetime.fromtimestamp(epoch, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def payload_type(said: str, kind: Kind) -> str:
+    """The payload type for a format: what was said, or its counterpart, or the default."""
+    return _TYPES[kind].get(said, said)
+
+
+def read_file(path: Path, limit: int = limits.SPEC_SIZE) -> bytes:
+    """A spec or what belongs to it. Raises `InputError` where it cannot be read, `SpecError` where it is too large."""
+    try:
+        if not S_ISREG(os.stat(path).st_mode):
+            raise InputError(f"{path}: not a regular file", path=str(path))
+        with open(path, "rb") as file:
+            data = file.read(limit + 1)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}", path=str(path)) from None
+    if len(data) > limit:
+        raise SpecError(f"{path}: the file is over {limit} bytes")
+    return data
+
+
+def plan_module(path: Path, kind: Kind, epoch: int | None) -> Plan:
+    """The plan of a `module.toml`. Raises `SpecError` with all its problems at once, `InputError`."""
+    spec = parse(read_file(path), str(path))
+    folder = path.parent
+    trees = [_collect(spec, index, payload, folder, kind) for index, payload in enumerate(_payloads(spec))]
+    problems = [problem for tree in trees for problem in tree.problems]
+    problems += _apply_files(spec, {tree.name: tree for tree in trees}, folder)
+    problems += finish(trees)
+    attachments = tuple(AttachmentPlan(item.name, item.media_type, folder / item.file) for item in spec.attachments)
+    problems += _attachment_problems(spec, attachments)
+    require_spec(problems)
+    manifest = Manifest(
+        kind,
+        spec.vendor,
+        spec.name,
+        spec.version,
+        spec.level,
+        spec.summary,
+        spec.description,
+        released(spec.released, epoch, kind),
+        spec.relationships,
+        vib=spec.vib if kind == "vib" else None,
+        expected_signers=() if kind == "vib" else spec.expected_signers,
+    )
+    left_out = attachments if kind == "vib" else ()
+    return Plan(
+        manifest=manifest,
+        mtime=epoch or 0,
+        payloads=tuple(PayloadPlan(tree.name, tree.type, tuple(tree.inputs.values())) for tree in trees),
+        attachments=() if kind == "vib" else attachments,
+        trees=tuple(folder / payload.root for payload in spec.payloads if payload.root is not None),
+        sources=(path, *(item.path for item in attachments), *(folder / f.source for f in spec.files if f.source)),
+        warnings=(
+            *(f"a .vib carries no attachments: {item.name} is left out" for item in left_out),
+            *(_UNEXPECTED if kind == "vib" and spec.expected_signers else ()),
+            *tree_warnings(trees, spec.relationships.depends),
+        ),
+        components=spec.components,
+        sbom=spec.sbom,
+    )
+
+
+def _payloads(spec: ModuleSpec) -> tuple[PayloadSpec, ...]:
+    """The payloads; files alone get one too."""
+    return spec.payloads or ((PayloadSpec(DEFAULT_PAYLOAD, None, "", "", ()),) if spec.files else ())
+
+
+def _collect(spec: ModuleSpec, index: int, payload: PayloadSpec, folder: Path, kind: Kind) -> Tree:
+    tree = Tree(payload.name, payload_type(payload.type, kind))
+    if payload.root is not None:
+        try:
+            tree.add_folder(folder / payload.root, payload.prefix, payload.exclude)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else "not a file name"
+            tree.problems.append(spec.describe(("payload", index, "root"), f"{payload.root!r}: {reason}"))
+    return tree
+
+
+def _apply_files(spec: ModuleSpec, trees: Mapping[str, Tree], folder: Path) -> Iterator[str]:
+    """Each `[[file]]`: added files first, then modes, which may be those of the folders above them."""
+    for index, file in enumerate(spec.files):
+        if file.source is not None:
+            try:
+                problem = trees[file.payload].add_file(file.path, folder / file.source)
+            except OSError as error:
+                problem = f"{file.source!r}: {error.strerror}"
+            if problem:
+                yield spec.describe(("file", index, "source"), problem)
+    for tree in trees.values():
+        tree.add_parents()
+    for index, file in enumerate(spec.files):
+        if file.mode is not None:
+            found = [tree.set_mode(file.path, file.mode) for tree in trees.values() if file.path in tree.inputs]
+            if not found and file.source is None:
+                yield spec.describe(("file", index, "path"), f"{file.path!r} is in no payload")
+            if False in found:
+                yield spec.describe(("file", index, "mode"), f"{file.path!r} is a symbolic link, which has no mode")
+
+
+def _attachment_problems(spec: ModuleSpec, attachments: Iterable[AttachmentPlan]) -> Iterator[str]:
+    for index, item in enumerate(attachments):
+        place = ("attachment", index, "file")
+        try:
+            status = os.stat(item.path)
+        except OSError as error:
+            yield spec.describe(place, f"{str(item.path)!r}: {error.strerror}")
+            continue
+        if not S_ISREG(status.st_mode):
+            yield spec.describe(place, f"{str(item.path)!r} is no regular file")
+        elif status.st_size > limits.ATTACHMENT_SIZE:
+            yield spec.describe(place, f"has {status.st_size} bytes, and may have {limits.ATTACHMENT_SIZE}")
+
+
+def finish(trees: Iterable[Tree]) -> Iterator[str]:
+    """Give each tree the folders above its entries, once in the whole module; then what they break together."""
+    seen: set[str] = set()
+    entries: list[Entry] = []
+    for tree in trees:
+        tree.add_parents()
+        for item in list(tree.inputs.values()):
+            if item.type is FileType.DIRECTORY and item.path in seen:
+                del tree.inputs[item.path]
+        seen.update(path for path, item in tree.inputs.items() if item.type is FileType.DIRECTORY)
+        entries += [Entry(item.path, item.type) for item in tree.inputs.values()]
+    if len(entries) > limits.FILES:
+        yield f"the module has {len(entries)} entries, and may have {limits.FILES}"
+    yield from (failure.detail for failure in rules.check_tree(entries))
+
+
+def tree_warnings(trees: Iterable[Tree], depends: Iterable[Constraint]) -> Iterator[str]:
+    """What is allowed, and is likely not meant."""
+    for tree in trees:
+        if not tree.inputs:
+            yield f"payload {tree.name} is empty"
+        if tree.litter:
+            yield f"payload {tree.name} has {tree.litter[0]!r}; exclude it if it is not meant to be shipped"
+        if tree.type == "vzstd" and _ZSTD_ON_HOST not in {item.name for item in depends}:
+            yield f"payload {tree.name} is vzstd, but the module does not depend on {_ZSTD_ON_HOST} = 1.0"
+
+
+def with_generated(plan: Plan, item: GeneratedPlan) -> Plan:
+    """The plan with one attachment more, which is written after all others.
+
+    Raises `SpecError` for a name that is taken, and for one attachment too many.
+    """
+    taken: list[PayloadPlan | AttachmentPlan | GeneratedPlan] = [*plan.payloads, *plan.attachments, *plan.generated]
+    if any(item.name == one.name for one in taken):
+        raise SpecError(f"the member name {item.name!r} is taken by the module, and an attestation needs it")
+    if len(plan.attachments) + len(plan.generated) == limits.ATTACHMENTS:
+        raise SpecError(f"the module has {limits.ATTACHMENTS} attachments already, and may have no more")
+    return replace(plan, generated=(*plan.generated, item))
+
+
+def without_vib(manifest: Manifest) -> Manifest:
+    """The same module as the manifest of a `.seal`, which has no `compatibleWith` and no fields of a `.vib`."""
+    return replace(manifest, kind="seal", vib=None, relationships=replace(manifest.relationships, compatible_with=()))

@@ -1,0 +1,142 @@
+"""A stage folder of vibauthor as a plan: `descriptor.xml`, and the tree of each payload in `payloads/<name>/`.
+
+The descriptor is taken as it is: no text is added, and a release date that stands there stays. A payload
+that `modseal extract` took apart has `payloads/<name>.layout.json` beside its tree (see `layout`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from modseal import limits
+from modseal.bundle import layout as layouts
+from modseal.errors import Failure, InputError, require_spec
+from modseal.format import descriptor, rules
+from modseal.format.manifest import MANIFEST_MEMBER, FileType, Kind, Manifest, Payload
+from modseal.format.payload import VIB_TYPES, VISOR_TYPES
+from modseal.format.payload_writer import Input
+from modseal.format.visor import VisorLayout
+from modseal.packing.collect import Tree
+from modseal.packing.plan import (
+    PayloadPlan,
+    Plan,
+    finish,
+    payload_type,
+    read_file,
+    released,
+    tree_warnings,
+    without_vib,
+)
+
+DESCRIPTOR = MANIFEST_MEMBER["vib"]
+PAYLOADS = "payloads"
+
+
+def plan_stage(folder: Path, kind: Kind, epoch: int | None) -> Plan:
+    """The plan of a stage folder. Raises `SpecError` with all its problems at once, `InputError`."""
+    manifest = _read_descriptor(folder / DESCRIPTOR)
+    payloads = folder / PAYLOADS
+    problems = list(_strangers(payloads, manifest.payloads))
+    trees = [_collect(payloads / payload.name, payload, kind) for payload in manifest.payloads]
+    kept = {tree.name: _apply_layout(tree, payloads) for tree in trees if tree.type in VISOR_TYPES}
+    problems += [problem for tree in trees for problem in tree.problems]
+    if not problems:
+        problems += finish(trees)
+    require_spec(problems)
+    sidecars = [payloads / f"{name}{layouts.SUFFIX}" for name, kept_layout in kept.items() if kept_layout]
+    return Plan(
+        manifest=_bare(manifest, kind, epoch),
+        mtime=epoch or 0,
+        payloads=tuple(
+            PayloadPlan(tree.name, tree.type, tuple(tree.inputs.values()), kept.get(tree.name)) for tree in trees
+        ),
+        trees=(payloads,),
+        sources=(folder / DESCRIPTOR, *sidecars),
+        warnings=(*_lost(manifest, kind), *tree_warnings(trees, manifest.relationships.depends)),
+    )
+
+
+def _read_descriptor(path: Path) -> Manifest:
+    try:
+        manifest = descriptor.decode_stage(read_file(path, limits.MANIFEST_SIZE))
+    except descriptor.StageError as error:
+        require_spec(_at(path, problem) for problem in error.problems)
+        raise
+    require_spec(
+        f"{path}: payload {payload.name!r} has the type {payload.type!r}, and modseal writes {', '.join(VIB_TYPES)}"
+        for payload in manifest.payloads
+        if payload.type not in VIB_TYPES
+    )
+    return manifest
+
+
+def _at(path: Path, failure: Failure) -> str:
+    """A problem as one line that an editor can jump to: `descriptor.xml:3:5: what`."""
+    line, column = failure.evidence.get("line"), failure.evidence.get("column")
+    what = failure.detail.removeprefix(f"line {line}, column {column}: ")
+    return f"{path}:{line}:{column}: {what}" if line else f"{path}: {what}"
+
+
+def _bare(manifest: Manifest, kind: Kind, epoch: int | None) -> Manifest:
+    """The manifest for the format, without what is still to be found out."""
+    bare = replace(manifest, payloads=(), files=(), released=released(manifest.released, epoch, kind))
+    return bare if kind == "vib" else without_vib(bare)
+
+
+def _lost(manifest: Manifest, kind: Kind) -> Iterator[str]:
+    if kind == "seal" and manifest.relationships.compatible_with:
+        yield "a .seal has no compatibleWith: those constraints are left out"
+
+
+def _strangers(folder: Path, payloads: Iterable[Payload]) -> Iterator[str]:
+    """What lies in `payloads/` and belongs to no payload: a misspelt name would be lost otherwise."""
+    names = {payload.name for payload in payloads}
+    known = names | {f"{name}{layouts.SUFFIX}" for name in names}
+    try:
+        present = sorted(os.listdir(folder))
+    except FileNotFoundError:
+        present = []
+    except OSError as error:
+        raise InputError(f"{folder}: {error.strerror}", path=str(folder)) from None
+    for name in present:
+        if name not in known:
+            yield f"{folder}: {name!r} belongs to no payload of {DESCRIPTOR}"
+
+
+def _collect(folder: Path, payload: Payload, kind: Kind) -> Tree:
+    """The tree of a payload. The sticky bit stays: it is how a stage says that a host keeps changes to a file."""
+    tree = Tree(payload.name, payload_type(payload.type, kind))
+    try:
+        tree.add_folder(folder, keep=rules.STICKY if kind == "vib" else 0)
+    except OSError as error:
+        tree.problems.append(f"{folder}: the tree of payload {payload.name!r}: {error.strerror}")
+    return tree
+
+
+def _apply_layout(tree: Tree, payloads: Path) -> VisorLayout | None:
+    """Give the tree the modes of its layout, if it has one that still is of this tree."""
+    path = payloads / f"{tree.name}{layouts.SUFFIX}"
+    if not os.path.lexists(path):
+        return None
+    layout, modes = layouts.decode(read_file(path, limits.MANIFEST_SIZE), str(path))
+    different = sorted(_differences(tree.inputs.values(), layout))
+    if different:
+        tree.problems.append(
+            f"{path}: is not the layout of this tree any more ({different[0]!r}); "
+            "remove the file to pack the tree afresh"
+        )
+        return None
+    for item_path, mode in modes.items():
+        tree.set_mode(item_path, mode)
+    return layout
+
+
+def _differences(inputs: Iterable[Input], layout: VisorLayout) -> set[str]:
+    """The paths that are not in both, or have another type."""
+    flags = {"5": FileType.DIRECTORY, "2": FileType.SYMLINK}
+    on_disk = {(item.path, item.type) for item in inputs}
+    laid_out = {(path, flags.get(fields.typeflag, FileType.FILE)) for path, fields in layout.fields.items()}
+    return {path for path, _ in on_disk ^ laid_out}

@@ -1,0 +1,258 @@
+"""A certificate revocation list, read from its DER (RFC 5280 section 5).
+
+The whole list is read at once: a list whose reading stops early at a bad entry would leave out those after
+it (X5-10). Complete, direct lists are what is judged; what else a list may be is in `unjudged`, and a list
+with anything there is never used.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import NamedTuple
+
+from modseal.errors import FormatError, foreign
+from modseal.format import der
+from modseal.format.cms import Algorithm, read_algorithm
+from modseal.pki.certificate import Certificate
+from modseal.pki.extensions import (
+    AUTHORITY_KEY_ID,
+    CRL_NUMBER,
+    DELTA_CRL_INDICATOR,
+    EXPIRED_CERTIFICATES_ON_CRL,
+    INVALIDITY_DATE,
+    ISSUING_DISTRIBUTION_POINT,
+    REASON_CODE,
+    Extension,
+    only,
+    read_extensions,
+)
+from modseal.pki.names import DIRECTORY, GeneralName, Name, read_name, read_point_names
+
+REASONS = {
+    0: "unspecified",
+    1: "keyCompromise",
+    2: "cACompromise",
+    3: "affiliationChanged",
+    4: "superseded",
+    5: "cessationOfOperation",
+    6: "certificateHold",
+    8: "removeFromCRL",
+    9: "privilegeWithdrawn",
+    10: "aACompromise",
+}
+"""Section 5.3.1."""
+
+_ENUMERATED = 0x0A
+_VERSION_2 = 1
+_JUDGED = {AUTHORITY_KEY_ID, CRL_NUMBER, ISSUING_DISTRIBUTION_POINT, EXPIRED_CERTIFICATES_ON_CRL}
+_JUDGED_OF_ENTRIES = {REASON_CODE, INVALIDITY_DATE}
+_time = functools.lru_cache(maxsize=1024)(der.decode_time)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One revoked certificate: since when (the earlier of its two dates), and why."""
+
+    since: datetime
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """Which certificates a list is about (section 5.2.5). No `points` means all of the issuer's."""
+
+    points: frozenset[GeneralName] = frozenset()
+    only_users: bool = False
+    only_authorities: bool = False
+    only_attributes: bool = False
+    unjudged: tuple[str, ...] = ()
+
+    def covers(self, certificate: Certificate) -> bool:
+        """Whether the list would name this certificate if it were revoked (section 6.3.3 (b)(2))."""
+        if self.only_attributes or (self.only_users if certificate.is_ca else self.only_authorities):
+            return False
+        own = {*certificate.distribution_points, GeneralName(DIRECTORY, certificate.issuer_name)}
+        return not self.points or not self.points.isdisjoint(own)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Crl:
+    """One CRL: who issued it, when, for how long, what it revokes. Times are aware, in UTC.
+
+    `unjudged` says what in it modseal does not judge. `keeps_expired_since` is where the issuer says that
+    certificates which expired before that time may be missing (X.509 expiredCertsOnCRL).
+    """
+
+    source: str
+    issuer: Name
+    this_update: datetime
+    next_update: datetime | None
+    scope: Scope
+    unjudged: tuple[str, ...]
+    keeps_expired_since: datetime | None
+    entries: dict[int, Entry] = field(repr=False)
+    signed_bytes: bytes = field(repr=False)
+    signature_algorithm: Algorithm
+    signature: bytes = field(repr=False)
+
+    @classmethod
+    def parse(cls, data: bytes, source: str) -> Crl:
+        """From DER; `source` is for messages. Raises `FormatError` (crl-invalid)."""
+
+        def invalid(why: str) -> FormatError:
+            return FormatError("crl-invalid", f"{source} is no CRL that can be read: {why}")
+
+        with foreign(invalid):
+            try:
+                return _read(data, source)
+            except FormatError as error:
+                raise invalid(error.failure.detail) from error
+
+
+def _read(data: bytes, source: str) -> Crl:
+    body = only(data)
+    signed = body.take(der.SEQUENCE)
+    algorithm = read_algorithm(body)
+    bits = body.take(der.BIT_STRING).content
+    body.end()
+    fields = body.inside(signed)
+    version = fields.integer() if _next_is(signed.content, der.INTEGER) else None
+    if read_algorithm(fields).raw != algorithm.raw or bits[:1] != b"\0":
+        raise der.malformed("its two signature algorithms differ, or its signature is no whole number of bytes")
+    issuer = read_name(fields.next())
+    this_update = _time(fields.next())
+    next_update = _optional_time(fields)
+    entries, unknown = _read_entries(fields.optional(der.SEQUENCE))
+    extensions = _read_extensions(fields.optional(der.context(0)))
+    fields.end()
+    if version not in (None, _VERSION_2) or (extensions and version is None) or not issuer:
+        raise der.malformed("its version does not fit, or it names no issuer")
+    scope = _read_scope(extensions.get(ISSUING_DISTRIBUTION_POINT), issuer)
+    return Crl(
+        source=source,
+        issuer=issuer,
+        this_update=this_update,
+        next_update=next_update,
+        scope=scope,
+        unjudged=(*_unjudged(extensions), *unknown, *scope.unjudged),
+        keeps_expired_since=_keeps_expired_since(extensions.get(EXPIRED_CERTIFICATES_ON_CRL)),
+        entries=entries,
+        signed_bytes=signed.raw,
+        signature_algorithm=algorithm,
+        signature=bits[1:],
+    )
+
+
+def _next_is(content: bytes, tag: int) -> bool:
+    return content[:1] == bytes((tag,))
+
+
+def _read_extensions(value: der.Value | None) -> dict[str, Extension]:
+    if value is None:
+        return {}
+    return read_extensions(only(value.content))
+
+
+def _unjudged(extensions: dict[str, Extension]) -> Iterator[str]:
+    if DELTA_CRL_INDICATOR in extensions:
+        yield "it is a delta CRL"
+    for oid, extension in extensions.items():
+        if extension.critical and oid not in _JUDGED and oid != DELTA_CRL_INDICATOR:
+            yield f"critical extension {oid}"
+
+
+def _read_entries(value: der.Value | None) -> tuple[dict[int, Entry], tuple[str, ...]]:
+    """The entries by serial number, and the critical extensions in them that are not judged."""
+    entries: dict[int, Entry] = {}
+    unknown: dict[str, None] = {}
+    reader = der.Reader(value.content if value else b"")
+    while reader.more():
+        fields = reader.enter()
+        serial, since, details = fields.integer(), _time(fields.next()), _NO_DETAILS
+        if fields.more():
+            details = _read_details(fields.take(der.SEQUENCE).content)
+            fields.end()
+            unknown.update(dict.fromkeys(details.unknown))
+        found = Entry(min(since, details.invalid_since or since), details.reason)
+        entries[serial] = _worse(entries[serial], found) if serial in entries else found
+    return entries, tuple(unknown)
+
+
+def _worse(one: Entry, other: Entry) -> Entry:
+    """Two entries for one certificate as one: the earlier, for no reason where they differ in it."""
+    return Entry(min(one.since, other.since), one.reason if one.reason == other.reason else REASONS[0])
+
+
+class _Details(NamedTuple):
+    """What an entry's extensions say (section 5.3)."""
+
+    reason: str = REASONS[0]
+    invalid_since: datetime | None = None
+    unknown: tuple[str, ...] = ()
+
+
+_NO_DETAILS = _Details()
+
+
+@functools.lru_cache(maxsize=1024)
+def _read_details(content: bytes) -> _Details:
+    """Remembered, because the same few extensions are in all entries of a long list."""
+    extensions = read_extensions(der.Reader(content))
+    critical = [oid for oid, extension in extensions.items() if extension.critical]
+    return _Details(
+        reason=_read_reason(extensions[REASON_CODE]) if REASON_CODE in extensions else REASONS[0],
+        invalid_since=_only_time(extensions[INVALIDITY_DATE]) if INVALIDITY_DATE in extensions else None,
+        unknown=tuple(f"critical entry extension {oid}" for oid in critical if oid not in _JUDGED_OF_ENTRIES),
+    )
+
+
+def _read_reason(extension: Extension) -> str:
+    outer = der.Reader(extension.value)
+    content = outer.take(_ENUMERATED).content
+    outer.end()
+    if len(content) != 1:
+        raise der.malformed("a reason code is no small number")
+    return REASONS.get(content[0], "unknown")
+
+
+def _read_scope(extension: Extension | None, issuer: Name) -> Scope:
+    if extension is None:
+        return Scope()
+    body = only(extension.value)
+    points = body.optional(der.context(0))
+    users, authorities = _flag(body, 1), _flag(body, 2)
+    some_reasons = body.optional(0x83)
+    indirect, attributes = _flag(body, 4), _flag(body, 5)
+    body.end()
+    narrower = {"it is for some reasons alone": some_reasons, "it is indirect": indirect}
+    unjudged = [text for text, flag in narrower.items() if flag]
+    names = read_point_names(points.content, issuer) if points else ()
+    if points and not names:
+        raise der.malformed("its distribution point has no name")
+    return Scope(frozenset(names), users, authorities, attributes, tuple(unjudged))
+
+
+def _flag(reader: der.Reader, number: int) -> bool:
+    value = reader.optional(0x80 | number)
+    if value and value.content != b"\xff":
+        raise der.malformed("a flag is not TRUE, nor left out")
+    return value is not None
+
+
+def _keeps_expired_since(extension: Extension | None) -> datetime | None:
+    return _only_time(extension) if extension else None
+
+
+def _only_time(extension: Extension) -> datetime:
+    outer = der.Reader(extension.value)
+    value = outer.take(der.GENERALIZED_TIME)
+    outer.end()
+    return der.decode_generalized_time(value)
+
+
+def _optional_time(reader: der.Reader) -> datetime | None:
+    value = reader.optional(der.UTC_TIME) or reader.optional(der.GENERALIZED_TIME)
+    return _time(value) if value else None

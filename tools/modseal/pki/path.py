@@ -1,0 +1,436 @@
+"""Step 3: path building and validation, a strict subset of RFC 5280 section 6.
+
+Candidates (from the block and from the policy) are only candidates; anchors come from the policy alone.
+What this engine does not judge it refuses (`refusals` has the list). The work is bounded:
+`limits.PATH_SIGNATURES` are verified and `limits.PATH_STEPS` taken for one signer, then it gives up; and all that is
+done for one bundle is charged to its examination (`effort`), also where the answer is remembered.
+"""
+
+from __future__ import annotations
+
+import functools
+import heapq
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from itertools import pairwise
+
+from modseal import limits
+from modseal.errors import Evidence, Failure, FormatError
+from modseal.pki import purpose, revocation
+from modseal.pki.certificate import Certificate
+from modseal.pki.certificate_policies import policy_problem
+from modseal.pki.crl import Crl
+from modseal.pki.effort import Effort, ExhaustedError, of_signature
+from modseal.pki.name_constraints import NotJudgedError, check_names, constrained_names
+from modseal.pki.purpose import CODE_SIGNING_PROFILE, CRL_SIGNING_PROFILE, Profile
+from modseal.pki.revocation import RevocationRules
+from modseal.trust.policy import Anchor, Policy
+
+REMEMBERED_PATHS = 256
+"""Verdicts on a signer's chain that are remembered: 2,000 bundles of one signer judge its chain once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """A validated path, signer first and the anchor's certificate last; a pin's path is the signer alone.
+
+    `at` is when its certificates are valid. `candidates` are what it was searched in.
+    """
+
+    certificates: tuple[Certificate, ...]
+    anchor: Anchor
+    pinned: bool
+    at: datetime
+    candidates: tuple[Certificate, ...] = field(default=(), repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class NoPath:
+    """Why there is no path: the failures of the chain that came nearest."""
+
+    failures: tuple[Failure, ...]
+
+
+class _Same:
+    """A policy as a key: equal to itself alone. Holds it, so that its identity is not given to another."""
+
+    __slots__ = ("policy",)
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy = policy
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.policy is self.policy
+
+    def __hash__(self) -> int:
+        return id(self.policy)
+
+
+def find_path(
+    signer: Certificate,
+    embedded: Sequence[Certificate],
+    policy: Policy,
+    at: datetime,
+    profile: Profile = CODE_SIGNING_PROFILE,
+    *,
+    verified_at: datetime | None = None,
+    effort: Effort | None = None,
+) -> Path | NoPath:
+    """The best of `find_paths`: the first that step 5 passes, or else the first."""
+    paths = find_paths(signer, embedded, policy, at, profile, verified_at=verified_at, effort=effort)
+    return paths if isinstance(paths, NoPath) else paths[0]
+
+
+def find_paths(
+    signer: Certificate,
+    embedded: Sequence[Certificate],
+    policy: Policy,
+    at: datetime,
+    profile: Profile = CODE_SIGNING_PROFILE,
+    *,
+    verified_at: datetime | None = None,
+    effort: Effort | None = None,
+) -> tuple[Path, ...] | NoPath:
+    """A valid path from a signer to each anchor of the policy that one leads to, or why there is none.
+
+    `at` is when the certificates must be valid: the proven time of signing, or else that of verification.
+    `verified_at` is the latter where the two differ, and CRLs are judged at that time. Among several paths to one
+    anchor one that step 5 passes is preferred, and anchors with such a path come first. Where anchors pin the signer,
+    they alone count.
+    """
+    effort = effort or Effort()
+    try:
+        effort.spend(0)
+        found, cost = _remembered_paths(signer, tuple(embedded), _Same(policy), at, verified_at, profile)
+        effort.spend(cost)
+    except ExhaustedError as error:
+        return NoPath((error.failure,))
+    return found
+
+
+@functools.lru_cache(maxsize=REMEMBERED_PATHS)
+def _remembered_paths(
+    signer: Certificate,
+    embedded: tuple[Certificate, ...],
+    same: _Same,
+    at: datetime,
+    verified_at: datetime | None,
+    profile: Profile,
+) -> tuple[tuple[Path, ...] | NoPath, int]:
+    """The answer with what it costs, which is charged whether it was remembered or not."""
+    policy = same.policy
+    pins = policy.pins.get(signer.fingerprint)
+    if pins:
+        failure = purpose.validity_failure(signer, at)
+        lasting = [pin for pin in pins if pin.accept_expired or not failure]
+        paths = tuple(Path((signer,), pin, pinned=True, at=at) for pin in lasting)
+        return paths or NoPath((failure,) if failure else ()), 1
+    if not policy.anchors:
+        return NoPath((Failure("no-anchors", f"{policy.source} names no anchor", {"signer": signer.fingerprint}),)), 1
+    own = Effort()
+    try:
+        return _search(signer, embedded, policy, at, verified_at, profile, own), own.spent
+    except ExhaustedError as error:
+        return NoPath((error.failure,)), own.spent
+
+
+def _search(
+    signer: Certificate,
+    embedded: tuple[Certificate, ...],
+    policy: Policy,
+    at: datetime,
+    verified_at: datetime | None,
+    profile: Profile,
+    effort: Effort,
+) -> tuple[Path, ...] | NoPath:
+    """Try every chain, until each anchor has a good one. A bad one is better than none: a later step says why."""
+    search = _Search((*embedded, *policy.intermediates), policy.anchors, at, effort)
+    good: dict[Anchor, Path] = {}
+    doubtful: dict[Anchor, Path] = {}  # revoked, or denied
+    best: tuple[Failure, ...] = ()
+    judged: dict[tuple[Certificate, ...], tuple[Failure, ...]] = {}
+    for chain, anchor in search.chains((signer,)):
+        if anchor in good:
+            continue
+        if chain not in judged:  # which several anchors with one certificate end
+            effort.spend(_cost(chain))
+            judged[chain] = tuple(path_failures(chain, policy, at, profile))
+        failures = judged[chain]
+        if not failures:
+            path = Path(chain, anchor, pinned=False, at=at, candidates=search.candidates)
+            signed_at = at if verified_at else None
+            revoked = revocation_failures(path, policy, verified_at or at, signed_at, effort)
+            bad = revoked or any(map(policy.deny.entry, chain))
+            (doubtful if bad else good).setdefault(anchor, path)
+            if len(good) == search.anchors:
+                break
+        elif not best or len(failures) < len(best):
+            best = failures
+    paths = (*good.values(), *(path for anchor, path in doubtful.items() if anchor not in good))
+    return paths or NoPath(best or tuple(search.dead_end(signer)))
+
+
+class _Search:
+    """A bounded search upwards through certificates that name each other as issuers."""
+
+    def __init__(
+        self, candidates: Iterable[Certificate], anchors: Iterable[Anchor], at: datetime, effort: Effort
+    ) -> None:
+        self.candidates = tuple(dict.fromkeys(candidates))
+        self._anchors = [anchor for anchor in anchors if anchor.certificate]
+        self._by_name: dict[object, list[Certificate]] = {}
+        for candidate in self.candidates:
+            self._by_name.setdefault(candidate.subject_name, []).append(candidate)
+        self._at = at
+        self._effort = effort
+        self._verified: dict[tuple[Certificate, Certificate], bool] = {}
+        self._steps = 0
+        self._pushed = 0
+        self._rejected: Failure | None = None
+
+    @property
+    def anchors(self) -> int:
+        """How many anchors a chain could end at."""
+        return len(self._anchors)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether a bound on the work was reached."""
+        return len(self._verified) >= limits.PATH_SIGNATURES or self._steps >= limits.PATH_STEPS
+
+    def chains(self, start: tuple[Certificate, ...]) -> Iterator[tuple[tuple[Certificate, ...], Anchor]]:
+        """Every chain of verified signatures from `start` up to an anchor: likely ones first, then short ones.
+
+        An issuer's signature is verified when its turn comes, so that a crowd of unlikely ones costs nothing.
+        """
+        waiting = [(0, len(start), 0, start)]
+        while waiting and not self.exhausted:
+            doubts, length, _, chain = heapq.heappop(waiting)
+            if length > len(start) and not self._issued(chain[-2], chain[-1]):
+                continue
+            self._steps += 1
+            self._effort.spend(_STEP)
+            yield from self._ends(chain)
+            for issuer in self._issuers_of(chain) if length < limits.PATH_CERTIFICATES - 1 else ():
+                self._pushed += 1
+                more = self._is_unlikely(chain[-1], issuer)
+                heapq.heappush(waiting, (doubts + more, length + 1, self._pushed, (*chain, issuer)))
+
+    def _ends(self, chain: tuple[Certificate, ...]) -> Iterator[tuple[tuple[Certificate, ...], Anchor]]:
+        last = chain[-1]
+        for anchor in self._anchors:
+            if last == anchor.certificate:
+                yield chain, anchor
+            elif anchor.certificate and self._issued(last, anchor.certificate):
+                yield (*chain, anchor.certificate), anchor
+
+    def _issuers_of(self, chain: tuple[Certificate, ...]) -> Iterator[Certificate]:
+        """Candidates by name, without those whose name and key are in the chain already: a loop."""
+        for issuer in self._by_name.get(chain[-1].issuer_name, ()):
+            if not any(issuer.subject_name == one.subject_name and issuer.key_der == one.key_der for one in chain):
+                yield issuer
+
+    def _is_unlikely(self, certificate: Certificate, issuer: Certificate) -> bool:
+        """Key identifiers are hints (RFC 5280 section 4.2.1.1), and so is what would refuse the issuer later."""
+        wanted = certificate.authority_key_id
+        other = wanted is not None and issuer.key_id not in (None, wanted)
+        return other or not issuer.is_ca or purpose.validity_failure(issuer, self._at) is not None
+
+    def _issued(self, certificate: Certificate, issuer: Certificate) -> bool:
+        if certificate.issuer_name != issuer.subject_name:
+            return False
+        known = self._verified.get((certificate, issuer))
+        if known is not None or self.exhausted:
+            return bool(known)
+        self._effort.spend(of_signature(issuer.key, len(certificate.signed_bytes)))
+        try:
+            certificate.verify_issued_by(issuer)
+            verified = True
+        except FormatError as error:
+            self._rejected = self._rejected or error.failure
+            verified = False
+        self._verified[certificate, issuer] = verified
+        return verified
+
+    def dead_end(self, signer: Certificate) -> Iterator[Failure]:
+        """What to say where no chain reaches an anchor."""
+        evidence: Evidence = {"signer": signer.fingerprint, "subject": signer.subject, "issuer": signer.issuer}
+        why = f" ({self._rejected.detail})" if self._rejected else ""
+        detail = f"no chain leads from {signer.subject} to an anchor{why}"
+        if self.exhausted:
+            detail = f"no chain found with {limits.PATH_SIGNATURES} signatures and {limits.PATH_STEPS} steps"
+            yield Failure("limit-exceeded", detail, evidence)
+        elif self._rejected and self._rejected.code in ("unsupported-algorithm", "algorithm-not-allowed"):
+            yield Failure(self._rejected.code, detail, {**evidence, **self._rejected.evidence})
+        else:
+            yield Failure("no-path", detail, evidence)
+
+
+_STEP = 2
+_CHAIN = 10
+_COMPARED = 5
+"""Names that are compared with constraints for one unit."""
+_POLICIES = 100
+"""Pairs of policies that are compared for one unit."""
+
+
+def _cost(chain: tuple[Certificate, ...]) -> int:
+    """The units of judging a chain: `path_failures`."""
+    units = _CHAIN * len(chain)
+    for depth, authority in enumerate(chain):
+        stated = len(authority.policies.policies or ()) + len(authority.policies.mappings)
+        units += stated * stated // _POLICIES
+        if constraints := authority.name_constraints:
+            bases = len(constraints.permitted) + len(constraints.excluded)
+            names = sum(1 + len(below.alternative_names) for below in chain[:depth])
+            units += min(names * bases, limits.NAME_COMPARISONS * depth) // _COMPARED
+    return units
+
+
+def path_failures(
+    chain: tuple[Certificate, ...], policy: Policy, at: datetime, profile: Profile = CODE_SIGNING_PROFILE
+) -> Iterator[Failure]:
+    """What RFC 5280 section 6.1 holds against a chain whose signatures verify, signer first.
+
+    The anchor's own validity and extensions are checked too (section 6.2 allows it; X5-04 wants it).
+    """
+    for depth, certificate in enumerate(chain):
+        failure = purpose.validity_failure(certificate, at)
+        if failure:
+            yield failure
+        yield from _extension_failures(chain, depth)
+        if depth:
+            yield from purpose.issuer_failures(certificate, profile)
+            yield from _length_failure(chain, depth)
+    yield from _name_failures(chain)
+    yield from _policy_failure(chain, profile)
+    yield from _algorithm_failures(chain, policy)
+
+
+def _extension_failures(chain: tuple[Certificate, ...], depth: int) -> Iterator[Failure]:
+    """Critical extensions that are not judged, and judged ones where they have no meaning."""
+    certificate = chain[depth]
+    evidence: Evidence = {"certificate": certificate.fingerprint, "extensions": ", ".join(certificate.unjudged)}
+    if certificate.unjudged:
+        detail = f"{certificate.subject} has extensions that modseal does not judge: {evidence['extensions']}"
+        yield Failure("unsupported-extension", detail, evidence)
+    if certificate.name_constraints and not certificate.is_ca:
+        yield Failure("invalid-chain", f"{certificate.subject} has name constraints but is no CA", evidence)
+
+
+def _length_failure(chain: tuple[Certificate, ...], depth: int) -> Iterator[Failure]:
+    """Section 6.1.4 (l), (m): CAs below this one that are not self-issued, against its path length."""
+    certificate = chain[depth]
+    below = sum(not ca.is_self_issued for ca in chain[1:depth])
+    if certificate.path_length is not None and below > certificate.path_length:
+        length = certificate.path_length
+        evidence: Evidence = {"certificate": certificate.fingerprint, "path_length": length, "below": below}
+        detail = f"{certificate.subject} allows {length} CAs below it, there are {below}"
+        yield Failure("invalid-chain", detail, evidence)
+
+
+def _name_failures(chain: tuple[Certificate, ...]) -> Iterator[Failure]:
+    """Section 6.1.3 (b), (c): each CA's constraints on all below it, self-issued CAs excepted."""
+    for depth, authority in enumerate(chain):
+        for position, certificate in enumerate(chain[:depth]):
+            if authority.name_constraints and (position == 0 or not certificate.is_self_issued):
+                yield from _constraint_failures(certificate, authority)
+
+
+def _constraint_failures(certificate: Certificate, authority: Certificate) -> Iterator[Failure]:
+    if not authority.name_constraints:
+        return
+    evidence: Evidence = {"certificate": certificate.fingerprint, "authority": authority.fingerprint}
+    names = constrained_names(certificate.subject_name, certificate.alternative_names)
+    try:
+        for problem in check_names(names, authority.name_constraints):
+            detail = f"{authority.subject} may not issue for {certificate.subject}: {problem}"
+            yield Failure("invalid-chain", detail, evidence)
+    except NotJudgedError as error:
+        detail = f"the name constraints of {authority.subject} cannot be judged for {certificate.subject}: {error}"
+        yield Failure("unsupported-extension", detail, evidence)
+
+
+def _policy_failure(chain: tuple[Certificate, ...], profile: Profile) -> Iterator[Failure]:
+    """Section 6.1.3 (d) to (f): from the anchor down."""
+    below = [(certificate.policies, certificate.is_self_issued) for certificate in reversed(chain[:-1])]
+    problem = policy_problem(below, profile.policies, chain[-1].policies)
+    if problem:
+        yield Failure("invalid-chain", f"{problem} (RFC 5280 section 6.1)", {"certificate": chain[0].fingerprint})
+
+
+def _algorithm_failures(chain: tuple[Certificate, ...], policy: Policy) -> Iterator[Failure]:
+    for certificate, issuer in pairwise(chain):
+        name = certificate.algorithm_under(issuer).name
+        if name not in policy.algorithms:
+            evidence: Evidence = {"certificate": certificate.fingerprint, "algorithm": name}
+            detail = f"{certificate.subject} is signed with {name}, which the policy does not allow"
+            yield Failure("algorithm-not-allowed", detail, evidence)
+    for certificate in chain[1:]:
+        yield from purpose.key_failures(certificate, policy.minimum_rsa_bits)
+
+
+def revocation_failures(
+    path: Path, policy: Policy, at: datetime, signed_at: datetime | None = None, effort: Effort | None = None
+) -> list[Failure]:
+    """Step 5 for a path: why one of its certificates below the anchor is, or may be, revoked.
+
+    `at` is the time of verification, when CRLs must be current; `signed_at` the proven time of signing.
+    """
+    effort = effort or Effort()
+    try:
+        effort.spend(0)
+        failures, cost = _remembered_failures(path, _Same(policy), at, signed_at)
+        effort.spend(cost)
+    except ExhaustedError as error:
+        return [error.failure]
+    return list(failures)
+
+
+@functools.lru_cache(maxsize=REMEMBERED_PATHS)
+def _remembered_failures(
+    path: Path, same: _Same, at: datetime, signed_at: datetime | None
+) -> tuple[tuple[Failure, ...], int]:
+    """The answer with what it costs."""
+    policy, own = same.policy, Effort()
+
+    def signers(crl: Crl, issuer: Certificate) -> Iterator[Certificate]:
+        return _crl_signers(crl, issuer, path, policy, at, own)
+
+    try:
+        found = revocation.judge(
+            path.certificates, policy.revocation, at, signed_at=signed_at, signers=signers, effort=own
+        )
+    except ExhaustedError as error:
+        return (error.failure,), own.spent
+    return tuple(found), own.spent
+
+
+def _crl_signers(
+    crl: Crl, issuer: Certificate, path: Path, policy: Policy, at: datetime, effort: Effort
+) -> Iterator[Certificate]:
+    """Certificates in a CA's name, with keys of their own, whose path leads to the same anchor (section 6.3.3 (f)).
+
+    Such a certificate says that it signs CRLs, and must not be revoked itself, as far as other lists tell.
+    """
+    rules = policy.revocation
+    crls = tuple(other for other in rules.crls if other is not crl)
+    others = RevocationRules(crls, rules.required, rules.maximum_age)
+    for signer in dict.fromkeys((*path.certificates, *path.candidates)):
+        named = signer.subject_name == crl.issuer and signer.key_der != issuer.key_der
+        if named and signer.key_usage and signer.key_usage.crl_sign:
+            chain = _valid_chain(signer, path, policy, effort)
+            if chain and not revocation.judge(chain, others, at, effort=effort):
+                yield signer
+
+
+def _valid_chain(signer: Certificate, path: Path, policy: Policy, effort: Effort) -> tuple[Certificate, ...] | None:
+    if any(purpose.key_failures(signer, policy.minimum_rsa_bits)):
+        return None
+    search = _Search((*path.certificates, *path.candidates), (path.anchor,), path.at, effort)
+    for chain, _ in search.chains((signer,)):
+        effort.spend(_cost(chain))
+        if not any(path_failures(chain, policy, path.at, CRL_SIGNING_PROFILE)):
+            return chain
+    return None

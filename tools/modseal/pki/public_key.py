@@ -1,0 +1,66 @@
+"""The one form of a public key in a certificate: SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7).
+
+Judged on the DER, before a library sees it. Libraries take more: curves that are spelled out, points in four
+encodings, keys under which anybody can sign. One key in two encodings would be two keys to whoever compares
+them, and a curve of one's own choosing makes a forger's key fit a known point (CVE-2020-0601).
+
+Kinds of keys that are not in here have no algorithm that modseal verifies; the library or `algorithms` says so.
+"""
+
+from __future__ import annotations
+
+from modseal.errors import FormatError
+from modseal.format import der
+from modseal.format.cms import read_algorithm
+from modseal.pki.algorithms import ED25519, ML_DSA, NULL_PARAMETERS, RSA_ENCRYPTION, RSA_PSS
+
+EC_PUBLIC_KEY = "1.2.840.10045.2.1"
+
+_UNCOMPRESSED = 0x04
+_P = 2**255 - 19
+_D = -121665 * pow(121666, -1, _P) % _P
+"""The field and the constant of edwards25519 (RFC 8032 section 5.1)."""
+
+
+def require_form(info: der.Reader) -> None:
+    """Refuse a key that is not in its one form, or that anybody can sign with.
+
+    Raises `FormatError`: malformed-signature (to be converted), or unsupported-algorithm for a key that is for
+    RSA-PSS alone (RFC 4055 section 1.2), whose own parameters modseal does not judge.
+    """
+    algorithm = read_algorithm(info)
+    bits = info.take(der.BIT_STRING).content
+    info.end()
+    oid, parameters, key = algorithm.oid, algorithm.parameters, bits[1:]
+    if bits[:1] != b"\0":
+        raise der.malformed("its public key is no whole number of bytes")
+    if oid == RSA_PSS:
+        raise FormatError("unsupported-algorithm", "a certificate has a key for RSA-PSS alone", algorithm=oid)
+    if oid == RSA_ENCRYPTION and parameters != NULL_PARAMETERS:
+        raise der.malformed("its RSA key has parameters other than NULL")  # RFC 3279 section 2.3.1
+    if oid == EC_PUBLIC_KEY:
+        _require_named_curve(parameters)
+        if key[:1] != bytes((_UNCOMPRESSED,)):
+            raise der.malformed("its elliptic curve point is not uncompressed")  # RFC 5480 section 2.2
+    if oid == ED25519 or oid in ML_DSA:
+        if parameters is not None:
+            raise der.malformed("its key has parameters, where there are none")  # RFC 8410 section 3, RFC 9881
+        if oid == ED25519 and not is_sound_ed25519(key):
+            raise der.malformed("its Ed25519 key is a point of small order, or not in its one encoding")
+
+
+def _require_named_curve(parameters: bytes | None) -> None:
+    """Only namedCurve: neither implicitCurve nor specifiedCurve (RFC 5480 section 2.1.1)."""
+    if parameters is None or parameters[0] != der.OID:
+        raise der.malformed("its elliptic curve is not named by an identifier")
+
+
+def is_sound_ed25519(key: bytes) -> bool:
+    """Whether 32 bytes are a canonical y (RFC 8032 section 5.1.3) of no point P with 8P = identity.
+
+    Under those eight points a signature holds for one message in eight, or for all: no private key is needed.
+    On -x^2 + y^2 = 1 + d*x^2*y^2 they are told by y alone: 1 and -1 (the orders 1 and 2), 0 (order 4), and the
+    roots of d*y^4 + 2*y^2 - 1, where doubling gives y = 0 (order 8). Whether x exists is for the library.
+    """
+    y = int.from_bytes(key, "little") & (2**255 - 1)
+    return len(key) == 32 and y < _P and y * (y * y - 1) * (_D * y**4 + 2 * y * y - 1) % _P != 0

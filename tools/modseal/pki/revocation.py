@@ -1,0 +1,195 @@
+"""Step 5: revocation, offline, by the CRLs that the policy names (RFC 5280 section 6.3).
+
+A certificate passes where a current, complete list of its issuer does not name it. A list that is properly
+signed but says something that modseal does not judge decides nothing and blocks: what it says may matter.
+A list that is not properly signed says nothing at all, and does not block beside a good one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+from modseal.errors import Evidence, Failure, FormatError
+from modseal.pki import algorithms
+from modseal.pki.certificate import Certificate
+from modseal.pki.crl import Crl, Entry
+from modseal.pki.effort import Effort, of_signature
+
+Signers = Callable[[Crl, Certificate], Iterable[Certificate]]
+"""Further certificates that may sign a CRL for a CA: those with a valid path of their own to the same anchor."""
+
+WITHOUT_MISUSE = ("affiliationChanged", "superseded", "cessationOfOperation")
+"""The reasons that leave no doubt about what was signed before. With any other, or none, the key may have been
+misused for longer than anybody knew."""
+
+_DECISIVE = ("revoked", "crl-invalid")
+"""What blocks even beside a good list: the issuer did sign it."""
+
+_PRECEDENCE = (*_DECISIVE, "crl-stale", "crl-not-yet-valid", "crl-wrong-issuer", "crl-bad-signature")
+"""Which failure is reported where several lists fail: the one that says most."""
+
+
+@dataclass(frozen=True, slots=True)
+class RevocationRules:
+    """Which CRLs there are, whether every issuer must have one, and how old one may be.
+
+    `accept_signed_before` lets a revoked certificate pass where the time of signing is proven and before the
+    revocation, for a reason of `WITHOUT_MISUSE` (X5-11); otherwise revoked is revoked.
+    """
+
+    crls: tuple[Crl, ...] = ()
+    required: bool = False
+    maximum_age: timedelta | None = None
+    accept_signed_before: bool = False
+
+
+def judge(
+    path: tuple[Certificate, ...],
+    rules: RevocationRules,
+    at: datetime,
+    *,
+    signed_at: datetime | None = None,
+    signers: Signers = lambda _crl, _issuer: (),
+    effort: Effort | None = None,
+) -> list[Failure]:
+    """Why a path (signer first, anchor last) fails on revocation; empty where it does not.
+
+    Lists must be current `at` the time of verification; `signed_at` is the proven time of signing, if there
+    is one. The anchor itself is not checked: the policy is what withdraws an anchor. `signers` finds those
+    who sign CRLs with a key of their own. Every signature that is verified is charged to `effort`.
+    """
+    effort = effort or Effort(5)
+    names = {certificate.subject_name for certificate in path}
+    others = tuple(crl.source for crl in rules.crls if crl.issuer not in names)
+    failures: list[Failure] = []
+    for certificate, issuer in pairwise(path):
+        failures += _Judgement(certificate, issuer, rules, at, signed_at, signers, effort).failures(others)
+    return failures
+
+
+@dataclass(frozen=True, slots=True)
+class _Judgement:
+    """One certificate against all CRLs in its issuer's name."""
+
+    certificate: Certificate
+    issuer: Certificate
+    rules: RevocationRules
+    at: datetime
+    signed_at: datetime | None
+    signers: Signers
+    effort: Effort
+
+    def failures(self, others: tuple[str, ...]) -> list[Failure]:
+        """The one failure that tells most, if any. `others` are CRLs of issuers that are not in the path."""
+        problems: list[Failure] = []
+        covered = False
+        for crl in self.rules.crls:
+            if crl.issuer == self.certificate.issuer_name:
+                problem = self._problem(crl)
+                problems += [problem] if problem else []
+                covered = covered or (problem is None and self._covers(crl))
+        if covered:
+            problems = [problem for problem in problems if problem.code in _DECISIVE]
+        problems.sort(key=lambda problem: _PRECEDENCE.index(problem.code))
+        return problems[:1] or ([] if covered else list(self._missing(others)))
+
+    def _problem(self, crl: Crl) -> Failure | None:
+        """Why a list in the issuer's name says that the certificate is revoked, or cannot say that it is not."""
+        return self._signature_failure(crl) or self._unjudged(crl) or self._revoked(crl) or self._age_failure(crl)
+
+    def _missing(self, others: tuple[str, ...]) -> Iterator[Failure]:
+        if not self.rules.required:
+            return
+        issuer = self.issuer.subject
+        evidence: Evidence = {"certificate": self.certificate.fingerprint, "issuer": issuer, "crls": ", ".join(others)}
+        if others and all(crl.issuer != self.certificate.issuer_name for crl in self.rules.crls):
+            yield Failure("crl-wrong-issuer", f"the policy has CRLs, but none of {issuer}", evidence)
+        else:
+            detail = f"the policy has no CRL of {issuer} for {self.certificate.subject}"
+            yield Failure("revocation-unknown", detail, evidence)
+
+    def _signature_failure(self, crl: Crl) -> Failure | None:
+        """Whether the CA itself, or another signer that it has for CRLs, signed the list (section 6.3.3 (f), (g))."""
+        evidence = self._evidence(crl)
+        own = signature_problem(crl, self.issuer, self.effort)
+        if own is None and _may_sign(self.issuer):
+            return None
+        if any(signature_problem(crl, signer, self.effort) is None for signer in self.signers(crl, self.issuer)):
+            return None
+        if own is None:
+            detail = f"{self.issuer.subject} signed {crl.source} but lacks key usage cRLSign"
+            return Failure("crl-wrong-issuer", detail, evidence)
+        detail = f"{crl.source} is not signed by {self.issuer.subject}: {own.detail}"
+        return Failure("crl-bad-signature", detail, evidence)
+
+    def _unjudged(self, crl: Crl) -> Failure | None:
+        if not crl.unjudged:
+            return None
+        detail = f"modseal does not judge {crl.source}: {'; '.join(crl.unjudged)}"
+        return Failure("crl-invalid", detail, self._evidence(crl))
+
+    def _age_failure(self, crl: Crl) -> Failure | None:
+        evidence = self._evidence(crl)
+        if crl.next_update is None:
+            return Failure("crl-stale", f"{crl.source} has no next update, so that it is never current", evidence)
+        if self.at > crl.next_update:
+            return Failure("crl-stale", f"{crl.source} is past its next update", evidence)
+        if self.rules.maximum_age is not None and self.at - crl.this_update > self.rules.maximum_age:
+            return Failure("crl-stale", f"{crl.source} is older than the policy allows", evidence)
+        if self.at < crl.this_update:
+            detail = f"{crl.source} was issued after the time of verification, so that time is wrong"
+            return Failure("crl-not-yet-valid", detail, evidence)
+        return None
+
+    def _covers(self, crl: Crl) -> bool:
+        """Whether the list would still name the certificate: in its scope, and not dropped since it expired."""
+        kept = crl.keeps_expired_since is None or self.certificate.not_after >= crl.keeps_expired_since
+        return kept and crl.scope.covers(self.certificate)
+
+    def _revoked(self, crl: Crl) -> Failure | None:
+        """An entry counts in any list that the issuer signed: a stale one proves what it says is revoked."""
+        entry = crl.entries.get(self.certificate.serial)
+        if entry is None or self._signed_before(entry):
+            return None
+        evidence: Evidence = {
+            **self._evidence(crl),
+            "certificate": self.certificate.fingerprint,
+            "revoked_at": entry.since.isoformat(),
+            "reason": entry.reason,
+            "signed_at": self.signed_at.isoformat() if self.signed_at else None,
+        }
+        detail = f"{self.certificate.subject} was revoked on {entry.since:%Y-%m-%d} ({entry.reason})"
+        return Failure("revoked", detail, evidence)
+
+    def _signed_before(self, entry: Entry) -> bool:
+        """Whether the policy lets a signature stand that was made before the revocation, which was for no misuse."""
+        proven = self.signed_at is not None and self.signed_at < entry.since
+        return self.rules.accept_signed_before and proven and entry.reason in WITHOUT_MISUSE
+
+    def _evidence(self, crl: Crl) -> Evidence:
+        return {
+            "crl": crl.source,
+            "issuer": self.issuer.subject,
+            "this_update": crl.this_update.isoformat(),
+            "next_update": crl.next_update.isoformat() if crl.next_update else None,
+            "at": self.at.isoformat(),
+        }
+
+
+def _may_sign(certificate: Certificate) -> bool:
+    return certificate.key_usage is None or certificate.key_usage.crl_sign
+
+
+def signature_problem(crl: Crl, signer: Certificate, effort: Effort | None = None) -> Failure | None:
+    """Why a CRL is not signed with a certificate's key; None where it is."""
+    # Charged without the list's own size: that is the policy's doing, and some lists are long.
+    (effort or Effort(5)).spend(of_signature(signer.key, 0))
+    try:
+        row, salt = algorithms.identify(crl.signature_algorithm, None, signer.key)
+        algorithms.verify(row, signer.key, crl.signature, crl.signed_bytes, salt)
+    except FormatError as error:
+        return error.failure
+    return None

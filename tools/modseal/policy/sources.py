@@ -1,0 +1,59 @@
+"""Where a policy comes from: a file, the package, a trust store, or the bytes that another process has read it from."""
+
+from __future__ import annotations
+
+import errno
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+from modseal import limits
+from modseal.errors import PolicyError
+from modseal.policy import store as trust_store
+from modseal.policy.file import parse
+from modseal.policy.store import STORE
+from modseal.trust.policy import Origin, Policy
+
+BUILT_IN = ("strict", "vmware")
+
+
+def load(reference: str, now: datetime | None = None) -> Policy:
+    """The policy of a file, a built-in one by its name, or the one in force in a trust store.
+
+    A folder is a trust store, and so is `store:` (this machine's) or `store:DIR`; `now` is the clock that
+    its trust bundle must be current at, and is read here where it is not given, so that no caller can
+    leave that out. Raises `PolicyError`, and for a trust store what `trust_store.load_policy` raises.
+    """
+    if reference in BUILT_IN:
+        from importlib import resources  # brings tempfile and more, which a policy file has no use for
+
+        text = resources.files("modseal.policy").joinpath("builtin", f"{reference}.toml").read_bytes()
+        return parse(text, f"built-in policy {reference}", _no_files, built_in=True)
+    if reference.startswith(STORE) or os.path.isdir(reference):
+        return trust_store.load_policy(trust_store.folder_of(reference, os.environ), now or datetime.now(UTC))
+    path = Path(reference)
+    try:
+        data = read_bounded(path)
+    except OSError as error:
+        names = " or ".join(BUILT_IN)
+        raise PolicyError(f"policy {reference}: {error.strerror}; give a file, or {names}") from None
+    return parse(data, reference, lambda name: read_bounded(path.parent / name))
+
+
+def read_bounded(path: Path) -> bytes:
+    """A file's bytes, of a device or pipe no more than a file may have. Raises `OSError` (also for more than that)."""
+    with path.open("rb") as file:
+        data = file.read(limits.POLICY_FILE_SIZE + 1)
+    if len(data) > limits.POLICY_FILE_SIZE:
+        raise OSError(errno.EFBIG, f"over {limits.POLICY_FILE_SIZE} bytes")
+    return data
+
+
+def _no_files(name: str) -> bytes:
+    raise FileNotFoundError(2, "a built-in policy names no files", name)
+
+
+def again(origin: Origin, source: str) -> Policy:
+    """The policy that was read from these bytes, in another process. Raises `PolicyError`."""
+    files = dict(origin.files)
+    return parse(origin.text, source, files.__getitem__, built_in=origin.built_in)

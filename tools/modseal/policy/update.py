@@ -1,0 +1,123 @@
+"""Install trust bundles into a store: verified as a whole, then switched by one rename, or nothing changes.
+
+`policy.rotation` decides, `policy.store` says what the folder looks like; here it is written.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from modseal import limits
+from modseal.errors import FormatError, InputError, UsageError
+from modseal.files.folder import make_folder
+from modseal.files.output import output_file
+from modseal.format import trust_bundle
+from modseal.format.trust_bundle import TrustBundle
+from modseal.policy import store as trust_store
+from modseal.policy.rotation import advance
+from modseal.policy.store import State
+
+
+@dataclass(frozen=True, slots=True)
+class Updated:
+    """What is installed now, and which version was before (None: none)."""
+
+    folder: Path
+    bundle: TrustBundle
+    previous: int | None
+
+
+def read_bundle(path: Path) -> TrustBundle:
+    """The trust bundle of a file, unproved. Raises `InputError`, `FormatError` (trust-bundle-invalid)."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(limits.TRUST_BUNDLE_SIZE + 1)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}", path=str(path)) from None
+    try:
+        return trust_bundle.decode(data)
+    except FormatError as error:
+        failure = error.failure
+        raise FormatError(failure.code, f"{path}: {failure.detail}", **failure.evidence) from error
+
+
+def update(folder: Path, paths: Sequence[Path], initial: Collection[str], now: datetime) -> Updated:
+    """Verify trust bundles and install the newest; the state also remembers `now` as the newest time seen.
+
+    `initial` are root signers' fingerprints, for a first install only. Raises what `advance` raises,
+    `FormatError`, `InputError`, and `UndecidedError` (trust-store-invalid).
+    """
+    candidates = [read_bundle(path) for path in paths]
+    with _prepared(folder), _locked(folder):
+        for each in (folder, folder / trust_store.VERSIONS):
+            trust_store.require_private(each)
+        seen = trust_store.read(folder)
+        if seen and initial:
+            raise UsageError(
+                f"{folder} has a trust bundle: its root signers change by their signatures, not by --initial-root"
+            )
+        current = advance(seen, candidates, initial, now)
+        state = trust_store.encode_state(State(current.version, current.sha256, now))
+        if seen and current is seen.bundle:
+            _write(folder / trust_store.STATE, state)
+        else:
+            _install(folder, current, state)
+    return Updated(folder, current, seen.bundle.version if seen else None)
+
+
+def _install(folder: Path, bundle: TrustBundle, state: bytes) -> None:
+    """The version first, which nobody reads yet, then the state that names it."""
+    path = trust_store.bundle_path(folder, bundle.version)
+    _write(path, trust_bundle.encode(bundle))
+    try:
+        _write(folder / trust_store.STATE, state)
+    except InputError:  # the state was not replaced
+        with suppress(OSError):
+            path.unlink()
+        raise
+
+
+def _write(path: Path, data: bytes) -> None:
+    with output_file(path, 0o644) as file:
+        file.write(data)
+
+
+@contextmanager
+def _prepared(folder: Path) -> Iterator[None]:
+    """The store's folders, made where they are missing, and removed again where the update fails."""
+    wanted = [*reversed([folder, *folder.parents]), folder / trust_store.VERSIONS]
+    made: list[Path] = []
+    try:
+        for each in wanted:
+            if not each.exists():
+                make_folder(each, 0o755)  # whatever the umask is: every user may verify
+                made.append(each)
+        yield
+    except BaseException as error:
+        for each in reversed(made):
+            with suppress(OSError):
+                each.rmdir()
+        if isinstance(error, OSError):
+            raise InputError(f"{folder}: {error.strerror}", path=str(folder)) from error
+        raise
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """One update at a time: of two at once, the older one could win."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise InputError(f"{folder}: another update is running", path=str(folder)) from None
+    try:
+        yield
+    finally:
+        os.close(descriptor)

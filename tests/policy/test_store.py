@@ -12,7 +12,7 @@ from builders.pki import NOW, root
 from builders.trust_bundles import A, clock_at, make, write
 from modseal.errors import ModsealError
 from modseal.format import trust_bundle
-from modseal.policy import file as policy_file
+from modseal.policy import sources as policy_sources
 from modseal.policy import store as trust_store
 from modseal.policy.sources import load
 from modseal.policy.update import update
@@ -63,9 +63,9 @@ def test_a_clock_before_the_newest_time_seen_gives_no_policy(store: Path) -> Non
 
 
 def test_the_clock_is_read_where_no_time_is_given(store: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(policy_file, "datetime", clock_at(NOW))
+    monkeypatch.setattr(policy_sources, "datetime", clock_at(NOW))
     assert load(str(store))
-    monkeypatch.setattr(policy_file, "datetime", clock_at(make().expires))
+    monkeypatch.setattr(policy_sources, "datetime", clock_at(make().expires))
     with pytest.raises(ModsealError) as caught:
         load(str(store))
     assert caught.value.failure.code == "trust-bundle-expired"

@@ -33,7 +33,7 @@ POLICY_OIDS = {"anyPolicy": ANY_POLICY} | {
     f"NIST-test-policy-{n}": f"2.16.840.1.101.3.2.1.48.{n}" for n in range(1, 11)
 }
 REFUSED = {section: refusal for refusal in REFUSALS for section in refusal.pkits}
-MUST_ACCEPT, ACCEPTED = 114, 96
+MUST_ACCEPT, ACCEPTED = 114, 97
 
 
 def vectors() -> Path:

@@ -208,6 +208,14 @@ def files() -> Iterator[Vector]:
         "A community module outside of the allowed paths.",
         "community-paths",
     )
+    lending = bundles.make("seal", SIGNER, modes={"opt/acme/agent": 0o4755}, claimed_level=Level.COMMUNITY)
+    yield seal(
+        "power-not-granted",
+        lending,
+        "power-not-granted",
+        "A setuid file by a signer who may not bring one.",
+        "powerless",
+    )
     yield vib(
         "vib-listing", VIB.with_payload(stored(TAR), TAR), "bad-listing", "An ordinary tar where a visor tar belongs."
     )

@@ -62,5 +62,6 @@ POLICIES: dict[str, str] = {
     "deny-name": TRUSTING + '\n[deny]\nnames = ["acme-*"]\n',
     "floor": TRUSTING + '\n[versions]\nacme-agent = "1.2.3-10"\n',
     "attachment": TRUSTING + '\n[attachments]\nrequired = ["application/spdx+json"]\n',
+    "powerless": TRUSTING.replace('"certified"', '"community"'),
     "community-paths": TRUSTING + '\n[paths]\ncommunity = ["opt/other/"]\n',
 }

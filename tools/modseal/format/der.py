@@ -164,7 +164,7 @@ def decode_oid(content: bytes) -> str:
 
 
 def decode_time(value: Value) -> datetime:
-    """The choice Time: UTCTime through 2049, GeneralizedTime after (RFC 5280 section 4.1.2.5, RFC 5652 section 11.3).
+    """The choice Time as a signer writes it: UTCTime through 2049, GeneralizedTime after (RFC 5652 section 11.3).
 
     Aware, in UTC. Both have seconds and end with Z; the day is one of the calendar, the second none of 60.
     """
@@ -178,6 +178,15 @@ def decode_time(value: Value) -> datetime:
         raise malformed("a time is not in its one form")
     year, *rest = map(int, match.groups())
     return _calendar(year + (1900 if year >= _UTC_PIVOT else 2000), *rest)
+
+
+def decode_either_time(value: Value) -> datetime:
+    """The choice Time as certificates and CRLs have it; aware, in UTC.
+
+    Who issues writes UTCTime through 2049, and "conforming applications MUST be able to process validity dates that are
+    encoded in either UTCTime or GeneralizedTime" (RFC 5280 section 4.1.2.5).
+    """
+    return decode_generalized_time(value) if value.tag == GENERALIZED_TIME else decode_time(value)
 
 
 def decode_generalized_time(value: Value) -> datetime:

@@ -220,7 +220,7 @@ def _read(data: bytes) -> _Parts:
         raise der.malformed("its two signature algorithms differ, or its signature is no whole number of bytes")
     issuer = read_name(inner.next())
     validity = inner.enter()
-    not_before, not_after = der.decode_time(validity.next()), der.decode_time(validity.next())
+    not_before, not_after = der.decode_either_time(validity.next()), der.decode_either_time(validity.next())
     validity.end()
     subject = read_name(inner.next())
     public_key.require_form(inner.enter())

@@ -49,7 +49,7 @@ _ENUMERATED = 0x0A
 _VERSION_2 = 1
 _JUDGED = {AUTHORITY_KEY_ID, CRL_NUMBER, ISSUING_DISTRIBUTION_POINT, EXPIRED_CERTIFICATES_ON_CRL}
 _JUDGED_OF_ENTRIES = {REASON_CODE, INVALIDITY_DATE}
-_time = functools.lru_cache(maxsize=1024)(der.decode_time)
+_time = functools.lru_cache(maxsize=1024)(der.decode_either_time)
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,12 +45,11 @@ REFUSALS = (
     ),
     Refusal(
         "odd-times",
-        "Times through 2049 as GeneralizedTime, and times that are none of the calendar: in certificates, CRLs and "
-        "signing times",
+        "Times that are none of the calendar, in certificates, CRLs and signing times; signing times through 2049 as "
+        "GeneralizedTime",
         ("malformed-certificate", "crl-invalid", "malformed-signature"),
-        "RFC 5280 section 4.1.2.5 wants UTCTime there from all who issue. It wants readers to take both; no CA "
-        "writes the other, and one time in two forms is one certificate in two.",
-        ("4.2.4",),
+        "RFC 5652 section 11.3 wants UTCTime there. In certificates and CRLs both forms are read, as RFC 5280 section "
+        "4.1.2.5 demands of readers.",
     ),
     Refusal(
         "encoded-defaults",

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from modseal.bundle.fence import fenced
 from modseal.bundle.open import OpenBundle, open_bundle
-from modseal.errors import Failure, FormatError, InputError, InternalError
+from modseal.errors import Failure, FormatError, InputError, InternalError, RefusedError, UndecidedError
 from modseal.format.level import Level
 from modseal.trust.examination import Examination, Status, Verdict
 from modseal.trust.examine import examine
@@ -31,6 +31,19 @@ class Result:
     def verdict(self) -> Verdict:
         """The examination's verdict; undecided where there is none."""
         return self.examination.verdict if self.examination else Verdict.UNDECIDED
+
+    def require(self) -> Examination:
+        """The examination of an accepted bundle.
+
+        Raises `RefusedError` or `UndecidedError` with what decided first against any other.
+        """
+        if self.examination and self.verdict is Verdict.ACCEPTED:
+            return self.examination
+        reason = (self.examination.primary if self.examination else None) or self.failure
+        kind = RefusedError if self.verdict is Verdict.REJECTED else UndecidedError
+        if reason is None or reason.code is None:
+            raise kind("internal-error", f"{self.bundle}: something could not be examined")
+        raise kind(reason.code, f"{self.bundle}: {reason.detail}", **reason.evidence)
 
 
 def verify(path: Path, policy: Policy, at: datetime, *, with_digest: bool) -> Result:

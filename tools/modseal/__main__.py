@@ -1,0 +1,5 @@
+"""`python -m modseal`: the command line."""
+
+from modseal.cli.main import main
+
+main()

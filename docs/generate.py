@@ -22,8 +22,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from modseal.audit.rule import Rule
-from modseal.audit.rules import RULES
+from modseal.auditing.rule import Rule
+from modseal.auditing.rules import RULES
 from modseal.codes import CODES, Code
 from modseal.format import ar, manifest_json, tar, trust_bundle
 from modseal.format.level import Level

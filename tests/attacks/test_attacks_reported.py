@@ -21,8 +21,8 @@ from builders.bundles import judge, make
 from builders.pki import NOW
 from builders.policies import trusting
 from builders.told import FORMS, require_told
-from modseal.audit.record import check_findings
-from modseal.audit.run import Audit
+from modseal.auditing.record import check_findings
+from modseal.auditing.run import Audit
 from modseal.bundle.values import check_values
 from modseal.bundle.verify import Result
 from modseal.codes import CODES

@@ -9,9 +9,9 @@ from typing import Any
 from builders.audit_samples import spool_of
 from builders.pki import NOW
 from builders.policies import trusting
-from modseal.audit.choice import choose
-from modseal.audit.finding import Finding, Kind, Severity
-from modseal.audit.run import Audit
+from modseal.auditing.choice import choose
+from modseal.auditing.finding import Finding, Kind, Severity
+from modseal.auditing.run import Audit
 
 TEXTS = (
     "</script><script>window.__x=1</script>",

@@ -19,11 +19,11 @@ from builders import bundles, crls, pki
 from builders.bundles import Bundle, make, tar_of
 from builders.pki import NOW, Identity
 from builders.policies import anchor
-from modseal.audit import rules
-from modseal.audit.choice import choose
-from modseal.audit.discover import discover
-from modseal.audit.engine import Serial
-from modseal.audit.run import Audit, run
+from modseal.auditing import rules
+from modseal.auditing.choice import choose
+from modseal.auditing.discover import discover
+from modseal.auditing.engine import Serial
+from modseal.auditing.run import Audit, run
 from modseal.format.level import Level
 from modseal.pki.algorithms import ALGORITHMS
 from modseal.pki.revocation import RevocationRules

@@ -16,7 +16,7 @@ import pytest
 
 from browser import hostile, sample
 from modseal import limits
-from modseal.audit.run import Audit
+from modseal.auditing.run import Audit
 from modseal.report import audit_html
 
 CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")

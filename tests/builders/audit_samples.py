@@ -15,11 +15,11 @@ from typing import Any
 from builders.bundles import Bundle, Member, make
 from builders.pki import NOW, ca, leaf, new_key, root, signer
 from builders.policies import anchor, trusting
-from modseal.audit import rules
-from modseal.audit.choice import Choice
-from modseal.audit.finding import Finding, Kind, Severity, State
-from modseal.audit.run import Audit
-from modseal.audit.spool import FindingSpool
+from modseal.auditing import rules
+from modseal.auditing.choice import Choice
+from modseal.auditing.finding import Finding, Kind, Severity, State
+from modseal.auditing.run import Audit
+from modseal.auditing.spool import FindingSpool
 from modseal.format.level import Level
 from modseal.trust.policy import Policy
 

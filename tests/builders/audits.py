@@ -10,11 +10,11 @@ from pathlib import Path
 from builders import bundles
 from builders.bundles import Member
 from builders.pki import NOW, signer
-from modseal.audit.cache import Cache
-from modseal.audit.choice import choose
-from modseal.audit.discover import discover
-from modseal.audit.engine import Engine, Serial
-from modseal.audit.run import Audit, run
+from modseal.auditing.cache import Cache
+from modseal.auditing.choice import choose
+from modseal.auditing.discover import discover
+from modseal.auditing.engine import Engine, Serial
+from modseal.auditing.run import Audit, run
 from modseal.trust.policy import Policy
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from builders.transcript import SOURCE
-from modseal.audit.target import Identity, Opened
+from modseal.auditing.target import Identity, Opened
 
 TESTS = Path(__file__).parents[1]
 ENVIRONMENT = {

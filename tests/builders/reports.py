@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from modseal.audit.report_file import ReportFile, load
-from modseal.audit.run import Audit
+from modseal.auditing.report_file import ReportFile, load
+from modseal.auditing.run import Audit
 from modseal.report import audit_json
 
 

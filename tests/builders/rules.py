@@ -10,10 +10,10 @@ from datetime import datetime
 from builders.bundles import Bundle
 from builders.pki import NOW
 from builders.policies import trusting
-from modseal.audit import rules
-from modseal.audit.finding import Finding
-from modseal.audit.record import Record, look
-from modseal.audit.target import Identity, Opened
+from modseal.auditing import rules
+from modseal.auditing.finding import Finding
+from modseal.auditing.record import Record, look
+from modseal.auditing.target import Identity, Opened
 from modseal.format.source import BytesSource
 from modseal.trust.policy import Policy
 

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from html.parser import HTMLParser
 from typing import Any
 
-from modseal.audit.finding import Finding
-from modseal.audit.run import Audit
+from modseal.auditing.finding import Finding
+from modseal.auditing.run import Audit
 from modseal.report import audit_html, audit_json, audit_sarif, audit_text
 from modseal.report.text import safe
 

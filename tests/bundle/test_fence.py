@@ -16,7 +16,7 @@ from builders.audits import audit_of
 from builders.bundles import make
 from builders.pki import NOW
 from builders.transcript import Transcript, run
-from modseal.audit.cache import Cache
+from modseal.auditing.cache import Cache
 from modseal.bundle.fence import fenced
 from modseal.bundle.inspect import inspect
 from modseal.errors import FormatError, InternalError
@@ -118,7 +118,7 @@ def test_ERR_02_no_cache_keeps_what_a_fault_kept_from_being_examined(place: Path
     with Cache.opened(place / "cache", "x", NOW, complaints.append) as cache:
         assert cache
         cache.begin("k")
-        with mock.patch("modseal.audit.record.examine", side_effect=AssertionError):
+        with mock.patch("modseal.auditing.record.examine", side_effect=AssertionError):
             found = audit_of([place / "a.seal"], policy, cache=cache)
         assert found.summary.verdicts == {Verdict.UNDECIDED: 1}
         assert audit_of([place / "a.seal"], policy, cache=cache).summary.verdicts == {Verdict.ACCEPTED: 1}
@@ -139,6 +139,6 @@ def test_the_place_is_the_innermost_one() -> None:
 
 
 def test_a_depot_that_meets_a_fault_is_undecided(place: Path) -> None:
-    with mock.patch("modseal.audit.discover.looks_like_depot", side_effect=AssertionError(SECRET)):
+    with mock.patch("modseal.auditing.discover.looks_like_depot", side_effect=AssertionError(SECRET)):
         found = audit_of([place], load(str(place / "policy.toml")))
     assert [(finding.rule, finding.undecided) for finding in found.findings()] == [("internal-error", True)]

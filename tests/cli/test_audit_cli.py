@@ -27,8 +27,8 @@ from builders import bundles, depots, policies, zips
 from builders.audits import folder_of, many_of
 from builders.bundles import snapshot
 from builders.transcript import HEARING, SOURCE, Transcript, run
-from modseal.audit.cache import FILE
-from modseal.audit.rules import BY_ID
+from modseal.auditing.cache import FILE
+from modseal.auditing.rules import BY_ID
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from builders.transcript import HEARING, SOURCE, Transcript, run
 from cli.conftest import SPEC, key_options
 from cli.test_audit_cli import wait_for_results
 from cli.test_cold_start import among, loaded
-from modseal.audit.run import Audit
+from modseal.auditing.run import Audit
 from modseal.cli.audit import audit as audit_command
 from modseal.cli.audit_group import SUBCOMMANDS
 from modseal.cli.main import cli

@@ -13,7 +13,7 @@ from pathlib import Path
 import jsonschema
 import pytest
 
-from modseal.audit.rules import BY_ID
+from modseal.auditing.rules import BY_ID
 from modseal.cli.main import run
 from modseal.codes import CODES
 from modseal.format.shape import Array, Shape, Table

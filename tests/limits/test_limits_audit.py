@@ -14,8 +14,8 @@ from builders.audits import audit_of, folder_of
 from builders.pki import NOW
 from limits.cover import bounds
 from modseal import limits
-from modseal.audit.cache import FILE, Cache, context_of
-from modseal.audit.finding import Finding, Kind
+from modseal.auditing.cache import FILE, Cache, context_of
+from modseal.auditing.finding import Finding, Kind
 from modseal.policy.sources import load
 
 

@@ -11,8 +11,8 @@ import pytest
 from browser.hostile import audit, finding, result
 from limits.cover import bounds
 from modseal import limits
-from modseal.audit.finding import Severity
-from modseal.audit.run import Audit
+from modseal.auditing.finding import Severity
+from modseal.auditing.run import Audit
 from modseal.report import audit_html
 from modseal.report.audit_html.escape import shown
 from modseal.report.audit_html.signers import Signers

@@ -10,7 +10,7 @@ import pytest
 from builders.audit_samples import finding, made_of, result
 from limits.cover import bounds
 from modseal import limits
-from modseal.audit.report_file import load
+from modseal.auditing.report_file import load
 from modseal.errors import FormatError, InputError
 from modseal.format import dsse
 from modseal.report import audit_json

@@ -8,7 +8,7 @@ import pytest
 
 from builders import audit_samples
 from builders.audits import audit_of
-from modseal.audit.run import Audit
+from modseal.auditing.run import Audit
 
 
 @pytest.fixture(scope="session")

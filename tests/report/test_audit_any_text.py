@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 
 from builders import sarif_schema
 from builders.audit_samples import finding, made_of, result
-from modseal.audit.finding import State
-from modseal.audit.run import Audit
+from modseal.auditing.finding import State
+from modseal.auditing.run import Audit
 from modseal.report import audit_csv, audit_gitlab, audit_html, audit_json, audit_junit, audit_sarif, audit_text
 
 ANY = st.text(st.characters(exclude_categories=()), max_size=30)

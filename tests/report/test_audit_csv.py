@@ -9,7 +9,7 @@ import re
 import pytest
 
 from builders.audit_samples import finding, made_of, result
-from modseal.audit.run import Audit
+from modseal.auditing.run import Audit
 from modseal.report import audit_csv
 from modseal.report.text import safe
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from builders.audit_samples import finding, made_of
-from modseal.audit.finding import Kind, Severity, State
-from modseal.audit.run import Audit
+from modseal.auditing.finding import Kind, Severity, State
+from modseal.auditing.run import Audit
 from modseal.report import audit_gitlab
 
 

@@ -25,9 +25,9 @@ from builders import bundles, depots
 from builders.audits import audit_of
 from builders.policies import trusting
 from modseal import limits
-from modseal.audit import rules, spool
-from modseal.audit.finding import Kind, Severity, State
-from modseal.audit.run import Audit
+from modseal.auditing import rules, spool
+from modseal.auditing.finding import Kind, Severity, State
+from modseal.auditing.run import Audit
 from modseal.codes import CODES
 from modseal.report import audit_html
 from modseal.report.audit_html.escape import data, element, escaped, shown

@@ -15,8 +15,8 @@ from builders.audit_samples import finding, made_of, result
 from builders.audits import audit_of
 from builders.bundles import make
 from builders.policies import trusting
-from modseal.audit.finding import Kind, Severity, State
-from modseal.audit.run import Audit
+from modseal.auditing.finding import Kind, Severity, State
+from modseal.auditing.run import Audit
 from modseal.report import audit_junit
 from modseal.report.text import safe
 

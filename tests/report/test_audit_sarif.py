@@ -17,10 +17,10 @@ from builders.audits import audit_of
 from builders.bundles import make
 from builders.pki import NOW
 from builders.policies import trusting
-from modseal.audit.choice import Choice
-from modseal.audit.finding import Finding, Kind, Severity, State
-from modseal.audit.rules import BY_ID
-from modseal.audit.run import Audit
+from modseal.auditing.choice import Choice
+from modseal.auditing.finding import Finding, Kind, Severity, State
+from modseal.auditing.rules import BY_ID
+from modseal.auditing.run import Audit
 from modseal.bundle.verify import verify
 from modseal.codes import CODES
 from modseal.report import audit_sarif, sarif, sarif_log

@@ -11,10 +11,10 @@ import pytest
 
 from builders.audit_samples import finding, made_of, result
 from builders.json_schemas import require_closed
-from modseal.audit.finding import Kind, Severity, State
-from modseal.audit.rules import BY_ID
-from modseal.audit.run import SCHEMA as NAME
-from modseal.audit.run import Audit
+from modseal.auditing.finding import Kind, Severity, State
+from modseal.auditing.rules import BY_ID
+from modseal.auditing.run import SCHEMA as NAME
+from modseal.auditing.run import Audit
 from modseal.codes import CODES
 from modseal.report import audit_json
 from modseal.trust.examination import Status, Verdict

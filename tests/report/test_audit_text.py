@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from builders.audit_samples import finding, made_of, result
-from modseal.audit import rules
-from modseal.audit.choice import Choice
-from modseal.audit.finding import Kind, Severity, State
-from modseal.audit.run import Audit
+from modseal.auditing import rules
+from modseal.auditing.choice import Choice
+from modseal.auditing.finding import Kind, Severity, State
+from modseal.auditing.run import Audit
 from modseal.codes import CODES
 from modseal.report import audit_text
 

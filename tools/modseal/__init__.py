@@ -12,8 +12,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from modseal.api import audit, extract, inspect, load_policy, pack, sign, verify
-    from modseal.audit.finding import Finding, Severity
-    from modseal.audit.run import Audit
+    from modseal.auditing.finding import Finding, Severity
+    from modseal.auditing.run import Audit
     from modseal.bundle.inspect import Inspection
     from modseal.bundle.verify import Result
     from modseal.errors import (
@@ -37,8 +37,8 @@ if TYPE_CHECKING:
 
 _ROOMS = {
     "modseal.api": ("audit", "extract", "inspect", "load_policy", "pack", "sign", "verify"),
-    "modseal.audit.finding": ("Finding", "Severity"),
-    "modseal.audit.run": ("Audit",),
+    "modseal.auditing.finding": ("Finding", "Severity"),
+    "modseal.auditing.run": ("Audit",),
     "modseal.bundle.inspect": ("Inspection",),
     "modseal.bundle.verify": ("Result",),
     "modseal.errors": (

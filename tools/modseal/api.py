@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
 from modseal.errors import UsageError
 
 if TYPE_CHECKING:
-    from modseal.audit.run import Audit
+    from modseal.auditing.run import Audit
     from modseal.bundle.inspect import Inspection
     from modseal.bundle.verify import Result
     from modseal.packing.pack import Packed
@@ -127,10 +127,10 @@ def audit(
 
     The result has its numbers in `summary`, each bundle in `results()`, and what the rules found in `findings()`.
     """
-    from modseal.audit.choice import choose
-    from modseal.audit.discover import discover
-    from modseal.audit.engine import local
-    from modseal.audit.run import Audit, run
+    from modseal.auditing.choice import choose
+    from modseal.auditing.discover import discover
+    from modseal.auditing.engine import local
+    from modseal.auditing.run import Audit, run
 
     rules, now = _policy(policy), _time(at)
     names = tuple(os.fspath(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths))

@@ -15,14 +15,14 @@ from typing import Any
 
 import click
 
-from modseal.audit.cache import Cache, context_of, default_folder
-from modseal.audit.choice import choose
-from modseal.audit.depots import DepotEnd
-from modseal.audit.discover import discover
-from modseal.audit.engine import Engine, local
-from modseal.audit.finding import Severity
-from modseal.audit.found import LeftOut, Malformed
-from modseal.audit.run import Audit, Summary, run
+from modseal.auditing.cache import Cache, context_of, default_folder
+from modseal.auditing.choice import choose
+from modseal.auditing.depots import DepotEnd
+from modseal.auditing.discover import discover
+from modseal.auditing.engine import Engine, local
+from modseal.auditing.finding import Severity
+from modseal.auditing.found import LeftOut, Malformed
+from modseal.auditing.run import Audit, Summary, run
 from modseal.cli.audit_attest import asked, attest_options
 from modseal.cli.audit_group import AuditGroup
 from modseal.cli.audit_options import fail_on_option, jobs_option, known_to
@@ -141,7 +141,7 @@ def _status(result: Audit, fail_on: Severity) -> int:
 
 
 def _cluster(result: Audit, address: str) -> Engine:
-    from modseal.audit.cluster import Cluster, require_absolute
+    from modseal.auditing.cluster import Cluster, require_absolute
 
     require_absolute(result.paths)
     return Cluster(result.policy, result.at, address)

@@ -15,8 +15,8 @@ from typing import Any
 
 import click
 
-from modseal.audit.finding import Severity
-from modseal.audit.run import Audit
+from modseal.auditing.finding import Severity
+from modseal.auditing.run import Audit
 from modseal.cli.audit_output import FORMATS
 from modseal.cli.options import OUTPUT, now, signer_options
 from modseal.errors import UsageError
@@ -55,7 +55,7 @@ class Attesting:
         if not audit.complete:
             click.echo(f"modseal: {safe(self.path)} is not written: nothing is attested", err=True)
             return
-        from modseal.audit import attest
+        from modseal.auditing import attest
         from modseal.cli.sign import open_signer
 
         done = attest.attest(

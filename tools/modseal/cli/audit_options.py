@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from modseal.audit.finding import Severity
-from modseal.audit.report_file import load
+from modseal.auditing.finding import Severity
+from modseal.auditing.report_file import load
 
 jobs_option = click.option(
     "-j", "--jobs", type=click.IntRange(1, 256), metavar="N", help="Processes; by default as many as there are cores."

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from modseal.audit.depots import SEPARATOR
-from modseal.audit.found import Found, LeftOut, Unreadable
+from modseal.auditing.depots import SEPARATOR
+from modseal.auditing.found import Found, LeftOut, Unreadable
 from modseal.errors import UsageError
 from modseal.files.output import output_file, require_output
 
 if TYPE_CHECKING:
-    from modseal.audit.run import Audit
+    from modseal.auditing.run import Audit
 
 FORMATS = {
     "text": "text/plain",

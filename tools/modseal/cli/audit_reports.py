@@ -9,14 +9,14 @@ from pathlib import Path
 import click
 
 from modseal import limits
-from modseal.audit import recheck, vsa
-from modseal.audit.diff import compare
-from modseal.audit.discover import discover
-from modseal.audit.engine import local
-from modseal.audit.finding import Severity
-from modseal.audit.report_file import ReportFile, load
-from modseal.audit.run import run
-from modseal.audit.vsa import Attestation
+from modseal.auditing import recheck, vsa
+from modseal.auditing.diff import compare
+from modseal.auditing.discover import discover
+from modseal.auditing.engine import local
+from modseal.auditing.finding import Severity
+from modseal.auditing.report_file import ReportFile, load
+from modseal.auditing.run import run
+from modseal.auditing.vsa import Attestation
 from modseal.cli.audit_options import fail_on_option, jobs_option, known_to
 from modseal.cli.audit_output import write
 from modseal.cli.options import FILE, FOLDERS, policy_option

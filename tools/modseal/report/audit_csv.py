@@ -18,8 +18,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from modseal.audit.finding import Finding
-from modseal.audit.run import Audit
+from modseal.auditing.finding import Finding
+from modseal.auditing.run import Audit
 from modseal.report.audit_words import evidence
 from modseal.report.text import safe
 

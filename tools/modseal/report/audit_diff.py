@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from modseal.audit.diff import Difference, Pair, Side
-from modseal.audit.finding import Finding
-from modseal.audit.report_file import ReportFile
+from modseal.auditing.diff import Difference, Pair, Side
+from modseal.auditing.finding import Finding
+from modseal.auditing.report_file import ReportFile
 from modseal.report.audit_json import compact, document
 from modseal.report.text import safe
 

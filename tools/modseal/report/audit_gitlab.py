@@ -10,8 +10,8 @@ import posixpath
 from collections.abc import Iterator
 from typing import Any
 
-from modseal.audit.finding import Finding, Kind, Severity, State
-from modseal.audit.run import Audit
+from modseal.auditing.finding import Finding, Kind, Severity, State
+from modseal.auditing.run import Audit
 from modseal.report.audit_json import compact, separated
 from modseal.report.audit_words import sentence, words
 from modseal.report.sarif_log import occurrence

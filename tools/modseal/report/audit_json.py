@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
-from modseal.audit.run import Audit
+from modseal.auditing.run import Audit
 
 
 def render(audit: Audit) -> Iterator[bytes]:

@@ -18,8 +18,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
-from modseal.audit.finding import Finding, Severity, State
-from modseal.audit.run import Audit
+from modseal.auditing.finding import Finding, Severity, State
+from modseal.auditing.run import Audit
 from modseal.report.audit_words import sentence
 from modseal.report.text import safe
 from modseal.trust.examination import Verdict

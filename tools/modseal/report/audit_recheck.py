@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from modseal.audit.recheck import Deviation, Recheck
-from modseal.audit.vsa import Attestation
+from modseal.auditing.recheck import Deviation, Recheck
+from modseal.auditing.vsa import Attestation
 from modseal.report.audit_json import compact, document
 from modseal.report.text import safe
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from modseal.audit.finding import Finding, State
-from modseal.audit.run import Audit
+from modseal.auditing.finding import Finding, State
+from modseal.auditing.run import Audit
 from modseal.report import sarif_log
 from modseal.report.audit_json import compact, separated
 from modseal.report.audit_words import Words, words

@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from modseal.audit.finding import Finding, Kind, Severity, State
-from modseal.audit.run import Audit
+from modseal.auditing.finding import Finding, Kind, Severity, State
+from modseal.auditing.run import Audit
 from modseal.report.audit_words import Words, evidence, plural, words
 from modseal.report.text import safe
 

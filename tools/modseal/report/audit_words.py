@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from modseal.audit import rules
-from modseal.audit.finding import Finding, Severity
-from modseal.audit.rule import Rule
+from modseal.auditing import rules
+from modseal.auditing.finding import Finding, Severity
+from modseal.auditing.rule import Rule
 from modseal.codes import CODES
 from modseal.errors import Scalar
 from modseal.report.text import safe

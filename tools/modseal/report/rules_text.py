@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from modseal.audit.rules import RULES
+from modseal.auditing.rules import RULES
 
 
 def render() -> str:

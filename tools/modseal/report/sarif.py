@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from modseal.audit.record import check_findings
+from modseal.auditing.record import check_findings
 from modseal.bundle.verify import Result
 from modseal.report import sarif_log
 from modseal.report.audit_words import words

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from modseal import __version__
-from modseal.audit.finding import Finding, Severity
+from modseal.auditing.finding import Finding, Severity
 from modseal.report.audit_words import Words, evidence
 from modseal.report.text import safe
 from modseal.trust.examination import STEPS

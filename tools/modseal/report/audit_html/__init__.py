@@ -18,7 +18,7 @@ from importlib import resources
 
 import modseal
 from modseal import limits
-from modseal.audit.run import LEVELS, Audit
+from modseal.auditing.run import LEVELS, Audit
 from modseal.report.audit_html import overview, table
 from modseal.report.audit_html.bundles import STATUSES, VERDICTS, Bundles, Entry, collect
 from modseal.report.audit_html.escape import LINE, Child, Markup, data, element, joined

@@ -13,8 +13,8 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from modseal import limits
-from modseal.audit.run import LEVELS, Audit
-from modseal.audit.spool import Spool
+from modseal.auditing.run import LEVELS, Audit
+from modseal.auditing.spool import Spool
 from modseal.report.audit_html.escape import data
 from modseal.report.audit_html.groups import SEVERITIES, Groups, Marks, said
 from modseal.report.audit_html.signers import Signers

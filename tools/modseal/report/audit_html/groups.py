@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from modseal import limits
-from modseal.audit.finding import Finding, Kind, Severity, State
-from modseal.audit.run import Audit
+from modseal.auditing.finding import Finding, Kind, Severity, State
+from modseal.auditing.run import Audit
 from modseal.report.audit_html.escape import Markup, element, joined, shown
 from modseal.report.audit_words import words_of
 from modseal.trust.examination import STEPS

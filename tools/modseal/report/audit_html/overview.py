@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from modseal.audit.finding import State
-from modseal.audit.run import LEVELS, Audit
+from modseal.auditing.finding import State
+from modseal.auditing.run import LEVELS, Audit
 from modseal.report.audit_html import charts
 from modseal.report.audit_html.charts import Bar
 from modseal.report.audit_html.escape import Markup, element, joined

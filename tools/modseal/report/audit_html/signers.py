@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from modseal import limits
-from modseal.audit.report_shape import time_of
+from modseal.auditing.report_shape import time_of
 from modseal.report.audit_html.escape import shown
 
 QUARTERS = 12

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from modseal.audit.run import LEVELS
+from modseal.auditing.run import LEVELS
 from modseal.report.audit_html.bundles import VERDICTS, Bundles, Entry
 from modseal.report.audit_html.escape import LINE, Markup, element, joined
 from modseal.report.audit_html.groups import SEVERITIES

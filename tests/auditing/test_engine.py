@@ -1,0 +1,178 @@
+"""Engines: the same records in the same order, whoever examines; and what becomes of a worker that dies."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders import policies
+from builders.audits import folder_of
+from builders.pki import NOW
+from modseal.auditing import engine
+from modseal.auditing.engine import Processes, Serial, batches
+from modseal.auditing.target import FileTarget, Identity, Opened
+from modseal.policy.sources import load
+from modseal.trust.examination import Verdict
+from modseal.trust.policy import Policy
+
+
+@pytest.fixture
+def policy(tmp_path: Path) -> Policy:
+    return load(str(policies.write(tmp_path)))
+
+
+def targets(paths: list[Path]) -> list[FileTarget]:
+    return [FileTarget(str(path), path.stat().st_size) for path in paths]
+
+
+@dataclass(frozen=True)
+class Deadly:
+    """A target that kills the process that opens it."""
+
+    name: str = "deadly"
+    size: int = 0
+
+    @contextmanager
+    def open(self) -> Iterator[Opened]:
+        os.kill(os.getpid(), signal.SIGKILL)
+        yield Opened(None, lambda: None)  # type: ignore[arg-type]
+
+    def identity(self) -> Identity | None:
+        return None
+
+
+def test_processes_give_the_records_of_one_process_in_the_same_order(tmp_path, policy):
+    paths = folder_of(tmp_path / "depot", 7)
+    (tmp_path / "depot" / "008.seal").write_bytes(b"broken")
+    wanted = targets([*paths, tmp_path / "depot" / "008.seal"])
+    serial = list(Serial(policy, NOW).records(wanted))
+    assert [record.row.verdict for record in serial] == [Verdict.ACCEPTED] * 7 + [Verdict.REJECTED]
+    parallel = list(Processes(policy, NOW, 2).records(wanted))
+    plain = [(record.row, record.values, record.findings, record.holds) for record in parallel]
+    assert plain == [(record.row, record.values, record.findings, record.holds) for record in serial]
+
+
+def test_a_worker_that_is_killed_costs_its_own_bundle_the_verdict_and_no_other(tmp_path, policy, monkeypatch):
+    monkeypatch.setattr(engine, "BATCH_COUNT", 2)
+    paths = folder_of(tmp_path / "depot", 6)
+    wanted = [*targets(paths[:3]), Deadly(), *targets(paths[3:])]
+    records = list(Processes(policy, NOW, 2).records(wanted))
+    assert [record.row.bundle for record in records] == [target.name for target in wanted]
+    assert [record.row.verdict for record in records].count(Verdict.ACCEPTED) == 6
+    assert [finding.rule for finding in records[3].findings] == ["worker-lost"]
+
+
+def test_several_deadly_bundles_in_a_row_do_not_stop_the_audit(tmp_path, policy, monkeypatch):
+    monkeypatch.setattr(engine, "BATCH_COUNT", 1)
+    paths = folder_of(tmp_path / "depot", 2)
+    wanted = [Deadly(), Deadly("second"), *targets(paths), Deadly("third")]
+    records = list(Processes(policy, NOW, 2).records(wanted))
+    assert [record.row.verdict for record in records] == [
+        Verdict.UNDECIDED,
+        Verdict.UNDECIDED,
+        Verdict.ACCEPTED,
+        Verdict.ACCEPTED,
+        Verdict.UNDECIDED,
+    ]
+
+
+def test_records_come_while_targets_are_still_being_found(tmp_path, policy, monkeypatch):
+    monkeypatch.setattr(engine, "BATCH_COUNT", 1)
+    taken: list[str] = []
+
+    def finding() -> Iterator[FileTarget]:
+        for target in targets(folder_of(tmp_path / "depot", 30)):
+            taken.append(target.name)
+            yield target
+
+    records = Processes(policy, NOW, 2).records(finding())
+    next(records)
+    assert len(taken) <= 2 * engine.WINDOW + 1
+    assert len(list(records)) == 29
+
+
+def test_a_pause_lets_out_what_is_under_way(tmp_path, policy):
+    paths = targets(folder_of(tmp_path / "depot", 2))
+    asked: list[int] = []
+
+    def finding() -> Iterator[FileTarget | None]:
+        yield paths[0]
+        for number in range(1000):
+            asked.append(number)
+            yield None
+        yield paths[1]
+
+    records = Processes(policy, NOW, 2).records(finding())
+    next(records)
+    assert len(asked) <= 2, "it waited for the next bundle before it gave out the first"
+    assert len(list(records)) == 1
+
+
+def test_batches_are_bounded_in_number_and_size_and_none_is_lost():
+    many = [FileTarget(str(number), 1) for number in range(70)]
+    large = [FileTarget("large", engine.BATCH_SIZE), FileTarget("after", 1)]
+    assert [len(batch) for batch in batches([*many, *large])] == [32, 32, 7, 1]
+    assert [target for batch in batches([*many, *large]) for target in batch] == [*many, *large]
+
+
+def test_an_abandoned_audit_leaves_no_process_behind(tmp_path, policy):
+    records = Processes(policy, NOW, 2).records(targets(folder_of(tmp_path / "depot", 3)))
+    next(records)
+    records.close()  # type: ignore[attr-defined]
+    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
+    assert children.read_text().split() == [] if children.exists() else True
+
+
+def test_a_policy_that_was_not_read_from_bytes_stays_in_its_process():
+    with pytest.raises(ValueError, match="read from bytes"):
+        Processes(policies.trusting(), NOW, 2)
+
+
+def test_a_worker_that_does_not_hear_sigterm_is_ended_all_the_same(tmp_path, policy, monkeypatch):
+    """A worker that has just been forked has a handler of its parent's."""
+    real = engine.prepare
+
+    def deaf(*arguments):
+        real(*arguments)
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+    monkeypatch.setattr(engine, "prepare", deaf)
+    records = Processes(policy, NOW, 2).records(targets(folder_of(tmp_path / "depot", 9)))
+    next(records)
+    records.close()  # type: ignore[attr-defined]
+
+
+def test_a_worker_that_is_killed_half_way_through_its_answer_holds_nothing_up(tmp_path, policy, monkeypatch):
+    """What Ctrl-C did once in a hundred audits: the pool's thread waited for the rest of the answer."""
+    wanted = targets(folder_of(tmp_path / "depot", 4))
+    before = threading.active_count()
+    records = Processes(policy, NOW, 1).records(wanted)
+    pools: list[Any] = []
+    real = engine._kill
+
+    def half(pool):
+        """A length of a megabyte, and then nothing: what the killed worker leaves in the pipe."""
+        pools.append(pool)
+        if pool._result_queue is not None:
+            os.write(pool._result_queue._writer.fileno(), (1 << 20).to_bytes(4, "big") + b"begun")
+            time.sleep(0.2)  # so that the thread has begun to read it
+        real(pool)
+
+    monkeypatch.setattr(engine, "_kill", half)
+    next(records)
+    records.close()  # type: ignore[attr-defined]
+    assert pools
+    for _ in range(100):
+        if threading.active_count() <= before:
+            break
+        time.sleep(0.05)
+    assert threading.active_count() <= before

@@ -1,0 +1,344 @@
+"""Results of earlier audits, private to the user: what has not changed is not examined again.
+
+A result is kept under the SHA-256 of the bundle and the *context*: the digest of the policy and of the modseal that
+examined it. It counts for times of verification between the moments that it holds for (`trust.moments`). A bundle is
+found again by its file's identity (device, inode, size, mtime, ctime), without reading it, or by its digest.
+
+An identity is kept only for a file that settled before it was read and that nobody had open for writing
+(`audit.target`), because only then does every later change show in it; and only on the file system that the cache
+itself is on. Other numbers name other things tomorrow: an image that is mounted in the place of another has its device
+number, and whatever inodes and times its maker likes. Who can exchange the cache's file system has the cache, too.
+
+The folder must be the user's own, and closed to others: who can write there can make an audit say anything. Trouble
+with the cache never stops an audit.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import json
+import os
+import sqlite3
+import stat
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, Self, TypeVar
+
+from modseal import __version__, limits
+from modseal.auditing.finding import Brief
+from modseal.auditing.record import Record
+from modseal.auditing.rule import Row
+from modseal.auditing.target import Identity
+from modseal.format.level import Level
+from modseal.format.together import Footprint
+from modseal.trust.examination import Verdict
+from modseal.trust.policy import Origin
+
+_PATIENCE = 10
+"""Seconds to wait while another audit writes, which takes it milliseconds."""
+
+_COMMIT_EVERY = 256
+"""Records between two commits: what a crash can cost."""
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS results (
+  number INTEGER PRIMARY KEY, sha256 TEXT NOT NULL, salt TEXT NOT NULL, context TEXT NOT NULL, size INTEGER NOT NULL,
+  after INTEGER NOT NULL, before INTEGER NOT NULL, run INTEGER NOT NULL,
+  row TEXT NOT NULL, findings TEXT NOT NULL, result BLOB NOT NULL, digest BLOB NOT NULL,
+  UNIQUE (sha256, salt, context));
+CREATE INDEX IF NOT EXISTS by_size ON results (size, context);
+CREATE TABLE IF NOT EXISTS files (
+  device INTEGER, inode INTEGER, part TEXT, size INTEGER, mtime INTEGER, ctime INTEGER, salt TEXT, sha256 TEXT NOT NULL,
+  PRIMARY KEY (device, inode, part, salt)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS runs (
+  number INTEGER PRIMARY KEY, key TEXT NOT NULL, context TEXT NOT NULL, at TEXT NOT NULL,
+  complete INTEGER NOT NULL DEFAULT 0);
+"""
+FILE = f"audit-{hashlib.sha256(_SCHEMA.encode()).hexdigest()[:8]}.sqlite"
+"""The name says the form: another form has another name."""
+
+_COLUMNS = "results.salt, results.row, results.findings, results.result, results.after, results.before, results.digest"
+_BY_FILE = f"""
+SELECT files.sha256, {_COLUMNS} FROM files JOIN results ON results.sha256 = files.sha256 AND results.salt = files.salt
+WHERE device = ? AND inode = ? AND part = ? AND files.salt = ? AND files.size = ? AND mtime = ? AND ctime = ?
+  AND context = ? AND after < ? AND ? < before AND run >= ?"""  # noqa: S608 - no value from outside
+_BY_CONTENT = f"""
+SELECT results.sha256, {_COLUMNS} FROM results
+WHERE sha256 = ? AND salt = ? AND context = ? AND after < ? AND ? < before AND run >= ?"""  # noqa: S608
+_KEEP_RESULT = """
+INSERT OR REPLACE INTO results (sha256, salt, context, size, after, before, run, row, findings, result, digest)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
+_KEEP_FILE = "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+T = TypeVar("T")
+Complain = Callable[[str], None]
+
+
+class Cache:
+    """An open cache. `since` is the run from which on results count: 0 for all, more than there are for none."""
+
+    def __init__(
+        self, connection: sqlite3.Connection, path: str, context: str, at: datetime, complain: Complain
+    ) -> None:
+        self._connection, self.path, self.context = connection, path, context
+        self._at = at
+        self._seconds = _seconds(at)
+        self._complain = complain
+        self._usable = True
+        self._device = os.stat(path).st_dev
+        self._waiting: list[Record] = []
+        self.since = 0
+        self.run = 0
+
+    @classmethod
+    @contextmanager
+    def opened(cls, folder: Path, context: str, at: datetime, complain: Complain) -> Iterator[Self | None]:
+        """The cache in a folder of the user's own, made where it is not there; None where it cannot be used."""
+        try:
+            path = _private(folder)
+            connection = sqlite3.connect(path, isolation_level=None, timeout=_PATIENCE)
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.executescript(_SCHEMA)
+            cache = cls(connection, str(path), context, at, complain)
+        except (OSError, sqlite3.Error) as error:
+            complain(f"no cache, everything is examined: {error}")
+            yield None
+            return
+        try:
+            yield cache
+        finally:
+            cache._try(cache._finish)
+            connection.close()
+
+    @classmethod
+    def reading(cls, path: str, context: str, at: datetime, since: int) -> Self | None:
+        """The same cache in another process, for reading alone."""
+        try:
+            connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=_PATIENCE)
+            cache = cls(connection, path, context, at, lambda _text: None)
+        except (OSError, sqlite3.Error):
+            return None
+        cache.since = since
+        return cache
+
+    # Runs.
+
+    def begin(self, key: str) -> None:
+        """Note that an audit with this key begins."""
+        self._try(lambda: self._begin(key))
+
+    def _begin(self, key: str) -> None:
+        values = (key, self.context, self._at.isoformat())
+        cursor = self._connection.execute("INSERT INTO runs (key, context, at) VALUES (?, ?, ?)", values)
+        self.run = cursor.lastrowid or 0
+
+    def unfinished(self, key: str) -> tuple[int, datetime] | None:
+        """The last run with this key, where it was interrupted: its number and its time of verification."""
+        query = "SELECT number, at, complete FROM runs WHERE key = ? ORDER BY number DESC LIMIT 1"
+        row = self._try(lambda: self._connection.execute(query, (key,)).fetchone())
+        return (row[0], datetime.fromisoformat(row[1])) if row and not row[2] else None
+
+    def at_time(self, at: datetime) -> None:
+        """Judge by another time of verification from here on: that of the run that is resumed."""
+        self._at, self._seconds = at, _seconds(at)
+
+    def complete(self) -> None:
+        """Note that the run came to its end."""
+        self._try(lambda: self._connection.execute("UPDATE runs SET complete = 1 WHERE number = ?", (self.run,)))
+
+    # Results.
+
+    def by_file(self, identity: Identity, salt: str, name: str) -> Record | None:
+        """The result of a file that looks the same, under its name of today."""
+        device, inode, size, mtime, ctime, part = identity
+        if device != self._device:
+            return None
+        found = (_signed(device), _signed(inode), part, salt, size, mtime, ctime)
+        values = (*found, self.context, self._seconds, self._seconds, self.since)
+        return self._one(_BY_FILE, values, name)
+
+    def by_content(self, sha256: str, salt: str, name: str) -> Record | None:
+        """The result of these bytes."""
+        values = (sha256, salt, self.context, self._seconds, self._seconds, self.since)
+        record = self._one(_BY_CONTENT, values, name)
+        return record if record and record.row.sha256 == sha256 else None
+
+    def may_have(self, size: int) -> bool:
+        """Whether there is a result of a bundle of this size, so that it may be worth while to hash it first."""
+        query = "SELECT 1 FROM results WHERE size = ? AND context = ? AND run >= ? LIMIT 1"
+        values = (size, self.context, self.since)
+        return bool(self._try(lambda: self._connection.execute(query, values).fetchone()))
+
+    def keep(self, record: Record) -> None:
+        """Keep a result that may be kept."""
+        new = not record.kept and record.row.sha256 is not None and record.holds is not None
+        if new or (record.kept and record.identity):
+            self._try(lambda: self._keep(record))
+
+    def _one(self, query: str, values: tuple[Any, ...], name: str) -> Record | None:
+        row = self._try(lambda: self._connection.execute(query, values).fetchone())
+        return _decode(row, self.context, name) if row else None
+
+    def _keep(self, record: Record) -> None:
+        self._waiting.append(record)
+        if len(self._waiting) >= _COMMIT_EVERY:
+            self._commit()
+
+    def _commit(self) -> None:
+        """Write what waits, in one short transaction: another audit may be writing too."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        self._connection.execute("BEGIN IMMEDIATE")
+        for record in waiting:
+            if not record.kept:
+                self._connection.execute(_KEEP_RESULT, self._values(record))
+            if record.identity and record.identity.device == self._device:
+                device, inode, size, mtime, ctime, part = record.identity
+                place = (_signed(device), _signed(inode), part)
+                values = (*place, size, mtime, ctime, record.salt, record.row.sha256)
+                self._connection.execute(_KEEP_FILE, values)
+        self._connection.execute("COMMIT")
+
+    def _values(self, record: Record) -> tuple[Any, ...]:
+        row = record.row
+        after, before = map(_seconds, record.holds or (_EPOCH, _EPOCH))
+        findings = "\n".join(map(_brief_line, (finding.brief() for finding in record.findings)))
+        head = (row.sha256, record.salt, self.context, row.size, after, before, self.run)
+        kept = (record.salt, _plain(row), findings, record.values, after, before)
+        return (*head, *kept[1:4], _digest(self.context, *kept))
+
+    def _finish(self) -> None:
+        """Commit, and forget what will not be asked for again, and the oldest where there is more than may be."""
+        self._commit()
+        before = self._connection.total_changes
+        lately = "SELECT context FROM runs GROUP BY context ORDER BY max(number) DESC LIMIT ?"
+        self._connection.execute(
+            f"DELETE FROM results WHERE context != ? AND context NOT IN ({lately})",  # noqa: S608
+            (self.context, limits.CACHED_CONTEXTS),
+        )
+        newest = self._connection.execute("SELECT max(number) FROM results").fetchone()[0] or 0
+        self._connection.execute("DELETE FROM results WHERE number <= ?", (newest - limits.CACHED_RESULTS,))
+        if self._connection.total_changes > before:
+            self._connection.execute("DELETE FROM files WHERE sha256 NOT IN (SELECT sha256 FROM results)")
+        self._connection.execute("DELETE FROM runs WHERE number <= ?", (self.run - limits.CACHED_RUNS,))
+
+    def _try(self, work: Callable[[], T]) -> T | None:
+        """Do it unless the cache has failed before; when it fails, go on without it."""
+        if not self._usable:
+            return None
+        try:
+            return work()
+        except sqlite3.Error as error:
+            self._usable = False
+            self._complain(f"the cache failed, and is not used any more: {error}")
+            return None
+
+
+def default_folder() -> Path:
+    """Where this user's caches are."""
+    import platformdirs
+
+    return platformdirs.user_cache_path("modseal", appauthor=False)
+
+
+_LIBRARIES = ("cryptography", "zlib_ng", "zstandard", "rfc3161_client")
+"""Those that a verdict rests on."""
+
+
+@functools.cache
+def engine_digest() -> str:
+    """What examined: modseal and its libraries, by their files' sizes and times, so that an edit counts; and Python."""
+    digest = hashlib.sha256(f"{__version__} {sys.version}".encode())
+    package = Path(__file__).parents[1]
+    own = (path for path in package.rglob("*") if path.suffix in (".py", ".toml"))
+    # Found, not imported: the first file of each is written anew with every version.
+    specs = (importlib.util.find_spec(name) for name in _LIBRARIES)
+    libraries = (Path(spec.origin) for spec in specs if spec and spec.origin)
+    for path in (*sorted(own), *libraries):
+        status = path.stat()
+        digest.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
+    return digest.hexdigest()
+
+
+def context_of(origin: Origin) -> str:
+    """The context that results under a policy are kept for."""
+    return hashlib.sha256(f"{origin.digest} {engine_digest()}".encode()).hexdigest()
+
+
+def _private(folder: Path) -> Path:
+    """The file of the cache, in a folder that only this user can write to. Raises `OSError`."""
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    path = folder / FILE
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    try:
+        for what, status in ((folder, os.stat(folder)), (path, os.fstat(descriptor))):
+            if status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o022:
+                raise PermissionError(f"{what} is not this user's own, or others may write to it")
+    finally:
+        os.close(descriptor)
+    return path
+
+
+def _seconds(at: datetime) -> int:
+    return (at - _EPOCH) // timedelta(seconds=1)
+
+
+def _plain(row: Row) -> str:
+    levels = {"claimed": _text(row.claimed), "proven": _text(row.proven)}
+    return json.dumps(row._asdict() | {"bundle": "", "verdict": str(row.verdict)} | levels)
+
+
+def _text(level: Level | None) -> str | None:
+    return str(level) if level else None
+
+
+def _level(text: object) -> Level | None:
+    return Level.parse(str(text)) if text else None
+
+
+def _signed(number: int) -> int:
+    """An unsigned number of 64 bits (some file systems count inodes so) as SQLite has the same bits."""
+    return number - (1 << 64) if number >> 63 else number
+
+
+def _digest(context: str, salt: str, row: str, findings: str, result: bytes, after: int, before: int) -> bytes:
+    """What a kept result is recognised by as it was written: SQLite does not notice damage within a value."""
+    head = f"{context} {salt} {after} {before} {len(row)} {len(findings)} {row}{findings}"
+    digest = hashlib.sha256(head.encode("utf-8", "surrogatepass"))
+    digest.update(result)
+    return digest.digest()
+
+
+def _brief_line(brief: Brief) -> str:
+    """A finding in a line; no part but the last has a tab in it, and none a line feed."""
+    return "\t".join((brief.severity, "undecided" if brief.undecided else "", brief.kind, brief.body))
+
+
+def _briefs(text: str) -> Iterator[Brief]:
+    for line in text.split("\n") if text else ():
+        severity, undecided, kind, body = line.split("\t", 3)
+        yield Brief(severity, bool(undecided), kind, body)
+
+
+def _decode(columns: tuple[Any, ...], context: str, name: str) -> Record | None:
+    """A kept result; None where it is not as it was written, as after damage to the file."""
+    sha256, salt, row, findings, result, after, before, digest = columns
+    with suppress(ValueError, TypeError, KeyError):
+        if digest != _digest(context, salt, row, findings, result, after, before):
+            return None
+        plain = json.loads(row)
+        plain["bundle"], plain["verdict"], plain["keys"] = name, Verdict(plain["verdict"]), tuple(plain["keys"])
+        links, directories, files = plain["footprint"]
+        plain["footprint"] = Footprint(tuple(map(tuple, links)), tuple(directories), files)
+        plain["claimed"], plain["proven"] = _level(plain["claimed"]), _level(plain["proven"])
+        if plain["sha256"] == sha256:
+            return Record(Row(**plain), result, (), kept=True, briefs=tuple(_briefs(findings)), salt=salt)
+    return None

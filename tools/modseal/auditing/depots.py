@@ -1,0 +1,230 @@
+"""Depots in an audit: their bundles as targets, and what their metadata says held against what is there.
+
+The metadata is not signed. It decides nothing about a bundle; where it disagrees with a bundle, or with itself, or
+lists what is not there, that is a finding. What one bundle shows is found where it is examined (`DepotTarget.said`),
+what takes all of them when the last has been seen (`DepotEnd`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import chain, islice
+
+from modseal import limits
+from modseal.auditing.finding import Finding, failure_finding
+from modseal.auditing.hiding import hiding_place
+from modseal.auditing.rule import Hit, Rule
+from modseal.auditing.rules import BY_ID
+from modseal.auditing.target import Identity, Opened, Target, identity_of, is_still, settled_identity
+from modseal.depot import compare
+from modseal.depot.compare import Origin
+from modseal.depot.metadata import INDEX, Metadata
+from modseal.depot.offline_bundle import OfflineBundle, in_zip, open_depot
+from modseal.errors import Failure, FormatError, InputError
+from modseal.files.open import open_file
+from modseal.format.manifest import Manifest
+from modseal.format.source import FileSource, sha256
+
+SEPARATOR = "!/"
+"""Between a depot's name and the path of a file in it, as in the URLs of archives."""
+
+
+@dataclass(frozen=True, slots=True)
+class DepotTarget:
+    """A bundle in a depot. `salt` is the digest of the depot's metadata: what a result depends on besides the bytes."""
+
+    depot: str
+    path: str
+    size: int
+    salt: str
+
+    @property
+    def name(self) -> str:
+        """See `Target.name`."""
+        return self.depot + SEPARATOR + self.path
+
+    @contextmanager
+    def open(self) -> Iterator[Opened]:
+        """See `Target.open`."""
+        depot = _current.depot(self.depot)
+        if depot.salt != self.salt:
+            raise InputError(f"{self.depot}: its metadata changed while it was audited", path=self.depot)
+        with depot.files.open(self.path) as source:
+            if depot.descriptor is not None:
+                descriptor, settled, part = depot.descriptor, depot.settled, self.path
+            elif isinstance(source, FileSource):
+                descriptor, part = source.descriptor, ""
+                settled = settled_identity(descriptor)
+            else:
+                raise AssertionError("a folder's files are files")
+
+            def identity() -> Identity | None:
+                return settled._replace(part=part) if settled and is_still(descriptor, settled) else None
+
+            yield Opened(source, identity)
+
+    def identity(self) -> Identity | None:
+        """See `Target.identity`."""
+        try:
+            if os.path.isdir(self.depot):
+                return identity_of(os.lstat(os.path.join(self.depot, self.path)))
+            return identity_of(os.stat(self.depot), self.path)
+        except (OSError, ValueError):
+            return None
+
+    def said(self, size: int, sha256: str, manifest: Manifest | None, *, proved: bool) -> Iterator[Failure]:
+        """Where the depot's metadata says something else of this bundle."""
+        found = compare.Found(self.path, size, sha256, manifest, proved)
+        return compare.bundle_failures(_current.depot(self.depot).files.metadata, found)
+
+
+@dataclass(frozen=True, slots=True)
+class DepotEnd:
+    """All bundles of a depot have been given; `origins` of them are still to come."""
+
+    name: str
+    metadata: Metadata
+    paths: tuple[str, ...]
+    failures: tuple[Failure, ...]
+
+    def findings(self, origins: Iterable[Origin]) -> Iterator[Finding]:
+        """What the whole depot shows, given the vendor of each of its bundles."""
+        failures = chain(self.failures, compare.depot_failures(self.metadata, self.paths, tuple(origins)))
+        return bounded((finding_of(failure, self.name) for failure in failures), self.name)
+
+
+@dataclass(frozen=True, slots=True)
+class Stray:
+    """A file that is no bundle, in an archive that is no depot: nothing says what should be there.
+
+    `hides` is what it is where it could hold a bundle (`audit.hiding`).
+    """
+
+    name: str
+    hides: str | None
+
+
+RULE_OF = {"unknown-member": "depot-file-unlisted", "weak-digest": "metadata-weak-digest"}
+"""The rules of depots whose id is not the failure's code: those codes are of bundles elsewhere."""
+
+
+def finding_of(failure: Failure, name: str, sha256: str | None = None) -> Finding:
+    """A failure of a depot as a finding: of the rule that is for it, else of the failure's own code."""
+    rule: Rule | None = BY_ID.get(RULE_OF.get(failure.code, failure.code))
+    if rule is None:
+        return failure_finding(name, failure, undecided=failure.code == "io-error")
+    return rule.finding(Hit(failure.detail, failure.evidence, bundle=name, sha256=sha256))
+
+
+def bounded(findings: Iterable[Finding], name: str, sha256: str | None = None) -> Iterator[Finding]:
+    """The first `limits.FINDINGS` of them, and where there are more, one that says so: hostile metadata has no end."""
+    rest = iter(findings)
+    yield from islice(rest, limits.FINDINGS)
+    if next(rest, None) is not None:
+        detail = f"the metadata disagrees in more than {limits.FINDINGS} places, and was compared no further"
+        yield finding_of(Failure("limit-exceeded", detail, {"findings": limits.FINDINGS}), name, sha256)
+
+
+class _Open:
+    """An open depot, and what it is recognised by while it stays open."""
+
+    def __init__(self, name: str, stack: ExitStack) -> None:
+        self.name = name
+        self.stack = stack
+        self.seen: Identity | None
+        self.descriptor: int | None = None
+        self.settled: Identity | None = None
+        if os.path.isdir(name):
+            self.seen = _identity(name)
+            self.files = stack.enter_context(open_depot(name))
+        else:
+            self.descriptor = stack.enter_context(open_file(name))
+            self.seen = identity_of(os.fstat(self.descriptor))
+            self.settled = settled_identity(self.descriptor)
+            self.files = in_zip(FileSource(self.descriptor), name)
+
+    @cached_property
+    def salt(self) -> str:
+        """The digest of all metadata, and of which files there are."""
+        return salt_of(self.files)
+
+
+def salt_of(depot: OfflineBundle) -> str:
+    """The digest of a depot's metadata, damaged documents included. Raises `InputError`."""
+    digest = hashlib.sha256()
+    for path in sorted(depot.metadata.documents):
+        try:
+            with depot.open(path) as source:
+                document = sha256(source)
+        except FormatError as error:
+            document = hashlib.sha256(error.failure.detail.encode()).digest()
+        # A name and a digest have an end: else one document could go on as if it were the next.
+        digest.update(path.encode() + b"\0" + document)
+    return digest.hexdigest()
+
+
+class _Current:
+    """The depot that this process has open: batches are of one depot mostly, and opening one reads its directory."""
+
+    def __init__(self) -> None:
+        self._open: _Open | None = None
+
+    def depot(self, name: str) -> _Open:
+        """The open depot of a name. Raises `InputError` and `FormatError`."""
+        if self._open is None or self._open.name != name or _identity(name) != self._open.seen:
+            self.close()
+            with ExitStack() as stack:
+                self._open = _Open(name, stack)
+                self._open.stack = stack.pop_all()
+        return self._open
+
+    def close(self) -> None:
+        """Close what is open."""
+        if self._open:
+            self._open.stack.close()
+            self._open = None
+
+
+def _identity(name: str) -> Identity | None:
+    try:
+        return identity_of(os.stat(name))
+    except OSError:
+        return None
+
+
+_current = _Current()
+
+
+def close() -> None:
+    """Close the depot that is open, if any."""
+    _current.close()
+
+
+def depot_targets(name: str) -> Iterator[Target | DepotEnd | Stray]:
+    """The bundles of a depot in the order of their paths, then its end. Raises `InputError` and `FormatError`.
+
+    An archive without an index is no depot, and lists nothing that could be compared: then its other files follow.
+    """
+    with open_depot(name) as depot:
+        salt = salt_of(depot)
+        for path in depot.bundles:
+            yield DepotTarget(name, path, depot.sizes[path], salt)
+        if INDEX in depot.paths or depot.failures:
+            yield DepotEnd(name, depot.metadata, depot.paths, depot.failures)
+        else:
+            strays = sorted(set(depot.paths).difference(depot.bundles))
+            yield from (Stray(name + SEPARATOR + path, _hides(depot, path)) for path in strays)
+
+
+def _hides(depot: OfflineBundle, path: str) -> str | None:
+    """The hiding place that a file in a depot is, by how it begins; nobody can tell what a damaged one is."""
+    try:
+        head = depot.head(path)
+    except FormatError:
+        return "damaged"
+    return hiding_place(lambda at, length: head[at : at + length], len(head))

@@ -1,0 +1,176 @@
+"""Which bundles there are below the paths of an audit: in a fixed order, each found once, nothing passed over unsaid.
+
+A file that is named is examined whatever it is. In folders, bundles are the files called `.seal` or `.vib`, and
+others that begin like one. A depot, zipped or unpacked, is one whole: all bundles in it, whether it lists them or
+not. Links to folders are not followed (they could lead round in circles, or out). What is left out or cannot be read
+is said.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from stat import S_ISDIR, S_ISLNK, S_ISREG
+
+from modseal.auditing.depots import DepotTarget, Stray, depot_targets
+from modseal.auditing.found import LONGEST, Found, LeftOut, Malformed, Unreadable, left_out
+from modseal.auditing.hiding import STARTS, hiding_place
+from modseal.auditing.target import FileTarget
+from modseal.bundle.fence import fenced
+from modseal.depot.offline_bundle import looks_like_depot
+from modseal.errors import Failure, FormatError, InputError, InternalError
+from modseal.files.address import is_address
+from modseal.files.open import open_file
+from modseal.format.manifest import SUFFIXES
+from modseal.format.zip import starts_like_zip
+
+
+def discover(paths: Iterable[str]) -> Iterator[Found]:
+    """All that is below the paths: in their order, and below each in the order of names. Nothing comes twice."""
+    given = tuple(paths)
+    seen: set[object] = set()
+    for one in _below(given):
+        place = _place(one) if len(given) > 1 else None
+        if place is None or place not in seen:
+            seen.update(() if place is None else (place,))
+            yield one
+
+
+def _place(one: Found) -> object:
+    """What is the same for the same thing alone, whatever path led to it, and however it is called."""
+    if is_address(one.name):  # two addresses may differ only in what their names leave out
+        return getattr(one, "address", one.name)
+    if isinstance(one, DepotTarget):
+        return _entry_place(one.depot), one.path
+    return type(one), _entry_place(one.name)
+
+
+def _entry_place(path: str) -> str:
+    """A path without links but in its last part: `link/..` is where the link leads, and a link is not its target."""
+    folder, name = os.path.split(path.rstrip("/") or "/")
+    try:
+        return os.path.realpath(path) if name in ("", ".", "..") else os.path.join(_real(folder), name)
+    except (OSError, ValueError):
+        return path
+
+
+@lru_cache(maxsize=256)
+def _real(folder: str) -> str:
+    return os.path.realpath(folder)
+
+
+def _below(paths: Iterable[str]) -> Iterator[Found]:
+    for path in paths:
+        if is_address(path):
+            from modseal.auditing.remote import discover_remote
+
+            yield from discover_remote(path)
+            continue
+        try:
+            status = os.stat(path)
+        except (OSError, ValueError) as error:
+            yield Unreadable(path, _failure(path, error))
+            continue
+        if S_ISDIR(status.st_mode):
+            yield from _folder(path)
+        elif path.lower().endswith(SUFFIXES):
+            yield FileTarget(path, status.st_size)
+        else:
+            yield from _depot(path) or (FileTarget(path, status.st_size),)
+
+
+def _depot(path: str) -> Iterator[Found] | None:
+    """What is in a depot, None where the path is none."""
+    try:
+        with fenced(path):
+            return _in_depot(path) if looks_like_depot(path) else None
+    except InternalError as error:
+        return iter([Unreadable(path, error.failure)])
+    except InputError:
+        return None  # who opens it as what it is called says why
+
+
+def _in_depot(path: str) -> Iterator[Found]:
+    try:
+        with fenced(path):
+            for one in depot_targets(path):
+                yield left_out(one.name, one.hides) if isinstance(one, Stray) else one
+    except FormatError as error:
+        yield Malformed(path, error.failure)
+    except (InputError, InternalError) as error:
+        yield Unreadable(path, error.failure)
+
+
+def _folder(folder: str) -> Iterator[Found]:
+    """All below a folder. Folders may lie deeper in each other than calls can."""
+    levels = [_level(folder)]
+    while levels:
+        one = next(levels[-1], None)
+        if one is None:
+            levels.pop()
+        elif isinstance(one, str):
+            levels.append(_level(one))
+        else:
+            yield one
+
+
+def _level(folder: str) -> Iterator[Found | str]:
+    """What is in a folder; text is a folder in it."""
+    depot = _depot(folder)
+    if depot is not None:
+        yield from depot
+        return
+    try:
+        names = sorted(os.listdir(folder), key=os.fsencode)  # names alone: a folder may have a million
+    except OSError as error:
+        yield Unreadable(folder, _failure(folder, error))
+        return
+    for name in names:
+        yield from _entry(os.path.join(folder, name))
+
+
+def _entry(path: str) -> Iterator[Found | str]:
+    try:
+        status = os.lstat(path)
+        linked = S_ISLNK(status.st_mode)
+        if linked:
+            status = os.stat(path)
+    except OSError as error:
+        yield Unreadable(path, _failure(path, error))
+        return
+    if S_ISDIR(status.st_mode):
+        yield from (LeftOut(path, "a link to a folder, which was not followed", hides=True),) if linked else (path,)
+    elif path.lower().endswith(SUFFIXES):
+        yield FileTarget(path, status.st_size)  # opened as what it is: a device is said to be none
+    elif S_ISREG(status.st_mode):
+        yield from _other(path, status.st_size)
+    else:
+        yield LeftOut(path, "no regular file", hides=True)
+
+
+def _other(path: str, size: int) -> Iterator[Found]:
+    """A file of another name, which may be a bundle all the same."""
+    try:
+        with open_file(path) as descriptor:
+            head = os.pread(descriptor, LONGEST, 0)
+            hides = None
+            if not head.startswith(STARTS):
+                hides = hiding_place(lambda at, length: os.pread(descriptor, length, at), size)
+    except InputError as error:
+        yield Unreadable(path, error.failure)
+        return
+    if head.startswith(STARTS):
+        yield FileTarget(path, size)
+    else:
+        try:
+            with fenced(path):
+                zipped = (starts_like_zip(head) or path.lower().endswith(".zip")) and looks_like_depot(path)
+        except (InputError, InternalError) as error:
+            yield Unreadable(path, error.failure)
+            return
+        yield from _in_depot(path) if zipped else (left_out(path, hides),)
+
+
+def _failure(path: str, error: OSError | ValueError) -> Failure:
+    return Failure("io-error", f"{path}: {getattr(error, 'strerror', None) or error}", {"path": path})

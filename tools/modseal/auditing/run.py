@@ -1,0 +1,314 @@
+"""An audit from its paths to its result: discover, examine, ask the rules, decide what counts. The whole story.
+
+`run` reads top to bottom. It keeps a row's worth of words for each bundle at most; results and findings go to spools.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
+from itertools import chain
+from typing import Any
+
+from modseal.auditing import rules
+from modseal.auditing.cache import Cache
+from modseal.auditing.choice import Choice
+from modseal.auditing.depots import DepotEnd, DepotTarget
+from modseal.auditing.engine import Engine
+from modseal.auditing.finding import Brief, Finding, Kind, Severity, State, failure_finding
+from modseal.auditing.found import Found, LeftOut, Malformed, Unreadable
+from modseal.auditing.record import Record, salt_of, unreadable
+from modseal.auditing.rule import Hit
+from modseal.auditing.spool import FindingSpool, Spool
+from modseal.auditing.target import Target
+from modseal.depot.compare import Origin
+from modseal.format.level import Level
+from modseal.trust.examination import Verdict
+from modseal.trust.policy import Policy
+
+
+@dataclass(slots=True)
+class Summary:
+    """The numbers of an audit."""
+
+    bundles: int = 0
+    bytes: int = 0
+    depots: int = 0
+    left_out: int = 0
+    verdicts: Counter[str] = field(default_factory=Counter)
+    levels: Counter[str] = field(default_factory=Counter)
+    findings: Counter[str] = field(default_factory=Counter)
+    """Those that count, by severity."""
+    set_aside: Counter[str] = field(default_factory=Counter)
+    """Those that do not, by state."""
+
+    def add_result(self, size: int, verdict: str, level: str | None) -> None:
+        """Count one more bundle; `level` is the proven one."""
+        self.bundles += 1
+        self.bytes += size
+        self.verdicts[verdict] += 1
+        self.levels[level or LEVELS[-1]] += 1
+
+    def add_finding(self, finding: Finding) -> None:
+        """Count one more finding."""
+        new = finding.state is State.NEW
+        (self.findings if new else self.set_aside)[str(finding.severity if new else finding.state)] += 1
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON has it: every key, also where its number is zero."""
+        return {
+            "bundles": self.bundles,
+            "bytes": self.bytes,
+            "depots": self.depots,
+            "left_out": self.left_out,
+            "verdicts": {str(verdict): self.verdicts[verdict] for verdict in Verdict},
+            "proven_levels": {level: self.levels[level] for level in LEVELS},
+            "findings": {str(severity): self.findings[str(severity)] for severity in reversed(Severity)},
+            "set_aside": {str(state): self.set_aside[state] for state in State if state is not State.NEW},
+        }
+
+
+LEVELS = (*map(str, sorted(Level, reverse=True)), "none")
+"""Proven levels as reports have them, from the highest to none."""
+
+
+@dataclass(slots=True)
+class Audit:
+    """A finished audit, or one that was interrupted (then not `complete`): what every report is made of."""
+
+    policy: Policy
+    at: datetime
+    paths: tuple[str, ...]
+    choice: Choice
+    strict_coverage: bool = False
+    """Whether what was left out and could hold a bundle leaves the audit undecided."""
+    complete: bool = False
+    summary: Summary = field(default_factory=Summary)
+    result_spool: Spool = field(default_factory=Spool)
+    finding_spool: FindingSpool = field(default_factory=FindingSpool)
+    """Findings of one bundle each, in the order of results."""
+    late_spool: FindingSpool = field(default_factory=FindingSpool)
+    """Findings of no one bundle: of depots, and of rules that see more than one."""
+    worst: Severity | None = None
+    """Of the findings that count and are no mere doubt."""
+    doubt: bool = False
+    """Whether something that counts could not be decided."""
+
+    def head(self) -> dict[str, Any]:
+        """All but the results and findings, as JSON has it."""
+        return {
+            "schema": SCHEMA,
+            "policy": {
+                "source": self.policy.source,
+                "sha256": self.policy.origin.digest if self.policy.origin else None,
+                "minimum_level": str(self.policy.minimum_level),
+            },
+            "at": f"{self.at:%Y-%m-%dT%H:%M:%SZ}",
+            "complete": self.complete,
+            "paths": list(self.paths),
+            "rules": sorted(self.choice.ids),
+            "summary": self.summary.plain(),
+        }
+
+    def results(self) -> Iterator[dict[str, Any]]:
+        """Every bundle's result, in order."""
+        return self.result_spool.values()
+
+    def findings(self) -> Iterator[Finding]:
+        """Every finding, in the order of bundles; then those about depots, or about more than one bundle."""
+        return chain(self.finding_spool.findings(), self.late_findings())
+
+    def late_findings(self) -> Iterator[Finding]:
+        """Those about depots, or about more than one bundle."""
+        return self.late_spool.findings()
+
+    def results_with_findings(self) -> Iterator[tuple[dict[str, Any], list[Finding]]]:
+        """Every bundle's result with the findings of that bundle alone."""
+        findings = self.finding_spool.findings()
+        ahead = next(findings, None)
+        for result in self.results():
+            own: list[Finding] = []
+            # The digest too: `a.zip!/b` is b in the depot a.zip, and also b in a folder that is called `a.zip!`.
+            while ahead and (ahead.bundle, ahead.sha256) == (result["bundle"], result["sha256"]):
+                own.append(ahead)
+                ahead = next(findings, None)
+            yield result, own
+
+
+SCHEMA = "modseal/audit@1"
+
+Progress = Callable[[Summary], None]
+
+
+def run(
+    found: Iterable[Found],
+    engine: Engine,
+    audit: Audit,
+    cache: Cache | None = None,
+    progress: Progress = lambda _summary: None,
+) -> Audit:
+    """Fill `audit` with what the engine and the cache find. Whatever ends it early leaves it usable, not `complete`."""
+    set_rules = [(rule, rule.start()) for rule in rules.SET_RULES if rule.start and rule.id in audit.choice.ids]
+
+    def take(record: Record) -> None:
+        # (3) Ask the rules that see more than one bundle; those that see one were asked where it was examined.
+        for _, state in set_rules:
+            state.see(record.row)
+        # (4) Decide what counts, and keep it.
+        _keep(record, audit)
+        if cache:
+            cache.keep(record)
+        progress(audit.summary)
+
+    # (1) Discover what there is, and (2) examine what the cache does not have.
+    flow = _Flow(found, cache, audit, take)
+    for record in engine.records(flow.to_examine()):
+        flow.answer(record)
+    # (5) What all of them together show.
+    for rule, state in set_rules:
+        _keep_late(map(rule.finding, state.hits()), audit)
+    audit.complete = True
+    return audit
+
+
+_PAUSE_AFTER = 256
+"""Results from the cache that wait behind one that is being examined: bounds the memory that keeping order costs."""
+
+
+_METADATA_HELD = 16 * 1024 * 1024
+"""Bytes of XML of depots whose bundles are being examined: what Python makes of it takes two or three times as much."""
+
+
+_Step = Callable[[], None]
+
+
+class _Flow:
+    """Brings results from the cache and from the engine into the order in which the bundles were found."""
+
+    def __init__(
+        self, found: Iterable[Found], cache: Cache | None, audit: Audit, take: Callable[[Record], None]
+    ) -> None:
+        self._found, self._cache, self._audit, self._take = found, cache, audit, take
+        self._waiting: deque[_Step | Target] = deque()
+        """Each bundle that is being examined, and what is to be done after it."""
+        self._origins: dict[str, list[Origin]] = {}
+        self._metadata = 0
+        """Bytes of metadata of the depots whose end waits."""
+
+    def to_examine(self) -> Iterator[Target | None]:
+        """What the engine must examine, with pauses while much waits for it."""
+        for one in self._found:
+            if isinstance(one, LeftOut | Unreadable | Malformed | DepotEnd):
+                step = self._step(one)
+            elif record := self._kept(one):
+                step = partial(self._take_record, record, one)
+            else:
+                self._waiting.append(one)
+                yield one
+                continue
+            if not self._waiting:
+                step()
+                continue
+            self._waiting.append(step)
+            if len(self._waiting) % _PAUSE_AFTER == 0 or self._metadata > _METADATA_HELD:
+                yield None
+
+    def _step(self, one: LeftOut | Unreadable | Malformed | DepotEnd) -> _Step:
+        """What is to be done for something that is no bundle."""
+        if isinstance(one, LeftOut):
+            return partial(self._left_out, one)
+        if isinstance(one, Unreadable):
+            return partial(self._take_record, unreadable(one.name, one.failure, self._audit.at), None)
+        if isinstance(one, Malformed):
+            return partial(self._malformed, one)
+        self._metadata += one.metadata.size
+        return partial(self._end_depot, one)
+
+    def _kept(self, target: Target) -> Record | None:
+        identity = target.identity() if self._cache else None
+        return self._cache.by_file(identity, salt_of(target), target.name) if self._cache and identity else None
+
+    def _take_record(self, record: Record, target: Target | None) -> None:
+        if isinstance(target, DepotTarget):  # its name cannot say so: a path may have the separator in it
+            origin = Origin(target.path, record.row.vendor, record.row.proved)
+            self._origins.setdefault(target.depot, []).append(origin)
+        self._take(record)
+
+    def _left_out(self, one: LeftOut) -> None:
+        self._audit.summary.left_out += 1
+        if one.hides:
+            strict = self._audit.strict_coverage
+            self._audit.doubt = self._audit.doubt or strict  # also where nobody wants to read the finding
+            hit = Hit(f"left out: {one.why}", bundle=one.name, undecided=strict)
+            _keep_late([rules.BY_ID["left-out"].finding(hit)], self._audit)
+
+    def _malformed(self, depot: Malformed) -> None:
+        self._audit.summary.depots += 1
+        _keep_late([failure_finding(depot.name, depot.failure, undecided=False)], self._audit)
+
+    def _end_depot(self, depot: DepotEnd) -> None:
+        self._metadata -= depot.metadata.size
+        self._audit.summary.depots += 1
+        _keep_late(depot.findings(self._origins.pop(depot.name, [])), self._audit)
+
+    def answer(self, record: Record) -> None:
+        """The engine's record of the first bundle that is waited for; takes it and what waited behind it."""
+        target = self._waiting.popleft()
+        self._take_record(record, None if callable(target) else target)
+        while self._waiting and callable(step := self._waiting[0]):
+            self._waiting.popleft()
+            step()
+
+
+def _keep(record: Record, audit: Audit) -> None:
+    row, name = record.row, json.dumps(record.row.bundle)
+    audit.summary.add_result(row.size, row.verdict, str(row.proven) if row.proven else None)
+    audit.result_spool.append(_named(record.values, name))
+    if record.briefs and audit.choice.takes_all:
+        _pass_on(record.briefs, name, audit)
+        explained = any(brief.kind == Kind.CHECK for brief in record.briefs)
+    else:
+        findings = record.findings or tuple(brief.finding(row.bundle) for brief in record.briefs)
+        chosen = audit.choice.apply(findings, row)
+        _count(chosen, audit, audit.finding_spool)
+        explained = any(finding.kind is Kind.CHECK for finding in chosen)
+    # Every verdict but `accepted` has a check that says why; if one had none, that would be no reason to pass it.
+    audit.doubt = audit.doubt or (row.verdict is not Verdict.ACCEPTED and not explained)
+
+
+def _pass_on(briefs: Iterable[Brief], name: str, audit: Audit) -> None:
+    """Count findings that were kept, and keep them for the report as they are: `_count` for those that all count."""
+    for brief in briefs:
+        audit.finding_spool.append(brief.line(name))
+        audit.summary.findings[brief.severity] += 1
+        if brief.undecided:
+            audit.doubt = True
+        elif audit.worst is None or audit.worst.value != brief.severity:
+            audit.worst = max(Severity(brief.severity), audit.worst or Severity.INFO)
+
+
+def _keep_late(findings: Iterable[Finding], audit: Audit) -> None:
+    """Keep findings of no one bundle."""
+    for finding in findings:
+        _count(audit.choice.apply([finding], None), audit, audit.late_spool)
+
+
+def _count(findings: Iterable[Finding], audit: Audit, spool: FindingSpool) -> None:
+    for finding in findings:
+        spool.add(finding)
+        audit.summary.add_finding(finding)
+        if finding.state is not State.NEW:
+            continue
+        if finding.undecided:
+            audit.doubt = True
+        else:
+            audit.worst = max(finding.severity, audit.worst or finding.severity)
+
+
+def _named(values: bytes, name: str) -> bytes:
+    """A result's values with the name that the file has here: the same bytes may lie under another name elsewhere."""
+    return b'{"bundle": ' + name.encode("ascii") + b", " + values[1:]

@@ -15,7 +15,7 @@ from builders.transcript import Transcript, run
 from builders.trust_bundles import A, B, C, clock_at
 from modseal.cli import policy as policy_commands
 from modseal.format import rules
-from modseal.policy import file as policy_file
+from modseal.policy import sources as policy_sources
 from modseal.policy import store as trust_store
 
 
@@ -326,7 +326,7 @@ class Clock:
 
     def set(self, time: datetime) -> None:
         self._monkeypatch.setattr(policy_commands, "now", lambda: time)
-        self._monkeypatch.setattr(policy_file, "datetime", clock_at(time))
+        self._monkeypatch.setattr(policy_sources, "datetime", clock_at(time))
 
 
 @pytest.fixture

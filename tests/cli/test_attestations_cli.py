@@ -115,7 +115,7 @@ def test_it_is_printed_byte_for_byte_once_the_bundle_is_accepted(place: Path, wh
 def test_unproved_is_said_on_standard_error(place: Path) -> None:
     done = run_process("sbom", "a.seal", "--unverified", cwd=place)
     assert done.code == 0
-    assert done.err == "modseal: a.seal: unproved: nobody's signature was asked for\n"
+    assert done.err == "modseal: a.seal: unproved: the signature was not verified\n"
     assert done.out.encode() == content(place / "a.seal", NAMES["sbom"])
 
 

@@ -41,7 +41,7 @@ def test_a_rejection_has_code_evidence_and_one_next_step(tmp_path: Path) -> None
 def test_the_next_step_is_that_of_the_first_reason(tmp_path: Path) -> None:
     told = text.render(result(tmp_path, make("vib").unsigned()))
     assert told.splitlines()[-1] == f"  next: {CODES['unsigned'].next_step}"
-    assert "(unproved: nobody's signature covers it)" in told
+    assert "(unproved: no valid signature covers it)" in told
 
 
 def test_thousands_of_failures_are_cut(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ class Code(NamedTuple):
 
 
 _FRESH = "Get the bundle again from its vendor and compare its SHA-256 with the published one."
-_ASK = "Ask the vendor for a correctly built bundle; this one cannot have come from a sound packager."
+_ASK = "Ask the vendor for a correctly built bundle; a correct packager does not write this."
 _BUILD = "Build the module again with `modseal pack` and sign it again."
 _SIGNER = "Ask the vendor which certificate signs this module, and add that anchor only if you trust it for this level."
 
@@ -42,7 +42,7 @@ CODES: dict[str, Code] = {
     ),
     # step 1: signature
     "unsigned": Code(1, "The signature member is empty.", "Ask the vendor for the signed bundle."),
-    "malformed-signature": Code(1, "A signature block is not a strict PEM PKCS7 SignedData.", _FRESH),
+    "malformed-signature": Code(1, "A signature block is not strict PEM and DER PKCS7 SignedData.", _FRESH),
     "no-signers": Code(1, "A signature block has no signer.", _FRESH),
     "content-digest-mismatch": Code(1, "The signature was made for another manifest.", _FRESH),
     "bad-signature": Code(1, "The signature does not verify under the signer's key.", _FRESH),
@@ -54,30 +54,32 @@ CODES: dict[str, Code] = {
     "unsupported-algorithm": Code(
         1,
         "modseal does not implement this signature algorithm.",
-        "Update modseal; if it is the newest, ask the vendor for a block with a supported algorithm.",
+        "Update modseal. If it is the newest version, ask the vendor for a signature with a supported algorithm.",
     ),
     "algorithm-mismatch": Code(1, "The algorithms named in the block and the key disagree.", _FRESH),
     "unsupported-descriptor": Code(
         1,
-        "The descriptor says something that modseal does not know, so what it means cannot be judged.",
-        "Update modseal; if it is the newest, report the element that it names.",
+        "The descriptor has an element that modseal does not know, so its meaning cannot be judged.",
+        "Update modseal. If it is the newest version, report the element that the message names.",
     ),
     "bad-manifest": Code(1, "The signed manifest is not well formed.", _BUILD),
     # step 2: time
     "untrusted-time": Code(
-        2, "The policy needs a proven time of signing and there is none.", "Ask the vendor to sign with a timestamp."
+        2,
+        "The policy requires a proven time of signing. The bundle has none.",
+        "Ask the vendor to sign with a timestamp.",
     ),
     "bad-timestamp": Code(2, "A timestamp token does not verify.", _FRESH),
     # step 3: chain
     "no-path": Code(3, "No chain leads from the signer to an anchor of the policy.", _SIGNER),
     "no-anchors": Code(
         3,
-        "The policy names no anchor, so nobody is trusted.",
-        "Write a policy file that names the anchors that you trust (docs/policy.md).",
+        "The policy has no anchors, so it trusts no signer.",
+        "Write a policy file with the anchors that you trust (docs/policy.md).",
     ),
     "expired": Code(
         3,
-        "A certificate of the chain is past its validity.",
+        "A certificate of the chain has expired.",
         "Ask the vendor for a bundle signed with a current certificate.",
     ),
     "not-yet-valid": Code(
@@ -114,17 +116,17 @@ CODES: dict[str, Code] = {
     ),
     "revocation-unknown": Code(
         5,
-        "The policy requires revocation data and there is none for this issuer.",
+        "The policy requires revocation data, and it has none for this issuer.",
         "Fetch the issuer's current CRL and name it in the policy.",
     ),
     "crl-stale": Code(
         5,
         "The CRL is past its next update, or older than the policy allows.",
-        "Fetch the issuer's current CRL, and put it in the place of the old one in the policy.",
+        "Fetch the issuer's current CRL, and replace the old one in the policy with it.",
     ),
     "crl-invalid": Code(
         5,
-        "The CRL cannot be read, or says something that modseal does not judge.",
+        "The CRL cannot be read, or has content that modseal does not support.",
         "Fetch the issuer's complete CRL, from its own distribution point, and name that one in the policy.",
     ),
     "crl-not-yet-valid": Code(
@@ -134,7 +136,7 @@ CODES: dict[str, Code] = {
     ),
     "crl-wrong-issuer": Code(
         5,
-        "The CRLs are not from the certificate's issuer, or from someone who may not sign them.",
+        "The CRLs are not from the certificate's issuer, or their signer may not sign CRLs.",
         "Fetch the issuer's own CRL, signed by a key that may sign CRLs, and name it in the policy.",
     ),
     "crl-bad-signature": Code(
@@ -171,19 +173,19 @@ CODES: dict[str, Code] = {
     "payload-undeclared": Code(7, "The archive has a payload that the manifest does not declare.", _FRESH),
     "payload-missing": Code(7, "The manifest declares a payload that the archive does not have.", _FRESH),
     "weak-digest": Code(
-        7, "A payload is bound by no digest stronger than SHA-1.", "Ask the vendor for a build with SHA-256 checksums."
+        7, "A payload has no digest stronger than SHA-1.", "Ask the vendor for a build with SHA-256 checksums."
     ),
     "bad-payload": Code(7, "A payload's compressed data is not well formed.", _ASK),
     "unpacked-size-mismatch": Code(7, "A payload unpacks to another size than the declared one.", _ASK),
     "not-unpacked": Code(
         7,
-        "A payload was not unpacked to its end: it takes much, and no trusted signer stands for it.",
-        "Settle what the checks of the signature and of its signer say, and verify again.",
+        "A payload was not unpacked to its end: it is large, and no trusted signer has signed the bundle.",
+        "Resolve the failed checks of the signature and its signer first, and verify again.",
     ),
     "attachment-mismatch": Code(7, "An attachment differs from its declaration.", _FRESH),
     "unsupported-payload": Code(
         7,
-        "modseal cannot look into this type of payload.",
+        "modseal cannot read this type of payload.",
         "Update modseal, or ask the vendor for a type that docs/vib.md lists.",
     ),
     # step 8: files
@@ -209,7 +211,7 @@ CODES: dict[str, Code] = {
     "denied": Code(
         9,
         "The deny list names this bundle, its signer or its module.",
-        "Do not use this bundle; ask whoever keeps the policy why it is denied.",
+        "Do not use this bundle; ask the person responsible for the policy why it is denied.",
     ),
     "version-below-floor": Code(
         9, "The version is older than the policy's floor.", "Get the current version from the vendor."
@@ -223,11 +225,9 @@ CODES: dict[str, Code] = {
         "Ask the vendor for a version made of digits, letters, dots and one hyphen.",
     ),
     # outside an examination
-    "usage": Code(None, "The command line cannot be meant like this.", "See --help."),
+    "usage": Code(None, "The command line is not valid.", "See --help."),
     "bad-spec": Code(None, "The module spec or stage folder has a problem.", "Correct the named field and pack again."),
-    "bad-policy": Code(
-        None, "The policy cannot be used.", "Correct the named line; `modseal policy check` reads a policy alone."
-    ),
+    "bad-policy": Code(None, "The policy cannot be used.", "Correct the named line, then run `modseal policy check`."),
     "bad-key": Code(
         None,
         "The key, passphrase or certificate cannot be used.",
@@ -240,60 +240,60 @@ CODES: dict[str, Code] = {
     ),
     "unfit-certificate": Code(
         None,
-        "The certificate would not pass verification, so it does not sign.",
+        "The certificate would not pass verification, so modseal does not sign with it.",
         "Use a current certificate for code signing that belongs to the key.",
     ),
     "unfit-signature": Code(
         None,
-        "A signature made elsewhere does not fit what was prepared to be signed.",
-        "Sign the prepared file with the named algorithm and the certificate's key, or prepare this bundle again.",
+        "A signature made elsewhere does not match the file that was prepared for signing.",
+        "Sign the prepared file with the named algorithm and the certificate's key, or prepare the bundle again.",
     ),
     "not-issued": Code(
         None,
-        "The CA does not issue this certificate, or keep this record.",
+        "The CA refuses to issue this certificate or to record this revocation.",
         "Correct what the message names: the request, the key or the days.",
     ),
     "internal-error": Code(
         None,
-        "A fault of modseal kept the bundle from being examined.",
-        "Report it with the exception, place and versions that it names; do not install the bundle meanwhile.",
+        "The bundle could not be examined because of a bug in modseal.",
+        "Report the bug with the exception, place and versions in the message. Do not install the bundle until then.",
     ),
     "worker-lost": Code(
         None,
-        "The process that examined a bundle ended without an answer.",
-        "Examine it alone with `modseal verify`; if that ends early too, report it.",
+        "The process that examined the bundle ended without a result.",
+        "Run `modseal verify` on this bundle only; if that also ends early, report the bug.",
     ),
     "bad-attestation": Code(
         None,
-        "An attestation cannot be read, is not signed by this certificate, or is about another report.",
-        "Get the report and its attestation again from whoever made the audit, or make the audit yourself.",
+        "The attestation cannot be read, is not signed by this certificate, or is about another report.",
+        "Get the report and its attestation again from the people who made the audit, or run the audit yourself.",
     ),
     "cluster-failed": Code(
         None,
-        "The Dask cluster cannot be reached, or cannot do this audit.",
-        "Check its address, and that its scheduler and workers run the same modseal and Python as this machine.",
+        "The Dask cluster cannot be reached, or cannot run this audit.",
+        "Check its address. Its scheduler and workers must run the same modseal and Python versions as this machine.",
     ),
     "io-error": Code(None, "A file cannot be read or written.", "Check the path, its permissions and the free space."),
     # trust bundles and the store that they are installed in
     "trust-bundle-invalid": Code(
         None,
         "The trust bundle is not well formed, or a file in it is not what it declares.",
-        "Get the trust bundle again from whoever keeps the policy.",
+        "Get the trust bundle again from the person responsible for the policy.",
     ),
     "trust-bundle-threshold": Code(
         None,
         "Too few root signers have signed the trust bundle.",
-        "Have the missing root signers sign it with `modseal policy endorse`, and carry it in again.",
+        "Have the missing root signers sign it with `modseal policy endorse`, and install it again.",
     ),
     "trust-bundle-rollback": Code(
         None,
         "The trust bundle is older than the installed one.",
-        "Get the newest trust bundle from whoever keeps the policy.",
+        "Get the newest trust bundle from the person responsible for the policy.",
     ),
     "trust-bundle-conflict": Code(
         None,
         "Two different trust bundles have the same version.",
-        "Do not use either; ask whoever keeps the policy which one is theirs, and for a new version.",
+        "Use neither; ask the person responsible for the policy which one is theirs, and for a new version.",
     ),
     "trust-bundle-gap": Code(
         None,
@@ -303,10 +303,10 @@ CODES: dict[str, Code] = {
     "trust-bundle-expired": Code(
         None,
         "The trust bundle is past its expiry.",
-        "Get the newest trust bundle from whoever keeps the policy and install it with `modseal policy update`.",
+        "Get the newest trust bundle from the person responsible for the policy; run `modseal policy update`.",
     ),
     "clock-set-back": Code(
-        None, "The clock shows a time before one that was seen already.", "Set this machine's clock right."
+        None, "The clock shows an earlier time than it did before.", "Set this machine's clock right."
     ),
     "trust-store-invalid": Code(
         None,
@@ -321,13 +321,13 @@ CODES: dict[str, Code] = {
     ),
     "metadata-mismatch": Code(
         None,
-        "The depot's metadata says something else than the bundle that it lists, or than itself.",
-        "Believe the bundle's own signed manifest; get the depot again from its vendor before you install from it.",
+        "The depot's metadata differs from the bundle that it lists, or contradicts itself.",
+        "Trust only the bundle's own signed manifest. Get the depot again from its vendor before you install from it.",
     ),
     "metadata-order": Code(
         None,
-        "The depot's metadata lists the same things as a bundle, in another order.",
-        "Nothing has to be done: the order means nothing.",
+        "The depot's metadata lists the same items as the bundle, in another order.",
+        "You do not need to do anything: the order has no meaning.",
     ),
     "bundle-missing": Code(
         None,

@@ -1,14 +1,14 @@
 """The exceptions of modseal, and the failure value that they carry.
 
-The tree, by who has to act on it::
+The tree, sorted by the person who has to act::
 
     ModsealError
     ├── FormatError      bytes that are not well formed          exit 1
     ├── RefusedError     well formed, but a rule refuses it      exit 1
     ├── SpecError        a module spec with problems, all at once exit 1
-    ├── UsageError       the call cannot be meant like this      exit 2
+    ├── UsageError       the call is not valid                    exit 2
     └── UndecidedError   we could not decide                     exit 3
-        ├── InternalError     a fault of modseal itself
+        ├── InternalError     a bug in modseal
         ├── PolicyError       our own policy is unusable
         ├── KeyMaterialError  our own key or certificate is unusable
         └── InputError        a file cannot be read or written
@@ -60,7 +60,7 @@ class ModsealError(Exception):
 
 
 class FormatError(ModsealError):
-    """Bytes that are not what their format says. The only exception that `format` raises."""
+    """Bytes that break the rules of their format. The only exception that `format` raises."""
 
     exit_code = 1
 
@@ -91,7 +91,7 @@ def require_spec(problems: Iterable[str]) -> None:
 
 
 class UsageError(ModsealError):
-    """A call that cannot be meant like this."""
+    """A call that is not valid: arguments are missing, unknown or contradict each other."""
 
     exit_code = 2
 
@@ -106,7 +106,7 @@ class UndecidedError(ModsealError):
 
 
 class PolicyError(UndecidedError):
-    """A policy that cannot be used; `problems` has one line for each thing wrong with it."""
+    """A policy that cannot be used; `problems` has one line for each problem."""
 
     def __init__(self, detail: str, problems: tuple[str, ...] = ()) -> None:
         super().__init__("bad-policy", detail)
@@ -128,17 +128,17 @@ class InputError(UndecidedError):
 
 
 class InternalError(UndecidedError):
-    """Something went wrong that nobody expected: a fault of modseal, whatever the file was."""
+    """An unexpected exception: a bug in modseal, not a fault of the file."""
 
     def __init__(self, detail: str, **evidence: Scalar) -> None:
         super().__init__("internal-error", detail, **evidence)
 
 
 def is_foreign(error: BaseException) -> bool:
-    """Whether an exception says that a library failed on what it was given.
+    """Whether the exception comes from a library that failed on its input.
 
-    Not one of ours, nor one that speaks of this machine (files, memory) or of its user (Ctrl-C, exit). Libraries in
-    Rust panic with an exception that derives from `BaseException` alone (pyo3), and has no class to name here.
+    It is not one of ours, and not about this machine (files, memory) or its user (Ctrl-C, exit). Panics in Rust
+    libraries (pyo3) derive directly from `BaseException`, and their class cannot be imported, hence the name.
     """
     if isinstance(error, ModsealError | OSError | MemoryError):
         return False
@@ -147,9 +147,9 @@ def is_foreign(error: BaseException) -> bool:
 
 @contextmanager
 def foreign(ours: Callable[[str], Exception]) -> Iterator[None]:
-    """The edge of a format: whatever a library raises in the block becomes what `ours` makes of its text.
+    """Convert every exception that a library raises in the block, with `ours` called on its text.
 
-    Everything, and not a list of types: what a library raises for hostile bytes is nowhere promised.
+    It converts all types, not a list: libraries do not document what they raise for hostile bytes.
     """
     try:
         yield

@@ -1,7 +1,7 @@
 """Every limit of modseal, each with its reason.
 
-A limit bounds what one hostile file can cost. All are far above what genuine modules need, and the
-packer refuses what the reader would (so nobody ships a bundle that no gate can read).
+A limit bounds the time and memory that one hostile file can cost. All limits are far above what genuine modules
+need. The packer enforces the same limits, so that it never makes a bundle that a gate cannot read.
 """
 
 KIB = 1024
@@ -12,8 +12,8 @@ MANIFEST_SIZE = 16 * MIB
 """Bytes of `manifest.json` or `descriptor.xml`. 50,000 files and a 32 GiB payload need about 11 MiB."""
 
 MANIFEST_VALUES = 1_000_000
-"""Commas and opening brackets of a JSON document outside of its strings, which bound what Python makes of it. 50,000
-files and a payload of 10 GB in each of 100 members need about 700,000."""
+"""Commas and opening brackets of a JSON document outside of its strings: a bound on the objects that Python creates.
+50,000 files and a payload of 10 GB in each of 100 members need about 700,000."""
 
 MANIFEST_ATTRIBUTES = 200_000
 """Equals signs of a `descriptor.xml`, which bound its attributes. The largest genuine one has about 300; all lists
@@ -29,7 +29,7 @@ SIGNERS_PER_BLOCK = 4
 """SignerInfos in one block. Everything seen has exactly one; each costs a public-key operation."""
 
 EXPECTED_SIGNERS = SIGNATURE_BLOCKS
-"""Public keys that a manifest expects signatures of: no more than the blocks that there may be."""
+"""Public keys that a manifest expects signatures of: at most one for each block."""
 
 TIMESTAMPS_PER_SIGNER = 4
 """Timestamp tokens of one signer: one or two authorities and a renewal; each costs public-key operations."""
@@ -38,7 +38,7 @@ TIMESTAMP_SIZE = 64 * KIB
 """Bytes of one timestamp token or of an authority's answer. With a chain it has 3 to 8 KiB, post-quantum about 30."""
 
 TIMESTAMP_ACCURACY = 86_400
-"""Seconds that a timestamp may be inaccurate by. One that does not know the day proves nothing of use."""
+"""Seconds of inaccuracy that a timestamp may state. One that is off by more than a day proves nothing useful."""
 
 CERTIFICATES_PER_BLOCK = 16
 """Certificates in one block: candidates for a path, so their number bounds the path search."""
@@ -47,8 +47,8 @@ DER_DEPTH = 24
 """Nesting of DER values. A certificate inside SignedData reaches 12."""
 
 DER_ELEMENTS = 256
-"""Values of one SET or SEQUENCE OF in a signature block or timestamp. The most that is needed are
-CERTIFICATES_PER_BLOCK; without a bound, half a million empty values would be kept only to be refused."""
+"""Values of one SET or SEQUENCE OF in a signature block or timestamp. Genuine blocks need at most
+CERTIFICATES_PER_BLOCK; without a bound, half a million empty values would be read before they are refused."""
 
 DER_OID = 64
 """Bytes of an object identifier; the longest in use have about 30. Longer ones cost quadratic time."""
@@ -94,11 +94,12 @@ UNPACKED_SIZE = 256 * GIB
 """Bytes of one payload once it is unpacked; the declared size bounds it further."""
 
 UNTRUSTED_UNPACKED = 1 * GIB
-"""Unpacked bytes of one bundle that no trusted signer stands for, in a verification that can no more accept it: what
-its payloads are is told as far as a second or two of work goes. Who packs, signs or unpacks unverified reads all."""
+"""Unpacked bytes of one bundle without a trusted signer. Verification can no longer accept it, so its payloads are
+examined for a second or two only, to help the reader. `pack`, `sign` and `extract --unverified` read all of it."""
 
 UNTRUSTED_VZSTD = 32 * MIB
-"""Unpacked bytes of a `vzstd` payload of such a bundle: it takes as much memory, up to its window of 128 MiB."""
+"""Unpacked bytes of a `vzstd` payload of a bundle without a trusted signer: it needs as much memory, up to its window
+of 128 MiB."""
 
 UNPACK_RATIO = 1100
 """Unpacked bytes per packed byte where no unpacked size is declared (older `.vib` files).
@@ -108,13 +109,13 @@ UNPACK_FLOOR = 1 * MIB
 """Unpacked bytes that are always allowed, so that tiny payloads are not judged by their ratio."""
 
 ZSTD_WINDOW = 128 * MIB
-"""Window of a zstd frame in a `vzstd` payload, as genuine ones have; a frame of a `.seal` is one segment."""
+"""Window of a zstd frame in a `vzstd` payload: the size that genuine ones use. A frame of a `.seal` is one segment."""
 
 ZSTD_FRAME = 4 * MIB
 """Unpacked bytes of each zstd frame of a `.seal` payload but the last: units of parallel work."""
 
 ZSTD_BLOCK = 512
-"""Unpacked bytes that a block of a zstd frame has at least, on average; zstd's own block splitter stays
+"""Smallest average of unpacked bytes in the blocks of a zstd frame; zstd's own block splitter stays
 above 660. Bounds the work that empty blocks can cost."""
 
 CHUNK_SIZE = 4 * MIB
@@ -127,7 +128,7 @@ NAME_LENGTH = 128
 """Characters of a vendor, module name or version."""
 
 ITEMS = 4096
-"""Entries of a list in a manifest that is not payloads, files or chunks (tags, constraints)."""
+"""Entries of a list in a manifest, other than payloads, files and chunks (tags, constraints)."""
 
 SPEC_SIZE = 4 * MIB
 """Bytes of a module spec or policy file."""
@@ -136,7 +137,7 @@ KEY_PARTS = 64
 """Parts of a dotted key in a module spec or policy, which need at most three. Python reads keys in quadratic time."""
 
 PROBLEMS = 100
-"""Problems of one document that are collected before reading stops: more help nobody."""
+"""Problems of one document that are collected before reading stops: a longer list does not help."""
 
 POLICY_FILE_SIZE = 64 * MIB
 """Bytes of a policy, or of a file that it names. The largest public CRLs have some 30 MiB."""
@@ -145,8 +146,8 @@ KEY_FILE_SIZE = 1 * MIB
 """Bytes of one key or certificate file that signs. A PKCS#12 file with a long chain has about 20 KiB."""
 
 PREPARED_SIZE = 1 * MIB
-"""Bytes of a signature made elsewhere, or of the file that describes what it was made for. With 16 post-quantum
-certificates that has about 200 KiB; the longest signature (ML-DSA-87) has 4,627 bytes."""
+"""Bytes of a signature made elsewhere, or of the file that was prepared for it. With 16 post-quantum
+certificates it has about 200 KiB; the longest signature (ML-DSA-87) has 4,627 bytes."""
 
 TRUST_BUNDLE_SIZE = 64 * MIB
 """Bytes of one trust bundle. It is read at once; the largest public code signing CRLs have a few MiB."""
@@ -155,26 +156,26 @@ TRUST_FILES = MEMBERS - 2
 """Files of one trust bundle: the archive's members less the declaration and the signatures."""
 
 ROOT_SIGNERS = SIGNATURE_BLOCKS // 2
-"""Root signers of one trust bundle: all of the old ones and all of the new ones fit into one signature member."""
+"""Root signers of one trust bundle: the signatures of all old and new signers fit into one signature member."""
 
 FINDINGS = 500
-"""Checks of one bundle that become findings of an audit; one more says how many there are. A payload exchanged
-for another can fail tens of thousands, which a person needs no list of; the bundle's result has them all."""
+"""Checks of one bundle that become findings of an audit; one more finding says how many there are. An exchanged payload
+can fail tens of thousands of checks, too many for a person to read; the bundle's result has them all."""
 
 REPORT_SIZE = 2 * GIB
 """Bytes of an audit's JSON report that is read back. 100,000 bundles need about 350 MiB, and it is never in
 memory as a whole."""
 
 REPORT_LINE = 64 * MIB
-"""Bytes of one line of a JSON report, which has one result or finding, and of all that stands before the results.
+"""Bytes of one line of a JSON report (one result or finding), and of everything before the results.
 A bundle whose 50,000 files all fail has a result of about 40 MiB."""
 
 REPORT_REFORMATTED = 64 * MIB
-"""Bytes of a JSON report whose lines are not ours any more: it is read at once, which takes ten times the memory.
+"""Bytes of a JSON report that another program has reformatted: it is read at once, which takes ten times the memory.
 That is enough for 15,000 bundles."""
 
 ENVELOPE_SIZE = 64 * MIB
-"""Bytes of an attestation in its envelope, which is read and signed at once. 100,000 bundles need about 30 MiB."""
+"""Bytes of an attestation in its envelope, which is read and signed as a whole. 100,000 bundles need about 30 MiB."""
 
 ZIP_ENTRIES = 20_000
 """Entries of one zip archive. A whole release of ESXi has some hundred bundles and two documents for each."""
@@ -191,7 +192,7 @@ ZIP_RATIO = 100
 and XML shrinks to a tenth; deflate alone could reach 1,032."""
 
 ZIP_UNPACKED = 64 * GIB
-"""Bytes of all entries of one zip archive, unpacked: what reading all of it can cost. A whole release has about
+"""Bytes of all entries of one zip archive, unpacked: a bound on the work of reading it. A whole release has about
 1 GiB."""
 
 DEPOT_VENDORS = 256
@@ -204,41 +205,42 @@ DEPOT_METADATA_SIZE = 64 * MIB
 """Bytes of all metadata of one depot that is read, unpacked. A bundle with 50 files has about 15 KiB of it."""
 
 DEPOT_METADATA_TAGS = 500_000
-"""Less-than signs of all metadata of one depot, which bound what Python makes of it. A bundle with 50 files has
+"""Less-than signs of all metadata of one depot: a bound on the objects that Python creates. A bundle with 50 files has
 about 400."""
 
 DIRECTORIES = 1_000_000
-"""Directories and links of all modules that are compared with each other, some 300 MB: 100,000 bundles of ordinary
-modules have far fewer between them, because most lie in the same few."""
+"""Directories and links of all modules that are compared with each other, some 300 MB. 100,000 ordinary modules
+have far fewer, because most of them share the same few directories."""
 
 CACHED_RESULTS = 200_000
 """Results that an audit's cache keeps: twice the largest depot that is tested, some 700 MiB."""
 
 CACHED_CONTEXTS = 8
-"""Policies, as they are now and as they were, whose results a cache keeps: those that audits used last."""
+"""Policies, in their present and earlier versions, whose results a cache keeps: the most recently used ones."""
 
 CACHED_RUNS = 1_000
-"""Runs of audits that a cache remembers, so that an interrupted one can be resumed."""
+"""Audit runs that a cache remembers, so that an interrupted one can be resumed."""
 
 REMOTE_SIZE = 16 * GIB
-"""Bytes of one bundle that is fetched from a server, which may send without end into this machine's temporary space.
+"""Bytes of one bundle that is fetched from a server. Without a bound, a server could fill the temporary space.
 The largest genuine bundles have about 1 GiB."""
 
 REMOTE_LISTING = 64 * MIB
 """Bytes of the page with a web server's listing of one folder. 100,000 bundles need about 20 MiB."""
 
 REMOTE_DEPTH = 64
-"""Folders within folders on a server: one that makes them up as it is asked would have no last one."""
+"""Folders within folders on a server: a hostile server could invent them without end."""
 
 REMOTE_ENTRIES = 1_000_000
-"""Entries of all folders below one address, ten times the largest depot that is tested; a server can make them up."""
+"""Entries of all folders below one address, ten times the largest depot that is tested; a hostile server could invent
+them without end."""
 
 HTML_STEPS = 5_000
 """Bundles whose steps an audit's HTML report carries, those with findings first: some 10 MB, which any browser
 opens."""
 
 HTML_STEPS_SIZE = 32 * MIB
-"""Bytes of all steps in an audit's HTML report, where bundles that fail by the hundred have more to say than most."""
+"""Bytes of all steps in an audit's HTML report: failed bundles have longer texts than others."""
 
 HTML_CHECKS = 200
 """Checks of one bundle in an audit's HTML report, those that did not pass first. Most bundles have about 12."""
@@ -247,10 +249,10 @@ HTML_FINDINGS = 50
 """Findings of one rule that an audit's HTML report describes one by one; its table has every bundle of them."""
 
 HTML_ROWS = 200
-"""Bundles in the table of an audit's HTML report while no script runs: some screens of it."""
+"""Bundles in the table of an audit's HTML report when scripts are off: a few screens."""
 
 HTML_SIGNERS = 10_000
-"""Signer certificates that an audit's HTML report counts one by one: memory, where every bundle has a new one."""
+"""Signer certificates that an audit's HTML report counts one by one. Bounds memory if every bundle has a new one."""
 
 HTML_TEXT = 2_000
 """Characters of one text from a bundle in an audit's HTML report. A subject can have a million; most have 60."""

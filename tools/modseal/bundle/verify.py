@@ -15,7 +15,7 @@ from modseal.trust.examine import examine
 from modseal.trust.policy import Policy
 
 INTEGRITY_STEPS = (0, 7, 8)
-"""What must hold even where nobody's signature is asked for: container, payloads, files."""
+"""The steps that `extract --unverified` checks too: container, payloads, files."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,7 +45,7 @@ def sbom(
         click.echo(f"modseal: {text.render(result)}", file=sys.stderr)
         return 1 if result.verdict is Verdict.REJECTED else 3
     if unverified:
-        click.echo(f"modseal: {text.safe(bundle)}: unproved: nobody's signature was asked for", err=True)
+        click.echo(f"modseal: {text.safe(bundle)}: unproved: the signature was not verified", err=True)
     _print(data)
     return 0
 

@@ -404,7 +404,7 @@ def _level_checks(
     if undecided and not judged:
         return [unexamined(6, "not examined: no signature can be judged")]
     if not judged:
-        detail = f"the manifest claims {manifest.claimed_level}, and nobody's signature grants it"
+        detail = f"the manifest claims {manifest.claimed_level}, and no signature grants it"
         return [failed(6, "grant", Failure("level-not-granted", detail, {"claimed": str(manifest.claimed_level)}))]
     return (
         collect(6, "signers", _signer_failures(policy, trusted), f"{len(_keys(trusted))} trusted signers")

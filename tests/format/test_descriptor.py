@@ -779,3 +779,20 @@ def test_a_good_descriptor_that_was_tampered_with_gives_a_manifest_or_a_format_e
     start = data.draw(st.integers(0, len(document)))
     length = data.draw(st.integers(0, 20))
     is_value_or_refused(document[:start] + data.draw(JUNK | st.binary(max_size=6)) + document[start + length :])
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ('<url key="kb">', '<url key="">'),
+        ("<file>opt/acme/agent</file>", "<file></file>"),
+        ("<tag>driver</tag>", "<tag></tag>"),
+    ],
+)
+def test_an_empty_value_is_named_where_it_stands(old, new):
+    text = swapped(old, new)
+    with pytest.raises(FormatError) as caught:
+        descriptor.decode(text)
+    before = text.decode()[: text.decode().index(new)]
+    line, column = before.count("\n") + 1, len(before.rpartition("\n")[2]) + 1
+    assert caught.value.failure.detail.startswith(f"line {line}, column {column}: ")

@@ -104,7 +104,7 @@ def test_the_bit_means_nothing_in_a_seal() -> None:
 
 def test_a_community_vib_with_files_elsewhere_is_told() -> None:
     (finding,) = found("path-outside-allowed", module("vib", ALLOWED, "etc/cron.d/backup"))
-    assert finding.evidence == {"files": 1, "first": "etc/cron.d/backup", "list": "esxi-5"}
+    assert finding.evidence == {"files": 1, "first": "etc/cron.d/backup", "list": "esxi-8"}
     assert found("path-outside-allowed", module("vib", ALLOWED, "usr/lib/vmware/x")) == []
 
 

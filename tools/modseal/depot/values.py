@@ -118,4 +118,6 @@ def _word(value: object) -> str:
         return quote(value.path)
     if isinstance(value, Constraint):
         return quote(" ".join(filter(None, (value.name, value.relation, value.version))))
-    return quote(str(value) if isinstance(value, (str, Level)) else ascii(value))
+    if isinstance(value, tuple) and all(isinstance(one, str) for one in value):
+        return quote(": ".join(value))  # such as the name and the text of an element
+    return quote(str(value) if isinstance(value, (str, int, Level)) else ascii(value))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from modseal import limits
 from modseal.errors import FormatError
+from modseal.format.lookalikes import LOOKED_AT, recognise
 from modseal.format.manifest import Kind
 from modseal.format.rules import MEMBER_NAME, MEMBER_NAME_FORM, fold
 from modseal.format.source import Source, Span
@@ -53,7 +54,7 @@ def read(source: Source) -> tuple[Member, ...]:
     duplicate-member, limit-exceeded.
     """
     if source.size < len(MAGIC) or source.read(0, len(MAGIC)) != MAGIC:
-        raise FormatError("not-a-bundle", "the file does not start with the ar magic")
+        raise _not_an_archive(source)
     members: list[Member] = []
     names: set[str] = set()
     for member in _walk(source):
@@ -64,6 +65,14 @@ def read(source: Source) -> tuple[Member, ...]:
         names.add(fold(member.name))
         members.append(member)
     return tuple(members)
+
+
+def _not_an_archive(source: Source) -> FormatError:
+    """With what it is instead, where that can be told: a person can act on it."""
+    found = recognise(source.read(0, min(source.size, LOOKED_AT)), source.size)
+    if found is None:
+        return FormatError("not-a-bundle", "the file does not start with the ar magic")
+    return FormatError("not-a-bundle", f"the file is not a bundle: {found.what}", reason=found.name)
 
 
 def _walk(source: Source) -> Iterator[Member]:

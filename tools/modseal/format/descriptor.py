@@ -172,8 +172,10 @@ def _require(failures: Iterator[Failure], root: Node) -> None:
 def _located(failure: Failure, root: Node) -> FormatError:
     """A failure at the first node that has a value of its evidence."""
     values = set(failure.evidence.values())
+    wanted = {"file"} if "path" in failure.evidence else None  # an empty summary is not where an empty path stands
     for node in root.walk():
-        if not values.isdisjoint(map(rules.shown, (node.text, *node.attributes.values()))):
+        texts = [*([node.text] if node.element.text else []), *node.attributes.values()]
+        if (wanted is None or node.name in wanted) and not values.isdisjoint(map(rules.shown, texts)):
             located = node.error(failure.detail).failure
             return FormatError(failure.code, located.detail, **{**failure.evidence, **located.evidence})
     return FormatError(failure.code, failure.detail, **failure.evidence)

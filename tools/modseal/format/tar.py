@@ -39,6 +39,18 @@ _HEADER = struct.Struct("100s8s8s8s12s12s8s1s100s8s32s32s8s8s155s12s")
 _CHECKSUM = slice(148, 156)
 _TYPEFLAG = {FileType.FILE: b"0", FileType.SYMLINK: b"2", FileType.DIRECTORY: b"5"}
 _TYPE = {flag: kind for kind, flag in _TYPEFLAG.items()} | {b"\0": FileType.FILE}
+_FOREIGN_TYPES = {
+    b"1": "a hard link",
+    b"3": "a character device",
+    b"4": "a block device",
+    b"6": "a FIFO",
+    b"g": "a pax header for all entries, which hosts cannot read; make the tar with `--format=ustar`",
+    b"x": "a pax header, which hosts cannot read; make the tar with `--format=ustar`",
+    b"K": "the long target of a link as GNU tar writes it; targets have at most 100 bytes",
+    b"L": "the long name of an entry as GNU tar writes it; names have at most 100 bytes, or 255 in ustar",
+    b"S": "a sparse file as GNU tar writes it; make the tar without `--sparse`",
+}
+"""What other typeflags mean (POSIX.1-2001 pax, GNU tar's manual), for people."""
 _OCTAL = re.compile(rb" *[0-7]+[ \0]*")
 _ZERO = b"0000000\0"
 _END = bytes(BLOCK)
@@ -189,10 +201,17 @@ def with_checksum(blank: bytes, total: int) -> bytes:
     return b"".join((blank[: _CHECKSUM.start], b"%06o\0 " % total, blank[_CHECKSUM.stop :]))
 
 
+def foreign_type(path: str, flag: bytes) -> str:
+    """What an entry of another type is, as a sentence."""
+    return f"{path!r} is {_FOREIGN_TYPES.get(flag, f'of an unknown type, 0x{flag.hex()}')}"
+
+
 def number(field: bytes, what: str) -> int:
     """The value of an octal field; `FormatError` (bad-listing) for base-256 and any other form."""
     if not _OCTAL.fullmatch(field):
-        raise FormatError("bad-listing", f"the {what} of a header is not an octal number", field=field.hex())
+        where = what if " of " in what else f"{what} of a header"
+        large = ", but in GNU tar's form for numbers that are too large for the field" if field[0] & 0x80 else ""
+        raise FormatError("bad-listing", f"the {where} is not an octal number{large}", field=field.hex())
     return int(field.rstrip(b" \0"), 8)
 
 
@@ -224,7 +243,7 @@ def _read_legacy(block: bytes) -> Entry:
     if not is_zero(rest) or (magic == GNU_MAGIC and not is_zero(prefix)):
         raise FormatError("bad-listing", f"the header of {entry.path!r} has bytes in its padding", path=entry.path)
     for index, what in ((2, "uid"), (3, "gid"), (5, "mtime")):
-        number(fields[index], what)
+        number(fields[index], f"{what} of {entry.path!r}")
     for index, what in ((10, "user"), (11, "group")):
         text(fields[index], what)
     for device in fields[12:14]:
@@ -243,7 +262,7 @@ def _parse(block: bytes) -> Entry:
         path = f"{above}/{path}"
     kind = _TYPE.get(flag)
     if kind is None:
-        raise FormatError("unsafe-type", f"{path!r} has the type {flag!r}", path=path, typeflag=flag.hex())
+        raise FormatError("unsafe-type", foreign_type(path, flag), path=path, typeflag=flag.hex())
     if (length and kind is not FileType.FILE) or (target and kind is not FileType.SYMLINK):
         raise FormatError("bad-listing", f"{path!r} has a size or a link that its type cannot have", path=path)
     return Entry(

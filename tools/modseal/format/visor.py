@@ -245,7 +245,7 @@ def _parse(block: bytes) -> _Header:
         raise FormatError("bad-listing", "the tar has no visor header", magic=magic.hex())
     path, kind, length = tar.text(name, "name"), _TYPE.get(flag), tar.number(size, "size")
     if kind is None:
-        raise FormatError("unsafe-type", f"{path!r} has the type {flag!r}", path=path, typeflag=flag.hex())
+        raise FormatError("unsafe-type", tar.foreign_type(path, flag), path=path, typeflag=flag.hex())
     is_file = kind is FileType.FILE
     if bool(length) != bool(offset) or (length and not is_file) or (flag != b"7" and any(words)):
         raise FormatError("bad-listing", f"{path!r} has a size, an offset or text that its type cannot have", path=path)

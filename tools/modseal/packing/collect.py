@@ -8,6 +8,7 @@ verifier would refuse is refused here, by its own rules, and all of it at once.
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -29,7 +30,11 @@ FILE_MODE = 0o644
 DIRECTORY_MODE = 0o755
 
 _OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
-_LITTER = frozenset({".git", ".svn", ".hg", ".DS_Store", "Thumbs.db", "__pycache__"})
+_LITTER = re.compile(
+    r"\.git|\.svn|\.hg|\.DS_Store|\._.*|__MACOSX|Thumbs\.db|desktop\.ini|__pycache__"
+    r"|.*~|\.?#.*|.*\.sw[a-p]|.*\.orig|.*\.rej"
+)
+"""What version control, desktops and editors leave in a folder, by its last component."""
 
 
 @dataclass(slots=True)
@@ -107,7 +112,7 @@ class Tree:
         if problem:
             self.problems.append(f"{root}: {problem}")
             return False
-        if path.rpartition("/")[2] in _LITTER:
+        if _LITTER.fullmatch(path.rpartition("/")[2]):
             self.litter.append(path)
         return isinstance(made, Input) and made.type is FileType.DIRECTORY
 

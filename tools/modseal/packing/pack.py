@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from modseal.packing.provenance import Build
 
 SPEC_FILE = "module.toml"
-PATH_LIST = "esxi-5"
+PATH_LIST = "esxi-8"
 """The built-in list of allowed paths that a community `.vib` is compared with."""
 
 _NAMED_PATHS = 10

@@ -252,7 +252,9 @@ def tree_warnings(trees: Iterable[Tree], depends: Iterable[Constraint]) -> Itera
         if not tree.inputs:
             yield f"payload {tree.name} is empty"
         if tree.litter:
-            yield f"payload {tree.name} has {tree.litter[0]!r}; exclude it if it is not meant to be shipped"
+            examples = ", ".join(map(repr, tree.litter[:3])) + (", ..." if len(tree.litter) > 3 else "")
+            what = f"has {len(tree.litter)} paths of version control, desktops or editors ({examples})"
+            yield f"payload {tree.name} {what}; exclude them if they are not meant to be shipped"
         if tree.type == "vzstd" and _ZSTD_ON_HOST not in {item.name for item in depends}:
             yield f"payload {tree.name} is vzstd, but the module does not depend on {_ZSTD_ON_HOST} = 1.0"
 

@@ -135,7 +135,7 @@ SHAPE = Table(
                 "community": Array(
                     Text(most=limits.PATH_LENGTH), about="Prefixes that all that a community module creates is under."
                 ),
-                "list": Text(choices=("esxi-5",), about="A built-in list of such prefixes."),
+                "list": Text(choices=("esxi-5", "esxi-8"), about="A built-in list of such prefixes."),
             },
         ),
         "allow": Array(_ALLOWANCE, most=limits.ITEMS),
@@ -161,4 +161,6 @@ PATH_LISTS: dict[str, tuple[str, ...]] = {
         "usr/share/hwdata/driver.pciids.d/",
     ),
 }
-"""Where a community VIB may install, by host version (docs/vib.md): data, because it changes with the host."""
+PATH_LISTS["esxi-8"] = (*PATH_LISTS["esxi-5"], "etc/init.d/")
+"""Where a community VIB may install, by host version: data, because it changes with the host. docs/vib.md, section 6,
+has the source of each entry, and says what is not known."""

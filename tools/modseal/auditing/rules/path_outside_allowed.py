@@ -10,7 +10,7 @@ from modseal.auditing.wording import about_files
 from modseal.policy.shape import PATH_LISTS
 from modseal.trust.granted import placement_failures
 
-LIST = "esxi-5"
+LIST = "esxi-8"
 
 
 def check(subject: Subject) -> Iterator[Hit]:
@@ -25,13 +25,13 @@ def check(subject: Subject) -> Iterator[Hit]:
 
 RULE = Rule(
     id="path-outside-allowed",
-    severity=Severity.MEDIUM,
+    severity=Severity.LOW,
     title="Files outside the paths of community VIBs",
     what=f"A community `.vib` declares files outside the paths of the list `{LIST}` (docs/policy.md), and the policy "
     "has no `[paths]` of its own. Where it has, the check `path-not-allowed` says so, and not this rule.",
-    why="Hosts refuse such a VIB: `violates extensibility rule checks`, without a word about which file. Who forces it "
-    "in has switched off more than this one check. The list is the one that is publicly known; hosts since 6.x accept "
-    "more than it has.",
+    why="Hosts may refuse such a VIB: `violates extensibility rule checks`, without a word about which file. Forcing "
+    "it in switches off more than this one check. The list is what is publicly known; other hosts may accept more or "
+    "less.",
     remedy="Move the files below `opt/`, or another path of the list; never install with `--force`.",
     example="A community `.vib` that brings `etc/cron.d/backup`.",
     check=check,

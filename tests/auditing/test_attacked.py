@@ -22,6 +22,7 @@ from modseal.auditing.engine import Processes
 from modseal.auditing.finding import State
 from modseal.auditing.run import Audit
 from modseal.cli.audit_output import FORMATS, pieces
+from modseal.files import identity
 from modseal.policy.sources import load
 from modseal.trust.policy import Policy
 
@@ -37,7 +38,7 @@ def policy(tmp_path: Path) -> Policy:
 @pytest.fixture
 def cached(tmp_path: Path, policy: Policy, monkeypatch: pytest.MonkeyPatch):
     """An audit with the cache in `tmp_path/cache`, for which every file has settled."""
-    monkeypatch.setattr(target, "_SETTLED", 0)
+    monkeypatch.setattr(identity, "_SETTLED", 0)
 
     def audit(*paths: Path, at: datetime = NOW) -> Audit:
         assert policy.origin
@@ -202,8 +203,9 @@ def test_metadata_of_many_depots_does_not_pile_up(policy, tmp_path, monkeypatch)
 def test_a_file_system_in_the_place_of_another_has_no_verdicts_of_that_one(cached, tmp_path, monkeypatch):
     """Two images, mounted one after the other, have one device number; inode and times are their maker's to choose."""
     (path,) = folder_of(tmp_path / "depot", 1)
-    forged = target.identity_of(path.stat())._replace(device=path.stat().st_dev + 1, mtime=1, ctime=1)
-    monkeypatch.setattr(target, "identity_of", lambda _status, part="": forged._replace(part=part))
+    forged = identity.identity_of(path.stat())._replace(device=path.stat().st_dev + 1, mtime=1, ctime=1)
+    for module in (identity, target):
+        monkeypatch.setattr(module, "identity_of", lambda _status, part="": forged._replace(part=part))
     assert cached(path).summary.verdicts == {"accepted": 1}
     data = bytearray(path.read_bytes())
     data[-20] ^= 1
@@ -239,8 +241,9 @@ def test_damage_within_a_kept_result_has_the_bundle_examined_again(cached, tmp_p
 
 def test_inodes_of_64_bits_are_kept(cached, tmp_path, monkeypatch):
     (path,) = folder_of(tmp_path / "depot", 1)
-    real = target.identity_of
-    monkeypatch.setattr(target, "identity_of", lambda status, part="": real(status, part)._replace(inode=2**64 - 5))
+    real = identity.identity_of
+    for module in (identity, target):
+        monkeypatch.setattr(module, "identity_of", lambda status, part="": real(status, part)._replace(inode=2**64 - 5))
     cached(path)
     with closing(sqlite3.connect(tmp_path / "cache" / FILE)) as connection:
         assert connection.execute("SELECT inode FROM files").fetchall() == [(-5,)]

@@ -18,9 +18,10 @@ from builders.audits import audit_of, folder_of
 from builders.pki import NOW
 from modseal import limits
 from modseal.auditing import cache as cache_module
-from modseal.auditing import record, run, target
+from modseal.auditing import record, run
 from modseal.auditing.cache import FILE, Cache, context_of
 from modseal.auditing.run import Audit
+from modseal.files import identity
 from modseal.policy.sources import load
 from modseal.trust.policy import Policy
 
@@ -47,7 +48,7 @@ def examined(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.fixture
 def settled(monkeypatch: pytest.MonkeyPatch) -> None:
     """Files that were written a moment ago count as settled: a test cannot wait for each, nor set a ctime."""
-    monkeypatch.setattr(target, "_SETTLED", 0)
+    monkeypatch.setattr(identity, "_SETTLED", 0)
 
 
 @pytest.fixture

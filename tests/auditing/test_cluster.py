@@ -28,7 +28,8 @@ from builders.web import Answer, listing, reply, site
 from modseal.auditing import cluster as cluster_module
 from modseal.auditing import rules
 from modseal.auditing.record import look
-from modseal.auditing.target import FileTarget, identity_of
+from modseal.auditing.target import FileTarget
+from modseal.files.identity import identity_of
 from modseal.policy.sources import load
 
 pytest.importorskip("distributed", reason="the extra `dask` is not installed")

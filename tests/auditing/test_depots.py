@@ -13,11 +13,12 @@ from builders.audits import audit_of
 from builders.pki import NOW
 from modseal import limits
 from modseal.auditing import depots as audit_depots
-from modseal.auditing import record, target
+from modseal.auditing import record
 from modseal.auditing.cache import Cache, context_of
 from modseal.auditing.engine import Processes
 from modseal.auditing.finding import Finding
 from modseal.auditing.run import Audit
+from modseal.files import identity
 from modseal.policy.sources import load
 from modseal.trust.policy import Policy
 
@@ -151,7 +152,7 @@ def test_the_findings_of_hostile_metadata_come_to_an_end(policy, tmp_path, monke
 @pytest.fixture
 def cached(tmp_path: Path, policy: Policy, monkeypatch: pytest.MonkeyPatch):
     """An audit with a cache, and the number of bundles that it really examined."""
-    monkeypatch.setattr(target, "_SETTLED", 0)
+    monkeypatch.setattr(identity, "_SETTLED", 0)
     count = [0]
     real = record.examine
 

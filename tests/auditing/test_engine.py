@@ -19,7 +19,8 @@ from builders.audits import folder_of
 from builders.pki import NOW
 from modseal.auditing import engine
 from modseal.auditing.engine import Processes, Serial, batches
-from modseal.auditing.target import FileTarget, Identity, Opened
+from modseal.auditing.target import FileTarget, Opened
+from modseal.files.identity import Identity
 from modseal.policy.sources import load
 from modseal.trust.examination import Verdict
 from modseal.trust.policy import Policy

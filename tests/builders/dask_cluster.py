@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from builders.transcript import SOURCE
-from modseal.auditing.target import Identity, Opened
+from modseal.auditing.target import Opened
+from modseal.files.identity import Identity
 
 TESTS = Path(__file__).parents[1]
 ENVIRONMENT = {

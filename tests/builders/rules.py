@@ -13,7 +13,8 @@ from builders.policies import trusting
 from modseal.auditing import rules
 from modseal.auditing.finding import Finding
 from modseal.auditing.record import Record, look
-from modseal.auditing.target import Identity, Opened
+from modseal.auditing.target import Opened
+from modseal.files.identity import Identity
 from modseal.format.source import BytesSource
 from modseal.trust.policy import Policy
 

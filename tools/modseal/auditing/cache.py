@@ -33,7 +33,7 @@ from modseal import __version__, limits
 from modseal.auditing.finding import Brief
 from modseal.auditing.record import Record
 from modseal.auditing.rule import Row
-from modseal.auditing.target import Identity
+from modseal.files.identity import Identity
 from modseal.format.level import Level
 from modseal.format.together import Footprint
 from modseal.trust.examination import Verdict

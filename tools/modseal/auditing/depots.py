@@ -20,12 +20,13 @@ from modseal.auditing.finding import Finding, failure_finding
 from modseal.auditing.hiding import hiding_place
 from modseal.auditing.rule import Hit, Rule
 from modseal.auditing.rules import BY_ID
-from modseal.auditing.target import Identity, Opened, Target, identity_of, is_still, settled_identity
+from modseal.auditing.target import Opened, Target
 from modseal.depot import compare
 from modseal.depot.compare import Origin
 from modseal.depot.metadata import INDEX, Metadata
 from modseal.depot.offline_bundle import OfflineBundle, in_zip, open_depot
 from modseal.errors import Failure, FormatError, InputError
+from modseal.files.identity import Identity, identity_of, is_still, settled_identity
 from modseal.files.open import open_file
 from modseal.format.manifest import Manifest
 from modseal.format.source import FileSource, sha256

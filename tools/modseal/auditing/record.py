@@ -17,7 +17,7 @@ from modseal import limits
 from modseal.auditing.depots import DepotTarget, bounded, finding_of
 from modseal.auditing.finding import Brief, Finding, Kind, Severity, failure_finding
 from modseal.auditing.rule import HEAD, Row, Rule, Subject
-from modseal.auditing.target import Identity, Opened, Target
+from modseal.auditing.target import Opened, Target
 from modseal.auditing.trusted import kinds_of_keys
 from modseal.auditing.watch import WatchedBundle
 from modseal.bundle.fence import fenced
@@ -26,6 +26,7 @@ from modseal.bundle.values import result_values
 from modseal.bundle.verify import Result
 from modseal.codes import next_step
 from modseal.errors import Failure, FormatError, InputError, InternalError
+from modseal.files.identity import Identity
 from modseal.format import together
 from modseal.format.source import Source, sha256
 from modseal.trust import moments

@@ -19,10 +19,11 @@ from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 from modseal import limits
 from modseal.auditing.found import LONGEST, Found, Unreadable, left_out
 from modseal.auditing.hiding import STARTS, hiding_place
-from modseal.auditing.target import Identity, Opened
+from modseal.auditing.target import Opened
 from modseal.errors import Failure, InputError
 from modseal.files import fetch
 from modseal.files.address import Address, read
+from modseal.files.identity import Identity
 from modseal.format.manifest import SUFFIXES
 from modseal.format.zip import starts_like_zip
 

@@ -22,8 +22,8 @@ from modseal import limits
 from modseal.auditing import report_shape
 from modseal.auditing.finding import Finding, from_plain
 from modseal.auditing.report_shape import Misshapen
-from modseal.auditing.target import Identity, identity_of
 from modseal.errors import InputError
+from modseal.files.identity import Identity, identity_of
 
 LISTS = ("results", "findings")
 """The two long parts of a report, in their order; the rest of it is its head."""

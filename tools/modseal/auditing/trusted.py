@@ -5,17 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
-
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from modseal.pki.certificate import Certificate
 from modseal.pki.path import NoPath, Path, find_paths
+from modseal.pki.public_key import kind_of_key
 from modseal.trust.examination import Examination, Status
 from modseal.trust.policy import Policy
 from modseal.trust.signature import Signer
-
-_CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +64,3 @@ def kinds_of_keys(examination: Examination) -> tuple[str, ...]:
     fingerprints = dict(examination.trusted)
     certificates = [signer.certificate for signer in examination.signers]
     return tuple(sorted({kind_of_key(one.key) for one in certificates if one.fingerprint in fingerprints}))
-
-
-def kind_of_key(key: Any) -> str:
-    """A public key's kind as people call it: `RSA-4096`, `ECDSA P-256`, `Ed25519`, `ML-DSA-65`."""
-    if isinstance(key, rsa.RSAPublicKey):
-        return f"RSA-{key.key_size}"
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        return f"ECDSA {_CURVES.get(key.curve.name, key.curve.name)}"
-    return type(key).__name__.removesuffix("PublicKey").replace("MLDSA", "ML-DSA-")

@@ -27,8 +27,9 @@ from modseal.format import pem
 from modseal.pki import purpose
 from modseal.pki.certificate import Certificate
 from modseal.pki.crl import Crl
+from modseal.pki.public_key import kind_of_key
 from modseal.signing import fitness, material
-from modseal.signing.key_file import describe_key, key_fingerprint
+from modseal.signing.key_file import key_fingerprint
 from modseal.signing.material import Passphrase
 
 SOON = timedelta(days=90)
@@ -158,7 +159,7 @@ def _private_key(path: Path, block: pem.Block, passphrase: Passphrase | None) ->
 
 
 def _key_lines(public_key: Any) -> Iterator[str]:
-    yield _line("key", describe_key(public_key))
+    yield _line("key", kind_of_key(public_key))
     yield _line("key sha256", key_fingerprint(public_key))
 
 

@@ -11,7 +11,6 @@ has, never the other way round.
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,7 +22,9 @@ from modseal.ca import index as authority_index
 from modseal.ca.authority import Authority
 from modseal.ca.index import Index
 from modseal.errors import InputError, KeyMaterialError, UsageError
+from modseal.files.folder import locked
 from modseal.files.output import output_file, require_output
+from modseal.files.small import read_small
 from modseal.files.staging import StagingFolder
 from modseal.signing import material
 from modseal.signing.material import Passphrase
@@ -68,7 +69,7 @@ class OpenFolder:
 @contextmanager
 def opened(folder: Path) -> Iterator[OpenFolder]:
     """A CA's folder, locked until the block ends; waits for others. Raises `InputError`, `KeyMaterialError`."""
-    with _locked(folder):
+    with locked(folder):  # of two changes at once, one would be forgotten
         yield OpenFolder(folder, read(folder))
 
 
@@ -76,11 +77,12 @@ def read(folder: Path) -> Authority:
     """The CA of a folder, as it is now. Raises `InputError`, `KeyMaterialError`."""
     certificate = material.read_certificate(folder / CERTIFICATE)
     path = folder / INDEX
-    try:
-        with path.open("rb") as file:
-            data = file.read(authority_index.INDEX_SIZE + 1)
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}", path=str(path)) from None
+    data = read_small(
+        path,
+        authority_index.INDEX_SIZE,
+        lambda why: InputError(f"{path} cannot be read: {why}", path=str(path)),
+        lambda why: KeyMaterialError(f"{path} is {why}: that is no index of a CA"),
+    ).data
     return Authority(certificate, authority_index.decode(data, str(path)))
 
 
@@ -137,17 +139,3 @@ def require_public(output: Path, folder: Path | None = None) -> None:
     with suppress(OSError):
         if any(path.exists() and output.exists() and path.samefile(output) for path in own):
             raise UsageError(f"{output} belongs to the CA; name another file")
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One change at a time: of two at once, one would be forgotten."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except OSError as error:
-        raise InputError(f"{folder}: {error.strerror}", path=str(folder)) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

@@ -8,13 +8,14 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from modseal.errors import FormatError, KeyMaterialError
 from modseal.format import canonical_json
 from modseal.format.level import Level
 from modseal.format.shape import Array, Integer, Table, Text
+from modseal.format.times import parse_time, time_text
 
 SCHEMA = "modseal/ca@1"
 CODE_SIGNING, TIME_STAMPING, AUTHORITY = "code-signing", "time-stamping", "ca"
@@ -35,7 +36,6 @@ REASONS = (
 )
 """Reasons for revoking, for good (RFC 5280 section 5.3.1). A hold, which ends, is none."""
 
-_TIME_FORM = "%Y-%m-%dT%H:%M:%SZ"
 _TIME = Text(re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"), form="a time like 2026-01-31T12:00:00Z", most=20)
 _DIGEST = Text(re.compile(r"[0-9a-f]{64}"), form="64 lower-case hex digits", most=64)
 _ENTRY = Table(
@@ -152,13 +152,13 @@ def _plain(entry: Entry) -> dict[str, str]:
         "serial": f"{entry.serial:x}",
         "subject": entry.subject,
         "purpose": entry.purpose,
-        "not-before": _time_text(entry.not_before),
-        "not-after": _time_text(entry.not_after),
+        "not-before": time_text(entry.not_before),
+        "not-after": time_text(entry.not_after),
         "sha256": entry.fingerprint,
         "key-sha256": entry.key_fingerprint,
     }
     if entry.revocation:
-        plain |= {"revoked": _time_text(entry.revocation.at), "reason": entry.revocation.reason}
+        plain |= {"revoked": time_text(entry.revocation.at), "reason": entry.revocation.reason}
     return plain
 
 
@@ -166,22 +166,14 @@ def _entry(plain: dict[str, str]) -> Entry:
     """Raises `ValueError`."""
     if ("revoked" in plain) != ("reason" in plain):
         raise ValueError(f"certificate {plain['serial']} has one of 'revoked' and 'reason' without the other")
-    revocation = Revocation(_time(plain["revoked"]), plain["reason"]) if "revoked" in plain else None
+    revocation = Revocation(parse_time(plain["revoked"]), plain["reason"]) if "revoked" in plain else None
     return Entry(
         serial=int(plain["serial"], 16),
         subject=plain["subject"],
         purpose=plain["purpose"],
-        not_before=_time(plain["not-before"]),
-        not_after=_time(plain["not-after"]),
+        not_before=parse_time(plain["not-before"]),
+        not_after=parse_time(plain["not-after"]),
         fingerprint=plain["sha256"],
         key_fingerprint=plain["key-sha256"],
         revocation=revocation,
     )
-
-
-def _time(text: str) -> datetime:
-    return datetime.strptime(text, _TIME_FORM).replace(tzinfo=UTC)
-
-
-def _time_text(time: datetime) -> str:
-    return time.astimezone(UTC).strftime(_TIME_FORM)

@@ -22,6 +22,8 @@ from modseal.cli.audit_output import write
 from modseal.cli.options import FILE, FOLDERS, policy_option
 from modseal.errors import FormatError, InputError, KeyMaterialError, PolicyError, UsageError
 from modseal.files.address import is_address
+from modseal.files.small import read_small
+from modseal.format import dsse
 from modseal.pki.certificate import Certificate
 from modseal.policy import sources as policy_sources
 from modseal.report import audit_diff, audit_recheck
@@ -114,21 +116,14 @@ def _attestation(path: Path, cert: Path, claim: ReportFile) -> Attestation:
 
     from modseal.signing.material import read_certificate
 
-    data = _read(path, limits.ENVELOPE_SIZE)
+    data, _ = read_small(
+        path, limits.ENVELOPE_SIZE, too_large=lambda why: dsse.bad(str(path), f"it is {why}"), pipes=True
+    )
     try:
         certificate = Certificate.parse(read_certificate(cert).public_bytes(Encoding.DER))
     except FormatError as error:
         raise KeyMaterialError(f"{cert}: {error}") from None
     return vsa.check(data, str(path), certificate, claim)
-
-
-def _read(path: Path, most: int) -> bytes:
-    """A file's bytes; one more than `most` where it has more, which its reader refuses."""
-    try:
-        with path.open("rb") as file:
-            return file.read(most + 1)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}", path=str(path)) from None
 
 
 def _require_inside(claim: ReportFile, root: Path | None) -> None:

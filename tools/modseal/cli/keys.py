@@ -36,13 +36,14 @@ def new(key: Path, kind: str, passphrase_file: Path | None, *, unencrypted: bool
     It is encrypted with a passphrase, which is asked for twice.
     """
     from modseal.ca.folder import write_new_key
-    from modseal.signing.key_file import describe_key, encode_key, new_key
+    from modseal.pki.public_key import kind_of_key
+    from modseal.signing.key_file import encode_key, new_key
 
     secret = new_passphrase(key, passphrase_file, unencrypted=unencrypted)
     made = new_key(kind)
     write_new_key(key, encode_key(made, secret))
     how = "not encrypted" if secret is None else "encrypted"
-    click.echo(f"{safe(key)}: a new key, {describe_key(made.public_key())}, {how}")
+    click.echo(f"{safe(key)}: a new key, {kind_of_key(made.public_key())}, {how}")
 
 
 @keys.command()

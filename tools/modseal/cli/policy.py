@@ -73,7 +73,7 @@ def explain(bundle: Path, policy: str, at: datetime | None, output: str) -> int:
     """
     from modseal.bundle.verify import verify
     from modseal.cli.verify import EXIT
-    from modseal.format.trust_bundle import time_text
+    from modseal.format.times import time_text
     from modseal.report import explanation
 
     rules, at = load(policy, now()), at or now()
@@ -193,7 +193,7 @@ def update(bundles: tuple[Path, ...], store: Path | None, initial_root: tuple[st
 
     Give every version from the one after the installed one on, in any order; older ones are passed over.
     """
-    from modseal.format.trust_bundle import time_text
+    from modseal.format.times import time_text
     from modseal.policy.store import default_folder, load_policy
     from modseal.policy.update import update as install
 

@@ -24,14 +24,14 @@ from modseal.cli.options import (
     signer_options,
     tsa_options,
 )
-from modseal.errors import InputError, KeyMaterialError, UsageError
+from modseal.errors import KeyMaterialError, UsageError
 from modseal.packing import signatures, two_step
 from modseal.packing.sign import Signed
 from modseal.packing.sign import sign as sign_bundle
 from modseal.policy.sources import load
 from modseal.report import signatures_text
 from modseal.report.text import safe
-from modseal.signing import fitness, keys, prepared
+from modseal.signing import fitness, keys, material, prepared
 from modseal.signing.signer import Signer
 
 _STAMP = {"tsa", "tsa_anchor", "timestamp_later"}
@@ -178,10 +178,7 @@ def _show(signed: Signed) -> None:
 def passphrase(key: str, file: Path | None) -> bytes:
     """The passphrase or PIN of a key: from a file, or from the person at the terminal."""
     if file:
-        try:
-            return file.read_bytes().removesuffix(b"\n").removesuffix(b"\r")
-        except OSError as error:
-            raise InputError(f"{file}: {error.strerror}") from None
+        return material.read_secret(file)[0]
     token = key.startswith("pkcs11:")
     shown = key.partition("?")[0] if token else key  # the query may hold a PIN
     needs = f"{shown} needs its PIN" if token else f"{shown} is encrypted (or damaged)"

@@ -7,14 +7,16 @@ done with single names below a descriptor, and no link is followed.
 from __future__ import annotations
 
 import errno
+import fcntl
 import grp
 import os
 import pwd
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from modseal.errors import UsageError
+from modseal.errors import InputError, UsageError
 
 FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _ACCESS_LIST = "system.posix_acl_access"
@@ -160,3 +162,24 @@ def sync(descriptor: int) -> None:
     """Make a rename durable. Some file systems cannot sync a folder; the rename is atomic there all the same."""
     with suppress(OSError):
         os.fsync(descriptor)
+
+
+@contextmanager
+def locked(path: Path, busy: str | None = None) -> Iterator[None]:
+    """Hold the lock of a folder while the block runs, against other processes that ask for it.
+
+    Where another one holds it, this waits; with `busy`, it raises `InputError` with these words instead.
+    Raises `InputError` where the folder cannot be opened.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}", path=str(path)) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+        except BlockingIOError:
+            raise InputError(f"{path}: {busy}", path=str(path)) from None
+        yield
+    finally:
+        os.close(descriptor)

@@ -14,12 +14,12 @@ import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from modseal import limits
 from modseal.errors import FormatError, foreign
-from modseal.format import ar, canonical_json, rules
+from modseal.format import ar, canonical_json, rules, times
 from modseal.format.manifest import SIGNATURE_MEMBER
 from modseal.format.shape import Array, Integer, Table, Text, to_json_schema
 from modseal.format.source import BytesSource
@@ -30,7 +30,6 @@ POLICY_PATH = "policy.toml"
 """The path of the policy inside a trust bundle; the files that it names are relative to it."""
 MAXIMUM_VERSION = 2**31 - 1
 
-_TIME_FORM = "%Y-%m-%dT%H:%M:%SZ"
 _HEX = Text(re.compile(r"[0-9a-f]{64}"), form="64 lower-case hex digits", most=64)
 _TIME = Text(
     re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"),
@@ -105,15 +104,10 @@ def json_schema() -> dict[str, Any]:
     return to_json_schema(SHAPE, "urn:modseal:trust-bundle:1", SCHEMA)
 
 
-def time_text(time: datetime) -> str:
-    """A time as the declaration writes it: UTC, whole seconds."""
-    return time.astimezone(UTC).strftime(_TIME_FORM)
-
-
 def parse_time(text: str) -> datetime:
-    """The aware time of a text in that form. Raises `FormatError` (trust-bundle-invalid)."""
+    """The aware time of a text as the declaration writes it. Raises `FormatError` (trust-bundle-invalid)."""
     with foreign(lambda _: invalid(f"{text!r} is no time")):
-        return datetime.strptime(text, _TIME_FORM).replace(tzinfo=UTC)
+        return times.parse_time(text)
 
 
 def invalid(detail: str, **evidence: str | int) -> FormatError:
@@ -126,8 +120,8 @@ def declare(bundle: TrustBundle) -> bytes:
     plain = {
         "schema": SCHEMA,
         "version": bundle.version,
-        "issued": time_text(bundle.issued),
-        "expires": time_text(bundle.expires),
+        "issued": times.time_text(bundle.issued),
+        "expires": times.time_text(bundle.expires),
         "root": {"signers": list(bundle.root.signers), "threshold": bundle.root.threshold},
         "files": [
             {"path": path, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}

@@ -11,11 +11,11 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from stat import S_ISREG
 from typing import BinaryIO
 
 from modseal import limits
-from modseal.errors import InputError, RefusedError
+from modseal.errors import RefusedError
+from modseal.files.open import open_file
 from modseal.format import ar, descriptor, manifest_json
 from modseal.format.manifest import MANIFEST_MEMBER, SIGNATURE_MEMBER, Attachment, Entry, Manifest, Payload
 from modseal.format.payload_writer import write_seal_payload, write_vib_payload
@@ -124,14 +124,9 @@ def _write_member(name: str, data: bytes, out: BinaryIO) -> None:
 def _copy_attachment(item: AttachmentPlan, spool: BinaryIO) -> Attachment:
     digest = hashlib.sha256()
     size = 0
-    try:
-        with open(item.path, "rb") as file:
-            if not S_ISREG(os.fstat(file.fileno()).st_mode):
-                raise InputError(f"{item.path}: not a regular file", path=str(item.path))
-            while (data := file.read(BLOCK)) and size <= limits.ATTACHMENT_SIZE:
-                digest.update(data)
-                size += len(data)
-                spool.write(data)
-    except OSError as error:
-        raise InputError(f"{item.path}: {error.strerror}", path=str(item.path)) from error
+    with open_file(item.path) as descriptor:
+        while (data := os.read(descriptor, BLOCK)) and size <= limits.ATTACHMENT_SIZE:
+            digest.update(data)
+            size += len(data)
+            spool.write(data)
     return Attachment(item.name, item.media_type, size, digest.digest())

@@ -15,10 +15,12 @@ from pathlib import Path
 from stat import S_ISREG
 
 from modseal import limits
-from modseal.errors import InputError, SpecError, require_spec
+from modseal.errors import SpecError, require_spec
+from modseal.files.small import read_small
 from modseal.format import manifest_json, rules
 from modseal.format.manifest import Constraint, Entry, FileType, Kind, Manifest
 from modseal.format.payload_writer import Input
+from modseal.format.times import time_text
 from modseal.format.visor import VisorLayout
 from modseal.packing.collect import Tree
 from modseal.packing.spec import ComponentSpec, ModuleSpec, PayloadSpec, parse
@@ -113,9 +115,8 @@ def released(said: str, epoch: int | None, kind: Kind) -> str:
         return said or f"{datetime.fromtimestamp(epoch or 0, UTC):%Y-%m-%dT%H:%M:%S+00:00}"
     if said:
         time = datetime.fromisoformat(said)
-        time = time.astimezone(UTC) if time.tzinfo else time
-        return f"{time:%Y-%m-%dT%H:%M:%SZ}"
-    return "" if epoch is None else f"{datetime.fromtimestamp(epoch, UTC):%Y-%m-%dT%H:%M:%SZ}"
+        return time_text(time if time.tzinfo else time.replace(tzinfo=UTC))
+    return "" if epoch is None else time_text(datetime.fromtimestamp(epoch, UTC))
 
 
 def payload_type(said: str, kind: Kind) -> str:
@@ -125,16 +126,7 @@ def payload_type(said: str, kind: Kind) -> str:
 
 def read_file(path: Path, limit: int = limits.SPEC_SIZE) -> bytes:
     """A spec or what belongs to it. Raises `InputError` where it cannot be read, `SpecError` where it is too large."""
-    try:
-        if not S_ISREG(os.stat(path).st_mode):
-            raise InputError(f"{path}: not a regular file", path=str(path))
-        with open(path, "rb") as file:
-            data = file.read(limit + 1)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}", path=str(path)) from None
-    if len(data) > limit:
-        raise SpecError(f"{path}: the file is over {limit} bytes")
-    return data
+    return read_small(path, limit, too_large=lambda why: SpecError(f"{path}: the file is {why}")).data
 
 
 def plan_module(path: Path, kind: Kind, epoch: int | None) -> Plan:

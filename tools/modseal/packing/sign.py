@@ -17,6 +17,7 @@ from modseal.bundle.verify import examine_integrity
 from modseal.errors import Failure, RefusedError, UsageError
 from modseal.format import cms, rules
 from modseal.format.manifest import Kind, Manifest
+from modseal.format.times import time_text
 from modseal.packing.rewrite import write_signature
 from modseal.pki.certificate import Certificate
 from modseal.signing import block, fitness
@@ -94,11 +95,6 @@ def add_block(bundle: OpenBundle, ready: Ready, new: bytes, path: Path, output: 
     expected = tuple(key for key in ready.manifest.expected_signers if key not in keys)
     count = len(cms.split_blocks(member, bundle.kind))
     return Signed(output, count, mine.subject, mine.fingerprint, signers[-1].algorithm, expected)
-
-
-def time_text(time: datetime) -> str:
-    """A time in UTC as a block says it."""
-    return f"{time:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def append_block(member: bytes, der: bytes) -> bytes:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from modseal.errors import Failure, SpecError, require_spec
@@ -15,7 +16,8 @@ from modseal.format.level import Level
 from modseal.format.manifest import Constraint, Platform, Relationships, VibFields
 from modseal.format.shape import Path as Place
 from modseal.format.shape import Problem, quote
-from modseal.packing.spec_shape import DEFAULT_PAYLOAD, SHAPE, time_text
+from modseal.format.times import time_text
+from modseal.packing.spec_shape import DEFAULT_PAYLOAD, SHAPE
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,7 @@ def _read(document: toml_text.TomlDocument, source: str) -> ModuleSpec:
     values: Any = document.values
     payloads = tuple(_payload(item) for item in values.get("payload", ()))
     first = payloads[0].name if payloads else DEFAULT_PAYLOAD
+    released: datetime | str = values.get("released", "")
     return ModuleSpec(
         document=document,
         source=source,
@@ -118,7 +121,7 @@ def _read(document: toml_text.TomlDocument, source: str) -> ModuleSpec:
         level=Level.parse(values.get("level", str(Level.COMMUNITY))),
         summary=values.get("summary", ""),
         description=values.get("description", ""),
-        released=time_text(values.get("released", "")),
+        released=released if isinstance(released, str) else time_text(released),
         relationships=Relationships(
             depends=_constraints(values, "depends"),
             conflicts=_constraints(values, "conflicts"),

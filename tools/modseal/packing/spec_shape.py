@@ -45,13 +45,6 @@ class Time(Shape):
         return {"type": "string", "pattern": f"^(?:{_TIME.pattern})$"}
 
 
-def time_text(value: datetime | str) -> str:
-    """A value that has the shape `Time`, as the manifest of a `.seal` writes it."""
-    if isinstance(value, str):
-        return value
-    return value.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"  # strftime does not fill years up to 4 digits
-
-
 def _has_utc(value: datetime) -> bool:
     """Whether a time with an offset is within the years 1 to 9999 in UTC too."""
     try:

@@ -17,10 +17,12 @@ from cryptography import x509
 
 from modseal import limits
 from modseal.bundle.open import open_bundle
-from modseal.errors import InputError, RefusedError, UsageError
+from modseal.errors import RefusedError, UsageError
 from modseal.files.output import output_file
+from modseal.files.small import read_small
 from modseal.format import cms
-from modseal.packing.sign import Signed, add_block, make_ready, time_text
+from modseal.format.times import time_text
+from modseal.packing.sign import Signed, add_block, make_ready
 from modseal.packing.to_sign import ToSign
 from modseal.signing import block, fitness, prepared
 from modseal.signing.prepared import State
@@ -133,11 +135,9 @@ def _require_verifies(unsigned: block.Prepared, value: bytes, manifest: bytes, n
 
 def _read(path: Path) -> bytes:
     """A small file. A pipe is fine: a signature may come from one."""
-    try:
-        with path.open("rb") as file:
-            data = file.read(limits.PREPARED_SIZE + 1)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}", path=str(path)) from None
-    if len(data) > limits.PREPARED_SIZE:
-        raise UsageError(f"{path} is over {limits.PREPARED_SIZE} bytes: that is no signature, nor what was prepared")
-    return data
+    return read_small(
+        path,
+        limits.PREPARED_SIZE,
+        too_large=lambda why: UsageError(f"{path} is {why}: that is no signature, nor what was prepared"),
+        pipes=True,
+    ).data

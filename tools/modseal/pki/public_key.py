@@ -9,6 +9,10 @@ Kinds of keys that are not in here have no algorithm that modseal verifies; the 
 
 from __future__ import annotations
 
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
 from modseal.errors import FormatError
 from modseal.format import der
 from modseal.format.cms import read_algorithm
@@ -16,10 +20,21 @@ from modseal.pki.algorithms import ED25519, ML_DSA, NULL_PARAMETERS, RSA_ENCRYPT
 
 EC_PUBLIC_KEY = "1.2.840.10045.2.1"
 
+_CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
+
 _UNCOMPRESSED = 0x04
 _P = 2**255 - 19
 _D = -121665 * pow(121666, -1, _P) % _P
 """The field and the constant of edwards25519 (RFC 8032 section 5.1)."""
+
+
+def kind_of_key(key: Any) -> str:
+    """A public key's kind as people call it: `RSA-4096`, `ECDSA P-256`, `Ed25519`, `ML-DSA-65`."""
+    if isinstance(key, rsa.RSAPublicKey):
+        return f"RSA-{key.key_size}"
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        return f"ECDSA {_CURVES.get(key.curve.name, key.curve.name)}"
+    return type(key).__name__.removesuffix("PublicKey").replace("MLDSA", "ML-DSA-")
 
 
 def require_form(info: der.Reader) -> None:

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from modseal.errors import PolicyError, RefusedError, UndecidedError, UsageError
-from modseal.format.trust_bundle import POLICY_PATH, Root, TrustBundle, invalid, time_text
+from modseal.format.times import time_text
+from modseal.format.trust_bundle import POLICY_PATH, Root, TrustBundle, invalid
 from modseal.pki import purpose
 from modseal.pki.certificate import Certificate
 from modseal.policy.file import parse

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from modseal import limits
 from modseal.errors import PolicyError
+from modseal.files.small import read_small
 from modseal.policy import store as trust_store
 from modseal.policy.file import parse
 from modseal.policy.store import STORE
@@ -41,12 +42,8 @@ def load(reference: str, now: datetime | None = None) -> Policy:
 
 
 def read_bounded(path: Path) -> bytes:
-    """A file's bytes, of a device or pipe no more than a file may have. Raises `OSError` (also for more than that)."""
-    with path.open("rb") as file:
-        data = file.read(limits.POLICY_FILE_SIZE + 1)
-    if len(data) > limits.POLICY_FILE_SIZE:
-        raise OSError(errno.EFBIG, f"over {limits.POLICY_FILE_SIZE} bytes")
-    return data
+    """The bytes of a policy, or of a file that it names. Raises `OSError` (also for more than it may have)."""
+    return read_small(path, limits.POLICY_FILE_SIZE, lambda why: OSError(errno.EIO, why), pipes=True).data
 
 
 def _no_files(name: str) -> bytes:

@@ -15,14 +15,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from stat import S_ISDIR, S_ISREG, S_IWGRP, S_IWOTH, filemode
+from stat import S_ISDIR, S_IWGRP, S_IWOTH, filemode
 from typing import Any
 
 from modseal import limits
 from modseal.errors import FormatError, UndecidedError
+from modseal.files.small import read_small
 from modseal.format import canonical_json, trust_bundle
 from modseal.format.shape import Integer, Table, Text
-from modseal.format.trust_bundle import POLICY_PATH, time_text
+from modseal.format.times import time_text
+from modseal.format.trust_bundle import POLICY_PATH
 from modseal.policy.rotation import Seen, policy_of, require_clock
 from modseal.trust.policy import Policy
 
@@ -139,17 +141,10 @@ def require_private(folder: Path) -> None:
 
 
 def _content(path: Path, limit: int) -> bytes:
-    """A file of the store, judged by the descriptor that it is read from."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as file:
-            status = os.fstat(descriptor)
-            _require_owned(status, path)
-            if not S_ISREG(status.st_mode) or status.st_size > limit:
-                raise _unusable(f"{path} is no regular file of at most {limit} bytes")
-            return file.read(limit)
-    except OSError as error:
-        raise _unusable(f"{path}: {error.strerror}") from None
+    """A file of the store, judged by the descriptor that it was read from."""
+    data, status = read_small(path, limit, lambda why: _unusable(f"{path}: {why}"), follow=False)
+    _require_owned(status, path)
+    return data
 
 
 def _require_owned(status: os.stat_result, path: Path) -> None:

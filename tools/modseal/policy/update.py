@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,8 +13,9 @@ from pathlib import Path
 
 from modseal import limits
 from modseal.errors import FormatError, InputError, UsageError
-from modseal.files.folder import make_folder
+from modseal.files.folder import locked, make_folder
 from modseal.files.output import output_file
+from modseal.files.small import read_small
 from modseal.format import trust_bundle
 from modseal.format.trust_bundle import TrustBundle
 from modseal.policy import store as trust_store
@@ -36,11 +35,9 @@ class Updated:
 def read_bundle(path: Path) -> TrustBundle:
     """The trust bundle of a file, unproved. Raises `InputError`, `FormatError` (trust-bundle-invalid)."""
     try:
-        with path.open("rb") as file:
-            data = file.read(limits.TRUST_BUNDLE_SIZE + 1)
-    except OSError as error:
-        raise InputError(f"{path}: {error.strerror}", path=str(path)) from None
-    try:
+        data, _ = read_small(
+            path, limits.TRUST_BUNDLE_SIZE, too_large=lambda why: trust_bundle.invalid(f"it is {why}"), pipes=True
+        )
         return trust_bundle.decode(data)
     except FormatError as error:
         failure = error.failure
@@ -54,7 +51,7 @@ def update(folder: Path, paths: Sequence[Path], initial: Collection[str], now: d
     `FormatError`, `InputError`, and `UndecidedError` (trust-store-invalid).
     """
     candidates = [read_bundle(path) for path in paths]
-    with _prepared(folder), _locked(folder):
+    with _prepared(folder), locked(folder, "another update is running"):  # of two at once, the older one could win
         for each in (folder, folder / trust_store.VERSIONS):
             trust_store.require_private(each)
         seen = trust_store.read(folder)
@@ -106,18 +103,3 @@ def _prepared(folder: Path) -> Iterator[None]:
         if isinstance(error, OSError):
             raise InputError(f"{folder}: {error.strerror}", path=str(folder)) from error
         raise
-
-
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    """One update at a time: of two at once, the older one could win."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(descriptor)
-        raise InputError(f"{folder}: another update is running", path=str(folder)) from None
-    try:
-        yield
-    finally:
-        os.close(descriptor)

@@ -23,11 +23,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from modseal import limits
 from modseal.errors import RefusedError, UsageError
-from modseal.format import cms, der
+from modseal.format import cms, der, times
 from modseal.pki.algorithms import SignatureAlgorithm
 from modseal.signing.signer import Signer
-
-_TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,8 +205,8 @@ def _time(text: str) -> bytes:
 
 def _is_time(text: str) -> bool:
     try:
-        found = datetime.strptime(text, _TIME)  # noqa: DTZ007 - its Z is compared as text
+        found = datetime.strptime(text, times.FORM)  # noqa: DTZ007 - its Z is compared as text
         # Before 1950 a time has no form that verifiers read (`der.decode_time`).
-        return found.year >= 1950 and found.strftime(_TIME) == text
+        return found.year >= 1950 and found.strftime(times.FORM) == text
     except ValueError:
         return False

@@ -63,15 +63,6 @@ def encode_key(key: Any, passphrase: bytes | None) -> bytes:
     return _pem("ENCRYPTED PRIVATE KEY", _encrypt(plain, passphrase))
 
 
-def describe_key(public_key: Any) -> str:
-    """What kind of key it is, such as `RSA, 3072 bits`."""
-    if isinstance(public_key, rsa.RSAPublicKey):
-        return f"RSA, {public_key.key_size} bits"
-    if isinstance(public_key, ec.EllipticCurvePublicKey):
-        return f"ECDSA on {public_key.curve.name}"
-    return type(public_key).__name__.removesuffix("PublicKey").replace("MLDSA", "ML-DSA-")
-
-
 def key_fingerprint(public_key: Any) -> str:
     """SHA-256 in hex of a SubjectPublicKeyInfo: the same for a key, its requests and its certificates."""
     data = public_key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

@@ -7,7 +7,6 @@ file and say what to do, never what was in it.
 from __future__ import annotations
 
 import contextlib
-import os
 import stat
 import warnings
 from collections.abc import Callable, Sequence
@@ -20,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, p
 
 from modseal import limits
 from modseal.errors import InputError, KeyMaterialError, foreign, is_foreign
+from modseal.files.small import read_small
 from modseal.format import pem
 
 Passphrase = Callable[[], bytes]
@@ -82,7 +82,7 @@ def read_certificate(path: Path) -> x509.Certificate:
 
 def read_secret(path: Path) -> tuple[bytes, tuple[str, ...]]:
     """The passphrase or PIN that is a file's one line, and what to warn of. Raises `KeyMaterialError`, `InputError`."""
-    data, mode = _read(path)
+    data, mode = _read(path, "passphrase")
     return data.removesuffix(b"\n").removesuffix(b"\r"), _mode_warnings(path, mode)
 
 
@@ -95,18 +95,16 @@ def read_file(path: Path) -> tuple[bytes, tuple[str, ...]]:
     return data, _mode_warnings(path, mode)
 
 
-def _read(path: Path) -> tuple[bytes, int]:
+def _read(path: Path, what: str = "key or certificate") -> tuple[bytes, int]:
     """A file's bytes and its mode. Pipes are fine: a shell may pass a key without a file."""
-    try:
-        with path.open("rb") as file:
-            data, mode = file.read(limits.KEY_FILE_SIZE + 1), os.fstat(file.fileno()).st_mode
-    except OSError as error:
-        raise InputError(f"{path} cannot be read: {error.strerror}", path=str(path)) from error
-    except ValueError:
-        raise InputError("a path with a NUL character cannot be read") from None
-    if len(data) > limits.KEY_FILE_SIZE:
-        raise KeyMaterialError(f"{path} is over {limits.KEY_FILE_SIZE} bytes: that is no key or certificate")
-    return data, mode
+    data, status = read_small(
+        path,
+        limits.KEY_FILE_SIZE,
+        lambda why: InputError(f"{path} cannot be read: {why}", path=str(path)),
+        lambda why: KeyMaterialError(f"{path} is {why}: that is no {what}"),
+        pipes=True,
+    )
+    return data, status.st_mode
 
 
 def _mode_warnings(path: Path, mode: int) -> tuple[str, ...]:

@@ -18,7 +18,8 @@ from modseal import limits
 from modseal.errors import InputError, RefusedError, UsageError
 from modseal.format import cms, trust_bundle
 from modseal.format.rules import check_path
-from modseal.format.trust_bundle import POLICY_PATH, Root, TrustBundle, time_text
+from modseal.format.times import time_text
+from modseal.format.trust_bundle import POLICY_PATH, Root, TrustBundle
 from modseal.pki import purpose
 from modseal.policy.file import parse
 from modseal.policy.sources import read_bounded

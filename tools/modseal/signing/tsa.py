@@ -17,6 +17,7 @@ from modseal import limits
 from modseal.errors import FormatError, UndecidedError, UsageError
 from modseal.format import timestamp as token_format
 from modseal.format.level import Level
+from modseal.format.times import time_text
 from modseal.pki.certificate import Certificate
 from modseal.trust import timestamp
 from modseal.trust.policy import Policy
@@ -126,7 +127,7 @@ def _require_current(token: token_format.Token, now: datetime) -> None:
     """An authority whose clock and ours are far apart: one is wrong, and no gate would take it for long."""
     tolerance = timestamp.CLOCK_TOLERANCE
     if not token.earliest - tolerance <= now <= token.latest + tolerance:
-        detail = f"its time, {token.latest:%Y-%m-%dT%H:%M:%SZ}, is far from this machine's, {now:%Y-%m-%dT%H:%M:%SZ}"
+        detail = f"its time, {time_text(token.latest)}, is far from this machine's, {time_text(now)}"
         raise FormatError("bad-timestamp", detail)
 
 

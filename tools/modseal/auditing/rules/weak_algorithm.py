@@ -9,8 +9,8 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from modseal.auditing.finding import Severity
 from modseal.auditing.rule import Hit, Rule, Subject
-from modseal.auditing.trusted import kind_of_key
 from modseal.pki.certificate import Certificate
+from modseal.pki.public_key import kind_of_key
 
 RSA_BITS = 3072
 """The RSA modulus with a security strength of 128 bits; 2048 bits have 112 (NIST SP 800-57 part 1, table 2)."""

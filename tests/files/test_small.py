@@ -47,7 +47,7 @@ def test_what_is_no_regular_file_is_refused_without_waiting(path: Path, name: st
 
 @pytest.mark.parametrize("name", ["absent", "file/below", "nul\0"])
 def test_what_cannot_be_opened_is_told_in_plain_words(path: Path, name: str) -> None:
-    with pytest.raises(SpecError, match="^why: .*(No such file|Not a directory|NUL)"):
+    with pytest.raises(SpecError, match=r"^why: .*(No such file|Not a directory|NUL)"):
         read_small(path.parent / name, 10, lambda why: SpecError(f"why: {why}"))
 
 

@@ -24,7 +24,7 @@ from modseal.cli.options import (
     signer_options,
     tsa_options,
 )
-from modseal.errors import KeyMaterialError, UsageError
+from modseal.errors import InputError, KeyMaterialError, UsageError
 from modseal.packing import signatures, two_step
 from modseal.packing.sign import Signed
 from modseal.packing.sign import sign as sign_bundle
@@ -178,7 +178,7 @@ def _show(signed: Signed) -> None:
 def passphrase(key: str, file: Path | None) -> bytes:
     """The passphrase or PIN of a key: from a file, or from the person at the terminal."""
     if file:
-        return material.read_secret(file)[0]
+        return material.read_secret(file, lambda why: InputError(f"{file}: {why}"))[0]
     token = key.startswith("pkcs11:")
     shown = key.partition("?")[0] if token else key  # the query may hold a PIN
     needs = f"{shown} needs its PIN" if token else f"{shown} is encrypted (or damaged)"

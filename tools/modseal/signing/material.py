@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, p
 
 from modseal import limits
 from modseal.errors import InputError, KeyMaterialError, foreign, is_foreign
-from modseal.files.small import read_small
+from modseal.files.small import Say, read_small
 from modseal.format import pem
 
 Passphrase = Callable[[], bytes]
@@ -80,9 +80,12 @@ def read_certificate(path: Path) -> x509.Certificate:
     return certificates[0]
 
 
-def read_secret(path: Path) -> tuple[bytes, tuple[str, ...]]:
-    """The passphrase or PIN that is a file's one line, and what to warn of. Raises `KeyMaterialError`, `InputError`."""
-    data, mode = _read(path, "passphrase")
+def read_secret(path: Path, unread: Say | None = None) -> tuple[bytes, tuple[str, ...]]:
+    """The passphrase or PIN that is a file's one line, and what to warn of.
+
+    Raises `KeyMaterialError`, and what `unread` makes of the reason why the file cannot be read (else `InputError`).
+    """
+    data, mode = _read(path, "passphrase", unread)
     return data.removesuffix(b"\n").removesuffix(b"\r"), _mode_warnings(path, mode)
 
 
@@ -95,12 +98,12 @@ def read_file(path: Path) -> tuple[bytes, tuple[str, ...]]:
     return data, _mode_warnings(path, mode)
 
 
-def _read(path: Path, what: str = "key or certificate") -> tuple[bytes, int]:
+def _read(path: Path, what: str = "key or certificate", unread: Say | None = None) -> tuple[bytes, int]:
     """A file's bytes and its mode. Pipes are fine: a shell may pass a key without a file."""
     data, status = read_small(
         path,
         limits.KEY_FILE_SIZE,
-        lambda why: InputError(f"{path} cannot be read: {why}", path=str(path)),
+        unread or (lambda why: InputError(f"{path} cannot be read: {why}", path=str(path))),
         lambda why: KeyMaterialError(f"{path} is {why}: that is no {what}"),
         pipes=True,
     )

@@ -16,6 +16,7 @@ import io
 import json
 import re
 import sys
+import textwrap
 import tomllib
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -34,7 +35,7 @@ from modseal.packing import spec_shape
 from modseal.pki.algorithms import ALGORITHMS
 from modseal.policy import shape as policy_shape
 from modseal.report import level_table
-from modseal.trust.examination import INCONCLUSIVE_CODES, STEPS
+from modseal.trust.examination import STEPS
 from modseal.trust.powers import GUARDED, MEANINGS, PLACES, Power
 from modseal.trust.refusals import REFUSALS
 
@@ -70,6 +71,8 @@ def outputs() -> dict[Path, str]:
     for name in ("format", "verification", "policy", "threat-model", "audits"):
         path = ROOT / f"docs/{name}.md"
         files[path] = with_regions(path.read_text("utf-8"))
+    report = ROOT / "schemas/report.schema.json"
+    files[report] = with_codes(report.read_text("utf-8"))
     return files | {ROOT / "docs/man1" / name: text for name, text in _man_pages().items()}
 
 
@@ -201,29 +204,47 @@ def codes_page() -> str:
         "Every refusal has a code. Codes are stable: scripts may branch on them, on the exit status and on the JSON",
         "report, never on the sentences. The step is where a code usually arises ([verification.md](verification.md)",
         "says what each step does). A code marked *undecided* means that modseal cannot judge: the verdict is",
-        "`undecided` (exit status 3) unless something else is wrong.",
+        "`undecided` (exit status 3) unless something else is wrong. A *retired* code is not given any more; it keeps",
+        "its meaning in old reports.",
         "",
         "| code | step | meaning | next step for you |",
         "|---|---|---|---|",
     ]
     lines += [
-        f"| `{name}` | {_step(name, code)} | {_cell(code.meaning)} | {_cell(code.next_step)} |"
+        f"| `{name}` | {_step(code)} | {_cell(_meaning(code))} | {_cell(code.next_step)} |"
         for name, code in CODES.items()
     ]
     return "\n".join(lines) + "\n"
 
 
-def _step(name: str, code: Code) -> str:
+def _step(code: Code) -> str:
     where = "none" if code.step is None else f"{code.step} {STEPS[code.step]}"
-    return f"{where}, *undecided*" if name in INCONCLUSIVE_CODES else where
+    return ", *".join([where, *(f"{mark}*" for mark in _marks(code))])
+
+
+def _marks(code: Code) -> list[str]:
+    return [mark for mark, holds in (("undecided", code.undecided), ("retired", code.retired)) if holds]
+
+
+def _marked(code: Code) -> str:
+    return f" ({', '.join(_marks(code))})" if _marks(code) else ""
+
+
+def _meaning(code: Code) -> str:
+    return f"{code.meaning} Retired: {code.retired}" if code.retired else code.meaning
+
+
+def with_codes(schema: str) -> str:
+    """The JSON Schema of the reports of `verify`, with the published codes where it lists them."""
+    codes = textwrap.fill(", ".join(f'"{name}"' for name in sorted(CODES)), 118, break_on_hyphens=False)
+    lines = textwrap.indent(codes, " " * 8)
+    return re.sub(r'(docs/codes\.md\)\.",\n +"enum": \[\n)[^]]*(\n +\])', rf"\1{lines}\2", schema)
 
 
 def _codes_table(step: int) -> str:
     lines = ["| code | meaning |", "|---|---|"]
     lines += [
-        f"| `{name}`{' (undecided)' if name in INCONCLUSIVE_CODES else ''} | {_cell(code.meaning)} |"
-        for name, code in CODES.items()
-        if code.step == step
+        f"| `{name}`{_marked(code)} | {_cell(_meaning(code))} |" for name, code in CODES.items() if code.step == step
     ]
     return "\n".join(lines)
 

@@ -71,6 +71,7 @@ def refused(module: Path, out: Path, kind: Kind | None = None) -> tuple[str, ...
     """The problems of a spec that must be refused, with nothing left behind."""
     with pytest.raises(SpecError) as caught:
         packed(module, out, kind)
+    assert caught.value.failure.code == "bad-spec"
     assert os.listdir(out) == []
     return caught.value.problems
 

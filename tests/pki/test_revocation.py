@@ -17,12 +17,13 @@ from builders.bundles import judge as examine
 from builders.bundles import make
 from builders.pki import EPOCH, FAR, NOW, SIGN, Identity, ca, leaf, new_key, root, signer
 from builders.policies import pin, trusting
+from modseal.codes import CODES
 from modseal.errors import Failure
 from modseal.format import der
 from modseal.pki.crl import Crl
 from modseal.pki.path import Path, find_path, revocation_failures
 from modseal.pki.revocation import WITHOUT_MISUSE, RevocationRules
-from modseal.trust.examination import INCONCLUSIVE_CODES, Verdict
+from modseal.trust.examination import Verdict
 from modseal.trust.policy import Policy
 
 DAY = timedelta(days=1)
@@ -111,7 +112,7 @@ def test_each_bad_list_has_its_code_and_no_verdict(case: str) -> None:
     data, code = BAD_LISTS[case]
     policy = policy_with(*([data] if data else []))
     assert [failure.code for failure in failures_for(signer(), policy=policy)] == [code]
-    assert code in INCONCLUSIVE_CODES
+    assert CODES[code].undecided
     examination = examine(make("seal"), policy)
     assert examination.verdict is Verdict.UNDECIDED
     assert examination.primary is not None

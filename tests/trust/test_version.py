@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from modseal.format import rules
 from modseal.trust.version import version_key
 
 ASCENDING = [
@@ -50,6 +51,13 @@ def test_the_order_is_total(one: str, other: str, third: str) -> None:
     a, b, c = map(version_key, (one, other, third))
     assert (a < b) + (b < a) + (a == b) == 1
     assert not (a <= b <= c) or a <= c
+
+
+@given(st.from_regex(rules.VERSION, fullmatch=True), st.from_regex(rules.VERSION, fullmatch=True))
+@settings(max_examples=100, deadline=None)
+def test_any_two_versions_of_manifests_can_be_compared(one: str, other: str) -> None:
+    """So no code is needed for versions that cannot be (`version-unparsable` is retired)."""
+    assert (version_key(one) < version_key(other)) + (version_key(other) <= version_key(one)) == 1
 
 
 @given(VERSIONS)

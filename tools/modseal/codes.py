@@ -1,21 +1,76 @@
 """The published codes: every reason that modseal can give, with the one next step for its reader.
 
-Codes are frozen once released: scripts branch on them. Steps are those of `trust.examine`;
-`None` is for failures outside an examination.
+Codes are frozen once released: scripts branch on them. One that is not raised any more stays in the table as retired.
+Steps are those of `trust.examine`; `None` is for failures outside an examination.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, Literal, NamedTuple, TypeGuard
+
+CodeName = Literal[
+    # step 0: container
+    "not-a-bundle", "malformed-archive", "truncated", "trailing-bytes", "duplicate-member", "unknown-member",
+    "missing-member", "member-order", "limit-exceeded",
+    # step 1: signature
+    "unsigned", "malformed-signature", "no-signers", "content-digest-mismatch", "bad-signature",
+    "signer-certificate-missing", "unsupported-algorithm", "algorithm-mismatch", "unsupported-descriptor",
+    "bad-manifest",
+    # step 2: time
+    "untrusted-time", "bad-timestamp",
+    # step 3: chain
+    "no-path", "no-anchors", "expired", "not-yet-valid", "invalid-chain", "unsupported-extension",
+    "malformed-certificate",
+    # step 4: purpose
+    "wrong-purpose", "weak-key", "algorithm-not-allowed",
+    # step 5: revocation
+    "revoked", "revocation-unknown", "crl-stale", "crl-invalid", "crl-not-yet-valid", "crl-wrong-issuer",
+    "crl-bad-signature",
+    # step 6: level
+    "level-not-granted", "level-below-minimum", "unsigned-not-allowed", "vendor-out-of-scope", "name-out-of-scope",
+    "too-few-signers", "required-signer-missing", "expected-signer-missing",
+    # step 7: payloads
+    "payload-size-mismatch", "payload-digest-mismatch", "payload-undeclared", "payload-missing", "weak-digest",
+    "bad-payload", "unpacked-size-mismatch", "not-unpacked", "attachment-mismatch", "unsupported-payload",
+    # step 8: files
+    "bad-listing", "file-undeclared", "file-missing", "file-mismatch", "unsafe-path", "unsafe-type", "unsafe-mode",
+    "unsafe-link", "path-not-allowed", "power-not-granted",
+    # step 9: restrictions
+    "denied", "version-below-floor", "attachment-missing", "version-unparsable",
+    # outside an examination
+    "usage", "bad-spec", "bad-policy", "bad-key", "tsa-failed", "unfit-certificate", "unfit-signature", "not-issued",
+    "internal-error", "worker-lost", "bad-attestation", "cluster-failed", "io-error",
+    # trust bundles and the store that they are installed in
+    "trust-bundle-invalid", "trust-bundle-threshold", "trust-bundle-rollback", "trust-bundle-conflict",
+    "trust-bundle-gap", "trust-bundle-expired", "clock-set-back", "trust-store-invalid",
+    # depots
+    "bad-metadata", "metadata-mismatch", "metadata-order", "bundle-missing", "bundle-unlisted", "index-vendor-mismatch",
+]  # fmt: skip
+"""Every code, so that a type checker finds a misspelt one; a test holds it against the table."""
+
+
+SeverityName = Literal["info", "low", "medium", "high"]
 
 
 class Code(NamedTuple):
-    """What a code means, at which step it arises, and what its reader can safely do next."""
+    """All that is known of a code: what it means, where it arises, and what its reader can safely do next.
+
+    `undecided` says that modseal cannot judge, not that something is bad. `severity` is that of an audit's finding, and
+    `depot_rule` the audit rule that reports it of a depot, where that has another name than the code. `policy_key` is
+    the key of the policy that decides it (of an anchor after `anchor.`). `of_authority` says that behind a bad
+    timestamp it is a fault of the authority, which only a new timestamp cures. `retired` is why it is no longer raised.
+    """
 
     step: int | None
     meaning: str
     next_step: str
+    undecided: bool = False
+    severity: SeverityName = "high"
+    policy_key: str = ""
+    depot_rule: str = ""
+    of_authority: bool = False
+    retired: str = ""
 
 
 _FRESH = "Get the bundle again from its vendor and compare its SHA-256 with the published one."
@@ -23,7 +78,7 @@ _ASK = "Ask the vendor for a correctly built bundle; a correct packager does not
 _BUILD = "Build the module again with `modseal pack` and sign it again."
 _SIGNER = "Ask the vendor which certificate signs this module, and add that anchor only if you trust it for this level."
 
-CODES: dict[str, Code] = {
+CODES: Final[Mapping[CodeName, Code]] = {
     # step 0: container
     "not-a-bundle": Code(
         0,
@@ -34,7 +89,9 @@ CODES: dict[str, Code] = {
     "truncated": Code(0, "The file ends before its content does.", _FRESH),
     "trailing-bytes": Code(0, "Bytes follow the end of the content.", _FRESH),
     "duplicate-member": Code(0, "Two members have the same name.", _FRESH),
-    "unknown-member": Code(0, "The archive has a member that the manifest does not declare.", _FRESH),
+    "unknown-member": Code(
+        0, "The archive has a member that the manifest does not declare.", _FRESH, depot_rule="depot-file-unlisted"
+    ),
     "missing-member": Code(0, "The manifest declares a member that the archive does not have.", _FRESH),
     "member-order": Code(0, "The members are not in the order of the format.", _FRESH),
     "limit-exceeded": Code(
@@ -55,12 +112,14 @@ CODES: dict[str, Code] = {
         1,
         "modseal does not implement this signature algorithm.",
         "Update modseal. If it is the newest version, ask the vendor for a signature with a supported algorithm.",
+        undecided=True,
     ),
     "algorithm-mismatch": Code(1, "The algorithms named in the block and the key disagree.", _FRESH),
     "unsupported-descriptor": Code(
         1,
         "The descriptor has an element that modseal does not know, so its meaning cannot be judged.",
         "Update modseal. If it is the newest version, report the element that the message names.",
+        undecided=True,
     ),
     "bad-manifest": Code(1, "The signed manifest is not well formed.", _BUILD),
     # step 2: time
@@ -81,9 +140,13 @@ CODES: dict[str, Code] = {
         3,
         "A certificate of the chain has expired.",
         "Ask the vendor for a bundle signed with a current certificate.",
+        of_authority=True,
     ),
     "not-yet-valid": Code(
-        3, "A certificate of the chain is not valid yet.", "Check this machine's clock, or the time given with --at."
+        3,
+        "A certificate of the chain is not valid yet.",
+        "Check this machine's clock, or the time given with --at.",
+        of_authority=True,
     ),
     "invalid-chain": Code(
         3,
@@ -101,66 +164,99 @@ CODES: dict[str, Code] = {
         4,
         "The signer's certificate is not for code signing.",
         "Ask the vendor to sign with a code signing certificate.",
+        of_authority=True,
     ),
-    "weak-key": Code(4, "A key is smaller than the policy allows.", "Ask the vendor to sign with a stronger key."),
+    "weak-key": Code(
+        4,
+        "A key is smaller than the policy allows.",
+        "Ask the vendor to sign with a stronger key.",
+        policy_key="algorithms",
+        of_authority=True,
+    ),
     "algorithm-not-allowed": Code(
         4,
         "The algorithm is implemented, but the policy does not allow it.",
         "Ask the vendor for a block with an algorithm that the policy allows.",
+        policy_key="algorithms",
+        of_authority=True,
     ),
     # step 5: revocation
     "revoked": Code(
         5,
         "A certificate of the chain is revoked.",
         "Do not use this bundle; ask the vendor for one with a new signature.",
+        of_authority=True,
     ),
     "revocation-unknown": Code(
         5,
         "The policy requires revocation data, and it has none for this issuer.",
         "Fetch the issuer's current CRL and name it in the policy.",
+        undecided=True,
     ),
     "crl-stale": Code(
         5,
         "The CRL is past its next update, or older than the policy allows.",
         "Fetch the issuer's current CRL, and replace the old one in the policy with it.",
+        undecided=True,
     ),
     "crl-invalid": Code(
         5,
         "The CRL cannot be read, or has content that modseal does not support.",
         "Fetch the issuer's complete CRL, from its own distribution point, and name that one in the policy.",
+        undecided=True,
     ),
     "crl-not-yet-valid": Code(
         5,
         "The CRL was issued after the time of verification.",
         "Check this machine's clock, or the time given with --at.",
+        undecided=True,
     ),
     "crl-wrong-issuer": Code(
         5,
         "The CRLs are not from the certificate's issuer, or their signer may not sign CRLs.",
         "Fetch the issuer's own CRL, signed by a key that may sign CRLs, and name it in the policy.",
+        undecided=True,
     ),
     "crl-bad-signature": Code(
         5,
         "The CRL's signature does not verify under any key of the issuer.",
         "Fetch the issuer's CRL again, from its own distribution point.",
+        undecided=True,
     ),
     # step 6: level
-    "level-not-granted": Code(6, "The manifest claims a higher level than the signer's anchor grants.", _SIGNER),
+    "level-not-granted": Code(
+        6, "The manifest claims a higher level than the signer's anchor grants.", _SIGNER, policy_key="anchor.grants"
+    ),
     "level-below-minimum": Code(
         6,
         "The proven level is below the policy's minimum.",
         "Ask the vendor for a build that is signed for the level that this host needs.",
+        policy_key="minimum-level",
     ),
     "unsigned-not-allowed": Code(
-        6, "The module is unsigned and the policy does not allow that.", "Ask the vendor for the signed bundle."
+        6,
+        "The module is unsigned and the policy does not allow that.",
+        "Ask the vendor for the signed bundle.",
+        policy_key="allow-unsigned-community",
+        retired="an unsigned module that the policy does not allow is `unsigned`.",
     ),
-    "vendor-out-of-scope": Code(6, "The signer's anchor may not speak for this vendor.", _SIGNER),
-    "name-out-of-scope": Code(6, "The signer's anchor may not speak for this module name.", _SIGNER),
+    "vendor-out-of-scope": Code(
+        6, "The signer's anchor may not speak for this vendor.", _SIGNER, policy_key="anchor.vendors"
+    ),
+    "name-out-of-scope": Code(
+        6, "The signer's anchor may not speak for this module name.", _SIGNER, policy_key="anchor.names"
+    ),
     "too-few-signers": Code(
-        6, "Fewer distinct trusted signers than the policy requires.", "Ask for the missing signature."
+        6,
+        "Fewer distinct trusted signers than the policy requires.",
+        "Ask for the missing signature.",
+        policy_key="signers.minimum",
     ),
     "required-signer-missing": Code(
-        6, "A signer that the policy requires has not signed.", "Ask for the missing signature."
+        6,
+        "A signer that the policy requires has not signed.",
+        "Ask for the missing signature.",
+        policy_key="signers.required",
     ),
     "expected-signer-missing": Code(
         6,
@@ -173,7 +269,10 @@ CODES: dict[str, Code] = {
     "payload-undeclared": Code(7, "The archive has a payload that the manifest does not declare.", _FRESH),
     "payload-missing": Code(7, "The manifest declares a payload that the archive does not have.", _FRESH),
     "weak-digest": Code(
-        7, "A payload has no digest stronger than SHA-1.", "Ask the vendor for a build with SHA-256 checksums."
+        7,
+        "A payload has no digest stronger than SHA-1.",
+        "Ask the vendor for a build with SHA-256 checksums.",
+        depot_rule="metadata-weak-digest",
     ),
     "bad-payload": Code(7, "A payload's compressed data is not well formed.", _ASK),
     "unpacked-size-mismatch": Code(7, "A payload unpacks to another size than the declared one.", _ASK),
@@ -181,12 +280,14 @@ CODES: dict[str, Code] = {
         7,
         "A payload was not unpacked to its end: it is large, and no trusted signer has signed the bundle.",
         "Resolve the failed checks of the signature and its signer first, and verify again.",
+        undecided=True,
     ),
     "attachment-mismatch": Code(7, "An attachment differs from its declaration.", _FRESH),
     "unsupported-payload": Code(
         7,
         "modseal cannot read this type of payload.",
         "Update modseal, or ask the vendor for a type that docs/vib.md lists.",
+        undecided=True,
     ),
     # step 8: files
     "bad-listing": Code(8, "A payload's archive of files is not well formed.", _ASK),
@@ -212,31 +313,45 @@ CODES: dict[str, Code] = {
         9,
         "The deny list names this bundle, its signer or its module.",
         "Do not use this bundle; ask the person responsible for the policy why it is denied.",
+        policy_key="deny",
     ),
     "version-below-floor": Code(
-        9, "The version is older than the policy's floor.", "Get the current version from the vendor."
+        9,
+        "The version is older than the policy's floor.",
+        "Get the current version from the vendor.",
+        policy_key="versions",
     ),
     "attachment-missing": Code(
-        9, "An attachment that the policy requires is missing.", "Ask the vendor for a bundle with that attachment."
+        9,
+        "An attachment that the policy requires is missing.",
+        "Ask the vendor for a bundle with that attachment.",
+        policy_key="attachments",
     ),
     "version-unparsable": Code(
         9,
         "The version cannot be compared with the policy's floor.",
         "Ask the vendor for a version made of digits, letters, dots and one hyphen.",
+        undecided=True,
+        policy_key="versions",
+        retired="every version that a manifest can have can be compared.",
     ),
     # outside an examination
     "usage": Code(None, "The command line is not valid.", "See --help."),
     "bad-spec": Code(None, "The module spec or stage folder has a problem.", "Correct the named field and pack again."),
-    "bad-policy": Code(None, "The policy cannot be used.", "Correct the named line, then run `modseal policy check`."),
+    "bad-policy": Code(
+        None, "The policy cannot be used.", "Correct the named line, then run `modseal policy check`.", undecided=True
+    ),
     "bad-key": Code(
         None,
         "The key, passphrase or certificate cannot be used.",
         "Check the key file or token, and its passphrase or PIN.",
+        undecided=True,
     ),
     "tsa-failed": Code(
         None,
         "No timestamp authority gave a timestamp that verifies.",
         "Check the address and the network, or sign now and add the timestamp later with `modseal timestamp`.",
+        undecided=True,
     ),
     "unfit-certificate": Code(
         None,
@@ -257,11 +372,13 @@ CODES: dict[str, Code] = {
         None,
         "The bundle could not be examined because of a bug in modseal.",
         "Report the bug with the exception, place and versions in the message. Do not install the bundle until then.",
+        undecided=True,
     ),
     "worker-lost": Code(
         None,
         "The process that examined the bundle ended without a result.",
         "Run `modseal verify` on this bundle only; if that also ends early, report the bug.",
+        undecided=True,
     ),
     "bad-attestation": Code(
         None,
@@ -272,8 +389,11 @@ CODES: dict[str, Code] = {
         None,
         "The Dask cluster cannot be reached, or cannot run this audit.",
         "Check its address. Its scheduler and workers must run the same modseal and Python versions as this machine.",
+        undecided=True,
     ),
-    "io-error": Code(None, "A file cannot be read or written.", "Check the path, its permissions and the free space."),
+    "io-error": Code(
+        None, "A file cannot be read or written.", "Check the path, its permissions and the free space.", undecided=True
+    ),
     # trust bundles and the store that they are installed in
     "trust-bundle-invalid": Code(
         None,
@@ -306,12 +426,13 @@ CODES: dict[str, Code] = {
         "Get the newest trust bundle from the person responsible for the policy; run `modseal policy update`.",
     ),
     "clock-set-back": Code(
-        None, "The clock shows an earlier time than it did before.", "Set this machine's clock right."
+        None, "The clock shows an earlier time than it did before.", "Set this machine's clock right.", undecided=True
     ),
     "trust-store-invalid": Code(
         None,
         "The trust store is missing, damaged, or writable by others.",
         "Check its owner and permissions; if it is damaged, install the newest trust bundle into a new store.",
+        undecided=True,
     ),
     # depots
     "bad-metadata": Code(
@@ -328,16 +449,19 @@ CODES: dict[str, Code] = {
         None,
         "The depot's metadata lists the same items as the bundle, in another order.",
         "You do not need to do anything: the order has no meaning.",
+        severity="info",
     ),
     "bundle-missing": Code(
         None,
         "The depot's metadata lists a bundle that the depot does not have.",
         "Get the whole depot again from its vendor.",
+        severity="medium",
     ),
     "bundle-unlisted": Code(
         None,
         "The depot has a bundle that its metadata does not list.",
         "Ask the vendor of the depot whether the bundle belongs to it.",
+        severity="medium",
     ),
     "index-vendor-mismatch": Code(
         None,
@@ -346,28 +470,24 @@ CODES: dict[str, Code] = {
     ),
 }
 
-_REVOCATION = {
-    "revocation-unknown",
-    "crl-stale",
-    "crl-invalid",
-    "crl-not-yet-valid",
-    "crl-wrong-issuer",
-    "crl-bad-signature",
-}
-"""What is cured by revocation data, and by nothing else."""
-
+_REVOCATION = 5
 _NEW_TIMESTAMP = "Ask the vendor for a bundle with a new timestamp, from an authority in good standing."
-_UNFIT_AUTHORITY = {"revoked", "expired", "not-yet-valid", "wrong-purpose", "weak-key", "algorithm-not-allowed"}
 
 
-def next_step(code: str, evidence: Mapping[str, object]) -> str:
+def is_code(text: str) -> TypeGuard[CodeName]:
+    """Whether a text is a published code."""
+    return text in CODES
+
+
+def next_step(code: CodeName, evidence: Mapping[str, object]) -> str:
     """The one next step for a failure: that of its code, or of the reason behind it where that has another cure.
 
     `evidence` names the reason: `reason` of one, `reasons` of several with commas between them.
     """
     reasons = str(evidence.get("reason") or evidence.get("reasons") or "").split(",")
-    if all(reason in _REVOCATION for reason in reasons):
-        return CODES[reasons[0]].next_step
-    if code == "bad-timestamp" and reasons[0] in _UNFIT_AUTHORITY:
+    behind = [CODES[reason] for reason in reasons if is_code(reason)]
+    if len(behind) == len(reasons) and all(one.step == _REVOCATION and one.undecided for one in behind):
+        return behind[0].next_step  # only revocation data cures revocation that cannot be judged
+    if code == "bad-timestamp" and is_code(reasons[0]) and CODES[reasons[0]].of_authority:
         return _NEW_TIMESTAMP
     return CODES[code].next_step

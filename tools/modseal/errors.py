@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 from modseal import limits
-from modseal.codes import CODES, next_step
+from modseal.codes import CODES, CodeName, next_step
 
 Scalar = str | int | bool | None
 Evidence = Mapping[str, Scalar]
@@ -35,7 +35,7 @@ Evidence = Mapping[str, Scalar]
 class Failure:
     """One thing that is wrong: a stable code, a sentence, and the values that show it."""
 
-    code: str
+    code: CodeName
     detail: str
     evidence: Evidence = field(default_factory=dict)
 
@@ -54,7 +54,7 @@ class ModsealError(Exception):
 
     exit_code: ClassVar[int] = 3
 
-    def __init__(self, code: str, detail: str, **evidence: Scalar) -> None:
+    def __init__(self, code: CodeName, detail: str, **evidence: Scalar) -> None:
         super().__init__(detail)
         self.failure = Failure(code, detail, evidence)
 

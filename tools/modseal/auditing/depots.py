@@ -21,6 +21,7 @@ from modseal.auditing.hiding import hiding_place
 from modseal.auditing.rule import Hit, Rule
 from modseal.auditing.rules import BY_ID
 from modseal.auditing.target import Opened, Target
+from modseal.codes import CODES
 from modseal.depot import compare
 from modseal.depot.compare import Origin
 from modseal.depot.metadata import INDEX, Metadata
@@ -110,15 +111,12 @@ class Stray:
     hides: str | None
 
 
-RULE_OF = {"unknown-member": "depot-file-unlisted", "weak-digest": "metadata-weak-digest"}
-"""The rules of depots whose id is not the failure's code: those codes are of bundles elsewhere."""
-
-
 def finding_of(failure: Failure, name: str, sha256: str | None = None) -> Finding:
     """A failure of a depot as a finding: of the rule that is for it, else of the failure's own code."""
-    rule: Rule | None = BY_ID.get(RULE_OF.get(failure.code, failure.code))
+    code = CODES[failure.code]
+    rule: Rule | None = BY_ID.get(code.depot_rule or failure.code)
     if rule is None:
-        return failure_finding(name, failure, undecided=failure.code == "io-error")
+        return failure_finding(name, failure, undecided=code.undecided)
     return rule.finding(Hit(failure.detail, failure.evidence, bundle=name, sha256=sha256))
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field, replace
 from functools import total_ordering
 from typing import Any, NamedTuple
 
+from modseal.codes import CODES
 from modseal.errors import Evidence, Failure
 
 
@@ -146,7 +147,7 @@ def failure_finding(name: str, failure: Failure, *, undecided: bool = True) -> F
     return Finding(
         rule=failure.code,
         kind=Kind.CHECK,
-        severity=Severity.HIGH,
+        severity=Severity(CODES[failure.code].severity),
         detail=failure.detail,
         next_step=failure.next_step,
         bundle=name,

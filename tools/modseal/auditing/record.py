@@ -24,7 +24,7 @@ from modseal.bundle.fence import fenced
 from modseal.bundle.open import OpenBundle
 from modseal.bundle.values import result_values
 from modseal.bundle.verify import Result
-from modseal.codes import next_step
+from modseal.codes import CODES, CodeName, next_step
 from modseal.errors import Failure, FormatError, InputError, InternalError
 from modseal.files.identity import Identity
 from modseal.format import together
@@ -179,28 +179,27 @@ def rule_findings(subject: Subject, rules: Iterable[Rule], name: str, sha256: st
             yield rule.finding(hit, name, sha256)
 
 
+_COUNTING = (Status.FAILED, Status.INCONCLUSIVE)
+
+
 def check_findings(result: Result) -> Iterator[Finding]:
     """A finding for what kept a file from being examined, or for each check that did not pass."""
     if result.failure:
         yield failure_finding(result.bundle, result.failure)
-    checks = [check for check in result.examination.checks if _counts(check)] if result.examination else []
-    for check in checks[: limits.FINDINGS]:
-        yield _check_finding(result, check, check.detail)
+    examined = result.examination.checks if result.examination else ()
+    checks = [(check.code, check) for check in examined if check.code and check.status in _COUNTING]
+    for code, check in checks[: limits.FINDINGS]:
+        yield _check_finding(result, code, check, check.detail)
     if len(checks) > limits.FINDINGS:
         more = f"and {len(checks) - limits.FINDINGS} more checks of this bundle that did not pass; its result has each"
-        yield _check_finding(result, checks[limits.FINDINGS], more)
+        yield _check_finding(result, *checks[limits.FINDINGS], more)
 
 
-def _counts(check: Check) -> bool:
-    return check.code is not None and check.status in (Status.FAILED, Status.INCONCLUSIVE)
-
-
-def _check_finding(result: Result, check: Check, detail: str) -> Finding:
-    code = check.code or ""
+def _check_finding(result: Result, code: CodeName, check: Check, detail: str) -> Finding:
     return Finding(
         rule=code,
         kind=Kind.CHECK,
-        severity=Severity.HIGH,
+        severity=Severity(CODES[code].severity),
         detail=detail,
         next_step=next_step(code, check.evidence),
         bundle=result.bundle,

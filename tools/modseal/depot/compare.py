@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from modseal import limits
+from modseal.codes import CodeName
 from modseal.depot.consistency import CHECKSUM, failure_at, inconsistencies
 from modseal.depot.documents import ListedVib, Place, Vendor
 from modseal.depot.metadata import Catalog, Metadata
@@ -112,7 +113,8 @@ def _presence(metadata: Metadata, paths: Collection[str], found: set[str]) -> It
         detail = f"the metadata lists {quote(path, limits.PATH_LENGTH)}, which is no bundle that is there"
         yield Failure("bundle-missing", detail, {"bundle": rules.shown(path)})
     for path in sorted({*paths, *found} - places - metadata.documents):
-        code, what = ("bundle-unlisted", "bundle") if path in found else ("unknown-member", "file")
+        what = "bundle" if path in found else "file"
+        code: CodeName = "bundle-unlisted" if path in found else "unknown-member"
         detail = f"the metadata does not list the {what} {quote(path, limits.PATH_LENGTH)}"
         yield Failure(code, detail, {"bundle" if path in found else "path": rules.shown(path)})
 

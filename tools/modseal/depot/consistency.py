@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from modseal import limits
+from modseal.codes import CodeName
 from modseal.depot.documents import ListedVib
 from modseal.depot.metadata import LISTING, Catalog
 from modseal.depot.values import listed, of_listing, plain, unequal
@@ -86,7 +87,7 @@ def _mismatch(catalog: Catalog, document: str, detail: str, **evidence: Scalar) 
     return failure_at(catalog, document, "metadata-mismatch", detail, **evidence)
 
 
-def failure_at(catalog: Catalog, document: str, code: str, detail: str, **evidence: Scalar) -> Failure:
+def failure_at(catalog: Catalog, document: str, code: CodeName, detail: str, **evidence: Scalar) -> Failure:
     """A failure of a document in a metadata archive; no name of a document stands for the archive."""
     name = f"{catalog.path}/{document}".rstrip("/")
     return Failure(code, f"{quote(name, limits.PATH_LENGTH)}: {detail}", {"document": rules.shown(name), **evidence})

@@ -12,6 +12,7 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISLNK, S_ISREG
 
 from modseal import limits
+from modseal.codes import CodeName
 from modseal.errors import Failure, FormatError, InputError
 from modseal.format import rules
 from modseal.format.shape import quote
@@ -62,6 +63,7 @@ class Folder:
             with _opened(entry.name, _FOLDER, above) as descriptor:
                 self._list(descriptor, f"{path}/")
         else:
+            code: CodeName
             code, what = ("unsafe-link", "a symbolic link") if S_ISLNK(status.st_mode) else ("unsafe-type", "no file")
             return Failure(code, f"{quote(path, limits.PATH_LENGTH)} is {what}", {"path": rules.shown(path)})
         return None

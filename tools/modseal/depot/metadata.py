@@ -17,6 +17,7 @@ from functools import cached_property
 from typing import Protocol, TypeVar
 
 from modseal import limits
+from modseal.codes import CodeName
 from modseal.depot import documents
 from modseal.depot.documents import Bulletin, DescribedVib, ListedVib, Place, Vendor
 from modseal.errors import Failure, FormatError
@@ -187,7 +188,7 @@ class _Notes:
 
     def add(self, document: str, failure: Failure) -> None:
         """Keep a failure of a document. One that is no XML, or another's, is `bad-metadata`."""
-        code = "bad-metadata" if failure.code == "bad-manifest" else failure.code
+        code: CodeName = "bad-metadata" if failure.code == "bad-manifest" else failure.code
         evidence = {**failure.evidence, "document": rules.shown(document)}
         self.failures.append(Failure(code, f"{quote(document, limits.PATH_LENGTH)}: {failure.detail}", evidence))
 

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from modseal import limits
+from modseal.codes import CodeName
 from modseal.errors import FormatError
 from modseal.format.lookalikes import LOOKED_AT, recognise
 from modseal.format.manifest import Kind
@@ -102,7 +103,7 @@ def _header_at(source: Source, offset: int) -> bytes:
         return source.read(offset, HEADER_SIZE)
     rest = source.read(offset, source.size - offset)
     # A cut header still looks like the start of one; anything else was appended.
-    code = "truncated" if _CUT_HEADER.fullmatch(rest) else "trailing-bytes"
+    code: CodeName = "truncated" if _CUT_HEADER.fullmatch(rest) else "trailing-bytes"
     raise FormatError(code, f"{len(rest)} bytes at offset {offset} are no member header", offset=offset)
 
 

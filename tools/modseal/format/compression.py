@@ -24,6 +24,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, NamedTuple
 
 from modseal import limits
+from modseal.codes import CodeName
 from modseal.errors import FormatError, foreign
 from modseal.format.inflate import GZIP, inflate
 from modseal.format.stream import Stream, regroup
@@ -64,7 +65,9 @@ def limited(blocks: Iterator[bytes], declared: int | None, packed: int, bound: i
     not-unpacked.
     """
     most = max(limits.UNPACK_FLOOR, limits.UNPACK_RATIO * packed) if declared is None else declared
-    code = "limit-exceeded" if declared is None or declared > limits.UNPACKED_SIZE else "unpacked-size-mismatch"
+    code: CodeName = (
+        "limit-exceeded" if declared is None or declared > limits.UNPACKED_SIZE else "unpacked-size-mismatch"
+    )
     most = min(most, limits.UNPACKED_SIZE)
     size = 0
     for block in blocks:

@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from modseal.codes import CodeName
 from modseal.errors import FormatError, Scalar, foreign
 
 RAW, GZIP = -15, 31
@@ -20,7 +21,7 @@ _OUTPUT = 256 * 1024
 
 
 def inflate(
-    packed: Iterable[bytes], wrapping: int, what: str, trailing: str = "bad-payload", **evidence: Scalar
+    packed: Iterable[bytes], wrapping: int, what: str, trailing: CodeName = "bad-payload", **evidence: Scalar
 ) -> Iterator[bytes]:
     """What one stream holds, which ends with the last packed byte, in blocks of at most 256 KiB.
 

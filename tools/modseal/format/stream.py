@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from modseal.codes import CodeName
 from modseal.errors import FormatError
 
 _ZEROS = bytes(64 * 1024)
@@ -18,7 +19,7 @@ _ZEROS = bytes(64 * 1024)
 class Stream:
     """Blocks seen as one run of bytes. Too few of them is a `FormatError` with the code given."""
 
-    def __init__(self, blocks: Iterator[bytes], code: str) -> None:
+    def __init__(self, blocks: Iterator[bytes], code: CodeName) -> None:
         self._blocks = blocks
         self._block = b""
         self._at = 0

@@ -17,6 +17,7 @@ import struct
 from collections.abc import Iterable, Iterator
 
 from modseal import limits
+from modseal.codes import CodeName
 from modseal.errors import FormatError
 from modseal.format import rules
 from modseal.format.manifest import Entry, FileType
@@ -223,7 +224,7 @@ def text(field: bytes, what: str) -> str:
     try:
         return value.decode()
     except UnicodeDecodeError:
-        code = "unsafe-path" if what in ("name", "prefix") else "bad-listing"
+        code: CodeName = "unsafe-path" if what in ("name", "prefix") else "bad-listing"
         raise FormatError(code, f"the {what} of a header is not UTF-8", field=field.hex()) from None
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from modseal.auditing import rules
 from modseal.auditing.finding import Finding, Severity
 from modseal.auditing.rule import Rule
-from modseal.codes import CODES
+from modseal.codes import CODES, is_code
 from modseal.errors import Scalar
 from modseal.report.text import safe
 from modseal.trust.examination import STEPS
@@ -45,8 +45,11 @@ def words_of(id_: str) -> Words | None:
     """The words for a rule's id or a check's code; None where there is neither."""
     if rule := rules.BY_ID.get(id_):
         return _of_rule(rule)
-    if code := CODES.get(id_):
-        return Words(id_, code.meaning, _in_step(code.step, code.meaning), "", code.next_step, Severity.HIGH, code.step)
+    if is_code(id_):
+        code = CODES[id_]
+        return Words(
+            id_, code.meaning, _in_step(code.step, code.meaning), "", code.next_step, Severity(code.severity), code.step
+        )
     return None
 
 

@@ -9,28 +9,19 @@ from typing import Any
 
 from modseal.bundle.values import check_values
 from modseal.bundle.verify import Result
+from modseal.codes import CODES
 from modseal.report import text
 from modseal.report.text import safe
 from modseal.trust.examination import STEPS, Check, Examination, Status
 from modseal.trust.policy import Anchor, Policy
 
 SCHEMA = "modseal/explanation@1"
+_OF_ANCHOR = "anchor."
 _INTEGRITY = (0, 1, 7, 8)
 _TABLE = {2: "time", 4: "algorithms", 5: "revocation"}
 """The policy table that rules a step."""
-_STRENGTH_CODES = ("algorithm-not-allowed", "weak-key")
-_LEVEL_KEYS = {
-    "level-below-minimum": "minimum-level",
-    "too-few-signers": "signers.minimum",
-    "required-signer-missing": "signers.required",
-    "unsigned-not-allowed": "allow-unsigned-community",
-}
-_RESTRICTION_KEYS = {
-    "denied": "deny",
-    "attachment-missing": "attachments",
-    "version-below-floor": "versions",
-    "version-unparsable": "versions",
-}
+_RESTRICTIONS = tuple(dict.fromkeys(code.policy_key for code in CODES.values() if code.step == 9))
+"""The policy tables that rule step 9."""
 _MARK = {Status.PASSED: "ok", Status.FAILED: "FAILED", Status.NOT_APPLICABLE: "-", Status.INCONCLUSIVE: "UNDECIDED"}
 
 
@@ -57,7 +48,7 @@ def _deciders(check: Check, examination: Examination, policy: Policy) -> Iterato
         yield from _key("paths", policy)
     elif check.id == "files.powers":
         yield from _powers(check, examination, policy)
-    elif check.step in (3, 4) and check.code in _STRENGTH_CODES:
+    elif check.step in (3, 4) and _policy_key(check) == "algorithms":
         yield from _key("algorithms", policy)
     elif check.code == "wrong-purpose":
         return  # what a certificate is for stands in the certificate alone
@@ -72,9 +63,14 @@ def _deciders(check: Check, examination: Examination, policy: Policy) -> Iterato
         yield from _restrictions(check, examination, policy)
 
 
+def _policy_key(check: Check) -> str:
+    return CODES[check.code].policy_key if check.code else ""
+
+
 def _level(check: Check, examination: Examination, policy: Policy) -> Iterator[Decider]:
-    if check.code in _LEVEL_KEYS:
-        yield from _key(_LEVEL_KEYS[check.code], policy)
+    key = _policy_key(check)
+    if key and not key.startswith(_OF_ANCHOR):
+        yield from _key(key, policy)
     elif check.id == "level.signers":
         yield from _key("signers", policy)
     else:
@@ -84,12 +80,13 @@ def _level(check: Check, examination: Examination, policy: Policy) -> Iterator[D
 
 
 def _restrictions(check: Check, examination: Examination, policy: Policy) -> Iterator[Decider]:
-    if check.code in ("version-below-floor", "version-unparsable") and examination.manifest:
+    key = _policy_key(check)
+    if key == "versions" and examination.manifest:
         yield from _key(f"versions.{examination.manifest.name}", policy)
-    elif check.code in _RESTRICTION_KEYS:
-        yield from _key(_RESTRICTION_KEYS[check.code], policy)
+    elif key:
+        yield from _key(key, policy)
     else:
-        for table in dict.fromkeys(_RESTRICTION_KEYS.values()):
+        for table in _RESTRICTIONS:
             yield from (one for one in _key(table, policy) if one.line)
 
 
@@ -114,9 +111,9 @@ def _powers(check: Check, examination: Examination, policy: Policy) -> Iterator[
 
 
 def _anchor(anchor: Anchor, check: Check, policy: Policy) -> Decider:
-    field = {"vendor-out-of-scope": ".vendors", "name-out-of-scope": ".names", "level-not-granted": ".grants"}
     place = f"anchor[{policy.anchors.index(anchor)}]"
-    which = field.get(check.code or "", "")
+    key = _policy_key(check)
+    which = key.removeprefix("anchor") if key.startswith(_OF_ANCHOR) else ""
     if check.id == "files.powers":
         said = [f".may.{check.evidence.get('power')}", ".may"]
         which = next((one for one in said if f"{place}{one}" in policy.lines), ".grants")

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from modseal.codes import CODES
 from modseal.errors import Failure
 from modseal.format import rules
 from modseal.format.manifest import Attachment, Digest, Entry, FileType, Manifest, Payload, View
@@ -15,17 +16,8 @@ from modseal.format.payload import Measured
 STRONG_DIGESTS = ("sha256",)
 """hashlib names of digests that bind a payload by themselves; SHA-1 does not (CMS-08)."""
 
-LISTING_CODES = {
-    "bad-listing",
-    "unsafe-path",
-    "unsafe-type",
-    "unsafe-mode",
-    "unsafe-link",
-    "file-undeclared",
-    "file-missing",
-    "file-mismatch",
-}
-"""Failures of a measurement that belong to step 8; the others belong to step 7."""
+FILES = 8
+"""The step that a failure of a measurement belongs to by its code (`modseal.codes`); all others belong to step 7."""
 
 
 def payload_failures(payload: Payload, measured: Measured, size: int) -> Iterator[Failure]:
@@ -47,7 +39,7 @@ def payload_failures(payload: Payload, measured: Measured, size: int) -> Iterato
         yield from _digest_failure(name, digest, measured)
     if payload.digests and not any(_binds(digest) for digest in payload.digests):
         yield Failure("weak-digest", f"payload {name!r} has no SHA-256 over its bytes", {"payload": name})
-    yield from (failure for failure in measured.failures if failure.code not in LISTING_CODES)
+    yield from (failure for failure in measured.failures if CODES[failure.code].step != FILES)
     # A digest that could not be computed differs in nothing that anybody knows: what went wrong before it says why.
     if not measured.failures:
         for digest in payload.digests:
@@ -93,7 +85,7 @@ def file_failures(manifest: Manifest, measured: Iterable[tuple[Payload, Measured
     entries: list[Entry] = []
     complete = True
     for payload, result in measured:
-        yield from (failure for failure in result.failures if failure.code in LISTING_CODES)
+        yield from (failure for failure in result.failures if CODES[failure.code].step == FILES)
         complete = complete and result.listed
         entries += result.entries
         if not result.listed and not result.failures:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from modseal.codes import next_step
+from modseal.codes import CODES, CodeName, next_step
 from modseal.errors import Evidence, Failure
 from modseal.format.level import Level
 from modseal.format.manifest import Manifest
@@ -57,29 +57,13 @@ class Check:
     id: str
     status: Status
     detail: str
-    code: str | None = None
+    code: CodeName | None = None
     evidence: Evidence = field(default_factory=dict)
 
     @property
     def next_step(self) -> str | None:
         """The one safe next step of a check that did not pass."""
         return next_step(self.code, self.evidence) if self.code else None
-
-
-INCONCLUSIVE_CODES = {
-    "unsupported-algorithm",
-    "unsupported-descriptor",
-    "unsupported-payload",
-    "not-unpacked",
-    "revocation-unknown",
-    "crl-stale",
-    "crl-invalid",
-    "crl-not-yet-valid",
-    "crl-wrong-issuer",
-    "crl-bad-signature",
-    "version-unparsable",
-}
-"""Failures that say that we cannot judge, not that the bundle is bad: the verdict is undecided."""
 
 
 def passed(step: int, what: str, detail: str, **evidence: str | int | bool | None) -> Check:
@@ -89,7 +73,7 @@ def passed(step: int, what: str, detail: str, **evidence: str | int | bool | Non
 
 def failed(step: int, what: str, failure: Failure) -> Check:
     """A check for a failure: failed, or inconclusive where the code means that we cannot judge."""
-    status = Status.INCONCLUSIVE if failure.code in INCONCLUSIVE_CODES else Status.FAILED
+    status = Status.INCONCLUSIVE if CODES[failure.code].undecided else Status.FAILED
     return Check(step, f"{STEPS[step]}.{what}", status, failure.detail, failure.code, failure.evidence)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import product
 
+from modseal.codes import CodeName
 from modseal.errors import Failure
 from modseal.format.level import Level
 
@@ -39,7 +40,7 @@ class Cell:
     granted: Level
     minimum: Level
     proven: Level | None
-    code: str | None
+    code: CodeName | None
 
 
 def table() -> tuple[Cell, ...]:

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from modseal.codes import CodeName
+
 
 class Refusal(NamedTuple):
     """One feature: what is refused, the codes that say so, why, and the PKITS tests that must pass elsewhere."""
 
     id: str
     feature: str
-    codes: tuple[str, ...]
+    codes: tuple[CodeName, ...]
     reason: str
     pkits: tuple[str, ...] = ()
 

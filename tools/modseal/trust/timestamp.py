@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 
 from modseal import limits
+from modseal.codes import CODES, CodeName
 from modseal.errors import Evidence, Failure, FormatError, foreign
 from modseal.format import cms, der
 from modseal.format import timestamp as token_format
@@ -40,7 +41,6 @@ from modseal.pki.algorithms import SignatureAlgorithm
 from modseal.pki.certificate import Certificate
 from modseal.pki.effort import Effort, of_certificate, of_signature
 from modseal.pki.path import NoPath, find_path, revocation_failures
-from modseal.trust.examination import INCONCLUSIVE_CODES
 from modseal.trust.policy import Anchor, Policy
 from modseal.trust.signature import Signer, is_named_by
 
@@ -143,7 +143,7 @@ def _judge_tokens(signer: Signer, policy: Policy, at: datetime, effort: Effort) 
 
 def _is_unknown(failure: Failure) -> bool:
     """Whether a token is merely one that this policy cannot judge."""
-    return failure.code in INCONCLUSIVE_CODES or failure.evidence.get("reason") in ("no-path", "no-anchors")
+    return CODES[failure.code].undecided or failure.evidence.get("reason") in ("no-path", "no-anchors")
 
 
 def _clock_failure(signer: Signer, newest: datetime, at: datetime) -> Failure:
@@ -287,11 +287,11 @@ def _as_response(token: Token) -> TimeStampResponse:
 
 def _from(failure: Failure, authority: Certificate | None = None) -> FormatError:
     """A failure of one of the shared rules, as a failure of the token."""
-    if failure.code in INCONCLUSIVE_CODES:
+    if CODES[failure.code].undecided:
         return FormatError(failure.code, f"the timestamp token cannot be judged: {failure.detail}", **failure.evidence)
     return _bad(failure.code, failure.detail, authority)
 
 
-def _bad(reason: str, detail: str, authority: Certificate | None = None) -> FormatError:
+def _bad(reason: CodeName, detail: str, authority: Certificate | None = None) -> FormatError:
     who = {"authority": authority.subject, "authority_certificate": authority.fingerprint} if authority else {}
     return FormatError("bad-timestamp", f"the timestamp token does not verify: {detail}", reason=reason, **who)

@@ -29,6 +29,7 @@ from modseal.auditing import cluster as cluster_module
 from modseal.auditing import rules
 from modseal.auditing.record import look
 from modseal.auditing.target import FileTarget
+from modseal.codes import CODES
 from modseal.files.identity import identity_of
 from modseal.policy.sources import load
 
@@ -242,6 +243,7 @@ def test_workers_of_other_versions_are_refused(
     finally:
         two.remove_worker()
     assert has in error
+    assert f"next: {CODES['cluster-failed'].next_step}" in error
     assert "modseal: here is modseal" in error
 
 

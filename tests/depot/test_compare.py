@@ -100,6 +100,11 @@ def test_a_lie_of_a_description_is_found(field: str, old: str, new: str) -> None
     assert (DEPOT.described, field) in fields(DEPOT.edit(DEPOT.described, old, new))
 
 
+def test_the_same_tags_in_another_order_are_no_lie() -> None:
+    turned = DEPOT.edit(LISTING, "<tag>driver</tag><tag>module</tag>", "<tag>module</tag><tag>driver</tag>")
+    assert set(codes(turned)) == {"metadata-order"}
+
+
 @pytest.mark.parametrize(("old", "new"), [
     (f'size="{RICH.manifest.payloads[0].size}"', 'size="1"'),
     (RICH.manifest.payloads[0].digests[0].value.hex(), "00" * 32),

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from modseal.depot import compare, documents, metadata
-from modseal.depot.compare import Found
+from modseal.depot.compare import DepotBundle
 from modseal.depot.documents import DescribedVib
 from modseal.errors import FormatError
 from modseal.format import rules
@@ -120,9 +120,9 @@ def _described() -> DescribedVib:
 
 
 @functools.cache
-def _facts() -> Found:
+def _facts() -> DepotBundle:
     place = _described().place
-    return Found(place.path, place.size, dict(place.checksums)["sha-256"], _described().manifest, True)
+    return DepotBundle(place.path, place.size, dict(place.checksums)["sha-256"], _described().manifest, True)
 
 
 TARGETS = (

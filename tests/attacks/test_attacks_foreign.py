@@ -79,7 +79,7 @@ def verify_signature() -> object:
 
 def inflate() -> object:
     packed = b"\x03\x00"
-    entry = zip_format.Entry("x", FileType.FILE, 1, len(packed), 0, 0, deflated=True)
+    entry = zip_format.ZipEntry("x", FileType.FILE, 1, len(packed), 0, 0, deflated=True)
     return list(zip_format.blocks(BytesSource(packed), entry))
 
 

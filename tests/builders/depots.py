@@ -15,7 +15,7 @@ from xml.sax.saxutils import escape, quoteattr
 from builders import bundles, zips
 from builders.bundles import Bundle
 from modseal.depot import compare
-from modseal.depot.compare import Found
+from modseal.depot.compare import DepotBundle
 from modseal.depot.metadata import Metadata
 from modseal.depot.offline_bundle import OfflineBundle, in_zip
 from modseal.errors import Failure
@@ -231,14 +231,14 @@ def _described(path: str, bundle: Bundle, *, last: bool) -> bytes:
 # What modseal says of them.
 
 
-def found(depot: OfflineBundle, *, proved: bool = True) -> list[Found]:
+def found(depot: OfflineBundle, *, proved: bool = True) -> list[DepotBundle]:
     """The facts of every bundle of an open depot, as an audit has them."""
     facts = []
     for path in depot.bundles:
         with depot.open(path) as source:
             data = source.read(0, source.size)
         manifest = descriptor.decode(bundles.OpenBundle(BytesSource(data), path).manifest)
-        facts.append(Found(path, len(data), hashlib.sha256(data).hexdigest(), manifest, proved))
+        facts.append(DepotBundle(path, len(data), hashlib.sha256(data).hexdigest(), manifest, proved))
     return facts
 
 

@@ -373,7 +373,7 @@ def test_verify_does_not_write_to_the_store(folder: Path, clock: Clock) -> None:
     before = (folder / "store" / "state.json").read_bytes()
     assert run("verify", "m.seal", "--policy", "store", cwd=folder).code == 0
     assert (folder / "store" / "state.json").read_bytes() == before
-    future = trust_store.State(1, trust_store.decode_state(before, "").sha256, NOW.replace(year=2099))
+    future = trust_store.StoreState(1, trust_store.decode_state(before, "").sha256, NOW.replace(year=2099))
     (folder / "store" / "state.json").write_bytes(trust_store.encode_state(future))
     done = run("verify", "m.seal", "--policy", "store", "--at", "2099-06-01", cwd=folder)
     assert done.code == 3, "--at is not the clock"

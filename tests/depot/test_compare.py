@@ -10,7 +10,7 @@ import pytest
 from builders import bundles, depots, zips
 from builders.depots import LISTING, METADATA, Depot
 from modseal.depot import compare
-from modseal.depot.compare import Found
+from modseal.depot.compare import DepotBundle
 from modseal.depot.documents import Vendor
 from modseal.format import descriptor
 from modseal.format.level import Level
@@ -252,7 +252,7 @@ def test_a_bundle_that_is_listed_in_two_ways_is_found() -> None:
 def test_a_seal_in_the_place_of_a_vib_is_no_match() -> None:
     seal = bundles.make("seal", vendor="Acme")
     opened = DEPOT.with_file(DEPOT.bundle, seal.data).open
-    facts = Found(DEPOT.bundle, len(seal.data), depots.hashlib.sha256(seal.data).hexdigest(), seal.manifest, True)
+    facts = DepotBundle(DEPOT.bundle, len(seal.data), depots.hashlib.sha256(seal.data).hexdigest(), seal.manifest, True)
     found = list(compare.compare(opened.metadata, opened.paths, [facts]))
     assert {"id", "vib", "kind", "size", "sha-256"} <= {one.evidence.get("field") for one in found}
 
@@ -302,7 +302,7 @@ def test_genuine_metadata_agrees_with_the_genuine_descriptor(name: str) -> None:
     metadata = depots.in_zip(depots.BytesSource(zips.write(files)), name).metadata
     [vib] = metadata.catalogs[0].listed()
     manifest = descriptor.decode((GENUINE / "vib" / vib.id / "descriptor.xml").read_bytes())
-    facts = Found(vib.place.path, vib.place.size, vib.place.checksums[0][1], manifest, False)
+    facts = DepotBundle(vib.place.path, vib.place.size, vib.place.checksums[0][1], manifest, False)
     assert list(compare.compare(metadata, [*files, facts.path], [facts])) == []
     lie = replace(facts, manifest=replace(manifest, claimed_level=Level.COMMUNITY))
     assert len(list(compare.compare(metadata, [*files, facts.path], [lie]))) == 1

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from modseal.format.shape import Integer, Path, Table, location
+from modseal.format.shape import Integer, Steps, Table, location
 from modseal.format.toml_text import parse
 
 
@@ -99,7 +99,7 @@ def _written(value: str) -> str:
 def test_every_key_is_found_on_its_line(items: list[tuple[str, bool, list[str]]]) -> None:
     """Keys k0, k1, ... with hostile texts as values, some in tables: the expected lines are counted while writing."""
     text, expected, inside = "", {}, {}
-    place: Path = ()
+    place: Steps = ()
     for number, (value, table, array) in enumerate(items):
         if table:
             place = (f"t{number}",)

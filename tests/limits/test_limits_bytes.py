@@ -182,10 +182,10 @@ def test_a_member_has_at_most_as_many_bytes_as_its_header_can_say() -> None:
 def test_a_file_has_at_most_as_many_bytes_as_its_header_can_say() -> None:
     """As headers alone: nobody writes 8 GiB in a test."""
     largest = Entry("f", FileType.FILE, 0o644, limits.FILE_SIZE)
-    tar.Listing(ordered=True).add(largest)
+    tar.EntryRules(ordered=True).add(largest)
     assert b"77777777777\0" in tar.encode_header(largest, 0)
     over = Entry("f", FileType.FILE, 0o644, limits.FILE_SIZE + 1)
-    assert refused("limit-exceeded", tar.Listing(ordered=True).add, over)
+    assert refused("limit-exceeded", tar.EntryRules(ordered=True).add, over)
     assert refused("limit-exceeded", tar.encode_header, over, 0)
 
 
@@ -269,7 +269,7 @@ def entries(count: int) -> list[Entry]:
 
 @bounds("FILES")
 def test_a_module_has_at_most_so_many_entries() -> None:
-    listing = tar.Listing(ordered=True)
+    listing = tar.EntryRules(ordered=True)
     for entry in entries(limits.FILES):
         listing.add(entry)
     assert refused("limit-exceeded", listing.add, Entry("z", FileType.DIRECTORY, 0o755))

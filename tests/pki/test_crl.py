@@ -16,7 +16,7 @@ from builders import crls
 from builders.pki import EPOCH, FAR, NOW, ca, leaf, root, signer
 from modseal.errors import FormatError
 from modseal.format import der
-from modseal.pki.crl import Crl, Entry, Scope
+from modseal.pki.crl import Crl, RevokedEntry, Scope
 from modseal.pki.names import DIRECTORY, URI, GeneralName
 
 UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.9"), b"\x05\x00")
@@ -54,7 +54,7 @@ def test_a_list_is_read() -> None:
     (found,) = crls.read(crls.make(root(), crls.revoked(7, since, [(REASON, False)]), crls.revoked(2**150, since)))
     assert found.issuer == root().parsed.subject_name
     assert (found.this_update, found.next_update) == (EPOCH, FAR)
-    assert found.entries == {7: Entry(since, "superseded"), 2**150: Entry(since, "unspecified")}
+    assert found.entries == {7: RevokedEntry(since, "superseded"), 2**150: RevokedEntry(since, "unspecified")}
     assert found.unjudged == ()
     assert found.scope == Scope()
 
@@ -70,7 +70,7 @@ def test_two_entries_for_one_certificate_count_as_the_worse() -> None:
     entries = (crls.revoked(7, LATER, [(REASON, False)]), crls.revoked(7, EPOCH))
     for ordered in (entries, entries[::-1]):
         (found,) = crls.read(crls.make(root(), *ordered))
-        assert found.entries == {7: Entry(EPOCH, "unspecified")}
+        assert found.entries == {7: RevokedEntry(EPOCH, "unspecified")}
 
 
 def test_the_first_version_and_an_empty_list_are_read() -> None:

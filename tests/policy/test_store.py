@@ -133,5 +133,5 @@ def test_a_trust_bundle_that_was_exchanged_is_refused(store: Path) -> None:
 
 
 def test_the_state_is_read_as_it_is_written() -> None:
-    state = trust_store.State(7, "ab" * 32, NOW)
+    state = trust_store.StoreState(7, "ab" * 32, NOW)
     assert trust_store.decode_state(trust_store.encode_state(state), "state.json") == state

@@ -37,7 +37,7 @@ from modseal.files.identity import Identity
 from modseal.format.level import Level
 from modseal.format.together import Footprint
 from modseal.trust.examination import Verdict
-from modseal.trust.policy import Origin
+from modseal.trust.policy import PolicyBytes
 
 _PATIENCE = 10
 """Seconds to wait while another audit writes, which takes it milliseconds."""
@@ -268,7 +268,7 @@ def engine_digest() -> str:
     return digest.hexdigest()
 
 
-def context_of(origin: Origin) -> str:
+def context_of(origin: PolicyBytes) -> str:
     """The context that results under a policy are kept for."""
     return hashlib.sha256(f"{origin.digest} {engine_digest()}".encode()).hexdigest()
 

@@ -30,7 +30,7 @@ from modseal.auditing.record import Record, unreadable
 from modseal.auditing.target import Target
 from modseal.errors import Failure, ModsealError, UndecidedError, UsageError
 from modseal.files.address import is_address
-from modseal.trust.policy import Origin, Policy
+from modseal.trust.policy import Policy, PolicyBytes
 
 CONNECT = 15.0
 """Seconds for the scheduler to answer."""
@@ -99,7 +99,7 @@ class _Session:
 
     @classmethod
     @contextmanager
-    def opened(cls, origin: Origin, source: str, at: datetime, address: str) -> Iterator[_Session]:
+    def opened(cls, origin: PolicyBytes, source: str, at: datetime, address: str) -> Iterator[_Session]:
         """Connect, refuse workers of other versions, and send the policy. At the end, cancel what is under way."""
         from modseal.auditing.cluster_worker import Preparation
 

@@ -18,7 +18,7 @@ from modseal.auditing import depots, rules
 from modseal.auditing.record import Record, look
 from modseal.auditing.target import Target
 from modseal.policy import sources as policy_sources
-from modseal.trust.policy import Origin, Policy
+from modseal.trust.policy import Policy, PolicyBytes
 
 _PREPARED: dict[str, tuple[Policy, datetime]] = {}
 """What this worker examines with, by the key of the audit."""
@@ -45,7 +45,7 @@ class Versions(NamedTuple):
 class Preparation(WorkerPlugin):
     """Reads the policy on each worker of a cluster, those that join later included."""
 
-    def __init__(self, key: str, origin: Origin, source: str, at: datetime) -> None:
+    def __init__(self, key: str, origin: PolicyBytes, source: str, at: datetime) -> None:
         self.name = f"modseal-{key}"
         self._key, self._start = key, (origin, source, at)
         self._versions = tuple(Versions.here())

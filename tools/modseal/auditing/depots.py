@@ -23,7 +23,7 @@ from modseal.auditing.rules import BY_ID
 from modseal.auditing.target import Opened, Target
 from modseal.codes import CODES
 from modseal.depot import compare
-from modseal.depot.compare import Origin
+from modseal.depot.compare import BundleOrigin
 from modseal.depot.metadata import INDEX, Metadata
 from modseal.depot.offline_bundle import OfflineBundle, in_zip, open_depot
 from modseal.errors import Failure, FormatError, InputError
@@ -81,7 +81,7 @@ class DepotTarget:
 
     def said(self, size: int, sha256: str, manifest: Manifest | None, *, proved: bool) -> Iterator[Failure]:
         """Where the depot's metadata says something else of this bundle."""
-        found = compare.Found(self.path, size, sha256, manifest, proved)
+        found = compare.DepotBundle(self.path, size, sha256, manifest, proved)
         return compare.bundle_failures(_current.depot(self.depot).files.metadata, found)
 
 
@@ -94,7 +94,7 @@ class DepotEnd:
     paths: tuple[str, ...]
     failures: tuple[Failure, ...]
 
-    def findings(self, origins: Iterable[Origin]) -> Iterator[Finding]:
+    def findings(self, origins: Iterable[BundleOrigin]) -> Iterator[Finding]:
         """What the whole depot shows, given the vendor of each of its bundles."""
         failures = chain(self.failures, compare.depot_failures(self.metadata, self.paths, tuple(origins)))
         return bounded((finding_of(failure, self.name) for failure in failures), self.name)

@@ -23,7 +23,7 @@ from modseal.auditing.record import Kept, Record, look, unreadable
 from modseal.auditing.target import Target
 from modseal.errors import Failure
 from modseal.policy import sources as policy_sources
-from modseal.trust.policy import Origin, Policy
+from modseal.trust.policy import Policy, PolicyBytes
 
 BATCH_COUNT = 32
 BATCH_SIZE = 4 * 1024 * 1024
@@ -188,7 +188,7 @@ _PREPARED: dict[str, tuple[Policy, datetime, Kept | None]] = {}
 """What this process examines with; set once, when it starts."""
 
 
-def prepare(origin: Origin, source: str, at: datetime, cache: tuple[str, str, int] | None) -> None:
+def prepare(origin: PolicyBytes, source: str, at: datetime, cache: tuple[str, str, int] | None) -> None:
     """Start a worker: read the policy once. The main process hears Ctrl-C, and ends the workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)

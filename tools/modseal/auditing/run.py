@@ -25,7 +25,7 @@ from modseal.auditing.record import Record, salt_of, unreadable
 from modseal.auditing.rule import Hit
 from modseal.auditing.spool import FindingSpool, Spool
 from modseal.auditing.target import Target
-from modseal.depot.compare import Origin
+from modseal.depot.compare import BundleOrigin
 from modseal.format.level import Level
 from modseal.trust.examination import Verdict
 from modseal.trust.policy import Policy
@@ -195,7 +195,7 @@ class _Flow:
         self._found, self._cache, self._audit, self._take = found, cache, audit, take
         self._waiting: deque[_Step | Target] = deque()
         """Each bundle that is being examined, and what is to be done after it."""
-        self._origins: dict[str, list[Origin]] = {}
+        self._origins: dict[str, list[BundleOrigin]] = {}
         self._metadata = 0
         """Bytes of metadata of the depots whose end waits."""
 
@@ -234,7 +234,7 @@ class _Flow:
 
     def _take_record(self, record: Record, target: Target | None) -> None:
         if isinstance(target, DepotTarget):  # its name cannot say so: a path may have the separator in it
-            origin = Origin(target.path, record.row.vendor, record.row.proved)
+            origin = BundleOrigin(target.path, record.row.vendor, record.row.proved)
             self._origins.setdefault(target.depot, []).append(origin)
         self._take(record)
 

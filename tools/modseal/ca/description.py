@@ -99,7 +99,7 @@ def _parts(path: Path, data: bytes, passphrase: Passphrase | None, now: datetime
         yield _pem_part(path, block, passphrase, now)
 
 
-def _pem_part(path: Path, block: pem.Block, passphrase: Passphrase | None, now: datetime) -> Description:
+def _pem_part(path: Path, block: pem.PemBlock, passphrase: Passphrase | None, now: datetime) -> Description:
     if block.label.endswith("PRIVATE KEY"):
         return _private_key(path, block, passphrase)
     if block.label == "PUBLIC KEY":
@@ -149,7 +149,7 @@ def _damaged(path: Path) -> KeyMaterialError:
     return KeyMaterialError(f"{path} has a part that cannot be parsed")
 
 
-def _private_key(path: Path, block: pem.Block, passphrase: Passphrase | None) -> Description:
+def _private_key(path: Path, block: pem.PemBlock, passphrase: Passphrase | None) -> Description:
     is_encrypted = block.label.startswith("ENCRYPTED") or block.headers
     if is_encrypted and passphrase is None:
         return Description(("private key, encrypted (--passphrase-file shows more)",), is_secret=True)

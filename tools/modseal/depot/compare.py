@@ -32,7 +32,7 @@ _NOBODY = {"", "unknown"}
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class DepotBundle:
     """A bundle that was found: its path in the depot, and what was measured of it.
 
     `manifest` is None where it could not be read; `proved` says that a trusted signer stands for it.
@@ -45,13 +45,13 @@ class Found:
     proved: bool
 
     @property
-    def origin(self) -> Origin:
+    def origin(self) -> BundleOrigin:
         """What `depot_failures` needs of it."""
-        return Origin(self.path, self.manifest.vendor if self.manifest else None, self.proved)
+        return BundleOrigin(self.path, self.manifest.vendor if self.manifest else None, self.proved)
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class BundleOrigin:
     """The path of a bundle that was found, and the vendor that it names; None where it cannot be read."""
 
     path: str
@@ -59,7 +59,7 @@ class Origin:
     proved: bool
 
 
-def compare(metadata: Metadata, paths: Collection[str], found: Iterable[Found]) -> Iterator[Failure]:
+def compare(metadata: Metadata, paths: Collection[str], found: Iterable[DepotBundle]) -> Iterator[Failure]:
     """Every disagreement. `paths` are those of all files of the depot, `found` all its bundles."""
     bundles = tuple(found)
     yield from depot_failures(metadata, paths, tuple(one.origin for one in bundles))
@@ -67,7 +67,7 @@ def compare(metadata: Metadata, paths: Collection[str], found: Iterable[Found]) 
         yield from bundle_failures(metadata, one)
 
 
-def depot_failures(metadata: Metadata, paths: Collection[str], found: Collection[Origin]) -> Iterator[Failure]:
+def depot_failures(metadata: Metadata, paths: Collection[str], found: Collection[BundleOrigin]) -> Iterator[Failure]:
     """What is wrong with the whole: the metadata alone, what is missing and what is too much, the vendors."""
     yield from metadata.failures
     for catalog in metadata.catalogs:
@@ -77,7 +77,7 @@ def depot_failures(metadata: Metadata, paths: Collection[str], found: Collection
         yield from _vendors(catalog, found)
 
 
-def bundle_failures(metadata: Metadata, found: Found) -> Iterator[Failure]:
+def bundle_failures(metadata: Metadata, found: DepotBundle) -> Iterator[Failure]:
     """Where the metadata says something else of a bundle than the bundle."""
     for catalog in metadata.catalogs:
         for document, vib in catalog.by_path.get(found.path, ()):
@@ -89,7 +89,7 @@ def bundle_failures(metadata: Metadata, found: Found) -> Iterator[Failure]:
 
 
 def _said(
-    catalog: Catalog, document: str, found: Found, said: Values, of: Callable[[Manifest], Values]
+    catalog: Catalog, document: str, found: DepotBundle, said: Values, of: Callable[[Manifest], Values]
 ) -> Iterator[Failure]:
     if found.manifest:
         there = of(found.manifest)
@@ -119,7 +119,7 @@ def _presence(metadata: Metadata, paths: Collection[str], found: set[str]) -> It
         yield Failure(code, detail, {"bundle" if path in found else "path": rules.shown(path)})
 
 
-def _vendors(catalog: Catalog, found: Collection[Origin]) -> Iterator[Failure]:
+def _vendors(catalog: Catalog, found: Collection[BundleOrigin]) -> Iterator[Failure]:
     """The index's vendor is that of its bundles (DEP-02); others' bundles need a proof (docs/depots.md)."""
     named = [(one, one.vendor) for one in found if one.path in catalog.by_path and one.vendor is not None]
     foreign = [(one, vendor) for one, vendor in named if not is_of(catalog.vendor, vendor)]
@@ -144,7 +144,7 @@ def is_of(index: Vendor, vendor: str) -> bool:
     return name in names or (name in VMWARE and not VMWARE.isdisjoint(names))
 
 
-def _measured(catalog: Catalog, document: str, place: Place, found: Found) -> Iterator[Failure]:
+def _measured(catalog: Catalog, document: str, place: Place, found: DepotBundle) -> Iterator[Failure]:
     """The size and the digest of a bundle are those that are listed."""
     if place.size != found.size:
         yield _difference(catalog, document, found, "size", str(place.size), str(found.size))
@@ -153,7 +153,7 @@ def _measured(catalog: Catalog, document: str, place: Place, found: Found) -> It
             yield _difference(catalog, document, found, kind, quote(value, 64), quote(found.sha256, 64))
 
 
-def _difference(catalog: Catalog, document: str, found: Found, field: str, listed: str, there: str) -> Failure:
+def _difference(catalog: Catalog, document: str, found: DepotBundle, field: str, listed: str, there: str) -> Failure:
     whose = "its bytes have" if field in ("size", CHECKSUM) else f"its manifest{_proof(found.proved)} says"
     detail = f"it says {field} {listed} of {quote(found.path, limits.PATH_LENGTH)}; {whose} {there}"
     evidence: dict[str, Scalar] = {

@@ -177,7 +177,7 @@ def _is_depot_file(path: str) -> bool:
 
 
 @contextmanager
-def _unpacked(source: Source, entry: zip_format.Entry) -> Iterator[Source]:
+def _unpacked(source: Source, entry: zip_format.ZipEntry) -> Iterator[Source]:
     """A file of an archive by position, once all of it was read and its CRC was right."""
     if not entry.deflated:
         for _ in zip_format.blocks(source, entry):

@@ -207,7 +207,7 @@ def _require_sound(entries: Sequence[Entry], *, ordered: bool) -> None:
     """The rules for entries, one by one and together, that need no bytes to be judged."""
     if sum(entry.size or 0 for entry in entries) > limits.UNPACKED_SIZE:
         raise FormatError("limit-exceeded", f"the files have more than {limits.UNPACKED_SIZE} bytes in all")
-    listing = tar.Listing(ordered=ordered)
+    listing = tar.EntryRules(ordered=ordered)
     for entry in entries:
         listing.add(entry)
     rules.require(next(rules.check_tree(entries), None))

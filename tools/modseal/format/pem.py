@@ -70,7 +70,7 @@ PRIVATE_KEY = "a private key, which belongs to its owner alone: take it out, and
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
+class PemBlock:
     """One block: its label, its content, the line of its BEGIN (from 1).
 
     `text` is the block as the library takes it. `headers` says that it has the header fields of an old
@@ -103,7 +103,7 @@ def contents(data: bytes, *labels: str) -> tuple[bytes, ...]:
     return tuple(block.content for block in blocks)
 
 
-def read(data: bytes, labels: Collection[str] | None = None) -> tuple[Block, ...]:
+def read(data: bytes, labels: Collection[str] | None = None) -> tuple[PemBlock, ...]:
     """All blocks of a PEM file, each with one of these labels (None: any); none where there is only other text.
 
     Raises `ValueError` with a sentence that has the line and what stands there.
@@ -148,7 +148,7 @@ class _Lines:
         self._lines = enumerate((line.removesuffix(b"\r").rstrip(_BLANK) for line in data.split(b"\n")), 1)
         self._labels = labels
 
-    def blocks(self) -> Iterator[Block]:
+    def blocks(self) -> Iterator[PemBlock]:
         has_block, text = False, 0
         for number, line in self._lines:
             found = _BOUNDARY.fullmatch(line)
@@ -161,7 +161,7 @@ class _Lines:
         if has_block and text:
             raise ValueError(f"line {text}: text after which no block follows; is the file cut off?")
 
-    def _block(self, start: int, label: bytes) -> Block:
+    def _block(self, start: int, label: bytes) -> PemBlock:
         """The block whose BEGIN was read, up to its END."""
         name = label.decode("ascii")
         if self._labels is not None and name not in self._labels:
@@ -173,7 +173,7 @@ class _Lines:
                     raise ValueError(f"line {number}: {_boundary(line)} inside the block {name} of line {start}")
                 headers, body = _split(lines, start, name)
                 text = b"\n".join((b"-----BEGIN %s-----" % label, *lines, line, b""))
-                return Block(name, start, _decode(start, name, b"".join(body)), text, bool(headers))
+                return PemBlock(name, start, _decode(start, name, b"".join(body)), text, bool(headers))
             lines.append(line)
         raise ValueError(f"line {start}: BEGIN {name}, and no END follows; is the file cut off?")
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from modseal import limits
 
-Path = tuple[str | int, ...]
+Steps = tuple[str | int, ...]
 Trail = tuple[Any, str | int] | None
 """A path as linked pairs, last step first: cheap to extend for values that have no problem."""
 
@@ -39,7 +39,7 @@ class Problem(NamedTuple):
     `key` is that of an entry which should not be there, below `path`: its line is the one to correct.
     """
 
-    path: Path
+    path: Steps
     message: str
     key: str | None = None
 
@@ -47,7 +47,7 @@ class Problem(NamedTuple):
         return f"{location(self.path)}: {self.message}"
 
 
-def location(path: Path) -> str:
+def location(path: Steps) -> str:
     """A path as people write it; `document` for the whole."""
     text = "".join(
         f"[{step}]" if isinstance(step, int) else f".{step if step.isprintable() else ascii(step)}" for step in path
@@ -74,7 +74,7 @@ class _Enough(Exception):  # noqa: N818 - a jump, not an error
     """There are `limits.PROBLEMS` problems: nobody reads more."""
 
 
-class Found:
+class Problems:
     """The problems so far."""
 
     def __init__(self) -> None:
@@ -98,12 +98,12 @@ class Shape:
 
     def problems(self, value: object) -> list[Problem]:
         """All that is wrong with a value (at most `limits.PROBLEMS`); empty when it has this shape."""
-        found = Found()
+        found = Problems()
         with suppress(_Enough):
             self.check(value, None, found)
         return found.problems
 
-    def check(self, value: object, trail: Trail, found: Found) -> None:
+    def check(self, value: object, trail: Trail, found: Problems) -> None:
         """Add what is wrong with a value to `found`."""
         raise NotImplementedError
 
@@ -136,7 +136,7 @@ class Text(Shape):
         self.choices = tuple(choices)
         self._matches = pattern.fullmatch if pattern else None
 
-    def check(self, value: object, trail: Trail, found: Found) -> None:
+    def check(self, value: object, trail: Trail, found: Problems) -> None:
         """See `Shape.check`."""
         if type(value) is not str:
             found.add(trail, f"must be text, not {kind(value)}")
@@ -170,7 +170,7 @@ class Integer(Shape):
     def __init__(self, least: int, most: int, *, about: str = "") -> None:
         self.least, self.most, self.about = least, most, about
 
-    def check(self, value: object, trail: Trail, found: Found) -> None:
+    def check(self, value: object, trail: Trail, found: Problems) -> None:
         """See `Shape.check`."""
         if type(value) is not int:
             found.add(trail, f"must be an integer, not {kind(value)}")
@@ -190,7 +190,7 @@ class Boolean(Shape):
     def __init__(self, *, about: str = "") -> None:
         self.about = about
 
-    def check(self, value: object, trail: Trail, found: Found) -> None:
+    def check(self, value: object, trail: Trail, found: Problems) -> None:
         """See `Shape.check`."""
         if type(value) is not bool:
             found.add(trail, f"must be true or false, not {kind(value)}")
@@ -205,7 +205,7 @@ class Array(Shape):
     def __init__(self, item: Shape, *, least: int = 0, most: int = limits.ITEMS, about: str = "") -> None:
         self.item, self.least, self.most, self.about = item, least, most, about
 
-    def check(self, value: object, trail: Trail, found: Found) -> None:
+    def check(self, value: object, trail: Trail, found: Problems) -> None:
         """See `Shape.check`."""
         if type(value) is not list:
             found.add(trail, f"must be an array, not {kind(value)}")
@@ -236,7 +236,7 @@ class Table(Shape):
         self.open, self.about = open, about
         self._order = tuple(required)
 
-    def check(self, value: object, trail: Trail, found: Found) -> None:
+    def check(self, value: object, trail: Trail, found: Problems) -> None:
         """See `Shape.check`."""
         if type(value) is not dict:
             found.add(trail, f"must be a table, not {kind(value)}")
@@ -269,7 +269,7 @@ class TextMap(Shape):
     def __init__(self, key: Text, item: Shape, *, most: int = limits.ITEMS, about: str = "") -> None:
         self.key, self.item, self.most, self.about = key, item, most, about
 
-    def check(self, value: object, trail: Trail, found: Found) -> None:
+    def check(self, value: object, trail: Trail, found: Problems) -> None:
         """See `Shape.check`."""
         if type(value) is not dict:
             found.add(trail, f"must be a table, not {kind(value)}")
@@ -305,7 +305,7 @@ class Variant(Shape):
             for name, table in tables.items()
         }
 
-    def check(self, value: object, trail: Trail, found: Found) -> None:
+    def check(self, value: object, trail: Trail, found: Problems) -> None:
         """See `Shape.check`."""
         if type(value) is not dict:
             found.add(trail, f"must be a table, not {kind(value)}")

@@ -100,7 +100,7 @@ def write(items: Iterable[Item], mtime: int) -> Iterator[bytes]:
 
     Raises `FormatError` for what `read` would refuse.
     """
-    listing = Listing(ordered=True)
+    listing = EntryRules(ordered=True)
     for entry, content in items:
         listing.add(entry)
         yield encode_header(entry, mtime)
@@ -118,7 +118,7 @@ def read(stream: Stream, dialect: Dialect, mtime: int = 0, room: int | None = No
     Raises `FormatError`: bad-listing, unsafe-path, unsafe-type, unsafe-mode, unsafe-link, limit-exceeded.
     """
     canonical = dialect is Dialect.CANONICAL
-    listing = Listing(ordered=canonical, room=room)
+    listing = EntryRules(ordered=canonical, room=room)
     while (block := stream.take(BLOCK)) != _END:
         entry = _read_canonical(block, mtime) if canonical else _read_legacy(block)
         if entry.path == "./" and entry.type is FileType.DIRECTORY and listing.count == 0:
@@ -137,7 +137,7 @@ def read(stream: Stream, dialect: Dialect, mtime: int = 0, room: int | None = No
         stream.zeros(BLOCK, "the padding")
 
 
-class Listing:
+class EntryRules:
     """The rules for the entries of one payload, as they are met: sound, not too many, none twice.
 
     `room` is how many there may be: `limits.FILES`, less those of the payloads before.

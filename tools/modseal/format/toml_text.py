@@ -15,7 +15,7 @@ import tomli
 
 from modseal import limits
 from modseal.errors import foreign
-from modseal.format.shape import Path, Problem, Shape, location
+from modseal.format.shape import Problem, Shape, Steps, location
 
 _BASIC = r'"(?:[^"\\\n]|\\.)*"'
 _LITERAL = r"'[^'\n]*'"
@@ -53,13 +53,13 @@ _INLINE_KEY = re.compile(rf"({_KEY})[ \t]*=")
 class TomlDocument:
     """The values of a TOML text, and where each key stands."""
 
-    def __init__(self, values: dict[str, object], lines: dict[Path, int], inside: dict[Path, int]) -> None:
+    def __init__(self, values: dict[str, object], lines: dict[Steps, int], inside: dict[Steps, int]) -> None:
         self.values = values
         self._lines = lines
         self._inside = inside
         """The lines of what lies inside an array that is a value, which `lines` leaves out."""
 
-    def line(self, path: Path) -> int:
+    def line(self, path: Steps) -> int:
         """The line (from 1) of a path, or of the nearest table above it; 0 where unknown."""
         while path and path not in self._lines and path not in self._inside:
             path = path[:-1]
@@ -113,13 +113,13 @@ class _Places:
     """The line of every table, key and item of an array in a text that is TOML."""
 
     def __init__(self, text: str) -> None:
-        self.lines: dict[Path, int] = {}
-        self.inside: dict[Path, int] = {}
+        self.lines: dict[Steps, int] = {}
+        self.inside: dict[Steps, int] = {}
         self._text = text
-        self._items: dict[Path, int] = {}
+        self._items: dict[Steps, int] = {}
         self._position = 0
         self._line = 1
-        table: Path = ()
+        table: Steps = ()
         while found := _TOKEN.match(text, self._position):
             self._go_to(found.end())
             key = found["assignment"] or found["item"] or found["table"]
@@ -132,9 +132,9 @@ class _Places:
         self._line += self._text.count("\n", self._position, position)
         self._position = position
 
-    def _table(self, parts: Path, *, one_of_many: bool) -> Path:
+    def _table(self, parts: Steps, *, one_of_many: bool) -> Steps:
         """The path of a table's header: below an array, that of the item that was opened last."""
-        path: Path = ()
+        path: Steps = ()
         for part in parts[:-1]:
             path = (*path, part)
             if path in self._items:
@@ -146,11 +146,11 @@ class _Places:
         self.lines.setdefault(path, self._line)
         return path
 
-    def _value(self, path: Path, above: int) -> None:
+    def _value(self, path: Steps, above: int) -> None:
         """Note the key at `path`, of which `above` parts are its table's, and what lies inside its value."""
         for end in range(above + 1, len(path) + 1):
             self.lines.setdefault(path[:end], self._line)
-        holders: list[tuple[Path, int | None]] = []
+        holders: list[tuple[Steps, int | None]] = []
         """Open arrays (with the number of the item) and inline tables (None), the innermost last."""
         while found := _VALUE.match(self._text, self._position):
             if found["newline"] and not holders:
@@ -172,7 +172,7 @@ class _Places:
             elif holders and holders[-1][1] is not None and (found["text"] or (found["other"] or "").strip()):
                 self.inside.setdefault((*holders[-1][0], holders[-1][1]), starts)
 
-    def _inline_key(self, table: Path, known: dict[Path, int]) -> Path:
+    def _inline_key(self, table: Steps, known: dict[Steps, int]) -> Steps:
         """The path of the next key of an inline table, added to `known`; that of the table where it ends."""
         while blank := _TOKEN.match(self._text, self._position):
             if not blank["blank"]:
@@ -188,7 +188,7 @@ class _Places:
         return path
 
 
-def _parts(key: str) -> Path:
+def _parts(key: str) -> Steps:
     """The parts of a dotted key, without quotes and escapes."""
     return tuple(map(_plain, _ONE_PART.findall(key)))
 

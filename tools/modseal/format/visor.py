@@ -19,7 +19,7 @@ from modseal.errors import FormatError
 from modseal.format import tar
 from modseal.format.manifest import Entry, FileType
 from modseal.format.stream import Stream, is_zero, zeros
-from modseal.format.tar import BLOCK, NAME_SIZE, VISOR_MAGIC, Item, Listing
+from modseal.format.tar import BLOCK, NAME_SIZE, VISOR_MAGIC, EntryRules, Item
 
 PAGE = 4096
 EXECUTABLE = "7"
@@ -151,7 +151,7 @@ def write(items: Sequence[Item], layout: VisorLayout) -> Iterator[bytes]:
     Raises `FormatError` for what `read` would refuse.
     """
     entries = [entry for entry, _ in items]
-    listing = Listing(ordered=False)
+    listing = EntryRules(ordered=False)
     for entry in entries:
         listing.add(entry)
     offsets = place(entries, layout)
@@ -203,7 +203,7 @@ def read_layout(stream: Stream) -> tuple[VisorLayout, tuple[Entry, ...]]:
 
 
 def _headers(stream: Stream, room: int | None = None) -> list[_Header]:
-    listing = Listing(ordered=False, room=room)
+    listing = EntryRules(ordered=False, room=room)
     headers: list[_Header] = []
     while not is_zero(block := stream.take(BLOCK)):
         headers.append(_parse(block))

@@ -42,7 +42,7 @@ _EMPTY_DEFLATED = b"\x03\x00"
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class ZipEntry:
     """One entry: its path without a slash at the end, and where its packed bytes are."""
 
     path: str
@@ -63,14 +63,14 @@ def starts_like_zip(head: bytes) -> bool:
     return head.startswith(LOCAL_MAGIC)
 
 
-def read(source: Source) -> tuple[Entry, ...]:
+def read(source: Source) -> tuple[ZipEntry, ...]:
     """All entries of an archive, in order.
 
     Raises `FormatError`: malformed-archive, truncated, trailing-bytes, duplicate-member, unsafe-path,
     unsafe-type, limit-exceeded.
     """
     end = zip_records.read_end(source)
-    entries: list[Entry] = []
+    entries: list[ZipEntry] = []
     offset = unpacked = 0
     for central in zip_records.read_directory(source, end):
         entry, offset = _entry(source, central, offset, end.start)
@@ -84,7 +84,7 @@ def read(source: Source) -> tuple[Entry, ...]:
     return tuple(entries)
 
 
-def blocks(source: Source, entry: Entry) -> Iterator[bytes]:
+def blocks(source: Source, entry: ZipEntry) -> Iterator[bytes]:
     """The unpacked bytes of a file, in blocks of at most `source.BLOCK`; never more than its size.
 
     Raises `FormatError` (bad-payload, trailing-bytes) where they are not what the headers say, at the latest
@@ -103,18 +103,18 @@ def blocks(source: Source, entry: Entry) -> Iterator[bytes]:
         raise _bad(entry, "does not have the CRC that the archive declares")
 
 
-def _unpacked(file: Source, entry: Entry) -> Iterator[bytes]:
+def _unpacked(file: Source, entry: ZipEntry) -> Iterator[bytes]:
     packed = source.blocks(entry.packed(file))
     if not entry.deflated:
         return packed
     return inflate(packed, RAW, f"the entry {entry.path!r}", "trailing-bytes", entry=rules.shown(entry.path))
 
 
-def _bad(entry: Entry, what: str) -> FormatError:
+def _bad(entry: ZipEntry, what: str) -> FormatError:
     return FormatError("bad-payload", f"the entry {entry.path!r} {what}", entry=rules.shown(entry.path))
 
 
-def _entry(source: Source, central: Central, offset: int, limit: int) -> tuple[Entry, int]:
+def _entry(source: Source, central: Central, offset: int, limit: int) -> tuple[ZipEntry, int]:
     """An entry whose local header stands at an offset, and where the next one's must."""
     header = central.header
     path, is_directory = _path(header)
@@ -136,7 +136,7 @@ def _entry(source: Source, central: Central, offset: int, limit: int) -> tuple[E
         raise malformed(f"the data descriptor of {path!r} is not what the directory says", **evidence)
     _require_size(path, header)
     _require_type(path, central.attributes, is_directory=is_directory)
-    found = Entry(
+    found = ZipEntry(
         path,
         FileType.DIRECTORY if is_directory else FileType.FILE,
         header.size,
@@ -194,7 +194,7 @@ def _require_type(path: str, attributes: int, *, is_directory: bool) -> None:
         raise FormatError("unsafe-type", f"the file {path!r} has a directory's attribute", path=rules.shown(path))
 
 
-def _require_empty(source: Source, entry: Entry) -> None:
+def _require_empty(source: Source, entry: ZipEntry) -> None:
     """A directory has no bytes, or the two of an empty deflate stream, as Python writes them."""
     allowed = (b"", _EMPTY_DEFLATED) if entry.deflated else (b"",)
     if (
@@ -206,7 +206,7 @@ def _require_empty(source: Source, entry: Entry) -> None:
         raise malformed(f"the directory {entry.path!r} has content", entry=rules.shown(entry.path))
 
 
-def _require_distinct(entries: list[Entry]) -> None:
+def _require_distinct(entries: list[ZipEntry]) -> None:
     names: set[str] = set()
     for entry in entries:
         if entry.path in names:

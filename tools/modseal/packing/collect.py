@@ -38,7 +38,7 @@ _LITTER = re.compile(
 
 
 @dataclass(slots=True)
-class Tree:
+class PayloadTree:
     """The entries of one payload as they are collected, by path, and one line for each that cannot be packed.
 
     `litter` has paths that are packed, but that people seldom mean to ship.

@@ -22,7 +22,7 @@ from modseal.format.manifest import Constraint, Entry, FileType, Kind, Manifest
 from modseal.format.payload_writer import Input
 from modseal.format.times import time_text
 from modseal.format.visor import VisorLayout
-from modseal.packing.collect import Tree
+from modseal.packing.collect import PayloadTree
 from modseal.packing.spec import ComponentSpec, ModuleSpec, PayloadSpec, parse
 from modseal.packing.spec_shape import DEFAULT_PAYLOAD
 
@@ -176,8 +176,8 @@ def _payloads(spec: ModuleSpec) -> tuple[PayloadSpec, ...]:
     return spec.payloads or ((PayloadSpec(DEFAULT_PAYLOAD, None, "", "", ()),) if spec.files else ())
 
 
-def _collect(spec: ModuleSpec, index: int, payload: PayloadSpec, folder: Path, kind: Kind) -> Tree:
-    tree = Tree(payload.name, payload_type(payload.type, kind))
+def _collect(spec: ModuleSpec, index: int, payload: PayloadSpec, folder: Path, kind: Kind) -> PayloadTree:
+    tree = PayloadTree(payload.name, payload_type(payload.type, kind))
     if payload.root is not None:
         try:
             tree.add_folder(folder / payload.root, payload.prefix, payload.exclude)
@@ -187,7 +187,7 @@ def _collect(spec: ModuleSpec, index: int, payload: PayloadSpec, folder: Path, k
     return tree
 
 
-def _apply_files(spec: ModuleSpec, trees: Mapping[str, Tree], folder: Path) -> Iterator[str]:
+def _apply_files(spec: ModuleSpec, trees: Mapping[str, PayloadTree], folder: Path) -> Iterator[str]:
     """Each `[[file]]`: added files first, then modes, which may be those of the folders above them."""
     for index, file in enumerate(spec.files):
         if file.source is not None:
@@ -222,7 +222,7 @@ def _attachment_problems(spec: ModuleSpec, attachments: Iterable[AttachmentPlan]
             yield spec.describe(place, f"has {status.st_size} bytes, and may have {limits.ATTACHMENT_SIZE}")
 
 
-def finish(trees: Iterable[Tree]) -> Iterator[str]:
+def finish(trees: Iterable[PayloadTree]) -> Iterator[str]:
     """Give each tree the folders above its entries, once in the whole module; then what they break together."""
     seen: set[str] = set()
     entries: list[Entry] = []
@@ -238,7 +238,7 @@ def finish(trees: Iterable[Tree]) -> Iterator[str]:
     yield from (failure.detail for failure in rules.check_tree(entries))
 
 
-def tree_warnings(trees: Iterable[Tree], depends: Iterable[Constraint]) -> Iterator[str]:
+def tree_warnings(trees: Iterable[PayloadTree], depends: Iterable[Constraint]) -> Iterator[str]:
     """What is allowed, and is likely not meant."""
     for tree in trees:
         if not tree.inputs:

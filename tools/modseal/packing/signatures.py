@@ -24,7 +24,7 @@ _FINGERPRINT = re.compile("(?:sha256:)?([0-9a-f]{64})")
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class SignatureRow:
     """One signature: its block (from 1), who made it, and `failure` where it does not verify over this manifest.
 
     `certificate` is that of the verified signer, else the one that the signature claims, if it is in the block.
@@ -44,11 +44,11 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class SignatureListing:
     """All signatures of a bundle, and the expected keys of its manifest that have made none that verifies."""
 
     blocks: int
-    rows: tuple[Row, ...]
+    rows: tuple[SignatureRow, ...]
     missing: tuple[str, ...]
 
 
@@ -57,12 +57,12 @@ class Removed:
     """What was taken out, how many blocks are left, and which expected signers are missing then."""
 
     path: Path
-    rows: tuple[Row, ...]
+    rows: tuple[SignatureRow, ...]
     blocks: int
     missing: tuple[str, ...]
 
 
-def list_signatures(path: Path) -> Listing:
+def list_signatures(path: Path) -> SignatureListing:
     """The signatures of the bundle at `path`.
 
     Raises `FormatError` where the container or the signature member cannot be read, `InputError`.
@@ -104,26 +104,26 @@ def _without(member: bytes, numbers: set[int]) -> bytes:
     return b"".join(text for number, text in enumerate(texts, 1) if number not in numbers)
 
 
-def _list(bundle: OpenBundle, member: bytes) -> Listing:
+def _list(bundle: OpenBundle, member: bytes) -> SignatureListing:
     _ = bundle.members  # an unreadable container ends here
     blocks = cms.split_blocks(member, bundle.kind)
-    rows: list[Row] = []
+    rows: list[SignatureRow] = []
     verified: set[str] = set()
     for number, block in enumerate(blocks, 1):
         result = verify_member(cms.join_blocks((block,)), bundle.manifest)
         verified.update(rules.key_name(signer.certificate.key_der) for signer in result.signers)
         rows += _rows(number, block, result)
     missing = tuple(key for key in _expected(bundle) if key not in verified)
-    return Listing(len(blocks), tuple(rows), missing)
+    return SignatureListing(len(blocks), tuple(rows), missing)
 
 
-def _rows(number: int, block: bytes, result: Signatures) -> Iterator[Row]:
+def _rows(number: int, block: bytes, result: Signatures) -> Iterator[SignatureRow]:
     """One row for each signature of a block, or for a block that cannot be read."""
     try:
         data = cms.decode(block)
         certificates = tuple(map(Certificate.parse, data.certificates))
     except FormatError as error:
-        yield Row(number, None, "unknown", None, 0, error.failure)
+        yield SignatureRow(number, None, "unknown", None, 0, error.failure)
         return
     signers, failures = list(result.signers), list(result.failures)  # both in the order of the block
     for info in data.signers:
@@ -131,7 +131,7 @@ def _rows(number: int, block: bytes, result: Signatures) -> Iterator[Row]:
         failure = None if signer else failures.pop(0)
         certificate = signer.certificate if signer else _claimed(info, certificates)
         algorithm = signer.algorithm if signer else info.signature_algorithm.oid
-        yield Row(number, certificate, algorithm, info.signing_time, len(info.timestamps), failure)
+        yield SignatureRow(number, certificate, algorithm, info.signing_time, len(info.timestamps), failure)
 
 
 def _claimed(info: SignerInfo, certificates: tuple[Certificate, ...]) -> Certificate | None:

@@ -14,8 +14,8 @@ from modseal.errors import Failure, SpecError, require_spec
 from modseal.format import rules, toml_text
 from modseal.format.level import Level
 from modseal.format.manifest import Constraint, Platform, Relationships, VibFields
-from modseal.format.shape import Path as Place
 from modseal.format.shape import Problem, quote
+from modseal.format.shape import Steps as Place
 from modseal.format.times import time_text
 from modseal.packing.spec_shape import DEFAULT_PAYLOAD, SHAPE
 

@@ -13,7 +13,19 @@ from typing import Any
 from modseal import limits
 from modseal.format import manifest_json, payload, rules, vib_rules
 from modseal.format.level import Level
-from modseal.format.shape import Array, Boolean, Found, Shape, Table, Text, TextMap, Trail, kind, quote, to_json_schema
+from modseal.format.shape import (
+    Array,
+    Boolean,
+    Problems,
+    Shape,
+    Table,
+    Text,
+    TextMap,
+    Trail,
+    kind,
+    quote,
+    to_json_schema,
+)
 
 SCHEMA = "modseal/module@1"
 DEFAULT_PAYLOAD = "payload1"
@@ -31,7 +43,7 @@ class Time(Shape):
     def __init__(self, *, about: str = "") -> None:
         self.about = about
 
-    def check(self, value: object, trail: Trail, found: Found) -> None:
+    def check(self, value: object, trail: Trail, found: Problems) -> None:
         """See `Shape.check`."""
         if isinstance(value, datetime):
             if value.tzinfo is None or value.microsecond or not _has_utc(value):

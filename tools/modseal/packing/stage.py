@@ -19,7 +19,7 @@ from modseal.format.manifest import MANIFEST_MEMBER, FileType, Kind, Manifest, P
 from modseal.format.payload import VIB_TYPES, VISOR_TYPES
 from modseal.format.payload_writer import Input
 from modseal.format.visor import VisorLayout
-from modseal.packing.collect import Tree
+from modseal.packing.collect import PayloadTree
 from modseal.packing.plan import (
     PayloadPlan,
     Plan,
@@ -106,9 +106,9 @@ def _strangers(folder: Path, payloads: Iterable[Payload]) -> Iterator[str]:
             yield f"{folder}: {name!r} belongs to no payload of {DESCRIPTOR}"
 
 
-def _collect(folder: Path, payload: Payload, kind: Kind) -> Tree:
+def _collect(folder: Path, payload: Payload, kind: Kind) -> PayloadTree:
     """The tree of a payload. The sticky bit stays: it is how a stage says that a host keeps changes to a file."""
-    tree = Tree(payload.name, payload_type(payload.type, kind))
+    tree = PayloadTree(payload.name, payload_type(payload.type, kind))
     try:
         tree.add_folder(folder, keep=rules.STICKY if kind == "vib" else 0)
     except OSError as error:
@@ -116,7 +116,7 @@ def _collect(folder: Path, payload: Payload, kind: Kind) -> Tree:
     return tree
 
 
-def _apply_layout(tree: Tree, payloads: Path) -> VisorLayout | None:
+def _apply_layout(tree: PayloadTree, payloads: Path) -> VisorLayout | None:
     """Give the tree the modes of its layout, if it has one that still is of this tree."""
     path = payloads / f"{tree.name}{layouts.SUFFIX}"
     if not os.path.lexists(path):

@@ -53,7 +53,7 @@ _time = functools.lru_cache(maxsize=1024)(der.decode_either_time)
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class RevokedEntry:
     """One revoked certificate: since when (the earlier of its two dates), and why."""
 
     since: datetime
@@ -93,7 +93,7 @@ class Crl:
     scope: Scope
     unjudged: tuple[str, ...]
     keeps_expired_since: datetime | None
-    entries: dict[int, Entry] = field(repr=False)
+    entries: dict[int, RevokedEntry] = field(repr=False)
     signed_bytes: bytes = field(repr=False)
     signature_algorithm: Algorithm
     signature: bytes = field(repr=False)
@@ -164,9 +164,9 @@ def _unjudged(extensions: dict[str, Extension]) -> Iterator[str]:
             yield f"critical extension {oid}"
 
 
-def _read_entries(value: der.Value | None) -> tuple[dict[int, Entry], tuple[str, ...]]:
+def _read_entries(value: der.Value | None) -> tuple[dict[int, RevokedEntry], tuple[str, ...]]:
     """The entries by serial number, and the critical extensions in them that are not judged."""
-    entries: dict[int, Entry] = {}
+    entries: dict[int, RevokedEntry] = {}
     unknown: dict[str, None] = {}
     reader = der.Reader(value.content if value else b"")
     while reader.more():
@@ -176,14 +176,14 @@ def _read_entries(value: der.Value | None) -> tuple[dict[int, Entry], tuple[str,
             details = _read_details(fields.take(der.SEQUENCE).content)
             fields.end()
             unknown.update(dict.fromkeys(details.unknown))
-        found = Entry(min(since, details.invalid_since or since), details.reason)
+        found = RevokedEntry(min(since, details.invalid_since or since), details.reason)
         entries[serial] = _worse(entries[serial], found) if serial in entries else found
     return entries, tuple(unknown)
 
 
-def _worse(one: Entry, other: Entry) -> Entry:
+def _worse(one: RevokedEntry, other: RevokedEntry) -> RevokedEntry:
     """Two entries for one certificate as one: the earlier, for no reason where they differ in it."""
-    return Entry(min(one.since, other.since), one.reason if one.reason == other.reason else REASONS[0])
+    return RevokedEntry(min(one.since, other.since), one.reason if one.reason == other.reason else REASONS[0])
 
 
 class _Details(NamedTuple):

@@ -15,7 +15,7 @@ from itertools import pairwise
 from modseal.errors import Evidence, Failure, FormatError
 from modseal.pki import algorithms
 from modseal.pki.certificate import Certificate
-from modseal.pki.crl import Crl, Entry
+from modseal.pki.crl import Crl, RevokedEntry
 from modseal.pki.effort import Effort, of_signature
 
 Signers = Callable[[Crl, Certificate], Iterable[Certificate]]
@@ -164,7 +164,7 @@ class _Judgement:
         detail = f"{self.certificate.subject} was revoked on {entry.since:%Y-%m-%d} ({entry.reason})"
         return Failure("revoked", detail, evidence)
 
-    def _signed_before(self, entry: Entry) -> bool:
+    def _signed_before(self, entry: RevokedEntry) -> bool:
         """Whether the policy lets a signature stand that was made before the revocation, which was for no misuse."""
         proven = self.signed_at is not None and self.signed_at < entry.since
         return self.rules.accept_signed_before and proven and entry.reason in WITHOUT_MISUSE

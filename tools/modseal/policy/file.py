@@ -23,7 +23,7 @@ from modseal.pki.revocation import RevocationRules
 from modseal.policy import material as policy_material
 from modseal.policy.shape import FINGERPRINT, PATH_LISTS, SHAPE
 from modseal.trust.deny import Deny, fingerprints
-from modseal.trust.policy import Allowance, Anchor, Origin, Policy
+from modseal.trust.policy import Allowance, Anchor, Policy, PolicyBytes
 from modseal.trust.powers import May, Power
 
 
@@ -50,7 +50,7 @@ def parse(data: bytes, source: str, read: Callable[[str], bytes], *, built_in: b
         return files[name]
 
     reader = _Reader(document, source, kept)
-    policy = replace(reader.policy(), origin=Origin(data, tuple(files.items()), built_in))
+    policy = replace(reader.policy(), origin=PolicyBytes(data, tuple(files.items()), built_in))
     if not (policy.anchors or policy.allow_unsigned_community or built_in):
         reader.found.append(f"{source}: needs at least one [[anchor]], or nothing could be accepted")
     if reader.found:

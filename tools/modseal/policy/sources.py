@@ -13,7 +13,7 @@ from modseal.files.small import read_small
 from modseal.policy import store as trust_store
 from modseal.policy.file import parse
 from modseal.policy.store import STORE
-from modseal.trust.policy import Origin, Policy
+from modseal.trust.policy import Policy, PolicyBytes
 
 BUILT_IN = ("strict", "vmware")
 
@@ -50,7 +50,7 @@ def _no_files(name: str) -> bytes:
     raise FileNotFoundError(2, "a built-in policy names no files", name)
 
 
-def again(origin: Origin, source: str) -> Policy:
+def again(origin: PolicyBytes, source: str) -> Policy:
     """The policy that was read from these bytes, in another process. Raises `PolicyError`."""
     files = dict(origin.files)
     return parse(origin.text, source, files.__getitem__, built_in=origin.built_in)

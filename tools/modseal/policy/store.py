@@ -46,7 +46,7 @@ _SHAPE = Table(
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class StoreState:
     """What `state.json` says: the installed version, its digest, the newest time seen (aware, UTC)."""
 
     version: int
@@ -111,20 +111,20 @@ def bundle_path(folder: Path, version: int) -> Path:
     return folder / VERSIONS / f"{version}.trust"
 
 
-def encode_state(state: State) -> bytes:
+def encode_state(state: StoreState) -> bytes:
     """The bytes of `state.json`."""
     plain = {"schema": SCHEMA, "version": state.version, "sha256": state.sha256, "newest": time_text(state.newest)}
     return canonical_json.dump(plain) + b"\n"
 
 
-def decode_state(data: bytes, name: str) -> State:
+def decode_state(data: bytes, name: str) -> StoreState:
     """The state of some bytes. Raises `UndecidedError` (trust-store-invalid)."""
     try:
         plain: Any = canonical_json.load(data, name)
         problem = next(iter(_SHAPE.problems(plain)), None)
         if problem:
             raise _unusable(f"{name}: {problem}")
-        return State(plain["version"], plain["sha256"], trust_bundle.parse_time(plain["newest"]))
+        return StoreState(plain["version"], plain["sha256"], trust_bundle.parse_time(plain["newest"]))
     except FormatError as error:
         raise _unusable(f"{name}: {error.failure.detail}") from error
 

@@ -20,7 +20,7 @@ from modseal.format import trust_bundle
 from modseal.format.trust_bundle import TrustBundle
 from modseal.policy import store as trust_store
 from modseal.policy.rotation import advance
-from modseal.policy.store import State
+from modseal.policy.store import StoreState
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ def update(folder: Path, paths: Sequence[Path], initial: Collection[str], now: d
                 f"{folder} has a trust bundle: its root signers change by their signatures, not by --initial-root"
             )
         current = advance(seen, candidates, initial, now)
-        state = trust_store.encode_state(State(current.version, current.sha256, now))
+        state = trust_store.encode_state(StoreState(current.version, current.sha256, now))
         if seen and current is seen.bundle:
             _write(folder / trust_store.STATE, state)
         else:

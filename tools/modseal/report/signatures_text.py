@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from modseal.format import rules
-from modseal.packing.signatures import Listing, Row
+from modseal.packing.signatures import SignatureListing, SignatureRow
 from modseal.packing.to_sign import ToSign
 from modseal.report.inspection import entry_line, manifest_lines
 from modseal.report.text import safe
@@ -24,13 +24,13 @@ _COMMANDS = {
 """One way to sign what is prepared, by family; ML-DSA needs OpenSSL 3.5 or newer."""
 
 
-def listing(bundle: Path, found: Listing) -> str:
+def listing(bundle: Path, found: SignatureListing) -> str:
     """The signatures of a bundle, without a final newline."""
     lines = [f"{safe(bundle)}: {found.blocks} signature block(s); {NOTICE}", *rows(found.rows)]
     return "\n".join([*lines, *missing(found.missing)])
 
 
-def rows(found: Iterable[Row]) -> Iterator[str]:
+def rows(found: Iterable[SignatureRow]) -> Iterator[str]:
     """Each signature in some lines."""
     for row in found:
         state = f"does NOT verify ({row.failure.code})" if row.failure else "verifies over this manifest"

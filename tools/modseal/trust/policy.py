@@ -55,7 +55,7 @@ class Anchor:
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class PolicyBytes:
     """The bytes that a policy was read from: its TOML, and each file that it names, as they were when it was read.
 
     Another process reads the same policy from them (`policy_sources.again`), whatever became of the files.
@@ -116,7 +116,7 @@ class Policy:
     allowances: tuple[Allowance, ...] = ()
     unsigned_may: May = UNSAID
     lines: Mapping[str, int] = field(default_factory=dict)
-    origin: Origin | None = field(default=None, repr=False, compare=False)
+    origin: PolicyBytes | None = field(default=None, repr=False, compare=False)
 
     @property
     def pins(self) -> dict[str, tuple[Anchor, ...]]:

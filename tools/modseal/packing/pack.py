@@ -71,7 +71,7 @@ def pack(
     a verifier would reject), `InputError`. Nothing is left behind by a failure.
     """
     epoch = read_epoch(environ)
-    plan = _attested(make_plan(spec, kind, epoch), epoch, build, sbom=sbom)
+    plan = _attested(_checked(make_plan(spec, kind, epoch)), epoch, build, sbom=sbom)
     target = output or Path(default_name(plan.manifest))
     _require_output(target, plan)
     with _spool(target) as spool:
@@ -99,6 +99,15 @@ def make_plan(spec: Path, kind: Kind | None, epoch: int | None) -> Plan:
     if is_stage:
         return plan_stage(spec, kind or "vib", epoch)
     raise SpecError(f"{spec}: has neither a {SPEC_FILE} nor a {DESCRIPTOR}")
+
+
+def _checked(plan: Plan) -> Plan:
+    """The plan, once its attachments are what their media types say. Raises `SpecError`, `InputError`."""
+    if not plan.attachments:
+        return plan
+    from modseal.packing import documents
+
+    return replace(plan, warnings=(*plan.warnings, *documents.check(plan.attachments)))
 
 
 def _attested(plan: Plan, epoch: int | None, build: Build | None, *, sbom: bool) -> Plan:

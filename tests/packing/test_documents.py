@@ -109,7 +109,7 @@ BROKEN = {
     "an older statement": (
         provenance.MEDIA_TYPE,
         changed(STATEMENT, "_type", value="https://in-toto.io/Statement/v0.1"),
-        "$._type: must be https://in-toto.io/Statement/v1",
+        "$['_type']: must be https://in-toto.io/Statement/v1",
     ),
     "no subject": (provenance.MEDIA_TYPE, changed(STATEMENT, "subject", value=[]), "$.subject: needs at least 1 item"),
     "no digest": (provenance.MEDIA_TYPE, changed(STATEMENT, "subject", 0, "digest"), "$.subject[0]"),

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from modseal.bundle import layout
 from modseal.depot import grammar
-from modseal.format import manifest_json, strict_xml, trust_bundle, vib_grammar
+from modseal.format import manifest_json, pem, strict_xml, trust_bundle, vib_grammar
 from modseal.format.shape import Array, Shape, Table, Text, TextMap, Variant
 from modseal.packing import spec_shape
 from modseal.policy import shape as policy_shape
@@ -31,15 +31,26 @@ def dictionaries() -> dict[str, bytes]:
         "trust.dict": {*_quoted(trust_bundle.SHAPE), *_JSON},
         "spec.dict": {*_words(spec_shape.SHAPE), *_TOML, *_TIMES},
         "policy.dict": {*_words(policy_shape.SHAPE), *_TOML, *_FILES},
+        "pem.dict": _boundaries(),
         "depot.dict": {*(word for root in _DEPOT for word in _tags(root)), *_XML, *_VIB},
         "xml.dict": {*_tags(vib_grammar.DESCRIPTOR), *_tags(vib_grammar.STAGE), *_XML, *_VIB},
     }
     return {name: _dictionary(found) for name, found in words.items()}
 
 
+def _boundaries() -> Iterator[str]:
+    """The lines around blocks, and what is left of them."""
+    for label in (pem.CERTIFICATE, pem.CRL, *pem.REQUESTS, *pem.KEYS, "PKCS7", "CMS"):
+        yield from (f"-----BEGIN {label}-----\n", f"-----END {label}-----\n")
+    yield from ("-----", "---", "-----BEGIN ", "-----END ", "Proc-Type: 4,ENCRYPTED\n\n", "# ", "\r\n", "==", "=")
+
+
 def _dictionary(words: Iterable[str]) -> bytes:
     """LibFuzzer's form of a dictionary."""
-    escaped = (word.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\x0a") for word in sorted(words))
+    escaped = (
+        word.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\x0a").replace("\r", "\\x0d")
+        for word in sorted(words)
+    )
     return "".join(f'"{word}"\n' for word in escaped if word).encode("ascii")
 
 

@@ -6,6 +6,7 @@ format changes: `tests/fuzz` says when a committed seed is no longer good.
 
 from __future__ import annotations
 
+import base64
 import io
 import shutil
 import struct
@@ -20,13 +21,14 @@ FOLDER = Path(__file__).parent
 sys.path[:0] = [str(FOLDER), str(FOLDER.parent / "tools"), str(FOLDER.parent / "tests")]
 
 from cryptography import x509  # noqa: E402
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat  # noqa: E402
 
 from builders import bundles, cms, crls, depots, trust_bundles, tsa, zips  # noqa: E402
 from builders.pki import Identity, ca, leaf, new_key, root, signer  # noqa: E402
 from make_dictionaries import dictionaries  # noqa: E402
 from make_documents import LEAST_SPEC, MORE_POLICY, MORE_SPEC, POLICY  # noqa: E402
 from modseal.bundle import layout  # noqa: E402
-from modseal.format import payload_writer, trust_bundle, visor  # noqa: E402
+from modseal.format import payload_writer, pem, trust_bundle, visor  # noqa: E402
 from modseal.format.level import Level  # noqa: E402
 from modseal.format.manifest import Constraint, Platform, Relationships, VibFields  # noqa: E402
 from modseal.format.stream import Stream  # noqa: E402
@@ -109,6 +111,7 @@ def seeds() -> dict[str, dict[str, bytes]]:
         "timestamp": _tokens(),
         "certificate": _certificates(),
         "crl": _crls(),
+        "pem": _pem_files(),
         **_payloads(),
         "vzstd": {"gzip": _payload("vzstd"), "frame": zlib.decompress(_payload("vzstd"), 31)},
         **{f"tar-{name}": dict(zip(("tree", "small", "empty"), found, strict=True)) for name, found in tars.items()},
@@ -218,6 +221,22 @@ def _crls() -> dict[str, bytes]:
         "reasons": crls.make(root(), crls.revoked(5, extensions=[reason, since]), crls.revoked(6)),
         "scope": crls.make(root(), extensions=[(scope, True)]),
     }
+
+
+def _pem_files() -> dict[str, bytes]:
+    lists = b"".join(_pem(pem.CRL, one) for one in (CRL, crls.make(INTERMEDIATE, BELOW)))
+    return {
+        "chain": b"the root\n" + _pems(root(), INTERMEDIATE),
+        "list": _pem(pem.CRL, CRL),
+        "lists": b"# two of them\n" + lists + b"\n",
+        "windows": root().pem.replace(b"\n", b"\r\n"),
+        "certificate": root().der,
+        "key": SIGNERS[0].certificate.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo),
+    }
+
+
+def _pem(label: str, content: bytes) -> bytes:
+    return b"-----BEGIN %s-----\n%s-----END %s-----\n" % (label.encode(), base64.encodebytes(content), label.encode())
 
 
 def _payload(kind: str, files: Files = TREE) -> bytes:

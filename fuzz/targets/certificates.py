@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Callable
 from itertools import pairwise
+from typing import TypeVar
 
+from modseal.errors import FormatError
+from modseal.format import pem
 from modseal.pki import revocation
 from modseal.pki.certificate import Certificate
 from modseal.pki.crl import Crl
 from modseal.pki.path import NoPath, find_path
 from modseal.pki.revocation import RevocationRules
 from targets.base import NOW, Target, attempt, certificates, policy
+
+_T = TypeVar("_T")
 
 
 def certificate(data: bytes) -> None:
@@ -41,7 +48,40 @@ def crl(data: bytes) -> None:
     assert all(isinstance(found.scope.covers(one), bool) for one in path)
 
 
+def pem_file(data: bytes) -> None:
+    """A file of certificates, of CRLs, of anything: no block is passed over, and each is what the file has."""
+    blocks = _whole(lambda: pem.read(data))
+    if blocks is not None:
+        plain = [block for block in blocks if not block.headers]
+        assert data.count(b"-----BEGIN ") == data.count(b"-----END ") == len(blocks)
+        assert not blocks or not data[data.rindex(b"-----END ") :].partition(b"\n")[2].strip(b" \t\r\n")
+        again = b"".join(b"# text\n%s\n" % _written(block) for block in plain)
+        assert [(one.label, one.content) for one in pem.read(again)] == [(one.label, one.content) for one in plain]
+    pem.has_private_key(data)
+    pem.kind_of(data)
+    for label in (pem.CERTIFICATE, pem.CRL):
+        found = _whole(lambda: pem.contents(data, label))  # noqa: B023 - called at once
+        if found is not None and not pem.is_der(data):
+            assert blocks is not None
+            assert found == tuple(block.content for block in blocks)
+            assert {block.label for block in blocks} == {label}
+
+
+def _whole(read: Callable[[], _T]) -> _T | None:
+    """What is in a file, None where it is refused."""
+    try:
+        return read()
+    except (ValueError, FormatError):
+        return None
+
+
+def _written(block: pem.Block) -> bytes:
+    text = base64.encodebytes(block.content)
+    return b"-----BEGIN %s-----\n%s-----END %s-----" % (block.label.encode(), text, block.label.encode())
+
+
 TARGETS = (
     Target("certificate", certificate, mutator="der"),
     Target("crl", crl, mutator="der"),
+    Target("pem", pem_file, dictionary="pem.dict"),
 )

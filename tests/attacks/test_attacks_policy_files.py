@@ -189,14 +189,45 @@ def test_PEM_05_a_damaged_list_does_not_hide_behind_a_good_one(tmp_path: Path) -
     unusable(policy(tmp_path, pem(crls.make(root())) + pem(bytes(damaged))), "did not sign this CRL as it is")
 
 
+def of(issuer: Identity, *revoked: Identity) -> bytes:
+    return pem(crls.make(issuer, *revoked, extensions=crls.key_id(issuer)))
+
+
 def test_PEM_05_a_crl_counts_with_its_issuers_certificate_alone(tmp_path: Path) -> None:
-    stranger = pem(crls.make(root(7)))
+    stranger = of(root(7))
     unusable(policy(tmp_path, SECOND + stranger), "name it under 'intermediates'")
     # Where every issuer must have one, a bundle may bring the issuer: the one list is missed if it is damaged.
     assert load(str(policy(tmp_path, SECOND + stranger, "required = true\n")))
     assert load(str(policy(tmp_path, SECOND + stranger + stranger, "required = true\n")))
-    newer = pem(crls.make(root(7), signer()))
-    unusable(policy(tmp_path, SECOND + stranger + newer, "required = true\n"), "name it under 'intermediates'")
+    unusable(policy(tmp_path, SECOND + stranger + of(root(7), signer()), "required = true\n"), "under 'intermediates'")
+
+
+def renamed(content: bytes) -> bytes:
+    """One letter of the issuer's name is another."""
+    assert content.count(b"Test root") == 1
+    return content.replace(b"Test root", b"Tesu root")
+
+
+@pytest.mark.parametrize("issuer", [root(), root(7), ca("Nameless key", key=new_key("p256", 62), key_id=None)])
+def test_PEM_05_the_second_list_of_a_ca_does_not_become_that_of_another_ca(tmp_path: Path, issuer: Identity) -> None:
+    """Its issuer's name is damaged, and with `required` it looks like the one list of a CA that a bundle brings."""
+    name = issuer.certificate.subject
+    first, second = (
+        crls.make(root(7), *revoked, name=name, key=issuer.key, extensions=crls.key_id(issuer))
+        for revoked in ((), (signer(),))
+    )
+    damaged = second.replace(b"Test", b"Tesu", 1)
+    assert damaged != second
+    path = policy(tmp_path, pem(first) + pem(damaged), "required = true\n")
+    if issuer != root(7):
+        (tmp_path / "other.pem").write_bytes(issuer.pem)
+    unusable(path, "name it under 'intermediates'")
+
+
+def test_PEM_05_a_list_that_does_not_say_by_which_key_could_be_anybodys(tmp_path: Path) -> None:
+    first = pem(crls.make(root()))
+    damaged = pem(renamed(crls.make(root(), signer())))
+    unusable(policy(tmp_path, first + damaged, "required = true\n"), "name it under 'intermediates'")
 
 
 def test_PEM_05_no_byte_of_an_anchor_that_signed_itself_can_be_changed(tmp_path: Path) -> None:

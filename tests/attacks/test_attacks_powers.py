@@ -225,3 +225,14 @@ def test_POW_08_the_module_of_another_vendor_is_not_replaced(kind: Kind, tmp_pat
     found = refused(bundle, trusting(kept), "power-not-granted", tmp_path)
     assert found.primary is not None
     assert found.primary.evidence["path"] == "other-agent"
+
+
+@kinds
+def test_POW_08_nobody_can_tell_whose_module_is_replaced_where_an_anchor_has_vendors_alone(
+    kind: Kind, tmp_path: Path
+) -> None:
+    bundle = module(kind, AGENT, relationships=Relationships(replaces=(Constraint("other-agent"),)))
+    kept = May(refused=frozenset({Power.REPLACE}))
+    refused(bundle, trusting(replace(COMMUNITY, vendors=("Acme",), may=kept)), "power-not-granted", tmp_path)
+    accepted(bundle, trusting(replace(COMMUNITY, may=kept)))
+    accepted(bundle, trusting(replace(COMMUNITY, vendors=("Acme",), names=("acme-*", "other-*"), may=kept)))

@@ -47,6 +47,15 @@ HIDDEN = {
     "a zip behind and before": (b"x" + ZIP + b"x" * 1000, "a zip archive with bytes in front of it or behind"),
     "a bundle, packed": (gzip.compress(VIB), "compressed (gzip): a bundle"),
     "a bundle, packed twice": (gzip.compress(gzip.compress(VIB)), "compressed (gzip): gzip again"),
+    "a bundle, packed behind nothing": (gzip.compress(b"") + gzip.compress(VIB), "compressed (gzip): a bundle"),
+    "a bundle, packed in two": (
+        gzip.compress(VIB[:5]) + bytes(3) + gzip.compress(VIB[5:]),
+        "compressed (gzip): a bundle",
+    ),
+    "a bundle, packed behind much nothing": (
+        gzip.compress(b"") * (END // 20 + 1) + gzip.compress(VIB),
+        "compressed (gzip), and empty as far as it was looked at",
+    ),
     "a zip, packed": (gzip.compress(ZIP), "compressed (gzip): a zip archive in which no bundle was found"),
     "a damaged gzip": (b"\x1f\x8b\x08\xff" + VIB, "compressed (gzip), and damaged"),
     "a tar": (tarred(VIB), "a tar archive"),
@@ -63,6 +72,7 @@ HIDDEN = {
 PLAIN = {
     "text": b"no bundle, and PK\5\6 is only a word",
     "nothing": b"",
+    "packed nothing": gzip.compress(b""),
     "packed text": gzip.compress(b"log " * 100_000),
     "an end of a zip archive alone": b"text" + b"PK\5\6" + b"\1" * 18,
     "much text": b"text PK\5\6 " * 50_000,

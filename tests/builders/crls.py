@@ -47,6 +47,11 @@ def make(
     return builder.sign(signing_key, digest_for(signing_key)).public_bytes(Encoding.DER)
 
 
+def key_id(issuer: Identity) -> Extensions:
+    """The extension that names the issuer's key, which every CRL should have (RFC 5280 section 5.2.1)."""
+    return [(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()), False)]
+
+
 def read(*lists: bytes) -> tuple[Crl, ...]:
     """CRLs as the verifier sees them."""
     return tuple(Crl.parse(data, f"crl {number}") for number, data in enumerate(lists))

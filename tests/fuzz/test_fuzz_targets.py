@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 import mutators
 from modseal.bundle import layout
 from modseal.bundle.open import OpenBundle
-from modseal.format import cms, descriptor, manifest_json, timestamp, trust_bundle
+from modseal.format import cms, descriptor, manifest_json, pem, timestamp, trust_bundle
 from modseal.format import zip as zip_format
 from modseal.format.source import BytesSource
 from modseal.packing import spec
@@ -48,6 +48,7 @@ READ: dict[str, Callable[[bytes], Any]] = {
     "timestamp": lambda data: proof.verify(_token(data), SIGNATURE, policy(), NOW),
     "certificate": Certificate.parse,
     "crl": lambda data: not Crl.parse(data, "seed").unjudged,
+    "pem": lambda data: pem.is_der(data) or pem.read(data),
     "module-spec": lambda data: spec.parse(data, "seed"),
     "policy": lambda data: policy_file.parse(data, "seed", read_fixture),
     "zip": lambda data: zip_format.read(BytesSource(data)) or data.startswith(b"PK\x05\x06"),

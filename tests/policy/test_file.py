@@ -132,6 +132,7 @@ list = "esxi-5"
         (GOOD + '[algorithms]\nallow = ["rsa-pkcs1-sha1"]\n', 8, "algorithms.allow[0]"),
         (GOOD + "[algorithms]\nminimum-rsa-bits = 1024\n", 8, "minimum-rsa-bits"),
         (GOOD + "[algorithms]\nallow = []\n", 8, "algorithms.allow"),
+        (GOOD + "[paths]\ncommunity = []\n", 8, "paths.community"),
         (GOOD + '[deny]\ndigests = ["00"]\n', 8, "deny.digests[0]"),
         (GOOD + f'[deny]\nsigners = ["{"0" * 64}"]\n', 8, "'key-sha256:' (a public key) or 'sha256:' (a certificate)"),
         (GOOD + f'[deny]\ndigests = ["key-sha256:{"0" * 64}"]\n', 8, "deny.digests[0]"),

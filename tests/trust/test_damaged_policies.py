@@ -1,8 +1,7 @@
 """Any damage to a file of a policy: what was not accepted is not accepted then (PEM-06).
 
 `MODSEAL_DAMAGES` sets how many damages are tried for each policy. Two things cannot be seen, and are left out: a whole
-block that is gone, and a policy whose text says something else. A third is docs/threat-model.md's: two lists of one
-CA where `required = true`.
+block that is gone, and a policy whose text says something else.
 """
 
 from __future__ import annotations
@@ -56,6 +55,7 @@ FILES: Mapping[str, bytes] = {
 POLICIES = {
     "lists": HEAD + 'intermediates = ["issuing.pem"]\n' + ANCHOR + '[revocation]\ncrls = ["lists.pem"]\n',
     "two lists of one CA": HEAD + ANCHOR + '[revocation]\ncrls = ["old.pem"]\n',
+    "two lists of one CA, required": HEAD + ANCHOR + '[revocation]\ncrls = ["old.pem"]\nrequired = true\n',
     "required": HEAD + ANCHOR + '[revocation]\ncrls = ["root.crl"]\nrequired = true\n',
     "DER and deny": HEAD
     + ANCHOR

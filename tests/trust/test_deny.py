@@ -18,13 +18,14 @@ from builders.bundles import KINDS, Bundle, accepted, codes, judge, make, refuse
 from builders.cms import RSA_ENCRYPTION, RSA_PSS, pem, sign_raw
 from builders.cms import algorithm as make_algorithm
 from builders.pki import Identity, ca, crl, leaf, new_key, root, signer
-from builders.policies import pin, trusting
+from builders.policies import anchor, pin, trusting
 from builders.reencode import REENCODERS, accepted_in, beside, mirrored_certificate
 from builders.tsa import stamped, token, tsa, tsa_root
 from modseal.bundle.open import OpenBundle
 from modseal.errors import FormatError
 from modseal.format import der, rules
 from modseal.format.der import Reader
+from modseal.format.level import Level
 from modseal.format.manifest import Kind
 from modseal.format.source import BytesSource
 from modseal.pki.algorithms import ALGORITHMS, verify
@@ -276,6 +277,31 @@ def test_a_mirrored_pin_is_nobody(tmp_path: Path) -> None:
     required = trusting(required_signers=(signer().fingerprint,))
     accepted(make("vib"), required)
     refused(changed, required, "required-signer-missing", tmp_path)
+
+
+@kinds
+def test_the_twin_of_a_pinned_signer_is_not_taken_under_a_ca(kind: Kind, tmp_path: Path) -> None:
+    """Pins say all that a signer may do. Its twin, which anybody can make, is no other signer."""
+    policy = trusting(anchor(root(), Level.CERTIFIED, "CA"), pin(signer(), Level.COMMUNITY, "No more than this"))
+    claimed = make(kind, claimed_level=Level.CERTIFIED)
+    refused(claimed, policy, "level-not-granted", tmp_path)
+    refused(REENCODERS["mirrored certificates"](claimed), policy, "no-path", tmp_path)
+    accepted(make(kind, OTHER, claimed_level=Level.CERTIFIED), policy)
+
+
+@kinds
+def test_who_must_have_signed_has_not_where_the_way_there_is_denied(kind: Kind, tmp_path: Path) -> None:
+    """A path around a denied CA is taken, and stands for the anchor that it leads to alone."""
+    first, second = (ca(f"Root {number}", key=new_key("p256", 63 + number)) for number in range(2))
+    denied = ca("Denied", issuer=first, key=new_key("p256", 65))
+    middle = ca("Middle", issuer=denied, key=new_key("p256", 66))
+    around = ca("Middle", issuer=second, key=middle.key)
+    bundle = make(kind, leaf("Below", issuer=middle, key=new_key("p256", 67)).with_chain(middle, denied, around))
+    anchors = anchor(first, name="First"), anchor(second, name="Second")
+    deny = Deny(keys=frozenset({key_of(denied)}))
+    accepted(bundle, trusting(*anchors, required_signers=("First",)))
+    accepted(bundle, trusting(*anchors, required_signers=("Second",), deny=deny))
+    refused(bundle, trusting(*anchors, required_signers=("First",), deny=deny), "required-signer-missing", tmp_path)
 
 
 def test_twins_are_one_signer_and_no_stranger_to_a_crl(tmp_path: Path) -> None:

@@ -69,11 +69,17 @@ def hiding_place(read: Read, size: int) -> str | None:
 
 
 def _in_gzip(head: bytes) -> str | None:
-    """A gzip member is a hiding place unless it begins with what cannot be one."""
+    """A gzip file is a hiding place unless what its members unpack to begins with what cannot be one."""
+    start, rest = b"", head
     try:
-        start = zlib.decompressobj(31).decompress(head, END)
+        while rest.startswith(_GZIP) and len(start) < END:
+            member = zlib.decompressobj(31)
+            start += member.decompress(rest, END - len(start))
+            rest = member.unused_data.lstrip(b"\0")  # gzip passes over zeros between members
     except zlib.error:
         return "compressed (gzip), and damaged"
+    if not start and len(head) == END:
+        return "compressed (gzip), and empty as far as it was looked at"
     inside = _GZIP if start.startswith(_GZIP) else b""
     what = "gzip again" if inside else hiding_place(lambda at, length: start[at : at + length], len(start))
     return what and f"compressed (gzip): {what}"

@@ -101,6 +101,14 @@ class Certificate:
         """Whether issuer and subject are the same name."""
         return self.issuer_name == self.subject_name
 
+    @property
+    def key_ids(self) -> frozenset[bytes]:
+        """What a key identifier may call its key: as it says itself, and by RFC 5280 section 4.2.1.2 (1)."""
+        bits = der.Reader(self.key_der).enter()
+        bits.next()
+        usual = hashlib.sha1(bits.take(der.BIT_STRING).content[1:], usedforsecurity=False).digest()
+        return frozenset({usual, self.key_id or usual})
+
     @classmethod
     def parse(cls, data: bytes) -> Certificate:
         """From DER. Raises `FormatError` (malformed-certificate, unsupported-algorithm, weak-key, limit-exceeded)."""

@@ -83,7 +83,8 @@ class Crl:
     """One CRL: who issued it, when, for how long, what it revokes. Times are aware, in UTC.
 
     `unjudged` says what in it modseal does not judge. `keeps_expired_since` is where the issuer says that
-    certificates which expired before that time may be missing (X.509 expiredCertsOnCRL).
+    certificates which expired before that time may be missing (X.509 expiredCertsOnCRL). `authority_key_id` is which
+    key the issuer says it signed with: a hint.
     """
 
     source: str
@@ -93,6 +94,7 @@ class Crl:
     scope: Scope
     unjudged: tuple[str, ...]
     keeps_expired_since: datetime | None
+    authority_key_id: bytes | None
     entries: dict[int, RevokedEntry] = field(repr=False)
     signed_bytes: bytes = field(repr=False)
     signature_algorithm: Algorithm
@@ -139,6 +141,7 @@ def _read(data: bytes, source: str) -> Crl:
         scope=scope,
         unjudged=(*_unjudged(extensions), *unknown, *scope.unjudged),
         keeps_expired_since=_keeps_expired_since(extensions.get(EXPIRED_CERTIFICATES_ON_CRL)),
+        authority_key_id=_read_key_id(extensions.get(AUTHORITY_KEY_ID)),
         entries=entries,
         signed_bytes=signed.raw,
         signature_algorithm=algorithm,
@@ -240,6 +243,12 @@ def _flag(reader: der.Reader, number: int) -> bool:
     if value and value.content != b"\xff":
         raise der.malformed("a flag is not TRUE, nor left out")
     return value is not None
+
+
+def _read_key_id(extension: Extension | None) -> bytes | None:
+    """The keyIdentifier [0] of an AuthorityKeyIdentifier (section 5.2.1)."""
+    found = only(extension.value).optional(0x80) if extension else None
+    return found.content if found else None
 
 
 def _keeps_expired_since(extension: Extension | None) -> datetime | None:

@@ -126,6 +126,9 @@ def _remembered_paths(
         lasting = [pin for pin in pins if pin.accept_expired or not failure]
         paths = tuple(Path((signer,), pin, pinned=True, at=at) for pin in lasting)
         return paths or NoPath((failure,) if failure else ()), 1
+    if policy.pins_a_twin(signer):
+        detail = f"the policy pins {signer.subject}, and this is another encoding of that certificate"
+        return NoPath((Failure("no-path", detail, {"signer": signer.fingerprint, "subject": signer.subject}),)), 1
     if not policy.anchors:
         return NoPath((Failure("no-anchors", f"{policy.source} names no anchor", {"signer": signer.fingerprint}),)), 1
     own = Effort()

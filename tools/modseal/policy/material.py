@@ -7,8 +7,7 @@ policy has too, and an anchor that signed itself must still fit its own signatur
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from modseal.errors import FormatError
 from modseal.format import pem
@@ -58,16 +57,15 @@ def unproved_crls(policy: Policy) -> Iterator[str]:
     """A sentence for each CRL that no certificate of the policy proves (RFC 5280 section 6.3.3 (f), (g)).
 
     One CRL of an issuer whose certificate comes with the bundles may be, where CRLs are required: if it is damaged,
-    the issuer has none, and nothing is decided. Beside another one of the same issuer nobody would miss it.
+    the issuer has none, and nothing is decided.
     """
     anchors = (anchor.certificate for anchor in policy.anchors if anchor.certificate)
     known = tuple(dict.fromkeys((*anchors, *policy.intermediates, *policy.timestamp_anchors)))
     rules = policy.revocation
-    lists = Counter(issuer for issuer, _ in {(crl.issuer, crl.signed_bytes) for crl in rules.crls})
     for crl in rules.crls:
         named = [certificate for certificate in known if certificate.subject_name == crl.issuer]
         problems = [revocation.signature_problem(crl, certificate) for certificate in named]
-        if not named and not (rules.required and lists[crl.issuer] == 1):
+        if not named and not (rules.required and _is_of_another_ca(crl, known, rules.crls)):
             yield (
                 f"{crl.source}: the policy does not have the certificate of the CA that issued this CRL, which shows "
                 "whether the CRL is whole; name it under 'intermediates'"
@@ -75,3 +73,18 @@ def unproved_crls(policy: Policy) -> Iterator[str]:
         elif named and all(problems):
             why = problems[0].detail if problems[0] else ""
             yield f"{crl.source}: {named[0].subject} did not sign this CRL as it is ({why}); fetch it again"
+
+
+def _is_of_another_ca(crl: Crl, known: Iterable[Certificate], crls: Iterable[Crl]) -> bool:
+    """Whether a CRL is surely of a CA that the policy does not know, and the only one of that CA.
+
+    Its issuer's name alone could be damaged: then it is that of a known CA, or the second of an unknown one, and beside
+    the first one nobody would miss it. Its key identifier tells, which every CRL has (RFC 5280 section 5.2.1).
+    """
+    others = [one for one in crls if one.signed_bytes != crl.signed_bytes]
+    return (
+        crl.authority_key_id is not None
+        and all(crl.authority_key_id not in certificate.key_ids for certificate in known)
+        and all(revocation.signature_problem(crl, certificate) for certificate in known)
+        and all(one.issuer != crl.issuer and one.authority_key_id != crl.authority_key_id for one in others)
+    )

@@ -133,7 +133,9 @@ SHAPE = Table(
             {},
             {
                 "community": Array(
-                    Text(most=limits.PATH_LENGTH), about="Prefixes that all that a community module creates is under."
+                    Text(most=limits.PATH_LENGTH),
+                    least=1,
+                    about="Prefixes that all that a community module creates is under.",
                 ),
                 "list": Text(choices=("esxi-5", "esxi-8"), about="A built-in list of such prefixes."),
             },

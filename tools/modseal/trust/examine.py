@@ -287,7 +287,9 @@ def _judge(signer: Signer, manifest: Manifest, policy: Policy, at: datetime, eff
         checks += [unexamined(step, "not examined: no path to an anchor") for step in (4, 5, 6)]
         return _Judged(signer, (_Outcome(None, tuple(checks)),))
     outcomes = [_judge_path(signer, path, manifest, policy, at, proven, checks, effort) for path in paths]
-    return _Judged(signer, tuple(sorted(outcomes, key=_badness)))
+    best, *others = sorted(outcomes, key=_badness)
+    # A denied path that is not needed is none: it stands for no anchor either.
+    return _Judged(signer, (best, *(one for one in others if not _is_denied(one, policy))))
 
 
 def _judge_path(
@@ -325,6 +327,10 @@ def _badness(outcome: _Outcome) -> tuple[bool, bool, bool, int]:
         outcome.proven is None,
         sum(one.status not in _SETTLED for one in outcome.checks),
     )
+
+
+def _is_denied(outcome: _Outcome, policy: Policy) -> bool:
+    return outcome.path is not None and any(map(policy.deny.entry, outcome.path.certificates))
 
 
 def _anchor_of(outcome: _Outcome) -> Anchor | None:

@@ -154,9 +154,14 @@ def refusals(demand: Demand, anchor: Anchor | None, unsigned: May) -> list[Failu
 
 
 def _replaced(manifest: Manifest, anchor: Anchor | None) -> list[str]:
-    """The modules that are replaced and that the anchor may not speak for; nobody speaks for an unsigned one."""
+    """The modules that are replaced and that the anchor may not speak for; nobody speaks for an unsigned one.
+
+    Whose a module is that is replaced, its name has to tell: an anchor with vendors and no names speaks for none.
+    """
     names = [constraint.name for constraint in manifest.relationships.replaces]
-    return [name for name in names if anchor is None or not anchor.speaks_for_name(name)]
+    if anchor is None or (anchor.vendors and not anchor.names):
+        return names
+    return [name for name in names if not anchor.speaks_for_name(name)]
 
 
 def _not_granted(power: str, wanted: list[str], anchor: Anchor | None) -> Failure:

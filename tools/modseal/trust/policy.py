@@ -17,7 +17,7 @@ from modseal.pki.algorithms import ALGORITHMS
 from modseal.pki.certificate import Certificate
 from modseal.pki.purpose import MINIMUM_RSA_BITS
 from modseal.pki.revocation import RevocationRules
-from modseal.trust.deny import Deny
+from modseal.trust.deny import Deny, fingerprints
 from modseal.trust.powers import UNSAID, May, Power
 
 
@@ -126,6 +126,14 @@ class Policy:
             if anchor.fingerprint:
                 pins[anchor.fingerprint] = (*pins.get(anchor.fingerprint, ()), anchor)
         return pins
+
+    def pins_a_twin(self, certificate: Certificate) -> bool:
+        """Whether an anchor pins another encoding of this certificate, and none pins this one.
+
+        Anybody can make the twin of a pinned certificate: under a CA, it would escape what the pin says.
+        """
+        pins = self.pins
+        return bool(pins) and certificate.fingerprint not in pins and not fingerprints(certificate).isdisjoint(pins)
 
 
 def matches_any(text: str, patterns: tuple[str, ...]) -> bool:

@@ -44,6 +44,7 @@ def _each(folders: Iterable[str], *names: str) -> tuple[str, ...]:
 
 
 _LIB = ("lib/", "usr/lib/", "usr/local/lib/")
+_HOMES = ("root/", "home/*/", "etc/skel/")
 _DROP_IN = ("etc/", "run/", *_LIB)
 """Where tools read their settings from; run/ and usr/local/lib/ count as etc/ does."""
 
@@ -62,19 +63,31 @@ PLACES: dict[Power, tuple[str, ...]] = {
     Power.AUTOSTART: (
         # Units, generators and timers, init scripts, and what other inits start.
         *_each(_DROP_IN, "systemd/"),
-        *("usr/share/systemd/", "root/.config/systemd/", "home/*/.config/systemd/"),
+        *("usr/share/systemd/", *_each(_HOMES, ".config/systemd/")),
         *("etc/init.d/", "etc/rc*", "etc/rc*/", "etc/inittab", "etc/init/", "etc/local.d/", "etc/runlevels/"),
-        *("etc/sv/", "etc/service/", "etc/runit/", "etc/s6*/", "etc/dinit.d/"),
+        *("etc/sv/", "etc/service/", "etc/runit/", "etc/s6*/", "etc/dinit.d/", "etc/supervisor/", "etc/supervisord*"),
         # ESXi; etc/init.d/, etc/rc.local and etc/rc.local.d/ above are its places, too.
         *("usr/libexec/jumpstart/", "etc/jumpstart/", "etc/vmware/init/", "etc/vmware/shutdown/"),
+        *("bootbank/", "altbootbank/"),
         # At a time, or when something happens.
-        *("etc/cron*", "etc/cron*/", "etc/anacrontab", "var/spool/cron/", "var/spool/at/", "etc/logrotate.d/"),
+        *(
+            "etc/cron*",
+            "etc/cron*/",
+            "etc/anacrontab",
+            "etc/periodic/",
+            "var/spool/cron/",
+            "var/spool/at/",
+            "etc/logrotate.d/",
+        ),
         *("usr/share/dbus-1/services/", "usr/share/dbus-1/system-services/", "etc/acpi/", "etc/update-motd.d/"),
         *("etc/network/if-*/", "etc/ppp/ip-*", "etc/ppp/ip-*/", "etc/dhcp/*hooks.d/", "etc/kernel/"),
         *_each(("etc/", "usr/lib/"), "NetworkManager/dispatcher.d/"),
+        *("etc/inetd.conf", "etc/xinetd.conf", "etc/xinetd.d/"),
         *("etc/grub.d/", "boot/", "etc/initramfs-tools/", *_each(_DROP_IN, "dracut/", "dracut.conf.d/")),
         # With each login, and with each program.
-        *("etc/profile", "etc/profile.d/", "etc/bash*", "etc/zsh*", "etc/zsh/", "root/.*rc", "root/.*profile"),
+        *("etc/profile", "etc/profile.d/", "etc/bash*", "etc/zsh*", "etc/zsh/", "etc/environment"),
+        *_each(_HOMES, ".*rc", ".*profile", ".bash*", ".zsh*", ".zlog*", ".ssh/rc", ".config/autostart/"),
+        "etc/ssh/sshrc",
         *("etc/xdg/autostart/", "etc/pam.d/", "etc/ld.so.*", "etc/ld.so.conf.d/"),
     ),
     Power.INTERPRETERS: (
@@ -94,7 +107,8 @@ MEANINGS: dict[Power, str] = {
     Power.DEVICES: "Bring rules that make device nodes. No bundle can carry a node itself, whoever signs.",
     Power.AUTOSTART: "Bring what a host starts by itself: at boot, at a time, with a login or with each program.",
     Power.INTERPRETERS: "Bring programs that run other files.",
-    Power.REPLACE: "Replace modules (`replaces`) that the anchor may not speak for, or files of any (`overlay`).",
+    Power.REPLACE: "Replace modules (`replaces`) that the anchor may not speak for (with `vendors` it needs `names`: a "
+    "name does not tell its vendor), or files of any (`overlay`).",
 }
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from modseal.errors import Evidence, Failure, FormatError
 from modseal.format import cms
-from modseal.format.cms import CertificateId, SignedData, SignerInfo
+from modseal.format.cms import CertificateId, SignerInfo
 from modseal.format.manifest import Kind
 from modseal.pki import algorithms
 from modseal.pki.certificate import Certificate
@@ -171,8 +171,3 @@ def is_named_by(identifier: CertificateId, certificate: Certificate) -> bool:
     else:
         actual = hashlib.new(algorithms.digest_name(identifier.digest), certificate.der)
     return hmac.compare_digest(actual.digest(), identifier.value)
-
-
-def decode_all(member: bytes) -> tuple[SignedData, ...]:
-    """Every block, unproved, for `inspect`. Raises `FormatError`."""
-    return tuple(map(cms.decode, cms.split_blocks(member)))

@@ -243,6 +243,36 @@ def test_a_closed_pipe_is_no_traceback(place: Path) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is always full")
+@pytest.mark.parametrize("command", ["verify", "inspect"])
+def test_a_full_standard_output_is_undecided_and_says_what_to_do(place: Path, command: str) -> None:
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", "from modseal.cli.main import main; main()", *commands("good")[command]],
+            cwd=place,
+            env={**os.environ, "PYTHONPATH": str(SOURCE)},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 3
+    assert done.stderr.splitlines() == [
+        "modseal: standard output: No space left on device",
+        "modseal: next: Check the path, its permissions and the free space.",
+    ]
+
+
+def test_too_little_memory_is_undecided(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("modseal.cli.verify.load", fail)
+    done = run(*commands("good")["verify"], cwd=place)
+    assert (done.code, done.out) == (3, "")
+    assert done.err == "modseal: there is not enough memory; end other programs, or use a machine that has more\n"
+
+
 def test_a_file_given_with_a_surrogate_name_is_handled(place: Path) -> None:
     name = os.fsdecode(b"bad\xff")
     (place / name).write_bytes(make("seal").data)

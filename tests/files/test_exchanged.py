@@ -22,7 +22,7 @@ from builders.policies import trusting
 from modseal.bundle.extract import TreeWriter, extract
 from modseal.errors import InputError, UsageError
 from modseal.files import folder
-from modseal.files.staging import StagingFolder
+from modseal.files.staging import StagingFolder, require_free
 from modseal.files.tree import Tree
 from modseal.trust.examination import Verdict
 
@@ -247,6 +247,21 @@ def test_a_folder_in_which_others_can_rename_has_to_be_meant() -> None:
     assert list(SHARED.iterdir()) == []
     SHARED.chmod(0o1777)
     assert extract(BUNDLE, OUT, trusting(), NOW).verdict is Verdict.ACCEPTED
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files to others")
+def test_OUT_07_a_folder_that_others_could_have_put_there_is_not_filled(tmp_path: Path) -> None:
+    (tmp_path / "b").write_bytes(GOOD.data)
+    there = tmp_path / "tmp"
+    (there / "out").mkdir(parents=True)
+    there.chmod(0o1777)
+    os.chown(there / "out", OTHER, OTHER)
+    with pytest.raises(UsageError, match="out belongs to another user, who could have put it there"):
+        extract(tmp_path / "b", there / "out", trusting(), NOW)
+    with pytest.raises(UsageError, match="who could have put it there"):
+        require_free(there / "out")
+    assert snapshot(there) == {"out": "folder"}
+    assert extract(tmp_path / "b", there / "out", trusting(), NOW, shared=True).verdict is Verdict.ACCEPTED
 
 
 def test_a_path_goes_where_the_kernel_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

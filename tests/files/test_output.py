@@ -177,6 +177,45 @@ def test_a_link_of_ones_own_in_a_sticky_folder_is_followed(tmp_path: Path) -> No
     assert (tmp_path / "mine").read_bytes() == b"new"
 
 
+@as_root
+def test_OUT_06_a_pipe_that_others_could_have_put_there_gets_no_report(tmp_path: Path) -> None:
+    there = tmp_path / "tmp"
+    there.mkdir()
+    there.chmod(0o1777)
+    os.mkfifo(there / "out")
+    os.chown(there / "out", OTHER, OTHER)
+    reader = os.open(there / "out", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        for check in (require_output, write):
+            with pytest.raises(UsageError, match="is a named pipe that others could have put there"):
+                check(there / "out", is_report=True)
+        assert os.read(reader, 1) == b""
+        there.chmod(0o755)  # as in /dev/pts: only root can have put it there, and gave it to that user
+        write(there / "out", b"report", is_report=True)
+        assert os.read(reader, 9) == b"report"
+    finally:
+        os.close(reader)
+
+
+def test_OUT_06_a_pipe_that_becomes_a_file_meanwhile_is_not_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    os.mkfifo(tmp_path / "out")
+    open_ = os.open
+
+    def exchange(name: str, flags: int, *args: int, **how: int) -> int:
+        if name == "out":
+            (tmp_path / "out").unlink()
+            (tmp_path / "out").write_bytes(b"precious")
+        return open_(name, flags, *args, **how)
+
+    monkeypatch.setattr(os, "open", exchange)
+    with pytest.raises(InputError, match="somebody exchanged it"):
+        write(tmp_path / "out", is_report=True)
+    monkeypatch.undo()
+    assert snapshot(tmp_path) == {"out": b"precious"}
+
+
 def test_what_has_a_private_key_in_it_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "k").write_bytes(b"Bag Attributes\n-----BEGIN ENCRYPTED PRIVATE KEY-----\n")
     before = snapshot(tmp_path)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from modseal import __version__
-from modseal.errors import ModsealError, PolicyError, SpecError
+from modseal.errors import InputError, ModsealError, PolicyError, SpecError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -151,8 +151,11 @@ def run(arguments: list[str]) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 3
-    except (OSError, MemoryError) as error:
-        _complain(f"{type(error).__name__}: {error}")
+    except OSError as error:  # files have been seen to where they are read and written; what is left are the streams
+        where = str(error.filename) if error.filename else "standard output"
+        return _report(InputError(f"{where}: {error.strerror or error}"))
+    except MemoryError:
+        _complain("there is not enough memory; end other programs, or use a machine that has more")
         return 3
     except Exception as error:
         if os.environ.get("MODSEAL_TRACEBACK"):

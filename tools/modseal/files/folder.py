@@ -108,6 +108,16 @@ def is_shared(descriptor: int) -> bool:
     return bool(status.st_mode & stat.S_IWOTH)
 
 
+def is_planted(status: os.stat_result, parent: int) -> bool:
+    """Whether something in this folder is another user's, who could have put it there: in `/tmp`, or any shared folder.
+
+    Where only this user and root can make files, what belongs to another was given to them, as a terminal is.
+    """
+    return status.st_uid not in (0, os.geteuid()) and (
+        is_shared(parent) or bool(os.fstat(parent).st_mode & (stat.S_IWGRP | stat.S_IWOTH))
+    )
+
+
 def _is_own_group(number: int) -> bool:
     try:
         user, group = pwd.getpwuid(os.geteuid()), grp.getgrgid(number)

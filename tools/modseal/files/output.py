@@ -6,8 +6,8 @@
     a folder, socket, block device    refused                           refused
     a symbolic link                   stays; what it leads to counts, unless others could have put it there
 
-So an output never destroys a node, and never writes where somebody else's link leads. What has a private key in it is
-not replaced either.
+So an output never destroys a node, and never goes where somebody else's link, pipe or device leads. What has a private
+key in it is not replaced either.
 """
 
 from __future__ import annotations
@@ -88,7 +88,9 @@ def _placed(path: Path, *, is_report: bool, new: bool) -> Iterator[_Place]:
     try:
         place = _find(path, follow=not new)
         try:
-            if new or not (is_report and place.is_stream):
+            if is_report and place.is_stream and not new:
+                _require_own_stream(path, place)
+            else:
                 _require_replaceable(path, place, new=new)
             yield place
         finally:
@@ -126,6 +128,13 @@ def _require_own_link(path: Path, link: os.stat_result, parent: int) -> None:
         raise UsageError(f"{path} is a symbolic link that others could have put there; name the file itself")
 
 
+def _require_own_stream(path: Path, place: _Place) -> None:
+    """Who gets a report can put a forged one in its place. So in `/tmp` another user's pipe is none to write to."""
+    status = folder.status_of(place.name, place.folder)
+    if not place.is_own and status and folder.is_planted(status, place.folder):
+        raise UsageError(f"{path} is {_KINDS[place.kind]} that others could have put there; name a place of your own")
+
+
 def _require_replaceable(path: Path, place: _Place, *, new: bool) -> None:
     if place.kind and new:
         raise UsageError(f"{path} is there already, and is never replaced; name a new file")
@@ -160,6 +169,8 @@ def _stream(place: _Place) -> Iterator[BinaryIO]:
         flags = os.O_WRONLY | os.O_NOCTTY | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(place.name, flags, dir_fd=place.folder)
     with os.fdopen(descriptor, "wb") as file:
+        if not place.is_own and stat.S_IFMT(os.fstat(descriptor).st_mode) != place.kind:
+            raise folder.exchanged()
         yield file
 
 

@@ -27,8 +27,8 @@ class StagingFolder:
     new one (0755 if None) and, where it is said, for an old one, too. With `shared` the folder around the
     destination may be one in which others can rename.
 
-    Raises `UsageError` for a destination that is in the way, or a shared folder around it; trouble with the file system
-    is an `InputError`.
+    Raises `UsageError` for a destination that is in the way or that others could have put there, or a shared folder
+    around it; trouble with the file system is an `InputError`.
     """
 
     def __init__(self, destination: Path, *, mode: int | None = None, shared: bool = False) -> None:
@@ -109,7 +109,13 @@ def _free(destination: Path, parent: int, name: str, *, shared: bool) -> os.stat
             f"{destination.parent} is a folder in which others can exchange what is written; "
             "name a place in a folder of your own"
         )
-    return _look(destination, parent, name)
+    status = _look(destination, parent, name)
+    if status and not shared and folder.is_planted(status, parent):
+        raise UsageError(
+            f"{destination} belongs to another user, who could have put it there, and could exchange what is written; "
+            "name a new folder"
+        )
+    return status
 
 
 def _look(destination: Path, parent: int, name: str) -> os.stat_result | None:

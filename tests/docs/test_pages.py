@@ -37,7 +37,7 @@ FAMILIES = {
     "ERR": 2,
     "DOS": 2,
     "PEM": 6,
-    "OUT": 5,
+    "OUT": 7,
     "POW": 8,
 }
 """The attacks that the threat model must have."""

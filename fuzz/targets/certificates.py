@@ -12,9 +12,9 @@ from modseal.format import pem
 from modseal.pki import revocation
 from modseal.pki.certificate import Certificate
 from modseal.pki.crl import Crl
-from modseal.pki.path import NoPath, find_path
+from modseal.pki.path import NoPath, PathRules, find_path
 from modseal.pki.revocation import RevocationRules
-from targets.base import NOW, Target, attempt, certificates, policy
+from targets.base import NOW, Target, attempt, certificates
 
 _T = TypeVar("_T")
 
@@ -27,7 +27,7 @@ def certificate(data: bytes) -> None:
     assert found.der == data
     root, *others = certificates("chain.pem")
     for signer, candidates in ((found, others), (others[-1], (found, *others))):
-        path = find_path(signer, candidates, policy(), NOW)
+        path = find_path(signer, candidates, (root,), PathRules(), NOW)
         if isinstance(path, NoPath):
             assert path.failures
         else:

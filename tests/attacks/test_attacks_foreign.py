@@ -94,8 +94,7 @@ def parse_policy() -> object:
 def second_opinion() -> object:
     from modseal.trust import timestamp as judge
 
-    policy = mock.Mock(timestamp_anchors=(), intermediates=())
-    return judge._second_opinion(mock.Mock(), signer().parsed, algorithms.ALGORITHMS["ecdsa-p256-sha256"], policy)
+    return judge._second_opinion(mock.Mock(), signer().parsed, algorithms.ALGORITHMS["ecdsa-p256-sha256"], (), ())
 
 
 ZSTD = b"".join(compression.zstd_frames(iter([b"x" * 100])))

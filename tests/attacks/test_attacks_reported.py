@@ -38,7 +38,7 @@ def audit_where_everything_fails() -> Audit:
     for number, name in enumerate(OF_STEPS):
         evidence = {"member": f"m{number}<&>", "offset": 1000 + number, "pinned": False, "anchor": None}
         check = failed(CODES[name].step or 0, "what", Failure(name, f"detail {number} {{0}} [a](b)", evidence))
-        examination = Examination((check,), None, False, None, (), (), NOW)
+        examination = Examination((check,), None, False, None, (), NOW)
         found = Result(f"depot/{number}.seal", "cd" * 32, examination)
         findings += check_findings(found)
         values = {"verdict": str(found.verdict), "checks": [check_values(check)], "module": None, "proven_level": None}

@@ -106,7 +106,7 @@ def test_XML_04_values_come_from_the_verified_bytes(tmp_path: Path) -> None:
     changed = good.with_member("descriptor.xml", data=good.manifest_bytes.replace(b"<vendor>Acme", b"<vendor>Acne"))
     found = refused(changed, trusting(), "content-digest-mismatch", tmp_path)
     assert found.manifest is not None
-    assert (found.manifest.vendor, found.manifest_proved) == ("Acne", False)
+    assert (found.manifest.vendor, found.manifest_signed) == ("Acne", False)
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def test_too_many_members_are_refused() -> None:
 
 
 @kinds
-def test_a_sink_gets_files_only_of_a_proved_manifest_or_where_that_was_asked_for(kind: Kind) -> None:
+def test_a_sink_gets_files_only_where_that_was_asked_for(kind: Kind) -> None:
     class Sink:
         def __init__(self) -> None:
             self.paths: list[str] = []
@@ -103,10 +103,10 @@ def test_a_sink_gets_files_only_of_a_proved_manifest_or_where_that_was_asked_for
 
     good = make(kind)
     payload = good.manifest.payloads[0]
-    for proved, unproved, expected in ((True, False, 3), (False, False, 0), (False, True, 3)):
+    for to_sink, expected in ((True, 3), (False, 0)):
         sink = Sink()
-        bundle = OpenBundle(BytesSource(good.data), "test", sink, sink_unproved=unproved)
-        bundle.measure(payload, bundle.members[2], proved=proved)
+        bundle = OpenBundle(BytesSource(good.data), "test", sink)
+        bundle.measure(payload, bundle.members[2], up_to=None, to_sink=to_sink)
         assert len(sink.paths) == expected
 
 

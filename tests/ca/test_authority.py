@@ -20,6 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from builders.paths import find_path, revocation_failures
 from modseal.ca import index as authority_index
 from modseal.ca import issue, request
 from modseal.ca.authority import Authority, issue_certificate, make_crl, make_issuing, make_root, revoke
@@ -28,7 +29,7 @@ from modseal.errors import KeyMaterialError, RefusedError, UsageError
 from modseal.format.level import Level
 from modseal.pki.certificate import Certificate
 from modseal.pki.crl import Crl
-from modseal.pki.path import NoPath, find_path, revocation_failures
+from modseal.pki.path import NoPath
 from modseal.pki.purpose import CODE_SIGNING_PROFILE, TIME_STAMPING_PROFILE
 from modseal.pki.revocation import RevocationRules
 from modseal.signing import key_file

@@ -45,7 +45,9 @@ READ: dict[str, Callable[[bytes], Any]] = {
     "descriptor": descriptor.decode,
     "cms": lambda data: verify_member(cms.join_blocks((data,)), CONTENT).signers,
     "signature-member": lambda data: verify_member(data, CONTENT, kind="vib").signers,
-    "timestamp": lambda data: proof.verify(_token(data), SIGNATURE, policy(), NOW),
+    "timestamp": lambda data: proof.verify(
+        _token(data), SIGNATURE, policy().timestamp_anchors, policy().path_rules, NOW
+    ),
     "certificate": Certificate.parse,
     "crl": lambda data: not Crl.parse(data, "seed").unjudged,
     "pem": lambda data: pem.is_der(data) or pem.read(data),

@@ -287,7 +287,7 @@ def test_the_limit_of_entries_holds_over_all_payloads_together(monkeypatch: pyte
     assert len(data) == member.size
     codes = []
     for name in ("a", "b", "c", "c"):
-        found = opened.measure(bundles.replace(payload, name=name), member, proved=True)
+        found = opened.measure(bundles.replace(payload, name=name), member, up_to=None, to_sink=True)
         codes.append([failure.code for failure in found.failures])
     assert codes == [[], [], ["limit-exceeded"], ["limit-exceeded"]]
 

@@ -6,6 +6,7 @@ import pytest
 from cryptography import x509
 
 from builders import cms
+from builders.paths import find_path
 from builders.pki import NOW, Identity, ca, leaf, new_key, root
 from builders.policies import trusting
 from limits.cover import bounds
@@ -17,7 +18,7 @@ from modseal.pki.certificate import Certificate
 from modseal.pki.effort import Effort
 from modseal.pki.name_constraints import NameConstraints, NotJudgedError, check_names
 from modseal.pki.names import DNS, GeneralName
-from modseal.pki.path import NoPath, find_path
+from modseal.pki.path import NoPath
 
 ANY = object()
 """Any refusal: the library may have its own."""

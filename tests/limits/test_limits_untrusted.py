@@ -15,9 +15,9 @@ from modseal import limits
 from modseal.bundle.extract import extract
 from modseal.bundle.inspect import inspect
 from modseal.bundle.open import open_bundle
-from modseal.bundle.verify import examine_integrity
 from modseal.format.level import Level
 from modseal.trust.examination import Status, Verdict
+from modseal.trust.integrity import examine_integrity
 
 
 def unsigned(kind: str) -> tuple[bundles.Bundle, int]:

@@ -12,6 +12,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builders.paths import find_path
 from builders.pki import NOW, Identity, ca, issue, leaf, root
 from builders.policies import trusting
 from modseal import limits
@@ -19,7 +20,7 @@ from modseal.errors import FormatError
 from modseal.format import der
 from modseal.pki.name_constraints import NameConstraints, NotJudgedError, check_names, constrained_names
 from modseal.pki.names import DIRECTORY, DNS, EMAIL, IP, URI, GeneralName, is_comparable, prepare, read_name
-from modseal.pki.path import NoPath, find_path
+from modseal.pki.path import NoPath
 
 PRINTABLE, UTF8, IA5, TELETEX, BMP = 0x13, 0x0C, 0x16, 0x14, 0x1E
 

@@ -12,17 +12,18 @@ from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from builders import crls
+from builders.paths import find_path, revocation_failures
 from builders.pki import CODE_SIGNING, EPOCH, NOW, SIGN, Identity, ca, issue, leaf, new_key, root, signer
-from builders.policies import anchor, pin, trusting
+from builders.policies import trusting
 from modseal import limits
 from modseal.format import der
-from modseal.format.level import Level
 from modseal.pki import path as path_module
 from modseal.pki.certificate import Certificate
-from modseal.pki.path import NoPath, Path, find_path, revocation_failures
+from modseal.pki.crl import Crl
+from modseal.pki.path import NoPath, Path, PathRules
 from modseal.pki.purpose import CODE_SIGNING_PROFILE, TIME_STAMPING_PROFILE, Profile
 from modseal.pki.revocation import RevocationRules
-from modseal.trust.policy import Anchor, Policy
+from modseal.trust.policy import Policy
 
 UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.9"), b"\x05\x00")
 HOUR = timedelta(hours=1)
@@ -106,28 +107,6 @@ def test_a_root_with_the_anchors_name_and_another_key_is_no_anchor() -> None:
     fake = ca("Test root 0")
     assert fake.parsed.subject_name == root().parsed.subject_name
     assert codes_for(leaf(issuer=fake), fake) == ["no-path"]
-
-
-def test_a_pin_anchors_nothing_else() -> None:
-    top = ca("Pinned CA")
-    assert codes_for(leaf(issuer=top), top, policy=trusting(pin(top))) == ["no-path"]
-    assert codes_for(top, policy=trusting(pin(top))) == []
-
-
-def test_a_policy_without_anchors_says_so() -> None:
-    assert codes_for(signer(), policy=Policy("nobody", Level.COMMUNITY)) == ["no-anchors"]
-
-
-def test_a_pin_counts_before_a_chain() -> None:
-    found = path_for(signer(), policy=trusting(root(), pin(signer())))
-    assert found.pinned
-    assert found.certificates == (signer().parsed,)
-
-
-def test_an_expired_pin_is_refused_unless_it_says_otherwise() -> None:
-    old = leaf("Old", end=NOW - HOUR)
-    assert codes_for(old, policy=trusting(pin(old))) == ["expired"]
-    assert codes_for(old, policy=trusting(pin(old, accept_expired=True))) == []
 
 
 # One broken thing each.
@@ -420,19 +399,6 @@ def test_a_verdict_is_remembered_for_its_policy_time_and_candidates_alone(counte
     assert len(counted) == 4
 
 
-def test_two_equal_policies_are_not_confused() -> None:
-    """Verdicts are remembered by the policy's identity: another one may differ in what equality does not show."""
-    first, second = trusting(), trusting()
-    assert path_for(signer(), policy=first).anchor is first.anchors[0]
-    assert path_for(signer(), policy=second).anchor is second.anchors[0]
-
-
-def test_an_anchor_without_a_certificate_ends_no_chain() -> None:
-    nobody = Anchor("Pin of somebody else", Level.CERTIFIED, fingerprint="0" * 64)
-    assert codes_for(signer(), policy=trusting(nobody)) == ["no-path"]
-    assert codes_for(signer(), policy=trusting(nobody, anchor(root()))) == []
-
-
 def test_the_epoch_of_the_builders_is_before_the_time_of_judgement() -> None:
     assert EPOCH < NOW
 
@@ -459,14 +425,17 @@ def revoking(*lists: bytes, **rules: Any) -> Policy:
     return trusting(FIRST, SECOND, revocation=RevocationRules(crls.read(*lists), **rules))
 
 
+ANCHOR_NAMES = {FIRST.parsed: "Anchor 0", SECOND.parsed: "Anchor 1"}
+
+
 def anchor_of(policy: Policy, at: datetime, verified_at: datetime | None) -> str:
     middles = crossed("Twice certified", FIRST, SECOND)
     one = leaf("Below two", issuer=middles[0])
     lists = [each.parsed for each in middles]
     found = find_path(one.parsed, lists, policy, at, verified_at=verified_at)
     assert isinstance(found, Path)
-    assert (found.pinned, found.at, set(found.candidates)) == (False, at, set(lists))
-    return found.anchor.name
+    assert (found.at, set(found.candidates)) == (at, set(lists))
+    return ANCHOR_NAMES[found.certificates[-1]]
 
 
 def test_a_path_that_is_not_revoked_is_preferred() -> None:
@@ -494,7 +463,7 @@ def twice(serial_of: int, since: datetime, at: datetime, verified_at: datetime |
     policy = revoking(*lists, **rules)
     found = find_path(one.parsed, [each.parsed for each in middles], policy, at, verified_at=verified_at)
     assert isinstance(found, Path)
-    return found.anchor.name
+    return ANCHOR_NAMES[found.certificates[-1]]
 
 
 def test_which_path_is_revoked_is_judged_at_the_time_of_verification() -> None:
@@ -592,13 +561,27 @@ def test_cas_of_two_names_may_have_one_key() -> None:
     assert codes_for(leaf("Below both", issuer=lower), lower, upper) == []
 
 
-def test_what_is_remembered_belongs_to_one_policy() -> None:
-    one, other = path_module._Same(trusting()), path_module._Same(trusting())
-    assert one != other
-    assert one == path_module._Same(one.policy)
-    assert one != one.policy
+def test_rules_are_equal_by_value() -> None:
+    """So that two readings of one policy share what is remembered, and two policies never do."""
+    listed = crls.make(root())
+
+    def rules(source: str = "ca.crl", **changes: Any) -> PathRules:
+        values = {"revocation": RevocationRules((Crl.parse(listed, source),)), **changes}
+        return PathRules(**values)
+
+    assert rules() == rules()
+    assert len({rules(), rules()}) == 1
+    others = [
+        rules("other.crl"),
+        rules(minimum_rsa_bits=3072),
+        rules(algorithms=frozenset({"ed25519"})),
+        rules(intermediates=(root().parsed,)),
+        rules(revocation=RevocationRules(required=True)),
+    ]
+    assert len({rules(), *others}) == 1 + len(others)
 
 
-def test_a_pinned_path_is_valid_at_the_time_that_was_asked_for() -> None:
-    found = path_for(signer(), policy=trusting(pin(signer())))
-    assert (found.at, found.pinned, found.certificates) == (NOW, True, (signer().parsed,))
+def test_a_chain_is_judged_once_for_equal_rules(counted: list[Certificate]) -> None:
+    for _ in range(3):
+        path_for(signer(), policy=trusting())
+    assert counted == [signer().parsed]

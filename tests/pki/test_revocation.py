@@ -15,13 +15,14 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from builders import crls
 from builders.bundles import judge as examine
 from builders.bundles import make
+from builders.paths import find_path, revocation_failures
 from builders.pki import EPOCH, FAR, NOW, SIGN, Identity, ca, leaf, new_key, root, signer
-from builders.policies import pin, trusting
+from builders.policies import trusting
 from modseal.codes import CODES
 from modseal.errors import Failure
 from modseal.format import der
 from modseal.pki.crl import Crl
-from modseal.pki.path import Path, find_path, revocation_failures
+from modseal.pki.path import Path
 from modseal.pki.revocation import WITHOUT_MISUSE, RevocationRules
 from modseal.trust.examination import Verdict
 from modseal.trust.policy import Policy
@@ -219,11 +220,6 @@ def test_the_anchor_is_withdrawn_in_the_policy_alone() -> None:
     assert codes(signer(), lists=[crls.make(root(), root())]) == []
 
 
-def test_a_pin_is_withdrawn_in_the_policy_alone() -> None:
-    policy = trusting(pin(signer()), revocation=RevocationRules(crls.read(crls.make(root(), signer())), required=True))
-    assert failures_for(signer(), policy=policy) == []
-
-
 # Lists that another key of the CA signs.
 
 
@@ -349,7 +345,7 @@ def test_a_verdict_on_revocation_is_remembered(monkeypatch: pytest.MonkeyPatch) 
         assert revocation_failures(path, policy, NOW) == []
 
 
-def test_a_list_is_read_once_and_compared_by_identity() -> None:
+def test_lists_are_compared_by_their_bytes_and_their_source() -> None:
     first, second = crls.read(crls.make(root()), crls.make(root()))
     assert isinstance(first, Crl)
     assert first != second

@@ -72,7 +72,7 @@ def failed_codes(examination: Examination, step: int) -> set[str | None]:
 def test_a_genuine_signature_proves_its_level(vib: str) -> None:
     found = examined(vib)
     assert found.manifest is not None
-    assert found.manifest_proved
+    assert found.manifest_signed
     assert found.manifest.id == vib
     assert found.manifest.claimed_level is SIGNED[vib]
     assert found.proven_level is SIGNED[vib]
@@ -107,7 +107,7 @@ def test_the_unsigned_community_vib_is_rejected_as_unsigned() -> None:
     found = examined(UNSIGNED)
     assert found.primary is not None
     assert (found.verdict, found.primary.code) == (Verdict.REJECTED, "unsigned")
-    assert (found.proven_level, found.manifest_proved) == (None, False)
+    assert (found.proven_level, found.manifest_signed) == (None, False)
 
 
 def test_the_tampered_vib_fails_many_separate_checks() -> None:

@@ -14,6 +14,7 @@ from builders.bundles import KINDS, Bundle, judge, make
 from builders.pki import NOW, ca, leaf, new_key, root, signer
 from builders.policies import anchor, pin, trusting
 from builders.tsa import authority, stamped, token, tsa_root
+from modseal import limits
 from modseal.bundle.open import OpenBundle
 from modseal.format.level import Level
 from modseal.format.manifest import Kind, Payload
@@ -68,7 +69,7 @@ def test_a_good_bundle(kind: Kind) -> None:
 def test_a_bundle_that_is_no_archive(kind: Kind) -> None:
     found = judge(make(kind).data[:-1], trusting())
     assert rows(found) == ["container.archive failed truncated", *unexamined(*STEPS[1:])]
-    assert (found.manifest, found.manifest_proved, found.proven_level) == (None, False, None)
+    assert (found.manifest, found.manifest_signed, found.proven_level) == (None, False, None)
     assert (found.signers, found.trusted, found.at) == ((), (), NOW)
 
 
@@ -80,7 +81,7 @@ def test_a_manifest_that_cannot_be_read(kind: Kind, signed: bool) -> None:
     first = "signature.block passed" if signed else "signature.blocks failed unsigned"
     second = "signature.manifest failed bad-manifest"
     assert rows(found) == [BEFORE[0], first, second, *unexamined(*STEPS[2:])]
-    assert (found.manifest, found.manifest_proved, found.proven_level) == (None, False, None)
+    assert (found.manifest, found.manifest_signed, found.proven_level) == (None, False, None)
     assert (len(found.signers), found.trusted, found.at) == (int(signed), (), NOW)
 
 
@@ -89,7 +90,7 @@ def test_an_unsigned_bundle(kind: Kind) -> None:
     found = judge(make(kind).unsigned(), trusting())
     unsigned = ["signature.blocks failed unsigned", *unexamined(*STEPS[2:6]), "level.grant failed level-not-granted"]
     assert rows(found) == [*BEFORE, *unsigned, *BY_NOBODY]
-    assert (found.manifest_proved, found.proven_level, found.signers, found.trusted) == (False, None, (), ())
+    assert (found.manifest_signed, found.proven_level, found.signers, found.trusted) == (False, None, (), ())
 
 
 @kinds
@@ -127,7 +128,7 @@ def test_a_signer_without_a_path(kind: Kind) -> None:
     found = judge(make(kind, stranger()), trusting())
     pathless = ["time.verification passed", "chain.path failed no-path", *unexamined("purpose", "revocation", "level")]
     assert rows(found) == [*BEFORE, *SIGNED, *pathless, *BY_NOBODY]
-    assert (found.manifest_proved, found.proven_level, found.trusted) == (True, None, ())
+    assert (found.manifest_signed, found.proven_level, found.trusted) == (True, None, ())
     assert [one.certificate for one in found.signers] == [stranger().parsed]
 
 
@@ -146,7 +147,7 @@ def test_a_block_that_cannot_be_judged(kind: Kind) -> None:
     found = judge(unknown(kind), trusting())
     unjudged = "signature.block inconclusive unsupported-algorithm"
     assert rows(found) == [*BEFORE, unjudged, *unexamined(*STEPS[2:7]), *BY_NOBODY]
-    assert (found.verdict, found.manifest_proved, found.proven_level) == (Verdict.UNDECIDED, False, None)
+    assert (found.verdict, found.manifest_signed, found.proven_level) == (Verdict.UNDECIDED, False, None)
 
 
 @kinds
@@ -319,15 +320,15 @@ class Watched(OpenBundle):
 
     def __init__(self, data: bytes) -> None:
         super().__init__(BytesSource(data), "watched")
-        self.proved: list[bool] = []
-        self.bounded: list[bool] = []
+        self.to_sink: list[bool] = []
+        self.up_to: list[int | None] = []
 
     def measure(
-        self, payload: Payload, member: object, *, proved: bool, bounded: bool = False, raw: bool = False
+        self, payload: Payload, member: object, *, up_to: int | None, to_sink: bool, raw: bool = False
     ) -> Measured:
-        self.proved.append(proved)
-        self.bounded.append(bounded)
-        return super().measure(payload, member, proved=proved, bounded=bounded, raw=raw)  # type: ignore[arg-type]
+        self.to_sink.append(to_sink)
+        self.up_to.append(up_to)
+        return super().measure(payload, member, up_to=up_to, to_sink=to_sink, raw=raw)  # type: ignore[arg-type]
 
 
 @kinds
@@ -341,8 +342,8 @@ def test_a_payload_is_known_to_be_measured_for_a_proved_manifest_or_not(kind: Ki
     ):
         watched = Watched(bundle.data)
         examine(watched, policy, NOW)
-        assert watched.proved == [proved]
-        assert watched.bounded == [not proved]
+        assert watched.to_sink == [proved]
+        assert watched.up_to == [None if proved else limits.UNTRUSTED_UNPACKED]
 
 
 @kinds

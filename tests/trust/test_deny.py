@@ -346,6 +346,6 @@ def test_no_payload_of_a_seal_is_hashed_as_a_whole_where_no_digest_is_denied() -
     bundle = make("seal")
     opened = OpenBundle(BytesSource(bundle.data), "test bundle")
     payload, member = bundle.manifest.payloads[0], opened.members[2]
-    assert opened.measure(payload, member, proved=True).digests == {}
-    raw = opened.measure(payload, member, proved=True, raw=True).digests
+    assert opened.measure(payload, member, up_to=None, to_sink=True).digests == {}
+    raw = opened.measure(payload, member, up_to=None, to_sink=True, raw=True).digests
     assert list(raw.values()) == [hashlib.sha256(bundle.members[2].data).digest()]

@@ -49,7 +49,7 @@ def test_a_good_bundle_passes_every_step(kind: Kind) -> None:
     found = accepted(make(kind), trusting())
     assert list(by_step(found)) == list(range(len(STEPS)))
     assert {check.status for check in found.checks} == {Status.PASSED}
-    assert (found.manifest_proved, found.proven_level) == (True, Level.PARTNER)
+    assert (found.manifest_signed, found.proven_level) == (True, Level.PARTNER)
     assert found.trusted == ((signer().fingerprint, "Anchor 0"),)
 
 
@@ -76,7 +76,7 @@ def test_an_unreadable_manifest_leaves_its_signers_and_nothing_else(kind: Kind) 
     found = judge(make(kind).with_manifest_bytes(b"nonsense"), trusting())
     assert codes(found) == ["bad-manifest"]
     assert len(found.signers) == 1
-    assert (found.manifest, found.manifest_proved, found.proven_level) == (None, False, None)
+    assert (found.manifest, found.manifest_signed, found.proven_level) == (None, False, None)
 
 
 @kinds
@@ -214,7 +214,7 @@ def test_an_exempt_module_has_steps_1_to_5_not_applicable(kind: Kind) -> None:
     found = accepted(make(kind, claimed_level=Level.COMMUNITY).unsigned(), trusting(allow_unsigned_community=True))
     steps = by_step(found)
     assert all(steps[step] == [Status.NOT_APPLICABLE] for step in range(1, 6))
-    assert (found.proven_level, found.manifest_proved) == (None, False)
+    assert (found.proven_level, found.manifest_signed) == (None, False)
 
 
 @kinds
@@ -301,7 +301,7 @@ def test_the_verdict_is_the_worst_and_its_reason_the_first(
     statuses: tuple[Status, ...], verdict: Verdict, primary: int | None
 ) -> None:
     checks = tuple(map(check, statuses))
-    found = Examination(checks, None, False, None, (), (), NOW)
+    found = Examination(checks, None, False, None, (), NOW)
     assert found.verdict is verdict
     assert found.primary is (None if primary is None else checks[primary])
 

@@ -33,13 +33,14 @@ import pytest
 
 from builders import chains, crls
 from builders.chains import Case
+from builders.paths import find_path, revocation_failures
 from builders.pki import NOW
 from builders.policies import trusting
 from modseal.errors import Failure, FormatError
 from modseal.pki import algorithms, purpose
 from modseal.pki.certificate import Certificate
 from modseal.pki.crl import Crl
-from modseal.pki.path import NoPath, find_path, revocation_failures
+from modseal.pki.path import NoPath
 from modseal.pki.revocation import RevocationRules
 
 logging.getLogger("pyhanko_certvalidator").setLevel(logging.CRITICAL)

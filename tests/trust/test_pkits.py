@@ -16,12 +16,13 @@ from typing import Any
 
 import pytest
 
+from builders.paths import find_path, revocation_failures
 from modseal.errors import Failure, FormatError
 from modseal.format.level import Level
 from modseal.pki.certificate import Certificate
 from modseal.pki.certificate_policies import ANY_POLICY, PolicyInputs
 from modseal.pki.crl import Crl
-from modseal.pki.path import NoPath, find_path, revocation_failures
+from modseal.pki.path import NoPath
 from modseal.pki.purpose import Profile
 from modseal.pki.revocation import RevocationRules
 from modseal.trust.policy import Anchor, Policy

@@ -504,7 +504,7 @@ def test_the_two_names_of_rsa_say_the_same_of_a_token() -> None:
         timestamp.verify(good, SIGNATURE, trusting_tsa(), NOW).time
     )
     with pytest.raises(FormatError):
-        timestamp.verify(wrong, SIGNATURE, trusting_tsa(), NOW)
+        verify(wrong, SIGNATURE, trusting_tsa())
 
 
 # What verification must not do.
@@ -605,9 +605,13 @@ def test_a_refusal_names_the_signer_the_reason_and_whose_token_it_is(case: str) 
     assert ("authority_certificate" in primary.evidence) is (case not in WITHOUT_AUTHORITY)
 
 
+def verify(raw: bytes, signature: bytes, policy: Policy) -> Any:
+    return timestamp.verify(raw, signature, policy.timestamp_anchors, policy.path_rules, NOW, denied=policy.deny)
+
+
 def failure_of(raw: bytes, policy: Policy | None = None) -> Any:
     with pytest.raises(FormatError) as raised:
-        timestamp.verify(raw, SIGNATURE, policy or trusting_tsa(), NOW)
+        verify(raw, SIGNATURE, policy or trusting_tsa())
     return raised.value.failure
 
 
@@ -662,7 +666,7 @@ def test_a_refusal_says_what_is_wrong(raw: bytes, policy: Policy | None, detail:
 def test_a_key_usage_for_content_commitment_is_for_signatures_too() -> None:
     for usage in (["content_commitment"], ["digital_signature", "content_commitment"], ["digital_signature"], None):
         by = authority("Committed", usage=usage)
-        assert timestamp.verify(token(SIGNATURE, SIGNED, by), SIGNATURE, trusting_tsa(), NOW).time == SIGNED
+        assert verify(token(SIGNATURE, SIGNED, by), SIGNATURE, trusting_tsa()).time == SIGNED
 
 
 def test_what_cannot_be_judged_keeps_its_code_and_its_evidence() -> None:
@@ -675,7 +679,7 @@ def test_what_cannot_be_judged_keeps_its_code_and_its_evidence() -> None:
 
 
 def test_a_stamp_names_its_authority_and_its_anchor() -> None:
-    stamp = timestamp.verify(token(SIGNATURE, SIGNED), SIGNATURE, trusting_tsa(), NOW)
+    stamp = verify(token(SIGNATURE, SIGNED), SIGNATURE, trusting_tsa())
     assert (stamp.time, stamp.authority, stamp.anchor) == (SIGNED, tsa().parsed, tsa_root().parsed.subject)
     assert stamp.evidence == {
         "time": SIGNED.isoformat(),
@@ -747,7 +751,7 @@ def test_only_the_librarys_panic_is_a_failure_of_the_token(
         assert failure.evidence["authority"] == tsa().parsed.subject
     else:
         with pytest.raises(raised):
-            timestamp.verify(token(SIGNATURE, SIGNED), SIGNATURE, trusting_tsa(), NOW)
+            verify(token(SIGNATURE, SIGNED), SIGNATURE, trusting_tsa())
 
 
 def test_what_the_second_verifier_refuses_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

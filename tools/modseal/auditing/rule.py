@@ -52,7 +52,7 @@ class Subject:
     @cached_property
     def trusted(self) -> tuple[Trusted, ...]:
         """Its trusted signers, in the order of their blocks."""
-        return tuple(trusted(self.examination, self.policy, self.at))
+        return tuple(trusted(self.examination))
 
 
 HEAD = 64

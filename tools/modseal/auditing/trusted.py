@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from modseal.pki.certificate import Certificate
-from modseal.pki.path import NoPath, Path, find_paths
 from modseal.pki.public_key import kind_of_key
-from modseal.trust.examination import Examination, Status
-from modseal.trust.policy import Policy
+from modseal.trust.anchors import AnchoredPath
+from modseal.trust.examination import Examination
 from modseal.trust.signature import Signer
 
 
@@ -19,7 +18,7 @@ class Trusted:
     """One trusted signer. `proven` is the time of signing that a timestamp proves, None where none does."""
 
     signer: Signer
-    path: Path
+    path: AnchoredPath
     proven: datetime | None
 
     @property
@@ -33,30 +32,11 @@ class Trusted:
         return min(self.path.certificates, key=lambda certificate: certificate.not_after)
 
 
-def trusted(examination: Examination, policy: Policy, at: datetime) -> Iterator[Trusted]:
-    """The trusted signers of an examination of `at`, in the order of their blocks."""
-    anchors = dict(examination.trusted)
-    for signer in examination.signers:
-        if signer.certificate.fingerprint not in anchors:
-            continue
-        proven = _proven_time(examination, signer)
-        # As the examination asked for it, so that the answer is the one that it remembers.
-        verified_at = at if proven else None
-        paths = find_paths(signer.certificate, signer.embedded, policy, proven or at, verified_at=verified_at)
-        for path in () if isinstance(paths, NoPath) else paths:
-            if path.anchor.name == anchors[signer.certificate.fingerprint]:
-                yield Trusted(signer, path, proven)
-
-
-def _proven_time(examination: Examination, signer: Signer) -> datetime | None:
-    for check in examination.checks:
-        about = (check.evidence.get("signer"), check.evidence.get("block"))
-        if (check.id, check.status) == ("time.timestamp", Status.PASSED) and about == (
-            signer.certificate.fingerprint,
-            signer.block,
-        ):
-            return datetime.fromisoformat(str(check.evidence["time"]))
-    return None
+def trusted(examination: Examination) -> Iterator[Trusted]:
+    """The trusted signers of an examination, in the order of their blocks."""
+    for one in examination.judgements:
+        if one.trusted and one.path:
+            yield Trusted(one.signer, one.path, one.proven_time)
 
 
 def kinds_of_keys(examination: Examination) -> tuple[str, ...]:

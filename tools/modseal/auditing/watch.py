@@ -15,10 +15,10 @@ class WatchedBundle(OpenBundle):
     entries: tuple[Entry, ...] = ()
 
     def measure(
-        self, payload: Payload, member: Member, *, proved: bool, bounded: bool = False, raw: bool = False
+        self, payload: Payload, member: Member, *, up_to: int | None, to_sink: bool, raw: bool = False
     ) -> Measured:
-        """See `trust.examine.Bundle.measure`."""
-        measured = super().measure(payload, member, proved=proved, bounded=bounded, raw=raw)
+        """See `trust.integrity.Bundle.measure`."""
+        measured = super().measure(payload, member, up_to=up_to, to_sink=to_sink, raw=raw)
         self.entries += measured.entries
         return measured
 

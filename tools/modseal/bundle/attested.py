@@ -14,11 +14,12 @@ from pathlib import Path
 from modseal import limits
 from modseal.bundle.fence import fenced
 from modseal.bundle.open import OpenBundle, open_bundle
-from modseal.bundle.verify import Result, examine_integrity
+from modseal.bundle.verify import Result
 from modseal.errors import FormatError, InputError, InternalError, RefusedError
 from modseal.format.manifest import Attachment, Manifest
 from modseal.trust.examination import Verdict
 from modseal.trust.examine import examine
+from modseal.trust.integrity import examine_integrity
 from modseal.trust.policy import Policy
 
 

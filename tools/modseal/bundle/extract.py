@@ -16,7 +16,7 @@ from pathlib import Path
 from modseal.bundle import layout
 from modseal.bundle.fence import fenced
 from modseal.bundle.open import OpenBundle, open_bundle
-from modseal.bundle.verify import Result, examine_integrity
+from modseal.bundle.verify import Result
 from modseal.errors import FormatError, InputError, UsageError
 from modseal.files.staging import StagingFolder
 from modseal.files.tree import Tree
@@ -25,6 +25,7 @@ from modseal.format.manifest import MANIFEST_MEMBER, Entry, FileType
 from modseal.format.payload import VISOR_TYPES, read_layout
 from modseal.trust.examination import Examination, Verdict
 from modseal.trust.examine import examine
+from modseal.trust.integrity import examine_integrity
 from modseal.trust.policy import Policy
 
 PAYLOADS = "payloads"
@@ -130,10 +131,7 @@ def extract(
         writer = TreeWriter(staging.tree, name=str(destination), by_payload=stage, special=special)
         try:
             digest = bool(policy and policy.deny.digests)
-            with (
-                fenced(str(path)),
-                open_bundle(path, writer, sink_unproved=policy is None, with_digest=digest) as bundle,
-            ):
+            with fenced(str(path)), open_bundle(path, writer, with_digest=digest) as bundle:
                 examination = examine(bundle, policy, at) if policy else examine_integrity(bundle, at)
                 result = Result(str(path), None, examination)
                 if stage and bundle.kind != "vib":

@@ -9,11 +9,12 @@ from pathlib import Path
 from modseal.bundle.fence import fenced
 from modseal.bundle.open import OpenBundle, open_bundle
 from modseal.errors import Failure, FormatError
-from modseal.format import cms, descriptor, manifest_json
+from modseal.format import cms
 from modseal.format.ar import Member
 from modseal.format.cms import SignedData
 from modseal.format.manifest import Entry, Kind, Manifest
 from modseal.pki.certificate import Certificate
+from modseal.trust.integrity import DECODE
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +58,10 @@ def inspect(path: Path) -> Inspection:
         problems += manifest.vib.unknown if manifest and manifest.vib else ()
         entries: list[Entry] = []
         digests: list[tuple[str, str]] = []
-        bundle.whole = True  # who looks wants to see it
         members = {member.name: member for member in bundle.members}
         for payload in manifest.payloads if manifest else ():
             if payload.name in members:
-                measured = bundle.measure(payload, members[payload.name], proved=False)
+                measured = bundle.measure(payload, members[payload.name], up_to=None, to_sink=False)
                 entries += measured.entries
                 problems += measured.failures
                 digests.append((payload.name, bundle.digest(members[payload.name]).hex()))
@@ -97,7 +97,7 @@ def _blocks(bundle: OpenBundle, problems: list[Failure]) -> tuple[Block, ...]:
 
 def _manifest(kind: Kind, data: bytes, problems: list[Failure]) -> Manifest | None:
     try:
-        return (manifest_json.decode if kind == "seal" else descriptor.decode)(data)
+        return DECODE[kind](data)
     except FormatError as error:
         problems.append(error.failure)
         return None

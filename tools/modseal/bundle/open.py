@@ -22,7 +22,7 @@ _KIND_OF = {name: kind for kind, name in MANIFEST_MEMBER.items()}
 
 
 class OpenBundle:
-    """A bundle's bytes by meaning. `sink` receives unpacked files, once the manifest is proved.
+    """A bundle's bytes by meaning. `sink` receives unpacked files, where the examination says so.
 
     `with_digest` has the whole file hashed while it is read; else `sha256` needs a pass of its own.
     """
@@ -33,7 +33,6 @@ class OpenBundle:
         name: str,
         sink: Sink | None = None,
         *,
-        sink_unproved: bool = False,
         with_digest: bool = False,
     ) -> None:
         self.name = name
@@ -44,11 +43,7 @@ class OpenBundle:
         self.signature = b""
         self.container: tuple[Member, ...] | Failure
         self._sink = sink
-        self._sink_unproved = sink_unproved
         self._entries: dict[str, int] = {}
-        self._unpacked = 0
-        self.whole = sink_unproved
-        """Whether payloads are unpacked to their end even where no trusted signer stands for them."""
         try:
             self.container = self._read_container()
         except FormatError as error:
@@ -89,32 +84,27 @@ class OpenBundle:
         return self.container
 
     def measure(
-        self, payload: Payload, member: Member, *, proved: bool, bounded: bool = False, raw: bool = False
+        self, payload: Payload, member: Member, *, up_to: int | None, to_sink: bool, raw: bool = False
     ) -> Measured:
-        """See `trust.examine.Bundle.measure`."""
-        sink = self._sink if proved or self._sink_unproved else None
-        # The limit is for the module: 120 payloads that each come close to it would take a gigabyte of memory.
-        others = sum(count for name, count in self._entries.items() if name != payload.name)
-        bound = max(0, limits.UNTRUSTED_UNPACKED - self._unpacked) if bounded and not self.whole else None
-        room = limits.FILES - others
-        measured = measure(payload, member.span(self.source), sink=sink, room=room, bound=bound, raw=raw)
+        """See `trust.integrity.Bundle.measure`."""
+        # The limit is for the module, which would else have as many files in each of its payloads.
+        room = limits.FILES - sum(count for name, count in self._entries.items() if name != payload.name)
+        sink = self._sink if to_sink else None
+        measured = measure(payload, member.span(self.source), sink=sink, room=room, bound=up_to, raw=raw)
         self._entries[payload.name] = len(measured.entries)
-        self._unpacked += limits.UNTRUSTED_UNPACKED if measured.unpacked_size is None else measured.unpacked_size
         return measured
 
     def digest(self, member: Member) -> bytes:
-        """See `trust.examine.Bundle.digest`."""
+        """See `trust.integrity.Bundle.digest`."""
         return sha256(member.span(self.source))
 
     def sha256(self) -> str:
-        """See `trust.examine.Bundle.sha256`."""
+        """See `trust.integrity.Bundle.sha256`."""
         return self._hashed.sha256() if self._hashed else sha256(self.source).hex()
 
 
 @contextmanager
-def open_bundle(
-    path: Path, sink: Sink | None = None, *, sink_unproved: bool = False, with_digest: bool = False
-) -> Iterator[OpenBundle]:
+def open_bundle(path: Path, sink: Sink | None = None, *, with_digest: bool = False) -> Iterator[OpenBundle]:
     """Open a bundle for reading. Raises `InputError` where the file cannot be read or is no regular file."""
     with open_file(path) as descriptor:
-        yield OpenBundle(FileSource(descriptor), str(path), sink, sink_unproved=sink_unproved, with_digest=with_digest)
+        yield OpenBundle(FileSource(descriptor), str(path), sink, with_digest=with_digest)

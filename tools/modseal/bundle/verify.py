@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from modseal.bundle.fence import fenced
-from modseal.bundle.open import OpenBundle, open_bundle
+from modseal.bundle.open import open_bundle
 from modseal.errors import Failure, FormatError, InputError, InternalError, RefusedError, UndecidedError
-from modseal.format.level import Level
-from modseal.trust.examination import Examination, Status, Verdict
+from modseal.trust.examination import Examination, Verdict
 from modseal.trust.examine import examine
 from modseal.trust.policy import Policy
-
-INTEGRITY_STEPS = (0, 7, 8)
-"""The steps that `extract --unverified` checks too: container, payloads, files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,20 +57,3 @@ def verify(path: Path, policy: Policy, at: datetime, *, with_digest: bool) -> Re
         FormatError,
     ) as error:  # a FormatError only where the file shrinks while it is read
         return Result(str(path), None, None, error.failure)
-
-
-def examine_integrity(bundle: OpenBundle, at: datetime) -> Examination:
-    """The examination without any question of trust: who packs, signs or unpacks unverified needs it.
-
-    It proves nothing about the origin: no level, no trusted signer.
-    """
-    bundle.whole = True
-    nobody = Policy(source="no policy", minimum_level=Level.COMMUNITY)
-    examination = examine(bundle, nobody, at)
-    checks = tuple(
-        check
-        if check.step in INTEGRITY_STEPS or check.code == "bad-manifest"
-        else replace(check, status=Status.NOT_APPLICABLE, detail=f"{check.detail} (not asked for)")
-        for check in examination.checks
-    )
-    return replace(examination, checks=checks, manifest_proved=False, proven_level=None, trusted=())

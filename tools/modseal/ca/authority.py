@@ -33,12 +33,11 @@ from modseal.errors import Failure, FormatError, KeyMaterialError, RefusedError,
 from modseal.format.level import Level
 from modseal.pki import purpose as purposes
 from modseal.pki.certificate import Certificate
-from modseal.pki.path import NoPath, find_path
+from modseal.pki.path import NoPath, PathRules, find_path
 from modseal.pki.purpose import CODE_SIGNING_PROFILE, TIME_STAMPING_PROFILE
 from modseal.pki.revocation import WITHOUT_MISUSE
 from modseal.signing import fitness
 from modseal.signing.key_file import key_fingerprint
-from modseal.trust.policy import Anchor, Policy
 
 ROOT_PATH_LENGTH = 1
 """Below a root: issuing CAs, and signers below them."""
@@ -208,8 +207,7 @@ def _require_acceptable(certificate: x509.Certificate, authority: Authority, pur
         )
     except FormatError as error:
         raise _refused(error.failure.detail) from error
-    rules = Policy("the CA", Level.COMMUNITY, (Anchor(anchor.subject, Level.CERTIFIED, certificate=anchor),))
-    path = find_path(made, (), rules, now, _PROFILES[purpose])
+    path = find_path(made, (), (anchor,), PathRules(), now, _PROFILES[purpose])
     failures: list[Failure] = list(path.failures) if isinstance(path, NoPath) else []
     failures += purposes.key_failures(made)
     if purpose == CODE_SIGNING and not made.is_ca:

@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from modseal.bundle.open import OpenBundle
-from modseal.bundle.verify import examine_integrity
 from modseal.errors import InputError, RefusedError, SpecError, UsageError
 from modseal.files.output import output_file, require_output
 from modseal.format.manifest import FileType, Kind, Manifest
@@ -29,6 +28,7 @@ from modseal.packing.stage import DESCRIPTOR, plan_stage
 from modseal.policy.shape import PATH_LISTS
 from modseal.trust.examination import Verdict
 from modseal.trust.granted import placement_failures
+from modseal.trust.integrity import examine_integrity
 
 if TYPE_CHECKING:
     from modseal.packing.provenance import Build

@@ -13,7 +13,6 @@ from pathlib import Path
 from cryptography import x509
 
 from modseal.bundle.open import OpenBundle, open_bundle
-from modseal.bundle.verify import examine_integrity
 from modseal.errors import Failure, RefusedError, UsageError
 from modseal.format import cms, rules
 from modseal.format.manifest import Kind, Manifest
@@ -24,6 +23,7 @@ from modseal.signing import block, fitness
 from modseal.signing.signer import Signer
 from modseal.signing.tsa import Stamp
 from modseal.trust.examination import Verdict
+from modseal.trust.integrity import examine_integrity
 from modseal.trust.signature import Signatures, verify_member
 
 

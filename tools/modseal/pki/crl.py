@@ -82,6 +82,8 @@ class Scope:
 class Crl:
     """One CRL: who issued it, when, for how long, what it revokes. Times are aware, in UTC.
 
+    Equal and hashed by its bytes and its source.
+
     `unjudged` says what in it modseal does not judge. `keeps_expired_since` is where the issuer says that
     certificates which expired before that time may be missing (X.509 expiredCertsOnCRL). `authority_key_id` is which
     key the issuer says it signed with: a hint.
@@ -99,6 +101,16 @@ class Crl:
     signed_bytes: bytes = field(repr=False)
     signature_algorithm: Algorithm
     signature: bytes = field(repr=False)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Crl) and self._bytes == other._bytes
+
+    def __hash__(self) -> int:
+        return hash(self._bytes)
+
+    @property
+    def _bytes(self) -> tuple[str, bytes, bytes, bytes]:
+        return self.source, self.signed_bytes, self.signature_algorithm.raw, self.signature
 
     @classmethod
     def parse(cls, data: bytes, source: str) -> Crl:

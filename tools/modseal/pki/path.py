@@ -1,6 +1,7 @@
-"""Step 3: path building and validation, a strict subset of RFC 5280 section 6.
+"""Path building and validation, a strict subset of RFC 5280 section 6.
 
-Candidates (from the block and from the policy) are only candidates; anchors come from the policy alone.
+Candidates are only candidates: a path ends in one of the anchor certificates that the caller gives. What an anchor
+may vouch for is not asked here (`trust.anchors`).
 What this engine does not judge it refuses (`refusals` has the list). The work is bounded:
 `limits.PATH_SIGNATURES` are verified and `limits.PATH_STEPS` taken for one signer, then it gives up; and all that is
 done for one bundle is charged to its examination (`effort`), also where the answer is remembered.
@@ -11,36 +12,58 @@ from __future__ import annotations
 import functools
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import pairwise
+from typing import Protocol
 
 from modseal import limits
 from modseal.errors import Evidence, Failure, FormatError
 from modseal.pki import purpose, revocation
+from modseal.pki.algorithms import ALGORITHMS
 from modseal.pki.certificate import Certificate
 from modseal.pki.certificate_policies import policy_problem
 from modseal.pki.crl import Crl
 from modseal.pki.effort import Effort, ExhaustedError, of_signature
 from modseal.pki.name_constraints import NotJudgedError, check_names, constrained_names
-from modseal.pki.purpose import CODE_SIGNING_PROFILE, CRL_SIGNING_PROFILE, Profile
+from modseal.pki.purpose import CODE_SIGNING_PROFILE, CRL_SIGNING_PROFILE, MINIMUM_RSA_BITS, Profile
 from modseal.pki.revocation import RevocationRules
-from modseal.trust.policy import Anchor, Policy
 
 REMEMBERED_PATHS = 256
 """Verdicts on a signer's chain that are remembered: 2,000 bundles of one signer judge its chain once."""
 
 
 @dataclass(frozen=True, slots=True)
+class PathRules:
+    """What a path must satisfy besides RFC 5280, and what it may be built of; equal and hashed by value.
+
+    `algorithms` are names of `pki.algorithms`. `minimum_rsa_bits` holds for CAs here; whoever uses the signer's key
+    checks that one. `intermediates` are candidates beside those that come with a signer.
+    """
+
+    algorithms: frozenset[str] = frozenset(ALGORITHMS)
+    minimum_rsa_bits: int = MINIMUM_RSA_BITS
+    revocation: RevocationRules = field(default_factory=RevocationRules)
+    intermediates: tuple[Certificate, ...] = ()
+
+
+class Denials(Protocol):
+    """Certificates that the caller denies, whatever a path says; equal and hashed by value."""
+
+    def entry(self, certificate: Certificate) -> str | None:
+        """What denies a certificate; None where nothing does."""
+
+    def __hash__(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
 class Path:
-    """A validated path, signer first and the anchor's certificate last; a pin's path is the signer alone.
+    """A validated path, signer first and the anchor's certificate last.
 
     `at` is when its certificates are valid. `candidates` are what it was searched in.
     """
 
     certificates: tuple[Certificate, ...]
-    anchor: Anchor
-    pinned: bool
     at: datetime
     candidates: tuple[Certificate, ...] = field(default=(), repr=False)
 
@@ -52,57 +75,46 @@ class NoPath:
     failures: tuple[Failure, ...]
 
 
-class _Same:
-    """A policy as a key: equal to itself alone. Holds it, so that its identity is not given to another."""
-
-    __slots__ = ("policy",)
-
-    def __init__(self, policy: Policy) -> None:
-        self.policy = policy
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.policy is self.policy
-
-    def __hash__(self) -> int:
-        return id(self.policy)
-
-
 def find_path(
     signer: Certificate,
     embedded: Sequence[Certificate],
-    policy: Policy,
+    anchors: Sequence[Certificate],
+    rules: PathRules,
     at: datetime,
     profile: Profile = CODE_SIGNING_PROFILE,
     *,
-    verified_at: datetime | None = None,
     effort: Effort | None = None,
+    denied: Denials | None = None,
 ) -> Path | NoPath:
     """The best of `find_paths`: the first that step 5 passes, or else the first."""
-    paths = find_paths(signer, embedded, policy, at, profile, verified_at=verified_at, effort=effort)
+    paths = find_paths(signer, embedded, anchors, rules, at, profile, effort=effort, denied=denied)
     return paths if isinstance(paths, NoPath) else paths[0]
 
 
 def find_paths(
     signer: Certificate,
     embedded: Sequence[Certificate],
-    policy: Policy,
+    anchors: Sequence[Certificate],
+    rules: PathRules,
     at: datetime,
     profile: Profile = CODE_SIGNING_PROFILE,
     *,
     verified_at: datetime | None = None,
     effort: Effort | None = None,
+    denied: Denials | None = None,
 ) -> tuple[Path, ...] | NoPath:
-    """A valid path from a signer to each anchor of the policy that one leads to, or why there is none.
+    """A valid path from a signer to each anchor certificate that one leads to, or why there is none.
 
     `at` is when the certificates must be valid: the proven time of signing, or else that of verification.
     `verified_at` is the latter where the two differ, and CRLs are judged at that time. Among several paths to one
-    anchor one that step 5 passes is preferred, and anchors with such a path come first. Where anchors pin the signer,
-    they alone count.
+    anchor one without a revoked or a `denied` certificate is preferred, and anchors with such a path come first.
     """
     effort = effort or Effort()
     try:
         effort.spend(0)
-        found, cost = _remembered_paths(signer, tuple(embedded), _Same(policy), at, verified_at, profile)
+        found, cost = _remembered_paths(
+            signer, tuple(embedded), tuple(dict.fromkeys(anchors)), rules, at, verified_at, profile, denied
+        )
         effort.spend(cost)
     except ExhaustedError as error:
         return NoPath((error.failure,))
@@ -113,75 +125,56 @@ def find_paths(
 def _remembered_paths(
     signer: Certificate,
     embedded: tuple[Certificate, ...],
-    same: _Same,
+    anchors: tuple[Certificate, ...],
+    rules: PathRules,
     at: datetime,
     verified_at: datetime | None,
     profile: Profile,
+    denied: Denials | None,
 ) -> tuple[tuple[Path, ...] | NoPath, int]:
-    """The answer with what it costs, which is charged whether it was remembered or not."""
-    policy = same.policy
-    pins = policy.pins.get(signer.fingerprint)
-    if pins:
-        failure = purpose.validity_failure(signer, at)
-        lasting = [pin for pin in pins if pin.accept_expired or not failure]
-        paths = tuple(Path((signer,), pin, pinned=True, at=at) for pin in lasting)
-        return paths or NoPath((failure,) if failure else ()), 1
-    if policy.pins_a_twin(signer):
-        detail = f"the policy pins {signer.subject}, and this is another encoding of that certificate"
-        return NoPath((Failure("no-path", detail, {"signer": signer.fingerprint, "subject": signer.subject}),)), 1
-    if not policy.anchors:
-        return NoPath((Failure("no-anchors", f"{policy.source} names no anchor", {"signer": signer.fingerprint}),)), 1
-    own = Effort()
-    try:
-        return _search(signer, embedded, policy, at, verified_at, profile, own), own.spent
-    except ExhaustedError as error:
-        return NoPath((error.failure,)), own.spent
+    """The answer with what it costs, which is charged whether it was remembered or not.
 
-
-def _search(
-    signer: Certificate,
-    embedded: tuple[Certificate, ...],
-    policy: Policy,
-    at: datetime,
-    verified_at: datetime | None,
-    profile: Profile,
-    effort: Effort,
-) -> tuple[Path, ...] | NoPath:
-    """Try every chain, until each anchor has a good one. A bad one is better than none: a later step says why."""
-    search = _Search((*embedded, *policy.intermediates), policy.anchors, at, effort)
-    good: dict[Anchor, Path] = {}
-    doubtful: dict[Anchor, Path] = {}  # revoked, or denied
+    Every chain is tried, until each anchor has a good one. A bad one is better than none: a later step says why.
+    """
+    effort = Effort()
+    search = _Search((*embedded, *rules.intermediates), anchors, at, effort)
+    good: dict[Certificate, Path] = {}
+    doubtful: dict[Certificate, Path] = {}  # revoked, or denied
     best: tuple[Failure, ...] = ()
     judged: dict[tuple[Certificate, ...], tuple[Failure, ...]] = {}
-    for chain, anchor in search.chains((signer,)):
-        if anchor in good:
-            continue
-        if chain not in judged:  # which several anchors with one certificate end
-            effort.spend(_cost(chain))
-            judged[chain] = tuple(path_failures(chain, policy, at, profile))
-        failures = judged[chain]
-        if not failures:
-            path = Path(chain, anchor, pinned=False, at=at, candidates=search.candidates)
-            signed_at = at if verified_at else None
-            revoked = revocation_failures(path, policy, verified_at or at, signed_at, effort)
-            bad = revoked or any(map(policy.deny.entry, chain))
-            (doubtful if bad else good).setdefault(anchor, path)
-            if len(good) == search.anchors:
-                break
-        elif not best or len(failures) < len(best):
-            best = failures
+    try:
+        for chain in search.chains((signer,)):
+            anchor = chain[-1]
+            if anchor in good:
+                continue
+            if chain not in judged:  # an anchor that is a candidate too ends the same chain twice
+                effort.spend(_cost(chain))
+                judged[chain] = tuple(path_failures(chain, rules, at, profile))
+            failures = judged[chain]
+            if not failures:
+                path = Path(chain, at, search.candidates)
+                signed_at = at if verified_at else None
+                revoked = revocation_failures(path, rules, verified_at or at, signed_at, effort)
+                bad = revoked or (denied and any(map(denied.entry, chain)))
+                (doubtful if bad else good).setdefault(anchor, path)
+                if len(good) == len(anchors):
+                    break
+            elif not best or len(failures) < len(best):
+                best = failures
+    except ExhaustedError as error:
+        return NoPath((error.failure,)), effort.spent
     paths = (*good.values(), *(path for anchor, path in doubtful.items() if anchor not in good))
-    return paths or NoPath(best or tuple(search.dead_end(signer)))
+    return paths or NoPath(best or tuple(search.dead_end(signer))), effort.spent
 
 
 class _Search:
     """A bounded search upwards through certificates that name each other as issuers."""
 
     def __init__(
-        self, candidates: Iterable[Certificate], anchors: Iterable[Anchor], at: datetime, effort: Effort
+        self, candidates: Iterable[Certificate], anchors: tuple[Certificate, ...], at: datetime, effort: Effort
     ) -> None:
         self.candidates = tuple(dict.fromkeys(candidates))
-        self._anchors = [anchor for anchor in anchors if anchor.certificate]
+        self._anchors = anchors
         self._by_name: dict[object, list[Certificate]] = {}
         for candidate in self.candidates:
             self._by_name.setdefault(candidate.subject_name, []).append(candidate)
@@ -193,16 +186,11 @@ class _Search:
         self._rejected: Failure | None = None
 
     @property
-    def anchors(self) -> int:
-        """How many anchors a chain could end at."""
-        return len(self._anchors)
-
-    @property
     def exhausted(self) -> bool:
         """Whether a bound on the work was reached."""
         return len(self._verified) >= limits.PATH_SIGNATURES or self._steps >= limits.PATH_STEPS
 
-    def chains(self, start: tuple[Certificate, ...]) -> Iterator[tuple[tuple[Certificate, ...], Anchor]]:
+    def chains(self, start: tuple[Certificate, ...]) -> Iterator[tuple[Certificate, ...]]:
         """Every chain of verified signatures from `start` up to an anchor: likely ones first, then short ones.
 
         An issuer's signature is verified when its turn comes, so that a crowd of unlikely ones costs nothing.
@@ -220,13 +208,13 @@ class _Search:
                 more = self._is_unlikely(chain[-1], issuer)
                 heapq.heappush(waiting, (doubts + more, length + 1, self._pushed, (*chain, issuer)))
 
-    def _ends(self, chain: tuple[Certificate, ...]) -> Iterator[tuple[tuple[Certificate, ...], Anchor]]:
+    def _ends(self, chain: tuple[Certificate, ...]) -> Iterator[tuple[Certificate, ...]]:
         last = chain[-1]
         for anchor in self._anchors:
-            if last == anchor.certificate:
-                yield chain, anchor
-            elif anchor.certificate and self._issued(last, anchor.certificate):
-                yield (*chain, anchor.certificate), anchor
+            if last == anchor:
+                yield chain
+            elif self._issued(last, anchor):
+                yield (*chain, anchor)
 
     def _issuers_of(self, chain: tuple[Certificate, ...]) -> Iterator[Certificate]:
         """Candidates by name, without those whose name and key are in the chain already: a loop."""
@@ -292,7 +280,7 @@ def _cost(chain: tuple[Certificate, ...]) -> int:
 
 
 def path_failures(
-    chain: tuple[Certificate, ...], policy: Policy, at: datetime, profile: Profile = CODE_SIGNING_PROFILE
+    chain: tuple[Certificate, ...], rules: PathRules, at: datetime, profile: Profile = CODE_SIGNING_PROFILE
 ) -> Iterator[Failure]:
     """What RFC 5280 section 6.1 holds against a chain whose signatures verify, signer first.
 
@@ -308,7 +296,7 @@ def path_failures(
             yield from _length_failure(chain, depth)
     yield from _name_failures(chain)
     yield from _policy_failure(chain, profile)
-    yield from _algorithm_failures(chain, policy)
+    yield from _algorithm_failures(chain, rules)
 
 
 def _extension_failures(chain: tuple[Certificate, ...], depth: int) -> Iterator[Failure]:
@@ -363,28 +351,28 @@ def _policy_failure(chain: tuple[Certificate, ...], profile: Profile) -> Iterato
         yield Failure("invalid-chain", f"{problem} (RFC 5280 section 6.1)", {"certificate": chain[0].fingerprint})
 
 
-def _algorithm_failures(chain: tuple[Certificate, ...], policy: Policy) -> Iterator[Failure]:
+def _algorithm_failures(chain: tuple[Certificate, ...], rules: PathRules) -> Iterator[Failure]:
     for certificate, issuer in pairwise(chain):
         name = certificate.algorithm_under(issuer).name
-        if name not in policy.algorithms:
+        if name not in rules.algorithms:
             evidence: Evidence = {"certificate": certificate.fingerprint, "algorithm": name}
             detail = f"{certificate.subject} is signed with {name}, which the policy does not allow"
             yield Failure("algorithm-not-allowed", detail, evidence)
     for certificate in chain[1:]:
-        yield from purpose.key_failures(certificate, policy.minimum_rsa_bits)
+        yield from purpose.key_failures(certificate, rules.minimum_rsa_bits)
 
 
 def revocation_failures(
-    path: Path, policy: Policy, at: datetime, signed_at: datetime | None = None, effort: Effort | None = None
+    path: Path, rules: PathRules, at: datetime, signed_at: datetime | None = None, effort: Effort | None = None
 ) -> list[Failure]:
-    """Step 5 for a path: why one of its certificates below the anchor is, or may be, revoked.
+    """Why one of a path's certificates below the anchor is, or may be, revoked.
 
     `at` is the time of verification, when CRLs must be current; `signed_at` the proven time of signing.
     """
     effort = effort or Effort()
     try:
         effort.spend(0)
-        failures, cost = _remembered_failures(path, _Same(policy), at, signed_at)
+        failures, cost = _remembered_failures(path, rules, at, signed_at)
         effort.spend(cost)
     except ExhaustedError as error:
         return [error.failure]
@@ -393,17 +381,17 @@ def revocation_failures(
 
 @functools.lru_cache(maxsize=REMEMBERED_PATHS)
 def _remembered_failures(
-    path: Path, same: _Same, at: datetime, signed_at: datetime | None
+    path: Path, rules: PathRules, at: datetime, signed_at: datetime | None
 ) -> tuple[tuple[Failure, ...], int]:
     """The answer with what it costs."""
-    policy, own = same.policy, Effort()
+    own = Effort()
 
     def signers(crl: Crl, issuer: Certificate) -> Iterator[Certificate]:
-        return _crl_signers(crl, issuer, path, policy, at, own)
+        return _crl_signers(crl, issuer, path, rules, at, own)
 
     try:
         found = revocation.judge(
-            path.certificates, policy.revocation, at, signed_at=signed_at, signers=signers, effort=own
+            path.certificates, rules.revocation, at, signed_at=signed_at, signers=signers, effort=own
         )
     except ExhaustedError as error:
         return (error.failure,), own.spent
@@ -411,29 +399,27 @@ def _remembered_failures(
 
 
 def _crl_signers(
-    crl: Crl, issuer: Certificate, path: Path, policy: Policy, at: datetime, effort: Effort
+    crl: Crl, issuer: Certificate, path: Path, rules: PathRules, at: datetime, effort: Effort
 ) -> Iterator[Certificate]:
     """Certificates in a CA's name, with keys of their own, whose path leads to the same anchor (section 6.3.3 (f)).
 
     Such a certificate says that it signs CRLs, and must not be revoked itself, as far as other lists tell.
     """
-    rules = policy.revocation
-    crls = tuple(other for other in rules.crls if other is not crl)
-    others = RevocationRules(crls, rules.required, rules.maximum_age)
+    others = replace(rules.revocation, crls=tuple(other for other in rules.revocation.crls if other is not crl))
     for signer in dict.fromkeys((*path.certificates, *path.candidates)):
         named = signer.subject_name == crl.issuer and signer.key_der != issuer.key_der
         if named and signer.key_usage and signer.key_usage.crl_sign:
-            chain = _valid_chain(signer, path, policy, effort)
+            chain = _valid_chain(signer, path, rules, effort)
             if chain and not revocation.judge(chain, others, at, effort=effort):
                 yield signer
 
 
-def _valid_chain(signer: Certificate, path: Path, policy: Policy, effort: Effort) -> tuple[Certificate, ...] | None:
-    if any(purpose.key_failures(signer, policy.minimum_rsa_bits)):
+def _valid_chain(signer: Certificate, path: Path, rules: PathRules, effort: Effort) -> tuple[Certificate, ...] | None:
+    if any(purpose.key_failures(signer, rules.minimum_rsa_bits)):
         return None
-    search = _Search((*path.certificates, *path.candidates), (path.anchor,), path.at, effort)
-    for chain, _ in search.chains((signer,)):
+    search = _Search((*path.certificates, *path.candidates), path.certificates[-1:], path.at, effort)
+    for chain in search.chains((signer,)):
         effort.spend(_cost(chain))
-        if not any(path_failures(chain, policy, path.at, CRL_SIGNING_PROFILE)):
+        if not any(path_failures(chain, rules, path.at, CRL_SIGNING_PROFILE)):
             return chain
     return None

@@ -53,7 +53,7 @@ def _module(examination: Examination) -> Iterator[str]:
 
 
 def _why_unproved(examination: Examination) -> str:
-    return "no signer of it is trusted" if examination.manifest_proved else "no valid signature covers it"
+    return "no signer of it is trusted" if examination.manifest_signed else "no valid signature covers it"
 
 
 def _steps(examination: Examination, *, verbose: bool) -> Iterator[str]:

@@ -17,7 +17,8 @@ from modseal.format.cms import Algorithm
 from modseal.pki import purpose
 from modseal.pki.algorithms import ALGORITHMS, RSA_PSS, SignatureAlgorithm, identify
 from modseal.pki.certificate import Certificate
-from modseal.pki.path import NoPath, find_path, revocation_failures
+from modseal.pki.path import NoPath, revocation_failures
+from modseal.trust.anchors import anchored_paths
 from modseal.trust.policy import Policy
 
 _NEED = "an RSA key of 2048 bits or more, an ECDSA key on P-256, P-384 or P-521, Ed25519, or ML-DSA"
@@ -118,11 +119,12 @@ def check_policy(
     Raises `RefusedError` (unfit-certificate) with every reason, as `check_certificate` does.
     """
     signer = parse(certificate)
-    path = find_path(signer, tuple(map(parse, chain)), policy, at)
-    if isinstance(path, NoPath):
-        failures = [*path.failures, *policy.deny.failures((signer,))]
+    paths = anchored_paths(signer, tuple(map(parse, chain)), policy, at)
+    if isinstance(paths, NoPath):
+        failures = [*paths.failures, *policy.deny.failures((signer,))]
     else:
-        failures = [*revocation_failures(path, policy, at), *policy.deny.failures(path.certificates)]
+        best = paths[0].path
+        failures = [*revocation_failures(best, policy.path_rules, at), *policy.deny.failures(best.certificates)]
     if failures:
         detail = f"{signer.subject} cannot sign under {policy.source}: " + "; ".join(one.detail for one in failures)
         reasons = ",".join(dict.fromkeys(failure.code for failure in failures))

@@ -16,11 +16,10 @@ from urllib.parse import urlsplit
 from modseal import limits
 from modseal.errors import FormatError, UndecidedError, UsageError
 from modseal.format import timestamp as token_format
-from modseal.format.level import Level
 from modseal.format.times import time_text
 from modseal.pki.certificate import Certificate
+from modseal.pki.path import PathRules
 from modseal.trust import timestamp
-from modseal.trust.policy import Policy
 
 if TYPE_CHECKING:
     from rfc3161_client import TimeStampRequest
@@ -85,8 +84,7 @@ class Authorities:
         now = datetime.now(UTC)
         _require_current(consistent.token, now)
         if self.anchors:
-            rules = Policy("the timestamp anchors", Level.COMMUNITY, timestamp_anchors=self.anchors)
-            timestamp.verify(token, signature, rules, now)
+            timestamp.verify(token, signature, self.anchors, PathRules(), now)
         return token
 
 

@@ -11,6 +11,10 @@ from modseal.codes import CODES, CodeName, next_step
 from modseal.errors import Evidence, Failure
 from modseal.format.level import Level
 from modseal.format.manifest import Manifest
+from modseal.format.timestamp import Token
+from modseal.pki.certificate import Certificate
+from modseal.trust.anchors import AnchoredPath
+from modseal.trust.policy import Anchor
 from modseal.trust.signature import Signer
 
 STEPS = (
@@ -100,19 +104,124 @@ def collect(step: int, what: str, failures: Iterable[Failure], otherwise: str) -
 
 
 @dataclass(frozen=True, slots=True)
-class Examination:
-    """All checks of one bundle under one policy at one time.
+class Stamp:
+    """A token that verified: until when at the latest the signature was made, and who says so."""
 
-    `manifest` is None where none could be read, and only proved where `manifest_proved`.
+    token: Token
+    authority: Certificate
+    anchor: str
+
+    @property
+    def time(self) -> datetime:
+        """T: the latest moment that the token allows (aware, in whole seconds)."""
+        return self.token.latest
+
+    @property
+    def evidence(self) -> Evidence:
+        """How reports name this proof."""
+        return {
+            "time": self.time.isoformat(),
+            "authority": self.authority.subject,
+            "authority_certificate": self.authority.fingerprint,
+        }
+
+
+SETTLED = (Status.PASSED, Status.NOT_APPLICABLE)
+"""What a check may be that keeps nobody from being trusted."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What steps 2 to 6 found of a signer under one anchor; without a path where none leads to any.
+
+    `proven_level` is the claim where the anchor grants it and steps 1 to 5 hold, and its scope.
+    """
+
+    path: AnchoredPath | None
+    checks: tuple[Check, ...]
+    proven_level: Level | None = None
+
+    @property
+    def trusted(self) -> bool:
+        """Whether nothing speaks against the signer, and nothing is missing."""
+        return all(check.status in SETTLED for check in self.checks)
+
+    @property
+    def open(self) -> bool:
+        """Not trusted yet, for something that we lack: nothing speaks against this signer."""
+        return not self.trusted and all(check.status is not Status.FAILED for check in self.checks)
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """One verified signer: its timestamp's proof, and its outcomes under each anchor that a path leads to.
+
+    The best outcome comes first. There is none where nobody was to be judged: where the manifest cannot be read, or
+    integrity alone was asked for. `stamp` is None where no timestamp proves when the signature was made.
+    """
+
+    signer: Signer
+    stamp: Stamp | None = None
+    outcomes: tuple[Outcome, ...] = ()
+
+    @property
+    def trusted(self) -> bool:
+        """Whether the policy trusts the signer, under one anchor at least."""
+        return bool(self.anchors)
+
+    @property
+    def open(self) -> bool:
+        """Whether it could still be trusted under another anchor, or at all."""
+        return any(one.open for one in self.outcomes)
+
+    @property
+    def path(self) -> AnchoredPath | None:
+        """The path of the best outcome."""
+        return self.outcomes[0].path if self.outcomes else None
+
+    @property
+    def anchors(self) -> tuple[Anchor, ...]:
+        """Those that it is trusted under."""
+        return tuple(one.path.anchor for one in self.outcomes if one.trusted and one.path)
+
+    @property
+    def proven_time(self) -> datetime | None:
+        """The time of signing that a timestamp proves (aware)."""
+        return self.stamp.time if self.stamp else None
+
+    def under(self, anchor: Anchor | None) -> Judgement:
+        """The same with the outcome under this anchor as the best, if it is trusted under it."""
+        if anchor not in self.anchors:
+            return self
+        first = sorted(self.outcomes, key=lambda one: one.path is None or one.path.anchor != anchor)
+        return replace(self, outcomes=tuple(first))
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """All checks of one bundle under one policy at one time, and what was found of each verified signer.
+
+    `manifest` is None where none could be read. `manifest_signed` says that somebody signed its bytes, trusted or not;
+    what it says is proved only where a signer is trusted.
     """
 
     checks: tuple[Check, ...]
     manifest: Manifest | None
-    manifest_proved: bool
+    manifest_signed: bool
     proven_level: Level | None
-    signers: tuple[Signer, ...]
-    trusted: tuple[tuple[str, str], ...]
+    judgements: tuple[Judgement, ...]
     at: datetime
+
+    @property
+    def signers(self) -> tuple[Signer, ...]:
+        """Everybody whose signature verifies, in the order of their blocks."""
+        return tuple(one.signer for one in self.judgements)
+
+    @property
+    def trusted(self) -> tuple[tuple[str, str], ...]:
+        """Of each trusted signer its certificate's fingerprint, and the name of the anchor that it is shown under."""
+        found = [one for one in self.judgements if one.trusted]
+        return tuple((one.signer.certificate.fingerprint, one.anchors[0].name) for one in found)
 
     @property
     def verdict(self) -> Verdict:

@@ -15,6 +15,7 @@ from fnmatch import fnmatchcase
 from modseal.format.level import Level
 from modseal.pki.algorithms import ALGORITHMS
 from modseal.pki.certificate import Certificate
+from modseal.pki.path import PathRules
 from modseal.pki.purpose import MINIMUM_RSA_BITS
 from modseal.pki.revocation import RevocationRules
 from modseal.trust.deny import Deny, fingerprints
@@ -117,6 +118,11 @@ class Policy:
     unsigned_may: May = UNSAID
     lines: Mapping[str, int] = field(default_factory=dict)
     origin: PolicyBytes | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def path_rules(self) -> PathRules:
+        """What every path must satisfy, whichever anchor it leads to."""
+        return PathRules(self.algorithms, self.minimum_rsa_bits, self.revocation, self.intermediates)
 
     @property
     def pins(self) -> dict[str, tuple[Anchor, ...]]:

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -34,14 +34,14 @@ from modseal.codes import CODES, CodeName
 from modseal.errors import Evidence, Failure, FormatError, foreign
 from modseal.format import cms, der
 from modseal.format import timestamp as token_format
-from modseal.format.level import Level
 from modseal.format.timestamp import Token
 from modseal.pki import algorithms, purpose
 from modseal.pki.algorithms import SignatureAlgorithm
 from modseal.pki.certificate import Certificate
 from modseal.pki.effort import Effort, of_certificate, of_signature
-from modseal.pki.path import NoPath, find_path, revocation_failures
-from modseal.trust.policy import Anchor, Policy
+from modseal.pki.path import Denials, NoPath, PathRules, find_path, revocation_failures
+from modseal.trust.examination import Stamp
+from modseal.trust.policy import Policy
 from modseal.trust.signature import Signer, is_named_by
 
 if TYPE_CHECKING:
@@ -65,29 +65,6 @@ class Consistent:
     authority: Certificate
     embedded: tuple[Certificate, ...]
     algorithm: SignatureAlgorithm
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """A token that verified: until when at the latest the signature was made, and who says so."""
-
-    token: Token
-    authority: Certificate
-    anchor: str
-
-    @property
-    def time(self) -> datetime:
-        """T: the latest moment that the token allows (aware, in whole seconds)."""
-        return self.token.latest
-
-    @property
-    def evidence(self) -> Evidence:
-        """How reports name this proof."""
-        return {
-            "time": self.time.isoformat(),
-            "authority": self.authority.subject,
-            "authority_certificate": self.authority.fingerprint,
-        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +104,8 @@ def _judge_tokens(signer: Signer, policy: Policy, at: datetime, effort: Effort) 
     unknown: list[Failure] = []
     for raw in signer.timestamps:
         try:
-            stamps.append(verify(raw, signer.signature, policy, at, effort))
+            stamp = verify(raw, signer.signature, policy.timestamp_anchors, policy.path_rules, at, effort, policy.deny)
+            stamps.append(stamp)
         except FormatError as error:
             failure = error.failure
             found = Failure(failure.code, failure.detail, {**signer.evidence, **failure.evidence})
@@ -151,8 +129,16 @@ def _clock_failure(signer: Signer, newest: datetime, at: datetime) -> Failure:
     return Failure("untrusted-time", detail, {**signer.evidence, "at": at.isoformat(), "newest": newest.isoformat()})
 
 
-def verify(raw: bytes, signature: bytes, policy: Policy, at: datetime, effort: Effort | None = None) -> Stamp:
-    """A token over a signature's bytes, proved by the policy's timestamp anchors.
+def verify(
+    raw: bytes,
+    signature: bytes,
+    anchors: tuple[Certificate, ...],
+    rules: PathRules,
+    at: datetime,
+    effort: Effort | None = None,
+    denied: Denials | None = None,
+) -> Stamp:
+    """A token over a signature's bytes, proved by these timestamp anchors and no other (SIG-10).
 
     The authority is judged at the token's own time; CRLs at `at`. Raises `FormatError`: bad-timestamp with
     the evidence `reason`, or a code that says that it cannot be judged.
@@ -160,22 +146,26 @@ def verify(raw: bytes, signature: bytes, policy: Policy, at: datetime, effort: E
     effort = effort or Effort(2)
     consistent = verify_consistent(raw, signature, effort)
     token, authority, algorithm = consistent.token, consistent.authority, consistent.algorithm
-    rules = _rules(policy)
-    path = find_path(authority, consistent.embedded, rules, token.latest, purpose.TIME_STAMPING_PROFILE, effort=effort)
+    if not anchors:
+        raise _bad("no-anchors", "the policy names no timestamp anchor", authority)
+    profile = purpose.TIME_STAMPING_PROFILE
+    path = find_path(
+        authority, consistent.embedded, anchors, rules, token.latest, profile, effort=effort, denied=denied
+    )
     if isinstance(path, NoPath):
         raise _from(path.failures[0], authority)
-    if any(map(policy.deny.entry, path.certificates)):
+    if denied and any(map(denied.entry, path.certificates)):
         raise _bad("denied", "the deny list has its authority, or a CA above it", authority)
-    if algorithm.name not in policy.algorithms:
+    if algorithm.name not in rules.algorithms:
         raise _bad("algorithm-not-allowed", f"the policy does not allow {algorithm.name}", authority)
-    for failure in purpose.key_failures(authority, policy.minimum_rsa_bits):
+    for failure in purpose.key_failures(authority, rules.minimum_rsa_bits):
         raise _bad(failure.code, failure.detail, authority)
     # Without a time of its own: a token of a revoked authority proves nothing, whenever it says it was made.
     for failure in revocation_failures(path, rules, at, None, effort):
         raise _from(failure, authority)
     effort.spend(_SECOND_OPINION_COST + of_certificate(len(raw)))
-    _second_opinion(token, authority, algorithm, policy)
-    return Stamp(token, authority, path.anchor.name)
+    _second_opinion(token, authority, algorithm, anchors, rules.intermediates)
+    return Stamp(token, authority, path.certificates[-1].subject)
 
 
 def verify_consistent(raw: bytes, signature: bytes, effort: Effort | None = None) -> Consistent:
@@ -255,13 +245,13 @@ def _require_purpose(authority: Certificate) -> None:
         raise _bad("wrong-purpose", "its signer is a CA", authority)
 
 
-def _rules(policy: Policy) -> Policy:
-    """The policy with its timestamp anchors and no other: neither kind of anchor can stand for the other (SIG-10)."""
-    anchors = tuple(Anchor(each.subject, Level.COMMUNITY, each) for each in policy.timestamp_anchors)
-    return replace(policy, anchors=anchors)
-
-
-def _second_opinion(token: Token, authority: Certificate, algorithm: SignatureAlgorithm, policy: Policy) -> None:
+def _second_opinion(
+    token: Token,
+    authority: Certificate,
+    algorithm: SignatureAlgorithm,
+    anchors: tuple[Certificate, ...],
+    intermediates: tuple[Certificate, ...],
+) -> None:
     """rfc3161-client must find the same: OpenSSL's verdict on signature, chain and purpose at genTime."""
     if algorithm.family not in _SECOND_OPINION:
         detail = f"timestamp tokens signed with {algorithm.name} are not supported"
@@ -271,8 +261,8 @@ def _second_opinion(token: Token, authority: Certificate, algorithm: SignatureAl
 
     with foreign(lambda why: _bad("bad-signature", f"rfc3161-client refuses it ({why})", authority)):
         verifier = VerifierBuilder(
-            roots=[x509.load_der_x509_certificate(each.der) for each in policy.timestamp_anchors],
-            intermediates=[x509.load_der_x509_certificate(each.der) for each in policy.intermediates],
+            roots=[x509.load_der_x509_certificate(each.der) for each in anchors],
+            intermediates=[x509.load_der_x509_certificate(each.der) for each in intermediates],
         ).build()
         verifier.verify(_as_response(token), token.imprint)
 

@@ -1,0 +1,252 @@
+"""Steps 1 to 6: each verified signer by itself, under each anchor; then all of them together against the policy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from modseal.errors import Failure
+from modseal.format import rules
+from modseal.format.level import Level
+from modseal.format.manifest import Manifest
+from modseal.pki import purpose
+from modseal.pki.effort import Effort
+from modseal.pki.path import NoPath, revocation_failures
+from modseal.trust import timestamp
+from modseal.trust.anchors import AnchoredPath, anchored_paths
+from modseal.trust.examination import (
+    SETTLED,
+    Check,
+    Judgement,
+    Outcome,
+    collect,
+    failed,
+    passed,
+    set_aside,
+    unexamined,
+)
+from modseal.trust.levels import level_failure, prove
+from modseal.trust.policy import Policy
+from modseal.trust.signature import Signatures, Signer
+from modseal.trust.timestamp import SigningTime
+
+
+def signature_checks(unsigned: bool, signers: tuple[Signer, ...], failures: tuple[Failure, ...]) -> list[Check]:
+    """(1) Every block must verify; one that we cannot judge is set aside where another block verified.
+
+    Not where another signer of the same block did: a block is one statement of all its signers.
+    """
+    if unsigned:
+        return [failed(1, "blocks", Failure("unsigned", "the signature member is empty"))]
+    checks = [
+        passed(1, "block", f"block {s.block}: {s.algorithm} by {s.certificate.subject}", **s.evidence) for s in signers
+    ]
+    for failure in failures:
+        check = failed(1, "block", failure)
+        unjudged = failure.code == "unsupported-algorithm"
+        beside = any(signer.block != failure.evidence.get("block") for signer in signers)
+        checks.append(set_aside(check) if beside and unjudged else check)
+    return checks
+
+
+def judge(signer: Signer, manifest: Manifest, policy: Policy, at: datetime, effort: Effort) -> Judgement:
+    """Steps 2 to 6 for one signer, under each anchor that a path leads to."""
+    # (2) The time that validity is judged at. signingTime is never proof.
+    effort.step = 2
+    signed = timestamp.judge(signer, policy, at, effort)
+    checks = _time_checks(signer, signed, at)
+    stamp = signed.stamp
+    proven = stamp.time if stamp else None
+    # (3) A chain to an anchor, valid at that time.
+    effort.step, verified_at = 3, at if proven else None
+    paths = anchored_paths(
+        signer.certificate, signer.embedded, policy, proven or at, verified_at=verified_at, effort=effort
+    )
+    if isinstance(paths, NoPath):
+        checks += [failed(3, "path", failure) for failure in paths.failures]
+        checks += [unexamined(step, "not examined: no path to an anchor") for step in (4, 5, 6)]
+        return Judgement(signer, stamp, (Outcome(None, tuple(checks)),))
+    outcomes = [_judge_path(signer, path, manifest, policy, at, proven, checks, effort) for path in paths]
+    best, *others = sorted(outcomes, key=_badness)
+    # A denied path that is not needed is none: it stands for no anchor either.
+    return Judgement(signer, stamp, (best, *(one for one in others if not _is_denied(one, policy))))
+
+
+def _judge_path(
+    signer: Signer,
+    path: AnchoredPath,
+    manifest: Manifest,
+    policy: Policy,
+    at: datetime,
+    proven: datetime | None,
+    before: list[Check],
+    effort: Effort,
+) -> Outcome:
+    """Steps 4 to 6 under one anchor, after the checks of step 2."""
+    passed_path = passed(3, "path", _path_text(path), **signer.evidence, anchor=path.anchor.name, pinned=path.pinned)
+    checks = [*before, passed_path]
+    # (4) What the certificate and the algorithm may be used for.
+    checks += collect(4, "use", _purpose_failures(signer, path, policy), "fit for code signing")
+    # (5) Revocation of every certificate below the anchor.
+    effort.step = 5
+    failures = revocation_failures(path.path, policy.path_rules, at, proven, effort)
+    checks += collect(5, "crl", failures, _revocation_text(path, policy))
+    sound = all(check.status in SETTLED for check in checks) and not any(_scope_failures(path, manifest))
+    # (6) The claim against the grant, and the anchor's scope.
+    checks += collect(
+        6, "grant", _grant_failures(path, manifest, policy), f"{path.anchor.name} grants {path.anchor.grants}"
+    )
+    return Outcome(path, tuple(checks), prove(manifest.claimed_level, path.anchor.grants) if sound else None)
+
+
+def _badness(outcome: Outcome) -> tuple[bool, bool, bool, int]:
+    """Trusted first, then who may still be, what proves the claim, what fails least; else the order of the paths."""
+    return (
+        not outcome.trusted,
+        not outcome.open,
+        outcome.proven_level is None,
+        sum(one.status not in SETTLED for one in outcome.checks),
+    )
+
+
+def _is_denied(outcome: Outcome, policy: Policy) -> bool:
+    return outcome.path is not None and any(map(policy.deny.entry, outcome.path.certificates))
+
+
+def _time_checks(signer: Signer, signed: SigningTime, at: datetime) -> list[Check]:
+    """(2) Every token that decides something, then the time that the rest is judged at."""
+    checks = [failed(2, "timestamp", failure) for failure in signed.failures]
+    checks += [set_aside(failed(2, "timestamp", failure), "another timestamp suffices") for failure in signed.set_aside]
+    if signed.stamp:
+        detail = (
+            f"signed at {signed.stamp.time:%Y-%m-%dT%H:%M:%SZ} or before, as {signed.stamp.authority.subject} attests"
+        )
+        checks.append(passed(2, "timestamp", detail, **signer.evidence, **signed.stamp.evidence))
+    elif not signed.failures:
+        note = f" ({signed.ignored} timestamps ignored: the policy names no timestamp anchor)" if signed.ignored else ""
+        detail = f"judged at the time of verification, {at:%Y-%m-%dT%H:%M:%SZ}{note}"
+        checks.append(passed(2, "verification", detail, **signer.evidence))
+    return checks
+
+
+def _path_text(path: AnchoredPath) -> str:
+    if path.pinned:
+        return f"the policy pins this exact certificate as {path.anchor.name}"
+    return f"{len(path.certificates)} certificates up to {path.anchor.name}"
+
+
+def _purpose_failures(signer: Signer, path: AnchoredPath, policy: Policy) -> Iterator[Failure]:
+    """A pin replaces the certificate's own statement of purpose (X5-02), never the strength of key or algorithm."""
+    if not path.pinned:
+        yield from purpose.leaf_failures(signer.certificate)
+    yield from purpose.key_failures(signer.certificate, policy.minimum_rsa_bits)
+    if signer.algorithm not in policy.algorithms:
+        detail = f"the policy does not allow {signer.algorithm}"
+        yield Failure("algorithm-not-allowed", detail, {**signer.evidence, "algorithm": signer.algorithm})
+
+
+def _revocation_text(path: AnchoredPath, policy: Policy) -> str:
+    if path.pinned:
+        return "a pin is withdrawn in the policy, not by a CRL"
+    issuers = {crl.issuer for crl in policy.revocation.crls}
+    if any(certificate.issuer_name in issuers for certificate in path.certificates[:-1]):
+        return "not revoked"
+    return "the policy names no CRL of these issuers and requires none"
+
+
+def _grant_failures(path: AnchoredPath, manifest: Manifest, policy: Policy) -> Iterator[Failure]:
+    anchor = path.anchor
+    failure = level_failure(manifest.claimed_level, anchor.grants, policy.minimum_level)
+    if failure:
+        yield failure
+    yield from _scope_failures(path, manifest)
+
+
+def _scope_failures(path: AnchoredPath, manifest: Manifest) -> Iterator[Failure]:
+    anchor = path.anchor
+    if not anchor.speaks_for_vendor(manifest.vendor):
+        detail = f"{anchor.name} may not speak for vendor {manifest.vendor!r}"
+        yield Failure("vendor-out-of-scope", detail, {"anchor": anchor.name, "vendor": manifest.vendor})
+    if not anchor.speaks_for_name(manifest.name):
+        detail = f"{anchor.name} may not speak for module {manifest.name!r}"
+        yield Failure("name-out-of-scope", detail, {"anchor": anchor.name, "name": manifest.name})
+
+
+def level_checks(
+    manifest: Manifest,
+    policy: Policy,
+    judged: Sequence[Judgement],
+    trusted: Sequence[Judgement],
+    *,
+    exempt: bool,
+    undecided: bool,
+) -> list[Check]:
+    """(6) The claim of an unsigned module, and how many distinct signers are trusted."""
+    if exempt:
+        if policy.minimum_level > Level.COMMUNITY:
+            detail = f"an unsigned module proves no level; the minimum is {policy.minimum_level}"
+            return [failed(6, "grant", Failure("level-below-minimum", detail, {"minimum": str(policy.minimum_level)}))]
+        # Who wants several signers, or certain ones, has not allowed a module with none.
+        needed = _signer_failures(policy, []) if policy.minimum_signers > 1 or policy.required_signers else ()
+        return collect(6, "grant", needed, "unsigned community module; no level is proven")
+    if undecided and not judged:
+        return [unexamined(6, "not examined: no signature can be judged")]
+    if not judged:
+        detail = f"the manifest claims {manifest.claimed_level}, and no signature grants it"
+        return [failed(6, "grant", Failure("level-not-granted", detail, {"claimed": str(manifest.claimed_level)}))]
+    return (
+        collect(6, "signers", _signer_failures(policy, trusted), f"{len(_keys(trusted))} trusted signers")
+        if trusted
+        else []
+    )
+
+
+def expected_checks(manifest: Manifest, signatures: Signatures) -> list[Check]:
+    """(6) Every signer that the manifest expects has signed it: by key, and whether trusted here or not (SIG-05).
+
+    While a block cannot be judged, it could be that of any of them.
+    """
+    if not manifest.expected_signers:
+        return []
+    present = {rules.key_name(signer.certificate.key_der) for signer in signatures.signers}
+    unjudged = any(failure.code == "unsupported-algorithm" for failure in signatures.failures)
+    failures = [_expected_failure(key, unjudged=unjudged) for key in manifest.expected_signers if key not in present]
+    return collect(6, "expected", failures, "every signer that the manifest expects has signed")
+
+
+def _expected_failure(key: str, *, unjudged: bool) -> Failure:
+    if unjudged:
+        detail = "whether a signer that the manifest expects has signed cannot be judged: a block has another algorithm"
+        return Failure("unsupported-algorithm", detail, {"expected": key})
+    return Failure("expected-signer-missing", "a signer that the manifest expects has not signed", {"expected": key})
+
+
+def _keys(trusted: Sequence[Judgement]) -> set[bytes]:
+    """Distinct signers, each counted once however many certificates carry the key (CMS-07)."""
+    return {one.signer.certificate.key_der for one in trusted}
+
+
+def awaited(policy: Policy, judged: Sequence[Judgement], trusted: Sequence[Judgement]) -> Sequence[Judgement]:
+    """Those who are needed, and for whom only something of ours is missing, such as a current CRL.
+
+    Nobody has to ask the vendor for a signature that is there.
+    """
+    waiting = [one for one in judged if one.open]
+    enough = bool(trusted) and not any(_signer_failures(policy, trusted))
+    return [] if enough or any(_signer_failures(policy, trusted, waiting)) else waiting
+
+
+def _signer_failures(
+    policy: Policy, trusted: Sequence[Judgement], waiting: Sequence[Judgement] = ()
+) -> Iterator[Failure]:
+    """`waiting` are taken as if they were trusted wherever they may still be."""
+    count = len(_keys([*trusted, *waiting]))
+    if count < policy.minimum_signers:
+        detail = f"{count} distinct trusted signers, the policy requires {policy.minimum_signers}"
+        yield Failure("too-few-signers", detail, {"trusted": count, "required": policy.minimum_signers})
+    present = {one.signer.certificate.fingerprint for one in (*trusted, *waiting)}
+    present |= {anchor.name for one in trusted for anchor in one.anchors}
+    present |= {out.path.anchor.name for one in waiting for out in one.outcomes if out.open and out.path}
+    for wanted in policy.required_signers:
+        if wanted not in present:
+            yield Failure("required-signer-missing", f"{wanted} has not signed", {"required": wanted})

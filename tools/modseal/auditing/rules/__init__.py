@@ -1,23 +1,17 @@
-"""The rules of an audit, one a module; docs/audits.md is made from them."""
+"""The rules of an audit: one in a module, but for those of depots, which stand together; docs/audits.md is made from them."""
 
 from __future__ import annotations
 
 from modseal.auditing.rule import Rule
 from modseal.auditing.rules import (
     algorithm_leaving,
-    bundle_missing,
-    bundle_unlisted,
     checksum_order,
     claim_above_proven,
-    depot_file_unlisted,
+    depots,
     descriptor_quirk,
     fling_leftover,
     gunzip_sha256_missing,
-    index_vendor_mismatch,
     left_out,
-    metadata_mismatch,
-    metadata_order,
-    metadata_weak_digest,
     no_timestamp,
     not_removable_live,
     not_reproducible,
@@ -69,14 +63,7 @@ RULES: tuple[Rule, ...] = (
     path_of_another_kind.RULE,
     # Beside the bundles.
     left_out.RULE,
-    # Depots.
-    metadata_mismatch.RULE,
-    metadata_order.RULE,
-    bundle_unlisted.RULE,
-    bundle_missing.RULE,
-    index_vendor_mismatch.RULE,
-    depot_file_unlisted.RULE,
-    metadata_weak_digest.RULE,
+    *depots.RULES,
 )
 """Every rule, in the order of docs/audits.md."""
 

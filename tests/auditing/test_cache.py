@@ -18,7 +18,7 @@ from builders.audits import audit_of, folder_of
 from builders.pki import NOW
 from modseal import limits
 from modseal.auditing import cache as cache_module
-from modseal.auditing import record, run
+from modseal.auditing import look, run
 from modseal.auditing.cache import FILE, Cache, context_of
 from modseal.auditing.run import Audit
 from modseal.files import identity
@@ -35,13 +35,13 @@ def policy(tmp_path: Path) -> Policy:
 def examined(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the bundles that were really examined, in order."""
     names: list[str] = []
-    real = record.examine
+    real = look.examine
 
     def noting(bundle, *rest):
         names.append(os.path.basename(bundle.name))
         return real(bundle, *rest)
 
-    monkeypatch.setattr(record, "examine", noting)
+    monkeypatch.setattr(look, "examine", noting)
     return names
 
 
@@ -299,14 +299,14 @@ def test_the_cache_is_for_this_user_alone(tmp_path, cached):
 
 def test_a_bundle_that_changes_while_it_is_read_is_not_recognised_later(tmp_path, cached, settled, monkeypatch):
     (path,) = folder_of(tmp_path / "depot", 1)
-    real = record.examine
+    real = look.examine
 
     def touching(bundle, *rest):
         time.sleep(0.02)
         os.utime(path)
         return real(bundle, *rest)
 
-    monkeypatch.setattr(record, "examine", touching)
+    monkeypatch.setattr(look, "examine", touching)
     cached(path)
     assert found_without_reading(tmp_path, path, cached) is False
 

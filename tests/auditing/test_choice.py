@@ -27,7 +27,7 @@ from modseal.trust.policy import Allowance, Policy
 
 DIGEST, OTHER = "1" * 64, "2" * 64
 LAST = date(2026, 1, 31)
-ROW = Row("b.seal", DIGEST, 9, Verdict.ACCEPTED, "id", "Acme", "acme-agent", "1", True, None, None, None)
+ROW = Row("b.seal", DIGEST, 9, Verdict.ACCEPTED, name="acme-agent", proved=True)
 POLICY = trusting()
 MARKED = {"summary": "[Fling] Agent"}
 

@@ -27,7 +27,7 @@ from builders.transcript import HEARING, run
 from builders.web import Answer, listing, reply, site
 from modseal.auditing import cluster as cluster_module
 from modseal.auditing import rules
-from modseal.auditing.record import look
+from modseal.auditing.look import look
 from modseal.auditing.target import FileTarget
 from modseal.codes import CODES
 from modseal.files.identity import identity_of
@@ -187,7 +187,6 @@ from pathlib import Path
 from builders.dask_cluster import Deadly
 from modseal.auditing import cluster
 from modseal.auditing.discover import discover
-from modseal.policy.sources import load
 cluster.PATIENCE = 1.0
 targets = list(discover([sys.argv[2]]))
 targets[1:1] = [Deadly("deadly.seal")]

@@ -13,7 +13,7 @@ from builders.audits import audit_of
 from builders.pki import NOW
 from modseal import limits
 from modseal.auditing import depots as audit_depots
-from modseal.auditing import record
+from modseal.auditing import look
 from modseal.auditing.cache import Cache, context_of
 from modseal.auditing.engine import Processes
 from modseal.auditing.finding import Finding
@@ -154,13 +154,13 @@ def cached(tmp_path: Path, policy: Policy, monkeypatch: pytest.MonkeyPatch):
     """An audit with a cache, and the number of bundles that it really examined."""
     monkeypatch.setattr(identity, "_SETTLED", 0)
     count = [0]
-    real = record.examine
+    real = look.examine
 
     def counting(*arguments):
         count[0] += 1
         return real(*arguments)
 
-    monkeypatch.setattr(record, "examine", counting)
+    monkeypatch.setattr(look, "examine", counting)
 
     def audit(path: Path) -> tuple[Audit, int]:
         count[0] = 0

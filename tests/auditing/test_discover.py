@@ -10,8 +10,7 @@ import pytest
 from builders import bundles
 from builders.audits import folder_of
 from modseal.auditing.discover import discover
-from modseal.auditing.found import LeftOut, Unreadable
-from modseal.auditing.target import FileTarget
+from modseal.auditing.target import FileTarget, LeftOut, Unreadable
 
 
 def found(*paths: Path) -> list[tuple[str, str]]:

@@ -41,6 +41,7 @@ class Deadly:
 
     name: str = "deadly"
     size: int = 0
+    salt: str = ""
 
     @contextmanager
     def open(self) -> Iterator[Opened]:

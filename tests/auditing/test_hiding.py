@@ -16,8 +16,8 @@ import zstandard
 from builders import bundles, policies
 from builders.audits import audit_of
 from modseal.auditing.discover import discover
-from modseal.auditing.found import LeftOut
 from modseal.auditing.hiding import END
+from modseal.auditing.target import LeftOut
 
 VIB = bundles.make("vib").data
 

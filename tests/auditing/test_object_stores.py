@@ -12,9 +12,9 @@ from builders.pki import NOW
 from builders.policies import trusting
 from modseal.auditing.discover import discover
 from modseal.auditing.engine import Serial
-from modseal.auditing.found import LeftOut, Unreadable
 from modseal.auditing.record import Record
 from modseal.auditing.remote import RemoteTarget
+from modseal.auditing.target import LeftOut, Unreadable
 from modseal.files import fetch
 from modseal.files.address import read
 from modseal.trust.examination import Verdict

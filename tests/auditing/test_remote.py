@@ -20,11 +20,11 @@ from builders.policies import trusting, write
 from builders.transcript import run
 from builders.web import listing, redirect, reply, site
 from modseal import limits
-from modseal.auditing.discover import discover
+from modseal.auditing.discover import Found, discover
 from modseal.auditing.engine import Serial
-from modseal.auditing.found import Found, LeftOut, Unreadable
 from modseal.auditing.record import Record
 from modseal.auditing.remote import RemoteTarget
+from modseal.auditing.target import LeftOut, Unreadable
 from modseal.errors import UsageError
 from modseal.files import address, fetch
 from modseal.files.address import is_address, name_of, read

@@ -98,7 +98,7 @@ def audit(
         made.summary.add_result(one["size"], one["verdict"], one["proven_level"])
     for each in findings:
         spool_of(each, made, names).add(each)
-        made.summary.add_finding(each)
+        made.summary.add_finding(str(each.severity), each.state)
     return made
 
 

@@ -114,6 +114,7 @@ class Deadly:
 
     name: str
     size: int = 0
+    salt: str = ""
 
     def open(self) -> AbstractContextManager[Opened]:
         _die()

@@ -12,7 +12,8 @@ from builders.pki import NOW
 from builders.policies import trusting
 from modseal.auditing import rules
 from modseal.auditing.finding import Finding
-from modseal.auditing.record import Record, look
+from modseal.auditing.look import look
+from modseal.auditing.record import Record
 from modseal.auditing.target import Opened
 from modseal.files.identity import Identity
 from modseal.format.source import BytesSource
@@ -25,6 +26,7 @@ class MemoryTarget:
 
     name: str
     data: bytes
+    salt: str = ""
 
     @property
     def size(self) -> int:

@@ -118,7 +118,7 @@ def test_ERR_02_no_cache_keeps_what_a_fault_kept_from_being_examined(place: Path
     with Cache.opened(place / "cache", "x", NOW, complaints.append) as cache:
         assert cache
         cache.begin("k")
-        with mock.patch("modseal.auditing.record.examine", side_effect=AssertionError):
+        with mock.patch("modseal.auditing.look.examine", side_effect=AssertionError):
             found = audit_of([place / "a.seal"], policy, cache=cache)
         assert found.summary.verdicts == {Verdict.UNDECIDED: 1}
         assert audit_of([place / "a.seal"], policy, cache=cache).summary.verdicts == {Verdict.ACCEPTED: 1}

@@ -8,7 +8,7 @@ from builders.web import Answer, listing, reply, site
 from limits.cover import bounds
 from modseal import limits
 from modseal.auditing.discover import discover
-from modseal.auditing.found import Unreadable
+from modseal.auditing.target import Unreadable
 from modseal.errors import InputError
 from modseal.files import fetch
 from modseal.files.address import read

@@ -23,14 +23,14 @@ import os
 import sqlite3
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
 from modseal import __version__, limits
-from modseal.auditing.finding import Brief
+from modseal.auditing.finding import FindingText
 from modseal.auditing.record import Record
 from modseal.auditing.rule import Row
 from modseal.files.identity import Identity
@@ -62,18 +62,19 @@ CREATE TABLE IF NOT EXISTS runs (
 FILE = f"audit-{hashlib.sha256(_SCHEMA.encode()).hexdigest()[:8]}.sqlite"
 """The name says the form: another form has another name."""
 
-_COLUMNS = "results.salt, results.row, results.findings, results.result, results.after, results.before, results.digest"
+_COUNTS = "context = :context AND after < :at AND :at < before AND run >= :since"
 _BY_FILE = f"""
-SELECT files.sha256, {_COLUMNS} FROM files JOIN results ON results.sha256 = files.sha256 AND results.salt = files.salt
-WHERE device = ? AND inode = ? AND part = ? AND files.salt = ? AND files.size = ? AND mtime = ? AND ctime = ?
-  AND context = ? AND after < ? AND ? < before AND run >= ?"""  # noqa: S608 - no value from outside
-_BY_CONTENT = f"""
-SELECT results.sha256, {_COLUMNS} FROM results
-WHERE sha256 = ? AND salt = ? AND context = ? AND after < ? AND ? < before AND run >= ?"""  # noqa: S608
+SELECT results.* FROM files JOIN results ON results.sha256 = files.sha256 AND results.salt = files.salt
+WHERE device = :device AND inode = :inode AND part = :part AND files.salt = :salt AND files.size = :size
+  AND mtime = :mtime AND ctime = :ctime AND {_COUNTS}"""  # noqa: S608 - no value from outside
+_BY_CONTENT = f"SELECT * FROM results WHERE sha256 = :sha256 AND salt = :salt AND {_COUNTS}"  # noqa: S608
+_BY_SIZE = "SELECT 1 FROM results WHERE size = :size AND context = :context AND run >= :since LIMIT 1"
 _KEEP_RESULT = """
 INSERT OR REPLACE INTO results (sha256, salt, context, size, after, before, run, row, findings, result, digest)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"""
-_KEEP_FILE = "INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+VALUES (:sha256, :salt, :context, :size, :after, :before, :run, :row, :findings, :result, :digest)"""
+_KEEP_FILE = """
+INSERT OR REPLACE INTO files (device, inode, part, size, mtime, ctime, salt, sha256)
+VALUES (:device, :inode, :part, :size, :mtime, :ctime, :salt, :sha256)"""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 T = TypeVar("T")
@@ -87,8 +88,8 @@ class Cache:
         self, connection: sqlite3.Connection, path: str, context: str, at: datetime, complain: Complain
     ) -> None:
         self._connection, self.path, self.context = connection, path, context
+        connection.row_factory = sqlite3.Row
         self._at = at
-        self._seconds = _seconds(at)
         self._complain = complain
         self._usable = True
         self._device = os.stat(path).st_dev
@@ -135,19 +136,19 @@ class Cache:
         self._try(lambda: self._begin(key))
 
     def _begin(self, key: str) -> None:
-        values = (key, self.context, self._at.isoformat())
-        cursor = self._connection.execute("INSERT INTO runs (key, context, at) VALUES (?, ?, ?)", values)
+        values = {"key": key, "context": self.context, "at": self._at.isoformat()}
+        cursor = self._connection.execute("INSERT INTO runs (key, context, at) VALUES (:key, :context, :at)", values)
         self.run = cursor.lastrowid or 0
 
     def unfinished(self, key: str) -> tuple[int, datetime] | None:
         """The last run with this key, where it was interrupted: its number and its time of verification."""
         query = "SELECT number, at, complete FROM runs WHERE key = ? ORDER BY number DESC LIMIT 1"
-        row = self._try(lambda: self._connection.execute(query, (key,)).fetchone())
-        return (row[0], datetime.fromisoformat(row[1])) if row and not row[2] else None
+        row = self._one(query, (key,))
+        return (row["number"], datetime.fromisoformat(row["at"])) if row and not row["complete"] else None
 
     def at_time(self, at: datetime) -> None:
         """Judge by another time of verification from here on: that of the run that is resumed."""
-        self._at, self._seconds = at, _seconds(at)
+        self._at = at
 
     def complete(self) -> None:
         """Note that the run came to its end."""
@@ -157,24 +158,17 @@ class Cache:
 
     def by_file(self, identity: Identity, salt: str, name: str) -> Record | None:
         """The result of a file that looks the same, under its name of today."""
-        device, inode, size, mtime, ctime, part = identity
-        if device != self._device:
+        if identity.device != self._device:
             return None
-        found = (_signed(device), _signed(inode), part, salt, size, mtime, ctime)
-        values = (*found, self.context, self._seconds, self._seconds, self.since)
-        return self._one(_BY_FILE, values, name)
+        return self._result(_BY_FILE, name, **_place(identity), salt=salt)
 
     def by_content(self, sha256: str, salt: str, name: str) -> Record | None:
         """The result of these bytes."""
-        values = (sha256, salt, self.context, self._seconds, self._seconds, self.since)
-        record = self._one(_BY_CONTENT, values, name)
-        return record if record and record.row.sha256 == sha256 else None
+        return self._result(_BY_CONTENT, name, sha256=sha256, salt=salt)
 
     def may_have(self, size: int) -> bool:
         """Whether there is a result of a bundle of this size, so that it may be worth while to hash it first."""
-        query = "SELECT 1 FROM results WHERE size = ? AND context = ? AND run >= ? LIMIT 1"
-        values = (size, self.context, self.since)
-        return bool(self._try(lambda: self._connection.execute(query, values).fetchone()))
+        return bool(self._one(_BY_SIZE, {"size": size, "context": self.context, "since": self.since}))
 
     def keep(self, record: Record) -> None:
         """Keep a result that may be kept."""
@@ -182,9 +176,12 @@ class Cache:
         if new or (record.kept and record.identity):
             self._try(lambda: self._keep(record))
 
-    def _one(self, query: str, values: tuple[Any, ...], name: str) -> Record | None:
-        row = self._try(lambda: self._connection.execute(query, values).fetchone())
-        return _decode(row, self.context, name) if row else None
+    def _result(self, query: str, name: str, **values: object) -> Record | None:
+        row = self._one(query, {**values, "context": self.context, "at": _seconds(self._at), "since": self.since})
+        return _read(row, name) if row else None
+
+    def _one(self, query: str, values: Any) -> sqlite3.Row | None:
+        return self._try(lambda: self._connection.execute(query, values).fetchone())
 
     def _keep(self, record: Record) -> None:
         self._waiting.append(record)
@@ -201,19 +198,25 @@ class Cache:
             if not record.kept:
                 self._connection.execute(_KEEP_RESULT, self._values(record))
             if record.identity and record.identity.device == self._device:
-                device, inode, size, mtime, ctime, part = record.identity
-                place = (_signed(device), _signed(inode), part)
-                values = (*place, size, mtime, ctime, record.salt, record.row.sha256)
-                self._connection.execute(_KEEP_FILE, values)
+                what = {"salt": record.salt, "sha256": record.row.sha256}
+                self._connection.execute(_KEEP_FILE, _place(record.identity) | what)
         self._connection.execute("COMMIT")
 
-    def _values(self, record: Record) -> tuple[Any, ...]:
-        row = record.row
+    def _values(self, record: Record) -> dict[str, Any]:
         after, before = map(_seconds, record.holds or (_EPOCH, _EPOCH))
-        findings = "\n".join(map(_brief_line, (finding.brief() for finding in record.findings)))
-        head = (row.sha256, record.salt, self.context, row.size, after, before, self.run)
-        kept = (record.salt, _plain(row), findings, record.values, after, before)
-        return (*head, *kept[1:4], _digest(self.context, *kept))
+        values = {
+            "sha256": record.row.sha256,
+            "salt": record.salt,
+            "context": self.context,
+            "size": record.row.size,
+            "after": after,
+            "before": before,
+            "run": self.run,
+            "row": _row_text(record.row),
+            "findings": "\n".join(map(_line, record.texts)),
+            "result": record.values,
+        }
+        return values | {"digest": _digest(values)}
 
     def _finish(self) -> None:
         """Commit, and forget what will not be asked for again, and the oldest where there is more than may be."""
@@ -291,7 +294,13 @@ def _seconds(at: datetime) -> int:
     return (at - _EPOCH) // timedelta(seconds=1)
 
 
-def _plain(row: Row) -> str:
+def _place(identity: Identity) -> dict[str, int | str]:
+    """An identity by the names of its columns."""
+    return identity._asdict() | {"device": _signed(identity.device), "inode": _signed(identity.inode)}
+
+
+def _row_text(row: Row) -> str:
+    """A row as JSON, without the file's name."""
     levels = {"claimed": _text(row.claimed), "proven": _text(row.proven)}
     return json.dumps(row._asdict() | {"bundle": "", "verdict": str(row.verdict)} | levels)
 
@@ -309,36 +318,42 @@ def _signed(number: int) -> int:
     return number - (1 << 64) if number >> 63 else number
 
 
-def _digest(context: str, salt: str, row: str, findings: str, result: bytes, after: int, before: int) -> bytes:
+def _digest(values: Mapping[str, Any] | sqlite3.Row) -> bytes:
     """What a kept result is recognised by as it was written: SQLite does not notice damage within a value."""
-    head = f"{context} {salt} {after} {before} {len(row)} {len(findings)} {row}{findings}"
-    digest = hashlib.sha256(head.encode("utf-8", "surrogatepass"))
-    digest.update(result)
+    digest = hashlib.sha256()
+    for name in ("context", "sha256", "salt", "after", "before", "row", "findings"):
+        text = str(values[name]).encode("utf-8", "surrogatepass")
+        digest.update(b"%d %b" % (len(text), text))
+    digest.update(values["result"])
     return digest.digest()
 
 
-def _brief_line(brief: Brief) -> str:
+def _line(text: FindingText) -> str:
     """A finding in a line; no part but the last has a tab in it, and none a line feed."""
-    return "\t".join((brief.severity, "undecided" if brief.undecided else "", brief.kind, brief.body))
+    return "\t".join((text.severity, "undecided" if text.undecided else "", text.kind, text.body))
 
 
-def _briefs(text: str) -> Iterator[Brief]:
-    for line in text.split("\n") if text else ():
+def _texts(lines: str) -> Iterator[FindingText]:
+    for line in lines.split("\n") if lines else ():
         severity, undecided, kind, body = line.split("\t", 3)
-        yield Brief(severity, bool(undecided), kind, body)
+        yield FindingText(severity, bool(undecided), kind, body)
 
 
-def _decode(columns: tuple[Any, ...], context: str, name: str) -> Record | None:
+def _read(kept: sqlite3.Row, name: str) -> Record | None:
     """A kept result; None where it is not as it was written, as after damage to the file."""
-    sha256, salt, row, findings, result, after, before, digest = columns
     with suppress(ValueError, TypeError, KeyError):
-        if digest != _digest(context, salt, row, findings, result, after, before):
+        if kept["digest"] != _digest(kept):
             return None
-        plain = json.loads(row)
-        plain["bundle"], plain["verdict"], plain["keys"] = name, Verdict(plain["verdict"]), tuple(plain["keys"])
+        plain = json.loads(kept["row"])
         links, directories, files = plain["footprint"]
-        plain["footprint"] = Footprint(tuple(map(tuple, links)), tuple(directories), files)
-        plain["claimed"], plain["proven"] = _level(plain["claimed"]), _level(plain["proven"])
-        if plain["sha256"] == sha256:
-            return Record(Row(**plain), result, (), kept=True, briefs=tuple(_briefs(findings)), salt=salt)
+        row = Row(**plain)._replace(
+            bundle=name,
+            verdict=Verdict(plain["verdict"]),
+            claimed=_level(plain["claimed"]),
+            proven=_level(plain["proven"]),
+            keys=tuple(plain["keys"]),
+            footprint=Footprint(tuple(map(tuple, links)), tuple(directories), files),
+        )
+        if row.sha256 == kept["sha256"]:
+            return Record(row, kept["result"], tuple(_texts(kept["findings"])), kept=True, salt=kept["salt"])
     return None

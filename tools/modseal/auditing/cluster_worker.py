@@ -15,7 +15,8 @@ from distributed import WorkerPlugin
 
 from modseal import __version__
 from modseal.auditing import depots, rules
-from modseal.auditing.record import Record, look
+from modseal.auditing.look import look
+from modseal.auditing.record import Record
 from modseal.auditing.target import Target
 from modseal.policy import sources as policy_sources
 from modseal.trust.policy import Policy, PolicyBytes

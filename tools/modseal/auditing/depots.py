@@ -20,7 +20,7 @@ from modseal.auditing.finding import Finding, failure_finding
 from modseal.auditing.hiding import hiding_place
 from modseal.auditing.rule import Hit, Rule
 from modseal.auditing.rules import BY_ID
-from modseal.auditing.target import Opened, Target
+from modseal.auditing.target import LeftOut, Opened, Target
 from modseal.codes import CODES
 from modseal.depot import compare
 from modseal.depot.compare import BundleOrigin
@@ -98,17 +98,6 @@ class DepotEnd:
         """What the whole depot shows, given the vendor of each of its bundles."""
         failures = chain(self.failures, compare.depot_failures(self.metadata, self.paths, tuple(origins)))
         return bounded((finding_of(failure, self.name) for failure in failures), self.name)
-
-
-@dataclass(frozen=True, slots=True)
-class Stray:
-    """A file that is no bundle, in an archive that is no depot: nothing says what should be there.
-
-    `hides` is what it is where it could hold a bundle (`audit.hiding`).
-    """
-
-    name: str
-    hides: str | None
 
 
 def finding_of(failure: Failure, name: str, sha256: str | None = None) -> Finding:
@@ -204,10 +193,10 @@ def close() -> None:
     _current.close()
 
 
-def depot_targets(name: str) -> Iterator[Target | DepotEnd | Stray]:
+def depot_targets(name: str) -> Iterator[Target | DepotEnd | LeftOut]:
     """The bundles of a depot in the order of their paths, then its end. Raises `InputError` and `FormatError`.
 
-    An archive without an index is no depot, and lists nothing that could be compared: then its other files follow.
+    An archive without an index is no depot: nothing says what should be there, and its other files are left out.
     """
     with open_depot(name) as depot:
         salt = salt_of(depot)
@@ -217,7 +206,7 @@ def depot_targets(name: str) -> Iterator[Target | DepotEnd | Stray]:
             yield DepotEnd(name, depot.metadata, depot.paths, depot.failures)
         else:
             strays = sorted(set(depot.paths).difference(depot.bundles))
-            yield from (Stray(name + SEPARATOR + path, _hides(depot, path)) for path in strays)
+            yield from (LeftOut.file(name + SEPARATOR + path, _hides(depot, path)) for path in strays)
 
 
 def _hides(depot: OfflineBundle, path: str) -> str | None:

@@ -13,10 +13,9 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from stat import S_ISDIR, S_ISLNK, S_ISREG
 
-from modseal.auditing.depots import DepotTarget, Stray, depot_targets
-from modseal.auditing.found import LONGEST, Found, LeftOut, Malformed, Unreadable, left_out
-from modseal.auditing.hiding import STARTS, hiding_place
-from modseal.auditing.target import FileTarget
+from modseal.auditing.depots import DepotEnd, DepotTarget, depot_targets
+from modseal.auditing.hiding import LONGEST, STARTS, hiding_place
+from modseal.auditing.target import FileTarget, LeftOut, Target, Unreadable
 from modseal.bundle.fence import fenced
 from modseal.depot.offline_bundle import looks_like_depot
 from modseal.errors import Failure, FormatError, InputError, InternalError
@@ -24,6 +23,8 @@ from modseal.files.address import is_address
 from modseal.files.open import open_file
 from modseal.format.manifest import SUFFIXES
 from modseal.format.zip import starts_like_zip
+
+Found = Target | DepotEnd | LeftOut | Unreadable
 
 
 def discover(paths: Iterable[str]) -> Iterator[Found]:
@@ -94,10 +95,9 @@ def _depot(path: str) -> Iterator[Found] | None:
 def _in_depot(path: str) -> Iterator[Found]:
     try:
         with fenced(path):
-            for one in depot_targets(path):
-                yield left_out(one.name, one.hides) if isinstance(one, Stray) else one
+            yield from depot_targets(path)
     except FormatError as error:
-        yield Malformed(path, error.failure)
+        yield Unreadable(path, error.failure, malformed=True)
     except (InputError, InternalError) as error:
         yield Unreadable(path, error.failure)
 
@@ -169,7 +169,7 @@ def _other(path: str, size: int) -> Iterator[Found]:
         except (InputError, InternalError) as error:
             yield Unreadable(path, error.failure)
             return
-        yield from _in_depot(path) if zipped else (left_out(path, hides),)
+        yield from _in_depot(path) if zipped else (LeftOut.file(path, hides),)
 
 
 def _failure(path: str, error: OSError | ValueError) -> Failure:

@@ -19,7 +19,8 @@ from typing import Any, Protocol, TypeVar
 
 from modseal.auditing import rules
 from modseal.auditing.cache import Cache
-from modseal.auditing.record import Kept, Record, look, unreadable
+from modseal.auditing.look import look
+from modseal.auditing.record import Record, unreadable
 from modseal.auditing.target import Target
 from modseal.errors import Failure
 from modseal.policy import sources as policy_sources
@@ -45,13 +46,13 @@ class Engine(Protocol):
 class Serial:
     """Examines in this process, one after another."""
 
-    def __init__(self, policy: Policy, at: datetime, earlier: Kept | None = None) -> None:
-        self._policy, self._at, self._earlier = policy, at, earlier
+    def __init__(self, policy: Policy, at: datetime, cache: Cache | None = None) -> None:
+        self._policy, self._at, self._cache = policy, at, cache
 
     def records(self, targets: Iterable[Target | None]) -> Iterator[Record]:
         """See `Engine.records`."""
         for target in filter(None, targets):
-            yield look(target, self._policy, rules.BUNDLE_RULES, self._at, self._earlier)
+            yield look(target, self._policy, rules.BUNDLE_RULES, self._at, self._cache)
 
 
 class Processes:
@@ -184,7 +185,7 @@ def batches(targets: Iterable[Target | None]) -> Iterator[list[Target]]:
         yield batch
 
 
-_PREPARED: dict[str, tuple[Policy, datetime, Kept | None]] = {}
+_PREPARED: dict[str, tuple[Policy, datetime, Cache | None]] = {}
 """What this process examines with; set once, when it starts."""
 
 
@@ -192,10 +193,10 @@ def prepare(origin: PolicyBytes, source: str, at: datetime, cache: tuple[str, st
     """Start a worker: read the policy once. The main process hears Ctrl-C, and ends the workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    earlier = Cache.reading(cache[0], cache[1], at, cache[2]) if cache else None
-    _PREPARED["now"] = (policy_sources.again(origin, source), at, earlier)
+    kept = Cache.reading(cache[0], cache[1], at, cache[2]) if cache else None
+    _PREPARED["now"] = (policy_sources.again(origin, source), at, kept)
 
 
 def _examine(batch: Sequence[Target]) -> list[Record]:
-    policy, at, earlier = _PREPARED["now"]
-    return [look(target, policy, rules.BUNDLE_RULES, at, earlier) for target in batch]
+    policy, at, cache = _PREPARED["now"]
+    return [look(target, policy, rules.BUNDLE_RULES, at, cache) for target in batch]

@@ -94,14 +94,15 @@ class Finding:
 
     def plain(self) -> dict[str, Any]:
         """As JSON has it (schemas/audit.schema.json)."""
-        return {"bundle": self.bundle, **self._core(), "state": str(self.state), "reason": self.reason}
+        return {"bundle": self.bundle, **self._found(), "state": str(self.state), "reason": self.reason}
 
-    def brief(self) -> Brief:
-        """What a cache keeps of it: all but the file's name, and whether it counts."""
-        body = json.dumps(self._core(), ensure_ascii=True)[1:-1]
-        return Brief(str(self.severity), self.undecided, str(self.kind), body)
+    def text(self) -> FindingText:
+        """As records and caches keep it."""
+        body = json.dumps(self._found(), ensure_ascii=True)[1:-1]
+        return FindingText(str(self.severity), self.undecided, str(self.kind), body)
 
-    def _core(self) -> dict[str, Any]:
+    def _found(self) -> dict[str, Any]:
+        """What was found, wherever the bundle lies and whatever counts."""
         return {
             "rule": self.rule,
             "kind": str(self.kind),
@@ -117,11 +118,11 @@ class Finding:
         }
 
 
-class Brief(NamedTuple):
-    """A finding that was kept: what counting needs, and the rest as the text that a report has of it.
+class FindingText(NamedTuple):
+    """A finding as JSON: most findings of most audits go into the report like this, and are not read again.
 
-    `body` is the JSON object without braces, and without what depends on the audit. Most findings of most audits are
-    passed on like this, unread.
+    `body` is the object without its braces, and without what depends on the audit: the file's name, and whether the
+    finding counts. The other fields are what counting needs.
     """
 
     severity: str

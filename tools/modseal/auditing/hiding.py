@@ -17,6 +17,9 @@ from modseal.format.manifest import MANIFEST_MEMBER
 STARTS = tuple(ar.MAGIC + name.encode("ascii") for name in MANIFEST_MEMBER.values())
 """How bundles begin."""
 
+LONGEST = max(map(len, STARTS))
+"""Bytes of a file that it takes to see that it begins like a bundle."""
+
 END = 64 * limits.KIB
 """Bytes at each end that are looked at: the end of a zip archive lies within as many, and so does a script in front."""
 

@@ -259,7 +259,7 @@ def _summary(report: ReportFile) -> Iterator[Deviation]:
     for result in report.results():
         counted.add_result(result["size"], result["verdict"], result["proven_level"])
     for finding in report.findings():
-        counted.add_finding(finding)
+        counted.add_finding(str(finding.severity), finding.state)
     for key, value in counted.plain().items():
         if key not in _NOT_LISTED and report.head["summary"].get(key) != value:
             yield Deviation(What.SUMMARY, f"its summary does not fit what it lists: {key.replace('_', ' ')}")

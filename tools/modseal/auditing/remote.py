@@ -17,9 +17,8 @@ from typing import NamedTuple
 from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
 from modseal import limits
-from modseal.auditing.found import LONGEST, Found, Unreadable, left_out
-from modseal.auditing.hiding import STARTS, hiding_place
-from modseal.auditing.target import Opened
+from modseal.auditing.hiding import LONGEST, STARTS, hiding_place
+from modseal.auditing.target import LeftOut, Opened, Unreadable
 from modseal.errors import Failure, InputError
 from modseal.files import fetch
 from modseal.files.address import Address, read
@@ -49,6 +48,7 @@ class RemoteTarget:
 
     address: Address
     size: int = 0
+    salt: str = ""
 
     @property
     def name(self) -> str:
@@ -68,6 +68,9 @@ class RemoteTarget:
         return None
 
 
+Remote = RemoteTarget | LeftOut | Unreadable
+
+
 class _Entry(NamedTuple):
     """What a folder says that it has; `part` is its name there, by which entries are sorted."""
 
@@ -78,7 +81,7 @@ class _Entry(NamedTuple):
     problem: str = ""
 
 
-def discover_remote(url: str) -> Iterator[Found]:
+def discover_remote(url: str) -> Iterator[Remote]:
     """All that is at an address, or below it where it is a folder. Raises `UsageError` for one that cannot be used."""
     address = read(url)
     return _Walk().start(address)
@@ -90,7 +93,7 @@ class _Walk:
     def __init__(self) -> None:
         self._seen = 0
 
-    def start(self, address: Address) -> Iterator[Found]:
+    def start(self, address: Address) -> Iterator[Remote]:
         """What is at the address that was named."""
         try:
             if address.web:
@@ -103,7 +106,7 @@ class _Walk:
             return
         yield from self._folder(address, 1) if folder else (RemoteTarget(address, size),)
 
-    def _folder(self, address: Address, depth: int) -> Iterator[Found]:
+    def _folder(self, address: Address, depth: int) -> Iterator[Remote]:
         if depth > limits.REMOTE_DEPTH:
             yield Unreadable(address.name, _limit(f"{address.name}: folders within {depth - 1} folders", depth))
             return
@@ -121,7 +124,7 @@ class _Walk:
                 return
             yield from self._entry(entry, depth)
 
-    def _entry(self, entry: _Entry, depth: int) -> Iterator[Found]:
+    def _entry(self, entry: _Entry, depth: int) -> Iterator[Remote]:
         name = entry.address.name
         if entry.problem:
             yield Unreadable(name, Failure("io-error", f"{name}: {entry.problem}", {"path": name}))
@@ -141,7 +144,7 @@ def _limit(detail: str, count: int) -> Failure:
     return Failure("limit-exceeded", detail, {"count": count})
 
 
-def _other(entry: _Entry) -> Found:
+def _other(entry: _Entry) -> Remote:
     """Something of another name, which may be a bundle all the same."""
     try:
         start = fetch.head(entry.address, _HEAD)
@@ -151,7 +154,7 @@ def _other(entry: _Entry) -> Found:
         return RemoteTarget(entry.address, entry.size)
     if starts_like_zip(start):
         return Unreadable(entry.address.name, _no_depot(entry.address.name).failure)
-    return left_out(entry.address.name, hiding_place(lambda at, length: start[at : at + length], len(start)))
+    return LeftOut.file(entry.address.name, hiding_place(lambda at, length: start[at : at + length], len(start)))
 
 
 def _store_entries(folder: Address) -> Iterator[_Entry]:

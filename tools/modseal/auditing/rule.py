@@ -15,7 +15,9 @@ from typing import NamedTuple, Protocol
 
 from modseal.auditing.finding import Finding, Kind, Severity
 from modseal.auditing.trusted import Trusted, trusted
+from modseal.auditing.watch import WatchedBundle
 from modseal.errors import Evidence
+from modseal.format import rules
 from modseal.format.ar import Member
 from modseal.format.level import Level
 from modseal.format.manifest import Entry, Manifest
@@ -23,21 +25,18 @@ from modseal.format.together import Footprint
 from modseal.trust.examination import Examination, Verdict
 from modseal.trust.policy import Policy
 
+HEAD = 64
+"""Bytes of each member that rules can look at: the fixed part of every compressed form's header."""
+
 
 @dataclass(frozen=True)
 class Subject:
-    """One examined bundle, as bundle rules see it.
+    """One examined bundle, as bundle rules see it."""
 
-    `heads` are the first `HEAD` bytes of each member by its name. `special` are the entries that were found in the
-    payloads with a set-user-id, set-group-id or sticky bit (a `.vib` declares no modes).
-    """
-
+    bundle: WatchedBundle
     examination: Examination
     policy: Policy
-    members: tuple[Member, ...]
-    heads: Mapping[str, bytes]
     at: datetime
-    special: tuple[Entry, ...] = ()
 
     @property
     def manifest(self) -> Manifest | None:
@@ -49,14 +48,26 @@ class Subject:
         """Whether a trusted signer stands for the manifest."""
         return bool(self.examination.trusted)
 
+    @property
+    def members(self) -> tuple[Member, ...]:
+        """The members of its archive, none where it is no archive."""
+        return self.bundle.container if isinstance(self.bundle.container, tuple) else ()
+
+    @cached_property
+    def heads(self) -> Mapping[str, bytes]:
+        """The first `HEAD` bytes of each member by its name."""
+        read = self.bundle.source.read
+        return {member.name: read(member.offset, min(member.size, HEAD)) for member in self.members}
+
+    @property
+    def special(self) -> tuple[Entry, ...]:
+        """The entries that were found in the payloads with a set-user-id, set-group-id or sticky bit."""
+        return tuple(entry for entry in self.bundle.entries if (entry.mode or 0) & rules.SPECIAL_BITS)
+
     @cached_property
     def trusted(self) -> tuple[Trusted, ...]:
         """Its trusted signers, in the order of their blocks."""
         return tuple(trusted(self.examination))
-
-
-HEAD = 64
-"""Bytes of each member that rules can look at: the fixed part of every compressed form's header."""
 
 
 class Row(NamedTuple):
@@ -70,14 +81,14 @@ class Row(NamedTuple):
     sha256: str | None
     size: int
     verdict: Verdict
-    id: str | None
-    vendor: str | None
-    name: str | None
-    version: str | None
-    proved: bool
-    claimed: Level | None
-    proven: Level | None
-    manifest_sha256: str | None
+    id: str | None = None
+    vendor: str | None = None
+    name: str | None = None
+    version: str | None = None
+    proved: bool = False
+    claimed: Level | None = None
+    proven: Level | None = None
+    manifest_sha256: str | None = None
     keys: tuple[str, ...] = ()
     footprint: Footprint = Footprint()
 

@@ -18,13 +18,13 @@ from modseal.auditing import rules
 from modseal.auditing.cache import Cache
 from modseal.auditing.choice import Choice
 from modseal.auditing.depots import DepotEnd, DepotTarget
+from modseal.auditing.discover import Found
 from modseal.auditing.engine import Engine
-from modseal.auditing.finding import Brief, Finding, Kind, Severity, State, failure_finding
-from modseal.auditing.found import Found, LeftOut, Malformed, Unreadable
-from modseal.auditing.record import Record, salt_of, unreadable
+from modseal.auditing.finding import Finding, Kind, Severity, State, failure_finding
+from modseal.auditing.record import Record, unreadable
 from modseal.auditing.rule import Hit
 from modseal.auditing.spool import FindingSpool, Spool
-from modseal.auditing.target import Target
+from modseal.auditing.target import LeftOut, Target, Unreadable
 from modseal.depot.compare import BundleOrigin
 from modseal.format.level import Level
 from modseal.trust.examination import Verdict
@@ -53,10 +53,12 @@ class Summary:
         self.verdicts[verdict] += 1
         self.levels[level or LEVELS[-1]] += 1
 
-    def add_finding(self, finding: Finding) -> None:
+    def add_finding(self, severity: str, state: State) -> None:
         """Count one more finding."""
-        new = finding.state is State.NEW
-        (self.findings if new else self.set_aside)[str(finding.severity if new else finding.state)] += 1
+        if state is State.NEW:
+            self.findings[severity] += 1
+        else:
+            self.set_aside[state] += 1
 
     def plain(self) -> dict[str, Any]:
         """As JSON has it: every key, also where its number is zero."""
@@ -202,7 +204,7 @@ class _Flow:
     def to_examine(self) -> Iterator[Target | None]:
         """What the engine must examine, with pauses while much waits for it."""
         for one in self._found:
-            if isinstance(one, LeftOut | Unreadable | Malformed | DepotEnd):
+            if isinstance(one, LeftOut | Unreadable | DepotEnd):
                 step = self._step(one)
             elif record := self._kept(one):
                 step = partial(self._take_record, record, one)
@@ -217,20 +219,19 @@ class _Flow:
             if len(self._waiting) % _PAUSE_AFTER == 0 or self._metadata > _METADATA_HELD:
                 yield None
 
-    def _step(self, one: LeftOut | Unreadable | Malformed | DepotEnd) -> _Step:
+    def _step(self, one: LeftOut | Unreadable | DepotEnd) -> _Step:
         """What is to be done for something that is no bundle."""
         if isinstance(one, LeftOut):
             return partial(self._left_out, one)
         if isinstance(one, Unreadable):
-            return partial(self._take_record, unreadable(one.name, one.failure, self._audit.at), None)
-        if isinstance(one, Malformed):
-            return partial(self._malformed, one)
+            record = unreadable(one.name, one.failure, self._audit.at)
+            return partial(self._malformed, one) if one.malformed else partial(self._take_record, record, None)
         self._metadata += one.metadata.size
         return partial(self._end_depot, one)
 
     def _kept(self, target: Target) -> Record | None:
         identity = target.identity() if self._cache else None
-        return self._cache.by_file(identity, salt_of(target), target.name) if self._cache and identity else None
+        return self._cache.by_file(identity, target.salt, target.name) if self._cache and identity else None
 
     def _take_record(self, record: Record, target: Target | None) -> None:
         if isinstance(target, DepotTarget):  # its name cannot say so: a path may have the separator in it
@@ -246,7 +247,7 @@ class _Flow:
             hit = Hit(f"left out: {one.why}", bundle=one.name, undecided=strict)
             _keep_late([rules.BY_ID["left-out"].finding(hit)], self._audit)
 
-    def _malformed(self, depot: Malformed) -> None:
+    def _malformed(self, depot: Unreadable) -> None:
         self._audit.summary.depots += 1
         _keep_late([failure_finding(depot.name, depot.failure, undecided=False)], self._audit)
 
@@ -267,48 +268,35 @@ class _Flow:
 def _keep(record: Record, audit: Audit) -> None:
     row, name = record.row, json.dumps(record.row.bundle)
     audit.summary.add_result(row.size, row.verdict, str(row.proven) if row.proven else None)
-    audit.result_spool.append(_named(record.values, name))
-    if record.briefs and audit.choice.takes_all:
-        _pass_on(record.briefs, name, audit)
-        explained = any(brief.kind == Kind.CHECK for brief in record.briefs)
-    else:
-        findings = record.findings or tuple(brief.finding(row.bundle) for brief in record.briefs)
-        chosen = audit.choice.apply(findings, row)
-        _count(chosen, audit, audit.finding_spool)
-        explained = any(finding.kind is Kind.CHECK for finding in chosen)
+    # The name is that which the file has here: the same bytes may lie under another name elsewhere.
+    audit.result_spool.append(b'{"bundle": ' + name.encode("ascii") + b", " + record.values[1:])
     # Every verdict but `accepted` has a check that says why; if one had none, that would be no reason to pass it.
-    audit.doubt = audit.doubt or (row.verdict is not Verdict.ACCEPTED and not explained)
-
-
-def _pass_on(briefs: Iterable[Brief], name: str, audit: Audit) -> None:
-    """Count findings that were kept, and keep them for the report as they are: `_count` for those that all count."""
-    for brief in briefs:
-        audit.finding_spool.append(brief.line(name))
-        audit.summary.findings[brief.severity] += 1
-        if brief.undecided:
-            audit.doubt = True
-        elif audit.worst is None or audit.worst.value != brief.severity:
-            audit.worst = max(Severity(brief.severity), audit.worst or Severity.INFO)
+    if row.verdict is not Verdict.ACCEPTED and not any(text.kind == Kind.CHECK for text in record.texts):
+        audit.doubt = True
+    if not audit.choice.takes_all:
+        _keep_findings(audit.choice.apply(record.findings, row), audit, audit.finding_spool)
+        return
+    for text in record.texts:
+        audit.finding_spool.append(text.line(name))
+        _count(Severity(text.severity), State.NEW, audit, undecided=text.undecided)
 
 
 def _keep_late(findings: Iterable[Finding], audit: Audit) -> None:
     """Keep findings of no one bundle."""
     for finding in findings:
-        _count(audit.choice.apply([finding], None), audit, audit.late_spool)
+        _keep_findings(audit.choice.apply([finding], None), audit, audit.late_spool)
 
 
-def _count(findings: Iterable[Finding], audit: Audit, spool: FindingSpool) -> None:
+def _keep_findings(findings: Iterable[Finding], audit: Audit, spool: FindingSpool) -> None:
     for finding in findings:
         spool.add(finding)
-        audit.summary.add_finding(finding)
-        if finding.state is not State.NEW:
-            continue
-        if finding.undecided:
-            audit.doubt = True
-        else:
-            audit.worst = max(finding.severity, audit.worst or finding.severity)
+        _count(finding.severity, finding.state, audit, undecided=finding.undecided)
 
 
-def _named(values: bytes, name: str) -> bytes:
-    """A result's values with the name that the file has here: the same bytes may lie under another name elsewhere."""
-    return b'{"bundle": ' + name.encode("ascii") + b", " + values[1:]
+def _count(severity: Severity, state: State, audit: Audit, *, undecided: bool) -> None:
+    """Count one more finding, and what the audit comes to by it."""
+    audit.summary.add_finding(str(severity), state)
+    if state is State.NEW and undecided:
+        audit.doubt = True
+    elif state is State.NEW:
+        audit.worst = max(severity, audit.worst or severity)

@@ -1,7 +1,8 @@
-"""Where a bundle of an audit is: something that any process can open by itself, and recognise again.
+"""What discovery finds: bundles to examine, what is left out, and places that cannot be looked into.
 
-A target is a value that can be sent to another process or machine. Opening it gives one `Source` that stays the
-same while it is examined: an open file, or bytes that were fetched once.
+A target is a bundle that any process can open by itself, and recognise again. It is a value that can be sent to
+another process or machine. Opening it gives one `Source` that stays the same while it is examined: an open file, or
+bytes that were fetched once.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
+from modseal.errors import Failure
 from modseal.files.identity import Identity, identity_of, is_still, settled_identity
 from modseal.files.open import open_file
 from modseal.format.source import FileSource, Source
@@ -39,6 +41,10 @@ class Target(Protocol):
     def open(self) -> AbstractContextManager[Opened]:
         """Open it. Raises `InputError` where it cannot be read, `FormatError` where what contains it is malformed."""
 
+    @property
+    def salt(self) -> str:
+        """What its findings depend on besides its bytes and the policy."""
+
     def identity(self) -> Identity | None:
         """What it is recognised by now, None where that cannot be told without reading it."""
 
@@ -49,6 +55,7 @@ class FileTarget:
 
     name: str
     size: int = 0
+    salt: str = ""
 
     @contextmanager
     def open(self) -> Iterator[Opened]:
@@ -63,3 +70,29 @@ class FileTarget:
             return identity_of(os.stat(self.name))
         except (OSError, ValueError):
             return None
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Something below a folder that is no bundle, or a link that was not followed; `hides` says it could hold one."""
+
+    name: str
+    why: str
+    hides: bool = False
+
+    @classmethod
+    def file(cls, name: str, hides: str | None) -> LeftOut:
+        """A file that is no bundle, by the hiding place that it is (`auditing.hiding`)."""
+        return cls(name, hides or "no bundle", hides=hides is not None)
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A place that could not be looked into: undecided, because bundles may be there.
+
+    A depot that is `malformed` is rejected, and nothing in it is examined.
+    """
+
+    name: str
+    failure: Failure
+    malformed: bool = False

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from modseal.bundle.open import OpenBundle
-from modseal.format import rules
 from modseal.format.ar import Member
 from modseal.format.manifest import Entry, Payload
 from modseal.format.payload import Measured
@@ -21,7 +20,3 @@ class WatchedBundle(OpenBundle):
         measured = super().measure(payload, member, up_to=up_to, to_sink=to_sink, raw=raw)
         self.entries += measured.entries
         return measured
-
-    def special(self) -> tuple[Entry, ...]:
-        """Those with a set-user-id, set-group-id or sticky bit."""
-        return tuple(entry for entry in self.entries if (entry.mode or 0) & rules.SPECIAL_BITS)

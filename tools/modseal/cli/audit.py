@@ -21,8 +21,8 @@ from modseal.auditing.depots import DepotEnd
 from modseal.auditing.discover import discover
 from modseal.auditing.engine import Engine, local
 from modseal.auditing.finding import Severity
-from modseal.auditing.found import LeftOut, Malformed
 from modseal.auditing.run import Audit, Summary, run
+from modseal.auditing.target import LeftOut
 from modseal.cli.audit_attest import asked, attest_options
 from modseal.cli.audit_group import AuditGroup
 from modseal.cli.audit_options import fail_on_option, jobs_option, known_to
@@ -181,7 +181,9 @@ def _progress(paths: tuple[str, ...]) -> Iterator[Callable[[Summary], None]]:
     if not sys.stderr.isatty() or any(map(is_address, paths)):  # counting would list a server's folders twice
         yield lambda _summary: None
         return
-    length = sum(1 for one in discover(paths) if not isinstance(one, LeftOut | DepotEnd | Malformed))
+    length = sum(
+        1 for one in discover(paths) if not isinstance(one, LeftOut | DepotEnd) and not getattr(one, "malformed", False)
+    )
     started = time.monotonic()
     with click.progressbar(
         length=length,

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modseal.auditing.depots import SEPARATOR
-from modseal.auditing.found import Found, LeftOut, Unreadable
+from modseal.auditing.discover import Found
+from modseal.auditing.target import LeftOut, Unreadable
 from modseal.errors import UsageError
 from modseal.files.output import output_file, require_output
 
@@ -65,7 +66,9 @@ def sparing(files: Collection[Path], found: Iterable[Found]) -> Iterator[Found]:
         yield from found
         return
     for one in found:
-        if not isinstance(one, LeftOut | Unreadable):  # an older report in a folder of bundles is left out
+        if not isinstance(one, LeftOut) and not (
+            isinstance(one, Unreadable) and not one.malformed
+        ):  # an older report in a folder of bundles is left out
             depot, _, path = one.name.partition(SEPARATOR)
             for name in (depot, os.path.join(depot, path)):
                 if os.path.basename(name) in names and os.path.realpath(name) in places:

@@ -1,4 +1,4 @@
-"""The rules of an audit: one in a module, but for those of depots, which stand together; docs/audits.md is made from them."""
+"""The rules of an audit, one a module but for those of depots; docs/audits.md is made from them."""
 
 from __future__ import annotations
 

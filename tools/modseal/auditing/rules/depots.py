@@ -1,6 +1,4 @@
-"""The rules of depots: what is wrong with one is found where its metadata is read (`depot.compare`), so they have words
-alone, and no function.
-"""
+"""The rules of depots. They have no function: `depot.compare` finds what is wrong, under their ids."""
 
 from __future__ import annotations
 
@@ -25,10 +23,10 @@ RULES = (
         id="metadata-order",
         severity=Severity.INFO,
         title="The depot's metadata lists the same in another order",
-        what="A document of the depot lists the files, tags, urls or relationships of a bundle as its descriptor does, but "
-        "in another order.",
-        why="It changes nothing. Tools that make depots sort such lists, and scripts that make bundles do not; it is said "
-        "so that nobody has to wonder why two documents differ.",
+        what="A document of the depot lists the files, tags, urls or relationships of a bundle as its descriptor does, "
+        "but in another order.",
+        why="It changes nothing. Tools that make depots sort such lists, and scripts that make bundles do not; it is "
+        "said so that nobody has to wonder why two documents differ.",
         remedy=CODES["metadata-order"].next_step,
         example="`vibs/*.xml` has the files sorted by name, and the descriptor has them in the order of the tar.",
     ),

@@ -1,0 +1,96 @@
+"""Examines one bundle of an audit, in any process: opens it, verifies it, asks the bundle rules, makes its record."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import datetime
+
+from modseal.auditing.cache import Cache
+from modseal.auditing.depots import DepotTarget, bounded, finding_of
+from modseal.auditing.finding import Finding
+from modseal.auditing.record import Record, check_findings, unreadable, values_of
+from modseal.auditing.rule import Row, Rule, Subject
+from modseal.auditing.target import Opened, Target
+from modseal.auditing.trusted import kinds_of_keys
+from modseal.auditing.watch import WatchedBundle
+from modseal.bundle.fence import fenced
+from modseal.bundle.verify import Result
+from modseal.errors import FormatError, InputError, InternalError
+from modseal.format import together
+from modseal.format.source import sha256
+from modseal.trust import moments
+from modseal.trust.examine import examine
+from modseal.trust.policy import Policy
+
+
+def look(target: Target, policy: Policy, rules: Iterable[Rule], at: datetime, cache: Cache | None = None) -> Record:
+    """Examine one target under a policy at a time and ask the bundle rules; or find what was found before.
+
+    It never raises for what the file is: that is in the record. Bytes are hashed for the cache only where it has a
+    result of their number.
+    """
+    try:
+        with fenced(target.name), target.open() as opened:
+            if cache and cache.may_have(opened.source.size):
+                record = cache.by_content(sha256(opened.source).hex(), target.salt, target.name)
+                if record:
+                    return replace(record, identity=opened.identity())
+            return _examined(target, opened, policy, rules, at)
+    except (InputError, InternalError, FormatError) as error:
+        return unreadable(target.name, error.failure, at, target.size)
+
+
+def _examined(target: Target, opened: Opened, policy: Policy, rules: Iterable[Rule], at: datetime) -> Record:
+    size = opened.source.size
+    bundle = WatchedBundle(opened.source, target.name, with_digest=True)
+    examination = examine(bundle, policy, at)
+    subject = Subject(bundle, examination, policy, at)
+    result = Result(target.name, bundle.sha256(), examination)
+    findings = (
+        *check_findings(result),
+        *(rule.finding(hit, target.name, result.sha256) for rule in rules if rule.check for hit in rule.check(subject)),
+        *_depot_findings(target, size, result, subject),
+    )
+    times = moments.of_policy(policy) | moments.of_signers(examination.signers)
+    for rule in rules:
+        times |= set(rule.moments(subject)) if rule.moments else set()
+    return Record(
+        row=_row(result, subject, size),
+        values=values_of(result, size, bundle.kind if subject.members else None, at),
+        texts=tuple(finding.text() for finding in findings),
+        holds=moments.between(times, at),
+        identity=opened.identity(),
+        salt=target.salt,
+    )
+
+
+def _depot_findings(target: Target, size: int, result: Result, subject: Subject) -> Iterator[Finding]:
+    """Where the depot that a bundle is in says something else of it."""
+    if isinstance(target, DepotTarget) and result.sha256:
+        said = target.said(size, result.sha256, subject.manifest, proved=subject.proved)
+        found = (finding_of(failure, target.name, result.sha256) for failure in said)
+        yield from bounded(found, target.name, result.sha256)
+
+
+def _row(result: Result, subject: Subject, size: int) -> Row:
+    manifest, bundle = subject.manifest, subject.bundle
+    # What was found tells more than what is declared, and comes last: a `.vib` declares no types.
+    entries = {entry.path: entry for entry in (*(manifest.files if manifest else ()), *bundle.entries)}
+    return Row(
+        bundle=result.bundle,
+        sha256=result.sha256,
+        size=size,
+        verdict=result.verdict,
+        id=manifest.id if manifest else None,
+        vendor=manifest.vendor if manifest else None,
+        name=manifest.name if manifest else None,
+        version=manifest.version if manifest else None,
+        proved=subject.proved,
+        claimed=manifest.claimed_level if manifest else None,
+        proven=subject.examination.proven_level,
+        manifest_sha256=hashlib.sha256(bundle.manifest).hexdigest() if bundle.manifest else None,
+        keys=kinds_of_keys(subject.examination),
+        footprint=together.footprint(entries.values()),
+    )

@@ -23,8 +23,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from modseal.auditing import report_shape, run
 from modseal.auditing.rule import Rule
 from modseal.auditing.rules import RULES
+from modseal.bundle import result_shape
 from modseal.codes import CODES, Code
 from modseal.format import ar, manifest_json, tar, trust_bundle
 from modseal.format.level import Level
@@ -67,6 +69,12 @@ def outputs() -> dict[Path, str]:
         ROOT / "schemas/manifest.schema.json": schema_text(manifest_json.json_schema()),
         ROOT / "schemas/module.schema.json": schema_text(spec_shape.json_schema()),
         ROOT / "schemas/trust-bundle.schema.json": schema_text(trust_bundle.json_schema()),
+        ROOT / "schemas/report.schema.json": schema_text(
+            to_json_schema(result_shape.SHAPE, "urn:modseal:report:1", result_shape.SCHEMA)
+        ),
+        ROOT / "schemas/audit.schema.json": schema_text(
+            to_json_schema(report_shape.SHAPE, "urn:modseal:audit:1", run.SCHEMA)
+        ),
     }
     for name in ("format", "verification", "policy", "threat-model", "audits"):
         path = ROOT / f"docs/{name}.md"

@@ -156,31 +156,37 @@ MISSING = [
 def test_what_is_missing_is_named_with_its_place(
     tmp_path: Path, path: tuple[str | int, ...], layout: Callable[[Any], bytes]
 ) -> None:
-    place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
-    assert refused(tmp_path / "r.json", layout(without(*path))).endswith(f": {place} is missing")
+    place = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path[:-1]).removeprefix(".")
+    words = f": {place or 'document'}: the key {path[-1]!r} is missing"
+    assert refused(tmp_path / "r.json", layout(without(*path))).endswith(words)
 
 
 @pytest.mark.parametrize(
     ("value", "path", "words"),
     [
         ("modseal/audit@2", ("schema",), "its schema is not modseal/audit@1"),
-        ("yesterday", ("at",), "at is 'yesterday', and must be a time"),
-        (7, ("at",), "at is an integer, and must be a time"),
-        (1, ("complete",), "complete must be a boolean, not an integer"),
-        ([1], ("paths",), "paths must be an array of texts"),
-        ([], ("policy",), "policy must be a table, not an array"),
-        ("xy", ("policy", "sha256"), "policy.sha256 is 'xy', and must be 64"),
+        ("2026-02-30T00:00:00Z", ("at",), "at: is '2026-02-30T00:00:00Z', which is no day of the calendar"),
+        ("yesterday", ("at",), "at: is 'yesterday', and must be a time"),
+        (7, ("at",), "at: must be text, not an integer"),
+        (1, ("complete",), "complete: must be true or false, not an integer"),
+        ([1], ("paths",), "paths[0]: must be text, not an integer"),
+        ([], ("policy",), "policy: must be a table, not an array"),
+        ("xy", ("policy", "sha256"), "policy.sha256: is 'xy', and must be 64"),
         ("A" * 64, ("results", 0, "sha256"), "and must be 64 lower-case hex digits"),
-        ("good", ("results", 0, "verdict"), "results[0].verdict is 'good', and must be one of accepted, rejected"),
-        ("none", ("results", 1, "proven_level"), "results[1].proven_level is 'none'"),
-        (True, ("results", 1, "size"), "results[1].size must be an integer, not a boolean"),
-        (["x"], ("results", 1, "checks"), "results[1].checks[0] must be a table, not text"),
-        ("x", ("results", 1), "results[1] must be a table, not text"),
-        ("huge", ("findings", 0, "severity"), "findings[0].severity is 'huge'"),
-        ({}, ("findings", 0, "kind"), "findings[0].kind is a table"),
-        ({"a": 1.5}, ("findings", 0, "evidence"), "findings[0].evidence must be a table of texts"),
-        ({"a": []}, ("findings", 0, "evidence"), "findings[0].evidence must be a table of texts"),
-        (None, ("findings", 1, "related"), "findings[1].related must be an array of texts"),
+        ("good", ("results", 0, "verdict"), "results[0].verdict: is 'good', and must be one of 'accepted', 'rejected'"),
+        ("none", ("results", 1, "proven_level"), "results[1].proven_level: is 'none'"),
+        (True, ("results", 1, "size"), "results[1].size: must be an integer, not a boolean"),
+        (["x"], ("results", 1, "checks"), "results[1].checks[0]: must be a table, not text"),
+        ("x", ("results", 1), "results[1]: must be a table, not text"),
+        ("huge", ("findings", 0, "severity"), "findings[0].severity: is 'huge'"),
+        ({}, ("findings", 0, "kind"), "findings[0].kind: must be text, not a table"),
+        (
+            {"a": 1.5},
+            ("findings", 0, "evidence"),
+            "findings[0].evidence.a: must be text, an integer, a boolean or null",
+        ),
+        ({"a": []}, ("findings", 0, "evidence"), "findings[0].evidence.a: must be text, an integer, a boolean or null"),
+        (None, ("findings", 1, "related"), "findings[1].related: must be an array, not null"),
     ],
 )
 def test_what_is_wrong_is_named_with_its_place(

@@ -171,7 +171,7 @@ def repeated(source: Audit, wanted: int) -> Audit:
         for one in findings:
             if one.bundle == old["bundle"]:
                 made.finding_spool.add(one.about(name))
-                made.summary.add_finding(one)
+                made.summary.add_finding(str(one.severity), one.state)
     return made
 
 

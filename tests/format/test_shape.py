@@ -10,10 +10,13 @@ from hypothesis import strategies as st
 
 from modseal import limits
 from modseal.format.shape import (
+    UNBOUNDED,
     Array,
     Boolean,
     Integer,
+    Nullable,
     Problem,
+    Scalar,
     Table,
     Text,
     TextMap,
@@ -77,6 +80,9 @@ def test_all_problems_are_found_at_once_with_their_paths():
         (WORD, "", "has 0 characters, and must have 1 to 8"),
         (WORD, "abcdefghi", "has 9 characters, and must have 1 to 8"),
         (WORD, "abc\n", "is 'abc\\n', and must be lower-case letters"),
+        (Nullable(WORD), 1, "must be text, not an integer"),
+        (Scalar(), [], "must be text, an integer, a boolean or null, not an array"),
+        (Array(WORD, unique=True), ["a", "b", "a"], "has an item twice"),
         (Text(choices=("high", "low")), "hihg", "is 'hihg', and must be one of 'high', 'low'; did you mean 'high'?"),
         (Text(choices=("modseal/x@1",)), "x", "is 'x', and must be 'modseal/x@1'"),
         (Integer(0, 9), True, "must be an integer, not a boolean"),
@@ -100,6 +106,18 @@ def test_a_message_says_what_is_and_what_must_be(shape, value, message):
 
 def test_a_table_that_is_open_takes_other_keys():
     assert Table({"a": WORD}, open=True).problems({"a": "b", "other": 1}) == []
+
+
+def test_null_is_a_value_where_it_may_be():
+    assert Nullable(WORD).problems(None) == Scalar().problems(None) == []
+    assert WORD.problems(None)
+
+
+def test_what_has_no_bound_has_none_in_the_json_schema():
+    numbers = TextMap(Text(most=UNBOUNDED), Integer(0, UNBOUNDED), most=UNBOUNDED)
+    shape = Array(Table({"numbers": numbers}), most=UNBOUNDED)
+    assert "max" not in str(shape.schema())
+    assert not shape.problems([{"numbers": {"x" * 100_000: 2**40}}])
 
 
 def test_the_tag_of_a_variant_is_checked_by_name():

@@ -138,7 +138,7 @@ class _Own:
                 raise Misshapen(f"{name}[{index}] follows no comma")
             more = line.endswith(b",\n")
             place = f"{name}[{index}]"
-            yield report_shape.ROWS[name](_value(line.rstrip(b"\n").removesuffix(b","), place), place)
+            yield report_shape.row(name, _value(line.rstrip(b"\n").removesuffix(b","), place), place)
             index += 1
         if more:
             raise Misshapen(f"{name} ends with a comma")
@@ -201,7 +201,7 @@ def _load_at_once(path: Path, file: BinaryIO) -> ReportFile:
         rows = values.pop(name, None)
         if not isinstance(rows, list):
             raise Misshapen(f"{name} is missing, or is no array")
-        lists[name] = [report_shape.ROWS[name](row, f"{name}[{index}]") for index, row in enumerate(rows)]
+        lists[name] = [report_shape.row(name, row, f"{name}[{index}]") for index, row in enumerate(rows)]
     return ReportFile(str(path), hashlib.sha256(data).hexdigest(), values, lambda name: iter(lists[name]))
 
 

@@ -1,25 +1,25 @@
-"""What must be in a JSON report for it to be used again: each value's kind, with the place in every message.
+"""The shape of `modseal/audit@1`: schemas/audit.schema.json is made from it, and reports are read back by it.
 
-More may be there: a later version's report is read as far as this one knows it.
+A report that is read back may have more in it: a later version's is read as far as this one knows it. And it needs
+only the fields that a baseline, a comparison or a check uses.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from modseal.auditing.finding import Kind, Severity, State
 from modseal.auditing.run import LEVELS, SCHEMA
-from modseal.format.shape import kind, quote
+from modseal.bundle import result_shape
+from modseal.bundle.result_shape import EVIDENCE, STEP, array, digest, text, time
+from modseal.format.manifest import MANIFEST_MEMBER
+from modseal.format.shape import UNBOUNDED, Boolean, Integer, Nullable, Shape, Table, Text, location
 from modseal.trust.examination import Verdict
 
 TIME = "%Y-%m-%dT%H:%M:%SZ"
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-
-Test = Callable[[Any], str | None]
-"""What is wrong with a value, None where nothing is: `must be text`."""
 
 
 class Misshapen(ValueError):  # noqa: N818 - what a report is
@@ -31,125 +31,130 @@ def time_of(text: str) -> datetime:
     return datetime.strptime(text, TIME).replace(tzinfo=UTC)
 
 
+def _count(about: str = "") -> Integer:
+    return Integer(0, UNBOUNDED, about=about)
+
+
+def _counts(names: Any, about: str = "") -> Table:
+    return Table({str(name): _count() for name in names}, about=about)
+
+
+_SEVERITIES = tuple(map(str, reversed(Severity)))
+_RULE = Text(
+    re.compile("[a-z][a-z0-9]*(-[a-z0-9]+)*"),
+    most=UNBOUNDED,
+    about="A code (docs/codes.md), or the id of a rule (docs/audits.md).",
+)
+_POLICY = Table(
+    {
+        "source": text("Where the policy came from."),
+        "sha256": Nullable(
+            digest(), about="Of the policy and all files that it names; null where it was not read from files."
+        ),
+        "minimum_level": Text(choices=result_shape.LEVELS),
+    }
+)
+_SUMMARY = Table(
+    {
+        "bundles": _count(),
+        "bytes": _count(),
+        "depots": _count(),
+        "left_out": _count("Files that are no bundles, and links to folders."),
+        "verdicts": _counts(Verdict),
+        "proven_levels": _counts(LEVELS),
+        "findings": _counts(_SEVERITIES, "Those that count, by severity."),
+        "set_aside": _counts((State.KNOWN, State.ALLOWED), "Those that do not count, by state."),
+    }
+)
+_RESULT = result_shape.result(
+    _RULE,
+    {
+        **result_shape.SIGNER,
+        "not_before": time("The certificate's validity."),
+        "not_after": time(),
+        "timestamps": _count("Tokens beside the signature, whether they verify or not."),
+    },
+    {
+        "size": _count("Bytes."),
+        "format": Nullable(Text(choices=MANIFEST_MEMBER), about="What the container is; null where it is neither."),
+        "examined_at": time("The time of verification of this bundle."),
+    },
+)
+_FINDING = Table(
+    {
+        "rule": _RULE,
+        "kind": Text(choices=map(str, Kind), about="A check of the examination, or a rule of the audit."),
+        "severity": Text(choices=_SEVERITIES),
+        "bundle": text(),
+        "sha256": Nullable(digest()),
+        "step": Nullable(STEP, about="The check's step."),
+        "undecided": Boolean(about="Whether it could not be judged, which is no rejection."),
+        "detail": text(),
+        "evidence": EVIDENCE,
+        "next_step": Text(most=UNBOUNDED),
+        "related": array(text(), "Other bundles that belong to it."),
+        "state": Text(choices=map(str, State), about="It counts where it is new."),
+        "reason": Nullable(text(), about="Why it does not count."),
+        "fingerprint": digest("Of what was found in which bytes, wherever they lay and whenever they were looked at."),
+    }
+)
+SHAPE = Table(
+    {
+        "schema": Text(choices=(SCHEMA,)),
+        "policy": _POLICY,
+        "at": time("The time of verification."),
+        "complete": Boolean(about="Whether the audit came to its end. If not, bundles are missing."),
+        "paths": array(text(), "What was audited, as it was given."),
+        "rules": array(_RULE, "The rules that were asked. Checks are never left out.", unique=True),
+        "summary": _SUMMARY,
+        "results": array(_RESULT),
+        "findings": array(_FINDING, "In the order of results; then those that come from comparing bundles."),
+    },
+    about="What `modseal audit --format json` writes. docs/audits.md says what each field means. A report is a claim: "
+    "nobody signs it by itself.",
+)
+
+# What reading back needs: of most tables not all.
+
+
+def _open(table: Table, *names: str, **instead: Shape) -> Table:
+    """These fields of a table, by default all; whatever else there is, is not looked at."""
+    return Table({**{name: table.fields[name] for name in names or table.fields}, **instead}, open=True)
+
+
+_ANY = Table({}, open=True)
+_HEAD = _open(SHAPE, "at", "complete", "paths", "rules", policy=_open(_POLICY), summary=_ANY)
+_ROWS: Mapping[str, Table] = {
+    "results": _open(
+        *(_RESULT, "bundle", "sha256", "size", "verdict", "proven_level"),
+        module=Nullable(_ANY),
+        signers=array(_ANY),
+        checks=array(_ANY),
+    ),
+    "findings": _open(_FINDING, *(name for name in _FINDING.fields if name != "fingerprint")),
+}
+
+
 def head(values: Any) -> dict[str, Any]:
     """A report's values but for its lists, once they are looked at. Raises `Misshapen`."""
     if not isinstance(values, dict) or values.get("schema") != SCHEMA:
         raise Misshapen(f"its schema is not {SCHEMA}")
-    found: dict[str, Any] = _look(values, _HEAD, "")
-    _look(found["policy"], _POLICY, "policy")
-    return found
-
-
-def result(values: Any, place: str) -> dict[str, Any]:
-    """A bundle's result, once it is looked at. Raises `Misshapen`."""
-    found: dict[str, Any] = _look(values, _RESULT, place)
-    for index, check in enumerate(found["checks"]):
-        if not isinstance(check, dict):
-            raise Misshapen(f"{place}.checks[{index}] must be a table, not {kind(check)}")
-    return found
-
-
-def finding(values: Any, place: str) -> dict[str, Any]:
-    """A finding's values, once they are looked at. Raises `Misshapen`."""
-    found: dict[str, Any] = _look(values, _FINDING, place)
-    return found
-
-
-ROWS: Mapping[str, Callable[[Any, str], dict[str, Any]]] = {"results": result, "findings": finding}
-
-
-def _look(values: Any, fields: Mapping[str, Test], place: str) -> Any:
-    if not isinstance(values, dict):
-        raise Misshapen(f"{place} must be a table, not {kind(values)}")
-    for name, test in fields.items():
-        if name not in values:
-            raise Misshapen(f"{_at(place, name)} is missing")
-        if wrong := test(values[name]):
-            raise Misshapen(f"{_at(place, name)} {wrong}")
+    _require(_HEAD, values)
+    try:
+        time_of(values["at"])
+    except ValueError:
+        raise Misshapen(f"at: is {values['at']!r}, which is no day of the calendar") from None
     return values
 
 
-def _at(place: str, name: str) -> str:
-    return f"{place}.{name}" if place else name
+def row(name: str, values: Any, place: str) -> dict[str, Any]:
+    """One of the `results` or `findings`, once it is looked at. Raises `Misshapen`."""
+    _require(_ROWS[name], values, place)
+    found: dict[str, Any] = values
+    return found
 
 
-def _is(what: str, *types: type) -> Test:
-    """One of these types exactly: a boolean is no number."""
-    return lambda value: None if type(value) in types else f"must be {what}, not {kind(value)}"
-
-
-def _one_of(*names: str) -> Test:
-    return lambda value: None if value in names else f"is {_shown(value)}, and must be one of {', '.join(names)}"
-
-
-def _optional(test: Test) -> Test:
-    return lambda value: None if value is None else test(value)
-
-
-def _shown(value: Any) -> str:
-    return quote(value) if isinstance(value, str) else kind(value)
-
-
-def _digest(value: Any) -> str | None:
-    good = isinstance(value, str) and _SHA256.fullmatch(value)
-    return None if good else f"is {_shown(value)}, and must be 64 lower-case hex digits"
-
-
-def _time(value: Any) -> str | None:
-    try:
-        time_of(value)
-    except (ValueError, TypeError):
-        return f"is {_shown(value)}, and must be a time like 2026-01-31T12:00:00Z"
-    return None
-
-
-def _texts(value: Any) -> str | None:
-    good = isinstance(value, list) and all(type(one) is str for one in value)
-    return None if good else "must be an array of texts"
-
-
-def _evidence(value: Any) -> str | None:
-    good = isinstance(value, dict) and all(type(one) in (str, int, bool, type(None)) for one in value.values())
-    return None if good else "must be a table of texts, integers, booleans and nulls"
-
-
-_TEXT = _is("text", str)
-_NUMBER = _is("an integer", int)
-_FLAG = _is("a boolean", bool)
-_TABLE = _is("a table", dict)
-_LIST = _is("an array", list)
-
-_HEAD: Mapping[str, Test] = {
-    "policy": _TABLE,
-    "at": _time,
-    "complete": _FLAG,
-    "paths": _texts,
-    "rules": _texts,
-    "summary": _TABLE,
-}
-_POLICY: Mapping[str, Test] = {"source": _TEXT, "sha256": _optional(_digest), "minimum_level": _TEXT}
-_RESULT: Mapping[str, Test] = {
-    "bundle": _TEXT,
-    "sha256": _optional(_digest),
-    "size": _NUMBER,
-    "verdict": _one_of(*map(str, Verdict)),
-    "proven_level": _optional(_one_of(*LEVELS[:-1])),
-    "module": _optional(_TABLE),
-    "signers": _LIST,
-    "checks": _LIST,
-}
-_FINDING: Mapping[str, Test] = {
-    "rule": _TEXT,
-    "kind": _one_of(*map(str, Kind)),
-    "severity": _one_of(*map(str, Severity)),
-    "bundle": _TEXT,
-    "sha256": _optional(_digest),
-    "step": _optional(_NUMBER),
-    "undecided": _FLAG,
-    "detail": _TEXT,
-    "evidence": _evidence,
-    "next_step": _TEXT,
-    "related": _texts,
-    "state": _one_of(*map(str, State)),
-    "reason": _optional(_TEXT),
-}
+def _require(shape: Table, values: Any, place: str = "") -> None:
+    for problem in shape.problems(values):
+        where = f"{place}.{location(problem.path)}" if place and problem.path else place or location(problem.path)
+        raise Misshapen(f"{where}: {problem.message}")

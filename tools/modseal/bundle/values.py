@@ -1,7 +1,7 @@
 """A result as plain values: the one form of it that reports, processes and caches exchange.
 
 Names and levels are text, nothing is left out, and nothing is judged: `report` makes documents of these values.
-The shape is that of schemas/report.schema.json.
+The shape is that of schemas/report.schema.json (`bundle.result_shape`).
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from typing import Any
 
 from modseal.bundle.verify import Result
 from modseal.trust.examination import Check, Examination
+
+SCHEMA = "modseal/report@1"
 
 
 def result_values(result: Result) -> dict[str, Any]:

@@ -11,6 +11,7 @@ verification takes, and its messages name the rule that failed rather than the m
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple
@@ -31,6 +32,9 @@ _KINDS = {
     type(None): "null",
 }
 _QUOTED = 60
+
+UNBOUNDED = sys.maxsize
+"""The `most` of what has no bound: of documents that we write. A reader of a foreign one bounds everything."""
 
 
 class Problem(NamedTuple):
@@ -158,7 +162,7 @@ class Text(Shape):
             return {"const": self.choices[0]}
         if self.choices:
             return {"enum": list(self.choices)}
-        schema: dict[str, Any] = {"type": "string", "minLength": self.least, "maxLength": self.most}
+        schema = {"type": "string", "minLength": self.least, **_most("maxLength", self.most)}
         if self.pattern:
             schema["pattern"] = f"^(?:{self.pattern.pattern})$"
         return schema
@@ -181,7 +185,7 @@ class Integer(Shape):
             found.add(trail, f"is {shown}, and must be {bounds}")
 
     def _schema(self) -> dict[str, Any]:
-        return {"type": "integer", "minimum": self.least, "maximum": self.most}
+        return {"type": "integer", "minimum": self.least, **_most("maximum", self.most)}
 
 
 class Boolean(Shape):
@@ -200,10 +204,12 @@ class Boolean(Shape):
 
 
 class Array(Shape):
-    """An array of `least` to `most` items of one shape."""
+    """An array of `least` to `most` items of one shape, none of them twice if they are `unique`."""
 
-    def __init__(self, item: Shape, *, least: int = 0, most: int = limits.ITEMS, about: str = "") -> None:
-        self.item, self.least, self.most, self.about = item, least, most, about
+    def __init__(
+        self, item: Shape, *, least: int = 0, most: int = limits.ITEMS, unique: bool = False, about: str = ""
+    ) -> None:
+        self.item, self.least, self.most, self.unique, self.about = item, least, most, unique, about
 
     def check(self, value: object, trail: Trail, found: Problems) -> None:
         """See `Shape.check`."""
@@ -215,9 +221,13 @@ class Array(Shape):
             check = self.item.check
             for index, item in enumerate(value):
                 check(item, (trail, index), found)
+            if self.unique and len(set(map(repr, value))) < len(value):
+                found.add(trail, "has an item twice")
 
     def _schema(self) -> dict[str, Any]:
-        return {"type": "array", "items": self.item.schema(), "minItems": self.least, "maxItems": self.most}
+        bounds = {"minItems": self.least, **_most("maxItems", self.most)}
+        unique = {"uniqueItems": True} if self.unique else {}
+        return {"type": "array", "items": self.item.schema(), **bounds, **unique}
 
 
 class Table(Shape):
@@ -285,8 +295,35 @@ class TextMap(Shape):
             "type": "object",
             "propertyNames": self.key.schema(),
             "additionalProperties": self.item.schema(),
-            "maxProperties": self.most,
+            **_most("maxProperties", self.most),
         }
+
+
+class Nullable(Shape):
+    """A value of another shape, or null."""
+
+    def __init__(self, shape: Shape, *, about: str = "") -> None:
+        self.shape, self.about = shape, about
+
+    def check(self, value: object, trail: Trail, found: Found) -> None:
+        """See `Shape.check`."""
+        if value is not None:
+            self.shape.check(value, trail, found)
+
+    def _schema(self) -> dict[str, Any]:
+        return {"oneOf": [self.shape.schema(), {"type": "null"}]}
+
+
+class Scalar(Shape):
+    """A text, an integer, a boolean or null: a value of evidence."""
+
+    def check(self, value: object, trail: Trail, found: Found) -> None:
+        """See `Shape.check`."""
+        if type(value) not in (str, int, bool, type(None)):
+            found.add(trail, f"must be text, an integer, a boolean or null, not {kind(value)}")
+
+    def _schema(self) -> dict[str, Any]:
+        return {"type": ["string", "integer", "boolean", "null"]}
 
 
 class Variant(Shape):
@@ -321,6 +358,11 @@ class Variant(Shape):
 
     def _schema(self) -> dict[str, Any]:
         return {"oneOf": [table.schema() for table in self.tables.values()]}
+
+
+def _most(word: str, most: int) -> dict[str, Any]:
+    """A bound as JSON Schema has it, nothing where there is none."""
+    return {} if most == UNBOUNDED else {word: most}
 
 
 def kind(value: object) -> str:

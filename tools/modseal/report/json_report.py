@@ -6,10 +6,8 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 
-from modseal.bundle.values import result_values
+from modseal.bundle.values import SCHEMA, result_values
 from modseal.bundle.verify import Result
-
-SCHEMA = "modseal/report@1"
 
 
 def render(results: Sequence[Result], policy: str, at: datetime) -> str:

@@ -24,6 +24,7 @@ from modseal.auditing.finding import Finding, from_plain
 from modseal.auditing.report_shape import Misshapen
 from modseal.errors import InputError
 from modseal.files.identity import Identity, identity_of
+from modseal.format.times import parse_time
 
 LISTS = ("results", "findings")
 """The two long parts of a report, in their order; the rest of it is its head."""
@@ -41,7 +42,7 @@ class ReportFile:
     @property
     def at(self) -> datetime:
         """The time at which validity was judged."""
-        return report_shape.time_of(self.head["at"])
+        return parse_time(self.head["at"])
 
     @property
     def policy(self) -> dict[str, Any]:

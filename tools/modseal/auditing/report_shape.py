@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 from modseal.auditing.finding import Kind, Severity, State
@@ -17,18 +16,12 @@ from modseal.bundle import result_shape
 from modseal.bundle.result_shape import EVIDENCE, STEP, array, digest, text, time
 from modseal.format.manifest import MANIFEST_MEMBER
 from modseal.format.shape import UNBOUNDED, Boolean, Integer, Nullable, Shape, Table, Text, location
+from modseal.format.times import parse_time
 from modseal.trust.examination import Verdict
-
-TIME = "%Y-%m-%dT%H:%M:%SZ"
 
 
 class Misshapen(ValueError):  # noqa: N818 - what a report is
     """Not a report; the text says what is wrong, and where."""
-
-
-def time_of(text: str) -> datetime:
-    """The time that a report's text says. Raises `ValueError`."""
-    return datetime.strptime(text, TIME).replace(tzinfo=UTC)
 
 
 def _count(about: str = "") -> Integer:
@@ -141,7 +134,7 @@ def head(values: Any) -> dict[str, Any]:
         raise Misshapen(f"its schema is not {SCHEMA}")
     _require(_HEAD, values)
     try:
-        time_of(values["at"])
+        parse_time(values["at"])
     except ValueError:
         raise Misshapen(f"at: is {values['at']!r}, which is no day of the calendar") from None
     return values

@@ -27,6 +27,7 @@ from modseal.auditing.spool import FindingSpool, Spool
 from modseal.auditing.target import LeftOut, Target, Unreadable
 from modseal.depot.compare import BundleOrigin
 from modseal.format.level import Level
+from modseal.format.times import time_text
 from modseal.trust.examination import Verdict
 from modseal.trust.policy import Policy
 
@@ -109,7 +110,7 @@ class Audit:
                 "sha256": self.policy.origin.digest if self.policy.origin else None,
                 "minimum_level": str(self.policy.minimum_level),
             },
-            "at": f"{self.at:%Y-%m-%dT%H:%M:%SZ}",
+            "at": time_text(self.at),
             "complete": self.complete,
             "paths": list(self.paths),
             "rules": sorted(self.choice.ids),

@@ -21,11 +21,11 @@ from typing import Any
 from modseal import __version__
 from modseal.auditing.finding import Finding, Severity, State
 from modseal.auditing.report_file import ReportFile
-from modseal.auditing.report_shape import TIME, time_of
 from modseal.auditing.run import LEVELS
 from modseal.errors import FormatError
 from modseal.format import dsse
 from modseal.format.cms import Algorithm
+from modseal.format.times import parse_time, time_text
 from modseal.pki import purpose
 from modseal.pki.algorithms import ALGORITHMS, SignatureAlgorithm, identify, verify
 from modseal.pki.certificate import Certificate
@@ -73,7 +73,7 @@ def statement(claim: Claim, results: Rows) -> dict[str, Any]:
         "predicateType": PREDICATE_TYPE,
         "predicate": {
             "verifier": {"id": claim.verifier, "version": {"modseal": __version__}},
-            "timeVerified": f"{claim.verified:{TIME}}",
+            "timeVerified": time_text(claim.verified),
             "resourceUri": claim.resource,
             "policy": {
                 "name": claim.policy,
@@ -84,7 +84,7 @@ def statement(claim: Claim, results: Rows) -> dict[str, Any]:
             "verifiedLevels": [f"{LEVEL}{level.upper()}" if claim.passed else "FAILED"],
             DETAILS: {
                 "report": {**report, "mediaType": claim.media_type, "digest": {"sha256": claim.report_sha256}},
-                "at": f"{claim.at:{TIME}}",
+                "at": time_text(claim.at),
                 "failOn": str(claim.fail_on),
                 "bundles": bundles,
             },
@@ -209,8 +209,8 @@ def _claim(plain: dict[str, Any], name: str) -> Claim:
         report = details["report"]
         return Claim(
             passed=predicate["verificationResult"] == "PASSED",
-            at=time_of(details["at"]),
-            verified=time_of(predicate["timeVerified"]),
+            at=parse_time(details["at"]),
+            verified=parse_time(predicate["timeVerified"]),
             fail_on=Severity(details["failOn"]),
             policy=predicate["policy"]["name"],
             policy_sha256=predicate["policy"]["digest"]["sha256"],

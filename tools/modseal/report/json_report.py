@@ -8,6 +8,7 @@ from datetime import datetime
 
 from modseal.bundle.values import SCHEMA, result_values
 from modseal.bundle.verify import Result
+from modseal.format.times import time_text
 
 
 def render(results: Sequence[Result], policy: str, at: datetime) -> str:
@@ -15,7 +16,7 @@ def render(results: Sequence[Result], policy: str, at: datetime) -> str:
     document = {
         "schema": SCHEMA,
         "policy": policy,
-        "at": f"{at:%Y-%m-%dT%H:%M:%SZ}",
+        "at": time_text(at),
         "results": [result_values(result) for result in results],
     }
     return json.dumps(document, indent=2, ensure_ascii=True)

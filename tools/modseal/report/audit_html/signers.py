@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from modseal import limits
-from modseal.auditing.report_shape import time_of
+from modseal.format.times import parse_time
 from modseal.report.audit_html.escape import shown
 
 QUARTERS = 12
@@ -62,7 +62,7 @@ class Signers:
 
 
 def _certificate(signer: dict[str, Any], anchor: str | None) -> Certificate:
-    return Certificate(shown(signer["subject"]), anchor, time_of(signer["not_after"]))
+    return Certificate(shown(signer["subject"]), anchor, parse_time(signer["not_after"]))
 
 
 @dataclass(slots=True)

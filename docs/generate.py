@@ -16,7 +16,6 @@ import io
 import json
 import re
 import sys
-import textwrap
 import tomllib
 from collections.abc import Callable, Iterator
 from itertools import pairwise
@@ -79,8 +78,6 @@ def outputs() -> dict[Path, str]:
     for name in ("format", "verification", "policy", "threat-model", "audits"):
         path = ROOT / f"docs/{name}.md"
         files[path] = with_regions(path.read_text("utf-8"))
-    report = ROOT / "schemas/report.schema.json"
-    files[report] = with_codes(report.read_text("utf-8"))
     return files | {ROOT / "docs/man1" / name: text for name, text in _man_pages().items()}
 
 
@@ -240,13 +237,6 @@ def _marked(code: Code) -> str:
 
 def _meaning(code: Code) -> str:
     return f"{code.meaning} Retired: {code.retired}" if code.retired else code.meaning
-
-
-def with_codes(schema: str) -> str:
-    """The JSON Schema of the reports of `verify`, with the published codes where it lists them."""
-    codes = textwrap.fill(", ".join(f'"{name}"' for name in sorted(CODES)), 118, break_on_hyphens=False)
-    lines = textwrap.indent(codes, " " * 8)
-    return re.sub(r'(docs/codes\.md\)\.",\n +"enum": \[\n)[^]]*(\n +\])', rf"\1{lines}\2", schema)
 
 
 def _codes_table(step: int) -> str:

@@ -116,7 +116,7 @@ def _open(table: Table, *names: str, **instead: Shape) -> Table:
 
 
 _ANY = Table({}, open=True)
-_HEAD = _open(SHAPE, "at", "complete", "paths", "rules", policy=_open(_POLICY), summary=_ANY)
+_HEAD = _open(SHAPE, "at", "complete", "paths", rules=array(text()), policy=_open(_POLICY), summary=_ANY)
 _ROWS: Mapping[str, Table] = {
     "results": _open(
         *(_RESULT, "bundle", "sha256", "size", "verdict", "proven_level"),
@@ -124,7 +124,9 @@ _ROWS: Mapping[str, Table] = {
         signers=array(_ANY),
         checks=array(_ANY),
     ),
-    "findings": _open(_FINDING, *(name for name in _FINDING.fields if name != "fingerprint")),
+    "findings": _open(
+        _FINDING, *(name for name in _FINDING.fields if name not in ("rule", "fingerprint")), rule=text()
+    ),
 }
 
 

@@ -305,7 +305,7 @@ class Nullable(Shape):
     def __init__(self, shape: Shape, *, about: str = "") -> None:
         self.shape, self.about = shape, about
 
-    def check(self, value: object, trail: Trail, found: Found) -> None:
+    def check(self, value: object, trail: Trail, found: Problems) -> None:
         """See `Shape.check`."""
         if value is not None:
             self.shape.check(value, trail, found)
@@ -317,7 +317,7 @@ class Nullable(Shape):
 class Scalar(Shape):
     """A text, an integer, a boolean or null: a value of evidence."""
 
-    def check(self, value: object, trail: Trail, found: Found) -> None:
+    def check(self, value: object, trail: Trail, found: Problems) -> None:
         """See `Shape.check`."""
         if type(value) not in (str, int, bool, type(None)):
             found.add(trail, f"must be text, an integer, a boolean or null, not {kind(value)}")

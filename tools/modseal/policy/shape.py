@@ -28,6 +28,16 @@ _DENIED = Text(
 _FILE = Text(most=4096, about="A file, relative to the policy.")
 _LABEL = Text(re.compile(r"[^\x00-\x1f\x7f]+"), form="printable text", most=200)
 _PATTERNS = Array(_LABEL, least=1, about="Shell-style patterns; letter case counts.")
+_NAMES = Array(
+    # A character that no module name has, such as a letter that only looks like one of a name, would match nothing.
+    Text(
+        re.compile(r"([A-Za-z0-9._+*?-]|\[!?[A-Za-z0-9._+-]+\])+"),
+        form="a pattern of module names: A-Z a-z 0-9 . _ + - and * ? [...]",
+        most=200,
+    ),
+    least=1,
+    about="Shell-style patterns of module names; letter case counts.",
+)
 _MAY = Table(
     {},
     {
@@ -47,7 +57,7 @@ _ANCHOR = Table(
         "fingerprint": FINGERPRINT,
         "accept-expired": Boolean(about="Only with fingerprint: the pin outlives the certificate's validity."),
         "vendors": _PATTERNS,
-        "names": _PATTERNS,
+        "names": _NAMES,
         "may": _MAY,
     },
     about="Whom this policy trusts: a CA certificate, or the fingerprint of an exact signer certificate.",
@@ -62,7 +72,7 @@ _ALLOWANCE = Table(
     },
     {
         "sha256": Text(re.compile(r"[0-9a-f]{64}"), form="64 lower-case hex digits", about="Of one exact bundle."),
-        "modules": _PATTERNS,
+        "modules": _NAMES,
     },
     about="A finding of an audit that is known and accepted. No failed check can be.",
 )
@@ -120,7 +130,7 @@ SHAPE = Table(
                 "digests": Array(FINGERPRINT, about="SHA-256 of manifest members, payloads or whole files."),
                 "signers": Array(_DENIED, about="Public keys, or certificates by their fingerprints."),
                 "certificates": Array(_FILE, about="PEM files with certificates whose keys are denied."),
-                "names": _PATTERNS,
+                "names": _NAMES,
             },
         ),
         "versions": TextMap(

@@ -71,8 +71,8 @@ def test_ERR_02_verify_goes_on_with_the_others_and_says_what_a_report_needs(plac
     assert SECRET not in done.out + done.err
     text = run("verify", *names, cwd=place, env=NO_TRACEBACK)
     assert (text.code, SECRET in text.out + text.err) == (3, False)
-    assert "a fault of modseal" in text.out
-    assert "Report it" in text.out
+    assert "a bug in modseal" in text.out
+    assert "Report the bug with" in text.out
     (place / "c.seal").write_bytes(b"damaged")
     assert run("verify", *names, cwd=place, env=NO_TRACEBACK).code == 1
     assert "internal-error" in run("verify", *names, "--format", "sarif", cwd=place, env=NO_TRACEBACK).out
@@ -96,7 +96,7 @@ def test_the_other_commands_end_as_undecided_and_leave_nothing(place: Path) -> N
     for command in (("extract", "b.seal", "-C", "out", *policy), ("sbom", "b.seal", *policy)):
         done = run(*command, cwd=place, env=NO_TRACEBACK, prefixed=False)
         assert (done.code, SECRET in done.out + done.err) == (3, False)
-        assert "a fault of modseal" in done.out + done.err
+        assert "a bug in modseal" in done.out + done.err
     with (
         mock.patch("modseal.bundle.inspect.cms.split_blocks", side_effect=AssertionError(SECRET)),
         pytest.raises(InternalError),

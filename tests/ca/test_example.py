@@ -149,7 +149,7 @@ def test_what_is_there_already_is_left_alone(tmp_path: Path) -> None:
     link.symlink_to(tmp_path / "nowhere")
     before = sorted(tmp_path.rglob("*"))
     for path in (full, file, link):
-        with pytest.raises(UsageError, match=r"is not empty|is no folder"):
+        with pytest.raises(UsageError, match=r"is not empty|is not a folder"):
             example.make_example_pki(path, now=NOW)
     assert sorted(tmp_path.rglob("*")) == before
 

@@ -188,7 +188,7 @@ def test_only_a_new_or_an_empty_folder_becomes_a_ca(ca: Path, tmp_path: Path) ->
     (tmp_path / "link").symlink_to(tmp_path / "nowhere")
     (tmp_path / "empty").mkdir()
     for path in (ca, tmp_path / "file", tmp_path / "link"):
-        with pytest.raises(UsageError, match=r"is not empty|is no folder"):
+        with pytest.raises(UsageError, match=r"is not empty|is not a folder"):
             create(path, ROOT, KEY, pem(ROOT))
     create(tmp_path / "empty", ROOT, KEY, pem(ROOT))
     assert read(tmp_path / "empty") == ROOT

@@ -141,7 +141,7 @@ def test_either_a_policy_or_unverified(place: Path, options: tuple[str, ...]) ->
     ("options", "words"),
     [
         (("--provenance",), "--provenance needs --builder-id"),
-        (("--builder-id", "urn:x"), "--builder-id is of no use without --provenance"),
+        (("--builder-id", "urn:x"), "--builder-id has no effect without --provenance"),
         (("--sbom", "--format", "vib"), "a .vib carries no attachments"),
     ],
 )

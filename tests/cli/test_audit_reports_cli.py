@@ -135,9 +135,9 @@ def test_an_attested_audit_reads_every_bundle_in_this_run(site: Path, monkeypatc
     ("options", "code", "words"),
     [
         (("--attest", "a.vsa"), 2, "--attest needs --key"),
-        (SIGN, 2, "--key is of no use without --attest"),
-        (("--passphrase-file", "x"), 2, "--passphrase-file is of no use without --attest"),
-        (("--resource-uri", "urn:x"), 2, "--resource-uri is of no use without --attest"),
+        (SIGN, 2, "--key has no effect without --attest"),
+        (("--passphrase-file", "x"), 2, "--passphrase-file has no effect without --attest"),
+        (("--resource-uri", "urn:x"), 2, "--resource-uri has no effect without --attest"),
         ((*ATTEST, "-o", "a.vsa"), 2, "a.vsa is the report or a bundle"),
         ((*ATTEST, "--also", "json=./a.vsa"), 2, "a.vsa is the report or a bundle"),
         (("--attest", "depot/../depot", *SIGN), 2, "is the report or a bundle"),
@@ -344,7 +344,7 @@ def test_an_attestation_is_one_of_this_report_by_this_certificate(site: Path) ->
     document = json.loads(audit(site, "verify-report", "r.json", *CHECK, "--format", "json").out)
     assert document["attestation"]["levels"] == ["MODSEAL_LEVEL_PARTNER"]
     (site / "a.vsa").write_bytes(b"\0")
-    assert "no DSSE envelope" in audit(site, "verify-report", "r.json", *CHECK, code=1).err
+    assert "not a DSSE envelope" in audit(site, "verify-report", "r.json", *CHECK, code=1).err
 
 
 @pytest.mark.parametrize(

@@ -197,7 +197,7 @@ def test_an_empty_destination_is_fine(place: Path) -> None:
 def test_a_destination_that_is_no_folder_is_usage(place: Path, destination: str) -> None:
     done = run("extract", "good", "-C", destination, *POLICY, cwd=place)
     assert done.code == 2
-    assert "is no folder" in done.err
+    assert "is not a folder" in done.err
 
 
 @pytest.mark.parametrize("destination", ["missing/out", "text/out"])
@@ -291,4 +291,4 @@ def test_an_unusable_anchor_of_the_policy_is_undecided(place: Path) -> None:
     (place / "root.pem").write_bytes(ca("No CA", basic=(False, None)).pem)
     done = run("verify", "good", *POLICY, cwd=place)
     assert done.code == 3
-    assert "is no CA certificate" in done.err
+    assert "is not a CA certificate" in done.err

@@ -293,7 +293,7 @@ def test_who_is_no_root_signer_is_told_so(folder: Path) -> None:
     bundle(folder, 1, *pairs("a"))
     done = run("policy", "endorse", "1.trust", *pairs("b"), cwd=folder)
     assert done.code == 0
-    assert "warning: this is no root signer of version 1" in done.err
+    assert "warning: this is not a root signer of version 1" in done.err
 
 
 def test_a_root_certificate_without_a_key_is_one_certificate(folder: Path) -> None:

@@ -159,8 +159,8 @@ def test_what_was_not_prepared_is_usage(place: Path) -> None:
         (("--key", "key.pem", "--prepared", "f"), "--prepared does not go with --key"),
         (("--list", "-o", "b"), "--output does not go with --list"),
         (("--remove", "x", "--cert", "cert.pem"), "--cert does not go with --remove"),
-        (("--remove", "x"), "is no fingerprint"),
-        (("--remove", "00" * 31), "is no fingerprint"),
+        (("--remove", "x"), "is not a fingerprint"),
+        (("--remove", "00" * 31), "is not a fingerprint"),
         (("--remove", "00" * 32), "no block by sha256:0000"),
     ],
 )

@@ -186,7 +186,7 @@ def test_a_destination_that_comes_meanwhile_is_neither_followed_nor_replaced(mon
 
         with monkeypatch.context() as patch:
             patch.setattr(TreeWriter, "finish", finish)
-            with pytest.raises(InputError, match="somebody exchanged it"):
+            with pytest.raises(InputError, match="it was exchanged"):
                 extract(BUNDLE, OUT, trusting(), NOW, shared=True)
         assert state(find_victim(inode)) == before
         assert [path.name for path in SHARED.iterdir()] == ["out"]
@@ -235,7 +235,7 @@ def test_OUT_02_special_bits_go_to_no_other_file(monkeypatch: pytest.MonkeyPatch
         real(writer)
 
     monkeypatch.setattr(TreeWriter, "finish", finish)
-    with pytest.raises(InputError, match="somebody exchanged it"):
+    with pytest.raises(InputError, match="it was exchanged"):
         extract(BUNDLE, OUT, trusting(), NOW, shared=True)
     assert list(SHARED.iterdir()) == []
 

@@ -256,7 +256,7 @@ def test_another_file_under_the_staged_name_is_not_taken_for_the_output(tmp_path
             staged.rename(tmp_path / "aside")
             staged.write_bytes(b"theirs")
 
-    with pytest.raises(InputError, match="somebody exchanged it"):
+    with pytest.raises(InputError, match="it was exchanged"):
         exchange()
     assert not (tmp_path / "f").exists()
     assert sorted(snapshot(tmp_path).values()) == [b"mine", b"theirs"]

@@ -77,9 +77,9 @@ def test_der_is_one_value() -> None:
     assert "after the end of its DER" in problem(A.der + B.der)
     assert "after the end of its DER" in problem(A.der + A.pem)
     assert "after the end of its DER" in problem(A.der + b"\n")
-    assert "cut off" in problem(A.der[:-1])
+    assert "truncated" in problem(A.der[:-1])
     assert "line 1: the CERTIFICATE block has bytes after the end" in problem(lines(A.der + b"\0", 64))
-    assert "line 1: the CERTIFICATE block is no DER" in problem(lines(A.der[:-1], 64))
+    assert "line 1: the CERTIFICATE block is not DER" in problem(lines(A.der[:-1], 64))
 
 
 def test_a_request_may_have_either_label_and_a_file_with_nothing_says_so() -> None:
@@ -117,15 +117,15 @@ DAMAGES: dict[str, tuple[bytes, int, str]] = {
     "a blank line first": (edited(2, lambda line: b"\n" + line), 2, "a blank line"),
     "a header field": (edited(2, lambda line: b"Proc-Type: 4,ENCRYPTED\n" + line), 2, "a header field"),
     "a header field and a blank line": (edited(2, lambda line: b"Name: value\n\n" + line), 2, "a header field"),
-    "a space in a line": (edited(2, lambda line: line[:9] + b" " + line[9:]), 2, "no base64"),
-    "an indented line": (edited(2, lambda line: b" " + line), 2, "no base64"),
-    "a comment in a block": (edited(3, lambda line: b"# more\n" + line), 3, "no base64"),
-    "a bad character": (edited(2, lambda line: b"!" + line[1:]), 2, "no base64"),
+    "a space in a line": (edited(2, lambda line: line[:9] + b" " + line[9:]), 2, "not base64"),
+    "an indented line": (edited(2, lambda line: b" " + line), 2, "not base64"),
+    "a comment in a block": (edited(3, lambda line: b"# more\n" + line), 3, "not base64"),
+    "a bad character": (edited(2, lambda line: b"!" + line[1:]), 2, "not base64"),
     "padding in the middle": (edited(2, lambda line: line[:-1] + b"="), 1, "damaged or incomplete"),
     "a missing character": (edited(2, lambda line: line[:-1]), 1, "damaged or incomplete"),
     "a missing line": (edited(2, lambda line: b"")[: len(TWO)].replace(b"\n\n", b"\n", 1), 1, "DER"),
-    "a NUL": (edited(2, lambda line: line[:-1] + b"\0"), 2, "no base64"),
-    "a carriage return inside": (edited(2, lambda line: line[:9] + b"\r" + line[9:]), 2, "no base64"),
+    "a NUL": (edited(2, lambda line: line[:-1] + b"\0"), 2, "not base64"),
+    "a carriage return inside": (edited(2, lambda line: line[:9] + b"\r" + line[9:]), 2, "not base64"),
     "no END": (edited(LAST, lambda line: b"AAAA"), LAST + 1, "a BEGIN line inside the block CERTIFICATE of line 1"),
     "END of another label": (
         edited(LAST, lambda line: b"-----END X509 CRL-----"),

@@ -318,7 +318,7 @@ def test_a_collision_of_directories_names_both_spellings():
 
 def test_a_path_below_a_file_names_the_file():
     (failure,) = rules.check_tree([file("a/b/c/d"), link("a/b")])
-    assert failure.detail == "'a/b/c/d' lies below 'a/b', which is no directory"
+    assert failure.detail == "'a/b/c/d' lies below 'a/b', which is not a directory"
     (failure,) = rules.check_tree([file("a"), file("a.b"), file("a/c")])
     assert failure.evidence == {"path": "a/c", "other": "a"}
     assert list(rules.check_tree([directory("a"), file("a-b"), file("a.b"), file("a/c"), file("ab")])) == []

@@ -395,7 +395,7 @@ def test_a_symbolic_link_is_refused_for_a_vib(module: Path, out: Path) -> None:
         (TREE + '[[file]]\npath = "opt/x"\nsource = "files"\n', "is a directory, and must be a file"),
         (TREE + '[[file]]\npath = "opt/hello/run"\nsource = "module.toml"\n', "'opt/hello/run' is in the tree already"),
         (TREE + '[[file]]\npath = "opt/hello/run/x"\nsource = "module.toml"\n', "'opt/hello/run/x' lies below"),
-        (TREE + '[[attachment]]\nname = "a"\nfile = "files"\nmedia-type = "text/plain"\n', "is no regular file"),
+        (TREE + '[[attachment]]\nname = "a"\nfile = "files"\nmedia-type = "text/plain"\n', "is not a regular file"),
     ],
 )
 def test_a_spec_that_does_not_fit_its_files_names_line_and_field(

@@ -289,7 +289,7 @@ def test_other_powers_and_values_are_refused(text: str) -> None:
 def test_a_prefix_that_no_path_starts_with_is_a_mistake(prefix: str) -> None:
     for table in (f"[anchor.may]\npaths = ['{prefix}']\n", f"[paths]\ncommunity = ['{prefix}']\n"):
         (problem,) = problems(GOOD + table)
-        assert "is no prefix of paths" in problem
+        assert "is not a path prefix" in problem
 
 
 def test_two_pins_of_one_signer_are_read_and_two_names_are_not() -> None:
@@ -338,7 +338,7 @@ def test_an_allowance_changes_what_the_policy_is() -> None:
         (ALLOW.replace('reason = "read it"\n', "") + BY_DIGEST, 7, "reason"),
         (ALLOW.replace('"read it"', '""') + BY_DIGEST, 9, "reason"),
         (ALLOW.replace('"startup-script"', '"Startup Script"') + BY_DIGEST, 8, "the id of a rule"),
-        (ALLOW.replace("2026-12-31", "2026-02-30") + BY_DIGEST, 10, "2026-02-30 is no day of the calendar"),
+        (ALLOW.replace("2026-12-31", "2026-02-30") + BY_DIGEST, 10, "2026-02-30 is not a calendar date"),
         (ALLOW.replace("2026-12-31", "31.12.2026") + BY_DIGEST, 10, "a date like"),
         (ALLOW.replace('"2026-12-31"', "2026-12-31") + BY_DIGEST, 10, "allow[0].expires"),
     ],

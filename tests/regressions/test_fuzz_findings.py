@@ -57,7 +57,7 @@ def test_a_year_before_1000_has_four_digits() -> None:
 def test_a_nul_in_the_name_of_a_file_is_a_problem_of_the_policy(tmp_path: Path) -> None:
     """It was the `ValueError` that `open` raises."""
     path = policies.write(tmp_path, more='\n[revocation]\ncrls = ["a\\u0000b"]\n')
-    with pytest.raises(PolicyError, match=r"policy.toml:10: revocation.crls: 'a\\x00b' is no name of a file"):
+    with pytest.raises(PolicyError, match=r"policy.toml:10: revocation.crls: 'a\\x00b' is not a file name"):
         policy_sources.load(str(path))
 
 

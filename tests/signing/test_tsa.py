@@ -105,8 +105,8 @@ GRANTED = sequence(der.encode_integer(0))
 ANSWERS = {
     "a refusal": (lambda _: sequence(sequence(der.encode_integer(2))), "refused the request with status 2"),
     "granted with changes": (lambda data: data.replace(GRANTED, GRANTED[:-1] + b"\x01", 1), "status 1"),
-    "no answer": (lambda _: b"", "no timestamp response"),
-    "a web page": (lambda _: b"<html>proxy</html>", "no timestamp response"),
+    "no answer": (lambda _: b"", "is not a timestamp response"),
+    "a web page": (lambda _: b"<html>proxy</html>", "is not a timestamp response"),
     "an endless answer": (lambda _: bytes(limits.TIMESTAMP_SIZE + 1), "over"),
     "a damaged token": (lambda data: data[:-1] + bytes([data[-1] ^ 1]), "does not verify"),
     "a token of an earlier request": (another_token, "nonce"),

@@ -1,1 +1,1 @@
-"""What people do with one bundle: pack, sign, verify, inspect, extract."""
+"""What people do with one bundle: verify, inspect, extract."""

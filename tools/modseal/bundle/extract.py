@@ -37,7 +37,7 @@ _TAKEN = (errno.EEXIST, errno.ENOTDIR, errno.ELOOP)
 
 
 class TreeWriter:
-    """Writes entries into a tree that nobody else can enter.
+    """Writes entries into a tree that other users cannot enter.
 
     Links and folder modes come last (`finish`), so that while files are written no link exists that a path could go
     through (TAR-01) and no folder is closed to us. So do the bits that lend the owner's rights, once the verdict is

@@ -1,8 +1,8 @@
-"""The last fence: a fault of ours, met while one bundle is examined, costs that bundle its verdict and no other's.
+"""The last fence: a bug of ours makes only the bundle that triggers it undecided, and no other.
 
-Every library's exception is converted where its format is read. What is left is what nobody expected, and then
-nothing is known of the bundle: it is undecided, and says what a report of the fault needs. That is where it
-happened and with which versions, and never a byte of the bundle or of a key: not even the exception's own text.
+Every library's exception is converted where its format is read. What is left are unexpected exceptions.
+The bundle is then undecided, and the failure has what a bug report needs: the place and the versions. It never has a
+byte of the bundle or of a key, so it leaves out the exception's own text.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ TRACEBACK = "MODSEAL_TRACEBACK"
 
 @contextmanager
 def fenced(name: str) -> Iterator[None]:
-    """Raise `InternalError` for whatever nobody expected of the block, which examines the bundle of this name.
+    """Raise `InternalError` for every unexpected exception in the block, which examines the bundle of this name.
 
-    Trouble with files, Ctrl-C and what ends the process pass through.
+    Errors of files, Ctrl-C and exits pass through.
     """
     try:
         yield
@@ -41,7 +41,7 @@ def _fault(name: str, error: BaseException) -> InternalError:
     kind, place, openssl = type(error).__name__, _place(error.__traceback__), backend.openssl_version_text()
     versions = f"modseal {__version__}, cryptography {library}, {openssl}"
     return InternalError(
-        f"{name}: a fault of modseal kept it from being examined: {kind} at {place} ({versions})",
+        f"{name}: a bug in modseal prevented its examination: {kind} at {place} ({versions})",
         exception=kind,
         place=place,
         modseal=__version__,
@@ -51,7 +51,7 @@ def _fault(name: str, error: BaseException) -> InternalError:
 
 
 def _place(trace: TracebackType | None) -> str:
-    """The innermost frame as `module:line`; the module's name, because a path tells where somebody works."""
+    """The innermost frame as `module:line`; the module's name, because a path could reveal user names."""
     if trace is None:
         return "unknown"
     while trace.tb_next:

@@ -1,4 +1,4 @@
-"""Everything that a bundle says of itself, unproved: for people who want to look, never for a gate."""
+"""Everything that a bundle says about itself, unproved: for people, never for a gate."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
-"""An open bundle: the one place that reads a bundle's bytes, from one open file descriptor.
+"""An open bundle: all of a bundle's bytes are read here, from one open file descriptor.
 
-`OpenBundle` implements what `trust.examine` asks for. It decides nothing; whoever opened it closes it.
+`OpenBundle` implements what `trust.examine` asks for. It checks the form of the container (step 0) and the limits of
+unpacking; `trust` makes all other checks. `open_bundle` closes the file.
 """
 
 from __future__ import annotations

@@ -37,7 +37,7 @@ def _examination(examination: Examination) -> dict[str, Any]:
         "vendor": manifest.vendor,
         "name": manifest.name,
         "version": manifest.version,
-        "proved": bool(examination.trusted),  # a stranger's signature proves nothing
+        "proved": bool(examination.trusted),  # a signer that is not trusted proves nothing about the module
     }
     anchors = dict(examination.trusted)
     return {

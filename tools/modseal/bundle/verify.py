@@ -1,4 +1,4 @@
-"""Verify a bundle under a policy: open it, examine it, give the result. The gate's whole story."""
+"""Verify a bundle under a policy: open it, examine it, give the result. This is all that a gate needs."""
 
 from __future__ import annotations
 

@@ -195,7 +195,7 @@ def _certificate(found: x509.Certificate, now: datetime) -> Description:
 
 
 def _uses(found: x509.Certificate, parsed: Certificate) -> str:
-    """What a certificate may be used for, as the verifier has it, whatever the time is."""
+    """What a certificate may be used for by the verifier's rules, without regard to the time."""
     usages = parsed.extended_key_usage
     if parsed.is_ca:
         length = "" if parsed.path_length is None else f", with {parsed.path_length} more CAs below it"

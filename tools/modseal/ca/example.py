@@ -23,7 +23,7 @@ from modseal.files.staging import StagingFolder
 
 _ORGANIZATION = "modseal example"
 _LONG = Validity(datetime(2024, 1, 1, tzinfo=UTC), datetime(2123, 12, 31, 23, 59, 59, tzinfo=UTC))
-"""Long enough that neither a demonstration nor a test ever fails for its age."""
+"""Long enough that no demonstration or test fails because a certificate has expired."""
 _ENDED = Validity(datetime(2020, 1, 1, tzinfo=UTC), datetime(2021, 12, 31, 23, 59, 59, tzinfo=UTC))
 _FILE, _KEY_FILE = 0o644, 0o600
 _RSA_BITS = 3072
@@ -71,7 +71,7 @@ _ENTRIES = (
 _README = """\
 # Example keys: never in production
 
-The private keys in this directory are public. Whoever trusts one of these roots trusts everybody.
+The private keys in this directory are public. If you trust one of these roots, anybody can sign for you.
 They are for demonstrations and tests alone. Make your own with `modseal keys example DIR`; this set
 was made on {date}.
 
@@ -112,7 +112,7 @@ def make_example_pki(directory: Path, *, now: datetime) -> None:
     `now` is only the date in the README: all validities are fixed. Raises `UsageError` where the
     directory has something in it, `InputError` where it cannot be written.
     """
-    with StagingFolder(directory, shared=True) as staging:  # whoever exchanges them exchanges what is public anyway
+    with StagingFolder(directory, shared=True) as staging:  # a shared folder is no risk: these keys are public anyway
         for entry in _ENTRIES:
             for file_name, data, mode in _make(entry):
                 staging.tree.write(f"{entry.folder}/{file_name}", data, mode)

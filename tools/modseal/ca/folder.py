@@ -1,7 +1,7 @@
 """The folder of a small CA, and the files that it hands out: all there or not there at all.
 
     ca.pem        its certificate
-    ca.key        its private key, for its owner alone, encrypted unless somebody chose otherwise
+    ca.key        its private key, readable by its owner only, encrypted unless `--unencrypted` was given
     index.json    what it issued and revoked, and the number of its last CRL
 
 `ca.authority` decides; here it is read and written. What is handed out and the index that knows of it
@@ -35,7 +35,7 @@ _PUBLIC, _PRIVATE, _FOLDER = 0o644, 0o600, 0o700
 
 @dataclass(frozen=True, slots=True)
 class OpenFolder:
-    """A CA's folder while nobody else can change it."""
+    """A CA's folder, locked against changes by other processes."""
 
     folder: Path
     authority: Authority

@@ -138,7 +138,7 @@ def decode(data: bytes, name: str) -> Index:
 
 def _require_size(data: bytes, name: str) -> None:
     if len(data) > INDEX_SIZE:
-        raise KeyMaterialError(f"{name} is over {INDEX_SIZE} bytes: that is no index of a CA")
+        raise KeyMaterialError(f"{name} is over {INDEX_SIZE} bytes: that is not the index of a CA")
 
 
 def _require_shape(plain: object, name: str) -> None:

@@ -25,7 +25,7 @@ def parse_subject(text: str) -> x509.Name:
 
     Raises `UsageError`.
     """
-    with foreign(lambda why: UsageError(f"{text!r} is no distinguished name ({why}); {_FORM}")):
+    with foreign(lambda why: UsageError(f"{text!r} is not a distinguished name ({why}); {_FORM}")):
         subject = x509.Name.from_rfc4514_string(text)
     problem = subject_problem(subject)
     if problem:
@@ -47,7 +47,7 @@ def authority_name(common_name: str, organization: str | None) -> x509.Name:
 
 
 def subject_problem(subject: x509.Name) -> str | None:
-    """Why nobody should be named like this, in half a sentence; None where all is well."""
+    """What is wrong with a subject name, as half a sentence; None if it is fine."""
     if not subject.get_attributes_for_oid(NameOID.COMMON_NAME):
         return "has no common name (CN)"
     values = [attribute.value for attribute in subject]
@@ -85,7 +85,7 @@ def is_signed(request: x509.CertificateSigningRequest) -> bool:
 
 def parse_request(data: bytes, name: str) -> x509.CertificateSigningRequest:
     """The one request of some bytes, PEM or DER, unproved. Raises `KeyMaterialError`."""
-    unreadable = f"{name} is no request for a certificate that can be read"
+    unreadable = f"{name} is not a readable certificate request"
     try:
         contents = pem.contents(data, *pem.REQUESTS)
     except ValueError as error:

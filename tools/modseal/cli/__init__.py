@@ -1,1 +1,1 @@
-"""The command line: parse, call, print, exit code. Nothing is decided here."""
+"""The command line: parse, call, print, exit code. Verdicts are reached in the rooms below."""

@@ -26,7 +26,7 @@ from modseal.auditing.target import LeftOut
 from modseal.cli.audit_attest import asked, attest_options
 from modseal.cli.audit_group import AuditGroup
 from modseal.cli.audit_options import fail_on_option, jobs_option, known_to
-from modseal.cli.audit_output import FORMATS, FormatAndFile, pieces, require_writable, sparing, write
+from modseal.cli.audit_output import FORMATS, FormatAndFile, pieces, require_writable, without_outputs, write
 from modseal.cli.options import FILE, FILES, OUTPUT, at_option, now, policy_option, require_no_input
 from modseal.errors import UsageError
 from modseal.files.address import is_address, name_of
@@ -61,7 +61,7 @@ def _list_rules(context: click.Context, _parameter: click.Parameter, asked: bool
 @click.option(
     "--dask", metavar="ADDRESS", help="Examine on the workers of a Dask cluster: its tcp:// or tls:// address."
 )
-@click.option("--no-cache", is_flag=True, help="Examine every bundle again, whatever earlier audits found.")
+@click.option("--no-cache", is_flag=True, help="Examine every bundle again, without the results of earlier audits.")
 @click.option("--resume", is_flag=True, help="Go on with the audit of these paths that was interrupted.")
 @click.option("--strict-coverage", is_flag=True, help="Exit with 3 for what was left out and could hold a bundle.")
 @click.option("-v", "--verbose", is_flag=True, help="Name every bundle in the text report.")
@@ -92,7 +92,7 @@ def audit(
     """Examine every bundle below PATHs under a policy, offline, and report what is found.
 
     PATH is a bundle, a folder, or an offline bundle (zip or unpacked). Without --policy the built-in policy
-    strict is used, which trusts nobody.
+    strict is used, which trusts no signer.
 
     A PATH that has the name of a command below is reached as ./NAME.
 
@@ -116,7 +116,7 @@ def audit(
         engine = _cluster(result, dask) if dask is not None else local(rules, result.at, jobs, cache)
         try:
             with _progress(paths) as tell:
-                run(sparing(written, discover(paths)), engine, result, cache, tell)
+                run(without_outputs(written, discover(paths)), engine, result, cache, tell)
         except KeyboardInterrupt:
             goes_on = "" if dask else ", and --resume goes on"
             _warn(f"interrupted; the report has what was examined until then{goes_on}")

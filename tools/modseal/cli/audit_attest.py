@@ -81,9 +81,9 @@ def asked(given: Mapping[str, Any], reports: Iterable[Path], paths: Iterable[str
     Raises `UsageError` where they do not go together, and what an unfit certificate raises.
     """
     if given["attest"] is None:
-        lonely = next((name for name in _OPTIONS if given[name]), None)
-        if lonely:
-            raise UsageError(f"--{lonely.replace('_', '-')} is of no use without --attest")
+        useless = next((name for name in _OPTIONS if given[name]), None)
+        if useless:
+            raise UsageError(f"--{useless.replace('_', '-')} has no effect without --attest")
         return None
     if given["key"] is None:
         raise UsageError("--attest needs --key, the key that signs")

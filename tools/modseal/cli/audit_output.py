@@ -58,7 +58,7 @@ def require_writable(files: Iterable[Path]) -> None:
         seen.add(place)
 
 
-def sparing(files: Collection[Path], found: Iterable[Found]) -> Iterator[Found]:
+def without_outputs(files: Collection[Path], found: Iterable[Found]) -> Iterator[Found]:
     """What was found; raises `UsageError` where it is one of these files, which the reports would take the place of."""
     places = {os.path.realpath(path): path for path in files}
     names = {os.path.basename(place) for place in places}

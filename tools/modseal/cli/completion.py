@@ -7,7 +7,7 @@ A script hands over the words up to the cursor, after `--`, and gets lines of th
     dirs                    the shell offers folders
 
 File names never pass through here: the shell lists and quotes them itself. The program that is asked is the
-`modseal` of the PATH, whatever the command line names: a tab must not start a program of the current folder.
+`modseal` of the PATH, even if the command line names another one: a tab must not start a program of the current folder.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from modseal.report import inspection
 @click.option("--format", "output", type=click.Choice(["text", "json"]), default="text", help="The form of the result.")
 @click.option("--digests", is_flag=True, help="Show only what a policy's [deny] digests needs to deny this bundle.")
 def inspect(bundle: Path, output: str, digests: bool) -> int:
-    """Show what BUNDLE says of itself. Inspecting is not verifying: nothing shown is proved.
+    """Show what BUNDLE says about itself. Inspecting is not verifying: nothing shown is proved.
 
     Exit status: 0, or 1 where a part of the bundle cannot be read.
     """

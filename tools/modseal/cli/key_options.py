@@ -18,7 +18,7 @@ from modseal.signing.key_file import KEY_TYPES
 PASSPHRASE = click.option(
     "--passphrase-file", type=FILE, metavar="FILE", help="A file with the key's passphrase; else it is asked for."
 )
-UNENCRYPTED = click.option("--unencrypted", is_flag=True, help="Leave the key to whoever can read the file.")
+UNENCRYPTED = click.option("--unencrypted", is_flag=True, help="Write the key unencrypted.")
 
 
 def type_option(default: str) -> Callable[[Any], Any]:

@@ -114,7 +114,12 @@ def ca(
 @click.command()
 @_CA
 @click.option(
-    "--csr", "request", required=True, type=FILE, metavar="CSR", help="The request, from whoever has the key."
+    "--csr",
+    "request",
+    required=True,
+    type=FILE,
+    metavar="CSR",
+    help="The certificate request, made by the holder of the key.",
 )
 @_FOR_TIMESTAMPS
 @_days(SIGNER_DAYS, "How long it is valid; no longer than the CA.")
@@ -220,7 +225,7 @@ def _which(certificate: Path | None, serial: str | None) -> Any:
         return read_certificate(certificate)
     plain = (serial or "").replace(":", "").lower()
     if not 1 <= len(plain) <= 40 or not set(plain) <= set("0123456789abcdef"):
-        raise UsageError(f"{serial!r} is no serial number in hex digits")
+        raise UsageError(f"{serial!r} is not a serial number in hex digits")
     return int(plain, 16)
 
 

@@ -1,6 +1,6 @@
 """`modseal`: the group of commands, and the one place where an error becomes a line and an exit code.
 
-Commands are imported when they are called: a cold `verify` pays for nothing else.
+Each command is imported when it is called, so that a cold `verify` loads only what it needs.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ COMMANDS = {
     "sign": ("modseal.cli.sign", "Add a signature block to a bundle."),
     "timestamp": ("modseal.cli.timestamp", "Add timestamps to the signatures of a bundle."),
     "verify": ("modseal.cli.verify", "Prove bundles under a policy."),
-    "inspect": ("modseal.cli.inspect", "Show what a bundle says of itself, unproved."),
+    "inspect": ("modseal.cli.inspect", "Show what a bundle says about itself, unproved."),
     "extract": ("modseal.cli.extract", "Verify a bundle and unpack it."),
     "sbom": ("modseal.cli.sbom", "Verify a bundle and print its SBOM or provenance."),
     "keys": ("modseal.cli.keys", "Make keys, certificates and CRLs: a small PKI."),
@@ -78,7 +78,7 @@ def cli() -> None:
 def main() -> NoReturn:
     """The entry point: run a command and exit with its status.
 
-    The process ends at once. Whatever a command opens, starts or stages ends with the command, and taking
+    The process ends at once. Everything that a command opens, starts or stages ends with it, and taking
     the interpreter apart would be a tenth of a cold `verify`.
     """
     _prepare_streams()
@@ -114,7 +114,7 @@ def _stop_cleanly() -> None:
 
 
 def _import(name: str) -> ModuleType:
-    """A command's module. The thousands of objects that its import makes are no garbage, now or later."""
+    """A command's module. The collector is off meanwhile: the thousands of objects of an import are never garbage."""
     if name in sys.modules:
         return sys.modules[name]
     gc.disable()

@@ -42,7 +42,7 @@ class Time(click.ParamType[datetime]):
         try:
             return datetime.fromisoformat(value if _TIME.fullmatch(value) else "").replace(tzinfo=UTC)
         except ValueError:
-            self.fail(f"{value!r} is no time; give 2026-01-31 or 2026-01-31T12:00:00Z", param, ctx)
+            self.fail(f"{value!r} is not a time; give 2026-01-31 or 2026-01-31T12:00:00Z", param, ctx)
 
 
 def offer(kind: str, *endings: str, values: tuple[str, ...] = ()) -> Complete:
@@ -64,7 +64,7 @@ POLICIES = offer("file", ".toml", values=("strict", "vmware", "store:"))
 
 
 def require_no_input(context: click.Context, more: Iterable[Path] = ()) -> None:
-    """No output of the command, nor one of `more`, is a file that it reads, but for the bundle that it changes.
+    """Check that no output of the command, or of `more`, is a file that it reads, except the bundle that it changes.
 
     Raises `UsageError`.
     """
@@ -83,7 +83,7 @@ def require_no_input(context: click.Context, more: Iterable[Path] = ()) -> None:
 
 
 def now() -> datetime:
-    """The one reading of the clock for a command."""
+    """The time by this machine's clock, in UTC, to the second."""
     return datetime.now(UTC).replace(microsecond=0)
 
 
@@ -144,7 +144,7 @@ def tsa_options(*, required: bool) -> Callable[[Any], Any]:
 
 
 def authorities(urls: tuple[str, ...], anchors: tuple[Path, ...]) -> Stamp | None:
-    """Who gives timestamps, from the options; None where nobody is named."""
+    """The timestamp authority from the options; None if there is none."""
     from cryptography.hazmat.primitives.serialization import Encoding
 
     from modseal.signing.material import read_certificates
@@ -152,7 +152,7 @@ def authorities(urls: tuple[str, ...], anchors: tuple[Path, ...]) -> Stamp | Non
 
     if not urls:
         if anchors:
-            raise UsageError("--tsa-anchor is of no use without --tsa")
+            raise UsageError("--tsa-anchor has no effect without --tsa")
         return None
     certificates = [each.public_bytes(Encoding.DER) for path in anchors for each in read_certificates(path)]
     return Authorities(urls, read_anchors(certificates)).stamp

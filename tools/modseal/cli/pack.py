@@ -53,7 +53,7 @@ def _build(said: dict[str, str], *, provenance: bool) -> Build | None:
     if not provenance:
         given = [name for name, value in said.items() if value]
         if given:
-            raise UsageError(f"--{given[0].replace('_', '-')} is of no use without --provenance")
+            raise UsageError(f"--{given[0].replace('_', '-')} has no effect without --provenance")
         return None
     from modseal.packing.provenance import read_build
 

@@ -169,7 +169,7 @@ def endorse(
     endorsed = writer.endorse(made, signer, now())
     if not writer.counts(signer, made, old):
         where = f"version {made.version}" + (f" or {old.version}" if old else "; give --previous if it is one of that")
-        click.echo(f"modseal: warning: this is no root signer of {where}", err=True)
+        click.echo(f"modseal: warning: this is not a root signer of {where}", err=True)
     _write(output or bundle, endorsed, old)
 
 
@@ -210,10 +210,10 @@ def update(bundles: tuple[Path, ...], store: Path | None, initial_root: tuple[st
 
 
 def _fingerprint(text: str) -> str:
-    """SHA-256 in hex, in whatever form tools print it."""
+    """SHA-256 in hex, in any form that common tools print."""
     plain = text.lower().removeprefix("sha256:").replace(":", "")
     if len(plain) != 64 or not set(plain) <= set("0123456789abcdef"):
-        raise UsageError(f"{text!r} is no SHA-256 fingerprint: give 64 hex digits")
+        raise UsageError(f"{text!r} is not a SHA-256 fingerprint: give 64 hex digits")
     return plain
 
 

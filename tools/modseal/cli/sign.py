@@ -200,4 +200,4 @@ def signing_time() -> datetime:
     try:
         return datetime.fromtimestamp(int(epoch), UTC)
     except (ValueError, OverflowError, OSError):
-        raise UsageError(f"SOURCE_DATE_EPOCH is {epoch!r}, which is no time in seconds") from None
+        raise UsageError(f"SOURCE_DATE_EPOCH is {epoch!r}, which is not a time in seconds") from None

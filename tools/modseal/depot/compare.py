@@ -1,6 +1,6 @@
 """What a depot's metadata says, held against the bundles that are there and against itself. Pure functions.
 
-The metadata is not signed, and whoever repacks a depot can write anything into it (attack DEP-01). So every
+The metadata is not signed: anybody who repacks a depot can write anything into it (attack DEP-01). So every
 sentence of it that a bundle's own manifest also says is compared, and the manifest is right. Whether the manifest
 is proved is the examination's to say (`Found.proved`), and each failure tells.
 
@@ -35,7 +35,7 @@ _NOBODY = {"", "unknown"}
 class DepotBundle:
     """A bundle that was found: its path in the depot, and what was measured of it.
 
-    `manifest` is None where it could not be read; `proved` says that a trusted signer stands for it.
+    `manifest` is None where it could not be read; `proved` says that a trusted signer has signed it.
     """
 
     path: str
@@ -107,10 +107,10 @@ def _said(
 
 
 def _presence(metadata: Metadata, paths: Collection[str], found: set[str]) -> Iterator[Failure]:
-    """What is listed is there, and nothing else is."""
+    """Every listed bundle is present, and no other one."""
     places = metadata.places()
     for path in sorted(places.difference(paths) | (places & metadata.documents)):
-        detail = f"the metadata lists {quote(path, limits.PATH_LENGTH)}, which is no bundle that is there"
+        detail = f"the metadata lists {quote(path, limits.PATH_LENGTH)}, which is not a bundle of the depot"
         yield Failure("bundle-missing", detail, {"bundle": rules.shown(path)})
     for path in sorted({*paths, *found} - places - metadata.documents):
         what = "bundle" if path in found else "file"

@@ -88,6 +88,6 @@ def _mismatch(catalog: Catalog, document: str, detail: str, **evidence: Scalar) 
 
 
 def failure_at(catalog: Catalog, document: str, code: CodeName, detail: str, **evidence: Scalar) -> Failure:
-    """A failure of a document in a metadata archive; no name of a document stands for the archive."""
+    """A failure of a document in a metadata archive; without a document's name it is about the archive itself."""
     name = f"{catalog.path}/{document}".rstrip("/")
     return Failure(code, f"{quote(name, limits.PATH_LENGTH)}: {detail}", {"document": rules.shown(name), **evidence})

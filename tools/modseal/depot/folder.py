@@ -1,6 +1,6 @@
 """The files of a folder, as they lie in it: reached from its descriptor, never through a symbolic link.
 
-Whatever happens to the folder meanwhile, nothing outside of it is opened.
+Even if the folder changes meanwhile, nothing outside of it is opened.
 """
 
 from __future__ import annotations

@@ -65,7 +65,7 @@ class Catalog:
         return (vib for _, vibs in self.listing for vib in vibs)
 
     def mentions(self) -> Iterator[tuple[str, ListedVib | DescribedVib]]:
-        """Whatever names the place of a bundle, and the document that it stands in."""
+        """Everything that names the place of a bundle, with the document that has it."""
         yield from ((LISTING, vib) for vib in self.listed())
         yield from self.described
 
@@ -86,7 +86,7 @@ class Catalog:
 
 @dataclass(frozen=True, slots=True)
 class Metadata:
-    """All that a depot says of itself, unproved.
+    """All that a depot says about itself, unproved.
 
     `documents` are the paths of the files that it consists of, `size` is the number of bytes that were read of them.
     """
@@ -187,7 +187,7 @@ class _Notes:
         return limits.DEPOT_METADATA_SIZE - self._room
 
     def add(self, document: str, failure: Failure) -> None:
-        """Keep a failure of a document. One that is no XML, or another's, is `bad-metadata`."""
+        """Keep a failure of a document. If it is not XML, or another kind of document, the code is `bad-metadata`."""
         code: CodeName = "bad-metadata" if failure.code == "bad-manifest" else failure.code
         evidence = {**failure.evidence, "document": rules.shown(document)}
         self.failures.append(Failure(code, f"{quote(document, limits.PATH_LENGTH)}: {failure.detail}", evidence))

@@ -71,7 +71,7 @@ class OfflineBundle:
 
     @cached_property
     def metadata(self) -> Metadata:
-        """What it says of itself. Raises `InputError`."""
+        """What the depot says about itself. Raises `InputError`."""
         return metadata.read(self)
 
     @cached_property
@@ -91,7 +91,7 @@ class OfflineBundle:
         try:
             return self.head(path).startswith(ar.MAGIC)
         except FormatError:
-            return True  # nobody can tell what it is; who opens it learns why
+            return True  # unknown; opening it later reports the reason
 
 
 def in_zip(source: Source, name: str) -> OfflineBundle:

@@ -86,7 +86,7 @@ def require_driver(scheme: str) -> None:
 
 
 def _web(scheme: str, rest: str) -> Address:
-    bad = UsageError(f"{scheme}://... is no address of a web server")
+    bad = UsageError(f"{scheme}://... is not an address of a web server")
     try:
         parts = urlsplit(quote(f"{scheme}://{rest}", safe=_LEFT))
         if not parts.hostname or parts.port == 0:

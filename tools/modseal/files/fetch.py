@@ -1,8 +1,8 @@
-"""Fetches bundles and listings from servers through fsspec: the one place in the audit that opens a connection.
+"""Fetches bundles and listings from servers through fsspec, for audits.
 
 What is fetched is read once, in order, and kept where the server cannot reach it: in memory, or in a file without a
-name. Every read and every answer is bounded in size and in time. Whatever fsspec and the packages below it raise
-becomes an `InputError` here, in words of ours: their texts may hold the whole address.
+name. Every read and every answer is bounded in size and in time. Every exception of fsspec and
+the packages below it becomes an `InputError` with our own text: theirs may hold the whole address, secrets included.
 """
 
 from __future__ import annotations

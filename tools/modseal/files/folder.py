@@ -1,4 +1,4 @@
-"""Folders by descriptor: what is open stays what it is, whatever others rename meanwhile.
+"""Folders by descriptor: an open folder stays the same one, even if others rename it meanwhile.
 
 A path is resolved once, by the kernel, up to the folder that its last name stands in. From there on everything is
 done with single names below a descriptor, and no link is followed.
@@ -29,13 +29,13 @@ def open_parent(path: Path) -> tuple[int, str]:
     without such a name (`.`, `..`, `/`), `OSError`.
     """
     if path.name in ("", ".."):
-        raise UsageError(f"{path} is no name in a folder; give one")
+        raise UsageError(f"{path} is not the name of a file in a folder; give one")
     return os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), path.name
 
 
 def make(name: str, parent: int) -> int:
     """Make a folder that its owner alone can enter, and open it. Raises `OSError`, ESTALE where it was exchanged."""
-    umask = os.umask(0o077)  # under one like 0777 nobody could open what was made
+    umask = os.umask(0o077)  # with a umask like 0777 even we could not open the new folder
     try:
         os.mkdir(name, 0o700, dir_fd=parent)
     finally:
@@ -68,8 +68,8 @@ def make_folder(path: Path, mode: int) -> None:
 
 
 def exchanged() -> OSError:
-    """The error for a name that somebody else gave to another file meanwhile."""
-    return OSError(errno.ESTALE, "somebody exchanged it while it was written; nothing was kept")
+    """The error for a name that now belongs to another file."""
+    return OSError(errno.ESTALE, "it was exchanged while it was written; nothing was kept")
 
 
 def status_of(name: str, parent: int) -> os.stat_result | None:
@@ -127,7 +127,7 @@ def _is_own_group(number: int) -> bool:
 
 
 def _has_access_list(descriptor: int) -> bool:
-    """With such a list, the bits of the group are what anybody in the list may do at most."""
+    """With an ACL, the group bits are the most that any entry of the list may do."""
     try:
         return _ACCESS_LIST in os.listxattr(descriptor)
     except OSError:
@@ -135,7 +135,7 @@ def _has_access_list(descriptor: int) -> bool:
 
 
 def empty(descriptor: int) -> None:
-    """Remove everything below a folder, whatever modes its folders have. What cannot be removed stays."""
+    """Remove everything below a folder, even below folders without permissions. What cannot be removed stays."""
     with suppress(OSError):
         os.fchmod(descriptor, 0o700)
     for name in os.listdir(descriptor):

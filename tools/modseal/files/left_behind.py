@@ -35,7 +35,7 @@ def lock(descriptor: int) -> None:
 
 
 def clear(parent: int) -> None:
-    """Remove what killed runs left in a folder. Trouble with that is nobody's trouble."""
+    """Remove what killed runs left in a folder. Failures are ignored: the cleaning is a courtesy."""
     with suppress(OSError):
         if not folder.is_shared(parent):
             for name in filter(_NAME.fullmatch, os.listdir(parent)):

@@ -1,4 +1,4 @@
-"""Opens files for reading: regular ones, whatever somebody has put in their place."""
+"""Opens files for reading: only regular ones, even if another kind of file takes their place meanwhile."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def output_file(path: Path, mode: int = 0o644, *, is_report: bool = False, new: 
     leaves what was there, and nothing beside it.
 
     Raises `UsageError` for what must not be replaced, `InputError` where it cannot be written, `BrokenPipeError`
-    where nobody reads a pipe any more.
+    where the reader of a pipe has closed it.
     """
     with (
         _placed(path, is_report=is_report, new=new) as place,
@@ -200,7 +200,7 @@ def _replacing(path: Path, place: _Place, mode: int, *, new: bool) -> Iterator[B
 
 @contextmanager
 def _claimed(path: Path, place: _Place) -> Iterator[None]:
-    """Take a name that nobody has: a rename alone would replace what came meanwhile, and not all have hard links."""
+    """Take a free name. A rename would replace a file that came meanwhile, and not all file systems have links."""
     try:
         claim = os.open(place.name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=place.folder)
     except FileExistsError:

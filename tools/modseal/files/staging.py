@@ -1,6 +1,6 @@
 """A tree that is all there or not there at all: staged beside its place, then renamed.
 
-Whatever fails before the rename leaves the destination as it was and nothing beside it. Everything is done by
+If anything fails before the rename, the destination stays as it was and nothing is left. Everything is done by
 descriptor. So who may rename in the folder around it can spoil the output, which fails then, and nothing else: what
 was put in its place is neither written to, nor given another mode, nor removed.
 """
@@ -124,7 +124,7 @@ def _look(destination: Path, parent: int, name: str) -> os.stat_result | None:
     if status is None:
         return None
     if not stat.S_ISDIR(status.st_mode):
-        raise UsageError(f"{destination} exists and is no folder")
+        raise UsageError(f"{destination} exists and is not a folder")
     descriptor = os.open(name, folder.FLAGS, dir_fd=parent)
     try:
         if os.listdir(descriptor):

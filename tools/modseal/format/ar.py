@@ -104,7 +104,7 @@ def _header_at(source: Source, offset: int) -> bytes:
     rest = source.read(offset, source.size - offset)
     # A cut header still looks like the start of one; anything else was appended.
     code: CodeName = "truncated" if _CUT_HEADER.fullmatch(rest) else "trailing-bytes"
-    raise FormatError(code, f"{len(rest)} bytes at offset {offset} are no member header", offset=offset)
+    raise FormatError(code, f"{len(rest)} bytes at offset {offset} are not a member header", offset=offset)
 
 
 def _parse_header(header: bytes, offset: int) -> Member:
@@ -157,7 +157,7 @@ def encode_header(name: str, size: int) -> bytes:
     Raises `FormatError` for a name or size that the reader would refuse.
     """
     if not MEMBER_NAME.fullmatch(name):
-        raise FormatError("malformed-archive", f"{name!r} is no member name: {MEMBER_NAME_FORM}", name=name)
+        raise FormatError("malformed-archive", f"{name!r} is not a member name: {MEMBER_NAME_FORM}", name=name)
     if not 0 <= size <= limits.MEMBER_SIZE:
         raise FormatError("limit-exceeded", f"member {name!r} of {size} bytes is over {limits.MEMBER_SIZE}", name=name)
     return f"{name:<16}{0:<12}{0:<6}{0:<6}{0:<8}{size:<10}`\n".encode("ascii")

@@ -57,7 +57,7 @@ def _array(items: Iterable[object]) -> Iterator[bytes]:
 
 
 def load(data: bytes, name: str) -> Any:
-    """The plain data of some JSON, in whatever spelling; `name` is the document's, for the message.
+    """The plain data of some JSON, in any spelling; `name` is the document's, for the message.
 
     Raises `FormatError` (bad-manifest, limit-exceeded).
     """

@@ -2,7 +2,7 @@
 
 Unpackers take blocks and give blocks of at most 4 MiB; what a stream claims about its size is never
 allocated (a `.seal` frame of up to 4 MiB and the window of a `vzstd`, 128 MiB, are the two bounds). Each
-refuses whatever follows the end of its data. `limited` stops a bomb at the size that was declared.
+refuses bytes after the end of its data. `limited` stops a bomb at the size that was declared.
 
 The zstd of a `.seal` (RFC 8878) is a run of independent frames without dictionary and checksum (the chunk
 digests of the manifest say more). Each frame is a single segment that says its content size, which is 4 MiB in all
@@ -75,7 +75,7 @@ def limited(blocks: Iterator[bytes], declared: int | None, packed: int, bound: i
         if size > most:
             raise FormatError(code, f"the payload unpacks to more than {most} bytes", allowed=most)
         if bound is not None and size > bound:
-            detail = f"no trusted signer stands for it, and no more than {bound} bytes are unpacked"
+            detail = f"no trusted signer has signed it, so at most {bound} bytes are unpacked"
             raise FormatError("not-unpacked", detail, allowed=bound)
         yield block
     if declared is not None and size != declared:
@@ -235,7 +235,7 @@ def _frame_header(stream: Stream) -> _FrameHeader:
     """A frame header (RFC 8878, section 3.1.1.1) without dictionary; its reserved bits are zero."""
     start = stream.take(5)
     if start[:4] != _ZSTD_MAGIC:
-        raise _bad("the data is no zstd frame")
+        raise _bad("the data is not a zstd frame")
     descriptor = start[4]
     if descriptor & 0b0001_1011:
         raise _bad("a zstd frame has a dictionary or reserved bits")

@@ -44,7 +44,7 @@ class Value(NamedTuple):
 
 
 class Reader:
-    """Reads the values of one content in order; whoever is done calls `end`."""
+    """Reads the values of one content in order; call `end` after the last one."""
 
     def __init__(self, data: bytes, depth: int = 0) -> None:
         if depth > limits.DER_DEPTH:
@@ -171,7 +171,7 @@ def decode_time(value: Value) -> datetime:
     if value.tag == GENERALIZED_TIME:
         found = decode_generalized_time(value)
         if found.year < _FIRST_GENERALIZED:
-            raise malformed("a time through 2049 is no UTCTime")
+            raise malformed("a time before 2050 is not a UTCTime")
         return found
     match = _UTC.fullmatch(value.content)
     if value.tag != UTC_TIME or not match:

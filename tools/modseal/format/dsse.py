@@ -51,7 +51,7 @@ def decode(data: bytes, name: str) -> Envelope:
     """
     if len(data) > limits.ENVELOPE_SIZE:
         raise bad(name, f"it is over {limits.ENVELOPE_SIZE} bytes")
-    with foreign(lambda why: bad(name, f"it is no DSSE envelope: {why}")):
+    with foreign(lambda why: bad(name, f"it is not a DSSE envelope: {why}")):
         try:
             plain = json.loads(data.decode("utf-8"))
             signatures = tuple((_key_id(one), _bytes(one["sig"])) for one in _list(plain["signatures"]))
@@ -69,7 +69,7 @@ def bad(name: str, why: str) -> FormatError:
 
 def _kind(value: Any) -> str:
     if not isinstance(value, str) or not value.isascii():
-        raise TypeError("its payload type is no ASCII text")
+        raise TypeError("its payload type is not ASCII text")
     return value
 
 
@@ -82,13 +82,13 @@ def _list(value: Any) -> Iterable[Any]:
 def _key_id(signature: Any) -> str:
     key_id = signature.get("keyid", "") if isinstance(signature, dict) else None
     if not isinstance(key_id, str):
-        raise TypeError("a signature of it is no object with a key id")
+        raise TypeError("one of its signatures is not an object with a key id")
     return key_id
 
 
 def _bytes(text: Any) -> bytes:
     if not isinstance(text, str):
-        raise TypeError("its payload or a signature is no text")
+        raise TypeError("its payload or a signature is not text")
     try:
         return base64.b64decode(text.translate(_URL_SAFE), validate=True)
     except binascii.Error as error:

@@ -1,8 +1,9 @@
 """Deflate streams (RFC 1951), unpacked by the rules of zlib for gzip payloads and zip entries alike.
 
 A stream with an over-subscribed or incomplete set of codes (section 3.2.7) is refused, as zlib refuses it; the one
-incomplete set that is allowed is a single code of one bit. So a host unpacks whatever is accepted here. zlib-ng has
-zlib's rules and is half as fast again; where it is not installed, Python's zlib gives the same verdicts (docs/adr).
+incomplete set that is allowed is a single code of one bit. So a host can unpack everything that is
+accepted here. zlib-ng has the same rules and is faster by half; where it is not installed, Python's zlib gives the same
+verdicts (docs/adr).
 """
 
 from __future__ import annotations

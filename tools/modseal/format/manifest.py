@@ -1,8 +1,8 @@
-"""A manifest as values: what a bundle says of itself, whichever encoding it came in.
+"""A manifest as values: what a bundle says about itself, in either encoding.
 
 `manifest_json` and `descriptor` turn these values into bytes and back. The rules that both
 encodings share, and that the packer calls too, are in `rules`. A manifest is only what the file
-says: `trust.examine` decides what of it is proved.
+says: `trust.examine` decides which parts are proved.
 """
 
 from __future__ import annotations
@@ -166,7 +166,7 @@ class VibFields:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a bundle says of itself. `released` is ISO 8601 text; `vib` is None for a `.seal`.
+    """What a bundle says about itself. `released` is ISO 8601 text; `vib` is None for a `.seal`.
 
     `expected_signers` are public keys as `rules.key_name` writes them, in a `.seal` alone: each must have signed.
     """

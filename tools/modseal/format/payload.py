@@ -99,7 +99,7 @@ def measure(
 def read_layout(payload: Payload, source: Source) -> tuple[visor.VisorLayout, tuple[Entry, ...]]:
     """How the visor tar of a sound payload is laid out, and its entries in order.
 
-    This is a pass of its own, so the digests are compared again: somebody may write to the file meanwhile.
+    This is a separate pass, so the digests are compared again: the file may have been changed meanwhile.
     Raises `FormatError`: those of `measure`, for a file that changed.
     """
     reading = _Vib(payload, source, None)
@@ -275,7 +275,7 @@ class _Vib(_Measuring):
         self._packed = self._read()
 
     def run(self) -> None:
-        """See `_Measuring.run`. The raw digests cover all bytes, whatever was wrong with them."""
+        """See `_Measuring.run`. The raw digests cover all bytes, even if an error was found in them."""
         if self.payload.type in VIB_TYPES:
             super().run()
         else:
@@ -285,7 +285,7 @@ class _Vib(_Measuring):
         self._attempt(self.drain)
 
     def drain(self) -> None:
-        """Digest what of the packed bytes nobody has taken."""
+        """Digest the packed bytes that the decompressor did not read."""
         _drain(self._packed)
 
     def unpack(self) -> Iterator[bytes]:

@@ -227,7 +227,7 @@ def _require_sizes(name: str, packed: int, unpacked: int) -> None:
 def _read(item: Input) -> Iterator[bytes]:
     """The content of a file: exactly as many bytes as were said, or `InputError`."""
     if item.open is None:
-        raise InputError(f"there is no way to read {item.path!r}", path=item.path)
+        raise InputError(f"{item.path!r} cannot be read", path=item.path)
     left = item.size
     try:
         with item.open() as file:

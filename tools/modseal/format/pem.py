@@ -5,7 +5,7 @@
     MIIB...
     -----END CERTIFICATE-----
 
-A block that is passed over is a CRL that revokes nobody, so nothing is passed over. Explanatory text may
+A block that is skipped could be a CRL whose revocations are then missed, so nothing is skipped. Explanatory text may
 stand before a BEGIN line (sections 2 and 5.2), and is itself judged: what looks like a part of a block whose
 other lines were lost is an error. After the last block, white space alone may follow. Lines may be of any
 length and end in CRLF or in white space, as OpenSSL reads them; base64 has its one form.
@@ -60,7 +60,7 @@ _BELONGS = {
     "TRUSTED CERTIFICATE": "a certificate as OpenSSL alone has it; `openssl x509 -in FILE -out NEW` writes it plainly",
     "X509 CERTIFICATE": "an old name for a certificate; write CERTIFICATE into both lines",
     "PKCS7": "a PKCS #7 container; `openssl pkcs7 -print_certs -in FILE` takes its certificates out",
-    "CMS": "a CMS message, which is no certificate",
+    "CMS": "a CMS message, not a certificate",
     "PUBLIC KEY": "a public key alone",
     "EC PARAMETERS": "the parameters of a private key",
     **dict.fromkeys(REQUESTS, "a request, of which a CA makes a certificate"),
@@ -197,20 +197,20 @@ def _split(lines: list[bytes], start: int, label: str) -> tuple[list[bytes], lis
         elif _HEADER.match(line):
             what = "a header field"
         else:
-            what = "" if _BASE64.fullmatch(line) else "a character that is no base64"
+            what = "" if _BASE64.fullmatch(line) else "a character that is not base64"
         if what:
             raise ValueError(f"line {number}: {what} inside the block {label} of line {start}")
     return headers, body
 
 
 def _require_text(number: int, line: bytes) -> None:
-    """Explanatory text, which has nothing of a block in it. Raises `ValueError`."""
+    """Check explanatory text: it must not contain parts of a block. Raises `ValueError`."""
     if _DASHES in line or _TITLE.match(line):
         what = "dashes or words as of a BEGIN or END line, which is damaged or has lost its block"
     elif _LOOSE_BASE64.fullmatch(line):
         what = "base64 that is in no block; its BEGIN line is damaged or missing"
     elif control := _CONTROL.search(line):
-        what = f"a byte {control[0][0]:#04x}, which is no text"
+        what = f"a byte {control[0][0]:#04x}, which is not text"
     else:
         return
     raise ValueError(f"line {number}: {what}")
@@ -232,7 +232,7 @@ def _require_one(data: bytes, what: str) -> None:
         reader = der.Reader(data)
         reader.next()
     except FormatError:
-        raise ValueError(f"{what} is no DER, or is cut off") from None
+        raise ValueError(f"{what} is not DER, or is truncated") from None
     if reader.more():
         raise ValueError(f"{what} has bytes after the end of its DER value")
 

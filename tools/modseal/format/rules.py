@@ -1,6 +1,6 @@
 """The rules for names, paths, modes and links: one place, for the packer and for the verifier.
 
-Each rule returns None or the `Failure`; whoever calls decides whether that is raised (readers,
+Each rule returns None or the `Failure`; the caller decides whether to raise it (readers,
 packer) or recorded (examine).
 """
 
@@ -141,7 +141,7 @@ def check_tree(entries: Iterable[Entry]) -> Iterator[Failure]:
 
 
 def _check_parents(entries: Iterable[Entry]) -> Iterator[Failure]:
-    """Each directory above an entry, declared or not, has one spelling, and is no file or link.
+    """Each directory above an entry, declared or not, has one spelling, and is neither a file nor a link.
 
     Sorted by their folded components, all that lies in one directory stands together, so it is enough to
     compare neighbours. A table of all parents would take a gigabyte for 50,000 deep paths.
@@ -160,7 +160,7 @@ def _check_parents(entries: Iterable[Entry]) -> Iterator[Failure]:
             above.pop()
         if above and above[-1][1].type is not FileType.DIRECTORY:
             holder = above[-1][1].path
-            yield _clash(f"{entry.path!r} lies below {holder!r}, which is no directory", entry.path, holder)
+            yield _clash(f"{entry.path!r} lies below {holder!r}, which is not a directory", entry.path, holder)
         above.append((folded, entry))
         before = parts, folded
 

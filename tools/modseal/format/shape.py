@@ -75,7 +75,7 @@ def suggestion(word: str, words: Iterable[str]) -> str:
 
 
 class _Enough(Exception):  # noqa: N818 - a jump, not an error
-    """There are `limits.PROBLEMS` problems: nobody reads more."""
+    """There are `limits.PROBLEMS` problems: enough for one reader."""
 
 
 class Problems:
@@ -180,7 +180,7 @@ class Integer(Shape):
             found.add(trail, f"must be an integer, not {kind(value)}")
         elif not self.least <= value <= self.most:
             bounds = f"from {self.least} to {self.most}" if self.least != self.most else str(self.least)
-            # A huge integer is not printed: Python refuses to, and nobody wants to read it.
+            # A huge integer is not printed: Python refuses to convert it (int_max_str_digits).
             shown = value if value.bit_length() <= 64 else "too large"
             found.add(trail, f"is {shown}, and must be {bounds}")
 

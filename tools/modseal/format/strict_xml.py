@@ -1,7 +1,7 @@
 """A strict reader of small XML documents whose every element is known in advance.
 
 A grammar says which elements may stand where, how often, in which order, and with which attributes.
-Whatever it does not list is refused, with its line and column. So are, before they have any effect: a
+Everything that it does not list is refused, with its line and column. So are, before they have any effect: a
 document type (and with it every entity but the five of XML), processing instructions, CDATA, namespaces,
 a byte order mark, any encoding but UTF-8, and comments where the caller does not expect them (attacks
 XML-01 to XML-07). As the grammar is finite, so is the depth.
@@ -226,7 +226,7 @@ class _Reader:
         self._refuse(f"<{element.name}> stands more than {times} in <{parent.name}>")
 
     def _is_new(self, name: str) -> bool:
-        """Whether the grammar has no such name anywhere: a known element in a wrong place is no new one."""
+        """Whether the grammar lacks this name everywhere. A known element in a wrong place is not unknown."""
         return _has_no_prefix(name) and all(element.name != name for element in self._grammar.walk())
 
     def _note(self, name: str, holder: str, text: str = "", *, attribute: bool = False) -> None:
@@ -244,7 +244,7 @@ class _Reader:
                 self._refuse(f"<{child.element.name}> is missing {where}")
 
     def _require_not_misspelt(self, parent: Node, name: str) -> None:
-        """An unknown element is no riddle where one of nearly that name is missing."""
+        """Whether an unknown element is a misspelt one: an element with nearly that name is missing."""
         for part in self._unknown or ():
             hint = suggestion(part.name, [name])
             if hint and part.holder == parent.name and not part.attribute:
@@ -318,7 +318,7 @@ class _Reader:
 
 
 def _has_no_prefix(name: str) -> bool:
-    """Whether a name has nothing to do with namespaces, which nobody writes and which are always refused."""
+    """Whether a name has no namespace. Namespaces are always refused: no genuine descriptor uses them."""
     return ":" not in name and name != "xmlns"
 
 

@@ -84,7 +84,7 @@ def token_of_response(data: bytes) -> bytes:
     try:
         status, token = _response(data)
     except FormatError as error:
-        raise FormatError("bad-timestamp", "the authority's answer is no timestamp response") from error
+        raise FormatError("bad-timestamp", "the authority's answer is not a timestamp response") from error
     if status != _GRANTED:
         raise FormatError("bad-timestamp", f"the authority refused the request with status {status}", status=status)
     return token

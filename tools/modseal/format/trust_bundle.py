@@ -106,7 +106,7 @@ def json_schema() -> dict[str, Any]:
 
 def parse_time(text: str) -> datetime:
     """The aware time of a text as the declaration writes it. Raises `FormatError` (trust-bundle-invalid)."""
-    with foreign(lambda _: invalid(f"{text!r} is no time")):
+    with foreign(lambda _: invalid(f"{text!r} is not a time")):
         return times.parse_time(text)
 
 

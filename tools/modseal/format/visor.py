@@ -276,8 +276,8 @@ def _parse(block: bytes) -> _Header:
 def _text_is_own(offset: int, size: int, start: int, pages: int, fixups: int) -> bool:
     """Whether an executable's text lies in the pages of its own data, where 0 stands for their beginning.
 
-    A host maps it from there, so that another start would run what another file holds, or what nobody reads. No more
-    pages can need fixing up than there are.
+    A host maps the text from there: with another start it would run the content of another file, or unchecked bytes.
+    No more pages can need fixing up than there are.
     """
     start = start or offset
     return offset <= start and start + pages * PAGE <= offset + _up(size, PAGE) and fixups <= pages

@@ -1,4 +1,4 @@
-"""A strict reader of zip archives, as depots are packed in them: one meaning, whoever reads.
+"""A strict reader of zip archives, as depots are packed in them: one meaning for every reader.
 
 Zip says everything twice, and its readers disagree where the two differ. Here the central directory and the local
 headers must say the same, the entries must fill the file from its first byte to the directory without a gap or
@@ -189,7 +189,7 @@ def _require_type(path: str, attributes: int, *, is_directory: bool) -> None:
     """The attributes, Unix mode above those of MS-DOS, say what the name says: a file or a directory."""
     kind = S_IFMT(attributes >> 16)
     if kind not in (0, S_IFDIR if is_directory else S_IFREG) or attributes & _DOS_REFUSED:
-        raise FormatError("unsafe-type", f"the entry {path!r} is no plain file or directory", path=rules.shown(path))
+        raise FormatError("unsafe-type", f"the entry {path!r} is not a plain file or directory", path=rules.shown(path))
     if attributes & _DOS_DIRECTORY and not is_directory:
         raise FormatError("unsafe-type", f"the file {path!r} has a directory's attribute", path=rules.shown(path))
 

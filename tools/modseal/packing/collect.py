@@ -54,7 +54,7 @@ class PayloadTree:
         """Everything below `root`, with `prefix` in front; `keep` are special mode bits of files that count.
 
         A symbolic link at `root` itself is followed, those below are packed as links. Raises `OSError`
-        where `root` cannot be read, and notes whatever is wrong below it.
+        where `root` cannot be read, and records every problem below it.
         """
         real = os.fsencode(os.path.realpath(root, strict=True))
         folders = [(real, "")]
@@ -171,7 +171,7 @@ def _open(path: bytes) -> BinaryIO:
     descriptor = os.open(path, _OPEN_FLAGS)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise OSError(0, "it is no regular file any more")
+        raise OSError(0, "it is not a regular file any more")
     return os.fdopen(descriptor, "rb")
 
 

@@ -60,7 +60,7 @@ def _statement(bundle: OpenBundle, name: str, at: datetime) -> dict[str, Any]:
     attachment = find(manifest, _WANTED, bundle.name)
     plain = canonical_json.load(read_declared(bundle, attachment), attachment.name)
     if not _is_statement(plain):
-        raise RefusedError("bad-manifest", f"{bundle.name}: {attachment.name} is no in-toto statement v1")
+        raise RefusedError("bad-manifest", f"{bundle.name}: {attachment.name} is not an in-toto statement v1")
     return {**plain, "subject": [{"name": name, "digest": {"sha256": bundle.sha256()}}, *plain["subject"]]}
 
 

@@ -1,7 +1,7 @@
 """Pack a module into an unsigned bundle: from a spec to a file, in one readable story.
 
 The packer refuses what the verifier would reject, twice: by the same rules before anything is written, and by
-the verifier itself. The finished file is examined before it gets its name, always and whatever its size:
+the verifier itself. The finished file is examined before it gets its name, always, even if it is large:
 reading is several times faster than the compression that came before, and a bundle that no gate lets in is
 the one fault that a packer must not have.
 """
@@ -66,7 +66,7 @@ def pack(
 
     `kind` is by default seal for a `module.toml` and vib for a stage folder; `output` is by default named after
     the module, in the current folder, and is replaced atomically. Of `environ` only SOURCE_DATE_EPOCH counts.
-    `sbom` embeds an SBOM, whatever the spec says; a `build` embeds provenance.
+    `sbom` embeds an SBOM even if the spec does not ask for one; a `build` embeds provenance.
     Raises `SpecError` (every problem of the spec at once), `UsageError`, `FormatError` or `RefusedError` (what
     a verifier would reject), `InputError`. Nothing is left behind by a failure.
     """
@@ -84,7 +84,7 @@ def pack(
 
 
 def make_plan(spec: Path, kind: Kind | None, epoch: int | None) -> Plan:
-    """The plan of whatever `spec` is. Raises `UsageError` where it is neither, or both."""
+    """The plan for a module spec or a stage folder. Raises `UsageError` where `spec` is neither, or both."""
     if not spec.exists():
         raise InputError(f"{spec}: there is no such file or folder", path=str(spec))
     if not spec.is_dir():
@@ -137,7 +137,7 @@ def default_name(manifest: Manifest) -> str:
 
 
 def _require_output(target: Path, plan: Plan) -> None:
-    """The output can be written, and is no part of what is packed. Raises `UsageError`, `InputError`."""
+    """Check that the output can be written and is not one of the packed files. Raises `UsageError`, `InputError`."""
     require_output(target)
     real = Path(os.path.realpath(target))
     for source in plan.sources:

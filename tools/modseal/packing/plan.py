@@ -1,7 +1,7 @@
 """What is going to be packed: a manifest that is still without payloads, and the inputs of each.
 
 A `module.toml` (`plan_module`, here) and a stage folder (`stage.plan_stage`) become the same `Plan`, so
-there is one way on from here, whatever the spec was.
+from here on both kinds of spec go the same way.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _TYPES: Mapping[Kind, Mapping[str, str]] = {
     "vib": {"": "vgz", "tar+zstd": "vgz", "tar+gzip": "tgz"},
 }
 """The default type of a format, and the counterparts of the other's types: default for default, and an
-ordinary tar in gzip for the same. `vzstd` is nobody's default, because only ESXi 9.0 reads it."""
+ordinary tar in gzip for the same. `vzstd` is never the default, because only ESXi 9.0 reads it."""
 _ZSTD_ON_HOST = "zstd-compression"
 _UNEXPECTED = ("a .vib cannot say which signers it expects: expected-signers is left out; require them in the policy",)
 
@@ -217,7 +217,7 @@ def _attachment_problems(spec: ModuleSpec, attachments: Iterable[AttachmentPlan]
             yield spec.describe(place, f"{str(item.path)!r}: {error.strerror}")
             continue
         if not S_ISREG(status.st_mode):
-            yield spec.describe(place, f"{str(item.path)!r} is no regular file")
+            yield spec.describe(place, f"{str(item.path)!r} is not a regular file")
         elif status.st_size > limits.ATTACHMENT_SIZE:
             yield spec.describe(place, f"has {status.st_size} bytes, and may have {limits.ATTACHMENT_SIZE}")
 

@@ -60,7 +60,7 @@ def read_build(
     """The build as the flags say it, and where they are silent the variables of GitHub Actions or GitLab CI.
 
     Either flag on the source replaces both variables: the commit of one repository is not that of another.
-    Raises `UsageError` for a build without a builder, for what is no URI, for what is no digest.
+    Raises `UsageError` for a build without a builder, for an invalid URI, and for an invalid digest.
     """
     found = _github(environ) or _gitlab(environ) or Build("")
     from_flags = bool(source_uri or source_digest)
@@ -72,7 +72,7 @@ def read_build(
         invocation_id or found.invocation_id,
     )
     if not build.builder_id:
-        raise UsageError("--provenance needs --builder-id: this is no job of GitHub Actions or GitLab CI")
+        raise UsageError("--provenance needs --builder-id: this is not a job of GitHub Actions or GitLab CI")
     uris = {"builder id": build.builder_id, "build type": build.build_type, "source": build.source_uri}
     for label, uri in uris.items():
         if uri and not URI.fullmatch(uri):

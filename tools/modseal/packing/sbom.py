@@ -54,7 +54,7 @@ def with_sbom(plan: Plan, epoch: int | None) -> Plan:
 def encode(manifest: Manifest, components: Sequence[ComponentSpec] = (), epoch: int | None = None) -> bytes:
     """The SBOM of a manifest that has its files. `components` must have passed `with_sbom`."""
     plain = _document(manifest, components, epoch)
-    # A library object for each of 50,000 files would take minutes, and a file needs nothing of what the library knows.
+    # A library object for each of 50,000 files would take minutes, and files need none of the library's features.
     plain["components"] = [*plain.get("components", ()), *_files(manifest)]
     digest = hashlib.sha256(_dump(plain)).hexdigest()
     return _dump({**plain, "serialNumber": uuid.uuid5(_NAMESPACE, digest).urn})
@@ -65,7 +65,7 @@ def _dump(plain: object) -> bytes:
 
 
 def _files(manifest: Manifest) -> list[dict[str, Any]]:
-    """Folders and links have no content, and so are no components."""
+    """Regular files only: folders and links have no content, so they are not components."""
     return [
         {
             "type": "file",

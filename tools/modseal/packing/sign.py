@@ -1,4 +1,4 @@
-"""Add a signature block to a bundle, whoever made the signature.
+"""Add a signature block to a bundle: with a key at hand, or one that was made elsewhere.
 
 What is signed is the manifest member's raw bytes, and only for a sound bundle: nobody's signature is
 put under payloads that do not match. Every other byte of the archive stays as it is.
@@ -104,7 +104,7 @@ def append_block(member: bytes, der: bytes) -> bytes:
 
 
 def require_sound(bundle: OpenBundle, at: datetime) -> Manifest:
-    """Nobody signs or stamps a bundle that is broken. Returns its manifest; raises `RefusedError`."""
+    """Refuse to sign or timestamp a broken bundle. Returns its manifest; raises `RefusedError`."""
     examination = examine_integrity(bundle, at)
     primary = examination.primary
     if examination.verdict is not Verdict.ACCEPTED and primary:

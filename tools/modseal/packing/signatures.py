@@ -1,6 +1,6 @@
 """List and remove the signature blocks of a bundle.
 
-Neither asks whether anybody is trusted: a row says who claims to have signed, and whether that signature is one
+Neither judges trust: a row says who claims to have signed, and whether that signature is one
 over this manifest. Removing takes whole blocks out; the blocks that stay keep their bytes.
 """
 
@@ -74,7 +74,7 @@ def list_signatures(path: Path) -> SignatureListing:
 def remove(path: Path, output: Path, fingerprint: str) -> Removed:
     """Take out every block of the signer with this certificate fingerprint; write to `output` atomically.
 
-    Raises `UsageError` (no fingerprint, no such block, or one that somebody else has signed too), `FormatError`,
+    Raises `UsageError` (no fingerprint, no such block, or one with another signer too), `FormatError`,
     `InputError`.
     """
     wanted = _parse(fingerprint)
@@ -95,7 +95,9 @@ def remove(path: Path, output: Path, fingerprint: str) -> Removed:
 def _parse(fingerprint: str) -> str:
     found = _FINGERPRINT.fullmatch(fingerprint.lower().replace(":", "").replace("sha256", "sha256:", 1))
     if not found:
-        raise UsageError(f"{fingerprint!r} is no fingerprint: give the SHA-256 of a certificate, 64 hexadecimal digits")
+        raise UsageError(
+            f"{fingerprint!r} is not a fingerprint: give the SHA-256 of a certificate, 64 hexadecimal digits"
+        )
     return found[1]
 
 

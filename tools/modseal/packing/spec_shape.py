@@ -101,7 +101,7 @@ _PAYLOAD = Table(
         "prefix": Text(most=limits.PATH_LENGTH, about="A path that is put in front of every path of the tree."),
         "type": Text(
             choices=PAYLOAD_TYPES,
-            about="tar+zstd (.seal) and vgz (.vib) by default; a type of the other format stands for its counterpart.",
+            about="tar+zstd (.seal) and vgz (.vib) by default; a type of the other format means its counterpart.",
         ),
         "exclude": Array(
             Text(most=limits.PATH_LENGTH),

@@ -98,7 +98,7 @@ def write(preparation: Preparation, target: Path, summary: str) -> None:
 def state_path(target: Path) -> Path:
     """Where the state for a prepared file stands. Raises `UsageError` for a path without a file name."""
     if not target.name:
-        raise UsageError(f"{target} is no file name")
+        raise UsageError(f"{target} is not a file name")
     return target.with_name(target.name + STATE_SUFFIX)
 
 
@@ -138,6 +138,6 @@ def _read(path: Path) -> bytes:
     return read_small(
         path,
         limits.PREPARED_SIZE,
-        too_large=lambda why: UsageError(f"{path} is {why}: that is no signature, nor what was prepared"),
+        too_large=lambda why: UsageError(f"{path} is {why}: that is neither a signature nor a prepared file"),
         pipes=True,
     ).data

@@ -162,7 +162,7 @@ def verify(row: SignatureAlgorithm, key: Any, signature: bytes, data: bytes, sal
     except (UnsupportedAlgorithm, ValueError) as error:
         detail = f"{row.name} cannot be verified by this machine's library"
         raise FormatError("unsupported-algorithm", detail, algorithm=row.name) from error
-    except BaseException as error:  # whatever else the library raises for what it was given
+    except BaseException as error:  # the library does not document what it raises for hostile keys
         if not is_foreign(error):
             raise
         detail = f"the {row.name} signature cannot be verified: {type(error).__name__}"

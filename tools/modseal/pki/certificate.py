@@ -225,14 +225,14 @@ def _read(data: bytes) -> _Parts:
     version = inner.optional(der.context(0))
     inner.integer()  # the serial number
     if read_algorithm(inner).raw != algorithm.raw or bits[:1] != b"\0":
-        raise der.malformed("its two signature algorithms differ, or its signature is no whole number of bytes")
+        raise der.malformed("its two signature algorithms differ, or its signature is not a whole number of bytes")
     issuer = read_name(inner.next())
     validity = inner.enter()
     not_before, not_after = der.decode_either_time(validity.next()), der.decode_either_time(validity.next())
     validity.end()
     subject = read_name(inner.next())
     public_key.require_form(inner.enter())
-    inner.optional(0x81)  # unique identifiers, which nobody uses
+    inner.optional(0x81)  # unique identifiers: obsolete (RFC 5280 section 4.1.2.8), so not read further
     inner.optional(0x82)
     wrapped = inner.optional(der.context(3))
     inner.end()

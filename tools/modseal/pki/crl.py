@@ -117,7 +117,7 @@ class Crl:
         """From DER; `source` is for messages. Raises `FormatError` (crl-invalid)."""
 
         def invalid(why: str) -> FormatError:
-            return FormatError("crl-invalid", f"{source} is no CRL that can be read: {why}")
+            return FormatError("crl-invalid", f"{source} is not a readable CRL: {why}")
 
         with foreign(invalid):
             try:
@@ -135,7 +135,7 @@ def _read(data: bytes, source: str) -> Crl:
     fields = body.inside(signed)
     version = fields.integer() if _next_is(signed.content, der.INTEGER) else None
     if read_algorithm(fields).raw != algorithm.raw or bits[:1] != b"\0":
-        raise der.malformed("its two signature algorithms differ, or its signature is no whole number of bytes")
+        raise der.malformed("its two signature algorithms differ, or its signature is not a whole number of bytes")
     issuer = read_name(fields.next())
     this_update = _time(fields.next())
     next_update = _optional_time(fields)
@@ -229,7 +229,7 @@ def _read_reason(extension: Extension) -> str:
     content = outer.take(_ENUMERATED).content
     outer.end()
     if len(content) != 1:
-        raise der.malformed("a reason code is no small number")
+        raise der.malformed("a reason code is not a small number")
     return REASONS.get(content[0], "unknown")
 
 
@@ -253,7 +253,7 @@ def _read_scope(extension: Extension | None, issuer: Name) -> Scope:
 def _flag(reader: der.Reader, number: int) -> bool:
     value = reader.optional(0x80 | number)
     if value and value.content != b"\xff":
-        raise der.malformed("a flag is not TRUE, nor left out")
+        raise der.malformed("a flag is neither TRUE nor absent")
     return value is not None
 
 

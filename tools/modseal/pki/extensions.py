@@ -51,7 +51,7 @@ def read_extensions(reader: der.Reader) -> dict[str, Extension]:
         oid = fields.oid()
         critical = fields.optional(der.BOOLEAN)
         if critical and critical.content != _TRUE:
-            raise der.malformed("an extension's criticality is not TRUE, nor left out")
+            raise der.malformed("an extension's criticality is neither TRUE nor absent")
         if oid in found:
             raise der.malformed(f"the extension {oid} is there twice")
         found[oid] = Extension(critical is not None, fields.octets())

@@ -120,7 +120,7 @@ def _email_within(address: str, base: str) -> bool:
     """A mailbox, all mailboxes of a host, or (with a dot first) all of the hosts below a domain."""
     local, at, host = address.rpartition("@")
     if not at or not _LOCAL_PART.fullmatch(local):
-        raise NotJudgedError(f"{address!r} is no plain e-mail address")
+        raise NotJudgedError(f"{address!r} is not a plain e-mail address")
     _require_host(host)
     base_local, base_at, base_host = base.rpartition("@")
     if base_at:
@@ -144,7 +144,7 @@ def _uri_within(uri: str, base: str) -> bool:
     """By the host of the URI, which must be a name and not an address."""
     match = _URI.fullmatch(uri)
     if not match or _ADDRESS.fullmatch(match["host"]):
-        raise NotJudgedError(f"{uri!r} is no plain URI with a host name")
+        raise NotJudgedError(f"{uri!r} is not a plain URI with a host name")
     _require_host(match["host"])
     return _host_within(match["host"], base)
 
@@ -158,7 +158,7 @@ def _host_within(host: str, base: str) -> bool:
 
 def _require_host(host: str) -> None:
     if not _HOST.fullmatch(host):
-        raise NotJudgedError(f"{host!r} is no plain host name")
+        raise NotJudgedError(f"{host!r} is not a plain host name")
 
 
 _WITHIN: dict[int, Callable[..., bool]] = {

@@ -54,7 +54,7 @@ class GeneralName(NamedTuple):
 def read_name(value: der.Value) -> Name:
     """A distinguished name from its SEQUENCE. Raises `FormatError` (not DER)."""
     if value.tag != der.SEQUENCE:
-        raise der.malformed("a distinguished name is no SEQUENCE")
+        raise der.malformed("a distinguished name is not a SEQUENCE")
     if len(value.content) > limits.NAME_SIZE:
         raise too_long("distinguished name", limits.NAME_SIZE)
     reader = der.Reader(value.content)

@@ -1,7 +1,7 @@
 """The one form of a public key in a certificate: SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7).
 
 Judged on the DER, before a library sees it. Libraries take more: curves that are spelled out, points in four
-encodings, keys under which anybody can sign. One key in two encodings would be two keys to whoever compares
+encodings, keys that let anybody sign. One key in two encodings would be two keys to whoever compares
 them, and a curve of one's own choosing makes a forger's key fit a known point (CVE-2020-0601).
 
 Kinds of keys that are not in here have no algorithm that modseal verifies; the library or `algorithms` says so.
@@ -48,7 +48,7 @@ def require_form(info: der.Reader) -> None:
     info.end()
     oid, parameters, key = algorithm.oid, algorithm.parameters, bits[1:]
     if bits[:1] != b"\0":
-        raise der.malformed("its public key is no whole number of bytes")
+        raise der.malformed("its public key is not a whole number of bytes")
     if oid == RSA_PSS:
         raise FormatError("unsupported-algorithm", "a certificate has a key for RSA-PSS alone", algorithm=oid)
     if oid == RSA_ENCRYPTION and parameters != NULL_PARAMETERS:

@@ -1,6 +1,6 @@
 """What a certificate may be used for: code signing at the leaf, issuing above it, keys strong enough.
 
-The signer calls the same rules before it signs, so that nobody ships what no gate accepts.
+The signer calls the same rules before it signs, so that it never makes a signature that every gate refuses.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def issuer_failures(certificate: Certificate, profile: Profile = CODE_SIGNING_PR
     """
     evidence: Evidence = {"certificate": certificate.fingerprint, "subject": certificate.subject}
     if not certificate.is_ca:
-        yield Failure("invalid-chain", f"{certificate.subject} issued a certificate but is no CA", evidence)
+        yield Failure("invalid-chain", f"{certificate.subject} issued a certificate but is not a CA", evidence)
     if certificate.key_usage is not None and not certificate.key_usage.key_cert_sign:
         yield Failure("invalid-chain", f"{certificate.subject} lacks key usage keyCertSign", evidence)
     usages = certificate.extended_key_usage

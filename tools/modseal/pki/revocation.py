@@ -23,7 +23,7 @@ Signers = Callable[[Crl, Certificate], Iterable[Certificate]]
 
 WITHOUT_MISUSE = ("affiliationChanged", "superseded", "cessationOfOperation")
 """The reasons that leave no doubt about what was signed before. With any other, or none, the key may have been
-misused for longer than anybody knew."""
+misused before the date that the CRL gives."""
 
 _DECISIVE = ("revoked", "crl-invalid")
 """What blocks even beside a good list: the issuer did sign it."""

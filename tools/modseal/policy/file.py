@@ -115,7 +115,7 @@ class _Reader:
         except OSError as error:
             self._problem(path, f"{name}: {error.strerror}")
         except ValueError:  # a NUL in it
-            self._problem(path, f"{quote(name)} is no name of a file")
+            self._problem(path, f"{quote(name)} is not a file name")
         return None
 
     def _anchors(self) -> Iterator[Anchor]:
@@ -164,7 +164,7 @@ class _Reader:
         for prefix in prefixes:
             folder = prefix.removesuffix("/")
             if failure := rules.check_path(folder):
-                self._problem(path, f"{quote(prefix)} is no prefix of paths: {failure.detail}")
+                self._problem(path, f"{quote(prefix)} is not a path prefix: {failure.detail}")
             yield f"{folder}/"
 
     def _ca(self, path: tuple[str | int, ...], name: str) -> Certificate | None:
@@ -178,7 +178,7 @@ class _Reader:
         if certificate and not certificate.is_ca:
             self._problem(
                 path,
-                f"{name} is no CA certificate; to trust exactly this signer, use "
+                f"{name} is not a CA certificate; to trust exactly this signer, use "
                 f'fingerprint = "sha256:{certificate.fingerprint}"',
             )
         return certificate
@@ -197,7 +197,7 @@ class _Reader:
         for name in self._get("time", "anchors", []):
             for certificate in self._certificates_of(path, [name]):
                 if not policy_material.is_root(certificate):
-                    self._problem(path, f"{name}: {certificate.subject} is no self-signed CA certificate")
+                    self._problem(path, f"{name}: {certificate.subject} is not a self-signed CA certificate")
                 yield certificate
 
     def _revocation(self) -> RevocationRules:
@@ -245,7 +245,7 @@ class _Reader:
             try:
                 expires = date.fromisoformat(table["expires"])
             except ValueError:
-                self._problem((*path, "expires"), f"{table['expires']} is no day of the calendar")
+                self._problem((*path, "expires"), f"{table['expires']} is not a calendar date")
                 continue
             yield Allowance(
                 rule=table["rule"],

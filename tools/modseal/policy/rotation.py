@@ -137,7 +137,7 @@ def _require_successor(current: TrustBundle, bundle: TrustBundle, at: datetime) 
 
 
 def _require_first(bundle: TrustBundle, initial: Collection[str], at: datetime) -> None:
-    """Trust in a first version comes from the person who names its root signers, and from nobody else.
+    """The first version is trusted only because the installing person names its root signers.
 
     All that are named have signed, and they alone reach the threshold: who names one signer does not
     trust the others that a file lists.
@@ -168,7 +168,7 @@ def _below_threshold(detail: str, bundle: TrustBundle) -> RefusedError:
 
 
 def _signers(bundle: TrustBundle) -> tuple[Certificate, ...]:
-    """Who signed. A block that does not verify refuses the whole; one that we cannot judge counts for nobody."""
+    """Who signed. A block that does not verify refuses the whole; one that we cannot judge counts for no signer."""
     signatures = verify_member(bundle.signature, bundle.signed)
     for failure in signatures.failures:
         if failure.code != "unsupported-algorithm":

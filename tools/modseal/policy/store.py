@@ -70,7 +70,7 @@ def folder_of(reference: str, environ: Mapping[str, str]) -> Path:
 
 
 def load_policy(folder: Path, now: datetime) -> Policy:
-    """The policy in force. `now` is the clock, whatever time the bundles are judged at.
+    """The policy in force. `now` is the clock, even if bundles are judged at another time (`--at`).
 
     Raises `UndecidedError` (trust-store-invalid, trust-bundle-expired, clock-set-back), `PolicyError`.
     """
@@ -137,7 +137,7 @@ def require_private(folder: Path) -> None:
         raise _unusable(f"{folder}: {error.strerror}") from None
     _require_owned(status, folder)
     if not S_ISDIR(status.st_mode):
-        raise _unusable(f"{folder} is no folder")
+        raise _unusable(f"{folder} is not a folder")
 
 
 def _content(path: Path, limit: int) -> bytes:

@@ -69,7 +69,7 @@ def update(folder: Path, paths: Sequence[Path], initial: Collection[str], now: d
 
 
 def _install(folder: Path, bundle: TrustBundle, state: bytes) -> None:
-    """The version first, which nobody reads yet, then the state that names it."""
+    """Write the version first, then the state that names it, so that a crash between the two is harmless."""
     path = trust_store.bundle_path(folder, bundle.version)
     _write(path, trust_bundle.encode(bundle))
     try:
@@ -93,7 +93,7 @@ def _prepared(folder: Path) -> Iterator[None]:
     try:
         for each in wanted:
             if not each.exists():
-                make_folder(each, 0o755)  # whatever the umask is: every user may verify
+                make_folder(each, 0o755)  # not reduced by the umask: every user may verify
                 made.append(each)
         yield
     except BaseException as error:

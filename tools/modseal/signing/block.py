@@ -106,7 +106,7 @@ def build(
 def add_timestamp(data: bytes, signature: bytes, token: bytes) -> bytes:
     """A block's DER with one token more for the signer that made `signature`; all else keeps its bytes.
 
-    Raises `FormatError` (malformed-signature) where the block has no such signer, or is no block.
+    Raises `FormatError` (malformed-signature) where the block has no such signer, or is not a block.
     """
     cms.decode(data)
     content_info = der.Reader(data).enter()

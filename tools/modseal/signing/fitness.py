@@ -114,7 +114,7 @@ def check_certificate(certificate: x509.Certificate, chain: Sequence[x509.Certif
 def check_policy(
     certificate: x509.Certificate, chain: Sequence[x509.Certificate], policy: Policy, at: datetime
 ) -> None:
-    """A verifier with this policy would find a path for the signer, with nobody on it revoked or denied.
+    """A verifier with this policy would find a path for the signer, with no certificate revoked or denied.
 
     Raises `RefusedError` (unfit-certificate) with every reason, as `check_certificate` does.
     """

@@ -35,7 +35,7 @@ KEY_TYPES: dict[str, Callable[[], Any]] = {
 SHORTEST_PASSPHRASE = 8
 """Bytes: the least that NIST SP 800-63B has for what a person remembers. More is better."""
 ITERATIONS = 600_000
-"""Rounds of PBKDF2: what OWASP names for HMAC-SHA-256; a third of a second, once, for whoever has the passphrase."""
+"""Rounds of PBKDF2: what OWASP names for HMAC-SHA-256; a third of a second for each use of the key."""
 
 _PBES2, _PBKDF2 = "1.2.840.113549.1.5.13", "1.2.840.113549.1.5.12"
 _HMAC_SHA256, _AES_256_CBC = "1.2.840.113549.2.9", "2.16.840.1.101.3.4.1.42"
@@ -50,7 +50,7 @@ def new_key(kind: str) -> Any:
 
 
 def encode_key(key: Any, passphrase: bytes | None) -> bytes:
-    """The PEM of a private key, encrypted with a passphrase; None leaves it readable by whoever has the file.
+    """The PEM of a private key, encrypted with a passphrase; with None it stays unencrypted.
 
     Raises `UsageError` for a passphrase that is too short.
     """

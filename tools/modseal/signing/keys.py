@@ -1,4 +1,4 @@
-"""Who signs: a private key with the certificates that speak for it.
+"""Opens the signer: a private key with its certificates.
 
 `open` turns a key reference into a `Signer`: a file here, a token in `pkcs11`, a key service through
 `plugins`. Where a key cannot be reached from here at all, sign in two steps: `block.prepare` here, sign
@@ -54,7 +54,7 @@ def open(  # noqa: A001 - `keys.open` reads as what it does; this module opens n
 ) -> Signer:
     """The signer of a key reference: a path, or a URI (`file:`, `pkcs11:`, the scheme of a plug-in).
 
-    A path that exists is a path, whatever it looks like. Raises `UsageError` for another kind of
+    An existing path is always taken as a path, even if it looks like a URI. Raises `UsageError` for another kind of
     reference, and what `load_signer`, `pkcs11.open` and `plugins.open` raise.
     """
     scheme = None if os.path.lexists(reference) else _URI.match(reference)

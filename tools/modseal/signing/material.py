@@ -61,7 +61,7 @@ def read_key(path: Path, passphrase: Passphrase | None) -> Material:
 
 
 def read_certificates(path: Path) -> tuple[x509.Certificate, ...]:
-    """All certificates of a PEM file in order, or the one of a DER file; there may be nothing else in it.
+    """All certificates of a PEM file in order, or the one of a DER file; anything else in it is an error.
 
     Raises `KeyMaterialError` where there is none or one cannot be parsed; `InputError`.
     """
@@ -69,7 +69,7 @@ def read_certificates(path: Path) -> tuple[x509.Certificate, ...]:
     try:
         return _certificates(path, pem.contents(data, pem.CERTIFICATE))
     except ValueError as error:
-        raise KeyMaterialError(f"{path} is no file of certificates that can be read: {error}") from None
+        raise KeyMaterialError(f"{path} is not a readable file of certificates: {error}") from None
 
 
 def read_certificate(path: Path) -> x509.Certificate:
@@ -104,7 +104,7 @@ def _read(path: Path, what: str = "key or certificate", unread: Say | None = Non
         path,
         limits.KEY_FILE_SIZE,
         unread or (lambda why: InputError(f"{path} cannot be read: {why}", path=str(path))),
-        lambda why: KeyMaterialError(f"{path} is {why}: that is no {what}"),
+        lambda why: KeyMaterialError(f"{path} is {why}: that is not a {what}"),
         pipes=True,
     )
     return data, status.st_mode

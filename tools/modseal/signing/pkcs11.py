@@ -98,7 +98,7 @@ def _certificates(token: Token, key: Any, *, bare: bool) -> tuple[x509.Certifica
 def _parsed(data: bytes) -> x509.Certificate | None:
     try:
         return x509.load_der_x509_certificate(data)
-    except Exception:  # noqa: BLE001 - whatever lies on the token, and whatever the library says of it
+    except Exception:  # noqa: BLE001 - tokens hold anything, and the library does not document its exceptions
         return None
 
 

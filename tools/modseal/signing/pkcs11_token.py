@@ -24,12 +24,12 @@ MODULE_VARIABLE = "PKCS11_MODULE_PATH"
 """The environment variable with the module's file, for a URI that names none; other tools use it too."""
 
 SHOWN = 8
-"""Tokens or keys that a message lists; more help nobody."""
+"""Tokens or keys that a message lists; a longer list does not help."""
 _FAILURES = {
     "PinIncorrect": "the PIN is wrong",
     "PinInvalid": "the PIN is wrong",
     "PinLenRange": "the PIN is wrong",
-    "PinLocked": "its PIN is locked; whoever has the security officer's PIN can unlock it",
+    "PinLocked": "its PIN is locked; the security officer's PIN can unlock it",
     "PinExpired": "its PIN has expired and must be changed first",
     "UserPinNotInitialized": "it has no user PIN yet",
     "UserAlreadyLoggedIn": "something else in this process is logged in to it already",
@@ -48,7 +48,7 @@ FOREIGN = (Exception,)
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Token:
-    """A token that this process is logged in to, until nobody refers to this object any more.
+    """A token that this process is logged in to, until this object is garbage-collected.
 
     `pin` is None where the token has a keypad or needs no login.
     """

@@ -92,7 +92,7 @@ def open(  # noqa: A001 - read as `plugins.open`, as `keys.open` is
         public = key.public_key
         well_formed = all(isinstance(one, x509.Certificate) for one in own)
     if not well_formed:
-        raise KeyMaterialError(f"the plug-in for {scheme}: keys gives something that is no certificate")
+        raise KeyMaterialError(f"the plug-in for {scheme}: keys returns something that is not a certificate")
     source = cert or f"the {scheme}: key"
     certificate, ordered = signer.certify(lambda one: _belongs(one, public), source, cert, own, chain)
     return PluginSigner(certificate, ordered, (), scheme, key)

@@ -15,7 +15,7 @@ from modseal.signing.material import read_certificates
 
 
 class Signer(Protocol):
-    """Something that signs, wherever its key is."""
+    """Something that signs, with a key in a file, a token or a service."""
 
     @property
     def certificate(self) -> x509.Certificate:

@@ -1,4 +1,4 @@
-"""Fetches timestamp tokens (RFC 3161) over HTTP: the one place in modseal that opens a network connection.
+"""Fetches timestamp tokens (RFC 3161) over HTTP. Only signing does this: `verify` never opens a connection.
 
 Only `sign --tsa` and `timestamp` come here; verification never does. What an authority answers is
 verified before it is embedded, so that a token that no gate accepts shows at the vendor's desk.
@@ -94,7 +94,7 @@ Stamp = Callable[[bytes], bytes]
 
 def require_url(url: str) -> None:
     """An address of an authority. Raises `UsageError`."""
-    bad = UsageError(f"{url!r} is no address of a timestamp authority; give http://... or https://...")
+    bad = UsageError(f"{url!r} is not an address of a timestamp authority; give http://... or https://...")
     try:
         parts = urlsplit(url)
         if parts.scheme not in _SCHEMES or not parts.hostname or parts.port == 0:

@@ -106,6 +106,6 @@ class OpenBundle:
 
 @contextmanager
 def open_bundle(path: Path, sink: Sink | None = None, *, with_digest: bool = False) -> Iterator[OpenBundle]:
-    """Open a bundle for reading. Raises `InputError` where the file cannot be read or is no regular file."""
+    """Open a bundle for reading. Raises `InputError` where the file cannot be read or is not a regular file."""
     with open_file(path) as descriptor:
         yield OpenBundle(FileSource(descriptor), str(path), sink, with_digest=with_digest)

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help demo test lint format bench shape fuzz mutate oracle differential vectors big docs man clean
+.PHONY: help demo test lint format bench shape worst fuzz mutate oracle differential vectors big docs man clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -40,6 +40,10 @@ bench: $(VENV)/.installed  ## ratios to floors and peers, in one interleaved run
 
 shape: $(VENV)/.installed  ## how much code there is, and of what kind
 	$(BIN)/python bench/shape.py
+
+worst: $(VENV)/.developer  ## what the worst input of every kind costs to read, for docs/limits.md
+	PYTHONPATH=tests $(BIN)/python bench/worst.py $(WORST)
+	$(BIN)/python docs/generate.py
 
 $(VENV)/.fuzzer: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"

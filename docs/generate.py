@@ -156,7 +156,26 @@ def limits_page() -> str:
     for module, heading in LIMITED.items():
         lines += ["", f"## {heading}", "", "| limit | value | what it bounds, and why |", "|---|---:|---|"]
         lines += [f"| `{c.name}` | {_amount(c)} | {_cell(c.reason)} |" for c in constants(module)]
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_worst_lines()]) + "\n"
+
+
+def _worst_lines() -> list[str]:
+    """What `make worst` measured last."""
+    found = json.loads((ROOT / "docs/worst.json").read_text("utf-8"))
+    rows = found["rows"]
+    return [
+        "",
+        "## The worst input of every kind, its measured time",
+        "",
+        "A stranger's file of the largest size, made to cost as much as it can, and the processor time (user and",
+        "system, in all threads) of the command that reads it: the whole process, best of three. The first row is what",
+        f"any run costs. `make worst`, {found['machine']}, {found['date']}, commit {found['commit']}.",
+        "Rows of the kind `policy` are read from the user's own files: no bundle can ask for them.",
+        "",
+        "| file | its worst content | bytes | seconds |",
+        "|---|---|---:|---:|",
+        *(f"| {row['where']} | {_cell(row['what'])} | {row['bytes']:,} | {row['seconds']:.2f} |" for row in rows),
+    ]
 
 
 def _amount(constant: Constant) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import threading
 import time
@@ -20,6 +21,7 @@ from builders.pki import NOW
 from modseal.auditing import engine
 from modseal.auditing.engine import Processes, Serial, batches
 from modseal.auditing.target import FileTarget, Opened
+from modseal.errors import FormatError
 from modseal.files.identity import Identity
 from modseal.policy.sources import load
 from modseal.trust.examination import Verdict
@@ -52,6 +54,43 @@ class Deadly:
         return None
 
 
+DEADLINE = 3.0
+"""Seconds: far more than an ordinary bundle takes on a busy machine."""
+
+
+@dataclass(frozen=True)
+class Endless:
+    """A target that never comes to an end, in code of a library that hears no signal and keeps the interpreter."""
+
+    name: str = "endless"
+    size: int = 0
+
+    @contextmanager
+    def open(self) -> Iterator[Opened]:
+        re.fullmatch("(a*)*b", "a" * 60)
+        yield Opened(None, lambda: None)  # type: ignore[arg-type]
+
+    def identity(self) -> Identity | None:
+        return None
+
+
+@dataclass(frozen=True)
+class Slow:
+    """A target that takes a good part of the deadline, and is no bundle."""
+
+    name: str
+    size: int = 0
+
+    @contextmanager
+    def open(self) -> Iterator[Opened]:
+        time.sleep(DEADLINE / 4)
+        raise FormatError("not-a-bundle", self.name)
+        yield
+
+    def identity(self) -> Identity | None:
+        return None
+
+
 def test_processes_give_the_records_of_one_process_in_the_same_order(tmp_path, policy):
     paths = folder_of(tmp_path / "depot", 7)
     (tmp_path / "depot" / "008.seal").write_bytes(b"broken")
@@ -71,6 +110,56 @@ def test_a_worker_that_is_killed_costs_its_own_bundle_the_verdict_and_no_other(t
     assert [record.row.bundle for record in records] == [target.name for target in wanted]
     assert [record.row.verdict for record in records].count(Verdict.ACCEPTED) == 6
     assert [finding.rule for finding in records[3].findings] == ["worker-lost"]
+
+
+class TestDeadline:
+    """Real processes, and a bundle that keeps the library's own code busy: no handler in Python would be heard."""
+
+    def test_ERR_03_a_bundle_that_takes_too_long_is_undecided_and_the_others_go_on(self, tmp_path, policy, monkeypatch):
+        monkeypatch.setattr(engine, "BATCH_COUNT", 2)
+        paths = folder_of(tmp_path / "depot", 4)
+        wanted = [*targets(paths[:2]), Endless(), *targets(paths[2:]), Endless("second")]
+        for jobs in (1, 2):
+            records = list(Processes(policy, NOW, jobs, deadline=DEADLINE).records(wanted))
+            assert [record.row.bundle for record in records] == [target.name for target in wanted]
+            assert [record.row.verdict for record in records].count(Verdict.ACCEPTED) == 4
+            for record in (records[2], records[5]):
+                assert record.row.verdict is Verdict.UNDECIDED
+                assert [(found.rule, found.undecided) for found in record.findings] == [("deadline-exceeded", True)]
+                assert record.holds is None, "what took too long today may not tomorrow"
+
+    def test_each_bundle_has_the_whole_deadline_for_itself(self, tmp_path, policy):
+        wanted = [Slow(str(number)) for number in range(8)]
+        records = list(Processes(policy, NOW, 1, deadline=DEADLINE).records(wanted))
+        assert {found.rule for record in records for found in record.findings} == {"not-a-bundle"}
+
+    def test_a_worker_whose_work_is_done_is_not_ended_while_it_waits_for_more(self, tmp_path, policy, monkeypatch):
+        monkeypatch.setattr(engine, "BATCH_COUNT", 1)
+        paths = targets(folder_of(tmp_path / "depot", 3))
+
+        def finding() -> Iterator[FileTarget | None]:
+            for path in paths:
+                yield path
+                yield None
+                time.sleep(1.5 * DEADLINE)
+
+        records = Processes(policy, NOW, 1, deadline=DEADLINE).records(finding())
+        assert [record.row.verdict for record in records] == [Verdict.ACCEPTED] * 3
+
+    def test_one_job_is_a_process_of_its_own_where_there_is_a_deadline(self, policy):
+        assert isinstance(engine.local(policy, NOW, 1), Processes)
+        assert isinstance(engine.local(policy, NOW, 1, deadline=0), Serial)
+
+    def test_a_worker_that_was_started_deaf_to_the_alarm_hears_it(self, policy):
+        """An ignored or blocked signal is passed on to processes."""
+        before = signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGALRM,))
+        try:
+            [record] = Processes(policy, NOW, 1, deadline=DEADLINE).records([Endless()])
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGALRM,))
+            signal.signal(signal.SIGALRM, before)
+        assert [found.rule for found in record.findings] == ["deadline-exceeded"]
 
 
 def test_several_deadly_bundles_in_a_row_do_not_stop_the_audit(tmp_path, policy, monkeypatch):

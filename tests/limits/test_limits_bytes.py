@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -24,7 +25,18 @@ from builders.trust_bundles import members as trust_members
 from limits.cover import bounds
 from modseal import limits
 from modseal.errors import Failure, FormatError, KeyMaterialError, UsageError
-from modseal.format import ar, cms, compression, der, strict_xml, tar, toml_text, trust_bundle
+from modseal.format import (
+    ar,
+    canonical_json,
+    cms,
+    compression,
+    der,
+    descriptor,
+    strict_xml,
+    tar,
+    toml_text,
+    trust_bundle,
+)
 from modseal.format import payload as payload_module
 from modseal.format import timestamp as timestamp_format
 from modseal.format.manifest import Entry, FileType
@@ -138,6 +150,49 @@ def test_a_set_has_at_most_so_many_values() -> None:
     values = [der.encode_integer(number) for number in range(limits.DER_ELEMENTS + 1)]
     assert len(der.elements(der.Reader(b"".join(values[:-1])))) == limits.DER_ELEMENTS
     assert refused("limit-exceeded", lambda: der.elements(der.Reader(b"".join(values))))
+
+
+@bounds("ATTRIBUTE_VALUES")
+@pytest.mark.parametrize(("more", "expected"), [(0, None), (1, "limit-exceeded")])
+def test_a_signer_has_so_many_values_of_attributes(more: int, expected: str | None) -> None:
+    """Three are there already."""
+    values = [der.encode_integer(number) for number in range((limits.ATTRIBUTE_VALUES - 3) // 2)]
+    more_values = [der.encode_integer(number) for number in range(limits.ATTRIBUTE_VALUES - 3 - len(values) + more)]
+    others = [(cms_builder.UNKNOWN, values), (f"{cms_builder.UNKNOWN}.1", more_values)]
+    block = cms_builder.block(b"x", signer(), attributes=lambda good: [*good, *others])
+    assert code_of(lambda: cms.decode(block)) == expected
+
+
+@bounds("MANIFEST_KEYS")
+@pytest.mark.parametrize(("more", "expected"), [(0, None), (1, "limit-exceeded")])
+def test_a_manifest_has_so_many_keys(more: int, expected: str | None) -> None:
+    keys = b",".join(b'"%d":":"' % number for number in range(limits.MANIFEST_KEYS + more))
+    assert code_of(lambda: canonical_json.load(b"{" + keys + b"}", "manifest.json")) == expected
+
+
+@bounds("MANIFEST_TAGS")
+def test_a_descriptor_has_so_many_tags(monkeypatch: pytest.MonkeyPatch) -> None:
+    good = make("vib").manifest_bytes
+    for allowed, expected in ((good.count(b"<"), None), (good.count(b"<") - 1, "limit-exceeded")):
+        monkeypatch.setattr(limits, "MANIFEST_TAGS", allowed)
+        assert code_of(lambda: descriptor.decode(good)) == expected
+
+
+@bounds("SPEC_PARTS")
+def test_a_policy_has_so_many_lines_keys_and_values() -> None:
+    assert toml_text.parse(b"#\n" * limits.SPEC_PARTS).values == {}
+    for text in (b"#\n" * limits.SPEC_PARTS + b"\n", b"a = [" + b"{}," * limits.SPEC_PARTS + b"]"):
+        with pytest.raises(ValueError, match="lines, keys and values"):
+            toml_text.parse(text)
+
+
+def code_of(read: Callable[[], object]) -> str | None:
+    """Why something is refused; None where it is not."""
+    try:
+        read()
+    except FormatError as error:
+        return error.failure.code
+    return None
 
 
 @bounds("DER_OID")

@@ -125,6 +125,14 @@ def test_a_certificate_has_so_many_names_and_each_so_many_bytes(make, most):
         assert unreadable(leaf(extensions=[(x509.SubjectAlternativeName(make(size)), False)])) == expected
 
 
+@bounds("EXTENSIONS")
+@pytest.mark.parametrize(("more", "expected"), [(0, None), (1, "limit-exceeded")])
+def test_a_certificate_has_so_many_extensions(more, expected):
+    """Four are there already."""
+    oids = (x509.ObjectIdentifier(f"1.3.6.1.4.1.99999.{n}") for n in range(limits.EXTENSIONS - 4 + more))
+    assert unreadable(leaf(extensions=[(x509.UnrecognizedExtension(oid, b""), False) for oid in oids])) == expected
+
+
 @bounds("GENERAL_NAMES")
 @pytest.mark.parametrize(("more", "expected"), [(0, None), (1, "limit-exceeded")])
 def test_a_certificate_has_so_many_name_constraints(more, expected):

@@ -40,7 +40,7 @@ CodeName = Literal[
     "denied", "version-below-floor", "attachment-missing", "version-unparsable",
     # outside an examination
     "usage", "bad-spec", "bad-policy", "bad-key", "tsa-failed", "unfit-certificate", "unfit-signature", "not-issued",
-    "internal-error", "worker-lost", "bad-attestation", "cluster-failed", "io-error",
+    "internal-error", "deadline-exceeded", "worker-lost", "bad-attestation", "cluster-failed", "io-error",
     # trust bundles and the store that they are installed in
     "trust-bundle-invalid", "trust-bundle-threshold", "trust-bundle-rollback", "trust-bundle-conflict",
     "trust-bundle-gap", "trust-bundle-expired", "clock-set-back", "trust-store-invalid",
@@ -373,6 +373,11 @@ CODES: Final[Mapping[CodeName, Code]] = {
         "The bundle could not be examined because of a bug in modseal.",
         "Report the bug with the exception, place and versions in the message. Do not install the bundle until then.",
         undecided=True,
+    ),
+    "deadline-exceeded": Code(
+        None,
+        "Examining a bundle took longer than `--deadline` allows, and was ended.",
+        "Examine it alone with `modseal verify`, or give it more time with `--deadline`; until then do not install it.",
     ),
     "worker-lost": Code(
         None,

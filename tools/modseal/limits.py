@@ -15,6 +15,14 @@ MANIFEST_VALUES = 1_000_000
 """Commas and opening brackets of a JSON document outside of its strings: a bound on the objects that Python creates.
 50,000 files and a payload of 10 GB in each of 100 members need about 700,000."""
 
+MANIFEST_KEYS = 400_000
+"""Colons of a JSON document outside of its strings, which bound the keys of its objects. 50,000 files have 300,000, and
+each different key that Python keeps costs a microsecond."""
+
+MANIFEST_TAGS = 500_000
+"""Less-than signs of a `descriptor.xml`, which bound its elements and comments: each calls Python. 50,000 files have
+100,000; without a bound, five million nested elements take seconds."""
+
 MANIFEST_ATTRIBUTES = 200_000
 """Equals signs of a `descriptor.xml`, which bound its attributes. The largest genuine one has about 300; all lists
 at their limits need about 90,000."""
@@ -49,6 +57,10 @@ DER_DEPTH = 24
 DER_ELEMENTS = 256
 """Values of one SET or SEQUENCE OF in a signature block or timestamp. Genuine blocks need at most
 CERTIFICATES_PER_BLOCK; without a bound, half a million empty values would be read before they are refused."""
+
+ATTRIBUTE_VALUES = 64
+"""Values of all signed, or of all unsigned, attributes of one signer. Genuine signers have fewer than ten; each value
+is read before anything is verified, and a signature member has room for a quarter of a million."""
 
 DER_OID = 64
 """Bytes of an object identifier; the longest in use have about 30. Longer ones cost quadratic time."""
@@ -132,6 +144,10 @@ ITEMS = 4096
 
 SPEC_SIZE = 4 * MIB
 """Bytes of a module spec or policy file."""
+
+SPEC_PARTS = 200_000
+"""Line feeds, commas, dots, equals signs and opening brackets of a module spec or policy: each costs the parser some
+microseconds. A deny list of 60,000 digests, which fills SPEC_SIZE, has 120,000."""
 
 KEY_PARTS = 64
 """Parts of a dotted key in a module spec or policy, which need at most three. Python reads keys in quadratic time."""
@@ -281,7 +297,11 @@ as the modulus costs as much as a private key's operation, 20 ms and more."""
 
 EFFORT = 50_000
 """Units of about 10 us that the signatures, certificates, chains and timestamps of one bundle may cost together. Six
-signers with chains of four and a timestamp each spend some 3,000."""
+signers with chains of four and a timestamp each spend some 6,000."""
+
+EXTENSIONS = 64
+"""Extensions of one certificate, CRL or entry of a CRL. Genuine certificates have about ten; a signature member has
+room for 70,000, of which the library makes an object each."""
 
 NAME_SIZE = 4 * KIB
 """Bytes of a distinguished name. Genuine ones have less than 200; X.520's upper bounds for a dozen parts are below."""

@@ -30,6 +30,11 @@ BATCH_COUNT = 32
 BATCH_SIZE = 4 * 1024 * 1024
 """A batch is as many bundles as this, or as many bytes: some 30 ms of work for one core, so that all end together."""
 
+DEADLINE = 600
+"""Seconds that one bundle may take, opening and fetching it included, where `--deadline` says nothing. Work that a
+small file can ask for is counted and ends after some seconds; 10 GB from a fast disk take less than a minute, and a
+server that sends so slowly that it takes ten holds up an audit."""
+
 WINDOW = 4
 """Batches that are under way for each worker: enough that none waits, few enough that memory stays flat."""
 
@@ -56,13 +61,22 @@ class Serial:
 
 
 class Processes:
-    """Examines in `jobs` processes. One that is killed costs its bundle the verdict, and no other bundle anything."""
+    """Examines in `jobs` processes. One that is killed costs its bundle the verdict, and no other bundle anything.
 
-    def __init__(self, policy: Policy, at: datetime, jobs: int, cache: Cache | None = None) -> None:
+    So does one that takes longer than `deadline` seconds (0: as long as it likes): it is ended by the kernel, also in
+    the middle of a library's work. A bundle that was under way then gets its time once more, with nothing else beside
+    it, before it is undecided.
+    """
+
+    def __init__(
+        self, policy: Policy, at: datetime, jobs: int, cache: Cache | None = None, deadline: float = DEADLINE
+    ) -> None:
         if policy.origin is None:
             raise ValueError("only a policy that was read from bytes can be read in another process")
-        self._start = (policy.origin, policy.source, at, (cache.path, cache.context, cache.since) if cache else None)
+        kept = (cache.path, cache.context, cache.since) if cache else None
+        self._start = (policy.origin, policy.source, at, kept, deadline)
         self._at = at
+        self._deadline = deadline
         self._jobs = jobs
 
     def records(self, targets: Iterable[Target | None]) -> Iterator[Record]:
@@ -93,13 +107,22 @@ class Processes:
 
     def _alone(self, target: Target) -> Iterator[Record]:
         pool = self._pool(1)
+        answer = pool.submit(_examine, [target])
+        [process] = _processes(pool)
         try:
-            yield from pool.submit(_examine, [target]).result()
+            yield from answer.result()
         except BrokenProcessPool:
-            detail = f"{target.name}: the process that examined it ended without an answer"
-            yield unreadable(target.name, Failure("worker-lost", detail), self._at, target.size)
+            pool.shutdown()  # whose own thread reaps the process as well, and then the exit code is known
+            yield unreadable(target.name, self._why(target, process.exitcode), self._at, target.size)
         finally:
             _kill(pool)
+
+    def _why(self, target: Target, exit_code: int | None) -> Failure:
+        """Why the process that examined nothing but this target ended without an answer."""
+        if exit_code == -signal.SIGALRM:
+            detail = f"{target.name}: examining it took longer than {self._deadline:g} s"
+            return Failure("deadline-exceeded", detail, {"deadline": f"{self._deadline:g} s"})
+        return Failure("worker-lost", f"{target.name}: the process that examined it ended without an answer")
 
     def _pool(self, jobs: int) -> ProcessPoolExecutor:
         # A fork has all modules already; where there is none, the modules are imported again.
@@ -107,10 +130,22 @@ class Processes:
         return ProcessPoolExecutor(jobs, context, prepare, self._start)
 
 
-def local(policy: Policy, at: datetime, jobs: int | None, cache: Cache | None = None) -> Engine:
-    """The engine of so many processes on this machine, by default as many as there are cores."""
+def local(
+    policy: Policy, at: datetime, jobs: int | None, cache: Cache | None = None, deadline: float = DEADLINE
+) -> Engine:
+    """The engine of so many processes on this machine, by default as many as there are cores.
+
+    One alone is a process of its own as well where there is a deadline: only a process can be ended.
+    """
     count = jobs or len(os.sched_getaffinity(0))
-    return Serial(policy, at, cache) if count == 1 else Processes(policy, at, count, cache)
+    if count == 1 and not deadline:
+        return Serial(policy, at, cache)
+    return Processes(policy, at, count, cache, deadline)
+
+
+def _processes(pool: ProcessPoolExecutor) -> list[Any]:
+    """The processes of a pool that has been given work, which it shows nowhere else."""
+    return list((getattr(pool, "_processes", None) or {}).values())
 
 
 def _kill(pool: ProcessPoolExecutor) -> None:
@@ -120,7 +155,7 @@ def _kill(pool: ProcessPoolExecutor) -> None:
     it holds the lock of the queue leaves the others waiting for that for ever. One that is killed half-way through an
     answer leaves the pool's own thread waiting for the rest, which ends when nobody can write it any more.
     """
-    processes = list((getattr(pool, "_processes", None) or {}).values())
+    processes = _processes(pool)
     for process in processes:
         process.kill()
     for process in processes:
@@ -185,18 +220,28 @@ def batches(targets: Iterable[Target | None]) -> Iterator[list[Target]]:
         yield batch
 
 
-_PREPARED: dict[str, tuple[Policy, datetime, Cache | None]] = {}
+_PREPARED: dict[str, tuple[Policy, datetime, Cache | None, float]] = {}
 """What this process examines with; set once, when it starts."""
 
 
-def prepare(origin: PolicyBytes, source: str, at: datetime, cache: tuple[str, str, int] | None) -> None:
+def prepare(
+    origin: PolicyBytes, source: str, at: datetime, cache: tuple[str, str, int] | None, deadline: float
+) -> None:
     """Start a worker: read the policy once. The main process hears Ctrl-C, and ends the workers."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # The kernel's own action: a handler in Python waits for the library that does not come to an end.
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGALRM,))
     kept = Cache.reading(cache[0], cache[1], at, cache[2]) if cache else None
-    _PREPARED["now"] = (policy_sources.again(origin, source), at, kept)
+    _PREPARED["now"] = (policy_sources.again(origin, source), at, kept, deadline)
 
 
 def _examine(batch: Sequence[Target]) -> list[Record]:
-    policy, at, cache = _PREPARED["now"]
-    return [look(target, policy, rules.BUNDLE_RULES, at, cache) for target in batch]
+    policy, at, kept, deadline = _PREPARED["now"]
+    records = []
+    for target in batch:
+        signal.setitimer(signal.ITIMER_REAL, deadline)  # 0 sets none
+        records.append(look(target, policy, rules.BUNDLE_RULES, at, kept))
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    return records

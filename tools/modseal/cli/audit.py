@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from modseal.auditing.cache import Cache, context_of, default_folder
 from modseal.auditing.choice import choose
@@ -25,7 +26,7 @@ from modseal.auditing.run import Audit, Summary, run
 from modseal.auditing.target import LeftOut
 from modseal.cli.audit_attest import asked, attest_options
 from modseal.cli.audit_group import AuditGroup
-from modseal.cli.audit_options import fail_on_option, jobs_option, known_to
+from modseal.cli.audit_options import deadline_option, fail_on_option, jobs_option, known_to
 from modseal.cli.audit_output import FORMATS, FormatAndFile, pieces, require_writable, without_outputs, write
 from modseal.cli.options import FILE, FILES, OUTPUT, at_option, now, policy_option, require_no_input
 from modseal.errors import UsageError
@@ -58,6 +59,7 @@ def _list_rules(context: click.Context, _parameter: click.Parameter, asked: bool
 @fail_on_option("Exit with 1 for a finding of at least this severity. A rejected bundle is one of high severity.")
 @click.option("--baseline", type=FILE, metavar="REPORT", help="Count only what this older JSON report does not have.")
 @jobs_option
+@deadline_option
 @click.option(
     "--dask", metavar="ADDRESS", help="Examine on the workers of a Dask cluster: its tcp:// or tls:// address."
 )
@@ -81,6 +83,7 @@ def audit(
     fail_on: str,
     baseline: Path | None,
     jobs: int | None,
+    deadline: int,
     dask: str | None,
     *,
     no_cache: bool,
@@ -105,6 +108,9 @@ def audit(
     attesting = asked(signing, written, paths)
     if dask is not None and jobs is not None:
         raise UsageError("--dask and --jobs exclude each other: the cluster's workers are its jobs")
+    given = click.get_current_context().get_parameter_source("deadline")
+    if dask is not None and given is ParameterSource.COMMANDLINE:
+        raise UsageError("--dask and --deadline exclude each other: only processes of this machine can be ended")
     if resume and at is not None:
         raise UsageError("--resume goes on as of the time of the interrupted audit; --at is for another audit")
     at = at or now()
@@ -113,7 +119,7 @@ def audit(
     result = Audit(rules, at, tuple(map(name_of, paths)), choice, strict_coverage)
     with _cache(result, no_cache=no_cache or attesting is not None, resume=resume) as cache:
         result.choice = choose(rules, result.at, select=select, ignore=ignore, known=choice.known)
-        engine = _cluster(result, dask) if dask is not None else local(rules, result.at, jobs, cache)
+        engine = _cluster(result, dask) if dask is not None else local(rules, result.at, jobs, cache, deadline)
         try:
             with _progress(paths) as tell:
                 run(without_outputs(written, discover(paths)), engine, result, cache, tell)

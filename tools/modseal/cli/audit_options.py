@@ -8,11 +8,23 @@ from typing import Any
 
 import click
 
+from modseal.auditing.engine import DEADLINE
 from modseal.auditing.finding import Severity
 from modseal.auditing.report_file import load
 
+_DAY = 86_400
+
 jobs_option = click.option(
     "-j", "--jobs", type=click.IntRange(1, 256), metavar="N", help="Processes; by default as many as there are cores."
+)
+
+deadline_option = click.option(
+    "--deadline",
+    type=click.IntRange(0, _DAY),
+    default=DEADLINE,
+    show_default=True,
+    metavar="SECONDS",
+    help="A bundle that takes longer is undecided; 0 for no deadline.",
 )
 
 

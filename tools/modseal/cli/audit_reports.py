@@ -17,7 +17,7 @@ from modseal.auditing.finding import Severity
 from modseal.auditing.report_file import ReportFile, load
 from modseal.auditing.run import run
 from modseal.auditing.vsa import Attestation
-from modseal.cli.audit_options import fail_on_option, jobs_option, known_to
+from modseal.cli.audit_options import deadline_option, fail_on_option, jobs_option, known_to
 from modseal.cli.audit_output import write
 from modseal.cli.options import FILE, FOLDERS, policy_option
 from modseal.errors import FormatError, InputError, KeyMaterialError, PolicyError, UsageError
@@ -71,6 +71,7 @@ def diff(old: Path, new: Path, form: str, fail_on: str) -> int:
 @click.option("--attestation", type=FILE, metavar="FILE", help="Check this file of --attest too; needs --cert.")
 @click.option("--cert", type=FILE, metavar="PEM", help="The certificate whose key must have signed the attestation.")
 @jobs_option
+@deadline_option
 @_FORMAT
 def verify_report(
     report: Path,
@@ -80,6 +81,7 @@ def verify_report(
     attestation: Path | None,
     cert: Path | None,
     jobs: int | None,
+    deadline: int,
     form: str,
 ) -> int:
     """Check a JSON report of `modseal audit` against the files as they are now.
@@ -102,7 +104,7 @@ def verify_report(
         rules, why = (given, None) if given else _policy_of(claim, confined=root is not None)
         audit = recheck.prepare(claim, rules or policy_sources.load("strict"), known)
         # No cache: it would say what was found earlier.
-        run(discover(audit.paths), local(audit.policy, audit.at, jobs), audit)
+        run(discover(audit.paths), local(audit.policy, audit.at, jobs, deadline=deadline), audit)
     found = recheck.compare(claim, audit, why)
     write(audit_recheck.render_json(found, attested) if form == "json" else audit_recheck.render_text(found, attested))
     if found.deviations:

@@ -87,6 +87,11 @@ def is_printable(text: str) -> bool:
 
 @functools.cache
 def _invisible() -> re.Pattern[str]:
-    spans = (span.partition("-") for span in INVISIBLE.split())
-    parts = (rf"\U{int(first, 16):08x}-\U{int(last or first, 16):08x}" for first, _, last in spans)
-    return re.compile(f"[{''.join(parts)}]")
+    """Those up to FFFF, which the library looks up in a table; and the others, which it compares one by one."""
+    spans = [
+        (int(first, 16), int(last or first, 16)) for first, _, last in (s.partition("-") for s in INVISIBLE.split())
+    ]
+    near, far = (
+        "".join(rf"\U{a:08x}-\U{b:08x}" for a, b in spans if (b > 0xFFFF) is beyond) for beyond in (False, True)
+    )
+    return re.compile(rf"[{near}]|(?=[\U00010000-\U0010ffff])[{far}]")

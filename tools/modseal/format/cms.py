@@ -276,12 +276,16 @@ def _read_attributes(parent: Reader, value: Value, elsewhere: tuple[str, ...]) -
     What is inside the values of an unknown type has no meaning here, and is not looked at.
     """
     found: Attributes = {}
+    count = 0
     for element in der.elements(parent.inside(value)):
         reader = parent.inside(value).inside(element)
         if element.tag != der.SEQUENCE:
             raise _bad("an attribute is not a SEQUENCE")
         oid, values = reader.oid(), tuple(der.elements(reader.enter(der.SET)))
         reader.end()
+        count += len(values)
+        if count > limits.ATTRIBUTE_VALUES:
+            raise FormatError("limit-exceeded", f"more than {limits.ATTRIBUTE_VALUES} values of a signer's attributes")
         if oid in found:
             raise _bad("an attribute is there twice")
         if not values:

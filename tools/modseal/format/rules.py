@@ -65,10 +65,10 @@ def check_path(path: str) -> Failure | None:
         return _unsafe(path, "is not in Unicode normal form C")
     if "*" in path or "?" in path:
         return _unsafe(path, "has a '*' or '?', as if it were a pattern")
-    parts = path.split("/")
-    if any(part in ("", ".", "..") or part[-1] == " " for part in parts):
+    framed = f"/{path}/"
+    if "//" in framed or "/./" in framed or "/../" in framed or " /" in framed:
         return _unsafe(path, "is absolute, or has an empty, '.' or '..' component, or one that ends with a space")
-    if len(parts) > limits.PATH_DEPTH:
+    if path.count("/") >= limits.PATH_DEPTH:
         return _unsafe(path, f"has more than {limits.PATH_DEPTH} components")
     return None
 
@@ -131,25 +131,26 @@ def check_tree(entries: Iterable[Entry]) -> Iterator[Failure]:
     hosts cannot tell those apart. A path below a link would be written somewhere else (TAR-01).
     """
     entries = tuple(entries)
+    folded = [fold(entry.path) for entry in entries]
     holders: dict[str, Entry] = {}
-    for entry in entries:
-        first = holders.setdefault(fold(entry.path), entry)
+    for path, entry in zip(folded, entries, strict=True):
+        first = holders.setdefault(path, entry)
         if first is not entry:
             yield _clash(f"{entry.path!r} collides with {first.path!r}", entry.path, first.path)
     holders.clear()  # what comes now needs as much memory again
-    yield from _check_parents(entries)
+    yield from _check_parents(sorted(zip(folded, entries, strict=True), key=lambda one: sort_key(one[0])))
 
 
-def _check_parents(entries: Iterable[Entry]) -> Iterator[Failure]:
+def _check_parents(entries: Iterable[tuple[str, Entry]]) -> Iterator[Failure]:
     """Each directory above an entry, declared or not, has one spelling, and is neither a file nor a link.
 
-    Sorted by their folded components, all that lies in one directory stands together, so it is enough to
-    compare neighbours. A table of all parents would take a gigabyte for 50,000 deep paths.
+    Sorted by their folded paths, which stand beside them, all that lies in one directory stands together, so it is
+    enough to compare neighbours. A table of all parents would take a gigabyte for 50,000 deep paths.
     """
     above: list[tuple[list[str], Entry]] = []
     before: tuple[list[str], list[str]] = [], []
-    for entry in sorted(entries, key=lambda entry: sort_key(fold(entry.path))):
-        parts, folded = entry.path.split("/"), fold(entry.path).split("/")
+    for path, entry in entries:
+        parts, folded = entry.path.split("/"), path.split("/")
         parent = _other_spelling(parts, folded, *before)
         if parent:
             other = "/".join(before[0][:parent])

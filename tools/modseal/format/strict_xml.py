@@ -129,6 +129,8 @@ def parse(
         raise FormatError("limit-exceeded", f"the document has {len(data)} bytes, over {limits.MANIFEST_SIZE}")
     if data.count(b"=") > limits.MANIFEST_ATTRIBUTES:
         raise FormatError("limit-exceeded", f"the document has more than {limits.MANIFEST_ATTRIBUTES} attributes")
+    if data.count(b"<") > limits.MANIFEST_TAGS:
+        raise FormatError("limit-exceeded", f"the document has more than {limits.MANIFEST_TAGS} tags")
     _require_utf8(data)
     reader = _Reader(grammar, comments_in, ordered=ordered, unknown=unknown, problems=problems)
     with foreign(lambda why: _error(1, 0, f"it cannot be read: {why}")):

@@ -47,6 +47,9 @@ _VALUE = re.compile(
 )
 """The parts of a value. A text over several lines may end with up to two quotes of its own before the closing three."""
 
+_SEPARATORS = b"\n,.=[{"
+"""What ends or begins a line, a key or a value; also where it stands in a text."""
+
 _INLINE_KEY = re.compile(rf"({_KEY})[ \t]*=")
 
 
@@ -87,6 +90,8 @@ def parse(data: bytes) -> TomlDocument:
         raise ValueError(f"the file is over {limits.SPEC_SIZE} bytes")
     if data.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise ValueError("the file starts with a byte order mark; save it as UTF-8 without one")
+    if sum(map(data.count, _SEPARATORS)) > limits.SPEC_PARTS:
+        raise ValueError(f"the file has more than {limits.SPEC_PARTS} lines, keys and values")
     with foreign(ValueError):
         try:
             text = data.decode("utf-8")

@@ -67,10 +67,10 @@ def of_certificate(size: int) -> int:
 
 _HASHED = 8192
 """Bytes that are hashed for one unit."""
-_RSA_BITS = 32
+_RSA_BITS = 25
 """Bits of an exponent that one unit pays for, with a modulus of 1,024 bits; a longer modulus costs its square."""
-_EC = {"secp256r1": 10, "secp384r1": 60, "secp521r1": 50}
-_OTHERS = 20
+_EC = {"secp256r1": 20, "secp384r1": 100, "secp521r1": 110}
+_OTHERS = 60
 """Ed25519 and ML-DSA."""
 _READ = 16
 """Bytes of a certificate that are read for one unit: texts of combining characters are the worst."""

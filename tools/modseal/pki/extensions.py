@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from modseal import limits
+from modseal.errors import FormatError
 from modseal.format import der
 
 AUTHORITY_KEY_ID = "2.5.29.35"
@@ -44,9 +46,14 @@ Extensions = Mapping[str, Extension]
 
 
 def read_extensions(reader: der.Reader) -> dict[str, Extension]:
-    """All extensions of a SEQUENCE OF Extension by identifier. Raises `FormatError` (not DER, none, or one twice)."""
+    """All extensions of a SEQUENCE OF Extension by identifier.
+
+    Raises `FormatError`: not DER, none, too many, or one twice.
+    """
     found: dict[str, Extension] = {}
     while reader.more():
+        if len(found) == limits.EXTENSIONS:
+            raise FormatError("limit-exceeded", f"more than {limits.EXTENSIONS} extensions", limit=limits.EXTENSIONS)
         fields = reader.enter()
         oid = fields.oid()
         critical = fields.optional(der.BOOLEAN)

@@ -201,7 +201,7 @@ class _Search:
             if length > len(start) and not self._issued(chain[-2], chain[-1]):
                 continue
             self._steps += 1
-            self._effort.spend(_STEP)
+            self._effort.spend(_STEP + len(self._anchors) // _TRIED)
             yield from self._ends(chain)
             for issuer in self._issuers_of(chain) if length < limits.PATH_CERTIFICATES - 1 else ():
                 self._pushed += 1
@@ -259,6 +259,8 @@ class _Search:
 
 
 _STEP = 2
+_TRIED = 16
+"""Anchors that the end of a chain is compared with for one unit."""
 _CHAIN = 10
 _COMPARED = 5
 """Names that are compared with constraints for one unit."""

@@ -7,6 +7,7 @@ A list that is not properly signed says nothing at all, and does not block besid
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -185,8 +186,14 @@ def _may_sign(certificate: Certificate) -> bool:
 
 def signature_problem(crl: Crl, signer: Certificate, effort: Effort | None = None) -> Failure | None:
     """Why a CRL is not signed with a certificate's key; None where it is."""
-    # Charged without the list's own size: that is the policy's doing, and some lists are long.
+    # Charged without the list's own size: that is the policy's doing, some lists are long, and it is hashed once.
     (effort or Effort(5)).spend(of_signature(signer.key, 0))
+    return _signature_problem(crl, signer)
+
+
+@functools.lru_cache(maxsize=64)
+def _signature_problem(crl: Crl, signer: Certificate) -> Failure | None:
+    """Remembered, because hashing 30 MiB again for each signer of a bundle, and each path of it, takes seconds."""
     try:
         row, salt = algorithms.identify(crl.signature_algorithm, None, signer.key)
         algorithms.verify(row, signer.key, crl.signature, crl.signed_bytes, salt)

@@ -53,7 +53,7 @@ CLOCK_TOLERANCE = timedelta(minutes=5)
 _SECOND_OPINION = ("rsa-pkcs1", "ecdsa")
 """The families that OpenSSL verifies in PKCS #7, which is what rfc3161-client calls."""
 
-_SECOND_OPINION_COST = 100
+_SECOND_OPINION_COST = 250
 """Units of a token's second verification, whose chain OpenSSL builds from the same certificates."""
 
 

@@ -21,7 +21,7 @@ from builders.audits import folder_of
 from builders.bundles import header, make
 from builders.transcript import SOURCE, Transcript, run
 from modseal import limits
-from modseal.auditing import record
+from modseal.auditing import look
 from modseal.bundle.open import OpenBundle
 
 FORMS = ["text", "json", "sarif", "html", "csv", "junit", "gitlab"]
@@ -39,14 +39,14 @@ def site(tmp_path: Path) -> Path:
 @contextmanager
 def endless() -> Iterator[None]:
     """While the second bundle is examined nothing happens for a long time."""
-    good: Callable[..., object] = record.examine
+    good: Callable[..., object] = look.examine
 
     def slow(bundle: OpenBundle, *more: object) -> object:
         if bundle.name == "depot/001.vib":
             time.sleep(600)
         return good(bundle, *more)
 
-    with mock.patch.object(record, "examine", slow):
+    with mock.patch.object(look, "examine", slow):
         yield
 
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from modseal.format.shape import Integer, Steps, Table, location
-from modseal.format.toml_text import parse
+from modseal.format.toml_text import TomlError, parse
 
 
 def lines(text: str) -> dict[str, int]:
@@ -116,3 +116,20 @@ def test_every_key_is_found_on_its_line(items: list[tuple[str, bool, list[str]]]
     document = parse(text.encode())
     assert document.lines == expected
     assert {path: document.line(path) for path in inside} == inside
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("a = 1\n[anchor]\n[anchor]\n", 3, "the table [anchor] is there twice; each of several is written [[anchor]]"),
+        ("a = 1\nb = \u201cx\u201d\n", 2, "is not a quote of TOML"),
+        ("a = 1\n\nb = \n", 3, "Invalid value (column 5)"),
+        ("a = 1\n" + ".".join("k" * 80) + " = 1\n", 2, "a key has more than"),
+    ],
+)
+def test_what_is_wrong_is_told_with_its_line_and_without_python(text: str, line: int, words: str) -> None:
+    with pytest.raises(TomlError) as caught:
+        parse(text.encode())
+    assert caught.value.describe("p.toml").startswith(f"p.toml:{line}: ")
+    assert words in str(caught.value)
+    assert "('" not in str(caught.value)

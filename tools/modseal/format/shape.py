@@ -262,7 +262,7 @@ class Table(Shape):
         if not value.keys() >= self.required:
             for key in self._order:
                 if key not in value:
-                    found.add(trail, f"the key {key!r} is missing")
+                    found.add(trail, f"the key {key!r} is missing{_only_value(key, fields[key])}")
 
     def _schema(self) -> dict[str, Any]:
         return {
@@ -271,6 +271,11 @@ class Table(Shape):
             "required": list(self._order),
             "additionalProperties": self.open,
         }
+
+
+def _only_value(key: str, shape: Shape) -> str:
+    """What to write where a key can have one value alone."""
+    return f'; write {key} = "{shape.choices[0]}"' if isinstance(shape, Text) and len(shape.choices) == 1 else ""
 
 
 class TextMap(Shape):

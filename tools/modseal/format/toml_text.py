@@ -53,6 +53,22 @@ _SEPARATORS = b"\n,.=[{"
 _INLINE_KEY = re.compile(rf"({_KEY})[ \t]*=")
 
 
+_TWICE = re.compile(r"Cannot declare \((.*?),?\) twice|Cannot mutate immutable namespace \((.*?),?\)")
+_CURLY = "\u2018\u2019\u201c\u201d\u00ab\u00bb"
+
+
+class TomlError(ValueError):
+    """A text that is not TOML. `line` counts from 1; 0 is for what is wrong with the whole."""
+
+    def __init__(self, message: str, line: int = 0) -> None:
+        super().__init__(message)
+        self.line = line
+
+    def describe(self, name: str) -> str:
+        """One line that an editor can jump to."""
+        return f"{name}:{self.line}: {self}" if self.line else f"{name}: {self}"
+
+
 class TomlDocument:
     """The values of a TOML text, and where each key stands."""
 
@@ -85,24 +101,42 @@ class TomlDocument:
 
 
 def parse(data: bytes) -> TomlDocument:
-    """Parse TOML 1.1. Raises `ValueError` with a sentence that has the line."""
+    """Parse TOML 1.1. Raises `TomlError`."""
     if len(data) > limits.SPEC_SIZE:
-        raise ValueError(f"the file is over {limits.SPEC_SIZE} bytes")
+        raise TomlError(f"the file is over {limits.SPEC_SIZE} bytes")
     if data.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        raise ValueError("the file starts with a byte order mark; save it as UTF-8 without one")
+        raise TomlError("the file starts with a byte order mark; save it as UTF-8 without one")
     if sum(map(data.count, _SEPARATORS)) > limits.SPEC_PARTS:
-        raise ValueError(f"the file has more than {limits.SPEC_PARTS} lines, keys and values")
-    with foreign(ValueError):
+        raise TomlError(f"the file has more than {limits.SPEC_PARTS} lines, keys and values")
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise TomlError(f"the file is not UTF-8 (byte {error.start})") from None
+    _require_short_keys(text)
+    values: dict[str, object] = {}
+    problem: TomlError | None = None
+    with foreign(TomlError):
         try:
-            text = data.decode("utf-8")
-            _require_short_keys(text)
             values = tomli.loads(text)
-        except UnicodeDecodeError as error:
-            raise ValueError(f"the file is not UTF-8 (byte {error.start})") from None
+        except tomli.TOMLDecodeError as error:
+            problem = _in_words(error)
         except RecursionError:
-            raise ValueError("the file is nested too deep") from None
+            problem = TomlError("the file is nested too deep")
+    if problem:
+        raise problem
     places = _Places(text.replace("\r\n", "\n"))
     return TomlDocument(values, places.lines, places.inside)
+
+
+def _in_words(error: tomli.TOMLDecodeError) -> TomlError:
+    """The parser's message without Python in it, and with what people most often meant."""
+    message = error.msg
+    if twice := _TWICE.fullmatch(message):
+        name = ".".join(part.strip().strip("'") for part in (twice[1] or twice[2]).split(","))
+        message = f"the table [{name}] is there twice; each of several is written [[{name}]]"
+    elif error.doc[error.pos : error.pos + 1] in _CURLY and error.pos < len(error.doc):
+        message = f'{error.doc[error.pos]!r} is not a quote of TOML; write "'
+    return TomlError(f"{message} (column {error.colno})", error.lineno)
 
 
 def _require_short_keys(text: str) -> None:
@@ -111,7 +145,7 @@ def _require_short_keys(text: str) -> None:
         *keys, _ = line.split("=")
         keys += [line] if line.lstrip().startswith("[") else []
         if any(key.count(".") >= limits.KEY_PARTS for key in keys):
-            raise ValueError(f"line {number}: a key has more than {limits.KEY_PARTS} parts")
+            raise TomlError(f"a key has more than {limits.KEY_PARTS} parts", number)
 
 
 class _Places:

@@ -99,8 +99,8 @@ def parse(data: bytes, source: str) -> ModuleSpec:
     """
     try:
         document = toml_text.parse(data)
-    except ValueError as error:
-        raise SpecError(f"{source}: {error}") from None
+    except toml_text.TomlError as error:
+        raise SpecError(error.describe(source)) from None
     require_spec(document.problems(SHAPE, source))
     spec = _read(document, source)
     require_spec(spec.describe(place, message) for place, message in _problems(spec))

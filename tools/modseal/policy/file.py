@@ -34,8 +34,8 @@ def parse(data: bytes, source: str, read: Callable[[str], bytes], *, built_in: b
     """
     try:
         document = toml_text.parse(data)
-    except ValueError as error:
-        raise PolicyError(f"{source}: {error}") from None
+    except toml_text.TomlError as error:
+        raise PolicyError(error.describe(source)) from None
     if pem.has_private_key(data):
         raise PolicyError(f"{source}: it has {pem.PRIVATE_KEY}")
     problems = document.problems(SHAPE, source)

@@ -10,6 +10,7 @@ from pathlib import Path
 from modseal import limits
 from modseal.errors import PolicyError
 from modseal.files.small import read_small
+from modseal.format.shape import suggestion
 from modseal.policy import store as trust_store
 from modseal.policy.file import parse
 from modseal.policy.store import STORE
@@ -36,8 +37,8 @@ def load(reference: str, now: datetime | None = None) -> Policy:
     try:
         data = read_bounded(path)
     except OSError as error:
-        names = " or ".join(BUILT_IN)
-        raise PolicyError(f"policy {reference}: {error.strerror}; give a file, or {names}") from None
+        hint = suggestion(reference, BUILT_IN) or f"; give a file, or {' or '.join(BUILT_IN)}"
+        raise PolicyError(f"policy {reference}: {error.strerror}{hint}") from None
     return parse(data, reference, lambda name: read_bounded(path.parent / name))
 
 

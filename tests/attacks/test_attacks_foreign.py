@@ -157,7 +157,7 @@ EDGES: dict[str, tuple[str, Callable[[], object], type[ModsealError], set[str]]]
     ),
     "DSSE": ("json.loads", lambda: dsse.decode(b"{}", "a.json"), FormatError, {"bad-attestation"}),
     "the time of a trust bundle": (
-        "modseal.format.trust_bundle.datetime",
+        "modseal.format.trust_bundle.times.parse_time",
         lambda: trust_bundle.parse_time("x"),
         FormatError,
         {"trust-bundle-invalid"},

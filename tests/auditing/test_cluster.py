@@ -187,6 +187,7 @@ from pathlib import Path
 from builders.dask_cluster import Deadly
 from modseal.auditing import cluster
 from modseal.auditing.discover import discover
+from modseal.policy.sources import load
 cluster.PATIENCE = 1.0
 targets = list(discover([sys.argv[2]]))
 targets[1:1] = [Deadly("deadly.seal")]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from datetime import date, timedelta
 from pathlib import Path
 
@@ -184,7 +185,7 @@ def test_all_problems_are_told_at_once() -> None:
 def test_what_is_no_toml_is_a_policy_error(data: bytes) -> None:
     with pytest.raises(PolicyError) as raised:
         parse(data, "p.toml", read)
-    assert str(raised.value).startswith("p.toml: ")
+    assert re.match(r"p\.toml(:[0-9]+)?: ", str(raised.value))
 
 
 @given(

@@ -29,8 +29,8 @@ FILES: dict[str, bytes] = {
     "revoked.crl": crls.make(ROOT, SIGNER),
     "stale.crl": crls.make(ROOT, end=AT - timedelta(days=1)),
     "early.crl": crls.make(ROOT, start=AT + timedelta(days=1)),
-    "other.crl": crls.make(OTHER_ROOT),
-    "forged.crl": crls.make(ISSUING, key=OTHER_ROOT.key),
+    "other.crl": crls.make(OTHER_ROOT, extensions=crls.key_id(OTHER_ROOT)),
+    "forged.crl": crls.make(ISSUING, key=OTHER_ROOT.key, extensions=crls.key_id(ISSUING)),
     "delta.crl": crls.make(ROOT, extensions=[(x509.DeltaCRLIndicator(1), True)]),
 }
 """What the policies name, beside them."""

@@ -68,7 +68,12 @@ _COUNTING = (Status.FAILED, Status.INCONCLUSIVE)
 
 
 def check_findings(result: Result) -> Iterator[Finding]:
-    """A finding for each check that did not pass; after the first `limits.FINDINGS`, one for all that remain."""
+    """A finding for each check that did not pass, or for the failure that prevented an examination.
+
+    After the first `limits.FINDINGS` checks, one finding stands for all that remain.
+    """
+    if result.failure:
+        yield failure_finding(result.bundle, result.failure)
     examined = result.examination.checks if result.examination else ()
     checks = [(check.code, check) for check in examined if check.code and check.status in _COUNTING]
     for code, check in checks[: limits.FINDINGS]:

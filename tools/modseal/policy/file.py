@@ -110,12 +110,13 @@ class _Reader:
         self.found.append(self._document.describe(Problem(path, message), self._source))
 
     def _file(self, path: tuple[str | int, ...], name: str) -> bytes | None:
+        if "\0" in name:
+            self._problem(path, f"{quote(name)} is not a file name")
+            return None
         try:
             return self._read(name)
         except OSError as error:
             self._problem(path, f"{name}: {error.strerror}")
-        except ValueError:  # a NUL in it
-            self._problem(path, f"{quote(name)} is not a file name")
         return None
 
     def _anchors(self) -> Iterator[Anchor]:

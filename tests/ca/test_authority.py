@@ -312,7 +312,7 @@ def test_a_request_is_signed_with_its_own_key(tmp_path: Path) -> None:
 )
 def test_a_file_that_is_no_request_is_said(data: bytes, tmp_path: Path) -> None:
     (tmp_path / "csr").write_bytes(data)
-    with pytest.raises(KeyMaterialError, match="no request"):
+    with pytest.raises(KeyMaterialError, match="not a readable certificate request"):
         request.read_request(tmp_path / "csr")
 
 

@@ -111,7 +111,7 @@ HEAD = 'schema = "modseal/policy@1"\nminimum-level = "partner"\n'
     ("text", "message"),
     [
         ("", "'schema'"),
-        ("schema = ", "other.toml: "),
+        ("schema = ", "other.toml:1: "),
         (HEAD + 'minimum-levle = "partner"\n', "other.toml:3: unknown key 'minimum-levle'"),
         (HEAD + "[signers]\nminimun = 2\n", "other.toml:4: signers: unknown key 'minimun'"),
         (HEAD + "[signers]\nminimum = 0\n", "other.toml:4: "),

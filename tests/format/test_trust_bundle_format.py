@@ -85,7 +85,7 @@ def test_a_changed_container_is_refused(change: Callable[[Members], Members], wo
         ("version", 0, "version"),
         ("version", True, "version"),
         ("expires", "2026-01-01", "expires"),
-        ("expires", "2026-13-01T00:00:00Z", "no time"),
+        ("expires", "2026-13-01T00:00:00Z", "not a time"),
         ("expires", "2020-01-01T00:00:00Z", "not after issued"),
         ("root", {"signers": [], "threshold": 1}, "signers"),
         ("root", {"signers": [A.fingerprint], "threshold": 2}, "threshold"),

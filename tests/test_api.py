@@ -165,3 +165,11 @@ def test_the_examples_of_the_page_work(tmp_path: Path) -> None:
     assert "hello is proved to be partner" in shown
     assert "hello.seal accepted partner" in shown
     assert set(re.findall(r"^\| `(\w+)\(", text, re.MULTILINE)) <= set(NAMES)
+
+
+def test_importing_the_module_of_the_command_line_runs_nothing() -> None:
+    """Tools that read a whole package import it too: fuzzers, generators of documentation."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import modseal.__main__"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

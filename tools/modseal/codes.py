@@ -339,7 +339,10 @@ CODES: Final[Mapping[CodeName, Code]] = {
     "usage": Code(None, "The command line is not valid.", "See --help."),
     "bad-spec": Code(None, "The module spec or stage folder has a problem.", "Correct the named field and pack again."),
     "bad-policy": Code(
-        None, "The policy cannot be used.", "Correct the named line, then run `modseal policy check`.", undecided=True
+        None,
+        "The policy cannot be used.",
+        "Correct the line or file that is named, then run `modseal policy check`.",
+        undecided=True,
     ),
     "bad-key": Code(
         None,

@@ -135,7 +135,7 @@ SECOND = pin(PINNED[1], name="Second pin")
             ["any module, any vendor", "one signer under Acme CA", "no timestamp needed", "no revocation check"],
         ),
         (trusting(CA, minimum=Level.ACCEPTED), ["an accepted module"]),
-        (trusting(replace(CA, vendors=("Acme", "B*"))), ["vendor Acme)"]),
+        (trusting(replace(CA, vendors=("Acme", "B*"))), ["vendor B* or Acme)"]),
         (trusting(replace(CA, names=("acme-*",))), ["(module acme-*, any vendor)"]),
         (trusting(CA, PIN, minimum_signers=2), ["2 signers under Acme CA or First pin"]),
         (trusting(PIN, SECOND, minimum_signers=2), ["2 signers under First pin or Second pin", "pinned"]),
@@ -158,7 +158,7 @@ SECOND = pin(PINNED[1], name="Second pin")
                 minimum_signers=2,
                 required_signers=("First pin",),
             ),
-            ["vendor A* and *e"],
+            ["vendor *e and A*"],
         ),
         (trusting(replace(PIN, accept_expired=True)), ["First pin even with an expired certificate"]),
         (
@@ -199,8 +199,8 @@ def test_the_line_says_the_weakest(policy: Policy, words: list[str]) -> None:
         assert word in line
 
 
-def test_a_policy_with_more_scopes_than_are_tried_is_called_too_weak_rather_than_too_strong() -> None:
-    many = tuple(
+def pins_with_scopes_of_their_own(count: int) -> tuple[Anchor, ...]:
+    return tuple(
         Anchor(
             f"Pin {number}",
             Level.CERTIFIED,
@@ -208,10 +208,45 @@ def test_a_policy_with_more_scopes_than_are_tried_is_called_too_weak_rather_than
             vendors=(f"V{number}",),
             names=tuple(f"n{number}-{k}" for k in range(40)),
         )
-        for number in range(256)
+        for number in range(count)
     )
-    found = find(trusting(*many, minimum_signers=2))
+
+
+def test_pins_that_share_no_vendor_cannot_sign_together() -> None:
+    many = pins_with_scopes_of_their_own(256)
+    assert find(trusting(*many, minimum_signers=2)) is None
+    both = replace(many[255], vendors=("V0",), names=("n0-*",))
+    found = find(trusting(*many[:255], both, minimum_signers=2))
     assert found is not None
+    assert (found.vendor, found.name) == ("V0", "n0-0 or n0-1 or n0-2 or 37 more")
+    assert found.anchors == (many[0], both)
+
+
+def test_a_policy_with_more_combinations_than_are_looked_at_is_called_too_weak_rather_than_too_strong() -> None:
+    found = find(trusting(*pins_with_scopes_of_their_own(256), minimum_signers=3))
+    assert found is not None
+    assert (found.vendor, found.name) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("scopes", "common"),
+    [
+        ([("acme-*",), ("*-agent",)], "acme-* and *-agent"),
+        ([("a*b*c",), ("ab*",), ("*bc",)], "a*b*c and ab* and *bc"),
+        ([("acme-*",), ("acme-agent", "other")], "acme-agent"),
+        ([("acme-*",), ("acmex*",)], None),
+        ([("*-agent",), ("*-driver",)], None),
+        ([("agent-?",), ("agent-1", "agent-22")], "agent-1"),
+        ([("agent",), ("agent",)], "agent"),
+        ([("agent",), ("Agent",)], None),
+    ],
+)
+def test_what_several_required_signers_may_speak_for_is_what_their_scopes_have_in_common(
+    scopes: list[tuple[str, ...]], common: str | None
+) -> None:
+    rows = [replace(CA, name=f"CA {number}", names=names) for number, names in enumerate(scopes)]
+    found = find(trusting(*rows, required_signers=tuple(row.name for row in rows)))
+    assert (found.name if found else None) == common
 
 
 def test_the_builders_signers_are_what_the_candidates_need() -> None:

@@ -1,35 +1,34 @@
-"""The weakest thing that a policy would accept, found with the policy's own rules.
+"""The weakest bundle that a policy accepts, read off the table of its anchors.
 
-A policy is as strong as the weakest bundle that passes it, and that is hard to see in a long file. So a
-bundle is sought: by a vendor and with a name that no scope was written for, then by ones made from the
-scopes' patterns, with as few signers as will do. `None` says that there is none: the policy accepts nothing.
+Each usable anchor is a row: what it grants, the vendors and names of its scope, and how many signers it stands for (a
+CA any number, a pin one). A way in is a set of rows that together satisfy `[signers]`; every one of them has to speak
+for the module, so the scope of a way in is what all of their patterns have in common. The widest one is the weakest.
+
+Patterns are compared as patterns; no example names are tried. That is exact for plain text and `*`. Two patterns with
+`?` or `[...]` may be taken to have something in common although they have not, and a deny list of several patterns may
+cover more than is seen here: the answer is then too weak rather than too strong.
 """
 
 from __future__ import annotations
 
 import re
-import string
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from itertools import chain, permutations, product
+from itertools import combinations, islice, product
 
 from modseal.format.level import Level
 from modseal.trust.policy import Anchor, Policy, matches_any
 from modseal.trust.powers import Power
 
-Choice = tuple[str | None, str]
-"""A pattern (None: any) and a text that it matches."""
+_TRIED = 40_000
+"""Combinations that are looked at: 256 pins of which two have to sign make 32,640, of which three 2.8 million."""
+_SHOWN = 3
+"""Patterns that the text names."""
+Choice = tuple[str, ...]
+"""Patterns that a text has to match all; none: any text."""
 
-_LETTERS = string.ascii_letters + string.digits
-_ANY = "zq-9f3e7c-unforeseen"
-_UNFORESEEN: tuple[Choice, ...] = tuple((None, text) for text in (_ANY, *_LETTERS))
-"""Texts that nobody wrote a pattern for, unless it matches all."""
-_COMBINED = 6
-"""Patterns of one kind up to which every two and every three are tried together."""
-_TRIED = 2_000
-"""Pairs of a vendor and a name that are tried at most."""
-_CLASS = re.compile(r"\[!?\]?[^]]*\]")
+_WILDCARD = re.compile(r"[*?]|\[!?\]?[^]]*\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,36 +51,123 @@ def find(policy: Policy) -> Weakest | None:
     """The weakest kind of bundle that the policy accepts, or None where it accepts nothing."""
     signers_wanted = policy.minimum_signers > 1 or policy.required_signers
     if policy.allow_unsigned_community and policy.minimum_level is Level.COMMUNITY and not signers_wanted:
-        free = any(not matches_any(text, policy.deny.names) for _, text in _UNFORESEEN)
-        return Weakest(Level.COMMUNITY, None, None, 0, (), ()) if free else None
+        return None if "*" in policy.deny.names else Weakest(Level.COMMUNITY, None, None, 0, (), ())
     usable = [anchor for anchor in policy.anchors if not why_unusable(anchor, policy)]
-    for tried, ((vendor, vendor_text), (name, name_text)) in enumerate(_pairs(usable)):
-        speaking = tuple(
-            anchor for anchor in usable if anchor.speaks_for_vendor(vendor_text) and anchor.speaks_for_name(name_text)
-        )
-        if _suffice(speaking, policy) and not matches_any(name_text, policy.deny.names):
-            return _accepted(policy, vendor, name, speaking)
-        if tried == _TRIED:
-            break
-    # Where scopes could meet in a way that was not tried, the answer is too weak rather than too strong.
-    unclear = _suffice(usable, policy) and "*" not in policy.deny.names and _has_untried(usable, policy)
-    return _accepted(policy, None, None, tuple(usable)) if unclear else None
+    ways = _ways_in(usable, policy)
+    scopes = [scope for way in islice(ways, _TRIED) if (scope := _common_scope(way, policy))]
+    if next(ways, None):  # too many to look at them all: nothing is weaker than any module of any vendor
+        scopes.append(([()], [()]))
+    if not scopes:
+        return None
+    vendors, names = min(scopes, key=lambda scope: tuple(min(map(_narrowness, choices)) for choices in scope))
+    speaking = [one for one in usable if _speaks_for(one.vendors, vendors) and _speaks_for(one.names, names)]
+    return Weakest(
+        policy.minimum_level,
+        _text(vendors),
+        _text(names),
+        policy.minimum_signers,
+        tuple(speaking),
+        policy.required_signers,
+    )
 
 
-def _accepted(policy: Policy, vendor: str | None, name: str | None, anchors: tuple[Anchor, ...]) -> Weakest:
-    return Weakest(policy.minimum_level, vendor, name, policy.minimum_signers, anchors, policy.required_signers)
+def _ways_in(usable: Sequence[Anchor], policy: Policy) -> Iterator[tuple[Anchor, ...]]:
+    """The smallest sets of anchors that give enough signers, the required ones among them."""
+    certifying = [anchor for anchor in usable if anchor.certificate]
+    pins = [anchor for anchor in usable if anchor.fingerprint]
+    for required in product(*(_stand_for(wanted, usable, policy) for wanted in policy.required_signers)):
+        pinned = {anchor.fingerprint for anchor in required if anchor.fingerprint}
+        missing = policy.minimum_signers - len(pinned)
+        if missing <= 0 or any(anchor.certificate for anchor in required):
+            yield required
+            continue
+        yield from ((*required, anchor) for anchor in certifying)
+        for more in combinations([pin for pin in pins if pin.fingerprint not in pinned], missing):
+            if len({pin.fingerprint for pin in more}) == missing:  # two pins of one certificate are one signer
+                yield (*required, *more)
 
 
-def _has_untried(usable: Sequence[Anchor], policy: Policy) -> bool:
-    """Whether patterns with wildcards have to meet in fours, or are too many to be combined."""
-    patterns = [
-        {one for anchor in usable for one in anchor.vendors},
-        {one for anchor in usable for one in anchor.names},
-    ]
-    wild = any(not set(pattern).isdisjoint("*?[") for some in patterns for pattern in some)
-    needed = max(policy.minimum_signers, len(policy.required_signers))
-    many = max(map(len, patterns)) > _COMBINED
-    return (wild and (needed > 3 or many)) or sum(map(len, patterns)) > _TRIED**0.5
+def _stand_for(wanted: str, usable: Sequence[Anchor], policy: Policy) -> list[Anchor]:
+    """The anchors under which a required signer can be trusted: `wanted` is an anchor's name or a fingerprint.
+
+    A fingerprint that no pin has may be that of any certificate below a CA.
+    """
+    if wanted in policy.deny.all_signers:
+        return []
+    unknown = wanted not in policy.pins and all(anchor.name != wanted for anchor in policy.anchors)
+    return [one for one in usable if wanted in (one.name, one.fingerprint) or (unknown and one.certificate)]
+
+
+def _common_scope(way: Sequence[Anchor], policy: Policy) -> tuple[list[Choice], list[Choice]] | None:
+    """The vendors and names that all these anchors speak for, or None where there are none that are not denied."""
+    vendors = _common([anchor.vendors for anchor in way])
+    names = [one for one in _common([anchor.names for anchor in way]) if not _is_denied(one, policy)] if vendors else []
+    return (vendors, names) if names else None
+
+
+def _common(scopes: Sequence[tuple[str, ...]]) -> list[Choice]:
+    """One pattern of each scope that has any, in every way in which one text can match all of them."""
+    choices: list[Choice] = [()]
+    for scope in filter(None, scopes):
+        choices = [
+            _together(choice, pattern)
+            for choice in choices
+            for pattern in scope
+            if all(_meet(pattern, other) for other in choice)
+        ][:_TRIED]
+    return choices
+
+
+def _together(choice: Choice, pattern: str) -> Choice:
+    """Both as one choice: a plain text, if there is one, is all that they have in common."""
+    if pattern in choice or (choice and not _WILDCARD.search(choice[0])):
+        return choice
+    return (*choice, pattern) if _WILDCARD.search(pattern) else (pattern,)
+
+
+def _narrowness(choice: Choice) -> tuple[bool, int]:
+    """The least is the widest: wildcards before plain texts, few plain characters before many."""
+    plain = any(not _WILDCARD.search(pattern) for pattern in choice)
+    return plain, sum(1 + len(_WILDCARD.sub("", pattern)) for pattern in choice)
+
+
+def _meet(one: str, other: str) -> bool:
+    """Whether some text matches both patterns.
+
+    Between two patterns with `*`, all that counts is how they begin and end: whatever stands between in either can
+    stand one after the other in one text.
+    """
+    for plain, pattern in ((one, other), (other, one)):
+        if not _WILDCARD.search(plain):
+            return fnmatchcase(plain, pattern)
+    (begin, end), (other_begin, other_end) = _ends(one), _ends(other)
+    begins = begin.startswith(other_begin) or other_begin.startswith(begin)
+    return begins and (end.endswith(other_end) or other_end.endswith(end))
+
+
+def _ends(pattern: str) -> tuple[str, str]:
+    parts = _WILDCARD.split(pattern)
+    return parts[0], parts[-1]
+
+
+def _is_denied(names: Choice, policy: Policy) -> bool:
+    """Whether one entry of the deny list covers every name that matches all these patterns."""
+    denied = policy.deny.names
+    plain = [name for name in names if not _WILDCARD.search(name)]
+    return "*" in denied or not set(names).isdisjoint(denied) or any(matches_any(name, denied) for name in plain)
+
+
+def _speaks_for(scope: tuple[str, ...], choices: list[Choice]) -> bool:
+    """Whether a scope has all that one of the choices matches."""
+    return not scope or any(one in scope or matches_any(one, scope) for choice in choices for one in choice)
+
+
+def _text(choices: list[Choice]) -> str | None:
+    if () in choices:
+        return None
+    shown = sorted(choices, key=_narrowness)[:_SHOWN]
+    more = [f"{len(choices) - _SHOWN} more"] if len(choices) > _SHOWN else []
+    return " or ".join([*map(" and ".join, shown), *more])
 
 
 def why_unusable(anchor: Anchor, policy: Policy) -> str:
@@ -132,71 +218,3 @@ def widest(policy: Policy) -> Widest | None:
     anchors = () if None in holders else tuple(holder for holder in holders if holder is not None)
     paths = anchors[0].may.paths if anchors else policy.unsigned_may.paths
     return Widest(powers, anchors, paths)
-
-
-def _suffice(speaking: Sequence[Anchor], policy: Policy) -> bool:
-    """Whether enough signers can come from these anchors, the required ones among them.
-
-    A CA can certify any number of signers; a pin is one.
-    """
-    certifying = any(anchor.certificate for anchor in speaking)
-    names = {anchor.name for anchor in speaking}
-    pins = {anchor.fingerprint for anchor in speaking if anchor.fingerprint}
-    for wanted in policy.required_signers:
-        by_fingerprint = wanted in pins or (
-            certifying and wanted not in policy.pins and bool(re.fullmatch("[0-9a-f]{64}", wanted))
-        )
-        if wanted in policy.deny.all_signers or not (wanted in names or by_fingerprint):
-            return False
-    return certifying or len(pins) >= policy.minimum_signers
-
-
-def _pairs(usable: Sequence[Anchor]) -> Iterator[tuple[Choice, Choice]]:
-    """Vendors and names to try, each once: those of each anchor, the widest anchor first, then all with all."""
-    seen: set[tuple[Choice, Choice]] = set()
-    for pair in chain(_own_pairs(usable), _cross_pairs(usable)):
-        if pair not in seen:
-            seen.add(pair)
-            yield pair
-
-
-def _own_pairs(usable: Sequence[Anchor]) -> Iterator[tuple[Choice, Choice]]:
-    for anchor in sorted(usable, key=lambda one: (_narrow(one.vendors), bool(one.vendors), bool(one.names))):
-        yield from product(_within(anchor.vendors) or _UNFORESEEN[:1], _within(anchor.names) or _UNFORESEEN)
-
-
-def _cross_pairs(usable: Sequence[Anchor]) -> Iterator[tuple[Choice, Choice]]:
-    vendors, names = _across([one.vendors for one in usable]), _across([one.names for one in usable])
-    yield from product([*_UNFORESEEN[:1], *vendors], [*_UNFORESEEN, *names])
-
-
-def _within(patterns: Sequence[str]) -> Sequence[Choice]:
-    widest_first = sorted(patterns, key=lambda pattern: _narrow((pattern,)))
-    return [(pattern, text) for pattern in widest_first for text in _instances(pattern)]
-
-
-def _narrow(patterns: Sequence[str]) -> bool:
-    """Whether what nobody has foreseen is outside all of some patterns: `[!B]*` lets in more than `Acme`."""
-    return bool(patterns) and not matches_any(_ANY, tuple(patterns))
-
-
-def _across(scopes: Sequence[Sequence[str]]) -> list[Choice]:
-    """Every pattern of all the scopes, and what two or three have in common where there are few."""
-    patterns = list(dict.fromkeys(pattern for scope in scopes for pattern in scope))
-    together = [
-        (" and ".join(some), text)
-        for count in (2, 3)
-        for some in permutations(patterns if len(patterns) <= _COMBINED else (), count)
-        for text in _instances("".join(some))
-        if all(fnmatchcase(text, pattern) for pattern in some)
-    ]
-    return [*_within(patterns), *together]
-
-
-def _instances(pattern: str) -> Iterator[str]:
-    """Texts that a shell-style pattern matches: its stars empty, and filled."""
-    plain = _CLASS.sub(lambda found: next((one for one in _LETTERS if fnmatchcase(one, found[0])), "-"), pattern)
-    for star in ("", _ANY):
-        text = plain.replace("?", "x").replace("*", star)
-        if text and fnmatchcase(text, pattern):
-            yield text

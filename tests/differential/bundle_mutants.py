@@ -206,9 +206,9 @@ def _tree(rng: Random, base: Bundle) -> Bundle:
 
 def _header(entry: Entry) -> bytes:
     try:
-        return tar.encode_header(entry, bundles.MTIME)
+        return tar.encode_headers(entry, bundles.MTIME)
     except Exception:  # noqa: BLE001 - it does not fit, and nothing in its place does
-        return tar.encode_header(Entry("fits", FileType.FILE, 0o644, entry.size or 0), bundles.MTIME)
+        return tar.encode_headers(Entry("fits", FileType.FILE, 0o644, entry.size or 0), bundles.MTIME)
 
 
 def _plain(entry: Entry) -> dict[str, Any]:

@@ -160,7 +160,7 @@ def test_gnu_tar_lists_the_same_paths(type, command):  # noqa: A002
         (link("x", "../../etc"), "unsafe-link"),
         (Input("x", FileType.SYMLINK, 0o777), "unsafe-link"),
         (file("x", b"", 0o100644), "unsafe-mode"),
-        (file("x" * 101, b""), "limit-exceeded"),
+        (file("x" * 256, b""), "unsafe-path"),
         (file("x", b"", size=9 * limits.GIB), "limit-exceeded"),
     ],
 )
@@ -168,6 +168,13 @@ def test_what_a_reader_would_refuse_is_not_written(type, extra, code):  # noqa: 
     with pytest.raises(FormatError) as raised:
         written([*INPUTS, extra], type)
     assert raised.value.failure.code == code
+
+
+@pytest.mark.parametrize("type", VIB_TYPES)
+def test_a_path_that_no_host_could_read_is_not_written(type):  # noqa: A002
+    with pytest.raises(FormatError, match="a .vib") as raised:
+        written([*INPUTS, file("x" * 101, b"")], type)
+    assert raised.value.failure.code == "limit-exceeded"
 
 
 @pytest.mark.parametrize("type", SEAL_TYPES + VIB_TYPES)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from modseal import limits
 from modseal.errors import FormatError
-from modseal.format import tar
+from modseal.format import rules, tar
 from modseal.format.manifest import Entry, FileType
 from modseal.format.stream import Stream
 from modseal.format.tar import Dialect
@@ -147,19 +147,157 @@ def test_a_long_path_is_split_at_its_first_fitting_slash(path, name, prefix):
     assert tar.split_path(Entry(path, FileType.FILE, 0o644, 0)) == (name, prefix)
 
 
+LONG = [
+    Entry("a" * 101, FileType.FILE, 0o4755, 3),
+    Entry("b" * 100, FileType.DIRECTORY, 0o700),
+    Entry("b" * 100 + "/" + "é" * 60, FileType.SYMLINK, 0o777, target="x"),
+    Entry("c/" + "n" * 253, FileType.FILE, 0o644, 3),
+    Entry("p" * 156 + "/n", FileType.FILE, 0o644, 3),
+    Entry("q" * 255, FileType.DIRECTORY, 0o755),
+]
+"""Paths that no ustar header can hold, in order."""
+
+
+def long_tree():
+    return [(entry, b"abc" if entry.type is FileType.FILE else b"") for entry in LONG]
+
+
+@pytest.mark.parametrize("entry", LONG)
+def test_a_path_that_cannot_be_split_is_refused_where_hosts_read_the_tar(entry):
+    with pytest.raises(FormatError) as raised:
+        list(tar.write([(entry, iter(()))], 0, Dialect.LEGACY))
+    assert raised.value.failure.code == "limit-exceeded"
+
+
+def test_a_path_that_cannot_be_split_stands_in_a_pax_header_of_a_seal():
+    tree = long_tree()
+    assert unpack(packed(tree)) == tree
+    mixed = sorted([*TREE, *tree], key=lambda item: rules.sort_key(item[0].path))
+    assert unpack(packed(mixed)) == mixed
+
+
+def test_a_pax_header_has_these_very_bytes():
+    path = b"p" * 156 + b"/n"
+    extended, record, own = (tar.encode_headers(LONG[4], 1)[at : at + 512] for at in (0, 512, 1024))
+    assert extended == header(b"././@PaxHeader", flag=b"x", size=b"00000000250\0")[:136] + extended[136:]
+    assert extended[136:148] == b"00000000001\0"
+    assert record == b"168 path=" + path + b"\n" + bytes(512 - 168)
+    assert own[:124] == header(b"././@LongPath")[:124]
+    assert own[156:] == header(flag=b"0")[156:]
+
+
+def test_every_changed_byte_of_a_pax_header_is_refused_or_gives_another_path():
+    data = bytearray(packed(long_tree()[:1]))
+    path = range(512 + len("111 path="), 512 + len("111 path=") + 101)
+    for at in (at for at in range(3 * 512) if at not in path):
+        data[at] ^= 1
+        assert refused(bytes(data))
+        data[at] ^= 1
+
+
+def pax(record, *, own=None, extended=b""):
+    """A file behind a pax header of our own making."""
+    entry = LONG[0]
+    blank = tar.encode_headers(entry, MTIME)
+    head = extended or tar._fields(b"././@PaxHeader", 0o644, len(record), MTIME, b"x")
+    return head + record.ljust(512, b"\0") + (own or blank[1024:]) + b"abc".ljust(512, b"\0")
+
+
+LONG_RECORD = b"111 path=" + b"a" * 101 + b"\n"
+
+
+def test_the_pax_header_that_these_tests_break_is_a_good_one():
+    assert unpack(pax(LONG_RECORD) + END) == long_tree()[:1]
+
+
 @pytest.mark.parametrize(
-    ("path", "kind"),
+    "record",
     [
-        ("a" * 101, FileType.FILE),
-        ("a" * 100, FileType.DIRECTORY),
-        ("a/" + "n" * 101, FileType.FILE),
-        ("p" * 156 + "/n", FileType.FILE),
+        b"",
+        b"109 path=" + b"a" * 99 + b"\n",  # it fits a header
+        b"114 path=" + b"a" * 4 + b"/" + b"b" * 99 + b"\n",  # it can be split
+        b"112 path=" + b"a" * 101 + b"\n",
+        b"0111 path=" + b"a" * 101 + b"\n",
+        b"111  path=" + b"a" * 100 + b"\n",
+        LONG_RECORD[:-1] + b"\0",
+        LONG_RECORD + b"\n",
+        LONG_RECORD + LONG_RECORD,
+        LONG_RECORD + b"13 size=1024\n",
+        b"13 size=1024\n" + LONG_RECORD,
+        LONG_RECORD + b"15 linkpath=/a\n",
+        LONG_RECORD.replace(b" path", b" Path"),
+        b"119 GNU.sparse.name=" + b"a" * 98 + b"\n",
+        b"29 hdrcharset=BINARY\n",
+        LONG_RECORD.ljust(300, b"\0") + b"x",
     ],
 )
-def test_a_path_that_cannot_be_split_is_refused(path, kind):
-    with pytest.raises(FormatError) as raised:
-        tar.encode_header(Entry(path, kind, 0o755), 0)
-    assert raised.value.failure.code == "limit-exceeded"
+def test_a_pax_header_has_one_path_that_needs_it_in_one_form(record):
+    assert refused(pax(record) + END) == "bad-listing"
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        (b"../" + b"a" * 101, "unsafe-path"),
+        (b"/" + b"a" * 101, "unsafe-path"),
+        (b"a\n" + b"a" * 101, "unsafe-path"),
+        (b"a/../" + b"a" * 101, "unsafe-path"),
+        (b"\xff" + b"a" * 101, "unsafe-path"),
+        (b"a" * 101 + b"/", "unsafe-path"),
+        (b"a" * 256, "unsafe-path"),
+    ],
+)
+def test_a_path_in_a_pax_header_follows_the_rules_of_all_paths(path, code):
+    assert refused(pax(b"%d path=%s\n" % (len(path) + 10, path)) + END) == code
+
+
+def test_what_stands_around_a_pax_header_has_one_form_too():
+    entry = LONG[0]
+    extended, own = tar.encode_headers(entry, MTIME)[:512], tar.encode_headers(entry, MTIME)[1024:]
+    cut = tar._fields(b"a" * 100, 0o4755, 3, MTIME, b"0")
+    assert refused(pax(LONG_RECORD, own=cut) + END) == "bad-listing"  # the name as other writers cut it
+    assert refused(pax(LONG_RECORD, own=tar._fields(b"././@LongPath", 0o4755, 3, MTIME, b"1")) + END) == "unsafe-type"
+    for name, mode, size, mtime, flag in (
+        (b"PaxHeaders/a", 0o644, 111, MTIME, b"x"),
+        (b"././@PaxHeader", 0o600, 111, MTIME, b"x"),
+        (b"././@PaxHeader", 0o644, 112, MTIME, b"x"),
+        (b"././@PaxHeader", 0o644, 111, MTIME + 1, b"x"),
+    ):
+        other = tar._fields(name, mode, size, mtime, flag)
+        assert refused(pax(LONG_RECORD, extended=other) + END) == "bad-listing"
+    for flag in (b"g", b"X", b"L"):
+        other = tar._fields(b"././@PaxHeader", 0o644, 111, MTIME, flag)
+        assert refused(pax(LONG_RECORD, extended=other) + END) == "unsafe-type"
+    twice = extended + LONG_RECORD.ljust(512, b"\0")
+    assert refused(twice + pax(LONG_RECORD) + END) == "unsafe-type"
+    assert refused(twice + END) == "bad-listing"
+    assert refused(twice[:512]) == "bad-listing"
+    assert refused(own + b"abc".ljust(512, b"\0") + END) == "bad-listing"  # a name for the path and no path
+
+
+def test_a_pax_header_is_refused_where_hosts_read_the_tar():
+    assert refused(packed(long_tree()), Dialect.LEGACY) == "unsafe-type"
+
+
+@pytest.mark.parametrize("tool", [("tar",), ("bsdtar",), ("busybox", "tar")])
+def test_common_tools_read_long_paths(tool, tmp_path):
+    if not shutil.which(tool[0]):
+        pytest.skip(f"no {tool[0]} on this machine")
+    tree = long_tree()
+    (tmp_path / "a.tar").write_bytes(packed(tree))
+    (tmp_path / "out").mkdir()
+    subprocess.run([*tool, "-xf", "../a.tar"], cwd=tmp_path / "out", check=True)
+    found = sorted(path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*"))
+    assert found == sorted({*(entry.path for entry in LONG), "c", "p" * 156})
+    assert (tmp_path / "out" / LONG[0].path).read_bytes() == b"abc"
+
+
+def test_python_s_tarfile_reads_long_paths():
+    with tarfile.open(fileobj=io.BytesIO(packed(long_tree()))) as archive:
+        members = archive.getmembers()
+    assert [(member.name, member.mode, member.size, member.mtime) for member in members] == [
+        (entry.path, entry.mode, entry.size or 0, MTIME) for entry in LONG
+    ]
 
 
 @pytest.mark.parametrize(

@@ -341,7 +341,6 @@ def add_collision(tree: Path) -> None:
         (add_file(b"two\nlines"), "has a control, invisible or backslash character"),
         (add_file("e\u0301".encode()), "is not in Unicode normal form C"),
         (add_file(b"*"), "as if it were a pattern"),
-        (add_file(b"n" * 101), "cannot be split"),
         (add_collision, "collides with"),
     ],
 )
@@ -352,6 +351,28 @@ def test_what_a_verifier_would_reject_is_refused(
     lines = refused(module, out)
     assert len(lines) == 1
     assert expected in lines[0]
+
+
+def test_a_name_of_more_than_100_bytes_is_packed_into_a_seal(module: Path, out: Path) -> None:
+    name = "node_modules/" + "n" * 120 + ".js"
+    (module / "files/node_modules").mkdir()
+    add_file(name.encode())(module / "files")
+    result = packed(module, out)
+    assert name in entries(result)
+    assert verify(result.path, ANYBODY, NOW, with_digest=False).verdict is Verdict.ACCEPTED
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"), [("vgz", "has 123 bytes, and a path in a .vib may have 100"), ("tgz", "has 123 bytes, and")]
+)
+def test_a_vib_refuses_a_name_of_more_than_100_bytes_and_says_why(
+    module: Path, out: Path, kind: str, said: str
+) -> None:
+    spec(module, TREE + f'type = "{kind}"\n')
+    add_file(b"n" * 120 + b".js")(module / "files")
+    (line,) = refused(module, out, "vib")
+    assert said in line
+    assert line.endswith("or pack a .seal")
 
 
 def test_all_refusals_are_told_at_once(module: Path, out: Path) -> None:

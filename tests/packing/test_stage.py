@@ -302,7 +302,7 @@ def test_a_symbolic_link_is_refused_for_a_vib_and_kept_for_a_seal(stage: Path, o
 
 def test_a_path_that_no_visor_header_can_hold_is_refused(stage: Path, out: Path) -> None:
     (stage / "payloads/payload1/opt/hello" / ("n" * 91)).write_bytes(b"")
-    assert "is over 100 bytes" in refused(stage, out)[0]
+    assert "has 101 bytes, and a path in a .vib may have 100, because" in refused(stage, out)[0]
 
 
 def test_a_stage_without_payloads_is_packed_as_a_meta_module(stage: Path, out: Path) -> None:

@@ -170,6 +170,43 @@ def zstd() -> Iterator[Vector]:
     )
 
 
+def long_paths() -> Iterator[Vector]:
+    """Extended headers: the one form, and what is near it."""
+    files = {
+        "node_modules": None,
+        "node_modules/" + "n" * 101: b"a name of 101 bytes",
+        "opt": None,
+        "opt/" + "d" * 120: None,
+        "opt/" + "d" * 120 + "/" + "e" * 110: b"two long names",
+        "p" * 156 + "/n": b"folders of 156 bytes",
+        "z" * 255: b"the longest path",
+    }
+    made = good(files=files)
+    yield seal("tar-pax", made, None, "Paths that fit no plain header, in extended headers.")
+    data = bundles.tar_of(made)
+    at = data.index(b"././@PaxHeader")
+    extended, record, own = (data[at + step : at + step + 512] for step in (0, 512, 1024))
+    before, after = data[:at], data[at + 1536 :]
+    path = b"node_modules/" + b"n" * 101
+    for label, changed, about in (
+        ("size", extended + record.replace(b"\n\0", b"\n13 size=1024\n", 1)[:512] + own, "A second record."),
+        ("time", headed(extended, 136, b"00000000001\0") + record + own, "Another time in the extended header."),
+        ("name", headed(extended, 0, b"PaxHeaders/nnn") + record + own, "Another name of the extended header."),
+        ("length", extended + b"125" + record[3:] + own, "A record that says another length than it has."),
+        ("padding", extended + record[:-1] + b"x" + own, "The padding of a record is not zero."),
+        ("cut-name", extended + record + headed(own, 0, path[:100]), "The start of the path in the plain header."),
+        ("twice", extended + record + extended + record + own, "Two extended headers for one entry."),
+        ("global", headed(extended, 156, b"g") + record + own, "An extended header for all entries."),
+        ("gnu", headed(extended, 156, b"L") + record + own, "A long name as GNU tar has it."),
+    ):
+        code = "unsafe-type" if label in ("twice", "global", "gnu") else "bad-listing"
+        unpacked = before + changed + after
+        yield seal(f"tar-pax-{label}", made.with_payload(stored(unpacked), unpacked), code, about)
+    short = b"15 path=opt/a/b\n".replace(b"15", b"16")
+    needless = headed(extended, 124, b"%011o\0" % len(short)) + short.ljust(512, b"\0") + own + after
+    yield seal("tar-pax-needless", made.with_payload(stored(needless), needless), "bad-listing", "It is not needed.")
+
+
 def files() -> Iterator[Vector]:
     one, rest = TAR[:512], TAR[512:]
     for label, data, about in (
@@ -183,6 +220,7 @@ def files() -> Iterator[Vector]:
         ("three-end-blocks", TAR + bytes(512), "Three blocks of zeros at the end."),
     ):
         yield seal(f"tar-{label}", with_tar(data), "bad-listing", about)
+    yield from long_paths()
     yield seal("tar-order", tarred(entry("opt/b"), entry("opt/a")), "bad-listing", "Entries out of order.")
     yield seal("tar-path", tarred(entry("../a")), "unsafe-path", "A path that leaves the module.")
     yield seal(

@@ -395,8 +395,9 @@ def listing(tar: bytes, entries: list[dict[str, Any]], mtime: int) -> None:
     """The tar is what the manifest makes it, header for header."""
     at = 0
     for one in entries:
-        need(tar[at : at + 512] == tar_header(one, mtime), f"header of {one['path']}")
-        at += 512
+        head = tar_headers(one, mtime)
+        need(tar[at : at + len(head)] == head, f"header of {one['path']}")
+        at += len(head)
         size = one.get("size", 0)
         need(sha256(tar[at : at + size]) == one.get("sha256", sha256(b"")), f"content of {one['path']}")
         need(not any(tar[at + size : at + size + -size % 512]), "padding")
@@ -404,20 +405,24 @@ def listing(tar: bytes, entries: list[dict[str, Any]], mtime: int) -> None:
     need(tar[at:] == bytes(1024), "the end of the tar")
 
 
-def tar_header(entry: dict[str, Any], mtime: int) -> bytes:
-    name = (entry["path"] + ("/" if entry["type"] == "directory" else "")).encode()
-    prefix = b""
-    if len(name) > 100:
-        for at, byte in enumerate(name):
-            if byte == ord("/") and 1 <= at <= 155 and 1 <= len(name) - at - 1 <= 100:
-                prefix, name = name[:at], name[at + 1 :]
-                break
-        else:
-            raise RefusedError("a path that fits no header")
+def tar_headers(entry: dict[str, Any], mtime: int) -> bytes:
+    path = (entry["path"] + ("/" if entry["type"] == "directory" else "")).encode()
     mode = "0777" if entry["type"] == "symlink" else entry["mode"]
+    flag = {"file": b"0", "symlink": b"2", "directory": b"5"}[entry["type"]]
+    rest = (mode, entry.get("size", 0), mtime, flag, entry.get("target", "").encode())
+    if len(path) <= 100:
+        return tar_header(path, b"", *rest)
+    for at, byte in enumerate(path):
+        if byte == ord("/") and 1 <= at <= 155 and 1 <= len(path) - at - 1 <= 100:
+            return tar_header(path[at + 1 :], path[:at], *rest)
+    record = str(len(path) + 10).encode() + b" path=" + path + b"\n"
+    before = tar_header(b"././@PaxHeader", b"", "0644", len(record), mtime, b"x", b"")
+    return before + record.ljust(512, b"\0") + tar_header(b"././@LongPath", b"", *rest)
+
+
+def tar_header(name: bytes, prefix: bytes, mode: str, size: int, mtime: int, flag: bytes, target: bytes) -> bytes:
     head = name.ljust(100, b"\0") + f"000{mode}\0".encode() + b"0000000\0" * 2
-    head += f"{entry.get('size', 0):011o}\0{mtime:011o}\0".encode() + b" " * 8
-    head += {"file": b"0", "symlink": b"2", "directory": b"5"}[entry["type"]]
-    head += entry.get("target", "").encode().ljust(100, b"\0") + b"ustar\x0000"
+    head += f"{size:011o}\0{mtime:011o}\0".encode() + b" " * 8 + flag
+    head += target.ljust(100, b"\0") + b"ustar\x0000"
     head += b"root".ljust(32, b"\0") * 2 + b"0000000\0" * 2 + prefix.ljust(155, b"\0") + bytes(12)
     return head[:148] + f"{sum(head):06o}\0 ".encode() + head[156:]

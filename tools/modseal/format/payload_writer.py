@@ -82,7 +82,7 @@ def write_vib_payload(
         raise FormatError("unsupported-payload", f"modseal writes no payloads of type {type!r}", type=type)
     packing = _Packing(name, inputs, layout)
     if type == "tgz":
-        unpacked = _Tally(tar.write(packing.items(), mtime), "sha256", "sha1")
+        unpacked = _Tally(tar.write(packing.items(), mtime, tar.Dialect.LEGACY), "sha256", "sha1")
     else:
         unpacked = _Tally(visor.write(list(packing.items()), layout or packing.layout(mtime)), "sha256", "sha1")
     if type == "vzstd":

@@ -1,12 +1,14 @@
 """The tar inside a payload: one strict form for `.seal`, and the old forms that genuine `.vib` files have.
 
 A `.seal` holds ustar (POSIX.1-1988) in one canonical form: for every entry and modification time there
-is exactly one header, the one that `encode_header` makes, and the reader accepts no other. So two
-readers cannot see two different listings (TAR-02), and the same tree gives the same bytes. Extended
-headers, hard links, devices and base-256 numbers do not exist in either dialect.
+is exactly one run of headers, the one that `encode_headers` makes, and the reader accepts no other. So two
+readers cannot see two different listings (TAR-02), and the same tree gives the same bytes. Hard links,
+devices and base-256 numbers do not exist in either dialect.
 
 How a path that is longer than the name field is split: at its first slash that leaves at most 155
-bytes before it and from 1 to 100 bytes after it. Shorter paths are never split.
+bytes before it and from 1 to 100 bytes after it. Shorter paths are never split. A path without such a slash
+has a pax extended header before its own (POSIX.1-2001), with the path and nothing else: in a `.seal` alone,
+because the hosts that read a `.vib` know no such headers.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ VISOR_MAGIC = b"visor  \x00"
 
 _HEADER = struct.Struct("100s8s8s8s12s12s8s1s100s8s32s32s8s8s155s12s")
 _CHECKSUM = slice(148, 156)
+_FLAG = slice(156, 157)
 _TYPEFLAG = {FileType.FILE: b"0", FileType.SYMLINK: b"2", FileType.DIRECTORY: b"5"}
 _TYPE = {flag: kind for kind, flag in _TYPEFLAG.items()} | {b"\0": FileType.FILE}
 _FOREIGN_TYPES = {
@@ -55,25 +58,62 @@ _FOREIGN_TYPES = {
 _OCTAL = re.compile(rb" *[0-7]+[ \0]*")
 _ZERO = b"0000000\0"
 _END = bytes(BLOCK)
+_EXTENDED = b"x"
+_EXTENDED_NAME = b"././@PaxHeader"
+_LONG_NAME = b"././@LongPath"
+"""The name of an entry whose path is in its extended header: no reader can take it for a path of a module."""
+_RECORD = re.compile(rb"[1-9][0-9]* path=([^\0]*)\n\0*")
 
 
 class Dialect(enum.Enum):
     """Which headers a reader accepts."""
 
     CANONICAL = "canonical"
-    """Only what `encode_header` makes, sorted, and two zero blocks at the end: a `.seal`."""
+    """Only what `encode_headers` makes, sorted, and two zero blocks at the end: a `.seal`."""
     LEGACY = "legacy"
     """Ordinary ustar or old GNU headers as in the `tgz` of genuine `.vib` files (docs/vib.md)."""
 
 
 def encode_header(entry: Entry, mtime: int) -> bytes:
-    """The canonical header (512 bytes) of an entry.
+    """The plain header (512 bytes) of an entry.
 
     Raises `FormatError` (limit-exceeded) where a path, a size or the time does not fit its field.
     """
-    name, prefix = split_path(entry)
+    parts = split_path(entry)
+    if parts is None:
+        raise FormatError(
+            "limit-exceeded",
+            f"{entry.path!r} has {len(_full_path(entry))} bytes, and the tar of a .vib has {NAME_SIZE} for a name and "
+            f"{PREFIX_SIZE} for the folders before it, which no slash of this path leaves; shorten it, or pack a .seal",
+            path=entry.path,
+        )
+    return _encode(entry, mtime, *parts)
+
+
+def encode_headers(entry: Entry, mtime: int) -> bytes:
+    """The canonical headers of an entry: one of 512 bytes, or three blocks where the path does not fit into one.
+
+    Raises `FormatError` (limit-exceeded) where a path, a size or the time does not fit its field.
+    """
+    parts = split_path(entry)
+    if parts is not None:
+        return _encode(entry, mtime, *parts)
+    record = b"%d path=%s\n" % (len(_full_path(entry)) + 10, _full_path(entry))  # the length has three digits itself
+    if len(record) > BLOCK:
+        raise FormatError("limit-exceeded", f"{entry.path!r} is over {limits.PATH_LENGTH} bytes", path=entry.path)
+    extended = _fields(_EXTENDED_NAME, 0o644, len(record), mtime, _EXTENDED)
+    return extended + record.ljust(BLOCK, b"\0") + _encode(entry, mtime, _LONG_NAME)
+
+
+def _encode(entry: Entry, mtime: int, name: bytes, prefix: bytes = b"") -> bytes:
     size = (entry.size or 0) if entry.type is FileType.FILE else 0
     mode = LINK_MODE if entry.type is FileType.SYMLINK else entry.mode or 0
+    return _fields(name, mode, size, mtime, typeflag(entry), (entry.target or "").encode(), prefix)
+
+
+def _fields(
+    name: bytes, mode: int, size: int, mtime: int, flag: bytes, target: bytes = b"", prefix: bytes = b""
+) -> bytes:
     blank = _HEADER.pack(
         name,
         octal(mode, 8),
@@ -82,8 +122,8 @@ def encode_header(entry: Entry, mtime: int) -> bytes:
         octal(size, 12),
         octal(mtime, 12),
         b" " * 8,
-        typeflag(entry),
-        (entry.target or "").encode(),
+        flag,
+        target,
         MAGIC,
         b"root",
         b"root",
@@ -95,15 +135,16 @@ def encode_header(entry: Entry, mtime: int) -> bytes:
     return with_checksum(blank, sum(blank))
 
 
-def write(items: Iterable[Item], mtime: int) -> Iterator[bytes]:
-    """The canonical tar of some entries; their contents must have their sizes.
+def write(items: Iterable[Item], mtime: int, dialect: Dialect = Dialect.CANONICAL) -> Iterator[bytes]:
+    """The tar of some entries, sorted; their contents must have their sizes. For hosts (LEGACY) headers are plain.
 
     Raises `FormatError` for what `read` would refuse.
     """
+    encode = encode_headers if dialect is Dialect.CANONICAL else encode_header
     listing = EntryRules(ordered=True)
     for entry, content in items:
         listing.add(entry)
-        yield encode_header(entry, mtime)
+        yield encode(entry, mtime)
         yield from content
         yield from zeros(-(entry.size or 0) % BLOCK)
     yield _END * 2
@@ -120,7 +161,7 @@ def read(stream: Stream, dialect: Dialect, mtime: int = 0, room: int | None = No
     canonical = dialect is Dialect.CANONICAL
     listing = EntryRules(ordered=canonical, room=room)
     while (block := stream.take(BLOCK)) != _END:
-        entry = _read_canonical(block, mtime) if canonical else _read_legacy(block)
+        entry = _read_canonical(block, stream, mtime) if canonical else _read_legacy(block)
         if entry.path == "./" and entry.type is FileType.DIRECTORY and listing.count == 0:
             _require_plain_root(entry)
         else:
@@ -171,15 +212,18 @@ class EntryRules:
         return len(self._paths) > before
 
 
-def split_path(entry: Entry) -> tuple[bytes, bytes]:
-    """The name and prefix fields of an entry; `FormatError` (limit-exceeded) where its path fits neither way."""
-    path = entry.path.encode() + (b"/" if entry.type is FileType.DIRECTORY else b"")
+def split_path(entry: Entry) -> tuple[bytes, bytes] | None:
+    """The name and prefix fields of an entry; None where its path fits neither way."""
+    path = _full_path(entry)
     if len(path) <= NAME_SIZE:
         return path, b""
     slash = path.find(b"/", max(1, len(path) - NAME_SIZE - 1), min(PREFIX_SIZE + 1, len(path) - 1))
-    if slash < 0:
-        raise FormatError("limit-exceeded", f"{entry.path!r} cannot be split into 155 and 100 bytes", path=entry.path)
-    return path[slash + 1 :], path[:slash]
+    return (path[slash + 1 :], path[:slash]) if slash >= 0 else None
+
+
+def _full_path(entry: Entry) -> bytes:
+    """The path as a tar has it: that of a directory ends with a slash."""
+    return entry.path.encode() + (b"/" if entry.type is FileType.DIRECTORY else b"")
 
 
 def typeflag(entry: Entry) -> bytes:
@@ -224,13 +268,21 @@ def text(field: bytes, what: str) -> str:
     try:
         return value.decode()
     except UnicodeDecodeError:
-        code: CodeName = "unsafe-path" if what in ("name", "prefix") else "bad-listing"
+        code: CodeName = "unsafe-path" if what in ("name", "prefix", "pax path") else "bad-listing"
         raise FormatError(code, f"the {what} of a header is not UTF-8", field=field.hex()) from None
 
 
-def _read_canonical(block: bytes, mtime: int) -> Entry:
-    entry = _parse(block)
-    if encode_header(entry, mtime) != block:
+def _read_canonical(block: bytes, stream: Stream, mtime: int) -> Entry:
+    if block[_FLAG] == _EXTENDED:
+        record, own = stream.take(BLOCK), stream.take(BLOCK)
+        found = _RECORD.fullmatch(record)
+        if not found:
+            where = f"the pax header before byte {stream.position - BLOCK}"
+            raise FormatError("bad-listing", f"{where} has something else than one path", record=record[:80].hex())
+        entry, block = _parse(own, text(found[1], "pax path")), block + record + own
+    else:
+        entry = _parse(block)
+    if encode_headers(entry, mtime) != block:
         raise FormatError("bad-listing", f"the header of {entry.path!r} is not in its canonical form", path=entry.path)
     return entry
 
@@ -253,7 +305,8 @@ def _read_legacy(block: bytes) -> Entry:
     return entry
 
 
-def _parse(block: bytes) -> Entry:
+def _parse(block: bytes, long_path: str = "") -> Entry:
+    """What a header says; `long_path` is the path that an extended header says in its place."""
     name, mode, _, _, size, _, _, flag, link, magic, _, _, _, _, prefix, _ = _HEADER.unpack(block)
     if magic not in (MAGIC, GNU_MAGIC):
         known = "a visor tar, which this payload type does not hold" if magic == VISOR_MAGIC else "no ustar header"
@@ -261,6 +314,7 @@ def _parse(block: bytes) -> Entry:
     path, target, length = text(name, "name"), text(link, "link"), number(size, "size")
     if magic == MAGIC and (above := text(prefix, "prefix")):
         path = f"{above}/{path}"
+    path = long_path or path
     kind = _TYPE.get(flag)
     if kind is None:
         raise FormatError("unsafe-type", foreign_type(path, flag), path=path, typeflag=flag.hex())

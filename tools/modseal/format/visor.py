@@ -95,13 +95,15 @@ def encode_header(entry: Entry, fields: VisorFields, offset: int) -> bytes:
     Raises `FormatError` (limit-exceeded) where a value does not fit its field.
     """
     name = entry.path.encode() + (b"/" if entry.type is FileType.DIRECTORY else b"")
-    if len(name) > NAME_SIZE or offset > _LARGEST_OFFSET:
-        raise FormatError(
-            "limit-exceeded",
-            f"{entry.path!r} is over {NAME_SIZE} bytes, or its data beyond 4 GiB",
-            path=entry.path,
-            offset=offset,
+    if len(name) > NAME_SIZE:
+        detail = (
+            f"{entry.path!r} has {len(name)} bytes, and a path in a .vib may have {NAME_SIZE}, because the tar header "
+            "that hosts read has room for no more; shorten it, or pack a .seal"
         )
+        raise FormatError("limit-exceeded", detail, path=entry.path)
+    if offset > _LARGEST_OFFSET:
+        detail = f"the data of {entry.path!r} is beyond 4 GiB, where no header of a visor tar points"
+        raise FormatError("limit-exceeded", detail, path=entry.path, offset=offset)
     device = _DEVICE_ZERO if fields.device else _NO_DEVICE
     blank = _HEADER.pack(
         name,

@@ -134,8 +134,10 @@ class PayloadTree:
         try:
             if self.type in VISOR_TYPES:
                 visor.encode_header(entry, VisorFields(tar.typeflag(entry).decode()), 0)
-            else:
+            elif self.type in VIB_TYPES:
                 tar.encode_header(entry, 0)
+            else:
+                tar.encode_headers(entry, 0)
         except FormatError as error:
             return error.failure.detail
         return None

@@ -368,7 +368,11 @@ def test_TAR_03_long_name_headers_do_not_exist(kind: Kind, flag: bytes, tmp_path
 @kinds
 def test_TAR_04_a_header_that_claims_gigabytes_is_not_believed(kind: Kind, tmp_path: Path) -> None:
     start = time.monotonic()
-    for flag, code in ((b"x", "bad-listing" if kind == "seal" else "unsafe-type"), (b"L", "unsafe-type"), (b"0", "bad-listing")):
+    for flag, code in (
+        (b"x", "bad-listing" if kind == "seal" else "unsafe-type"),
+        (b"L", "unsafe-type"),
+        (b"0", "bad-listing"),
+    ):
         refused(hostile(kind, raw("opt/f", b"", kind=flag, size=8 * limits.GIB - 1)), trusting(), code, tmp_path)
     assert time.monotonic() - start < 1
 

@@ -172,7 +172,7 @@ def test_what_a_reader_would_refuse_is_not_written(type, extra, code):  # noqa: 
 
 @pytest.mark.parametrize("type", VIB_TYPES)
 def test_a_path_that_no_host_could_read_is_not_written(type):  # noqa: A002
-    with pytest.raises(FormatError, match="a .vib") as raised:
+    with pytest.raises(FormatError, match=r"a \.vib") as raised:
         written([*INPUTS, file("x" * 101, b"")], type)
     assert raised.value.failure.code == "limit-exceeded"
 

@@ -88,7 +88,7 @@ FILES = 50_000
 """Entries over all payloads of one module: a full server userland has about 40,000."""
 
 PATH_LENGTH = 255
-"""Bytes of a path, and of a file's name on most file systems. A ustar header holds a prefix of 155 and a name of 100."""
+"""Bytes of a path, and of a name on most file systems. A ustar header holds a prefix of 155 and a name of 100."""
 
 PATH_DEPTH = 64
 """Components of a path; keeps directory walks shallow."""

@@ -35,12 +35,13 @@ class Choice:
 
     def apply(self, findings: Iterable[Finding], row: Row | None) -> list[Finding]:
         """The findings of chosen rules, each with the state that it has here. `row` is that of their bundle."""
-        return [self._state(finding, row) for finding in findings if self._chosen(finding)]
-
-    def _chosen(self, finding: Finding) -> bool:
-        return finding.kind is Kind.CHECK or finding.rule in self.ids
+        chosen = (finding for finding in findings if finding.kind is Kind.CHECK or finding.rule in self.ids)
+        return [self._state(finding, row) for finding in chosen]
 
     def _state(self, finding: Finding, row: Row | None) -> Finding:
+        if finding.consequences:
+            named = tuple(one for one in finding.consequences if one in self.ids or one not in rules.BY_ID)
+            finding = replace(finding, consequences=named)
         if finding.kind is Kind.RULE:
             for allowance in self.allowances:
                 if allowance.rule == finding.rule and _covers(allowance, finding, row):

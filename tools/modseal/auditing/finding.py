@@ -63,7 +63,8 @@ class Finding:
     """One row. `bundle` names the file, `sha256` its bytes (None where they could not be read to the end).
 
     `step` is the check's; `undecided` says that the check could not be judged, which is no rejection. `related`
-    names other bundles that belong to it. `evidence` holds nothing that changes from day to day.
+    names other bundles that belong to it. `consequences` are the codes and rules of what follows from it in its bundle,
+    which is not a finding of its own. `evidence` holds nothing that changes from day to day.
     """
 
     rule: str
@@ -77,6 +78,7 @@ class Finding:
     undecided: bool = False
     evidence: Evidence = field(default_factory=dict)
     related: tuple[str, ...] = ()
+    consequences: tuple[str, ...] = ()
     state: State = State.NEW
     reason: str | None = None
 
@@ -114,6 +116,7 @@ class Finding:
             "evidence": dict(self.evidence),
             "next_step": self.next_step,
             "related": list(self.related),
+            "consequences": list(self.consequences),
             "fingerprint": self.fingerprint,
         }
 
@@ -171,6 +174,7 @@ def from_plain(values: Mapping[str, Any]) -> Finding:
         undecided=values["undecided"],
         evidence=values["evidence"],
         related=tuple(values["related"]),
+        consequences=tuple(values.get("consequences", ())),  # older reports have none
         state=State(values["state"]),
         reason=values["reason"],
     )

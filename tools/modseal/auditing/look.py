@@ -10,7 +10,7 @@ from datetime import datetime
 from modseal.auditing.cache import Cache
 from modseal.auditing.depots import DepotTarget, bounded, finding_of
 from modseal.auditing.finding import Finding
-from modseal.auditing.record import Record, check_findings, unreadable, values_of
+from modseal.auditing.record import Record, findings_of, unreadable, values_of
 from modseal.auditing.rule import Row, Rule, Subject
 from modseal.auditing.target import Opened, Target
 from modseal.auditing.trusted import kinds_of_keys
@@ -48,18 +48,17 @@ def _examined(target: Target, opened: Opened, policy: Policy, rules: Iterable[Ru
     examination = examine(bundle, policy, at)
     subject = Subject(bundle, examination, policy, at)
     result = Result(target.name, bundle.sha256(), examination)
-    findings = (
-        *check_findings(result),
+    found = [
         *(rule.finding(hit, target.name, result.sha256) for rule in rules if rule.check for hit in rule.check(subject)),
         *_depot_findings(target, size, result, subject),
-    )
+    ]
     times = moments.of_policy(policy) | moments.of_signers(examination.signers)
     for rule in rules:
         times |= set(rule.moments(subject)) if rule.moments else set()
     return Record(
         row=_row(result, subject, size),
         values=values_of(result, size, bundle.kind if subject.members else None, at),
-        texts=tuple(finding.text() for finding in findings),
+        texts=tuple(finding.text() for finding in findings_of(result, found)),
         holds=moments.between(times, at),
         identity=opened.identity(),
         salt=target.salt,

@@ -246,7 +246,7 @@ def _finding(said: Finding | None, now: Finding | None) -> Iterator[Deviation]:
             what = What.FINDING_NOT_FOUND if said else What.FINDING_NOT_REPORTED
             yield Deviation(what, f"{one.severity} {one.rule}: {one.detail}", one.bundle or None)
         return
-    for key in ("kind", "severity", "undecided", "state", "related"):
+    for key in ("kind", "severity", "undecided", "state", "related", "consequences"):
         before, after = getattr(said, key), getattr(now, key)
         if before != after:
             detail = f"{now.rule}: the report says {key} {before}, it is {after}"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from modseal import limits
+from modseal.auditing.causes import by_cause
 from modseal.auditing.finding import Finding, FindingText, Kind, Severity, failure_finding
 from modseal.auditing.rule import Row
 from modseal.bundle.values import result_values
@@ -67,28 +68,35 @@ def values_of(result: Result, size: int, kind: str | None, at: datetime) -> byte
 _COUNTING = (Status.FAILED, Status.INCONCLUSIVE)
 
 
-def check_findings(result: Result) -> Iterator[Finding]:
-    """A finding for each check that did not pass, or for the failure that prevented an examination.
+def findings_of(result: Result, found: Iterable[Finding] = ()) -> Iterator[Finding]:
+    """The findings of one bundle, one for each cause: checks that did not pass, then those that rules `found`.
 
     After the first `limits.FINDINGS` checks, one finding stands for all that remain.
     """
-    if result.failure:
-        yield failure_finding(result.bundle, result.failure)
-    examined = result.examination.checks if result.examination else ()
-    checks = [(check.code, check) for check in examined if check.code and check.status in _COUNTING]
-    for code, check in checks[: limits.FINDINGS]:
-        yield _check_finding(result, code, check, check.detail)
+    causes = list(by_cause((*_check_findings(result), *found)))
+    checks = [one for one in causes if one.kind is Kind.CHECK]
+    yield from checks[: limits.FINDINGS]
     if len(checks) > limits.FINDINGS:
         more = f"and {len(checks) - limits.FINDINGS} more checks of this bundle that did not pass; its result has each"
-        yield _check_finding(result, *checks[limits.FINDINGS], more)
+        yield replace(checks[limits.FINDINGS], detail=more)
+    yield from (one for one in causes if one.kind is Kind.RULE)
 
 
-def _check_finding(result: Result, code: CodeName, check: Check, detail: str) -> Finding:
+def _check_findings(result: Result) -> Iterator[Finding]:
+    """A finding for each check that did not pass, or for the failure that prevented an examination."""
+    if result.failure:
+        yield failure_finding(result.bundle, result.failure)
+    for check in result.examination.checks if result.examination else ():
+        if check.code and check.status in _COUNTING:
+            yield _check_finding(result, check.code, check)
+
+
+def _check_finding(result: Result, code: CodeName, check: Check) -> Finding:
     return Finding(
         rule=code,
         kind=Kind.CHECK,
         severity=Severity(CODES[code].severity),
-        detail=detail,
+        detail=check.detail,
         next_step=next_step(code, check.evidence),
         bundle=result.bundle,
         sha256=result.sha256,

@@ -86,6 +86,7 @@ _FINDING = Table(
         "evidence": EVIDENCE,
         "next_step": Text(most=UNBOUNDED),
         "related": array(text(), "Other bundles that belong to it."),
+        "consequences": array(_RULE, "Codes and rules of what follows from it, and is no finding of its own."),
         "state": Text(choices=map(str, State), about="It counts where it is new."),
         "reason": Nullable(text(), about="Why it does not count."),
         "fingerprint": digest("Of what was found in which bytes, wherever they lay and whenever they were looked at."),
@@ -110,9 +111,9 @@ SHAPE = Table(
 # What reading back needs: of most tables not all.
 
 
-def _open(table: Table, *names: str, **instead: Shape) -> Table:
+def _open(table: Table, *names: str, optional: Mapping[str, Shape] | None = None, **instead: Shape) -> Table:
     """These fields of a table, by default all; whatever else there is, is not looked at."""
-    return Table({**{name: table.fields[name] for name in names or table.fields}, **instead}, open=True)
+    return Table({**{name: table.fields[name] for name in names or table.fields}, **instead}, optional, open=True)
 
 
 _ANY = Table({}, open=True)
@@ -125,7 +126,10 @@ _ROWS: Mapping[str, Table] = {
         checks=array(_ANY),
     ),
     "findings": _open(
-        _FINDING, *(name for name in _FINDING.fields if name not in ("rule", "fingerprint")), rule=text()
+        _FINDING,
+        *(name for name in _FINDING.fields if name not in ("rule", "fingerprint", "consequences")),
+        rule=text(),
+        optional={"consequences": array(text())},  # older reports have none
     ),
 }
 

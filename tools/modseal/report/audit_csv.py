@@ -48,6 +48,7 @@ FINDING = (
     "related",
     "reason",
     "fingerprint",
+    "consequences",
 )
 HEADER = ("row", "bundle", "sha256", *BUNDLE, *FINDING)
 
@@ -59,37 +60,41 @@ _START = re.compile(rf"^(?= *{_FORMULA})|(?<=;)(?=[ \"]*{_FORMULA})")
 
 def render(audit: Audit) -> Iterator[bytes]:
     """The table in pieces."""
-    yield _row(HEADER)
+    yield _row(dict(zip(HEADER, HEADER, strict=True)))
     for result in audit.results():
-        yield _row(("bundle", result["bundle"], result["sha256"], *_bundle(result), *[None] * len(FINDING)))
+        yield _row(_bundle(result))
     for finding in audit.findings():
-        yield _row(("finding", finding.bundle, finding.sha256, *[None] * len(BUNDLE), *_finding(finding)))
+        yield _row(_finding(finding))
 
 
-def _bundle(result: Mapping[str, Any]) -> Iterator[object]:
+def _bundle(result: Mapping[str, Any]) -> dict[str, object]:
     module = result["module"] or {}
-    yield result["size"]
-    yield result["format"]
-    yield result["verdict"]
-    yield from (module.get(name) for name in ("vendor", "name", "version", "proved"))
-    yield result["claimed_level"]
-    yield result["proven_level"]
-    yield "; ".join(f"{one['subject']} ({'' if one['trusted'] else 'not '}trusted)" for one in result["signers"])
+    signers = (f"{one['subject']} ({'' if one['trusted'] else 'not '}trusted)" for one in result["signers"])
+    return {
+        **{name: result[name] for name in ("bundle", "sha256", "size", "format", "verdict", "proven_level")},
+        **{name: module.get(name) for name in ("vendor", "name", "version")},
+        "row": "bundle",
+        "module_proved": module.get("proved"),
+        "claimed_level_unproved": result["claimed_level"],
+        "signers": "; ".join(signers),
+    }
 
 
-def _finding(finding: Finding) -> Iterator[object]:
-    yield from (finding.rule, finding.kind, finding.severity, finding.state, finding.undecided, finding.step)
-    yield finding.detail
-    yield "; ".join(f"{name}: {value}" for name, value in evidence(finding))
-    yield finding.next_step
-    yield "; ".join(finding.related)
-    yield finding.reason
-    yield finding.fingerprint
+def _finding(finding: Finding) -> dict[str, object]:
+    values = finding.plain()
+    return {
+        **{name: values[name] for name in HEADER if name in values},
+        "row": "finding",
+        "evidence": "; ".join(f"{name}: {value}" for name, value in evidence(finding)),
+        "related": "; ".join(finding.related),
+        "consequences": "; ".join(finding.consequences),
+    }
 
 
-def _row(values: tuple[object, ...]) -> bytes:
+def _row(values: Mapping[str, object]) -> bytes:
+    """A line of the columns of the header; what a row of its kind does not have is empty."""
     line = io.StringIO(newline="")
-    csv.writer(line, lineterminator="\r\n").writerow(map(cell, values))
+    csv.writer(line, lineterminator="\r\n").writerow(cell(values.get(name)) for name in HEADER)
     return line.getvalue().encode()
 
 

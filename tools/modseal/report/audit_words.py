@@ -78,9 +78,10 @@ def plain(value: Scalar) -> str:
 
 
 def sentence(finding: Finding) -> str:
-    """A finding in one line: detail, evidence, the other bundles that belong to it, next step."""
+    """A finding in one line: detail, evidence, what belongs to it or follows from it, next step."""
     parts = [safe(finding.detail)]
     parts += ["; ".join(f"{name}: {value}" for name, value in evidence(finding))]
     parts += [f"With: {', '.join(map(safe, finding.related))}" if finding.related else ""]
+    parts += [f"From this follows: {', '.join(map(safe, finding.consequences))}" if finding.consequences else ""]
     parts += [f"Next: {safe(finding.next_step)}"]
     return " | ".join(part for part in parts if part)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from modseal.auditing.record import check_findings
+from modseal.auditing.record import findings_of
 from modseal.bundle.verify import Result
 from modseal.report import sarif_log
 from modseal.report.audit_words import words
@@ -13,7 +13,7 @@ from modseal.report.audit_words import words
 
 def render(results: Sequence[Result]) -> str:
     """All results as one SARIF log with one run."""
-    found = [finding for result in results for finding in check_findings(result)]
+    found = [finding for result in results for finding in findings_of(result)]
     used = {finding.rule: words(finding) for finding in found}
     index = {id_: number for number, id_ in enumerate(sorted(used))}
     run = {

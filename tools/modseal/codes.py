@@ -46,6 +46,7 @@ CodeName = Literal[
     "trust-bundle-gap", "trust-bundle-expired", "clock-set-back", "trust-store-invalid",
     # depots
     "bad-metadata", "metadata-mismatch", "metadata-order", "bundle-missing", "bundle-unlisted", "index-vendor-mismatch",
+    "bundle-conflict",
 ]  # fmt: skip
 """Every code, so that a type checker finds a misspelt one; a test holds it against the table."""
 
@@ -475,6 +476,11 @@ CODES: Final[Mapping[CodeName, Code]] = {
         None,
         "The depot's index is of another vendor than its bundles.",
         "Get the depot again from the vendor whose bundles it has.",
+    ),
+    "bundle-conflict": Code(
+        None,
+        "Two bundles have the same vendor, name and version, and different content.",
+        "Ask the vendor which of the two digests is theirs; each content needs a version of its own.",
     ),
 }
 

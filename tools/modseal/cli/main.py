@@ -31,6 +31,7 @@ COMMANDS = {
     "sbom": ("modseal.cli.sbom", "Verify a bundle and print its SBOM or provenance."),
     "keys": ("modseal.cli.keys", "Make keys, certificates and CRLs: a small PKI."),
     "audit": ("modseal.cli.audit", "Examine many bundles offline and report what is found."),
+    "depot": ("modseal.cli.depot", "Build, read and check sets of bundles."),
     "policy": ("modseal.cli.policy", "Check and show policies."),
     "completion": ("modseal.cli.completion", "Print a script that lets a shell complete command lines."),
 }

@@ -10,8 +10,10 @@ import click
 
 from modseal.cli.options import FILE, OUTPUT
 from modseal.errors import UsageError
+from modseal.files.output import require_output
 from modseal.format.manifest import Kind
 from modseal.packing.pack import pack as pack_module
+from modseal.packing.plan import read_epoch
 from modseal.report.text import safe
 
 if TYPE_CHECKING:
@@ -29,6 +31,12 @@ if TYPE_CHECKING:
     type=click.Choice(["seal", "vib"]),
     help="seal for a module.toml, vib for a stage folder by default.",
 )
+@click.option(
+    "--offline-bundle",
+    type=OUTPUT,
+    metavar="ZIP",
+    help="Also write an ESXi offline bundle with the .vib alone; `modseal depot build` has more options.",
+)
 @click.option("--sbom", is_flag=True, help="Embed a CycloneDX SBOM, made from the files and the spec.")
 @click.option("--provenance", is_flag=True, help="Embed a SLSA provenance statement: who built it, from what.")
 @click.option("--builder-id", default="", metavar="URI", help="Who builds; default: the CI job's workflow or runner.")
@@ -36,16 +44,36 @@ if TYPE_CHECKING:
 @click.option("--source-uri", default="", metavar="URI", help="The source, as git+https://HOST/REPOSITORY@REF.")
 @click.option("--source-digest", default="", metavar="DIGEST", help="Its git commit, or ALGORITHM:HEX.")
 @click.option("--invocation-id", default="", metavar="ID", help="The run of the build.")
-def pack(spec: Path, output: Path | None, kind: Kind | None, *, sbom: bool, provenance: bool, **build: str) -> None:
+def pack(
+    spec: Path,
+    output: Path | None,
+    kind: Kind | None,
+    offline_bundle: Path | None,
+    *,
+    sbom: bool,
+    provenance: bool,
+    **build: str,
+) -> None:
     """Pack the module of SPEC into an unsigned bundle.
 
     SPEC is a module.toml, a folder with one, or a vibauthor stage folder (descriptor.xml and payloads/).
     The same input gives the same bytes on every machine; SOURCE_DATE_EPOCH sets the time of entries.
     """
+    if offline_bundle is not None:
+        if kind == "seal":
+            raise UsageError("--offline-bundle is for a .vib; a .seal goes into a signed depot (`modseal depot build`)")
+        kind = "vib"
+        require_output(offline_bundle)
     packed = pack_module(spec, output, kind, environ=os.environ, sbom=sbom, build=_build(build, provenance=provenance))
     for warning in packed.warnings:
         click.echo(f"modseal: warning: {safe(warning)}", err=True)
     click.echo(f"{safe(packed.path)}: packed {packed.manifest.name} {packed.manifest.version}, sha256 {packed.sha256}")
+    if offline_bundle is not None:
+        from modseal.depot.offline_plan import Choices
+        from modseal.packing.offline_bundle import build as build_depot
+
+        written = build_depot([packed.path], offline_bundle, Choices(), read_epoch(os.environ))
+        click.echo(f"{safe(written.path)}: offline bundle of 1 bundle, sha256 {written.sha256}")
 
 
 def _build(said: dict[str, str], *, provenance: bool) -> Build | None:

@@ -1,1 +1,1 @@
-"""Depots: sets of bundles with metadata that lists them. The metadata is never signed, so it is never believed."""
+"""Depots: sets of bundles with an index. What nobody has signed is never believed; what is signed is proved first."""

@@ -8,12 +8,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from itertools import zip_longest
 
-from modseal.depot.documents import Bulletin, ListedVib
+from modseal.depot.documents import Bulletin, ListedVib, Place
 from modseal.format.level import Level
-from modseal.format.manifest import Constraint, Entry, Manifest, Relationships, VibFields
+from modseal.format.manifest import Constraint, Entry, Manifest, Platform, Relationships, VibFields
 from modseal.format.shape import quote
 
 Values = Mapping[str, object]
+
+NOWHERE = Place("", 0, ())
+"""The place of a bundle that is in no depot yet."""
 
 _DEPOT_MAKERS = {"platforms", "packed-size", "has-version", "lists-files", "unknown"}
 """What the maker of a depot says, not the bundle: more than a third of all genuine depots name other platforms, and the
@@ -53,21 +56,28 @@ def listed(vib: ListedVib) -> Values:
 
 
 def of_listing(manifest: Manifest) -> Values:
-    """What `vmware.xml` must say of a manifest. A host that cannot take a bundle in or out while it runs, reboots."""
+    """What `vmware.xml` must say of a manifest."""
+    return listed(listed_vib(manifest, NOWHERE, ()))
+
+
+def listed_vib(manifest: Manifest, place: Place, platforms: tuple[Platform, ...]) -> ListedVib:
+    """A bundle as `vmware.xml` lists it. A host that cannot take it both in and out while it runs, reboots."""
     vib = manifest.vib or VibFields()
-    return {
-        "id": manifest.id,
-        "type": vib.type,
-        "name": manifest.name,
-        "version": manifest.version,
-        "vendor": manifest.vendor,
-        "summary": manifest.summary,
-        "maintenance-mode": vib.maintenance_mode,
-        "reboot-required": not (vib.live_install_allowed and vib.live_remove_allowed),
-        "hostd-restart": vib.cimom_restart,
-        "software-tags": vib.tags,
-        **dict(manifest.relationships.by_label()),
-    }
+    return ListedVib(
+        id=manifest.id,
+        type=vib.type,
+        name=manifest.name,
+        version=manifest.version,
+        vendor=manifest.vendor,
+        summary=manifest.summary,
+        maintenance_mode=vib.maintenance_mode,
+        platforms=platforms,
+        relationships=manifest.relationships,
+        reboot_required=not (vib.live_install_allowed and vib.live_remove_allowed),
+        hostd_restart=vib.cimom_restart,
+        tags=vib.tags,
+        place=place,
+    )
 
 
 def of_descriptor(manifest: Manifest) -> Values:

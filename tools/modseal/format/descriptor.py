@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TypeVar
 
 from modseal import limits
@@ -35,6 +36,7 @@ from modseal.format.shape import quote, suggestion
 from modseal.format.strict_xml import Node, Unknown, parse
 from modseal.format.vib_grammar import COMMENTS_IN_DESCRIPTOR, COMMENTS_IN_STAGE, DESCRIPTOR, STAGE
 from modseal.format.vib_rules import CHECKSUMS, LENGTHS, TYPES
+from modseal.format.xml_text import escape, quoted
 
 VERSION = "5.0"
 """The descriptor version of every genuine file that has one, from 2011 to ESXi 9.0."""
@@ -101,15 +103,18 @@ def from_tree(root: Node, unknown: tuple[Failure, ...] = ()) -> Manifest:
     return manifest
 
 
-def encode(manifest: Manifest) -> bytes:
+def encode(manifest: Manifest, *, checksums_as_given: bool = False) -> bytes:
     """The `descriptor.xml` of a manifest, in VMware's newest form.
 
-    Its files are all entries but directories, in their order.
+    Its files are all entries but directories, in their order. `checksums_as_given` keeps the order of those too, for a
+    description of a descriptor that is there already.
     Raises `FormatError` for a manifest that `decode` would refuse, with the same code.
     """
     rules.require(next(vib_rules.check(manifest), None))
     if manifest.vib and manifest.vib.unknown:
         rules.require(manifest.vib.unknown[0])
+    if not checksums_as_given:
+        manifest = replace(manifest, payloads=tuple(map(_ordered, manifest.payloads)))
     data = _write(manifest).encode("utf-8")
     if len(data) > limits.MANIFEST_SIZE:
         raise FormatError("limit-exceeded", f"the descriptor has {len(data)} bytes, over {limits.MANIFEST_SIZE}")
@@ -349,10 +354,16 @@ def _constraint(label: str, constraint: Constraint) -> dict[str, str | None]:
     return {"name": constraint.name, "relation": relation, "version": constraint.version}
 
 
-def _write_payload(payload: Payload) -> str:
+def _ordered(payload: Payload) -> Payload:
+    """The payload with its checksums in VMware's order."""
     order = list(CHECKSUMS)
+    digests = sorted(payload.digests, key=lambda digest: order.index((digest.algorithm, digest.view)))
+    return replace(payload, digests=tuple(digests))
+
+
+def _write_payload(payload: Payload) -> str:
     checksums = []
-    for digest in sorted(payload.digests, key=lambda digest: order.index((digest.algorithm, digest.view))):
+    for digest in payload.digests:
         kind, process = CHECKSUMS[digest.algorithm, digest.view]
         checksums.append(_leaf("checksum", digest.value.hex(), **{"checksum-type": kind, "verify-process": process}))
     unpacked = None if payload.unpacked_size is None else str(payload.unpacked_size)
@@ -376,18 +387,10 @@ def _flag(name: str, value: bool) -> str:
 
 
 def _leaf(name: str, text: str, /, **attributes: str | None) -> str:
-    return _element(name, _escape(text), **attributes)
+    return _element(name, escape(text), **attributes)
 
 
 def _element(name: str, /, *content: str, **attributes: str | None) -> str:
-    written = "".join(
-        f' {key}="{_escape(value).replace(chr(34), "&quot;")}"'
-        for key, value in sorted(attributes.items())
-        if value is not None
-    )
+    written = "".join(f" {key}={quoted(value)}" for key, value in sorted(attributes.items()) if value is not None)
     inside = "".join(content)
     return f"<{name}{written}>{inside}</{name}>" if inside else f"<{name}{written} />"
-
-
-def _escape(text: str) -> str:
-    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -19,20 +19,20 @@ STORED, DEFLATED = 0, 8
 UTF8_NAME = 0x0800
 HAS_DESCRIPTOR = 0x0008
 
-_CENTRAL_MAGIC, _DESCRIPTOR_MAGIC = b"PK\x01\x02", b"PK\x07\x08"
-_END_MAGIC, _END64_MAGIC, _LOCATOR_MAGIC = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
-_LOCAL = struct.Struct("<4s5H3L2H")
-_CENTRAL = struct.Struct("<4s6H3L5H2L")
-_END = struct.Struct("<4s4H2LH")
-_END64 = struct.Struct("<4sQ2H2L4Q")
-_LOCATOR = struct.Struct("<4sLQL")
+CENTRAL_MAGIC, _DESCRIPTOR_MAGIC = b"PK\x01\x02", b"PK\x07\x08"
+END_MAGIC, END64_MAGIC, LOCATOR_MAGIC = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
+LOCAL = struct.Struct("<4s5H3L2H")
+CENTRAL = struct.Struct("<4s6H3L5H2L")
+END = struct.Struct("<4s4H2LH")
+END64 = struct.Struct("<4sQ2H2L4Q")
+LOCATOR = struct.Struct("<4sLQL")
 _LONGEST_COMMENT = 0xFFFF
-_WIDE = 0xFFFF_FFFF
+WIDE = 0xFFFF_FFFF
 """In a field of 32 bits: the value is in the zip64 extra field (section 4.5.3)."""
-_WIDE_COUNT = 0xFFFF
+WIDE_COUNT = 0xFFFF
 
-_ZIP64 = 0x0001
-_EXTRA = {_ZIP64, 0x000A, 0x5455, 0x5855, 0x7855, 0x7875}
+ZIP64 = 0x0001
+_EXTRA = {ZIP64, 0x000A, 0x5455, 0x5855, 0x7855, 0x7875}
 """Extra fields that are taken: zip64, and times and owners (NTFS, Info-ZIP), which mean nothing here. Others could
 say another name, a link or encryption (0x7075, 0x756e, 0x9901)."""
 
@@ -93,15 +93,15 @@ def read_end(source: Source) -> End:
 
     It is the last in the file and its comment ends with the file; none before it could be taken for it.
     """
-    first = max(0, source.size - _END.size - _LONGEST_COMMENT)
+    first = max(0, source.size - END.size - _LONGEST_COMMENT)
     tail = source.read(first, source.size - first)
-    at = tail.rfind(_END_MAGIC)
-    if at < 0 or len(tail) - at < _END.size:
+    at = tail.rfind(END_MAGIC)
+    if at < 0 or len(tail) - at < END.size:
         if source.read(0, min(4, source.size)) == LOCAL_MAGIC:
             raise FormatError("truncated", "the zip archive has no end of central directory")
         raise malformed("the file is not a zip archive")
-    _, disk, directory_disk, here, entries, size, start, comment = _END.unpack_from(tail, at)
-    rest = len(tail) - at - _END.size - comment
+    _, disk, directory_disk, here, entries, size, start, comment = END.unpack_from(tail, at)
+    rest = len(tail) - at - END.size - comment
     if rest:
         detail = f"{abs(rest)} bytes {'follow' if rest > 0 else 'are missing at'} the end of the zip archive"
         raise FormatError("trailing-bytes" if rest > 0 else "truncated", detail)
@@ -113,19 +113,19 @@ def read_end(source: Source) -> End:
 
 def _require_one_end(tail: bytes, last: int) -> None:
     """No earlier record whose comment would end with the file: a reader that looks from the front would take it."""
-    at = tail.find(_END_MAGIC)
+    at = tail.find(END_MAGIC)
     while at < last:
-        if at + _END.size + _END.unpack_from(tail, at)[7] == len(tail):
+        if at + END.size + END.unpack_from(tail, at)[7] == len(tail):
             raise malformed("the zip archive has two ends of central directory")
-        at = tail.find(_END_MAGIC, at + 1)
+        at = tail.find(END_MAGIC, at + 1)
 
 
 def _widened(source: Source, offset: int, end: End) -> End:
     """The end with the values of its zip64 form, which stands right before it, if there is one."""
     wide = offset
-    if offset >= _LOCATOR.size and source.read(offset - _LOCATOR.size, 4) == _LOCATOR_MAGIC:
-        _, disk, wide, disks = _LOCATOR.unpack(source.read(offset - _LOCATOR.size, _LOCATOR.size))
-        if disk or disks != 1 or wide != offset - _LOCATOR.size - _END64.size:
+    if offset >= LOCATOR.size and source.read(offset - LOCATOR.size, 4) == LOCATOR_MAGIC:
+        _, disk, wide, disks = LOCATOR.unpack(source.read(offset - LOCATOR.size, LOCATOR.size))
+        if disk or disks != 1 or wide != offset - LOCATOR.size - END64.size:
             raise malformed("the zip64 locator does not lead to a record right before it")
         end = _read_end64(source, wide, end)
     if end.start + end.size != wide:
@@ -134,14 +134,14 @@ def _widened(source: Source, offset: int, end: End) -> End:
 
 
 def _read_end64(source: Source, offset: int, narrow: End) -> End:
-    magic, length, _, needed, disk, directory_disk, here, entries, size, start = _END64.unpack(
-        source.read(offset, _END64.size)
+    magic, length, _, needed, disk, directory_disk, here, entries, size, start = END64.unpack(
+        source.read(offset, END64.size)
     )
-    if magic != _END64_MAGIC or length != _END64.size - 12 or needed > _VERSION_ZIP64:
+    if magic != END64_MAGIC or length != END64.size - 12 or needed > _VERSION_ZIP64:
         raise malformed("the zip64 end of central directory is not in the accepted form")
     if disk or directory_disk or here != entries:
         raise malformed("the zip archive is one of several disks")
-    for said, true, sentinel in zip(narrow, (entries, start, size), (_WIDE_COUNT, _WIDE, _WIDE), strict=True):
+    for said, true, sentinel in zip(narrow, (entries, start, size), (WIDE_COUNT, WIDE, WIDE), strict=True):
         if said not in (sentinel, true):
             raise malformed("the two ends of central directory disagree")
     return End(entries, start, size)
@@ -165,11 +165,11 @@ def read_directory(source: Source, end: End) -> Iterator[Central]:
 
 
 def _central(data: bytes, at: int) -> tuple[Central, int]:
-    if len(data) - at < _CENTRAL.size or data[at : at + 4] != _CENTRAL_MAGIC:
+    if len(data) - at < CENTRAL.size or data[at : at + 4] != CENTRAL_MAGIC:
         raise malformed("the central directory is shorter than its entries")
-    _, made, needed, flags, method, time, date, crc, packed, size, *rest = _CENTRAL.unpack_from(data, at)
+    _, made, needed, flags, method, time, date, crc, packed, size, *rest = CENTRAL.unpack_from(data, at)
     name_size, extra_size, comment_size, disk, _, attributes, offset = rest
-    name_end = at + _CENTRAL.size + name_size
+    name_end = at + CENTRAL.size + name_size
     end = name_end + extra_size + comment_size
     if end > len(data):
         raise malformed("an entry ends after the central directory")
@@ -178,32 +178,32 @@ def _central(data: bytes, at: int) -> tuple[Central, int]:
     if disk or made >> 8 not in _SYSTEMS:
         raise malformed(f"entry {_shown(name)} is on another disk or of a strange system", entry=_shown(name))
     extra = _extra(name, data[name_end : name_end + extra_size])
-    size, packed, offset = _wide(name, (size, packed, offset), extra.get(_ZIP64))
+    size, packed, offset = _wide(name, (size, packed, offset), extra.get(ZIP64))
     return Central(Header(name, flags, method, (time, date), crc, packed, size), offset, attributes), end
 
 
 def read_local(source: Source, offset: int) -> Local:
     """The local header at an offset."""
-    fixed = source.read(offset, _LOCAL.size)
-    magic, needed, flags, method, time, date, crc, packed, size, name_size, extra_size = _LOCAL.unpack(fixed)
+    fixed = source.read(offset, LOCAL.size)
+    magic, needed, flags, method, time, date, crc, packed, size, name_size, extra_size = LOCAL.unpack(fixed)
     if magic != LOCAL_MAGIC:
         raise malformed(f"no local header at offset {offset}", offset=offset)
     if name_size > limits.PATH_LENGTH + 1 or extra_size > limits.ZIP_EXTRA_SIZE:
         raise FormatError("limit-exceeded", f"the local header at offset {offset} has a long name or extra field")
-    rest = source.read(offset + _LOCAL.size, name_size + extra_size)
+    rest = source.read(offset + LOCAL.size, name_size + extra_size)
     name = rest[:name_size]
     _require_form(name, needed, flags, method)
     extra = _extra(name, rest[name_size:])
-    if _ZIP64 in extra and (size, packed) != (_WIDE, _WIDE):
+    if ZIP64 in extra and (size, packed) != (WIDE, WIDE):
         raise malformed(f"the local header of {_shown(name)} has a needless zip64 field", entry=_shown(name))
-    size, packed = _wide(name, (size, packed), extra.get(_ZIP64))
+    size, packed = _wide(name, (size, packed), extra.get(ZIP64))
     header = Header(name, flags, method, (time, date), crc, packed, size)
-    return Local(header, offset + _LOCAL.size + name_size + extra_size, _ZIP64 in extra)
+    return Local(header, offset + LOCAL.size + name_size + extra_size, ZIP64 in extra)
 
 
 def descriptor(header: Header, *, wide: bool) -> bytes:
     """The data descriptor that must follow an entry's data (section 4.3.9), in the form with a magic."""
-    wide = wide or max(header.packed, header.size) >= _WIDE
+    wide = wide or max(header.packed, header.size) >= WIDE
     sizes = struct.pack("<QQ" if wide else "<LL", header.packed, header.size)
     return _DESCRIPTOR_MAGIC + struct.pack("<L", header.crc) + sizes
 
@@ -225,7 +225,7 @@ def _extra(name: bytes, data: bytes) -> dict[int, bytes]:
     fields: dict[int, bytes] = {}
     at = 0
     while at < len(data):
-        field, length = struct.unpack_from("<HH", data, at) if len(data) - at >= 4 else (0, _WIDE)
+        field, length = struct.unpack_from("<HH", data, at) if len(data) - at >= 4 else (0, WIDE)
         at += 4 + length
         if at > len(data) or field in fields or field not in _EXTRA:
             raise malformed(f"entry {_shown(name)} has an extra field that modseal does not take", entry=_shown(name))
@@ -235,10 +235,10 @@ def _extra(name: bytes, data: bytes) -> dict[int, bytes]:
 
 def _wide(name: bytes, values: tuple[int, ...], field: bytes | None) -> Iterator[int]:
     """The values, those that are in the zip64 field from there (section 4.5.3), which has no others."""
-    if len(field or b"") != 8 * values.count(_WIDE) or (field is not None and _WIDE not in values):
+    if len(field or b"") != 8 * values.count(WIDE) or (field is not None and WIDE not in values):
         raise malformed(f"the zip64 field of {_shown(name)} does not fit its header", entry=_shown(name))
-    wide = iter(struct.unpack(f"<{values.count(_WIDE)}Q", field or b""))
-    return (next(wide) if value == _WIDE else value for value in values)
+    wide = iter(struct.unpack(f"<{values.count(WIDE)}Q", field or b""))
+    return (next(wide) if value == WIDE else value for value in values)
 
 
 def _shown(name: bytes) -> str:

@@ -1,0 +1,135 @@
+"""Writes an offline bundle: bundles, and the metadata that ESXi's tools read, in one zip file.
+
+Every bundle is examined first, and what is copied is what was examined: its digest is compared while it is copied.
+Nothing is signed here. The bundles have their own signatures, and an offline bundle has no place for another one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+from modseal.bundle.open import OpenBundle, open_bundle
+from modseal.depot.consistency import inconsistencies
+from modseal.depot.offline_bundle import in_zip
+from modseal.depot.offline_plan import METADATA, Choices, OfflinePlan, Vib, plan
+from modseal.errors import InputError, RefusedError
+from modseal.files.open import open_file
+from modseal.files.output import output_file, require_output
+from modseal.format.manifest import Manifest
+from modseal.format.source import FileSource, Source, blocks, sha256
+from modseal.format.zip_writer import ZipWriter
+from modseal.packing.sign import require_sound
+
+Progress = Callable[[int, int, str], None]
+"""Told before each step of long work: how many are done, how many there are, and what is next."""
+
+_ANY_TIME = datetime.fromtimestamp(0, UTC)
+"""Whether a bundle is whole does not depend on the time."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A depot that was written: where, its SHA-256 where it is one file, and the modules in it."""
+
+    path: Path
+    sha256: str | None
+    modules: tuple[Manifest, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """A bundle whose payloads and files are what its manifest declares; who signed it was not asked."""
+
+    path: Path
+    manifest: Manifest
+    size: int
+    sha256: str
+
+
+def quiet(_done: int, _all: int, _what: str) -> None:
+    """Tells nobody."""
+
+
+def examine_all(paths: Sequence[Path], progress: Progress = quiet) -> list[Sound]:
+    """Every bundle, once it is found sound. Raises `RefusedError`, `InputError`."""
+    found = []
+    for done, path in enumerate(paths):
+        progress(done, len(paths), str(path))
+        with open_bundle(path, with_digest=True) as bundle:
+            found.append(_sound(bundle, path))
+    return found
+
+
+def _sound(bundle: OpenBundle, path: Path) -> Sound:
+    manifest = require_sound(bundle, _ANY_TIME)
+    return Sound(path, manifest, bundle.source.size, bundle.sha256())
+
+
+def build(
+    paths: Sequence[Path], output: Path, choices: Choices, epoch: int | None, progress: Progress = quiet
+) -> Written:
+    """Write an offline bundle of some `.vib` files, atomically; the same input gives the same bytes.
+
+    Its time is `epoch` (seconds after 1970), else the newest release date of the bundles.
+    Raises `RefusedError` (bundle-conflict, or what is wrong with a bundle), `UsageError`, `InputError`.
+    """
+    require_output(output)
+    sound = examine_all(paths, progress)
+    planned = plan([Vib(one.manifest, one.size, one.sha256) for one in sound], choices, epoch)
+    with output_file(output) as file:
+        _write(file, planned, sound, progress)
+        file.flush()
+        source = FileSource(file.fileno())
+        _require_reads_back(source, output)
+        digest = sha256(source).hex()
+    return Written(output, digest, tuple(one.manifest for one in sound))
+
+
+def _require_reads_back(source: Source, output: Path) -> None:
+    """What the reader would refuse is not written: it is over a limit, or a fault of ours."""
+    metadata = in_zip(source, str(output)).metadata
+    for failure in (*metadata.failures, *(one for catalog in metadata.catalogs for one in inconsistencies(catalog))):
+        raise RefusedError(failure.code, f"a reader would refuse it: {failure.detail}", **failure.evidence)
+
+
+def _write(file: BinaryIO, planned: OfflinePlan, sound: Sequence[Sound], progress: Progress) -> None:
+    archive = ZipWriter(file)
+    for path, data in {**planned.documents, METADATA: _metadata(planned)}.items():
+        archive.add(path, [data])
+    for done, (path, one) in enumerate(sorted(zip(planned.places, sound, strict=True), key=lambda pair: pair[0])):
+        progress(done, len(sound), path)
+        with same_bytes(one) as pieces:
+            archive.add(path, pieces)
+    archive.close()
+
+
+def _metadata(planned: OfflinePlan) -> bytes:
+    inner = io.BytesIO()
+    archive = ZipWriter(inner)
+    for path, data in planned.metadata.items():
+        archive.add(path, [data])
+    archive.close()
+    return inner.getvalue()
+
+
+@contextmanager
+def same_bytes(one: Sound) -> Iterator[Iterator[bytes]]:
+    """The bytes of a bundle that was examined before. Raises `InputError` after the last where they are others now."""
+    with open_file(one.path) as descriptor:
+        yield _compared(FileSource(descriptor), one)
+
+
+def _compared(source: Source, one: Sound) -> Iterator[bytes]:
+    digest = hashlib.sha256()
+    for block in blocks(source):
+        digest.update(block)
+        yield block
+    if digest.hexdigest() != one.sha256:
+        raise InputError(f"{one.path}: it was changed while the depot was made", path=str(one.path))

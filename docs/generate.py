@@ -22,23 +22,21 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
-from modseal.auditing import report_shape, run
+import json_schema
+import level_table
+from refusals import REFUSALS
+
 from modseal.auditing.rule import Rule
 from modseal.auditing.rules import RULES
-from modseal.bundle import result_shape
 from modseal.codes import CODES, Code
-from modseal.format import ar, manifest_json, tar, trust_bundle
+from modseal.format import ar, manifest_json, tar
 from modseal.format.level import Level
 from modseal.format.manifest import SIGNATURE_MEMBER, Entry, FileType, Manifest, Payload
 from modseal.format.payload_writer import Input, write_seal_payload
-from modseal.format.shape import schema_text, to_json_schema
-from modseal.packing import spec_shape
 from modseal.pki.algorithms import ALGORITHMS
 from modseal.policy import shape as policy_shape
-from modseal.report import level_table
 from modseal.trust.examination import STEPS
 from modseal.trust.powers import GUARDED, MEANINGS, PLACES, Power
-from modseal.trust.refusals import REFUSALS
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -63,18 +61,10 @@ def outputs() -> dict[Path, str]:
         ROOT / "docs/limits.md": limits_page(),
         ROOT / "docs/codes.md": codes_page(),
         ROOT / "docs/refusals.md": refusals_page(),
-        ROOT / "schemas/policy.schema.json": schema_text(policy_schema()),
         ROOT / "docs/levels.md": level_table.markdown(),
-        ROOT / "schemas/manifest.schema.json": schema_text(manifest_json.json_schema()),
-        ROOT / "schemas/module.schema.json": schema_text(spec_shape.json_schema()),
-        ROOT / "schemas/trust-bundle.schema.json": schema_text(trust_bundle.json_schema()),
-        ROOT / "schemas/report.schema.json": schema_text(
-            to_json_schema(result_shape.SHAPE, "urn:modseal:report:1", result_shape.SCHEMA)
-        ),
-        ROOT / "schemas/audit.schema.json": schema_text(
-            to_json_schema(report_shape.SHAPE, "urn:modseal:audit:1", run.SCHEMA)
-        ),
     }
+    for name in json_schema.PUBLISHED:
+        files[ROOT / f"schemas/{name}.schema.json"] = json_schema.text(json_schema.published(name))
     for name in ("format", "verification", "policy", "threat-model", "audits"):
         path = ROOT / f"docs/{name}.md"
         files[path] = with_regions(path.read_text("utf-8"))
@@ -101,11 +91,6 @@ def with_regions(page: str) -> str:
 def _region(name: str) -> str:
     step = name.removeprefix("codes-")
     return _codes_table(int(step)) if step.isdigit() else REGIONS[name]()
-
-
-def policy_schema() -> dict[str, object]:
-    """The JSON Schema of a policy file."""
-    return to_json_schema(policy_shape.SHAPE, "urn:modseal:policy:1", policy_shape.SCHEMA)
 
 
 # Limits.

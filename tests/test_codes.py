@@ -39,7 +39,7 @@ def texts(node: ast.expr) -> Iterator[str]:
 
 
 def raised() -> set[str]:
-    sources = (path for path in PACKAGE.rglob("*.py") if path.name not in ("codes.py", "refusals.py"))
+    sources = (path for path in PACKAGE.rglob("*.py") if path.name != "codes.py")
     nodes = (node for path in sources for node in ast.walk(ast.parse(path.read_text("utf-8"))))
     return {text for node in nodes for one in given(node) for text in texts(one)}
 

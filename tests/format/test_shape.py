@@ -3,6 +3,7 @@
 import re
 import time
 
+import json_schema
 import jsonschema
 import pytest
 from hypothesis import given, settings
@@ -22,7 +23,6 @@ from modseal.format.shape import (
     TextMap,
     Variant,
     location,
-    to_json_schema,
 )
 
 WORD = Text(re.compile("[a-z]+"), form="lower-case letters", most=8)
@@ -116,7 +116,7 @@ def test_null_is_a_value_where_it_may_be():
 def test_what_has_no_bound_has_none_in_the_json_schema():
     numbers = TextMap(Text(most=UNBOUNDED), Integer(0, UNBOUNDED), most=UNBOUNDED)
     shape = Array(Table({"numbers": numbers}), most=UNBOUNDED)
-    assert "max" not in str(shape.schema())
+    assert "max" not in str(json_schema.schema_of(shape))
     assert not shape.problems([{"numbers": {"x" * 100_000: 2**40}}])
 
 
@@ -150,7 +150,7 @@ def test_long_keys_and_values_stay_short_in_messages_and_cost_no_time():
 
 
 def test_the_json_schema_agrees_on_good_and_bad_values():
-    schema = to_json_schema(DOCUMENT, "urn:test", "test")
+    schema = json_schema.document(DOCUMENT, "urn:test", "test")
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema)
     assert validator.is_valid(good())
@@ -175,6 +175,6 @@ def test_any_plain_data_gives_problems_and_never_an_exception(value):
 @settings(max_examples=200, deadline=None)
 @given(PLAIN)
 def test_what_has_no_problem_is_valid_by_the_json_schema(value):
-    validator = jsonschema.Draft202012Validator(ANCHOR.schema())
+    validator = jsonschema.Draft202012Validator(json_schema.schema_of(ANCHOR))
     if not ANCHOR.problems(value):
         assert validator.is_valid(value)

@@ -41,10 +41,11 @@ from modseal.format import payload as payload_module
 from modseal.format import timestamp as timestamp_format
 from modseal.format.manifest import Entry, FileType
 from modseal.packing import two_step
+from modseal.pki.effort import Effort
 from modseal.policy import sources as policy_sources
 from modseal.policy.update import read_bundle
 from modseal.signing import material
-from modseal.trust import timestamp
+from modseal.trust.signers import signing_time
 
 
 def refused(code: str, call: object, *arguments: object) -> str:
@@ -109,7 +110,7 @@ def test_a_signer_has_at_most_so_many_timestamps() -> None:
         stamps = [lambda signature, at=at: tsa.token(signature, NOW - timedelta(hours=at + 1)) for at in range(count)]
         bundle = make("vib").with_block(tsa.stamped(make("vib").manifest_bytes, signer(), *stamps))
         found = bundles.judge(bundle, policy)
-        return [timestamp.judge(one, policy, found.at).failures for one in found.signers]
+        return [signing_time(one, policy, found.at, Effort()).failures for one in found.signers]
 
     assert failures(limits.TIMESTAMPS_PER_SIGNER) == [()]
     [[failure]] = failures(limits.TIMESTAMPS_PER_SIGNER + 1)

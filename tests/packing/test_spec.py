@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import json_schema
 import pytest
 
 from modseal.errors import SpecError
 from modseal.format.level import Level
 from modseal.format.manifest import Constraint, Platform
-from modseal.format.shape import schema_text
-from modseal.packing import spec_shape
 from modseal.packing.spec import ModuleSpec, parse
 
 REPOSITORY = Path(__file__).parents[2]
@@ -183,7 +182,7 @@ def test_what_is_no_toml_is_a_spec_error(data: bytes) -> None:
 
 def test_the_json_schema_is_the_committed_one() -> None:
     committed = (REPOSITORY / "schemas" / "module.schema.json").read_text(encoding="utf-8")
-    assert committed == schema_text(spec_shape.json_schema())
+    assert committed == json_schema.text(json_schema.published("module"))
 
 
 def test_the_json_schema_accepts_what_the_reader_accepts() -> None:
@@ -192,6 +191,6 @@ def test_the_json_schema_accepts_what_the_reader_accepts() -> None:
 
     values = tomllib.loads(EVERYTHING)
     values["released"] = "2026-01-31T12:00:00Z"
-    validator = jsonschema.Draft202012Validator(json.loads(schema_text(spec_shape.json_schema())))
+    validator = jsonschema.Draft202012Validator(json.loads(json_schema.text(json_schema.published("module"))))
     assert not list(validator.iter_errors(values))
     assert list(validator.iter_errors({**values, "extra": 1}))

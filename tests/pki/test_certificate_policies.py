@@ -14,7 +14,6 @@ from modseal.pki.certificate_policies import (
     NO_POLICY_REQUIRED,
     PolicyExtensions,
     PolicyInputs,
-    policy_problem,
 )
 from modseal.pki.extensions import (
     CERTIFICATE_POLICIES,
@@ -23,6 +22,7 @@ from modseal.pki.extensions import (
     POLICY_MAPPINGS,
     Extension,
 )
+from modseal.pki.policy_graph import policy_problem
 
 A, B, C = "1.2.3.1", "1.2.3.2", "1.2.3.3"
 REQUIRED = PolicyInputs(explicit=True)

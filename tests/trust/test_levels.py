@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from level_table import table
 
 from modseal.format.level import Level
-from modseal.trust.levels import level_failure, prove, table
+from modseal.trust.levels import level_failure, prove
 
 LEVELS = tuple(Level)
 

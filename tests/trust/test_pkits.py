@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from refusals import REFUSALS
 
 from builders.paths import find_path, revocation_failures
 from modseal.errors import Failure, FormatError
@@ -26,7 +27,6 @@ from modseal.pki.path import NoPath
 from modseal.pki.purpose import Profile
 from modseal.pki.revocation import RevocationRules
 from modseal.trust.policy import Anchor, Policy
-from modseal.trust.refusals import REFUSALS
 
 RESULTS = Path(__file__).resolve().parents[2].parent / "shared" / "vectors" / "pkits.json"
 AT = datetime(2011, 4, 15, tzinfo=UTC)

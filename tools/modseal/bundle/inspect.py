@@ -14,7 +14,7 @@ from modseal.format.ar import Member
 from modseal.format.cms import SignedData
 from modseal.format.manifest import Entry, Kind, Manifest
 from modseal.pki.certificate import Certificate
-from modseal.trust.integrity import DECODE
+from modseal.trust.integrity import read_manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,11 @@ def inspect(path: Path) -> Inspection:
                 str(path), bundle.sha256(), None, bundle.source.size, None, (), None, (), (), (), (bundle.container,)
             )
         blocks = _blocks(bundle, problems)
-        manifest = _manifest(bundle.kind, bundle.manifest, problems)
+        manifest = None
+        try:
+            manifest = read_manifest(bundle.kind, bundle.manifest)
+        except FormatError as error:
+            problems.append(error.failure)
         problems += manifest.vib.unknown if manifest and manifest.vib else ()
         entries: list[Entry] = []
         digests: list[tuple[str, str]] = []
@@ -93,11 +97,3 @@ def _blocks(bundle: OpenBundle, problems: list[Failure]) -> tuple[Block, ...]:
     except FormatError as error:
         problems.append(error.failure)
     return tuple(found)
-
-
-def _manifest(kind: Kind, data: bytes, problems: list[Failure]) -> Manifest | None:
-    try:
-        return DECODE[kind](data)
-    except FormatError as error:
-        problems.append(error.failure)
-        return None

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from modseal import limits
 from modseal.codes import CodeName
 from modseal.errors import FormatError
-from modseal.format.lookalikes import LOOKED_AT, recognise
 from modseal.format.manifest import Kind
 from modseal.format.rules import MEMBER_NAME, MEMBER_NAME_FORM, fold
 from modseal.format.source import Source, Span
@@ -70,6 +69,8 @@ def read(source: Source) -> tuple[Member, ...]:
 
 def _not_an_archive(source: Source) -> FormatError:
     """With what it is instead, where that can be told: a person can act on it."""
+    from modseal.format.lookalikes import LOOKED_AT, recognise
+
     found = recognise(source.read(0, min(source.size, LOOKED_AT)), source.size)
     if found is None:
         return FormatError("not-a-bundle", "the file does not start with the ar magic")

@@ -39,7 +39,7 @@ from modseal.format.manifest import (
     Payload,
     Relationships,
 )
-from modseal.format.shape import Array, Integer, Table, Text, Variant, quote, to_json_schema
+from modseal.format.shape import Array, Integer, Table, Text, Variant, quote
 
 MEMBER = MANIFEST_MEMBER["seal"]
 SCHEMA = "modseal/manifest@1"
@@ -129,11 +129,6 @@ SHAPE = Table(
     },
     about="The signed metadata of a .seal bundle. Rules over several values stand in docs/format.md.",
 )
-
-
-def json_schema() -> dict[str, Any]:
-    """The JSON Schema of `manifest.json`, as committed under schemas/."""
-    return to_json_schema(SHAPE, "urn:modseal:manifest:1", SCHEMA)
 
 
 def encode(manifest: Manifest) -> bytes:

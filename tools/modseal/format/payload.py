@@ -11,14 +11,17 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from modseal import limits
 from modseal.errors import Failure, FormatError
-from modseal.format import compression, tar, visor
+from modseal.format import compression, tar
 from modseal.format.manifest import Entry, FileType, Payload, View
 from modseal.format.source import Source, blocks
 from modseal.format.stream import Stream, ahead
+
+if TYPE_CHECKING:
+    from modseal.format.visor import VisorLayout
 
 THREAD_FROM = 8 * limits.MIB
 """Size, packed or declared, from which unpacking gets a thread of its own; below, starting one does not pay."""
@@ -96,12 +99,14 @@ def measure(
     return measuring.result()
 
 
-def read_layout(payload: Payload, source: Source) -> tuple[visor.VisorLayout, tuple[Entry, ...]]:
+def read_layout(payload: Payload, source: Source) -> tuple[VisorLayout, tuple[Entry, ...]]:
     """How the visor tar of a sound payload is laid out, and its entries in order.
 
     This is a separate pass, so the digests are compared again: the file may have been changed meanwhile.
     Raises `FormatError`: those of `measure`, for a file that changed.
     """
+    from modseal.format import visor
+
     reading = _Vib(payload, source, None)
     found = visor.read_layout(Stream(reading.tar(), "bad-listing"))
     reading.drain()
@@ -301,6 +306,8 @@ class _Vib(_Measuring):
         """See `_Measuring.list_entries`."""
         if self.payload.type == "tgz":
             return tar.read(stream, tar.Dialect.LEGACY, room=self.room)
+        from modseal.format import visor  # imported here: most bundles are no `.vib`
+
         return visor.read(stream, self.room)
 
     def digests(self) -> dict[tuple[str, View], bytes]:

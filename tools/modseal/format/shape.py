@@ -1,8 +1,8 @@
 """Shapes: what a table of plain data (from JSON or TOML) must look like, said once.
 
 A shape checks data and finds all problems at once, each with its place and a sentence that says
-what to do; and it writes itself as JSON Schema 2020-12, so the published schema cannot drift from
-the code. Rules that need more than one value stay with the reader that has them.
+what to do. docs/json_schema.py writes it as JSON Schema 2020-12, so the published schema cannot drift
+from the code. Rules that need more than one value stay with the reader that has them.
 
 It is our own and small because a general schema library costs more time to import than a whole
 verification takes, and its messages name the rule that failed rather than the mistake (docs/adr).
@@ -111,14 +111,6 @@ class Shape:
         """Add what is wrong with a value to `found`."""
         raise NotImplementedError
 
-    def schema(self) -> dict[str, Any]:
-        """The JSON Schema of this shape."""
-        plain = self._schema()
-        return {"description": self.about, **plain} if self.about else plain
-
-    def _schema(self) -> dict[str, Any]:
-        raise NotImplementedError
-
 
 class Text(Shape):
     """A text of `least` to `most` characters that fully matches `pattern`, or is one of `choices`.
@@ -157,16 +149,6 @@ class Text(Shape):
         elif self._matches and not self._matches(value):
             found.add(trail, f"is {quote(value)}, and must be {self.form or 'of another form'}")
 
-    def _schema(self) -> dict[str, Any]:
-        if len(self.choices) == 1:
-            return {"const": self.choices[0]}
-        if self.choices:
-            return {"enum": list(self.choices)}
-        schema = {"type": "string", "minLength": self.least, **_most("maxLength", self.most)}
-        if self.pattern:
-            schema["pattern"] = f"^(?:{self.pattern.pattern})$"
-        return schema
-
 
 class Integer(Shape):
     """An integer from `least` to `most`."""
@@ -184,9 +166,6 @@ class Integer(Shape):
             shown = value if value.bit_length() <= 64 else "too large"
             found.add(trail, f"is {shown}, and must be {bounds}")
 
-    def _schema(self) -> dict[str, Any]:
-        return {"type": "integer", "minimum": self.least, **_most("maximum", self.most)}
-
 
 class Boolean(Shape):
     """True or false."""
@@ -198,9 +177,6 @@ class Boolean(Shape):
         """See `Shape.check`."""
         if type(value) is not bool:
             found.add(trail, f"must be true or false, not {kind(value)}")
-
-    def _schema(self) -> dict[str, Any]:
-        return {"type": "boolean"}
 
 
 class Array(Shape):
@@ -224,11 +200,6 @@ class Array(Shape):
             if self.unique and len(set(map(repr, value))) < len(value):
                 found.add(trail, "has an item twice")
 
-    def _schema(self) -> dict[str, Any]:
-        bounds = {"minItems": self.least, **_most("maxItems", self.most)}
-        unique = {"uniqueItems": True} if self.unique else {}
-        return {"type": "array", "items": self.item.schema(), **bounds, **unique}
-
 
 class Table(Shape):
     """A table with these keys, each with its shape, and no other unless it is `open`."""
@@ -244,7 +215,7 @@ class Table(Shape):
         self.fields = {**required, **(optional or {})}
         self.required = frozenset(required)
         self.open, self.about = open, about
-        self._order = tuple(required)
+        self.order = tuple(required)
 
     def check(self, value: object, trail: Trail, found: Problems) -> None:
         """See `Shape.check`."""
@@ -260,17 +231,9 @@ class Table(Shape):
                 missing = [name for name in fields if name not in value]
                 found.add(trail, f"unknown key {quote(key)}{suggestion(key, missing)}", key)
         if not value.keys() >= self.required:
-            for key in self._order:
+            for key in self.order:
                 if key not in value:
                     found.add(trail, f"the key {key!r} is missing{_only_value(key, fields[key])}")
-
-    def _schema(self) -> dict[str, Any]:
-        return {
-            "type": "object",
-            "properties": {key: shape.schema() for key, shape in self.fields.items()},
-            "required": list(self._order),
-            "additionalProperties": self.open,
-        }
 
 
 def _only_value(key: str, shape: Shape) -> str:
@@ -295,14 +258,6 @@ class TextMap(Shape):
                 self.key.check(key, (trail, key), found)
                 self.item.check(item, (trail, key), found)
 
-    def _schema(self) -> dict[str, Any]:
-        return {
-            "type": "object",
-            "propertyNames": self.key.schema(),
-            "additionalProperties": self.item.schema(),
-            **_most("maxProperties", self.most),
-        }
-
 
 class Nullable(Shape):
     """A value of another shape, or null."""
@@ -315,9 +270,6 @@ class Nullable(Shape):
         if value is not None:
             self.shape.check(value, trail, found)
 
-    def _schema(self) -> dict[str, Any]:
-        return {"oneOf": [self.shape.schema(), {"type": "null"}]}
-
 
 class Scalar(Shape):
     """A text, an integer, a boolean or null: a value of evidence."""
@@ -326,9 +278,6 @@ class Scalar(Shape):
         """See `Shape.check`."""
         if type(value) not in (str, int, bool, type(None)):
             found.add(trail, f"must be text, an integer, a boolean or null, not {kind(value)}")
-
-    def _schema(self) -> dict[str, Any]:
-        return {"type": ["string", "integer", "boolean", "null"]}
 
 
 class Variant(Shape):
@@ -339,7 +288,7 @@ class Variant(Shape):
         self._choice = Text(choices=tables)
         self.tables = {
             name: Table(
-                {tag: Text(choices=(name,)), **{key: table.fields[key] for key in table._order}},
+                {tag: Text(choices=(name,)), **{key: table.fields[key] for key in table.order}},
                 {key: shape for key, shape in table.fields.items() if key not in table.required},
                 open=table.open,
                 about=table.about,
@@ -361,32 +310,7 @@ class Variant(Shape):
             else:
                 table.check(value, trail, found)
 
-    def _schema(self) -> dict[str, Any]:
-        return {"oneOf": [table.schema() for table in self.tables.values()]}
-
-
-def _most(word: str, most: int) -> dict[str, Any]:
-    """A bound as JSON Schema has it, nothing where there is none."""
-    return {} if most == UNBOUNDED else {word: most}
-
 
 def kind(value: object) -> str:
     """What a value is, in the words of the messages."""
     return _KINDS.get(type(value)) or f"a {type(value).__name__}"
-
-
-def to_json_schema(shape: Shape, identifier: str, title: str) -> dict[str, Any]:
-    """A whole JSON Schema document (2020-12) for a shape."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "$id": identifier,
-        "title": title,
-        **shape.schema(),
-    }
-
-
-def schema_text(schema: dict[str, Any]) -> str:
-    """A JSON Schema as it is committed: indented, with a final newline."""
-    import json
-
-    return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"

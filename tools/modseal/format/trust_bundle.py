@@ -21,7 +21,7 @@ from modseal import limits
 from modseal.errors import FormatError, foreign
 from modseal.format import ar, canonical_json, rules, times
 from modseal.format.manifest import SIGNATURE_MEMBER
-from modseal.format.shape import Array, Integer, Table, Text, to_json_schema
+from modseal.format.shape import Array, Integer, Table, Text
 from modseal.format.source import BytesSource
 
 SCHEMA = "modseal/trust-bundle@1"
@@ -97,11 +97,6 @@ class TrustBundle:
         Another signature does not make it another version.
         """
         return hashlib.sha256(self.signed).hexdigest()
-
-
-def json_schema() -> dict[str, Any]:
-    """The JSON Schema of `trust.json`."""
-    return to_json_schema(SHAPE, "urn:modseal:trust-bundle:1", SCHEMA)
 
 
 def parse_time(text: str) -> datetime:

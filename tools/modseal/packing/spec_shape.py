@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Any
 
 from modseal import limits
 from modseal.format import manifest_json, payload, rules, vib_rules
@@ -24,14 +23,13 @@ from modseal.format.shape import (
     Trail,
     kind,
     quote,
-    to_json_schema,
 )
 
 SCHEMA = "modseal/module@1"
 DEFAULT_PAYLOAD = "payload1"
 PAYLOAD_TYPES = (*payload.SEAL_TYPES, *payload.VIB_TYPES)
 
-_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 _TIME_FORM = "a time like 2026-01-31T12:00:00Z"
 _ESXCLI_LEVELS = ("VMwareCertified", "VMwareAccepted", "PartnerSupported", "CommunitySupported")
 _LONGEST_FILE_NAME = 4096
@@ -53,9 +51,6 @@ class Time(Shape):
         elif not _is_time(value):
             found.add(trail, f"is {quote(value)}, and must be {_TIME_FORM}")
 
-    def _schema(self) -> dict[str, Any]:
-        return {"type": "string", "pattern": f"^(?:{_TIME.pattern})$"}
-
 
 def _has_utc(value: datetime) -> bool:
     """Whether a time with an offset is within the years 1 to 9999 in UTC too."""
@@ -68,7 +63,7 @@ def _has_utc(value: datetime) -> bool:
 
 def _is_time(text: str) -> bool:
     try:
-        return bool(_TIME.fullmatch(text) and datetime.fromisoformat(text))
+        return bool(TIME.fullmatch(text) and datetime.fromisoformat(text))
     except ValueError:
         return False
 
@@ -184,8 +179,3 @@ SHAPE = Table(
     },
     about="A module to pack: module.toml, as `modseal pack` reads it.",
 )
-
-
-def json_schema() -> dict[str, Any]:
-    """The JSON Schema of `module.toml`, as committed under schemas/."""
-    return to_json_schema(SHAPE, "urn:modseal:module:1", SCHEMA)

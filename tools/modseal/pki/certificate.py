@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -39,8 +39,10 @@ from modseal.pki.extensions import (
     only,
     read_extensions,
 )
-from modseal.pki.name_constraints import NameConstraints
 from modseal.pki.names import GeneralName, Name, read_general_names, read_name, read_point_names
+
+if TYPE_CHECKING:
+    from modseal.pki.name_constraints import NameConstraints
 
 JUDGED_EXTENSIONS = {
     BASIC_CONSTRAINTS,
@@ -251,7 +253,11 @@ def _alternative_names(extensions: Extensions) -> tuple[GeneralName, ...]:
 
 def _name_constraints(extensions: Extensions) -> NameConstraints | None:
     found = extensions.get(NAME_CONSTRAINTS)
-    return NameConstraints.parse(found.value) if found else None
+    if found is None:
+        return None
+    from modseal.pki.name_constraints import NameConstraints  # imported here: few CAs have any
+
+    return NameConstraints.parse(found.value)
 
 
 def _distribution_points(parts: _Parts) -> Iterator[GeneralName]:

@@ -15,19 +15,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import pairwise
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from modseal import limits
 from modseal.errors import Evidence, Failure, FormatError
 from modseal.pki import purpose, revocation
 from modseal.pki.algorithms import ALGORITHMS
 from modseal.pki.certificate import Certificate
-from modseal.pki.certificate_policies import policy_problem
-from modseal.pki.crl import Crl
+from modseal.pki.certificate_policies import NO_POLICIES, NO_POLICY_REQUIRED
 from modseal.pki.effort import Effort, ExhaustedError, of_signature
-from modseal.pki.name_constraints import NotJudgedError, check_names, constrained_names
 from modseal.pki.purpose import CODE_SIGNING_PROFILE, CRL_SIGNING_PROFILE, MINIMUM_RSA_BITS, Profile
 from modseal.pki.revocation import RevocationRules
+
+if TYPE_CHECKING:
+    from modseal.pki.crl import Crl
 
 REMEMBERED_PATHS = 256
 """Verdicts on a signer's chain that are remembered: 2,000 bundles of one signer judge its chain once."""
@@ -334,6 +335,8 @@ def _name_failures(chain: tuple[Certificate, ...]) -> Iterator[Failure]:
 def _constraint_failures(certificate: Certificate, authority: Certificate) -> Iterator[Failure]:
     if not authority.name_constraints:
         return
+    from modseal.pki.name_constraints import NotJudgedError, check_names, constrained_names
+
     evidence: Evidence = {"certificate": certificate.fingerprint, "authority": authority.fingerprint}
     names = constrained_names(certificate.subject_name, certificate.alternative_names)
     try:
@@ -347,6 +350,10 @@ def _constraint_failures(certificate: Certificate, authority: Certificate) -> It
 
 def _policy_failure(chain: tuple[Certificate, ...], profile: Profile) -> Iterator[Failure]:
     """Section 6.1.3 (d) to (f): from the anchor down."""
+    if profile.policies == NO_POLICY_REQUIRED and all(one.policies == NO_POLICIES for one in chain):
+        return  # nothing is required, and nothing said: most chains
+    from modseal.pki.policy_graph import policy_problem
+
     below = [(certificate.policies, certificate.is_self_issued) for certificate in reversed(chain[:-1])]
     problem = policy_problem(below, profile.policies, chain[-1].policies)
     if problem:

@@ -12,14 +12,17 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from modseal.errors import Evidence, Failure, FormatError
 from modseal.pki import algorithms
 from modseal.pki.certificate import Certificate
-from modseal.pki.crl import Crl, RevokedEntry
 from modseal.pki.effort import Effort, of_signature
 
-Signers = Callable[[Crl, Certificate], Iterable[Certificate]]
+if TYPE_CHECKING:
+    from modseal.pki.crl import Crl, RevokedEntry
+
+Signers = Callable[["Crl", Certificate], Iterable[Certificate]]
 """Further certificates that may sign a CRL for a CA: those with a valid path of their own to the same anchor."""
 
 WITHOUT_MISUSE = ("affiliationChanged", "superseded", "cessationOfOperation")

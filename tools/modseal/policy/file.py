@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import date, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modseal.errors import FormatError, PolicyError
 from modseal.format import pem, rules, toml_text
@@ -17,7 +17,6 @@ from modseal.format.level import Level
 from modseal.format.shape import Problem, quote
 from modseal.pki.algorithms import ALGORITHMS
 from modseal.pki.certificate import Certificate
-from modseal.pki.crl import Crl
 from modseal.pki.purpose import MINIMUM_RSA_BITS
 from modseal.pki.revocation import RevocationRules
 from modseal.policy import material as policy_material
@@ -25,6 +24,9 @@ from modseal.policy.shape import FINGERPRINT, PATH_LISTS, SHAPE
 from modseal.trust.deny import Deny, fingerprints
 from modseal.trust.policy import Allowance, Anchor, Policy, PolicyBytes
 from modseal.trust.powers import May, Power
+
+if TYPE_CHECKING:
+    from modseal.pki.crl import Crl
 
 
 def parse(data: bytes, source: str, read: Callable[[str], bytes], *, built_in: bool = False) -> Policy:
@@ -97,7 +99,6 @@ class _Reader:
             community_paths=self._community_paths(),
             allowances=tuple(self._allowances()),
             unsigned_may=self._unsigned_may(),
-            lines=self._document.lines,
         )
         for problem in () if self.found else policy_material.unproved_crls(policy):
             self._problem(("revocation", "crls"), problem)
@@ -145,7 +146,6 @@ class _Reader:
             names=tuple(table.get("names", ())),
             accept_expired=table.get("accept-expired", False),
             may=self._may((*path, "may"), table.get("may", {})),
-            line=self._document.line(path),
         )
 
     def _may(self, path: tuple[str | int, ...], table: dict[str, Any]) -> May:

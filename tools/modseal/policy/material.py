@@ -8,13 +8,16 @@ policy has too, and an anchor that signed itself must still fit its own signatur
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from modseal.errors import FormatError
 from modseal.format import pem
 from modseal.pki import revocation
 from modseal.pki.certificate import Certificate
-from modseal.pki.crl import Crl
 from modseal.trust.policy import Policy
+
+if TYPE_CHECKING:
+    from modseal.pki.crl import Crl
 
 
 def read_certificates(data: bytes) -> tuple[Certificate, ...]:
@@ -24,6 +27,8 @@ def read_certificates(data: bytes) -> tuple[Certificate, ...]:
 
 def read_crls(data: bytes, name: str) -> tuple[Crl, ...]:
     """The CRLs of a file that has nothing else in it; `name` is for messages. Raises `ValueError`, `FormatError`."""
+    from modseal.pki.crl import Crl  # imported here: many policies name no CRL
+
     return tuple(Crl.parse(content, name) for content in pem.contents(data, pem.CRL))
 
 

@@ -11,12 +11,12 @@ from modseal import limits
 from modseal.errors import PolicyError
 from modseal.files.small import read_small
 from modseal.format.shape import suggestion
-from modseal.policy import store as trust_store
 from modseal.policy.file import parse
-from modseal.policy.store import STORE
 from modseal.trust.policy import Policy, PolicyBytes
 
 BUILT_IN = ("strict", "vmware")
+STORE = "store:"
+"""How a reference to a trust store starts."""
 
 
 def load(reference: str, now: datetime | None = None) -> Policy:
@@ -24,7 +24,7 @@ def load(reference: str, now: datetime | None = None) -> Policy:
 
     A folder is a trust store, and so is `store:` (this machine's) or `store:DIR`; `now` is the clock that
     its trust bundle must be current at, and is read here where it is not given, so that no caller can
-    leave that out. Raises `PolicyError`, and for a trust store what `trust_store.load_policy` raises.
+    leave that out. Raises `PolicyError`, and for a trust store what `store.load_policy` raises.
     """
     if reference in BUILT_IN:
         from importlib import resources  # brings tempfile and more, which a policy file has no use for
@@ -32,7 +32,10 @@ def load(reference: str, now: datetime | None = None) -> Policy:
         text = resources.files("modseal.policy").joinpath("builtin", f"{reference}.toml").read_bytes()
         return parse(text, f"built-in policy {reference}", _no_files, built_in=True)
     if reference.startswith(STORE) or os.path.isdir(reference):
-        return trust_store.load_policy(trust_store.folder_of(reference, os.environ), now or datetime.now(UTC))
+        from modseal.policy import store  # brings the reader of trust bundles, which a policy file has no use for
+
+        folder = store.folder_of(reference.removeprefix(STORE), os.environ)
+        return store.load_policy(folder, now or datetime.now(UTC))
     path = Path(reference)
     try:
         data = read_bounded(path)

@@ -29,8 +29,6 @@ from modseal.policy.rotation import Seen, policy_of, require_clock
 from modseal.trust.policy import Policy
 
 SCHEMA = "modseal/trust-store@1"
-STORE = "store:"
-"""How a policy reference to a trust store starts."""
 VARIABLE = "MODSEAL_TRUST_STORE"
 STATE = "state.json"
 VERSIONS = "versions"
@@ -63,9 +61,8 @@ def default_folder(environ: Mapping[str, str]) -> Path:
     return Path("~/.config/modseal/trust").expanduser()
 
 
-def folder_of(reference: str, environ: Mapping[str, str]) -> Path:
-    """The store of a policy reference: `store:` is the default one, `store:DIR` or `DIR` that folder."""
-    name = reference.removeprefix(STORE)
+def folder_of(name: str, environ: Mapping[str, str]) -> Path:
+    """The store of a name: a folder, or without a name the default one."""
     return Path(name) if name else default_folder(environ)
 
 

@@ -56,7 +56,7 @@ def _deciders(check: Check, examination: Examination, policy: Policy) -> Iterato
         yield from _key(_TABLE[check.step], policy)
     elif check.step == STEPS.index("chain"):
         yield from _anchors(check, examination, policy)
-        yield from (_key("intermediates", policy) if "intermediates" in policy.lines else ())
+        yield from (_key("intermediates", policy) if "intermediates" in policy.places.lines else ())
     elif check.step == STEPS.index("level"):
         yield from _level(check, examination, policy)
     elif check.step == STEPS.index("restrictions"):
@@ -107,25 +107,28 @@ def _powers(check: Check, examination: Examination, policy: Policy) -> Iterator[
         yield from _anchors(check, examination, policy)
     elif not examination.signers:
         power = check.evidence.get("power")
-        yield from _key(f"unsigned.may.{power}" if f"unsigned.may.{power}" in policy.lines else "unsigned", policy)
+        yield from _key(
+            f"unsigned.may.{power}" if f"unsigned.may.{power}" in policy.places.lines else "unsigned", policy
+        )
 
 
 def _anchor(anchor: Anchor, check: Check, policy: Policy) -> Decider:
-    place = f"anchor[{policy.anchors.index(anchor)}]"
+    index = policy.anchors.index(anchor)
+    place = f"anchor[{index}]"
     key = _policy_key(check)
     which = key.removeprefix("anchor") if key.startswith(_OF_ANCHOR) else ""
     if check.id == "files.powers":
         said = [f".may.{check.evidence.get('power')}", ".may"]
-        which = next((one for one in said if f"{place}{one}" in policy.lines), ".grants")
-    line = policy.lines.get(f"{place}{which}", anchor.line)
+        which = next((one for one in said if f"{place}{one}" in policy.places.lines), ".grants")
+    line = policy.places.lines.get(f"{place}{which}", policy.places.line(("anchor", index)))
     return Decider(f"anchor {anchor.name!r}{which}", line)
 
 
 def _key(key: str, policy: Policy) -> Iterator[Decider]:
     """The keys that the policy has at or below this one; the key itself, without a line, where there is none."""
-    found = [Decider(name, line) for name, line in policy.lines.items() if name.startswith(f"{key}.")]
-    if key in policy.lines and not found:
-        found = [Decider(key, policy.lines[key])]
+    found = [Decider(name, line) for name, line in policy.places.lines.items() if name.startswith(f"{key}.")]
+    if key in policy.places.lines and not found:
+        found = [Decider(key, policy.places.lines[key])]
     yield from found or [Decider(key, 0)]
 
 

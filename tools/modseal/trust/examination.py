@@ -11,11 +11,10 @@ from modseal.codes import CODES, CodeName, next_step
 from modseal.errors import Evidence, Failure
 from modseal.format.level import Level
 from modseal.format.manifest import Manifest
-from modseal.format.timestamp import Token
-from modseal.pki.certificate import Certificate
 from modseal.trust.anchors import AnchoredPath
 from modseal.trust.policy import Anchor
 from modseal.trust.signature import Signer
+from modseal.trust.signing_time import Stamp
 
 STEPS = (
     "container",
@@ -101,29 +100,6 @@ def set_aside(check: Check, why: str = "another signer suffices") -> Check:
 def collect(step: int, what: str, failures: Iterable[Failure], otherwise: str) -> list[Check]:
     """A check for each failure, or one that passed."""
     return [failed(step, what, failure) for failure in failures] or [passed(step, what, otherwise)]
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """A token that verified: until when at the latest the signature was made, and who says so."""
-
-    token: Token
-    authority: Certificate
-    anchor: str
-
-    @property
-    def time(self) -> datetime:
-        """T: the latest moment that the token allows (aware, in whole seconds)."""
-        return self.token.latest
-
-    @property
-    def evidence(self) -> Evidence:
-        """How reports name this proof."""
-        return {
-            "time": self.time.isoformat(),
-            "authority": self.authority.subject,
-            "authority_certificate": self.authority.fingerprint,
-        }
 
 
 SETTLED = (Status.PASSED, Status.NOT_APPLICABLE)

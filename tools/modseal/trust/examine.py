@@ -47,7 +47,7 @@ def examine(bundle: Bundle, policy: Policy, at: datetime) -> Examination:
     signature_checks = signers.signature_checks(not bundle.signature, signatures.signers, signatures.failures)
     # Only now is the manifest parsed, from the very bytes that were verified.
     try:
-        manifest = integrity.DECODE[bundle.kind](bundle.manifest)
+        manifest = integrity.read_manifest(bundle.kind, bundle.manifest)
     except FormatError as error:
         checks += [*signature_checks, failed(1, "manifest", error.failure)]
         checks += [unexamined(step, "not examined: the manifest cannot be read") for step in range(2, len(STEPS))]

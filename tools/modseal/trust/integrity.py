@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -13,7 +13,6 @@ from typing import Protocol
 
 from modseal import limits
 from modseal.errors import Failure, FormatError
-from modseal.format import descriptor, manifest_json
 from modseal.format.ar import Member
 from modseal.format.manifest import MANIFEST_MEMBER, SIGNATURE_MEMBER, Kind, Manifest, Payload
 from modseal.format.payload import Measured
@@ -22,8 +21,15 @@ from modseal.trust.examination import Check, Examination, Judgement, collect, fa
 from modseal.trust.granted import Demand, demand_of, undeclared_modes
 from modseal.trust.signature import verify_member
 
-DECODE: dict[Kind, Callable[[bytes], Manifest]] = {"seal": manifest_json.decode, "vib": descriptor.decode}
-"""The reader of each kind of manifest. Raises `FormatError`."""
+
+def read_manifest(kind: Kind, data: bytes) -> Manifest:
+    """The manifest of a bundle of this kind. Raises `FormatError`."""
+    # Imported here: the two readers are long, and most runs need one of them.
+    if kind == "seal":
+        from modseal.format.manifest_json import decode
+    else:
+        from modseal.format.descriptor import decode
+    return decode(data)
 
 
 class Bundle(Protocol):
@@ -95,7 +101,7 @@ def examine_integrity(bundle: Bundle, at: datetime) -> Examination:
     signers = tuple(map(Judgement, named))
     container = container_check(members)
     try:
-        manifest = DECODE[bundle.kind](bundle.manifest)
+        manifest = read_manifest(bundle.kind, bundle.manifest)
     except FormatError as error:
         rest = [unexamined(step, "not examined: the manifest cannot be read") for step in (7, 8)]
         return Examination((container, failed(1, "manifest", error.failure), *rest), None, False, None, signers, at)

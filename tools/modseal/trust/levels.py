@@ -6,10 +6,6 @@ raise a module above what its manifest claims, and a claim does not raise itself
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from itertools import product
-
-from modseal.codes import CodeName
 from modseal.errors import Failure
 from modseal.format.level import Level
 
@@ -30,23 +26,3 @@ def level_failure(claimed: Level, granted: Level, minimum: Level) -> Failure | N
     if proven < minimum:
         return Failure("level-below-minimum", f"the proven level {proven} is below the minimum {minimum}", evidence)
     return None
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """One combination, the level that it proves (None: none), and the code that refuses it (None: accepted)."""
-
-    claimed: Level
-    granted: Level
-    minimum: Level
-    proven: Level | None
-    code: CodeName | None
-
-
-def table() -> tuple[Cell, ...]:
-    """The rule for every claim, grant and minimum: 64 cells."""
-    cells: list[Cell] = []
-    for claimed, granted, minimum in product(Level, repeat=3):
-        failure = level_failure(claimed, granted, minimum)
-        cells.append(Cell(claimed, granted, minimum, prove(claimed, granted), failure.code if failure else None))
-    return tuple(cells)

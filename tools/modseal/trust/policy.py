@@ -1,16 +1,16 @@
 """A policy as values: who may speak for what, and what else must hold.
 
-`policy_file` reads it from TOML; `examine` applies it. It has no switch for integrity: nothing in
+`policy.file` reads it from TOML; `examine` applies it. It has no switch for integrity: nothing in
 here can skip the container, the signature, the payloads or the files.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
 from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
 
 from modseal.format.level import Level
 from modseal.pki.algorithms import ALGORITHMS
@@ -21,6 +21,9 @@ from modseal.pki.revocation import RevocationRules
 from modseal.trust.deny import Deny, fingerprints
 from modseal.trust.powers import UNSAID, May, Power
 
+if TYPE_CHECKING:
+    from modseal.format.toml_lines import Places
+
 
 @dataclass(frozen=True, slots=True)
 class Anchor:
@@ -28,7 +31,6 @@ class Anchor:
 
     `vendors` and `names` are shell-style patterns; empty means all. `accept_expired` is for pins only.
     `may` is what its signers may do besides, where the policy says so.
-    `line` is where the policy file says it.
     """
 
     name: str
@@ -39,7 +41,6 @@ class Anchor:
     names: tuple[str, ...] = ()
     accept_expired: bool = False
     may: May = UNSAID
-    line: int = 0
 
     @property
     def powers(self) -> frozenset[Power]:
@@ -59,7 +60,7 @@ class Anchor:
 class PolicyBytes:
     """The bytes that a policy was read from: its TOML, and each file that it names, as they were when it was read.
 
-    Another process reads the same policy from them (`policy_sources.again`), whatever became of the files.
+    Another process reads the same policy from them (`policy.sources.again`), whatever became of the files.
     """
 
     text: bytes
@@ -93,7 +94,7 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """One policy. `source` says where it came from, for reports; `lines` where in it each key stands.
+    """One policy. `source` says where it came from, for reports; `origin` has its text.
 
     `unsigned_may` is what an unsigned community module may do, where it is allowed at all.
     """
@@ -116,8 +117,14 @@ class Policy:
     community_paths: tuple[str, ...] = ()
     allowances: tuple[Allowance, ...] = ()
     unsigned_may: May = UNSAID
-    lines: Mapping[str, int] = field(default_factory=dict)
     origin: PolicyBytes | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def places(self) -> Places:
+        """Where in its text each key stands: for explanations alone."""
+        from modseal.format.toml_lines import places
+
+        return places(self.origin.text if self.origin else b"")
 
     @property
     def path_rules(self) -> PathRules:

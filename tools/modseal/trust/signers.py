@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from modseal.errors import Failure
+from modseal import limits
+from modseal.errors import Evidence, Failure
 from modseal.format import rules
 from modseal.format.level import Level
 from modseal.format.manifest import Manifest
 from modseal.pki import purpose
 from modseal.pki.effort import Effort
 from modseal.pki.path import NoPath, revocation_failures
-from modseal.trust import timestamp
 from modseal.trust.anchors import AnchoredPath, anchored_paths
 from modseal.trust.examination import (
     SETTLED,
@@ -28,7 +28,7 @@ from modseal.trust.examination import (
 from modseal.trust.levels import level_failure, prove
 from modseal.trust.policy import Policy
 from modseal.trust.signature import Signatures, Signer
-from modseal.trust.timestamp import SigningTime
+from modseal.trust.signing_time import SigningTime
 
 
 def signature_checks(unsigned: bool, signers: tuple[Signer, ...], failures: tuple[Failure, ...]) -> list[Check]:
@@ -53,7 +53,7 @@ def judge(signer: Signer, manifest: Manifest, policy: Policy, at: datetime, effo
     """Steps 2 to 6 for one signer, under each anchor that a path leads to."""
     # (2) The time that validity is judged at. signingTime is never proof.
     effort.step = 2
-    signed = timestamp.judge(signer, policy, at, effort)
+    signed = signing_time(signer, policy, at, effort)
     checks = _time_checks(signer, signed, at)
     stamp = signed.stamp
     proven = stamp.time if stamp else None
@@ -70,6 +70,23 @@ def judge(signer: Signer, manifest: Manifest, policy: Policy, at: datetime, effo
     best, *others = sorted(outcomes, key=_badness)
     # A denied path that is not needed is none: it stands for no anchor either.
     return Judgement(signer, stamp, (best, *(one for one in others if not _is_denied(one, policy))))
+
+
+def signing_time(signer: Signer, policy: Policy, at: datetime, effort: Effort) -> SigningTime:
+    """(2) What proves when a signer signed, for a verification at this time. `signingTime` is never proof."""
+    if len(signer.timestamps) > limits.TIMESTAMPS_PER_SIGNER:  # under every policy: what a file may hold is one rule
+        detail = f"{len(signer.timestamps)} timestamp tokens, {limits.TIMESTAMPS_PER_SIGNER} are allowed"
+        evidence: Evidence = {**signer.evidence, "reason": "limit-exceeded"}
+        return SigningTime(failures=(Failure("bad-timestamp", detail, evidence),))
+    if not policy.timestamp_anchors and not policy.timestamp_required:
+        return SigningTime(ignored=len(signer.timestamps))
+    if not signer.timestamps:
+        detail = "the policy requires a timestamp and there is none"
+        missing = Failure("untrusted-time", detail, signer.evidence)
+        return SigningTime(failures=(missing,) if policy.timestamp_required else ())
+    from modseal.trust.timestamp import judge_tokens  # imported here: most bundles have no timestamp
+
+    return judge_tokens(signer, policy, at, effort)
 
 
 def _judge_path(

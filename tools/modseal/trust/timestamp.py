@@ -1,11 +1,11 @@
-"""Step 2: whether a timestamp proves when a signature existed.
+"""Step 2, for signers with timestamps: whether one proves when the signature existed.
 
 A token (RFC 3161) of an authority that the policy names under `[time] anchors` proves that the
 signature existed at T: genTime plus its accuracy, the latest moment that it allows. The signer's
 chain, purpose and strength are then judged at T, so that a signature outlives its certificate. CRLs
 must be fresh at the time of verification all the same.
 
-* Where the policy names no timestamp anchor (and requires none), tokens prove nothing and are ignored.
+* Where the policy names no timestamp anchor (and requires none), tokens prove nothing and are ignored (`signing_time`).
 * The earliest T counts, of the tokens that verify.
 * A token that is broken (not well formed, for another signature, a bad signature, an authority that was
   expired, revoked or unfit) fails the bundle even beside a good one: nobody sound ships that. One of an
@@ -29,7 +29,6 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 
-from modseal import limits
 from modseal.codes import CODES, CodeName
 from modseal.errors import Evidence, Failure, FormatError, foreign
 from modseal.format import cms, der
@@ -40,9 +39,9 @@ from modseal.pki.algorithms import SignatureAlgorithm
 from modseal.pki.certificate import Certificate
 from modseal.pki.effort import Effort, of_certificate, of_signature
 from modseal.pki.path import Denials, NoPath, PathRules, find_path, revocation_failures
-from modseal.trust.examination import Stamp
 from modseal.trust.policy import Policy
 from modseal.trust.signature import Signer, is_named_by
+from modseal.trust.signing_time import SigningTime, Stamp
 
 if TYPE_CHECKING:
     from rfc3161_client import TimeStampResponse
@@ -67,38 +66,8 @@ class Consistent:
     algorithm: SignatureAlgorithm
 
 
-@dataclass(frozen=True, slots=True)
-class SigningTime:
-    """What step 2 found for one signer.
-
-    `stamp` is the proof, None where there is none. `failures` decide; those `set_aside` do not, because
-    the proof suffices. `ignored` counts tokens that the policy has no anchor for.
-    """
-
-    stamp: Stamp | None = None
-    failures: tuple[Failure, ...] = ()
-    set_aside: tuple[Failure, ...] = ()
-    ignored: int = 0
-
-
-def judge(signer: Signer, policy: Policy, at: datetime, effort: Effort | None = None) -> SigningTime:
-    """What a signer's tokens prove under a policy, for a verification at this time; charged to `effort`."""
-    if len(signer.timestamps) > limits.TIMESTAMPS_PER_SIGNER:  # under every policy: what a file may hold is one rule
-        detail = f"{len(signer.timestamps)} timestamp tokens, {limits.TIMESTAMPS_PER_SIGNER} are allowed"
-        evidence: Evidence = {**signer.evidence, "reason": "limit-exceeded"}
-        return SigningTime(failures=(Failure("bad-timestamp", detail, evidence),))
-    if not policy.timestamp_anchors and not policy.timestamp_required:
-        return SigningTime(ignored=len(signer.timestamps))
-    if not signer.timestamps:
-        return SigningTime(failures=(_missing(signer),) if policy.timestamp_required else ())
-    return _judge_tokens(signer, policy, at, effort or Effort(2))
-
-
-def _missing(signer: Signer) -> Failure:
-    return Failure("untrusted-time", "the policy requires a timestamp and there is none", signer.evidence)
-
-
-def _judge_tokens(signer: Signer, policy: Policy, at: datetime, effort: Effort) -> SigningTime:
+def judge_tokens(signer: Signer, policy: Policy, at: datetime, effort: Effort) -> SigningTime:
+    """What a signer's tokens prove under a policy that has timestamp anchors, or requires a timestamp."""
     stamps: list[Stamp] = []
     broken: list[Failure] = []
     unknown: list[Failure] = []
@@ -109,24 +78,17 @@ def _judge_tokens(signer: Signer, policy: Policy, at: datetime, effort: Effort) 
         except FormatError as error:
             failure = error.failure
             found = Failure(failure.code, failure.detail, {**signer.evidence, **failure.evidence})
-            (unknown if _is_unknown(failure) else broken).append(found)
+            unjudged = CODES[failure.code].undecided or failure.evidence.get("reason") in ("no-path", "no-anchors")
+            (unknown if unjudged else broken).append(found)
     if not stamps:
         return SigningTime(failures=(*broken, *unknown))
     earliest = min(stamps, key=lambda stamp: stamp.time)
     newest = max(stamp.token.earliest for stamp in stamps)
     if newest > at + CLOCK_TOLERANCE:
-        broken.append(_clock_failure(signer, newest, at))
+        detail = f"the time of verification is before a timestamp of {newest:%Y-%m-%dT%H:%M:%SZ}: the clock is wrong"
+        evidence: Evidence = {**signer.evidence, "at": at.isoformat(), "newest": newest.isoformat()}
+        broken.append(Failure("untrusted-time", detail, evidence))
     return SigningTime(earliest, tuple(broken), tuple(unknown))
-
-
-def _is_unknown(failure: Failure) -> bool:
-    """Whether a token is merely one that this policy cannot judge."""
-    return CODES[failure.code].undecided or failure.evidence.get("reason") in ("no-path", "no-anchors")
-
-
-def _clock_failure(signer: Signer, newest: datetime, at: datetime) -> Failure:
-    detail = f"the time of verification is before a timestamp of {newest:%Y-%m-%dT%H:%M:%SZ}: the clock is wrong"
-    return Failure("untrusted-time", detail, {**signer.evidence, "at": at.isoformat(), "newest": newest.isoformat()})
 
 
 def verify(

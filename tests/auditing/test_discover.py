@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
@@ -103,3 +104,12 @@ def test_what_is_named_twice_is_found_once(tmp_path):
     (path,) = folder_of(tmp_path / "depot", 1)
     twice = [path, tmp_path / "depot", path.parent / "." / path.name, Path(os.path.relpath(path))]
     assert found(*twice) == [("FileTarget", "000.seal")]
+
+
+def test_a_relative_path_means_another_place_in_another_folder(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name / "depot").mkdir(parents=True)
+        (tmp_path / name / "depot" / "a.seal").touch()
+        with chdir(tmp_path / name):
+            found = list(discover(["depot/a.seal", str(tmp_path / name / "depot" / "a.seal")]))
+        assert [one.name for one in found] == ["depot/a.seal"]

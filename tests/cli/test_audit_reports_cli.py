@@ -23,6 +23,7 @@ from builders.transcript import HEARING, SOURCE, Transcript, run
 from cli.conftest import SPEC, key_options
 from cli.test_audit_cli import wait_for_results
 from cli.test_cold_start import among, loaded
+from modseal.auditing.request import Request
 from modseal.auditing.run import Audit
 from modseal.cli.audit import audit as audit_command
 from modseal.cli.audit_group import SUBCOMMANDS
@@ -118,17 +119,17 @@ def test_an_attested_audit_reads_every_bundle_in_this_run(site: Path, monkeypatc
     """A signature says what was examined, not what a cache remembers."""
     from modseal.cli import audit as module
 
-    seen: list[bool] = []
-    real = module._cache
+    cached: list[bool] = []
+    real = module.perform
 
-    def watched(result: Audit, **options: bool) -> object:
-        seen.append(options["no_cache"])
-        return real(result, **options)
+    def watched(request: Request, *arguments: Any) -> Audit:
+        cached.append(request.cached)
+        return real(request, *arguments)
 
-    monkeypatch.setattr(module, "_cache", watched)
+    monkeypatch.setattr(module, "perform", watched)
     report(site)
     report(site, "r.json", *ATTEST)
-    assert seen == [False, True]
+    assert cached == [True, False]
 
 
 @pytest.mark.parametrize(

@@ -127,15 +127,10 @@ def audit(
 
     The result has its numbers in `summary`, each bundle in `results()`, and what the rules found in `findings()`.
     """
-    from modseal.auditing.choice import choose
-    from modseal.auditing.discover import discover
-    from modseal.auditing.engine import local
-    from modseal.auditing.run import Audit, run
+    from modseal.auditing.request import Request, perform
 
-    rules, now = _policy(policy), _time(at)
     names = tuple(os.fspath(path) for path in ([paths] if isinstance(paths, str | os.PathLike) else paths))
-    result = Audit(rules, now, names, choose(rules, now))
-    return run(discover(names), local(rules, now, jobs, None), result, None)
+    return perform(Request(names, _policy(policy), _time(at), jobs=jobs))
 
 
 def _policy(policy: PolicyLike) -> Policy:

@@ -51,7 +51,11 @@ def _entry_place(path: str) -> str:
     """A path without links but in its last part: `link/..` is where the link leads, and a link is not its target."""
     folder, name = os.path.split(path.rstrip("/") or "/")
     try:
-        return os.path.realpath(path) if name in ("", ".", "..") else os.path.join(_real(folder), name)
+        return (
+            os.path.realpath(path)
+            if name in ("", ".", "..")
+            else os.path.join(_real(os.path.join(os.getcwd(), folder)), name)
+        )
     except (OSError, ValueError):
         return path
 

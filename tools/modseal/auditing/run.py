@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import enum
 import json
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
@@ -79,6 +80,17 @@ LEVELS = (*map(str, sorted(Level, reverse=True)), "none")
 """Proven levels as reports have them, from the highest to none."""
 
 
+class Outcome(enum.StrEnum):
+    """What an audit comes to."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    """A finding that counts is severe enough."""
+    UNDECIDED = "undecided"
+    """Something that counts could not be decided, or there was no bundle."""
+    INTERRUPTED = "interrupted"
+
+
 @dataclass(slots=True)
 class Audit:
     """A finished audit, or one that was interrupted (then not `complete`): what every report is made of."""
@@ -87,6 +99,8 @@ class Audit:
     at: datetime
     paths: tuple[str, ...]
     choice: Choice
+    by_default: bool = False
+    """Whether the policy is one that nobody named."""
     strict_coverage: bool = False
     """Whether what was left out and could hold a bundle leaves the audit undecided."""
     complete: bool = False
@@ -100,6 +114,14 @@ class Audit:
     """Of the findings that count and are no mere doubt."""
     doubt: bool = False
     """Whether something that counts could not be decided."""
+
+    def outcome(self, fail_on: Severity) -> Outcome:
+        """What it comes to, where findings of at least this severity fail it."""
+        if not self.complete:
+            return Outcome.INTERRUPTED
+        if self.worst and self.worst >= fail_on:
+            return Outcome.FAILED
+        return Outcome.UNDECIDED if self.doubt or not self.summary.bundles else Outcome.PASSED
 
     def head(self) -> dict[str, Any]:
         """All but the results and findings, as JSON has it."""

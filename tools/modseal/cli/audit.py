@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -16,25 +13,21 @@ from typing import Any
 import click
 from click.core import ParameterSource
 
-from modseal.auditing.cache import Cache, context_of, default_folder
-from modseal.auditing.choice import choose
-from modseal.auditing.depots import DepotEnd
-from modseal.auditing.discover import discover
-from modseal.auditing.engine import Engine, local
+from modseal.auditing.cache import default_folder
 from modseal.auditing.finding import Severity
-from modseal.auditing.run import Audit, Summary, run
-from modseal.auditing.target import LeftOut
+from modseal.auditing.request import Request, count, perform
+from modseal.auditing.run import Outcome, Summary
 from modseal.cli.audit_attest import asked, attest_options
 from modseal.cli.audit_group import AuditGroup
-from modseal.cli.audit_options import deadline_option, fail_on_option, jobs_option, known_to
-from modseal.cli.audit_output import FORMATS, FormatAndFile, pieces, require_writable, without_outputs, write
+from modseal.cli.audit_options import deadline_option, fail_on_option, jobs_option
+from modseal.cli.audit_output import FORMATS, FormatAndFile, pieces, require_writable, write
 from modseal.cli.options import FILE, FILES, OUTPUT, at_option, now, policy_option, require_no_input
 from modseal.errors import UsageError
-from modseal.files.address import is_address, name_of
+from modseal.files.address import is_address
 from modseal.policy.sources import load
 
-_INTERRUPTED = 130
-"""As a shell says it: 128 and the number of SIGINT."""
+_EXIT = {Outcome.PASSED: 0, Outcome.FAILED: 1, Outcome.UNDECIDED: 3, Outcome.INTERRUPTED: 130}
+"""For an interrupted one as a shell says it: 128 and the number of SIGINT."""
 
 
 def _list_rules(context: click.Context, _parameter: click.Parameter, asked: bool) -> None:
@@ -113,68 +106,38 @@ def audit(
         raise UsageError("--dask and --deadline exclude each other: only processes of this machine can be ended")
     if resume and at is not None:
         raise UsageError("--resume goes on as of the time of the interrupted audit; --at is for another audit")
-    at = at or now()
-    rules = load(policy or "strict")
-    choice = choose(rules, at, select=select, ignore=ignore, known=known_to(baseline))
-    result = Audit(rules, at, tuple(map(name_of, paths)), choice, strict_coverage)
-    with _cache(result, no_cache=no_cache or attesting is not None, resume=resume) as cache:
-        result.choice = choose(rules, result.at, select=select, ignore=ignore, known=choice.known)
-        engine = _cluster(result, dask) if dask is not None else local(rules, result.at, jobs, cache, deadline)
-        try:
-            with _progress(paths) as tell:
-                run(without_outputs(written, discover(paths)), engine, result, cache, tell)
-        except KeyboardInterrupt:
-            goes_on = "" if dask else ", and --resume goes on"
-            _warn(f"interrupted; the report has what was examined until then{goes_on}")
-    if result.complete and not result.summary.bundles:
+    request = Request(
+        paths=paths,
+        policy=load(policy or "strict"),
+        at=at or now(),
+        by_default=policy is None,
+        select=select,
+        ignore=ignore,
+        baseline=baseline,
+        strict_coverage=strict_coverage,
+        jobs=jobs,
+        deadline=deadline,
+        dask=dask,
+        cached=not no_cache and attesting is None,  # a signature says what was examined, not what is remembered
+        cache=default_folder(),
+        resume=resume,
+        outputs=tuple(written),
+    )
+    with _progress(paths) as tell:
+        result = perform(request, _warn, tell)
+    if not result.complete:
+        goes_on = "" if dask else ", and --resume goes on"
+        _warn(f"interrupted; the report has what was examined until then{goes_on}")
+    elif not result.summary.bundles:
         _warn("no bundle was found, so nothing is proved; check the paths")
     for form, path in also:
         write(pieces(result, form), path)
     made = pieces(result, output_format, verbose=verbose)
     write(attesting.seen(made) if attesting else made, output)
-    status = _status(result, Severity(fail_on))
+    outcome = result.outcome(Severity(fail_on))
     if attesting:
-        attesting.sign(result, output_format, output, passed=status == 0, fail_on=Severity(fail_on))
-    return status
-
-
-def _status(result: Audit, fail_on: Severity) -> int:
-    if not result.complete:
-        return _INTERRUPTED
-    if result.worst and result.worst >= fail_on:
-        return 1
-    return 3 if result.doubt or not result.summary.bundles else 0
-
-
-def _cluster(result: Audit, address: str) -> Engine:
-    from modseal.auditing.cluster import Cluster, require_absolute
-
-    require_absolute(result.paths)
-    return Cluster(result.policy, result.at, address)
-
-
-@contextmanager
-def _cache(result: Audit, *, no_cache: bool, resume: bool) -> Iterator[Cache | None]:
-    """The user's cache. Without it results are still kept, so that the run can be resumed and the next one is fast."""
-    if result.policy.origin is None:
-        yield None
-        return
-    context = context_of(result.policy.origin)
-    key = hashlib.sha256(json.dumps([os.getcwd(), *result.paths, context]).encode()).hexdigest()
-    with Cache.opened(default_folder(), context, result.at, _warn) as cache:
-        interrupted = cache.unfinished(key) if cache and resume else None
-        if resume and interrupted is None:
-            raise UsageError("--resume: no audit of these paths under this policy was interrupted")
-        if cache and interrupted:
-            cache.run, result.at = interrupted
-            cache.since = cache.run if no_cache else 0
-            cache.at_time(result.at)
-        elif cache:
-            cache.begin(key)
-            cache.since = cache.run if no_cache else 0
-        yield cache
-        if cache and result.complete:
-            cache.complete()
+        attesting.sign(result, output_format, output, passed=outcome is Outcome.PASSED, fail_on=Severity(fail_on))
+    return _EXIT[outcome]
 
 
 def _warn(text: str) -> None:
@@ -187,9 +150,7 @@ def _progress(paths: tuple[str, ...]) -> Iterator[Callable[[Summary], None]]:
     if not sys.stderr.isatty() or any(map(is_address, paths)):  # counting would list a server's folders twice
         yield lambda _summary: None
         return
-    length = sum(
-        1 for one in discover(paths) if not isinstance(one, LeftOut | DepotEnd) and not getattr(one, "malformed", False)
-    )
+    length = count(paths)
     started = time.monotonic()
     with click.progressbar(
         length=length,

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import click
 
 from modseal.auditing.engine import DEADLINE
 from modseal.auditing.finding import Severity
-from modseal.auditing.report_file import load
 
 _DAY = 86_400
 
@@ -32,8 +30,3 @@ def fail_on_option(text: str) -> Callable[[Any], Any]:
     """`--fail-on`, which says in its own words what it is the least severity of."""
     severities = click.Choice([str(severity) for severity in Severity])
     return click.option("--fail-on", type=severities, default="medium", show_default=True, help=text)
-
-
-def known_to(baseline: Path | None) -> frozenset[str]:
-    """The fingerprints of all findings that a baseline has, none without one. Raises `InputError`."""
-    return frozenset(finding.fingerprint for finding in load(baseline).findings()) if baseline else frozenset()

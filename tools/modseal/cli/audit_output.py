@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from modseal.auditing.depots import SEPARATOR
-from modseal.auditing.discover import Found
-from modseal.auditing.target import LeftOut, Unreadable
 from modseal.errors import UsageError
 from modseal.files.output import output_file, require_output
 
@@ -56,24 +53,6 @@ def require_writable(files: Iterable[Path]) -> None:
         if place in seen:
             raise UsageError(f"{path}: two reports cannot go to one file")
         seen.add(place)
-
-
-def without_outputs(files: Collection[Path], found: Iterable[Found]) -> Iterator[Found]:
-    """What was found; raises `UsageError` where it is one of these files, which the reports would take the place of."""
-    places = {os.path.realpath(path): path for path in files}
-    names = {os.path.basename(place) for place in places}
-    if not files:
-        yield from found
-        return
-    for one in found:
-        if not isinstance(one, LeftOut) and not (
-            isinstance(one, Unreadable) and not one.malformed
-        ):  # an older report in a folder of bundles is left out
-            depot, _, path = one.name.partition(SEPARATOR)
-            for name in (depot, os.path.join(depot, path)):
-                if os.path.basename(name) in names and os.path.realpath(name) in places:
-                    raise UsageError(f"{places[os.path.realpath(name)]} is one of the bundles; name another file")
-        yield one
 
 
 def pieces(audit: Audit, form: str, *, verbose: bool = False) -> Iterable[bytes]:

@@ -2,37 +2,24 @@
 
 from __future__ import annotations
 
-import os
-from contextlib import chdir
 from pathlib import Path
 
 import click
 
-from modseal import limits
-from modseal.auditing import recheck, vsa
 from modseal.auditing.diff import compare
-from modseal.auditing.discover import discover
-from modseal.auditing.engine import local
 from modseal.auditing.finding import Severity
-from modseal.auditing.report_file import ReportFile, load
-from modseal.auditing.run import run
-from modseal.auditing.vsa import Attestation
-from modseal.cli.audit_options import deadline_option, fail_on_option, jobs_option, known_to
+from modseal.auditing.report_file import load
+from modseal.auditing.reproduce import attested, reproduce
+from modseal.cli.audit_options import deadline_option, fail_on_option, jobs_option
 from modseal.cli.audit_output import write
 from modseal.cli.options import FILE, FOLDERS, policy_option
-from modseal.errors import FormatError, InputError, KeyMaterialError, PolicyError, UsageError
-from modseal.files.address import is_address
-from modseal.files.small import read_small
-from modseal.format import dsse
-from modseal.pki.certificate import Certificate
+from modseal.errors import UsageError
 from modseal.policy import sources as policy_sources
 from modseal.report import audit_diff, audit_recheck
-from modseal.trust.policy import Policy
 
 _FORMAT = click.option(
     "--format", "form", type=click.Choice(["text", "json"]), default="text", help="The form of the result."
 )
-_BUILT_IN = "built-in policy "
 
 
 @click.command()
@@ -96,68 +83,10 @@ def verify_report(
     if (attestation is None) != (cert is None):
         raise UsageError("--attestation and --cert go together")
     claim = load(report)
-    attested = _attestation(attestation, cert, claim) if attestation and cert else None
-    known = known_to(baseline)
+    said = attested(attestation, cert, claim) if attestation and cert else None
     given = policy_sources.load(policy) if policy else None
-    with chdir(root or "."):
-        _require_inside(claim, root)
-        rules, why = (given, None) if given else _policy_of(claim, confined=root is not None)
-        audit = recheck.prepare(claim, rules or policy_sources.load("strict"), known)
-        # No cache: it would say what was found earlier.
-        run(discover(audit.paths), local(audit.policy, audit.at, jobs, deadline=deadline), audit)
-    found = recheck.compare(claim, audit, why)
-    write(audit_recheck.render_json(found, attested) if form == "json" else audit_recheck.render_text(found, attested))
+    found = reproduce(claim, root=root, policy=given, baseline=baseline, jobs=jobs, deadline=deadline)
+    write(audit_recheck.render_json(found, said) if form == "json" else audit_recheck.render_text(found, said))
     if found.deviations:
         return 1
     return 0 if found.reproduced else 3
-
-
-def _attestation(path: Path, cert: Path, claim: ReportFile) -> Attestation:
-    """What an attestation says, once it holds for this report and this certificate."""
-    from cryptography.hazmat.primitives.serialization import Encoding
-
-    from modseal.signing.material import read_certificate
-
-    data, _ = read_small(
-        path, limits.ENVELOPE_SIZE, too_large=lambda why: dsse.bad(str(path), f"it is {why}"), pipes=True
-    )
-    try:
-        certificate = Certificate.parse(read_certificate(cert).public_bytes(Encoding.DER))
-    except FormatError as error:
-        raise KeyMaterialError(f"{cert}: {error}") from None
-    return vsa.check(data, str(path), certificate, claim)
-
-
-def _require_inside(claim: ReportFile, root: Path | None) -> None:
-    """No path of a report makes us open a connection, or leads out of the folder that was named."""
-    for path in claim.head["paths"]:
-        if is_address(path):
-            raise InputError(f"{claim.name}: a path of it is on a server; only reports of files can be checked")
-        if root and not _inside(path):
-            raise InputError(f"{claim.name}: {path} leads out of {root}", path=path)
-
-
-def _inside(path: str) -> bool:
-    """Whether a path leads to somewhere below the current folder."""
-    try:
-        here, there = os.path.realpath("."), os.path.realpath(path)
-    except ValueError:  # a NUL in it
-        return False
-    return os.path.commonpath((here, there)) == here
-
-
-def _policy_of(claim: ReportFile, *, confined: bool) -> tuple[Policy | None, str | None]:
-    """The policy that a report names, or why it cannot be the one."""
-    source = claim.policy["source"]
-    name = source.removeprefix(_BUILT_IN)
-    if name == source and confined and not _inside(source):
-        return None, f"the report's policy {source} is not below --root; name it with --policy"
-    if name == source and not os.path.isfile(source):
-        return None, f"the report's policy {source} is not here; name it with --policy"
-    try:
-        found = policy_sources.load(name)
-    except PolicyError as error:
-        return None, f"the report's policy cannot be used: {error.failure.detail}"
-    if found.origin is None or found.origin.digest != claim.policy["sha256"]:
-        return None, f"{source} is not as it was when the report was made; name that policy with --policy"
-    return found, None

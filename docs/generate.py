@@ -28,6 +28,7 @@ from refusals import REFUSALS
 
 from modseal.auditing.rule import Rule
 from modseal.auditing.rules import RULES
+from modseal.causes import CAUSES
 from modseal.codes import CODES, Code
 from modseal.format import ar, manifest_json, tar
 from modseal.format.level import Level
@@ -222,6 +223,17 @@ def codes_page() -> str:
     lines += [
         f"| `{name}` | {_step(code)} | {_cell(_meaning(code))} | {_cell(code.next_step)} |"
         for name, code in CODES.items()
+    ]
+    lines += [
+        "",
+        "## Known causes",
+        "",
+        "Where the cause behind a code is known, the evidence has it as `cause` (or as `reason`, where a file was",
+        "recognised as something else), and the next step is the one that fits it:",
+        "",
+        "| cause | next step for you |",
+        "|---|---|",
+        *(f"| `{name}` | {_cell(step)} |" for name, step in CAUSES.items()),
     ]
     return "\n".join(lines) + "\n"
 

@@ -47,7 +47,7 @@ def commands(bundle: str) -> dict[str, tuple[str, ...]]:
     ("bundle", "text"),
     [
         ("missing", "No such file or directory"),
-        ("folder", "not a regular file"),
+        ("folder", "a folder, and not a file"),
         ("fifo", "not a regular file"),
         ("dangling", "No such file or directory"),
         ("/dev/null", "not a regular file"),
@@ -259,7 +259,7 @@ def test_a_full_standard_output_is_undecided_and_says_what_to_do(place: Path, co
     assert done.returncode == 3
     assert done.stderr.splitlines() == [
         "modseal: standard output: No space left on device",
-        "modseal: next: Check the path, its permissions and the free space.",
+        "modseal: next: Free some space there, or name a place that has enough.",
     ]
 
 

@@ -108,7 +108,7 @@ def test_nothing_is_signed_where_no_authority_gives_a_usable_timestamp(
     done = sign(work, "--tsa", server.url, "--tsa-anchor", "other.pem")
     assert done.code == 3
     assert "no timestamp authority gave a usable timestamp" in done.err
-    assert "modseal timestamp" in done.err
+    assert "modseal: next: Name the root certificate of the timestamp authority's CA with --tsa-anchor." in done.err
 
 
 @pytest.mark.parametrize(

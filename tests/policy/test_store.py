@@ -72,7 +72,7 @@ def test_the_clock_is_read_where_no_time_is_given(store: Path, monkeypatch: pyte
 
 
 def test_a_folder_without_a_store_is_no_policy(tmp_path: Path) -> None:
-    assert "no trust bundle is installed" in refused(tmp_path, "trust-store-invalid")
+    assert "neither a policy nor a trust store" in refused(tmp_path, "trust-store-invalid")
     assert refused(Path(f"store:{tmp_path}/none"), "trust-store-invalid")
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final, Literal, NamedTuple, TypeGuard
 
+from modseal import causes
+
 CodeName = Literal[
     # step 0: container
     "not-a-bundle", "malformed-archive", "truncated", "trailing-bytes", "duplicate-member", "unknown-member",
@@ -494,10 +496,13 @@ def is_code(text: str) -> TypeGuard[CodeName]:
 
 
 def next_step(code: CodeName, evidence: Mapping[str, object]) -> str:
-    """The one next step for a failure: that of its code, or of the reason behind it where that has another cure.
+    """The one next step for a failure: that of its known cause, of the code behind it, or else of its own code.
 
-    `evidence` names the reason: `reason` of one, `reasons` of several with commas between them.
+    `evidence` names what is behind it: a cause (`modseal.causes`), or codes: `reason` is one, `reasons` are several
+    with commas between them.
     """
+    if known := causes.next_step(evidence):
+        return known
     reasons = str(evidence.get("reason") or evidence.get("reasons") or "").split(",")
     behind = [CODES[reason] for reason in reasons if is_code(reason)]
     if len(behind) == len(reasons) and all(one.step == _REVOCATION and one.undecided for one in behind):

@@ -21,10 +21,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import ClassVar
+from dataclasses import dataclass, field, replace
+from typing import ClassVar, Self
 
 from modseal import limits
+from modseal.causes import CauseName, of_errno
 from modseal.codes import CODES, CodeName, next_step
 
 Scalar = str | int | bool | None
@@ -58,6 +59,12 @@ class ModsealError(Exception):
         super().__init__(detail)
         self.failure = Failure(code, detail, evidence)
 
+    def because(self, cause: CauseName | None) -> Self:
+        """The same error with its cause, where that is known: its next step is then the one that fits."""
+        if cause:
+            self.failure = replace(self.failure, evidence={**self.failure.evidence, "cause": cause})
+        return self
+
 
 class FormatError(ModsealError):
     """Bytes that break the rules of their format. The only exception that `format` raises."""
@@ -81,13 +88,28 @@ class SpecError(ModsealError):
         self.problems = problems or (detail,)
 
 
+class SpecProblem(str):
+    """One problem of a spec as a line, with its cause where that is known."""
+
+    __slots__ = ("cause",)
+
+    def __new__(cls, line: str, cause: CauseName | None) -> Self:
+        """The line itself, which also remembers the cause."""
+        problem = super().__new__(cls, line)
+        problem.cause = cause
+        return problem
+
+    cause: CauseName | None
+
+
 def require_spec(problems: Iterable[str]) -> None:
-    """Raise a `SpecError` with all problems, unless there are none."""
+    """Raise a `SpecError` with all problems, unless there are none. Its cause is that of the first one."""
     lines = tuple(problems)
     if len(lines) > limits.PROBLEMS:
         lines = (*lines[: limits.PROBLEMS], f"and {len(lines) - limits.PROBLEMS} more problems")
     if lines:
-        raise SpecError(lines[0] + (f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""), lines)
+        found = SpecError(lines[0] + (f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""), lines)
+        raise found.because(lines[0].cause if isinstance(lines[0], SpecProblem) else None)
 
 
 class UsageError(ModsealError):
@@ -125,6 +147,15 @@ class InputError(UndecidedError):
 
     def __init__(self, detail: str, **evidence: Scalar) -> None:
         super().__init__("io-error", detail, **evidence)
+
+    @classmethod
+    def of(cls, name: object, error: OSError, doing: str = "", *, to_write: bool = False) -> Self:
+        """That the file or folder of this name cannot be used, for the reason and the cause that the system gives."""
+        why = error.strerror or str(error) or type(error).__name__
+        cause = of_errno(error.errno)
+        return cls(f"{name}{doing}: {why}", path=str(name)).because(
+            "folder-missing" if to_write and cause == "not-found" else cause
+        )
 
 
 class InternalError(UndecidedError):

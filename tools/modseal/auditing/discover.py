@@ -177,4 +177,5 @@ def _other(path: str, size: int) -> Iterator[Found]:
 
 
 def _failure(path: str, error: OSError | ValueError) -> Failure:
-    return Failure("io-error", f"{path}: {getattr(error, 'strerror', None) or error}", {"path": path})
+    system = error if isinstance(error, OSError) else OSError(str(error))
+    return InputError.of(path, system).failure

@@ -77,9 +77,10 @@ def load(path: Path) -> ReportFile:
                     file.seek(0)
             return _load_at_once(path, file)
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}", path=str(path)) from None
+        raise InputError.of(path, error) from None
     except Misshapen as error:
-        raise InputError(f"{path}: not a JSON report of `modseal audit`: {error}", path=str(path)) from None
+        wrong = InputError(f"{path}: not a JSON report of `modseal audit`: {error}", path=str(path))
+        raise wrong.because("report-unreadable") from None
 
 
 class _OtherLayoutError(Exception):
@@ -114,7 +115,7 @@ class _Own:
                 file.seek(self._starts[name])
                 yield from self._list(_Lines(file, lambda _line: None, self._starts[name]), name)
         except OSError as error:
-            raise InputError(f"{self._path}: {error.strerror}", path=str(self._path)) from None
+            raise InputError.of(self._path, error) from None
         except (Misshapen, _OtherLayoutError) as error:
             raise InputError(f"{self._path}: {error}", path=str(self._path)) from None
 

@@ -83,7 +83,7 @@ class TreeWriter:
             raise self._trouble(error) from error
 
     def _trouble(self, error: OSError) -> InputError:
-        return InputError(f"{self._name}: {error.strerror}", path=self._name)
+        return InputError.of(self._name, error)
 
     def end(self, entry: Entry) -> None:
         """See `format.payload.Sink.end`."""

@@ -18,6 +18,7 @@ from modseal.format.ar import Member
 from modseal.format.manifest import MANIFEST_MEMBER, SIGNATURE_MEMBER, Kind, Payload
 from modseal.format.payload import Measured, Sink, measure
 from modseal.format.source import FileSource, HashedSource, Source, sha256
+from modseal.format.trust_bundle import DECLARATION_MEMBER
 
 _KIND_OF = {name: kind for kind, name in MANIFEST_MEMBER.items()}
 
@@ -54,7 +55,7 @@ class OpenBundle:
         members = ar.read(self.source)
         names = [member.name for member in members[:2]]
         if not names or names[0] not in _KIND_OF:
-            raise FormatError("not-a-bundle", "the first member is neither manifest.json nor descriptor.xml")
+            raise _not_a_bundle(names)
         if names[1:] != [SIGNATURE_MEMBER]:
             raise FormatError("missing-member", f"the second member is not {SIGNATURE_MEMBER}", member=SIGNATURE_MEMBER)
         self.kind = _KIND_OF[names[0]]
@@ -104,8 +105,16 @@ class OpenBundle:
         return self._hashed.sha256() if self._hashed else sha256(self.source).hex()
 
 
+def _not_a_bundle(names: list[str]) -> FormatError:
+
+    if names[:1] == [DECLARATION_MEMBER]:
+        detail = "the file is a trust bundle (a policy with its certificates), and not the bundle of a module"
+        return FormatError("not-a-bundle", detail, reason="trust-bundle")
+    return FormatError("not-a-bundle", "the first member is neither manifest.json nor descriptor.xml")
+
+
 @contextmanager
 def open_bundle(path: Path, sink: Sink | None = None, *, with_digest: bool = False) -> Iterator[OpenBundle]:
     """Open a bundle for reading. Raises `InputError` where the file cannot be read or is not a regular file."""
-    with open_file(path) as descriptor:
+    with open_file(path, "bundle-folder") as descriptor:
         yield OpenBundle(FileSource(descriptor), str(path), sink, with_digest=with_digest)

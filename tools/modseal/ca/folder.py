@@ -75,7 +75,10 @@ def opened(folder: Path) -> Iterator[OpenFolder]:
 
 def read(folder: Path) -> Authority:
     """The CA of a folder, as it is now. Raises `InputError`, `KeyMaterialError`."""
-    certificate = material.read_certificate(folder / CERTIFICATE)
+    try:
+        certificate = material.read_certificate(folder / CERTIFICATE)
+    except InputError as error:
+        raise error.because("not-a-ca") if folder.is_dir() else error from None
     path = folder / INDEX
     data = read_small(
         path,
@@ -91,7 +94,7 @@ def read_key(folder: Path, passphrase: Passphrase | None) -> tuple[Any, tuple[st
     own = read(folder).certificate
     found = material.read_key(folder / KEY, passphrase)
     if found.key.public_key() != own.public_key():
-        raise KeyMaterialError(f"{folder / KEY} is not the key of {folder / CERTIFICATE}")
+        raise KeyMaterialError(f"{folder / KEY} is not the key of {folder / CERTIFICATE}").because("other-certificate")
     return found.key, found.warnings
 
 

@@ -21,7 +21,7 @@ from modseal.cli.audit_attest import asked, attest_options
 from modseal.cli.audit_group import AuditGroup
 from modseal.cli.audit_options import deadline_option, fail_on_option, jobs_option
 from modseal.cli.audit_output import FORMATS, FormatAndFile, pieces, require_writable, write
-from modseal.cli.options import FILE, FILES, OUTPUT, at_option, now, policy_option, require_no_input
+from modseal.cli.options import FILE, FILES, OUTPUT, Choice, at_option, now, policy_option, require_no_input
 from modseal.errors import UsageError
 from modseal.files.address import is_address
 from modseal.policy.sources import load
@@ -42,7 +42,7 @@ def _list_rules(context: click.Context, _parameter: click.Parameter, asked: bool
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...", shell_complete=FILES)
 @policy_option(required=False)
 @at_option
-@click.option("--format", "output_format", type=click.Choice(FORMATS), default="text", help="The form of the report.")
+@click.option("--format", "output_format", type=Choice(FORMATS), default="text", help="The form of the report.")
 @click.option(
     "-o", "--output", type=OUTPUT, metavar="FILE", help="Write the report to FILE instead of standard output."
 )

@@ -5,10 +5,13 @@ What is not the name of a subcommand is a path, so a folder of such a name is re
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from typing import Any
 
 import click
+
+from modseal.format.shape import suggestion
 
 SUBCOMMANDS = {
     "diff": ("modseal.cli.audit_reports", "diff", "Compare two JSON reports."),
@@ -45,6 +48,8 @@ class AuditGroup(click.Group):
         own = click.Context(self, info_name=info_name, parent=parent)
         command = self.get_command(own, args[0]) if args else None
         if command is None:
+            if args and not os.path.lexists(args[0]) and suggestion(args[0], SUBCOMMANDS):
+                raise click.NoSuchCommand(args[0], possibilities=SUBCOMMANDS, ctx=own)
             return super().make_context(info_name, args, parent, **extra)
         return command.make_context(args[0], args[1:], parent=own, **extra)
 

@@ -9,6 +9,7 @@ import click
 
 from modseal.auditing.engine import DEADLINE
 from modseal.auditing.finding import Severity
+from modseal.cli.options import Choice
 
 _DAY = 86_400
 
@@ -28,5 +29,5 @@ deadline_option = click.option(
 
 def fail_on_option(text: str) -> Callable[[Any], Any]:
     """`--fail-on`, which says in its own words what it is the least severity of."""
-    severities = click.Choice([str(severity) for severity in Severity])
+    severities = Choice([str(severity) for severity in Severity])
     return click.option("--fail-on", type=severities, default="medium", show_default=True, help=text)

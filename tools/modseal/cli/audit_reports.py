@@ -12,13 +12,13 @@ from modseal.auditing.report_file import load
 from modseal.auditing.reproduce import attested, reproduce
 from modseal.cli.audit_options import deadline_option, fail_on_option, jobs_option
 from modseal.cli.audit_output import write
-from modseal.cli.options import FILE, FOLDERS, policy_option
+from modseal.cli.options import FILE, FOLDERS, Choice, policy_option
 from modseal.errors import UsageError
 from modseal.policy import sources as policy_sources
 from modseal.report import audit_diff, audit_recheck
 
 _FORMAT = click.option(
-    "--format", "form", type=click.Choice(["text", "json"]), default="text", help="The form of the result."
+    "--format", "form", type=Choice(["text", "json"]), default="text", help="The form of the result."
 )
 
 

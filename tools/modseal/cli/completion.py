@@ -17,6 +17,8 @@ from collections.abc import Iterator, Sequence
 
 import click
 
+from modseal.cli.options import Choice
+
 BASH = r"""# Completion of modseal for bash 4 or newer. From `modseal completion bash`.
 _modseal() {
     local kind value about current=${COMP_WORDS[COMP_CWORD]}
@@ -112,7 +114,7 @@ _GLUE = re.compile(r"[=:]+")
 
 
 @click.command()
-@click.argument("shell", type=click.Choice(list(SCRIPTS)), metavar="SHELL")
+@click.argument("shell", type=Choice(list(SCRIPTS)), metavar="SHELL")
 @click.argument("words", nargs=-1, type=click.UNPROCESSED, metavar="[-- WORD...]")
 @click.pass_context
 def completion(context: click.Context, shell: str, words: tuple[str, ...]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 import click
 
-from modseal.cli.options import BUNDLES, FILE, OUTPUT
+from modseal.cli.options import BUNDLES, FILE, OUTPUT, Choice
 from modseal.depot.offline_plan import FORMS, Choices
 from modseal.errors import UsageError
 from modseal.report.text import safe
@@ -34,7 +34,7 @@ DEPOTS = click.argument("depot_path", metavar="DEPOT", shell_complete=BUNDLES)
 @click.option("-o", "--output", required=True, type=OUTPUT, metavar="OUT", help="The depot to write: OUT.zip.")
 @click.option(
     "--form",
-    type=click.Choice(FORMS),
+    type=Choice(FORMS),
     default="component",
     show_default=True,
     help="Offline bundle: a component for ESXi 7.0 and later, or the form of 6.x or 5.x.",
@@ -67,7 +67,7 @@ def build(bundles: tuple[Path, ...], output: Path, **given: Any) -> None:
 
 @depot.command(name="list")
 @DEPOTS
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="The form of the result.")
+@click.option("--format", "form", type=Choice(["text", "json"]), default="text", help="The form of the result.")
 def list_command(depot_path: str, form: str) -> int:
     """Show what DEPOT says that it has, unproved. No bundle is opened.
 

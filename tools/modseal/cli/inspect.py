@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 
 from modseal.bundle.inspect import inspect as inspect_bundle
-from modseal.cli.options import BUNDLES, FILE
+from modseal.cli.options import BUNDLES, FILE, Choice
 from modseal.errors import UsageError
 from modseal.report import inspection
 
 
 @click.command()
 @click.argument("bundle", type=FILE, shell_complete=BUNDLES)
-@click.option("--format", "output", type=click.Choice(["text", "json"]), default="text", help="The form of the result.")
+@click.option("--format", "output", type=Choice(["text", "json"]), default="text", help="The form of the result.")
 @click.option("--digests", is_flag=True, help="Show only what a policy's [deny] digests needs to deny this bundle.")
 def inspect(bundle: Path, output: str, digests: bool) -> int:
     """Show what BUNDLE says about itself. Inspecting is not verifying: nothing shown is proved.

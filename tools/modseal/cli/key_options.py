@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from modseal.cli.options import FILE
+from modseal.cli.options import FILE, Choice
 from modseal.cli.sign import passphrase
 from modseal.errors import KeyMaterialError, UsageError
 from modseal.report.text import safe
@@ -23,7 +23,7 @@ UNENCRYPTED = click.option("--unencrypted", is_flag=True, help="Write the key un
 
 def type_option(default: str) -> Callable[[Any], Any]:
     """`--type`: the type of a new key."""
-    return click.option("--type", "kind", type=click.Choice(list(KEY_TYPES)), default=default, show_default=True)
+    return click.option("--type", "kind", type=Choice(list(KEY_TYPES)), default=default, show_default=True)
 
 
 def new_passphrase(key: Path, file: Path | None, *, unencrypted: bool) -> bytes | None:
@@ -34,7 +34,9 @@ def new_passphrase(key: Path, file: Path | None, *, unencrypted: bool) -> bytes 
         return None
     if file:
         return passphrase(str(key), file)
-    missing = KeyMaterialError(f"{key} needs a passphrase: use --passphrase-file, or --unencrypted to have none")
+    missing = KeyMaterialError(
+        f"{key} needs a passphrase: use --passphrase-file, or --unencrypted to have none"
+    ).because("passphrase-missing")
     if not sys.stdin.isatty():
         raise missing
     try:

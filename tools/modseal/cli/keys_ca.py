@@ -12,7 +12,7 @@ import click
 
 from modseal.ca.index import CODE_SIGNING, REASONS, TIME_STAMPING
 from modseal.cli.key_options import PASSPHRASE, UNENCRYPTED, new_passphrase, type_option, warn
-from modseal.cli.options import FILE, FOLDERS, OUTPUT, now, require_no_input
+from modseal.cli.options import FILE, FOLDERS, OUTPUT, Choice, now, require_no_input
 from modseal.cli.sign import passphrase
 from modseal.errors import UsageError
 from modseal.format.level import Level
@@ -45,7 +45,7 @@ def _days(default: int | None, text: str) -> Callable[[Any], Any]:
 @click.argument("folder", type=FILE, metavar="DIR")
 @click.option("--name", required=True, metavar="NAME", help="The CA's common name, such as 'Acme partner CA'.")
 @click.option("--organization", metavar="NAME", help="Whose CA it is.")
-@click.option("--level", type=click.Choice(_LEVELS), help="The acceptance level that a policy should grant by it.")
+@click.option("--level", type=Choice(_LEVELS), help="The acceptance level that a policy should grant by it.")
 @click.option(
     "--parent",
     type=FILE,
@@ -158,7 +158,7 @@ def issue(
 @_CA
 @click.argument("certificate", type=FILE, metavar="CERT", required=False)
 @click.option("--serial", metavar="HEX", help="The serial number, where the certificate is lost.")
-@click.option("--reason", type=click.Choice(REASONS), default=REASONS[0], show_default=True, help="Why.")
+@click.option("--reason", type=Choice(REASONS), default=REASONS[0], show_default=True, help="Why.")
 def revoke(folder: Path, certificate: Path | None, serial: str | None, reason: str) -> None:
     """Note that CERT is revoked. It takes effect with the next CRL: `modseal keys crl`."""
     from modseal.ca import authority

@@ -52,6 +52,15 @@ class LazyGroup(click.Group):
         command = getattr(_import(COMMANDS[cmd_name][0]), cmd_name)
         return command if isinstance(command, click.Command) else None
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """See `click.Group`, which knows only the commands that are imported when it says what else was meant."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.NoSuchCommand as error:
+            raise click.NoSuchCommand(error.command_name, possibilities=COMMANDS, ctx=ctx) from None
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list of commands, without importing them."""
         with formatter.section("Commands"):
@@ -153,8 +162,7 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 3
     except OSError as error:  # files have been seen to where they are read and written; what is left are the streams
-        where = str(error.filename) if error.filename else "standard output"
-        return _report(InputError(f"{where}: {error.strerror or error}"))
+        return _report(InputError.of(error.filename or "standard output", error))
     except MemoryError:
         _complain("there is not enough memory; end other programs, or use a machine that has more")
         return 3

@@ -26,6 +26,16 @@ class Output(click.Path):
     """A file that a command writes. All others are only read."""
 
 
+class Choice(click.Choice[str]):
+    """One of some words; a word that is nearly one of them is told which."""
+
+    def get_invalid_choice_message(self, value: Any, ctx: click.Context | None) -> str:
+        """See `click.Choice`."""
+        from modseal.format.shape import suggestion
+
+        return super().get_invalid_choice_message(value, ctx).removesuffix(".") + suggestion(str(value), self.choices)
+
+
 FILE, OUTPUT = click.Path(path_type=Path), Output(path_type=Path)
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z)?")
 
@@ -87,10 +97,12 @@ def now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
 
 
+POLICY_HELP = "A policy file, a built-in policy (strict or vmware), or a trust store (store:, store:DIR or its folder)."
+
+
 def policy_option(*, required: bool) -> Callable[[Any], Any]:
     """`--policy`."""
-    text = "A policy file, or a built-in policy: strict or vmware."
-    return click.option("--policy", metavar="POLICY", required=required, shell_complete=POLICIES, help=text)
+    return click.option("--policy", metavar="POLICY", required=required, shell_complete=POLICIES, help=POLICY_HELP)
 
 
 at_option = click.option("--at", type=Time(), metavar="TIME", help="Judge validity at this time (UTC) instead of now.")
@@ -122,7 +134,7 @@ def signer_options(command: Any) -> Any:
         click.option(
             "--algorithm",
             metavar="NAME",
-            type=click.Choice(sorted(ALGORITHMS)),
+            type=Choice(sorted(ALGORITHMS)),
             help="Default: the usual one for the key.",
         ),
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from modseal.cli.options import FILE, OUTPUT
+from modseal.cli.options import FILE, OUTPUT, Choice
 from modseal.errors import UsageError
 from modseal.files.output import require_output
 from modseal.format.manifest import Kind
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 @click.option(
     "--format",
     "kind",
-    type=click.Choice(["seal", "vib"]),
+    type=Choice(["seal", "vib"]),
     help="seal for a module.toml, vib for a stage folder by default.",
 )
 @click.option(

@@ -16,6 +16,7 @@ from modseal.cli.options import (
     FOLDERS,
     OUTPUT,
     POLICIES,
+    Choice,
     Time,
     at_option,
     now,
@@ -48,6 +49,8 @@ def policy() -> None:
 def check(references: tuple[str, ...]) -> None:
     """Read each POLICY and say in one line the weakest thing that it would accept.
 
+    POLICY is a policy file, a built-in policy (strict or vmware), or a trust store (store:, store:DIR or its folder).
+
     Exit status: 0, or 3 with every problem of the first policy that cannot be used.
     """
     for reference in references:
@@ -57,7 +60,10 @@ def check(references: tuple[str, ...]) -> None:
 @policy.command()
 @click.argument("reference", metavar="POLICY", shell_complete=POLICIES)
 def show(reference: str) -> None:
-    """Show what POLICY says, defaults included."""
+    """Show what POLICY says, defaults included.
+
+    POLICY is a policy file, a built-in policy (strict or vmware), or a trust store (store:, store:DIR or its folder).
+    """
     click.echo(policy_text.render(load(reference, now())))
 
 
@@ -65,7 +71,7 @@ def show(reference: str) -> None:
 @click.argument("bundle", type=FILE, shell_complete=BUNDLES)
 @policy_option(required=True)
 @at_option
-@click.option("--format", "output", type=click.Choice(["text", "json"]), default="text", help="The form of the result.")
+@click.option("--format", "output", type=Choice(["text", "json"]), default="text", help="The form of the result.")
 def explain(bundle: Path, policy: str, at: datetime | None, output: str) -> int:
     """Verify BUNDLE and show every step, its checks, and the line of POLICY that decided each.
 

@@ -10,7 +10,7 @@ from typing import Literal
 import click
 
 from modseal.bundle.attested import Wanted, read
-from modseal.cli.options import BUNDLES, FILE, at_option, now, policy_option
+from modseal.cli.options import BUNDLES, FILE, Choice, at_option, now, policy_option
 from modseal.errors import UsageError
 from modseal.policy.sources import load
 from modseal.report import text
@@ -25,9 +25,7 @@ _WANTED = {
 
 @click.command()
 @click.argument("bundle", type=FILE, shell_complete=BUNDLES)
-@click.option(
-    "--show", type=click.Choice(["sbom", "provenance"]), default="sbom", help="What to print; by default the SBOM."
-)
+@click.option("--show", type=Choice(["sbom", "provenance"]), default="sbom", help="What to print; by default the SBOM.")
 @policy_option(required=False)
 @click.option("--unverified", is_flag=True, help="Print it without proving who signed it; damage is still refused.")
 @at_option

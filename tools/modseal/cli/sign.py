@@ -18,6 +18,7 @@ from modseal.cli.options import (
     FILE,
     OUTPUT,
     POLICIES,
+    POLICY_HELP,
     authorities,
     now,
     require_no_input,
@@ -53,7 +54,7 @@ _MODES = {
     "--policy",
     metavar="POLICY",
     shell_complete=POLICIES,
-    help="Refuse a signer that this policy would not accept: revoked, say.",
+    help=f"Refuse a signer that this policy would not accept: revoked, say. {POLICY_HELP}",
 )
 @tsa_options(required=False)
 @click.option("--timestamp-later", is_flag=True, help="Sign without a timestamp now; `modseal timestamp` adds one.")
@@ -183,7 +184,9 @@ def passphrase(key: str, file: Path | None) -> bytes:
     shown = key.partition("?")[0] if token else key  # the query may hold a PIN
     needs = f"{shown} needs its PIN" if token else f"{shown} is encrypted (or damaged)"
     secret = "PIN" if token else "passphrase"
-    missing = KeyMaterialError(f"{needs} and no {secret} was given; use --passphrase-file")
+    missing = KeyMaterialError(f"{needs} and no {secret} was given; use --passphrase-file").because(
+        "passphrase-missing"
+    )
     if not sys.stdin.isatty():
         raise missing
     try:

@@ -9,7 +9,7 @@ import click
 
 from modseal.bundle.verify import Result
 from modseal.bundle.verify import verify as verify_bundle
-from modseal.cli.options import BUNDLES, FILE, at_option, now, policy_option
+from modseal.cli.options import BUNDLES, FILE, Choice, at_option, now, policy_option
 from modseal.policy.sources import load
 from modseal.trust.examination import WORST_LAST, Verdict
 
@@ -21,7 +21,7 @@ EXIT = {Verdict.ACCEPTED: 0, Verdict.UNDECIDED: 3, Verdict.REJECTED: 1}
 @policy_option(required=True)
 @at_option
 @click.option(
-    "--format", "output", type=click.Choice(["text", "json", "sarif"]), default="text", help="The form of the result."
+    "--format", "output", type=Choice(["text", "json", "sarif"]), default="text", help="The form of the result."
 )
 @click.option("-v", "--verbose", is_flag=True, help="Show every step, not only what failed.")
 def verify(bundles: tuple[Path, ...], policy: str, at: datetime | None, output: str, *, verbose: bool) -> int:

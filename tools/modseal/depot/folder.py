@@ -42,7 +42,7 @@ class Folder:
                     raise InputError(f"{self.name}/{path}: no regular file any more", path=path)
                 yield FileSource(descriptor)
         except OSError as error:
-            raise InputError(f"{self.name}/{path}: {error.strerror}", path=path) from error
+            raise InputError.of(f"{self.name}/{path}", error) from error
 
     def _list(self, descriptor: int, above: str) -> None:
         with os.scandir(descriptor) as entries:
@@ -76,7 +76,7 @@ def open_folder(path: str | Path) -> Iterator[Folder]:
         with _opened(path, _FOLDER & ~os.O_NOFOLLOW) as descriptor:
             yield Folder(descriptor, str(path))
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}", path=str(path)) from error
+        raise InputError.of(path, error) from error
 
 
 @contextmanager

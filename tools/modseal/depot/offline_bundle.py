@@ -146,7 +146,7 @@ def looks_like_depot(path: str | Path) -> bool:
             return _is_depot_folder(os.fspath(path))
         return S_ISREG(status.st_mode) and _is_depot_file(os.fspath(path))
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}", path=str(path)) from None
+        raise InputError.of(path, error) from None
 
 
 def _is_called_bundle(path: str) -> bool:
@@ -199,4 +199,4 @@ def _temporary(blocks: Iterator[bytes]) -> Iterator[int]:
             file.flush()
             yield file.fileno()
     except OSError as error:
-        raise InputError(f"a temporary file: {error.strerror}") from error
+        raise InputError.of("a temporary file", error) from error

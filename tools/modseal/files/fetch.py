@@ -92,7 +92,7 @@ def _space(address: Address) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise InputError(f"{address.name}: the temporary file: {error.strerror or error}", path=address.name) from None
+        raise InputError.of(address.name, error, ": the temporary file") from None
 
 
 def _pieces(address: Address, limit: int, piece: int = PIECE) -> Generator[bytes, None, None]:

@@ -184,7 +184,7 @@ def locked(path: Path, busy: str | None = None) -> Iterator[None]:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}", path=str(path)) from error
+        raise InputError.of(path, error) from error
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))

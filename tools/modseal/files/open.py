@@ -6,23 +6,30 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from stat import S_ISREG
+from stat import S_ISDIR, S_ISREG
 
+from modseal.causes import CauseName
 from modseal.errors import InputError
 
 
 @contextmanager
-def open_file(path: str | Path) -> Iterator[int]:
-    """The descriptor of a regular file. Raises `InputError`, also for trouble while the block reads it."""
+def open_file(path: str | Path, folder: CauseName = "folder") -> Iterator[int]:
+    """The descriptor of a regular file; `folder` is what a folder in its place is said to be the cause of.
+
+    Raises `InputError`, also for trouble while the block reads it.
+    """
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY)
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}", path=str(path)) from None
+        raise InputError.of(path, error) from None
     try:
-        if not S_ISREG(os.fstat(descriptor).st_mode):
-            raise InputError(f"{path}: not a regular file", path=str(path))
+        status = os.fstat(descriptor)
+        if not S_ISREG(status.st_mode):
+            is_folder = S_ISDIR(status.st_mode)
+            why = "a folder, and not a file" if is_folder else "not a regular file"
+            raise InputError(f"{path}: {why}", path=str(path)).because(folder if is_folder else "not-a-file")
         yield descriptor
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}", path=str(path)) from error
+        raise InputError.of(path, error) from error
     finally:
         os.close(descriptor)

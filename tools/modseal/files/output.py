@@ -98,7 +98,7 @@ def _placed(path: Path, *, is_report: bool, new: bool) -> Iterator[_Place]:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise InputError(f"{path}: {error.strerror}", path=str(path)) from error
+        raise InputError.of(path, error, to_write=True) from error
 
 
 def _find(path: Path, *, follow: bool) -> _Place:

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from errno import EISDIR, ENXIO
 from pathlib import Path
-from stat import S_ISREG
+from stat import S_ISDIR, S_ISREG
 from typing import NamedTuple
 
-from modseal.errors import InputError
+from modseal.causes import of_errno
+from modseal.errors import InputError, ModsealError
 
 Say = Callable[[str], Exception]
 """What the caller raises for a file that cannot be used, from the reason in plain words."""
@@ -48,20 +50,27 @@ def read_small(
         flags = (0 if pipes else os.O_NONBLOCK) | (0 if follow else os.O_NOFOLLOW)
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | flags)
     except OSError as error:
-        raise unread(error.strerror or "it cannot be opened") from None
+        raise _with_cause(unread(error.strerror or "it cannot be opened"), error.errno) from None
     except ValueError:
         raise unread("a path with a NUL character cannot be read") from None
     try:
         status = os.fstat(descriptor)
         if not pipes and not S_ISREG(status.st_mode):
-            raise unread("not a regular file")
+            raise _with_cause(unread("not a regular file"), EISDIR if S_ISDIR(status.st_mode) else ENXIO)
         data = bytearray()
         while len(data) <= limit and (block := os.read(descriptor, min(_BLOCK, limit + 1 - len(data)))):
             data += block
     except OSError as error:
-        raise unread(error.strerror or "it cannot be read") from None
+        raise _with_cause(unread(error.strerror or "it cannot be read"), error.errno) from None
     finally:
         os.close(descriptor)
     if len(data) > limit:
         raise (too_large or unread)(f"over {limit} bytes")
     return Small(bytes(data), status)
+
+
+def _with_cause(error: Exception, number: int | None) -> Exception:
+    """What the caller raises, with what the system says: the cause, or the number itself in an error like its own."""
+    if isinstance(error, OSError):
+        error.errno = number
+    return error.because(of_errno(number)) if isinstance(error, ModsealError) else error

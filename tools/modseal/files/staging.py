@@ -137,4 +137,4 @@ def _look(destination: Path, parent: int, name: str) -> os.stat_result | None:
 
 
 def _trouble(destination: Path, error: OSError) -> InputError:
-    return InputError(f"{destination}: {error.strerror}", path=str(destination))
+    return InputError.of(destination, error, to_write=True)

@@ -37,10 +37,18 @@ _STARTS = (
         ),
     ),
     (b"\x1f\x8b", Lookalike("gzip", "it is compressed (gzip); unpack it first, or audit the folder that it lies in")),
-    (b"-----BEGIN", Lookalike("pem", "it is a PEM file: a certificate, a key or a signature, not a bundle")),
+    (b"-----BEGIN", Lookalike("pem", "it is a PEM file: a certificate, a key or a signature")),
     (b"\xed\xab\xee\xdb", Lookalike("rpm", "it is an rpm package")),
     (b"!<arch>\ndebian-binary", Lookalike("deb", "it is a Debian package")),
 )
+
+
+def not_text(data: bytes) -> str | None:
+    """What a file is that was taken for a policy or a spec; None where it may be one."""
+    if data.startswith(b"!<arch>\n"):
+        return "it is an archive, such as a bundle"
+    found = recognise(data[:LOOKED_AT], len(data)) if data else None
+    return found.what if found else None
 
 
 def recognise(head: bytes, size: int) -> Lookalike | None:

@@ -237,7 +237,7 @@ def _read(item: Input) -> Iterator[bytes]:
                     break
                 yield block
     except OSError as error:
-        raise InputError(f"{item.path!r} cannot be read: {error.strerror}", path=item.path) from error
+        raise InputError.of(item.path, error, " cannot be read") from error
     if left:
         raise InputError(f"{item.path!r} changed its size while it was read", path=item.path, size=item.size)
 

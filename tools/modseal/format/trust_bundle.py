@@ -110,6 +110,11 @@ def invalid(detail: str, **evidence: str | int) -> FormatError:
     return FormatError("trust-bundle-invalid", f"the trust bundle cannot be used: {detail}", **evidence)
 
 
+def is_trust_bundle(data: bytes) -> bool:
+    """Whether some bytes begin as those of a trust bundle do."""
+    return data.startswith(ar.MAGIC + DECLARATION_MEMBER.encode())
+
+
 def declare(bundle: TrustBundle) -> bytes:
     """The bytes of `trust.json`: what the root signers sign. Raises `FormatError` (trust-bundle-invalid)."""
     plain = {

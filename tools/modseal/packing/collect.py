@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from modseal import limits
-from modseal.errors import FormatError
+from modseal.errors import FormatError, SpecProblem
 from modseal.format import rules, tar, visor
 from modseal.format.manifest import Entry, FileType
 from modseal.format.payload import VIB_TYPES, VISOR_TYPES
@@ -73,7 +73,8 @@ class PayloadTree:
                 if _is_excluded(relative, exclude):
                     continue
                 if len(self.inputs) > limits.FILES:
-                    self.problems.append(f"{root}: has more than {limits.FILES} entries")
+                    line = f"{root}: has more than {limits.FILES} entries"
+                    self.problems.append(SpecProblem(line, "too-many-entries"))
                     return
                 if self._add(f"{prefix}/{relative}" if prefix else relative, item, root, keep):
                     folders.append((item.path, f"{relative}/"))
@@ -110,7 +111,7 @@ class PayloadTree:
         except OSError as error:
             problem, made = f"{path!r}: {error.strerror}", ""
         if problem:
-            self.problems.append(f"{root}: {problem}")
+            self.problems.append(SpecProblem(f"{root}: {problem}", getattr(problem, "cause", None)))
             return False
         if _LITTER.fullmatch(path.rpartition("/")[2]):
             self.litter.append(path)
@@ -126,9 +127,10 @@ class PayloadTree:
         """What the rules of reading, or the fields of a header, refuse."""
         failure = next(rules.check_entry(entry), None)
         if failure:
-            return failure.detail
+            return SpecProblem(failure.detail, "link-outside" if failure.code == "unsafe-link" else None)
         if self.type in VIB_TYPES and entry.type is FileType.SYMLINK:
-            return f"{entry.path!r} is a symbolic link, and a .vib cannot have any: pack a file, or a .seal"
+            line = f"{entry.path!r} is a symbolic link, and a .vib cannot have any: pack a file, or a .seal"
+            return SpecProblem(line, "link-in-vib")
         if (entry.size or 0) > limits.FILE_SIZE:
             return f"{entry.path!r} has {entry.size} bytes, and may have {limits.FILE_SIZE}"
         try:
@@ -159,7 +161,8 @@ def _input(path: str, item: os.DirEntry[bytes], keep: int) -> Input | str:
         return Input(path, FileType.DIRECTORY, DIRECTORY_MODE)
     if stat.S_ISREG(status.st_mode):
         return _file(path, item.path, status, keep)
-    return f"{path!r} is {_what(status.st_mode)}; a module has files, directories and symbolic links"
+    line = f"{path!r} is {_what(status.st_mode)}; a module has files, directories and symbolic links"
+    return SpecProblem(line, "not-packable")
 
 
 def _file(path: str, real: bytes, status: os.stat_result, keep: int) -> Input:

@@ -86,7 +86,7 @@ def pack(
 def make_plan(spec: Path, kind: Kind | None, epoch: int | None) -> Plan:
     """The plan for a module spec or a stage folder. Raises `UsageError` where `spec` is neither, or both."""
     if not spec.exists():
-        raise InputError(f"{spec}: there is no such file or folder", path=str(spec))
+        raise InputError(f"{spec}: there is no such file or folder", path=str(spec)).because("not-found")
     if not spec.is_dir():
         if spec.name == DESCRIPTOR:
             raise UsageError(f"{spec} is the descriptor of a stage folder; give the folder")
@@ -98,7 +98,7 @@ def make_plan(spec: Path, kind: Kind | None, epoch: int | None) -> Plan:
         return plan_module(spec / SPEC_FILE, kind or "seal", epoch)
     if is_stage:
         return plan_stage(spec, kind or "vib", epoch)
-    raise SpecError(f"{spec}: has neither a {SPEC_FILE} nor a {DESCRIPTOR}")
+    raise SpecError(f"{spec}: has neither a {SPEC_FILE} nor a {DESCRIPTOR}").because("spec-missing")
 
 
 def _checked(plan: Plan) -> Plan:
@@ -155,7 +155,7 @@ def _spool(target: Path) -> Iterator[BinaryIO]:
         with tempfile.TemporaryFile(dir=target.parent) as file:
             yield file
     except OSError as error:
-        raise InputError(f"{target}: {error.strerror}", path=str(target)) from error
+        raise InputError.of(target, error) from error
 
 
 def _require_sound(file: BinaryIO, target: Path) -> str:

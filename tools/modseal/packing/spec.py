@@ -13,6 +13,7 @@ from typing import Any
 from modseal.errors import Failure, SpecError, require_spec
 from modseal.format import rules, toml_text
 from modseal.format.level import Level
+from modseal.format.lookalikes import not_text
 from modseal.format.manifest import Constraint, Platform, Relationships, VibFields
 from modseal.format.shape import Problem, quote
 from modseal.format.shape import Steps as Place
@@ -100,6 +101,9 @@ def parse(data: bytes, source: str) -> ModuleSpec:
     try:
         document = toml_text.parse(data)
     except toml_text.TomlError as error:
+        what = not_text(data)
+        if what:
+            raise SpecError(f"{source} is not the spec of a module: {what}").because("not-a-spec") from None
         raise SpecError(error.describe(source)) from None
     require_spec(document.problems(SHAPE, source))
     spec = _read(document, source)

@@ -100,7 +100,7 @@ def _strangers(folder: Path, payloads: Iterable[Payload]) -> Iterator[str]:
     except FileNotFoundError:
         present = []
     except OSError as error:
-        raise InputError(f"{folder}: {error.strerror}", path=str(folder)) from None
+        raise InputError.of(folder, error) from None
     for name in present:
         if name not in known:
             yield f"{folder}: {name!r} belongs to no payload of {DESCRIPTOR}"

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from modseal import limits
-from modseal.errors import PolicyError
+from modseal.causes import CauseName, of_errno
+from modseal.errors import PolicyError, UndecidedError
 from modseal.files.small import read_small
 from modseal.format.shape import suggestion
 from modseal.policy.file import parse
@@ -34,15 +35,35 @@ def load(reference: str, now: datetime | None = None) -> Policy:
     if reference.startswith(STORE) or os.path.isdir(reference):
         from modseal.policy import store  # brings the reader of trust bundles, which a policy file has no use for
 
+        if not reference.startswith(STORE) and not os.path.lexists(Path(reference, store.STATE)):
+            detail = f"{reference} is a folder, and neither a policy nor a trust store: it has no {store.STATE}"
+            raise UndecidedError("trust-store-invalid", detail).because("no-store-here")
         folder = store.folder_of(reference.removeprefix(STORE), os.environ)
         return store.load_policy(folder, now or datetime.now(UTC))
     path = Path(reference)
     try:
         data = read_bounded(path)
     except OSError as error:
-        hint = suggestion(reference, BUILT_IN) or f"; give a file, or {' or '.join(BUILT_IN)}"
-        raise PolicyError(f"policy {reference}: {error.strerror}{hint}") from None
-    return parse(data, reference, lambda name: read_bounded(path.parent / name))
+        hint = suggestion(reference, (*BUILT_IN, STORE)) or f"; give a file, or {' or '.join(BUILT_IN)}"
+        cause: CauseName | None = of_errno(error.errno) if path.exists() else "policy-not-found"
+        raise PolicyError(f"policy {reference}: {error.strerror}{hint}").because(cause) from None
+    try:
+        return parse(data, reference, lambda name: read_bounded(path.parent / name))
+    except PolicyError:
+        _require_text(data, reference)
+        raise
+
+
+def _require_text(data: bytes, reference: str) -> None:
+    """Raises `PolicyError` for what is plainly another kind of file, in better words than those of TOML."""
+    from modseal.format.lookalikes import not_text  # only a failure needs them
+    from modseal.format.trust_bundle import is_trust_bundle
+
+    if is_trust_bundle(data):
+        detail = f"{reference} is a trust bundle, whose policy holds once it is installed"
+        raise PolicyError(detail).because("policy-is-trust-bundle")
+    if what := not_text(data):
+        raise PolicyError(f"{reference} is not a policy: {what}").because("not-a-policy")
 
 
 def read_bounded(path: Path) -> bytes:

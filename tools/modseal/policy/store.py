@@ -73,7 +73,7 @@ def load_policy(folder: Path, now: datetime) -> Policy:
     """
     seen = read(folder)
     if seen is None:
-        raise _unusable(f"{folder} has no {STATE}: no trust bundle is installed there")
+        raise _unusable(f"no trust bundle is installed in {folder}: it has no {STATE}").because("store-empty")
     require_clock(seen.newest, now)
     bundle = seen.bundle
     if now >= bundle.expires:

@@ -101,5 +101,5 @@ def _prepared(folder: Path) -> Iterator[None]:
             with suppress(OSError):
                 each.rmdir()
         if isinstance(error, OSError):
-            raise InputError(f"{folder}: {error.strerror}", path=str(folder)) from error
+            raise InputError.of(folder, error) from error
         raise

@@ -6,12 +6,13 @@ not at every customer's gate. The rules themselves are in `trust`; here they are
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from modseal.causes import CauseName
 from modseal.errors import Failure, FormatError, RefusedError, UsageError
 from modseal.format.cms import Algorithm
 from modseal.pki import purpose
@@ -22,6 +23,15 @@ from modseal.trust.anchors import anchored_paths
 from modseal.trust.policy import Policy
 
 _NEED = "an RSA key of 2048 bits or more, an ECDSA key on P-256, P-384 or P-521, Ed25519, or ML-DSA"
+
+_CAUSES: Mapping[str, CauseName] = {
+    "expired": "certificate-expired",
+    "not-yet-valid": "certificate-not-yet-valid",
+    "wrong-purpose": "certificate-purpose",
+    "weak-key": "key-too-weak",
+    "invalid-chain": "stranger-in-chain",
+}
+"""What is behind an unfit certificate where that is one thing alone: the verifier's code -> the cause."""
 
 _PREFERRED = (
     "rsa-pkcs1-sha256",
@@ -108,7 +118,8 @@ def check_certificate(certificate: x509.Certificate, chain: Sequence[x509.Certif
     if failures:
         detail = f"{signer.subject} cannot sign: " + "; ".join(failure.detail for failure in failures)
         reasons = ",".join(dict.fromkeys(failure.code for failure in failures))
-        raise RefusedError("unfit-certificate", detail, signer=signer.fingerprint, reasons=reasons)
+        refused = RefusedError("unfit-certificate", detail, signer=signer.fingerprint, reasons=reasons)
+        raise refused.because(_CAUSES.get(reasons))
 
 
 def check_policy(
@@ -136,7 +147,9 @@ def check_key(certificate: x509.Certificate) -> None:
     signer = parse(certificate)
     for failure in purpose.key_failures(signer):
         detail = f"{failure.detail} (signing takes {_NEED})"
-        raise RefusedError("unfit-certificate", detail, signer=signer.fingerprint, reasons=failure.code)
+        raise RefusedError("unfit-certificate", detail, signer=signer.fingerprint, reasons=failure.code).because(
+            "key-too-weak"
+        )
 
 
 def unrelated_failure(certificate: x509.Certificate) -> Failure:

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, p
 from modseal import limits
 from modseal.errors import InputError, KeyMaterialError, foreign, is_foreign
 from modseal.files.small import Say, read_small
-from modseal.format import pem
+from modseal.format import ar, pem
 
 Passphrase = Callable[[], bytes]
 """Asks for a passphrase; called at most once, and only for a key that is encrypted."""
@@ -76,7 +76,9 @@ def read_certificate(path: Path) -> x509.Certificate:
     """The one certificate of a file. Raises `KeyMaterialError`, `InputError`."""
     certificates = read_certificates(path)
     if len(certificates) > 1:
-        raise KeyMaterialError(f"{path} has {len(certificates)} certificates; name a file with the one that is meant")
+        raise KeyMaterialError(
+            f"{path} has {len(certificates)} certificates; name a file with the one that is meant"
+        ).because("several-found")
     return certificates[0]
 
 
@@ -107,6 +109,8 @@ def _read(path: Path, what: str = "key or certificate", unread: Say | None = Non
         lambda why: KeyMaterialError(f"{path} is {why}: that is not a {what}"),
         pipes=True,
     )
+    if data.startswith(ar.MAGIC):
+        raise KeyMaterialError(f"{path} is an archive, such as a bundle, and not a {what}").because("bundle-not-key")
     return data, status.st_mode
 
 
@@ -131,7 +135,7 @@ def _pkcs12(path: Path, data: bytes, passphrase: Passphrase | None) -> tuple[Any
         with foreign(lambda _: _not_opened(path)):
             loaded = pkcs12.load_pkcs12(data, secret)
     if loaded.key is None:
-        raise KeyMaterialError(f"{path} is a PKCS#12 file without a private key")
+        raise KeyMaterialError(f"{path} is a PKCS#12 file without a private key").because("key-missing")
     own = (loaded.cert,) if loaded.cert else ()
     return loaded.key, tuple(each.certificate for each in (*own, *loaded.additional_certs))
 
@@ -147,7 +151,9 @@ def _pem(path: Path, data: bytes, passphrase: Passphrase | None) -> tuple[Any, t
     if len(keys) != 1:
         raise _no_single_key(path, len(keys), [block.label for block in blocks])
     if keys[0].label == _OPENSSH:
-        raise KeyMaterialError(f"{path} is an OpenSSH key; `ssh-keygen -p -m pkcs8 -f COPY` makes a usable copy")
+        raise KeyMaterialError(
+            f"{path} is an OpenSSH key; `ssh-keygen -p -m pkcs8 -f COPY` makes a usable copy"
+        ).because("openssh-key")
     certificates = [block.content for block in blocks if block.label == pem.CERTIFICATE]
     return pem_key(path, keys[0].text, passphrase), _certificates(path, certificates)
 
@@ -171,16 +177,20 @@ def _certificates(path: Path, contents: Sequence[bytes]) -> tuple[x509.Certifica
 
 def _ask(path: Path, passphrase: Passphrase | None) -> bytes:
     if passphrase is None:
-        raise KeyMaterialError(f"{path} is encrypted (or damaged) and no passphrase was given")
+        raise KeyMaterialError(f"{path} is encrypted (or damaged) and no passphrase was given").because(
+            "passphrase-missing"
+        )
     return passphrase()
 
 
 def _not_opened(path: Path) -> KeyMaterialError:
-    return KeyMaterialError(f"the passphrase does not open {path}, or the file is damaged")
+    return KeyMaterialError(f"the passphrase does not open {path}, or the file is damaged").because("passphrase-wrong")
 
 
 def _no_single_key(path: Path, count: int, labels: list[str]) -> KeyMaterialError:
     if count:
-        return KeyMaterialError(f"{path} has {count} private keys; keep the one that signs in a file of its own")
+        return KeyMaterialError(
+            f"{path} has {count} private keys; keep the one that signs in a file of its own"
+        ).because("several-found")
     found = f"it has {', '.join(dict.fromkeys(labels))}" if labels else "it is neither PEM nor PKCS#12"
-    return KeyMaterialError(f"{path} has no private key: {found}")
+    return KeyMaterialError(f"{path} has no private key: {found}").because("key-missing" if labels else "not-a-key")

@@ -51,10 +51,14 @@ def certify(
     """
     candidates = read_certificates(cert) if cert else tuple(own)
     if not candidates:
-        raise KeyMaterialError(f"{source} has no certificate: name the certificate that belongs to the key")
+        raise KeyMaterialError(f"{source} has no certificate: name the certificate that belongs to the key").because(
+            "certificate-missing"
+        )
     certificate = next(filter(belongs, candidates), None)
     if certificate is None:
-        raise RefusedError("unfit-certificate", f"no certificate in {source} belongs to the private key")
+        raise RefusedError("unfit-certificate", f"no certificate in {source} belongs to the private key").because(
+            "other-certificate"
+        )
     fitness.check_key(certificate)
     named = tuple(each for path in chain for each in read_certificates(path))
     ordered, unrelated = fitness.order_chain(certificate, (*candidates, *own, *named))

@@ -49,7 +49,7 @@ def gather(policy: Path) -> dict[str, bytes]:
     try:
         data = read_bounded(policy)
     except OSError as error:
-        raise InputError(f"{policy}: {error.strerror}", path=str(policy)) from None
+        raise InputError.of(policy, error) from None
     parse(data, str(policy), read)
     return {POLICY_PATH: data, **files}
 

@@ -14,11 +14,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from modseal import limits
+from modseal.causes import CauseName
 from modseal.errors import FormatError, UndecidedError, UsageError
 from modseal.format import timestamp as token_format
 from modseal.format.times import time_text
 from modseal.pki.certificate import Certificate
 from modseal.pki.path import PathRules
+from modseal.policy.material import is_root
 from modseal.trust import timestamp
 
 if TYPE_CHECKING:
@@ -59,15 +61,19 @@ class Authorities:
         Raises `UndecidedError` (tsa-failed), with the reason of each that did not.
         """
         reasons: dict[str, str] = {}
+        causes: set[CauseName] = set()
         for url in self._attempts():
             try:
                 return self._stamp_at(url, signature)
             except FormatError as error:
                 reasons[url] = error.failure.detail
+                causes.add("timestamp-anchor" if error.failure.evidence.get("reason") == "no-path" else "tsa-answer")
             except OSError as error:
                 reasons[url] = str(getattr(error, "reason", None) or error) or type(error).__name__
+                causes.add("tsa-unreachable")
         detail = "; ".join(f"{url}: {reason}" for url, reason in reasons.items())
-        raise UndecidedError("tsa-failed", f"no timestamp authority gave a usable timestamp: {detail}")
+        failed = UndecidedError("tsa-failed", f"no timestamp authority gave a usable timestamp: {detail}")
+        raise failed.because(causes.pop() if len(causes) == 1 else None)
 
     def _attempts(self) -> Iterator[str]:
         for round_number in range(self.rounds):
@@ -114,11 +120,18 @@ def build_request(signature: bytes) -> TimeStampRequest:
 
 
 def read_anchors(certificates: Sequence[bytes]) -> tuple[Certificate, ...]:
-    """Root CAs from DER, as the verifier sees them. Raises `UsageError`."""
+    """Root CAs from DER, as the verifier sees them: self-signed, as in a policy. Raises `UsageError`."""
     try:
-        return tuple(map(Certificate.parse, certificates))
+        found = tuple(map(Certificate.parse, certificates))
     except FormatError as error:
         raise UsageError(f"a timestamp anchor cannot be used: {error.failure.detail}") from None
+    for certificate in found:
+        if not is_root(certificate):
+            raise UsageError(
+                f"{certificate.subject} is not a self-signed CA certificate, and so no timestamp anchor; name the root "
+                f"certificate of the timestamp authority's CA (it was issued by {certificate.issuer})"
+            )
+    return found
 
 
 def _require_current(token: token_format.Token, now: datetime) -> None:

@@ -1,0 +1,229 @@
+"""Every refusal of the command line ends with a step that fits its cause, where the cause is known."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import click
+import pytest
+
+from builders import policies, trust_bundles
+from builders.bundles import make
+from builders.pki import NOW, Identity, ca, leaf, signer
+from builders.transcript import run
+from cli.conftest import SPEC
+from modseal.causes import CAUSES, CauseName
+from modseal.cli.main import COMMANDS, cli
+from modseal.cli.options import Choice
+from modseal.codes import CODES
+
+GENERIC = {CODES[name].next_step for name in ("io-error", "bad-policy", "bad-key", "bad-spec", "not-a-bundle")} | {
+    CODES[name].next_step for name in ("limit-exceeded", "trust-store-invalid", "unfit-certificate")
+}
+POLICY = ("--policy", "policy.toml")
+SIGNER = ("--key", "signer.key", "--cert", "signer.pem")
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder with a policy, a bundle, a signer, a module, and much that is something else than its name says."""
+    policies.write(tmp_path)
+    (tmp_path / "a.seal").write_bytes(make("seal").data)
+    (tmp_path / "unsigned.seal").write_bytes(make("seal").unsigned().data)
+    (tmp_path / "1.trust").write_bytes(trust_bundles.archive(trust_bundles.members(trust_bundles.make())))
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "zero").write_bytes(b"")
+    (tmp_path / "page").write_bytes(b"<!DOCTYPE html><html>")
+    (tmp_path / "depot.zip").write_bytes(b"PK\x03\x04")
+    (tmp_path / "circle").symlink_to("circle")
+    os.mkfifo(tmp_path / "fifo")
+    for name, one in (("signer", signer()), ("other", signer("p384", 1)), ("expired", _expired())):
+        (tmp_path / f"{name}.pem").write_bytes(one.pem)
+        (tmp_path / f"{name}.key").write_bytes(one.key_pem)
+        (tmp_path / f"{name}.key").chmod(0o600)
+    files = tmp_path / "module" / "files"
+    files.mkdir(parents=True)
+    (tmp_path / "module" / "module.toml").write_text(SPEC)
+    (files / "file").write_text("x")
+    return tmp_path
+
+
+def _expired() -> Identity:
+    return leaf("Expired", start=NOW - timedelta(days=900), end=NOW - timedelta(days=800))
+
+
+CASES: tuple[tuple[str, CauseName], ...] = (
+    # what was named is something else, or not there
+    ("verify nothere --policy policy.toml", "not-found"),
+    ("verify . --policy policy.toml", "bundle-folder"),
+    ("verify empty --policy policy.toml", "bundle-folder"),
+    ("verify fifo --policy policy.toml", "not-a-file"),
+    ("verify circle --policy policy.toml", "link-circle"),
+    (f"verify {'x' * 300} --policy policy.toml", "name-too-long"),
+    ("verify policy.toml/inside --policy policy.toml", "not-found"),
+    ("verify zero --policy policy.toml", "empty"),
+    ("verify page --policy policy.toml", "html"),
+    ("verify depot.zip --policy policy.toml", "zip"),
+    ("verify signer.pem --policy policy.toml", "pem"),
+    ("verify 1.trust --policy policy.toml", "trust-bundle"),
+    ("inspect .", "bundle-folder"),
+    ("inspect nothere", "not-found"),
+    ("extract . -C out --unverified", "bundle-folder"),
+    ("extract a.seal -C nothere/out --policy policy.toml", "folder-missing"),
+    ("sbom . --policy policy.toml", "bundle-folder"),
+    ("timestamp . --tsa http://localhost:1/", "bundle-folder"),
+    # policies
+    ("verify a.seal --policy strct", "policy-not-found"),
+    ("verify a.seal --policy nothere.toml", "policy-not-found"),
+    ("verify a.seal --policy a.seal", "not-a-policy"),
+    ("verify a.seal --policy signer.pem", "not-a-policy"),
+    ("verify a.seal --policy page", "not-a-policy"),
+    ("verify a.seal --policy 1.trust", "policy-is-trust-bundle"),
+    ("verify a.seal --policy empty", "no-store-here"),
+    ("verify a.seal --policy store:empty", "store-empty"),
+    ("policy check .", "no-store-here"),
+    ("policy check store:nothere", "store-empty"),
+    ("policy show a.seal", "not-a-policy"),
+    ("policy update nothere.trust --store s", "not-found"),
+    ("policy bundle nothere.toml --version 1 --expires 2100-01-01 --root-cert signer.pem -o x.trust", "not-found"),
+    # keys and certificates
+    ("keys show a.seal", "bundle-not-key"),
+    ("keys show nothere", "not-found"),
+    ("sign unsigned.seal --key a.seal --cert signer.pem", "bundle-not-key"),
+    ("sign unsigned.seal --key signer.key --cert a.seal", "bundle-not-key"),
+    ("sign unsigned.seal --key signer.pem --cert signer.pem", "key-missing"),
+    ("sign unsigned.seal --key page --cert signer.pem", "not-a-key"),
+    ("sign unsigned.seal --key signer.key --cert other.pem", "other-certificate"),
+    ("sign unsigned.seal --key signer.key", "certificate-missing"),
+    ("sign unsigned.seal --key expired.key --cert expired.pem", "certificate-expired"),
+    ("keys crl --ca empty -o x", "not-a-ca"),
+    ("sign unsigned.seal --key signer.key --cert signer.pem --tsa http://127.0.0.1:1/", "tsa-unreachable"),
+    # specs
+    ("pack empty", "spec-missing"),
+    ("pack a.seal", "not-a-spec"),
+    ("pack nothere", "not-found"),
+    ("audit diff a.seal a.seal", "report-unreadable"),
+)
+
+
+def last_step(told: str) -> str:
+    steps = re.findall(r"next: (.+)", told)
+    return str(steps[-1]) if steps else ""
+
+
+@pytest.mark.parametrize(("line", "cause"), CASES, ids=[line[:60] for line, _ in CASES])
+def test_the_next_step_is_that_of_the_cause(
+    place: Path, line: str, cause: CauseName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("modseal.signing.tsa.Authorities._attempts", lambda self: iter(self.urls))
+    done = run(*line.split(), cwd=place, prefixed=False)
+    assert done.code in (1, 3)
+    assert last_step(done.out + done.err) == CAUSES[cause]
+    assert CAUSES[cause] not in GENERIC
+
+
+@pytest.mark.parametrize(
+    ("entry", "cause", "more"),
+    [
+        ("absolute", "link-outside", ()),
+        ("link", "link-in-vib", ("--format", "vib", "-o", "m.vib")),
+        ("pipe", "not-packable", ()),
+    ],
+)
+def test_what_cannot_be_packed_says_what_to_do(
+    place: Path, entry: str, cause: CauseName, more: tuple[str, ...]
+) -> None:
+    path = place / "module" / "files" / entry
+    if entry == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to("/etc/passwd" if entry == "absolute" else "file")
+    done = run("pack", "module", *more, cwd=place)
+    assert done.code == 1
+    assert last_step(done.err) == CAUSES[cause]
+
+
+def test_too_many_entries_say_what_to_do(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modseal.limits.FILES", 10)
+    for number in range(20):
+        (place / "module" / "files" / str(number)).touch()
+    done = run("pack", "module", cwd=place)
+    assert done.code == 1
+    assert last_step(done.err) == CAUSES["too-many-entries"]
+
+
+def test_a_timestamp_anchor_that_is_no_root_is_said_in_our_own_words(place: Path) -> None:
+    below = ca("Below", issuer=ca("Above"))
+    (place / "below.pem").write_bytes(below.pem)
+    for anchor in ("below.pem", "signer.pem"):
+        done = run("sign", "unsigned.seal", *SIGNER, "--tsa", "http://x.example/", "--tsa-anchor", anchor, cwd=place)
+        assert done.code == 2
+        assert "is not a self-signed CA certificate, and so no timestamp anchor; name the root" in done.err
+        assert not re.search(r"openssl|x509|error:", done.err, re.IGNORECASE)
+
+
+# What is nearly a word that is known is told which.
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("sing", "'sign'"),
+        ("verfy a.seal", "'verify'"),
+        ("policy shw", "'show'"),
+        ("keys nw", "'new'"),
+        ("audit dif a b", "'diff'"),
+        ("verify a.seal --polcy x", "'--policy'"),
+        ("verify a.seal --policy policy.toml --format jsn", "'json'"),
+        ("verify a.seal --policy strct", "'strict'"),
+        ("verify a.seal --policy vmwar", "'vmware'"),
+        ("verify a.seal --policy stor:", "'store:'"),
+        ("policy show stirct", "'strict'"),
+        ("completion bsh", "'bash'"),
+        ("sbom a.seal --show provenence --unverified", "'provenance'"),
+        ("keys new k --type ecdsa-p265", "'ecdsa-p256'"),
+        ("audit . --fail-on hihg", "'high'"),
+    ],
+)
+def test_a_misspelt_word_is_told_what_was_meant(place: Path, line: str, meant: str) -> None:
+    done = run(*line.split(), cwd=place)
+    assert done.code in (2, 3)
+    assert f"did you mean {meant}" in done.err.replace("Did", "did")
+
+
+def every_command() -> Iterator[tuple[str, click.Command]]:
+    context = click.Context(cli, info_name="modseal")
+    for name in COMMANDS:
+        command = cli.get_command(context, name)
+        assert command
+        yield name, command
+        if isinstance(command, click.Group):
+            for below in command.list_commands(context):
+                found = command.get_command(context, below)
+                assert found
+                yield f"{name} {below}", found
+
+
+@pytest.mark.parametrize(
+    ("name", "command"), list(every_command()), ids=lambda value: value if type(value) is str else ""
+)
+def test_every_option_with_choices_tells_which_was_meant(name: str, command: click.Command) -> None:
+    for parameter in command.params:
+        assert not isinstance(parameter.type, click.Choice) or isinstance(parameter.type, Choice), (
+            name,
+            parameter.name,
+        )
+
+
+@pytest.mark.parametrize(
+    ("name", "command"), list(every_command()), ids=lambda value: value if type(value) is str else ""
+)
+def test_help_says_all_that_a_policy_may_be(name: str, command: click.Command, place: Path) -> None:
+    if any(parameter.name in ("policy", "reference", "references") for parameter in command.params):
+        told = " ".join(run(*name.split(), "--help", cwd=place).out.split())
+        for word in ("strict", "vmware", "store:", "folder"):
+            assert word in told, name

@@ -24,6 +24,7 @@ from typing import NamedTuple
 
 import json_schema
 import level_table
+import module_page
 from refusals import REFUSALS
 
 from modseal.auditing.rule import Rule
@@ -62,6 +63,7 @@ def outputs() -> dict[Path, str]:
         ROOT / "docs/limits.md": limits_page(),
         ROOT / "docs/codes.md": codes_page(),
         ROOT / "docs/refusals.md": refusals_page(),
+        ROOT / "docs/module.md": module_page.page(_NOTE),
         ROOT / "docs/levels.md": level_table.markdown(),
     }
     for name in json_schema.PUBLISHED:

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import click
 
 from modseal import __version__
-from modseal.cli.main import COMMANDS, cli
+from modseal.cli.main import COMMANDS, PAGES, cli
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -141,6 +141,10 @@ def _see_also(entry: Entry, about: dict[str, str]) -> Iterator[str]:
     near = [name for name in about if name == parent or name.rpartition(" ")[0] in (entry.name, parent)]
     others = [rf"\%\fB{roff(_dashed(name))}\fP(1)" for name in near if name and name != entry.name]
     yield from (".SH SEE ALSO", ",\n".join(others))
+    pages = PAGES.get(entry.name.split(" ")[1] if " " in entry.name else "", ())
+    if pages:
+        shown = ", ".join(rf"\fBmodseal help {roff(page)}\fP" for page in pages)
+        yield from (".PP", f"The documentation that is installed with modseal: {shown}.")
 
 
 def _prose(paragraphs: list[str]) -> Iterator[str]:

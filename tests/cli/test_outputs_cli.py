@@ -60,7 +60,7 @@ COMMANDS = {**BUNDLES, **KEYS, **REPORTS}
 READ = {
     *("bundle", "bundles", "cert", "chain", "csr", "passphrase_file", "parent_passphrase_file", "prepared", "attach"),
     *("tsa_anchor", "root_cert", "previous", "policy_file", "spec", "certificate", "request", "baseline", "path"),
-    *("old", "new", "report", "root", "attestation", "key", "crl", "verifier_cert"),
+    *("old", "new", "report", "root", "attestation", "key", "crl", "verifier_cert", "anchor"),
 }
 """Parameters that are files, and that are only read."""
 FOLDERS = {"directory", "folder", "store", "parent", "below"}

@@ -21,6 +21,7 @@ from typing import NamedTuple
 
 import pytest
 
+from modseal.report import pages
 from pipeline.conftest import POLICY, ROOT, Desk
 
 
@@ -139,6 +140,37 @@ def test_the_wheel_has_the_package_its_schemas_and_the_manual_pages(built: Path)
     assert "modseal/py.typed" in names
     for page in (ROOT / "docs/man1").iterdir():
         assert f"data/share/man/man1/{page.name}" in ends
+
+
+def test_the_wheel_has_the_pages_that_help_shows_and_nothing_else_of_the_docs(built: Path) -> None:
+    (wheel,) = (built / "wheels").iterdir()
+    with zipfile.ZipFile(wheel) as archive:
+        names = {Path(name).stem for name in archive.namelist() if name.startswith("modseal/pages/")}
+        strays = [name for name in archive.namelist() if name.startswith("docs/") or name.endswith("generate.py")]
+    assert names == pages.pages().keys()
+    assert strays == []
+
+
+def test_the_installed_program_shows_its_pages_and_schemas(built: Path, tmp_path: Path) -> None:
+    program = str(built / "environment/bin/modseal")
+    for arguments, first in ((("policy",), "# Policies"), (("--schema", "module"), "{")):
+        done = subprocess.run([program, "help", *arguments], cwd=tmp_path, capture_output=True, text=True, check=True)
+        assert done.stdout.startswith(f"{first}\n")
+
+
+def test_no_link_of_the_packages_description_is_relative_to_the_repository(built: Path) -> None:
+    (wheel,) = (built / "wheels").iterdir()
+    with zipfile.ZipFile(wheel) as archive:
+        (metadata,) = (archive.read(name).decode() for name in archive.namelist() if name.endswith("/METADATA"))
+    header, _, description = metadata.partition("\n\n")
+    urls = dict(re.findall(r"^Project-URL: (\w+), (\S+)$", header, re.MULTILINE))
+    assert urls.keys() == {"Homepage", "Documentation", "Changelog", "Source"}
+    targets = re.findall(r"\]\(([^)]+)\)", description)
+    assert targets
+    for target in targets:
+        assert target.startswith(urls["Homepage"]), target
+        path = target.removeprefix(urls["Documentation"].removesuffix("/docs")).lstrip("/")
+        assert (ROOT / path).exists(), target
 
 
 def test_the_image_has_every_library_that_modseal_names(built: Path) -> None:

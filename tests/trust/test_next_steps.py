@@ -133,6 +133,32 @@ def test_a_timestamp_of_an_authority_whose_crl_is_stale_says_the_same() -> None:
     assert undecided(stamped, policy, "crl-stale") == CODES["crl-stale"].next_step
 
 
+@pytest.mark.parametrize("stale", [True, False])
+def test_an_expired_signer_is_undecided_while_the_timestamp_that_may_save_it_is(stale: bool) -> None:
+    """It was rejected once, with the advice to ask the vendor: a current CRL is all that is missing."""
+    expired = leaf("Expired", end=NOW - DAY)
+    crl = crls.make(tsa.tsa_root(), end=NOW - DAY if stale else NOW + DAY)
+    policy = trusting(revocation=rules(crl), timestamp_anchors=(tsa.tsa_root().parsed,))
+    bundle = make("seal", signer())
+    stamped = bundle.with_block(
+        tsa.stamped(bundle.manifest_bytes, expired, lambda signature: tsa.token(signature, NOW - 2 * DAY))
+    )
+    if stale:
+        assert undecided(stamped, policy, "crl-stale") == CODES["crl-stale"].next_step
+    else:
+        assert judge(stamped, policy).verdict is Verdict.ACCEPTED
+
+
+def test_an_expired_signer_of_a_stranger_is_rejected_whatever_a_timestamp_may_say() -> None:
+    stale = crls.make(tsa.tsa_root(), end=NOW - DAY)
+    expired = leaf("Expired", end=NOW - DAY, issuer=root(1))
+    policy = trusting(revocation=rules(stale), timestamp_anchors=(tsa.tsa_root().parsed,))
+    bundle = make("seal", signer())
+    stamped = bundle.with_block(tsa.stamped(bundle.manifest_bytes, expired, tsa.token))
+    examination = judge(stamped, policy)
+    assert (examination.verdict, "no-path" in codes(examination)) == (Verdict.REJECTED, True)
+
+
 def test_a_timestamp_of_a_revoked_authority_asks_for_a_new_timestamp() -> None:
     policy = trusting(
         revocation=rules(crls.make(tsa.tsa_root(), tsa.tsa())), timestamp_anchors=(tsa.tsa_root().parsed,)

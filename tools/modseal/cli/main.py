@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
 
 COMMANDS = {
+    "init": ("modseal.cli.init", "Write a module.toml for a folder."),
     "pack": ("modseal.cli.pack", "Pack a module into a bundle."),
     "sign": ("modseal.cli.sign", "Add a signature block to a bundle."),
     "timestamp": ("modseal.cli.timestamp", "Add timestamps to the signatures of a bundle."),
@@ -34,8 +35,26 @@ COMMANDS = {
     "depot": ("modseal.cli.depot", "Build, read and check sets of bundles."),
     "policy": ("modseal.cli.policy", "Check and show policies."),
     "completion": ("modseal.cli.completion", "Print a script that lets a shell complete command lines."),
+    "help": ("modseal.cli.help", "Show a page of the documentation."),
 }
 """Name -> (module with a command of that name, one line of help)."""
+
+PAGES = {
+    "init": ("module", "policy"),
+    "pack": ("module", "sign-in-a-pipeline"),
+    "sign": ("sign-in-a-pipeline", "sign-with-a-token", "several-signers", "sign-on-an-air-gapped-machine"),
+    "timestamp": ("timestamp-signatures",),
+    "verify": ("verification", "policy", "codes"),
+    "inspect": ("format", "vib"),
+    "extract": ("gate-before-install", "policy"),
+    "sbom": ("attach-sbom-and-provenance",),
+    "keys": ("make-a-small-pki",),
+    "audit": ("audits", "audit-a-depot", "audit-reports"),
+    "depot": ("depots", "audit-a-depot"),
+    "policy": ("policy", "trust-bundle", "use-offline"),
+    "completion": ("shell-completion-and-man-pages",),
+}
+"""Name of a command -> the pages of `modseal help` that say more about it."""
 
 
 class LazyGroup(click.Group):
@@ -49,8 +68,13 @@ class LazyGroup(click.Group):
         """The command of a name."""
         if cmd_name not in COMMANDS:
             return None
-        command = getattr(_import(COMMANDS[cmd_name][0]), cmd_name)
-        return command if isinstance(command, click.Command) else None
+        module = _import(COMMANDS[cmd_name][0])
+        command = getattr(module, "help_command" if cmd_name == "help" else cmd_name)
+        if not isinstance(command, click.Command):
+            return None
+        for each in (command, *(command.commands.values() if isinstance(command, click.Group) else ())):
+            each.epilog = each.epilog or _more(cmd_name)
+        return command
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -74,7 +98,16 @@ class LazyGroup(click.Group):
         return found or click.Command.shell_complete(self, ctx, incomplete)
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+def _more(name: str) -> str | None:
+    """The last lines of a command's help; the mark keeps click from breaking them where a page's name has a hyphen."""
+    return "\n".join(["\b", "More:", *(f"  modseal help {page}" for page in PAGES[name])]) if name in PAGES else None
+
+
+@click.group(
+    cls=LazyGroup,
+    epilog="More: modseal help readme. All pages: modseal help.",
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(__version__, prog_name="modseal", message="%(prog)s %(version)s")
 def cli() -> None:
     """Pack, sign and verify signed modules.

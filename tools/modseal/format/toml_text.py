@@ -60,6 +60,12 @@ class TomlDocument:
         return f"{name}:{line}: {text}" if line else f"{name}: {text}"
 
 
+def quoted(text: str) -> str:
+    """A text as TOML says it, in one line."""
+    # JSON's escapes are TOML's too, and TOML has no bare DEL.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
 def parse(data: bytes) -> TomlDocument:
     """Parse TOML 1.1. Raises `TomlError`."""
     if len(data) > limits.SPEC_SIZE:

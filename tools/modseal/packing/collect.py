@@ -189,3 +189,8 @@ def _what(mode: int) -> str:
         stat.S_IFDIR: "a directory",
     }
     return names.get(stat.S_IFMT(mode), "of an unknown type")
+
+
+def is_litter(name: str) -> bool:
+    """Whether version control, a desktop or an editor leaves files or folders of this name."""
+    return _LITTER.fullmatch(name) is not None

@@ -68,26 +68,59 @@ def _is_time(text: str) -> bool:
         return False
 
 
-_NAME = Text(rules.MODULE_NAME, form=rules.MODULE_NAME_FORM, most=limits.NAME_LENGTH)
-_VERSION = Text(rules.VERSION, form=rules.VERSION_FORM, most=limits.NAME_LENGTH)
-_LINE = Text(most=limits.NAME_LENGTH)
+def _name(about: str) -> Text:
+    return Text(rules.MODULE_NAME, form=rules.MODULE_NAME_FORM, most=limits.NAME_LENGTH, about=about)
+
+
+def _version(about: str) -> Text:
+    return Text(rules.VERSION, form=rules.VERSION_FORM, most=limits.NAME_LENGTH, about=about)
+
+
+def _line(about: str = "") -> Text:
+    return Text(most=limits.NAME_LENGTH, about=about)
+
+
 _FILE = Text(most=_LONGEST_FILE_NAME, about="A file, relative to this spec.")
 _MODULE_PATH = Text(most=limits.PATH_LENGTH, about="A path in the module: relative, without a slash in front.")
-_MODE = Text(re.compile("[0-7]{4}"), form="4 octal digits like '0755'", least=4, most=4)
+_MODE = Text(
+    re.compile("[0-7]{4}"),
+    form="4 octal digits like '0755'",
+    least=4,
+    most=4,
+    about="The path's mode. Without one: 0755 where the owner may execute the file, else 0644.",
+)
 
 
 def _member(about: str) -> Text:
     return Text(rules.MEMBER_NAME, form=rules.MEMBER_NAME_FORM, most=limits.MEMBER_NAME_LENGTH, about=about)
 
 
-_CONSTRAINTS = Array(
-    Table(
-        {"name": _NAME},
-        {"relation": Text(choices=rules.RELATIONS), "version": _VERSION},
-        about="A relation comes with a version, and a version with a relation.",
+def _constraints(about: str) -> Array:
+    return Array(
+        Table(
+            {"name": _name("The other module, or something that modules provide.")},
+            {
+                "relation": Text(
+                    choices=rules.RELATIONS, about="How its version compares; << and >> are before and after."
+                ),
+                "version": _version("The version that it is compared with."),
+            },
+            about="A relation comes with a version, and a version with a relation.",
+        ),
+        about=about,
     )
+
+
+_PROVIDED = Array(
+    Table(
+        {"name": _name("The name that others can depend on.")},
+        {
+            "relation": Text(choices=("=",), about="Always =, and so by default where there is a version."),
+            "version": _version("The version that is provided."),
+        },
+    ),
+    about="What the module provides besides itself, under other names.",
 )
-_PROVIDED = Array(Table({"name": _NAME}, {"relation": Text(choices=("=",)), "version": _VERSION}))
 _PAYLOAD = Table(
     {},
     {
@@ -118,58 +151,81 @@ _ATTACHMENT = Table(
     {
         "name": _member("The archive member."),
         "file": _FILE,
-        "media-type": Text(manifest_json.MEDIA_TYPE, form=manifest_json.MEDIA_TYPE_FORM, most=127),
-    }
+        "media-type": Text(
+            manifest_json.MEDIA_TYPE,
+            form=manifest_json.MEDIA_TYPE_FORM,
+            most=127,
+            about="What it is. An SBOM or provenance is checked to be one.",
+        ),
+    },
+    about="A document that is shipped and signed with the module.",
 )
 _COMPONENT = Table(
-    {"name": _LINE},
+    {"name": _line("The component, such as a library.")},
     {
-        "version": _LINE,
-        "purl": Text(re.compile("pkg:[!-~]+"), form="a package URL like pkg:generic/zlib@1.3.1", most=1024),
+        "version": _line("Its version."),
+        "purl": Text(
+            re.compile("pkg:[!-~]+"),
+            form="a package URL like pkg:generic/zlib@1.3.1",
+            most=1024,
+            about="Its package URL.",
+        ),
         "license": Text(most=limits.NAME_LENGTH, about="An SPDX identifier or expression, or another name."),
     },
 )
-_PLATFORM = Table({"version": _LINE}, {"product": _LINE, "locale": Text(least=0, most=limits.NAME_LENGTH)})
+_PLATFORM = Table(
+    {"version": _line("The host's version, or a pattern of it.")},
+    {
+        "product": _line("The host's product; embeddedEsx by default."),
+        "locale": Text(least=0, most=limits.NAME_LENGTH, about="The host's locale; empty by default, which is any."),
+    },
+)
 _VIB = Table(
     {},
     {
-        "type": Text(choices=vib_rules.TYPES),
-        "urls": TextMap(_LINE, Text(), about="Kind (such as kb or website) to URL."),
-        "tags": Array(_LINE),
-        "maintenance-mode": Boolean(about="The host must be in maintenance mode for an installation."),
+        "type": Text(choices=vib_rules.TYPES, about="Where the host keeps it; bootbank by default."),
+        "urls": TextMap(_line(), Text(), about="Kind (such as kb or website) to URL."),
+        "tags": Array(_line(), about="Words that the host shows."),
+        "maintenance-mode": Boolean(
+            about="The host must be in maintenance mode for an installation; false by default."
+        ),
         "platforms": Array(_PLATFORM, about="Host versions, such as 8.*; product is embeddedEsx by default."),
-        "live-install-allowed": Boolean(),
-        "live-remove-allowed": Boolean(),
-        "cimom-restart": Boolean(),
-        "stateless-ready": Boolean(),
-        "overlay": Boolean(),
+        "live-install-allowed": Boolean(about="It can be installed without a reboot; false by default."),
+        "live-remove-allowed": Boolean(about="It can be removed without a reboot; false by default."),
+        "cimom-restart": Boolean(about="The CIM broker is restarted after an installation; false by default."),
+        "stateless-ready": Boolean(about="It works on hosts that boot from the network; true by default."),
+        "overlay": Boolean(about="It may have files that another module has; false by default."),
     },
     about="What only a .vib says.",
 )
 SHAPE = Table(
     {
-        "schema": Text(choices=(SCHEMA,)),
-        "vendor": _LINE,
-        "name": _NAME,
-        "version": _VERSION,
+        "schema": Text(choices=(SCHEMA,), about="The form of this file."),
+        "vendor": _line("Who answers for the module. A policy may trust a signer for certain vendors only."),
+        "name": _name("What the module is called, in policies and on hosts."),
+        "version": _version("Every release has one of its own."),
     },
     {
         "level": Text(
             choices=(*map(str, sorted(Level, reverse=True)), *_ESXCLI_LEVELS),
             about="The claimed acceptance level, community by default.",
         ),
-        "summary": Text(least=0),
-        "description": Text(least=0),
-        "released": Time(about="SOURCE_DATE_EPOCH by default."),
-        "payload": Array(_PAYLOAD, most=limits.PAYLOADS, about="In the order of the archive."),
-        "file": Array(_FILE_ENTRY, most=limits.FILES),
-        "depends": _CONSTRAINTS,
-        "conflicts": _CONSTRAINTS,
-        "replaces": _CONSTRAINTS,
+        "summary": Text(least=0, about="What it does, in one line."),
+        "description": Text(least=0, about="What it does, in full."),
+        "released": Time(about="When it was released (UTC); SOURCE_DATE_EPOCH by default."),
+        "payload": Array(_PAYLOAD, most=limits.PAYLOADS, about="The trees that are packed, in the archive's order."),
+        "file": Array(_FILE_ENTRY, most=limits.FILES, about="Single files, and modes of paths."),
+        "depends": _constraints("What must be on the host, too."),
+        "conflicts": _constraints("What must not be on the host together with it."),
+        "replaces": _constraints("What it takes the place of."),
         "provides": _PROVIDED,
-        "attachment": Array(_ATTACHMENT, most=limits.ATTACHMENTS, about="In a .seal only."),
+        "attachment": Array(_ATTACHMENT, most=limits.ATTACHMENTS, about="Documents beside the files. In a .seal only."),
         "component": Array(_COMPONENT, about="What was built into the files, for the SBOM."),
-        "attestations": Table({}, {"sbom": Boolean(about="Embed an SBOM, as `modseal pack --sbom` does.")}),
+        "attestations": Table(
+            {},
+            {"sbom": Boolean(about="Embed an SBOM, as `modseal pack --sbom` does.")},
+            about="What is made from the packed files, and embedded.",
+        ),
         "expected-signers": Array(
             Text(rules.KEY_NAME, form=rules.KEY_NAME_FORM, least=75, most=75),
             most=limits.EXPECTED_SIGNERS,

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from modseal import limits
+from modseal.codes import CODES
 from modseal.errors import Evidence, Failure
 from modseal.format import rules
 from modseal.format.level import Level
@@ -63,7 +64,10 @@ def judge(signer: Signer, manifest: Manifest, policy: Policy, at: datetime, effo
         signer.certificate, signer.embedded, policy, proven or at, verified_at=verified_at, effort=effort
     )
     if isinstance(paths, NoPath):
-        checks += [failed(3, "path", failure) for failure in paths.failures]
+        if _may_be_older(signed) and all(failure.code == "expired" for failure in paths.failures):
+            checks.append(unexamined(3, "not examined: it has expired, and the timestamp may prove that it had not"))
+        else:
+            checks += [failed(3, "path", failure) for failure in paths.failures]
         checks += [unexamined(step, "not examined: no path to an anchor") for step in (4, 5, 6)]
         return Judgement(signer, stamp, (Outcome(None, tuple(checks)),))
     outcomes = [_judge_path(signer, path, manifest, policy, at, proven, checks, effort) for path in paths]
@@ -144,6 +148,11 @@ def _time_checks(signer: Signer, signed: SigningTime, at: datetime) -> list[Chec
         detail = f"judged at the time of verification, {at:%Y-%m-%dT%H:%M:%SZ}{note}"
         checks.append(passed(2, "verification", detail, **signer.evidence))
     return checks
+
+
+def _may_be_older(signed: SigningTime) -> bool:
+    """Whether a timestamp may yet prove an earlier time, once what we lack is there, such as its authority's CRL."""
+    return signed.stamp is None and any(CODES[failure.code].undecided for failure in signed.failures)
 
 
 def _path_text(path: AnchoredPath) -> str:

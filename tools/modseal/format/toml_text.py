@@ -62,6 +62,8 @@ class TomlDocument:
 
 def quoted(text: str) -> str:
     """A text as TOML says it, in one line."""
+    import json  # of what reads alone, nothing needs it
+
     # JSON's escapes are TOML's too, and TOML has no bare DEL.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
 

@@ -53,7 +53,7 @@ def test_a_signed_bundle_is_accepted_at_its_proven_level(signed: Path, kind: str
 @kinds
 def test_verbose_shows_every_step(signed: Path, kind: str) -> None:
     done = run("verify", "-v", f"a.{kind}", *POLICY, cwd=signed)
-    steps = [line.split()[0] for line in done.out.splitlines() if " ok " in line]
+    steps = [line.split()[0] for line in done.out.splitlines() if " passed " in line]
     assert sorted(set(steps)) == list("0123456789")
 
 
@@ -89,7 +89,7 @@ def test_inspect_shows_what_the_bundle_says(signed: Path, kind: str) -> None:
 def test_an_unsigned_bundle_is_refused_and_says_what_to_do(desk: Path, kind: str) -> None:
     done = run("verify", f"a.{kind}", *POLICY, cwd=desk)
     assert done.code == 1
-    assert "1 signature    FAILED    unsigned: the signature member is empty" in done.out
+    assert "1 signature    failed         unsigned: the signature member is empty" in done.out
     assert done.out.rstrip().endswith("next: Ask the vendor for the signed bundle.")
 
 

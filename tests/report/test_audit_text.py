@@ -23,23 +23,21 @@ def flat(text: str) -> str:
     return " ".join(text.split())
 
 
-def test_the_summary_says_what_was_audited_and_what_came_out(sampled: Audit) -> None:
-    head, _, _ = told(sampled).partition("\n\n")
+def test_it_ends_with_the_summary_and_the_verdicts(sampled: Audit) -> None:
     summary = sampled.summary
-    assert head.startswith(f"{summary.bundles} bundles, {summary.bytes:,} bytes, examined as of 2026-01-01T00:00:00Z\n")
-    assert "  policy        test policy, minimum level community\n" in head
-    assert "  complete      yes\n" in head
+    _, _, end = told(sampled).rpartition("\n\nSUMMARY\n")
+    assert end.startswith("  policy        test policy, minimum level community\n")
+    assert f"  audited       {summary.bundles} bundles, {summary.bytes:,} bytes, as of 2026-01-01T00:00:00Z\n" in end
+    assert f"  findings      {summary.findings['high']} high, " in end
+    assert "1 certified, " in end
+    assert "left out      1 (" in end
     verdicts = summary.verdicts
-    assert (
-        f"{verdicts['accepted']} accepted, {verdicts['rejected']} rejected, {verdicts['undecided']} undecided" in head
-    )
-    assert f"  findings      {summary.findings['high']} high, " in head
-    assert "1 certified, " in head
-    assert "left out      1 (" in head
+    last = f"{verdicts['accepted']} of {summary.bundles} bundles accepted; {verdicts['rejected']} rejected; 1 undecided"
+    assert end.splitlines()[-1] == f"  verdicts      {last}"
 
 
 def test_an_audit_that_ended_early_says_so() -> None:
-    assert "complete      NO: ended early" in told(made_of([], complete=False))
+    assert "interrupted   the audit ended early; only what came before is here" in told(made_of([], complete=False))
 
 
 def test_what_was_set_aside_is_counted_and_not_listed() -> None:
@@ -47,20 +45,40 @@ def test_what_was_set_aside_is_counted_and_not_listed() -> None:
     text = told(made_of([known, replace(known, state=State.ALLOWED)], [result()]))
     assert "set aside     1 known to the baseline, 1 allowed by the policy" in text
     assert "hidden detail" not in text
-    assert text.endswith("\n\nNo findings that count.\n")
+    assert "\n\nNo findings that count.\n\nSUMMARY\n" in text
 
 
-def test_each_bundle_is_listed_with_verdict_level_module_and_signers(sampled: Audit) -> None:
-    text = told(sampled)
+def test_the_rejected_come_first_then_the_undecided_then_how_many_are_accepted(sampled: Audit) -> None:
+    listed, _, _ = told(sampled).partition("\n\nFINDINGS")
+    verdicts = [line.split()[0] for line in listed.splitlines()[1:] if not line.startswith(" ")]
+    counts = sampled.summary.verdicts
+    assert verdicts == ["rejected"] * counts["rejected"] + ["undecided"] * counts["undecided"] + ["accepted"]
+    assert f"accepted   {counts['accepted']} bundles; --verbose lists every one" in listed
+
+
+def test_without_a_policy_the_first_line_says_so() -> None:
+    assert told(made_of([], [result()])).startswith("VERDICT ")
+    first = told(replace(made_of([], [result()]), by_default=True))
+    assert first.startswith("No policy was named (--policy), so the built-in policy strict is used: it trusts")
+
+
+def test_each_bundle_has_its_verdict_level_module_and_signers_and_why_it_is_not_accepted(sampled: Audit) -> None:
+    text = told(sampled, verbose=True)
     for one in sampled.results():
         assert f"{one['verdict']:<11}{one['proven_level'] or 'none':<11}depot/" in text
     assert "accepted   certified  depot/good/certified.seal\n      Acme acme-agent 1.2.3-4; signed by " in text
     assert "undecided  none       depot/other/gone.seal\n      could not be examined: io-error\n" in text
+    assert "rejected   none       depot/signers/stranger.vib\n      why: no-path\n" in text
+
+
+def test_what_follows_from_a_finding_is_named_with_it() -> None:
+    text = told(made_of([finding(consequences=("level-not-granted", "claim-above-proven"))]))
+    assert "        from this follows: level-not-granted, claim-above-proven\n" in text
 
 
 def test_what_nobody_proved_is_marked(sampled: Audit) -> None:
     text = flat(told(sampled))
-    assert "depot/signers/stranger.vib unproved: Evil Corp acme-str 1.2.3-4, claims partner; signed by" in text
+    assert "stranger.vib why: no-path unproved: Evil Corp acme-str 1.2.3-4, claims partner; signed by" in text
     assert "CN=Stranger,O=Test (not trusted: unproved)" in text
     unproved = [one for one in sampled.results() if one["module"] and not one["module"]["proved"]]
     assert text.count(" unproved: Acme ") + text.count(" unproved: Evil Corp ") == len(unproved) > 3
@@ -106,22 +124,23 @@ def test_a_rule_shows_its_first_twenty_findings(count: int, more: str | None) ->
     assert (more is None and "more;" not in text) or (more is not None and f"  {more}\n" in text)
 
 
-@pytest.mark.parametrize("count", [40, 41])
-@pytest.mark.parametrize("verbose", [False, True])
-def test_up_to_forty_bundles_are_all_listed_then_only_those_with_findings(count: int, verbose: bool) -> None:
-    results = [result(f"b{number}.", verdict="accepted") for number in range(count)]
-    text = told(made_of([finding(bundle="b7.")], results), verbose=verbose)
-    listed = [number for number in range(count) if f"accepted   partner    b{number}.\n" in text]
-    every = verbose or count == 40
-    assert listed == (list(range(count)) if every else [7])
-    assert ("... and 40 more bundles without findings that count; --verbose lists every one" in text) == (not every)
+def test_accepted_bundles_are_a_number_unless_it_is_verbose() -> None:
+    made = made_of([finding(bundle="b7.")], [result(f"b{number}.", verdict="accepted") for number in range(3)])
+    assert "accepted   3 bundles; --verbose lists every one\n" in told(made)
+    assert "accepted   partner    b" not in told(made)
+    assert told(made, verbose=True).count("accepted   partner    b") == 3
 
 
-def test_of_very_many_bundles_with_findings_the_first_are_listed() -> None:
-    names = [f"b{number}." for number in range(250)]
-    text = told(made_of([finding(bundle=name) for name in names], map(result, names)))
-    assert text.count("rejected   partner    b") == 200
-    assert "... and 50 more bundles with and without findings; --verbose lists every one" in text
+def test_of_very_many_rejected_bundles_the_first_are_listed() -> None:
+    made = made_of([], [result(f"b{number}.") for number in range(250)])
+    assert told(made).count("rejected   partner    b") == 200
+    assert "rejected   50 more bundles; --verbose lists every one" in told(made)
+    assert told(made, verbose=True).count("rejected   partner    b") == 250
+
+
+def test_a_cause_that_a_bundle_has_often_is_named_once() -> None:
+    made = made_of([finding(bundle="b", detail=str(number)) for number in range(3)], [result("b")])
+    assert "      why: payload-digest-mismatch (3 times)\n" in told(made)
 
 
 def test_only_names_digests_and_evidence_make_a_line_longer_than_80_columns(sampled: Audit) -> None:
@@ -148,5 +167,5 @@ def test_a_baseline_does_not_hide_a_verdict(sampled: Audit) -> None:
     known = frozenset(one.fingerprint for one in sampled.findings())
     aside = made_of([replace(one, state=State.KNOWN) for one in sampled.findings()], sampled.results())
     text = told(replace(aside, choice=Choice(frozenset(), known)))
-    assert f"{sampled.summary.verdicts['rejected']} rejected, 1 undecided" in text
+    assert f"{sampled.summary.verdicts['rejected']} rejected; 1 undecided" in text
     assert "rejected   none       depot/other/empty.seal" in text

@@ -32,7 +32,7 @@ def test_a_rejection_has_code_evidence_and_one_next_step(tmp_path: Path) -> None
     good = make("seal")
     found = result(tmp_path, good.with_member("base", data=good["base"].data[:-1] + b"!"))
     told = text.render(found)
-    assert "7 payloads     FAILED    payload-digest-mismatch: " in told
+    assert "7 payloads     failed         payload-digest-mismatch: " in told
     assert "payload: base" in told
     assert told.count("next: ") == 1
     assert told.splitlines()[-1] == f"  next: {CODES['payload-digest-mismatch'].next_step}"
@@ -56,7 +56,7 @@ def test_thousands_of_failures_are_cut(tmp_path: Path) -> None:
 
 def test_verbose_shows_what_passed_too(tmp_path: Path) -> None:
     told = text.render(result(tmp_path, make("seal")), verbose=True)
-    assert {line.split()[0] for line in told.splitlines() if " ok " in line} == set("0123456789")
+    assert {line.split()[0] for line in told.splitlines() if " passed " in line} == set("0123456789")
 
 
 @pytest.mark.parametrize("hostile", ["\x1b[31mred", "a\nb: accepted", "\u202etxt", "\x00", "\udcff", "\u2028"])

@@ -1,27 +1,27 @@
-"""An audit as text for people: the numbers, the bundles, then the findings that count by rule, most severe first.
+"""An audit as text for people: what is not accepted, the findings that count by rule, and the numbers at the end.
 
-It is laid out for 80 columns and is the same in a terminal, a pipe and a file. Only the fixed columns come before a
-name, so that names of any length leave it readable. Findings are read once and results once; what is kept of them
-is bounded, however many bundles there are.
+A terminal shows the end first. The text is laid out for 80 columns and is the same in a terminal, a pipe and a file.
+Only the fixed columns come before a name, so that names of any length leave it readable. What is kept of findings and
+results is bounded, however many bundles there are.
 """
 
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Collection, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from modseal.auditing.finding import Finding, Kind, Severity, State
 from modseal.auditing.run import Audit
-from modseal.report.audit_words import Words, evidence, plural, words
+from modseal.report.audit_words import BY_DEFAULT, Words, conclusion, evidence, plural, words
 from modseal.report.text import safe
+from modseal.trust.examination import WORST_LAST, Verdict
 
 _WIDTH = 80
-_ALL = 40
-"""Bundles that are all listed: what fits on two screens."""
 _LISTED = 200
-"""Bundles with findings that are listed where there are more than `_ALL`."""
+"""Bundles of one verdict that are listed."""
 _SHOWN = 20
 """Findings of one rule that are shown in full; the count says how many there are."""
 _COLUMNS = "{:<11}{:<11}"
@@ -44,23 +44,27 @@ class _Group:
 
 
 def render(audit: Audit, verbose: bool = False) -> Iterator[bytes]:
-    """The text in pieces; every bundle is listed if `verbose`, or if they are few."""
-    groups, named = _read(audit)
-    for lines in (_summary(audit), _bundles(audit, named, verbose=verbose), _findings(groups)):
+    """The text in pieces; `verbose` lists every bundle, those that are accepted too."""
+    groups = _groups(audit)
+    for lines in (_first(audit), _bundles(audit, verbose=verbose), _findings(groups), _summary(audit)):
         for line in lines:
             yield f"{line}\n".encode()
 
 
-def _read(audit: Audit) -> tuple[list[_Group], dict[str, None]]:
-    """The findings that count, by rule, most severe first; and the first bundles that have some."""
+def _first(audit: Audit) -> Iterator[str]:
+    """What changes the meaning of all that follows."""
+    if audit.by_default:
+        yield from _wrapped(BY_DEFAULT, "", 0)
+        yield ""
+
+
+def _groups(audit: Audit) -> list[_Group]:
+    """The findings that count, by rule, most severe first."""
     groups: dict[str, _Group] = {}
-    named: dict[str, None] = {}
     for finding in audit.findings():
         if finding.state is State.NEW:
             groups.setdefault(finding.rule, _Group(words(finding), finding.kind, finding.severity)).add(finding)
-            if len(named) < _LISTED:
-                named[finding.bundle] = None
-    return sorted(groups.values(), key=_weight), named
+    return sorted(groups.values(), key=_weight)
 
 
 def _weight(group: _Group) -> tuple[int, bool, bool, int, str]:
@@ -68,24 +72,6 @@ def _weight(group: _Group) -> tuple[int, bool, bool, int, str]:
     undecided = all(finding.undecided for finding in group.shown)
     step = group.words.step if group.words.step is not None else 10
     return -list(Severity).index(group.severity), group.kind is Kind.RULE, undecided, step, group.words.id
-
-
-def _summary(audit: Audit) -> Iterator[str]:
-    summary, head = audit.summary.plain(), audit.head()
-    depots = f"{plural(summary['depots'], 'depot')}, " if summary["depots"] else ""
-    yield f"{plural(summary['bundles'], 'bundle')}, {depots}{summary['bytes']:,} bytes, examined as of {head['at']}"
-    policy = head["policy"]
-    digest = f"sha256 {policy['sha256']}, " if policy["sha256"] else ""
-    yield from _field("policy", f"{safe(policy['source'])}, {digest}minimum level {policy['minimum_level']}")
-    yield from _field("complete", "yes" if audit.complete else "NO: ended early; only what came before is here")
-    yield from _field("verdicts", _counts(summary["verdicts"]))
-    yield from _field("proven level", _counts(summary["proven_levels"]))
-    yield from _field("findings", _counts(summary["findings"]))
-    if any(summary["set_aside"].values()):
-        known, allowed = summary["set_aside"][State.KNOWN], summary["set_aside"][State.ALLOWED]
-        yield from _field("set aside", f"{known} known to the baseline, {allowed} allowed by the policy")
-    if summary["left_out"]:
-        yield from _field("left out", f"{summary['left_out']} (no bundles, or links to folders)")
 
 
 def _counts(numbers: dict[str, int]) -> str:
@@ -104,28 +90,38 @@ def _wrapped(text: str, first: str, indent: int) -> Iterator[str]:
     ) or [first.rstrip()]
 
 
-def _bundles(audit: Audit, named: Collection[str], *, verbose: bool) -> Iterator[str]:
-    total = audit.summary.bundles
-    every = verbose or total <= _ALL
-    left = total
-    yield ""
-    yield _COLUMNS.format("VERDICT", "PROVEN") + "BUNDLE; its module and signers below"
-    for result in audit.results():
-        if every or result["bundle"] in named:
-            left -= 1
-            yield from _bundle(result)
-        if not every and total - left == len(named):
-            break
-    if left:
-        which = "without findings that count" if len(named) < _LISTED else "with and without findings"
-        yield f"... and {plural(left, 'more bundle')} {which}; --verbose lists every one"
+def _bundles(audit: Audit, *, verbose: bool) -> Iterator[str]:
+    """Those that are not accepted, the rejected first; accepted ones if `verbose`, else their number."""
+    yield _COLUMNS.format("VERDICT", "PROVEN") + "BUNDLE; why, its module and its signers below"
+    for verdict in reversed(WORST_LAST):
+        total = audit.summary.verdicts[verdict]
+        if not total:
+            continue
+        listed = total if verbose else 0 if verdict is Verdict.ACCEPTED else _LISTED
+        left = total
+        if listed:
+            for result, findings in audit.results_with_findings():
+                if result["verdict"] == verdict:
+                    left -= 1
+                    yield from _bundle(result, findings)
+                    if total - left == listed:
+                        break
+        if left:
+            more = f"{left:,} more bundles" if listed else plural(left, "bundle")
+            yield f"{verdict:<11}{more}; --verbose lists every one"
 
 
-def _bundle(result: dict[str, Any]) -> Iterator[str]:
+def _bundle(result: dict[str, Any], findings: Iterable[Finding]) -> Iterator[str]:
     yield _COLUMNS.format(result["verdict"], result["proven_level"] or "none") + safe(result["bundle"])
     error = result.get("error")
-    about = f"could not be examined: {error['code']}" if error else f"{_module(result)}; {_signers(result)}"
-    yield from _wrapped(about, " " * 6, 6)
+    causes = Counter(one.rule for one in findings if one.kind is Kind.CHECK)
+    why = ", ".join(code if count == 1 else f"{code} ({count:,} times)" for code, count in causes.items())
+    if error:
+        yield from _wrapped(f"could not be examined: {error['code']}", " " * 6, 6)
+        return
+    if why:
+        yield from _wrapped(f"why: {why}", " " * 6, 11)
+    yield from _wrapped(f"{_module(result)}; {_signers(result)}", " " * 6, 6)
 
 
 def _module(result: dict[str, Any]) -> str:
@@ -176,5 +172,30 @@ def _finding(finding: Finding, group: _Group) -> Iterator[str]:
         yield f"        {name}: {value}"
     for other in finding.related:
         yield f"        with: {safe(other)}"
+    if finding.consequences:
+        yield from _wrapped(f"from this follows: {', '.join(map(safe, finding.consequences))}", " " * 8, 10)
     if finding.next_step != group.words.next_step:
         yield from _wrapped(f"next: {safe(finding.next_step)}", " " * 6, 12)
+
+
+def _summary(audit: Audit) -> Iterator[str]:
+    summary, head = audit.summary.plain(), audit.head()
+    depots = f"{plural(summary['depots'], 'depot')}, " if summary["depots"] else ""
+    policy = head["policy"]
+    yield ""
+    yield "SUMMARY"
+    yield from _field("policy", f"{safe(policy['source'])}, minimum level {policy['minimum_level']}")
+    if policy["sha256"]:
+        yield from _field("", f"sha256 {policy['sha256']}")
+    audited = f"{plural(summary['bundles'], 'bundle')}, {depots}{summary['bytes']:,} bytes"
+    yield from _field("audited", f"{audited}, as of {head['at']}")
+    if summary["left_out"]:
+        yield from _field("left out", f"{summary['left_out']:,} (no bundles, or links to folders)")
+    yield from _field("proven level", _counts(summary["proven_levels"]))
+    if any(summary["set_aside"].values()):
+        known, allowed = summary["set_aside"][State.KNOWN], summary["set_aside"][State.ALLOWED]
+        yield from _field("set aside", f"{known:,} known to the baseline, {allowed:,} allowed by the policy")
+    yield from _field("findings", _counts(summary["findings"]))
+    if not audit.complete:
+        yield from _field("interrupted", "the audit ended early; only what came before is here")
+    yield from _field("verdicts", conclusion(audit.summary))

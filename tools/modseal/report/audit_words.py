@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from modseal.auditing import rules
 from modseal.auditing.finding import Finding, Severity
 from modseal.auditing.rule import Rule
+from modseal.auditing.run import Summary
 from modseal.codes import CODES, is_code
 from modseal.errors import Scalar
 from modseal.report.text import safe
-from modseal.trust.examination import STEPS
+from modseal.trust.examination import STEPS, Verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,22 @@ def _of_rule(rule: Rule) -> Words:
 
 def _in_step(step: int | None, meaning: str) -> str:
     return meaning if step is None else f"{meaning} This is step {step} of the verification, {STEPS[step]}."
+
+
+BY_DEFAULT = (
+    "No policy was named (--policy), so the built-in policy strict is used: it trusts no signer and accepts no bundle."
+)
+"""What a report says first where nobody named a policy."""
+
+
+def conclusion(summary: Summary) -> str:
+    """An audit in one sentence, without its full stop."""
+    counts, total = summary.verdicts, summary.bundles
+    accepted = counts[Verdict.ACCEPTED]
+    if total and accepted == total:
+        return "the one bundle is accepted" if total == 1 else f"all {total:,} bundles are accepted"
+    others = (f"{counts[one]:,} {one}" for one in (Verdict.REJECTED, Verdict.UNDECIDED) if counts[one])
+    return "; ".join([f"{accepted:,} of {plural(total, 'bundle')} accepted", *others])
 
 
 def evidence(finding: Finding) -> Iterator[tuple[str, str]]:

@@ -8,7 +8,6 @@ from modseal.bundle.verify import Result
 from modseal.errors import Evidence
 from modseal.trust.examination import STEPS, Check, Examination, Status, Verdict
 
-_MARK = {Status.PASSED: "ok", Status.FAILED: "FAILED", Status.NOT_APPLICABLE: "-", Status.INCONCLUSIVE: "UNDECIDED"}
 _SHOWN_FAILURES = 12
 """Failed checks shown in full; a broken payload can have thousands. JSON has them all."""
 
@@ -59,7 +58,7 @@ def _why_unproved(examination: Examination) -> str:
 def _steps(examination: Examination, *, verbose: bool) -> Iterator[str]:
     bad = [check for check in examination.checks if check.code and check.status in (Status.FAILED, Status.INCONCLUSIVE)]
     for check in examination.checks if verbose else bad[:_SHOWN_FAILURES]:
-        yield f"  {check.step} {STEPS[check.step]:<12} {_MARK[check.status]:<9} {_reason(check)}{safe(check.detail)}"
+        yield f"  {check.step} {STEPS[check.step]:<12} {check.status:<14} {_reason(check)}{safe(check.detail)}"
         if check in bad:
             yield from _evidence(check.evidence)
     if not verbose and len(bad) > _SHOWN_FAILURES:

@@ -187,7 +187,7 @@
     return make(
       "li",
       { class: `check ${status}` },
-      span("status", status.replace("-", " ")),
+      span("status", status),
       " ",
       bdi(detail),
       code ? [" ", make("code", null, code)] : null,

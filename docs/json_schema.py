@@ -84,7 +84,7 @@ def _keywords(shape: Shape) -> dict[str, Any]:
             return {"oneOf": [schema_of(shape.shape), {"type": "null"}]}
         case Scalar():
             return {"type": ["string", "integer", "boolean", "null"]}
-        case spec_shape.Time():
+        case spec_shape.SpecTime():
             return {"type": "string", "pattern": f"^(?:{spec_shape.TIME.pattern})$"}
         case Variant():
             return {"oneOf": [schema_of(table) for table in shape.tables.values()]}

@@ -74,7 +74,7 @@ def _words(shape: Shape) -> Iterator[str]:
         yield from shape.choices
 
 
-def _tags(element: strict_xml.Element) -> Iterator[str]:
+def _tags(element: strict_xml.ElementRule) -> Iterator[str]:
     """The tags and attributes of a grammar."""
     yield from (f"<{element.name}>", f"</{element.name}>", f"<{element.name} />")
     yield from (f' {name}=""' for name in element.attributes)

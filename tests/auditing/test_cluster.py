@@ -281,7 +281,7 @@ def test_a_worker_examines_only_for_audits_that_it_is_prepared_for(same: bool, d
 
     policy = load("strict")
     assert policy.origin is not None
-    preparation = cluster_worker.Preparation("key", policy.origin, policy.source, NOW)
+    preparation = cluster_worker.WorkerPreparation("key", policy.origin, policy.source, NOW)
     if not same:
         preparation._versions = ("0.0.7", "3.11")
     preparation.setup(None)

@@ -24,7 +24,7 @@ from builders.paths import find_path, revocation_failures
 from modseal.ca import index as authority_index
 from modseal.ca import issue, request
 from modseal.ca.authority import Authority, issue_certificate, make_crl, make_issuing, make_root, revoke
-from modseal.ca.index import CODE_SIGNING, TIME_STAMPING, Entry, Index, Revocation
+from modseal.ca.index import CODE_SIGNING, TIME_STAMPING, Index, IndexEntry, Revocation
 from modseal.errors import KeyMaterialError, RefusedError, UsageError
 from modseal.format.level import Level
 from modseal.pki.certificate import Certificate
@@ -405,7 +405,7 @@ def test_a_ca_without_a_crl_number_left_says_so() -> None:
 times = st.integers(-631152000, 253402300799).map(lambda seconds: datetime.fromtimestamp(seconds, UTC))  # 1950 to 9999
 digests = st.binary(min_size=32, max_size=32).map(bytes.hex)
 entries = st.builds(
-    Entry,
+    IndexEntry,
     serial=st.integers(1, 2**159),
     subject=st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20),
     purpose=st.sampled_from([CODE_SIGNING, TIME_STAMPING, authority_index.AUTHORITY]),

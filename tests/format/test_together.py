@@ -12,7 +12,7 @@ from modseal import limits
 from modseal.errors import FormatError
 from modseal.format import rules
 from modseal.format.manifest import Entry, FileType
-from modseal.format.together import Clash, clashes, footprint
+from modseal.format.together import PathClash, clashes, footprint
 
 
 def module(**tree: str | bytes | None) -> list[Entry]:
@@ -28,7 +28,7 @@ def entry(path: str, content: str | bytes | None) -> Entry:
     return Entry(path, FileType.FILE, 0o644, len(content))
 
 
-def found(**modules: list[Entry]) -> list[Clash[str]]:
+def found(**modules: list[Entry]) -> list[PathClash[str]]:
     return list(clashes([(name, name, footprint(entries)) for name, entries in modules.items()]))
 
 
@@ -37,7 +37,7 @@ BELOW = module(opt__x__link__evil=b"x")
 
 
 def test_a_file_below_a_link_of_another_module_is_found_whatever_the_order() -> None:
-    expected = [Clash("a", "b", "opt/x/link", "../../etc/cron.d", directory=True)]
+    expected = [PathClash("a", "b", "opt/x/link", "../../etc/cron.d", directory=True)]
     assert found(a=LINK, b=BELOW) == expected
     assert found(b=BELOW, a=LINK) == expected
     for order in permutations({"a": LINK, "b": BELOW, "c": module(opt__x__y=b"")}.items()):
@@ -62,13 +62,13 @@ def test_whatever_needs_a_directory_there_is_found(other: list[Entry]) -> None:
 
 def test_a_file_where_another_module_has_a_link_is_found() -> None:
     assert found(b=module(opt__x__link=b""), a=LINK) == [
-        Clash("a", "b", "opt/x/link", "../../etc/cron.d", directory=False)
+        PathClash("a", "b", "opt/x/link", "../../etc/cron.d", directory=False)
     ]
 
 
 def test_a_file_where_another_module_has_a_directory_is_found() -> None:
     for order in ({"a": module(opt__x=b""), "b": BELOW}, {"b": BELOW, "a": module(opt__x=b"")}):
-        assert found(**order) == [Clash("a", "b", "opt/x", None, directory=True)]
+        assert found(**order) == [PathClash("a", "b", "opt/x", None, directory=True)]
 
 
 def test_unicode_forms_and_case_do_not_count() -> None:

@@ -69,7 +69,7 @@ def test_no_string_hides_the_values_after_it(text: bytes) -> None:
 
 @bounds("MANIFEST_ATTRIBUTES")
 def test_an_xml_document_has_at_most_so_many_attributes() -> None:
-    grammar = strict_xml.Element("a", strict_xml.Child(strict_xml.Element("b", text=True), 0, 10**6))
+    grammar = strict_xml.ElementRule("a", strict_xml.Child(strict_xml.ElementRule("b", text=True), 0, 10**6))
     element = b"<b>" + b"=" * 10_000 + b"</b>"
     count = limits.MANIFEST_ATTRIBUTES // 10_000
     assert strict_xml.parse(b"<a>" + element * count + b"</a>", grammar)

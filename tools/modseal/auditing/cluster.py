@@ -101,10 +101,10 @@ class _Session:
     @contextmanager
     def opened(cls, origin: PolicyBytes, source: str, at: datetime, address: str) -> Iterator[_Session]:
         """Connect, refuse workers of other versions, and send the policy. At the end, cancel what is under way."""
-        from modseal.auditing.cluster_worker import Preparation
+        from modseal.auditing.cluster_worker import WorkerPreparation
 
         key = f"{origin.digest}-{uuid.uuid4().hex}"
-        plugin = Preparation(key, origin, source, at)
+        plugin = WorkerPreparation(key, origin, source, at)
         with _failures(address):
             client = _connect(address)
         session = cls(client, key, at, address)

@@ -43,7 +43,7 @@ class Versions(NamedTuple):
         return f"modseal {self.modseal} on Python {self.python}"
 
 
-class Preparation(WorkerPlugin):
+class WorkerPreparation(WorkerPlugin):
     """Reads the policy on each worker of a cluster, those that join later included."""
 
     def __init__(self, key: str, origin: PolicyBytes, source: str, at: datetime) -> None:

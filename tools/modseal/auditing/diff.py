@@ -51,7 +51,7 @@ class Pair(NamedTuple):
 
 
 @dataclass(slots=True)
-class Bundles:
+class BundleChanges:
     """What became of the bundles. One with other content, and one that moved, may be judged otherwise as well."""
 
     added: list[Side] = field(default_factory=list)
@@ -79,7 +79,7 @@ class Difference:
 
     old: ReportFile
     new: ReportFile
-    bundles: Bundles
+    bundles: BundleChanges
     fail_on: Severity = Severity.MEDIUM
 
     @property
@@ -176,8 +176,8 @@ def _sides(report: ReportFile) -> dict[str, Side]:
     return found
 
 
-def _bundles(old: dict[str, Side], new: dict[str, Side]) -> Bundles:
-    found = Bundles()
+def _bundles(old: dict[str, Side], new: dict[str, Side]) -> BundleChanges:
+    found = BundleChanges()
     gone = {name: side for name, side in old.items() if name not in new}
     by_content: defaultdict[str | None, list[str]] = defaultdict(list)
     for name, side in reversed(gone.items()):
@@ -196,7 +196,7 @@ def _bundles(old: dict[str, Side], new: dict[str, Side]) -> Bundles:
     return found
 
 
-def _both(found: Bundles, pair: Pair) -> None:
+def _both(found: BundleChanges, pair: Pair) -> None:
     if pair.old.sha256 != pair.new.sha256:
         found.changed.append(pair)
     elif not pair.new.judged_as(pair.old):

@@ -10,14 +10,14 @@ from modseal.pki.certificate import Certificate
 from modseal.pki.public_key import kind_of_key
 from modseal.trust.anchors import AnchoredPath
 from modseal.trust.examination import Examination
-from modseal.trust.signature import Signer
+from modseal.trust.signature import VerifiedSigner
 
 
 @dataclass(frozen=True, slots=True)
 class Trusted:
     """One trusted signer. `proven` is the time of signing that a timestamp proves, None where none does."""
 
-    signer: Signer
+    signer: VerifiedSigner
     path: AnchoredPath
     proven: datetime | None
 

@@ -12,14 +12,11 @@ from datetime import datetime
 from pathlib import Path
 
 from modseal import limits
-from modseal.bundle.fence import fenced
-from modseal.bundle.open import OpenBundle, open_bundle
-from modseal.bundle.verify import Result
-from modseal.errors import FormatError, InputError, InternalError, RefusedError
+from modseal.bundle.open import OpenBundle
+from modseal.bundle.verify import UNREADABLE, Result, examined
+from modseal.errors import RefusedError
 from modseal.format.manifest import Attachment, Manifest
 from modseal.trust.examination import Verdict
-from modseal.trust.examine import examine
-from modseal.trust.integrity import examine_integrity
 from modseal.trust.policy import Policy
 
 
@@ -39,17 +36,12 @@ def read(path: Path, wanted: Wanted, policy: Policy | None, at: datetime) -> tup
     Raises `RefusedError` where an accepted bundle has no such attachment, or several.
     """
     try:
-        with fenced(str(path)), open_bundle(path, with_digest=bool(policy and policy.deny.digests)) as bundle:
-            examination = examine(bundle, policy, at) if policy else examine_integrity(bundle, at)
+        with examined(path, policy, at) as (bundle, examination):
             result = Result(str(path), None, examination)
             if result.verdict is not Verdict.ACCEPTED or examination.manifest is None:
                 return result, None
             return result, read_declared(bundle, find(examination.manifest, wanted, bundle.name))
-    except (
-        InputError,
-        InternalError,
-        FormatError,
-    ) as error:  # a FormatError only where the file shrinks while it is read
+    except UNREADABLE as error:
         return Result(str(path), None, None, error.failure), None
 
 

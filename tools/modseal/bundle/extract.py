@@ -14,9 +14,8 @@ from datetime import datetime
 from pathlib import Path
 
 from modseal.bundle import layout
-from modseal.bundle.fence import fenced
-from modseal.bundle.open import OpenBundle, open_bundle
-from modseal.bundle.verify import Result
+from modseal.bundle.open import OpenBundle
+from modseal.bundle.verify import Result, examined
 from modseal.errors import FormatError, InputError, UsageError
 from modseal.files.staging import StagingFolder
 from modseal.files.tree import Tree
@@ -24,8 +23,6 @@ from modseal.format import rules
 from modseal.format.manifest import MANIFEST_MEMBER, Entry, FileType
 from modseal.format.payload import VISOR_TYPES, read_layout
 from modseal.trust.examination import Examination, Verdict
-from modseal.trust.examine import examine
-from modseal.trust.integrity import examine_integrity
 from modseal.trust.policy import Policy
 
 PAYLOADS = "payloads"
@@ -130,9 +127,7 @@ def extract(
         special = policy is not None
         writer = TreeWriter(staging.tree, name=str(destination), by_payload=stage, special=special)
         try:
-            digest = bool(policy and policy.deny.digests)
-            with fenced(str(path)), open_bundle(path, writer, with_digest=digest) as bundle:
-                examination = examine(bundle, policy, at) if policy else examine_integrity(bundle, at)
+            with examined(path, policy, at, writer) as (bundle, examination):
                 result = Result(str(path), None, examination)
                 if stage and bundle.kind != "vib":
                     raise UsageError(f"{path}: only a .vib can be unpacked as a stage folder")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from modseal.bundle.fence import fenced
-from modseal.bundle.open import OpenBundle, open_bundle
+from modseal.bundle.open import open_bundle
 from modseal.errors import Failure, FormatError
 from modseal.format import cms
 from modseal.format.ar import Member
@@ -53,7 +53,13 @@ def inspect(path: Path) -> Inspection:
             return Inspection(
                 str(path), bundle.sha256(), None, bundle.source.size, None, (), None, (), (), (), (bundle.container,)
             )
-        blocks = _blocks(bundle, problems)
+        blocks: list[Block] = []
+        try:
+            for block in cms.split_blocks(bundle.signature, bundle.kind):
+                data = cms.decode(block)
+                blocks.append(Block(data, tuple(map(Certificate.parse, data.certificates))))
+        except FormatError as error:
+            problems.append(error.failure)
         manifest = None
         try:
             manifest = read_manifest(bundle.kind, bundle.manifest)
@@ -81,19 +87,8 @@ def inspect(path: Path) -> Inspection:
             bundle.kind,
             bundle.members,
             manifest,
-            blocks,
+            tuple(blocks),
             tuple(entries),
             tuple(digests),
             tuple(problems),
         )
-
-
-def _blocks(bundle: OpenBundle, problems: list[Failure]) -> tuple[Block, ...]:
-    found: list[Block] = []
-    try:
-        for block in cms.split_blocks(bundle.signature, bundle.kind):
-            data = cms.decode(block)
-            found.append(Block(data, tuple(map(Certificate.parse, data.certificates))))
-    except FormatError as error:
-        problems.append(error.failure)
-    return tuple(found)

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from modseal.bundle.fence import fenced
-from modseal.bundle.open import open_bundle
+from modseal.bundle.open import OpenBundle, open_bundle
 from modseal.errors import Failure, FormatError, InputError, InternalError, RefusedError, UndecidedError
+from modseal.format.payload import Sink
 from modseal.trust.examination import Examination, Verdict
 from modseal.trust.examine import examine
+from modseal.trust.integrity import examine_integrity
 from modseal.trust.policy import Policy
 
 
@@ -42,18 +46,30 @@ class Result:
         raise kind(reason.code, f"{self.bundle}: {reason.detail}", **reason.evidence)
 
 
+UNREADABLE = (InputError, InternalError, FormatError)
+"""What `examined` raises for the file itself; a `FormatError` only where the file shrinks while it is read."""
+
+
+@contextmanager
+def examined(
+    path: Path, policy: Policy | None, at: datetime, sink: Sink | None = None, *, with_digest: bool = False
+) -> Iterator[tuple[OpenBundle, Examination]]:
+    """The bundle at `path`, open, and its examination: under a policy, or without one of its integrity alone.
+
+    Raises those of `UNREADABLE`.
+    """
+    with_digest = with_digest or bool(policy and policy.deny.digests)
+    with fenced(str(path)), open_bundle(path, sink, with_digest=with_digest) as bundle:
+        yield bundle, examine(bundle, policy, at) if policy else examine_integrity(bundle, at)
+
+
 def verify(path: Path, policy: Policy, at: datetime, *, with_digest: bool) -> Result:
     """Examine the bundle at `path`; never raises for what the file is.
 
     `with_digest` asks for the SHA-256 of the whole file: of the bytes that were judged, in the same pass.
     """
     try:
-        with fenced(str(path)), open_bundle(path, with_digest=with_digest or bool(policy.deny.digests)) as bundle:
-            examination = examine(bundle, policy, at)
+        with examined(path, policy, at, with_digest=with_digest) as (bundle, examination):
             return Result(str(path), bundle.sha256() if with_digest else None, examination)
-    except (
-        InputError,
-        InternalError,
-        FormatError,
-    ) as error:  # a FormatError only where the file shrinks while it is read
+    except UNREADABLE as error:
         return Result(str(path), None, None, error.failure)

@@ -23,8 +23,8 @@ from modseal.ca.index import (
     CODE_SIGNING,
     MOST_LISTS,
     TIME_STAMPING,
-    Entry,
     Index,
+    IndexEntry,
     Revocation,
 )
 from modseal.ca.issue import Revoked, Validity
@@ -81,12 +81,13 @@ def make_issuing(
     Raises `RefusedError` (not-issued): the parent issues signers only, for another purpose, for a lower level, or
     ends earlier.
     """
-    length = _path_length(parent.certificate)
+    length = parent.certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length
     if length is not None and length < 1:
         raise _refused(f"{parent.name} issues signers, and no CA below itself")
     if level and parent.index.level and level > parent.index.level:
         raise _refused(f"{parent.name} is meant for {parent.index.level}; a CA below it cannot be for {level}")
-    _require_new_name(subject, parent)
+    if fitness.parse(parent.certificate).subject == subject.rfc4514_string():
+        raise _refused(f"{parent.name} is the CA's own name; name the other one differently")
     below = (length or ROOT_PATH_LENGTH) - 1
     validity = _within(parent, days, now)
     public = key.public_key()
@@ -162,15 +163,6 @@ def _within(authority: Authority, days: int, now: datetime) -> Validity:
     return validity
 
 
-def _path_length(certificate: x509.Certificate) -> int | None:
-    return certificate.extensions.get_extension_for_class(x509.BasicConstraints).value.path_length
-
-
-def _require_new_name(subject: x509.Name, authority: Authority) -> None:
-    if fitness.parse(authority.certificate).subject == subject.rfc4514_string():
-        raise _refused(f"{authority.name} is the CA's own name; name the other one differently")
-
-
 def _request_problems(
     authority: Authority, request: x509.CertificateSigningRequest, public: Any, purpose: str
 ) -> Iterator[str]:
@@ -217,7 +209,7 @@ def _require_acceptable(certificate: x509.Certificate, authority: Authority, pur
         raise _refused("; ".join(failure.detail for failure in failures), reasons=reasons)
 
 
-def _own_entry(authority: Authority, certificate: x509.Certificate | int) -> Entry:
+def _own_entry(authority: Authority, certificate: x509.Certificate | int) -> IndexEntry:
     """The entry of a certificate of this CA. Raises `RefusedError` (not-issued)."""
     if isinstance(certificate, int):
         known = authority.index.find(certificate)
@@ -242,10 +234,10 @@ def _purpose_of(certificate: Certificate) -> str:
     return TIME_STAMPING if purposes.TIME_STAMPING in usages else CODE_SIGNING
 
 
-def _entry(certificate: x509.Certificate, purpose: str) -> Entry:
+def _entry(certificate: x509.Certificate, purpose: str) -> IndexEntry:
     made = fitness.parse(certificate)
     key = key_fingerprint(made.key)
-    return Entry(made.serial, made.subject, purpose, made.not_before, made.not_after, made.fingerprint, key)
+    return IndexEntry(made.serial, made.subject, purpose, made.not_before, made.not_after, made.fingerprint, key)
 
 
 def _refused(detail: str, **evidence: str | int) -> RefusedError:

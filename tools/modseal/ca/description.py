@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from modseal.ca import request
 from modseal.ca.authority import Authority
-from modseal.ca.index import Entry
+from modseal.ca.index import IndexEntry
 from modseal.errors import FormatError, KeyMaterialError, RefusedError, foreign
 from modseal.format import pem
 from modseal.pki import purpose
@@ -247,7 +247,7 @@ def _crl_age(issuer: str, crl: Crl, now: datetime) -> Iterator[str]:
         yield f"the CRL of {issuer} ends on {crl.next_update:%Y-%m-%d}; write a new one, or fetch it from the CA"
 
 
-def _entry(entry: Entry, now: datetime) -> str:
+def _entry(entry: IndexEntry, now: datetime) -> str:
     if entry.revocation:
         state = f"revoked on {entry.revocation.at:%Y-%m-%d} ({entry.revocation.reason})"
     else:

@@ -38,7 +38,7 @@ def _rsa_key() -> Any:
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
+class _ExampleCa:
     """One directory: what its anchor grants, and what is the matter with its signer."""
 
     folder: str
@@ -57,14 +57,14 @@ class _Entry:
 
 
 _ENTRIES = (
-    _Entry("certified", "certified", "signs for the highest level, with RSA of 3072 bits", _rsa_key),
-    _Entry("accepted", "accepted", "signs for `accepted` and below"),
-    _Entry("partner", "partner", "signs for `partner` and below"),
-    _Entry("community", "community", "signs for `community` only"),
-    _Entry("revoked", "partner", "must be rejected: `crl.pem` revokes the signer", is_revoked=True),
-    _Entry("expired", "partner", "must be rejected: the signer expired at the end of 2021",
+    _ExampleCa("certified", "certified", "signs for the highest level, with RSA of 3072 bits", _rsa_key),
+    _ExampleCa("accepted", "accepted", "signs for `accepted` and below"),
+    _ExampleCa("partner", "partner", "signs for `partner` and below"),
+    _ExampleCa("community", "community", "signs for `community` only"),
+    _ExampleCa("revoked", "partner", "must be rejected: `crl.pem` revokes the signer", is_revoked=True),
+    _ExampleCa("expired", "partner", "must be rejected: the signer expired at the end of 2021",
            signer_validity=_ENDED, root_validity=Validity(_ENDED.start, _LONG.end)),
-    _Entry("wrong-eku", "partner", "must be rejected: the signer is for TLS servers, not for code",
+    _ExampleCa("wrong-eku", "partner", "must be rejected: the signer is for TLS servers, not for code",
            purpose=ExtendedKeyUsageOID.SERVER_AUTH),
 )  # fmt: skip
 
@@ -116,12 +116,17 @@ def make_example_pki(directory: Path, *, now: datetime) -> None:
         for entry in _ENTRIES:
             for file_name, data, mode in _make(entry):
                 staging.tree.write(f"{entry.folder}/{file_name}", data, mode)
-        staging.tree.write("policy.toml", _policy().encode(), _FILE)
-        staging.tree.write("README.md", _readme(now).encode(), _FILE)
+        anchors = "\n".join(
+            _ANCHOR.format(label=entry.label, folder=entry.folder, grants=entry.grants) for entry in _ENTRIES
+        )
+        crls = ", ".join(f'"{entry.folder}/crl.pem"' for entry in _ENTRIES if entry.is_revoked)
+        staging.tree.write("policy.toml", _POLICY.format(anchors=anchors, crls=crls).encode(), _FILE)
+        rows = "\n".join(f"| `{entry.folder}/` | {entry.grants} | {entry.note} |" for entry in _ENTRIES)
+        staging.tree.write("README.md", _README.format(date=f"{now:%Y-%m-%d}", rows=rows).encode(), _FILE)
         staging.commit()
 
 
-def _make(entry: _Entry) -> Iterator[tuple[str, bytes, int]]:
+def _make(entry: _ExampleCa) -> Iterator[tuple[str, bytes, int]]:
     """Name, content and mode of an entry's files; the root's key ends here."""
     root_key, signer_key = entry.new_key(), entry.new_key()
     root = issue.issue_root(issue.name(f"{entry.label} root", _ORGANIZATION), root_key, entry.root_validity)
@@ -134,16 +139,3 @@ def _make(entry: _Entry) -> Iterator[tuple[str, bytes, int]]:
         revoked = issue.Revoked(signer.serial_number, _LONG.start, "keyCompromise")
         crl = issue.issue_crl(root, root_key, [revoked], _LONG)
         yield "crl.pem", crl.public_bytes(Encoding.PEM), _FILE
-
-
-def _policy() -> str:
-    anchors = "\n".join(
-        _ANCHOR.format(label=entry.label, folder=entry.folder, grants=entry.grants) for entry in _ENTRIES
-    )
-    crls = ", ".join(f'"{entry.folder}/crl.pem"' for entry in _ENTRIES if entry.is_revoked)
-    return _POLICY.format(anchors=anchors, crls=crls)
-
-
-def _readme(now: datetime) -> str:
-    rows = "\n".join(f"| `{entry.folder}/` | {entry.grants} | {entry.note} |" for entry in _ENTRIES)
-    return _README.format(date=f"{now:%Y-%m-%d}", rows=rows)

@@ -68,7 +68,7 @@ class Revocation(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class IndexEntry:
     """One certificate. `fingerprint` and `key_fingerprint` are SHA-256 in hex, the latter of its public key."""
 
     serial: int
@@ -85,15 +85,15 @@ class Entry:
 class Index:
     """All that a CA remembers. `level` is what it is meant for: a policy decides what it grants."""
 
-    entries: tuple[Entry, ...] = ()
+    entries: tuple[IndexEntry, ...] = ()
     crl_number: int = 0
     level: Level | None = None
 
-    def find(self, serial: int) -> Entry | None:
+    def find(self, serial: int) -> IndexEntry | None:
         """The certificate with a serial number."""
         return next((entry for entry in self.entries if entry.serial == serial), None)
 
-    def with_entry(self, entry: Entry) -> Index:
+    def with_entry(self, entry: IndexEntry) -> Index:
         """With one more certificate, or with what is new about a known one."""
         if self.find(entry.serial):
             return replace(self, entries=tuple(entry if old.serial == entry.serial else old for old in self.entries))
@@ -147,7 +147,7 @@ def _require_shape(plain: object, name: str) -> None:
         raise KeyMaterialError(f"{name} cannot be used: {problem}")
 
 
-def _plain(entry: Entry) -> dict[str, str]:
+def _plain(entry: IndexEntry) -> dict[str, str]:
     plain = {
         "serial": f"{entry.serial:x}",
         "subject": entry.subject,
@@ -162,12 +162,12 @@ def _plain(entry: Entry) -> dict[str, str]:
     return plain
 
 
-def _entry(plain: dict[str, str]) -> Entry:
+def _entry(plain: dict[str, str]) -> IndexEntry:
     """Raises `ValueError`."""
     if ("revoked" in plain) != ("reason" in plain):
         raise ValueError(f"certificate {plain['serial']} has one of 'revoked' and 'reason' without the other")
     revocation = Revocation(parse_time(plain["revoked"]), plain["reason"]) if "revoked" in plain else None
-    return Entry(
+    return IndexEntry(
         serial=int(plain["serial"], 16),
         subject=plain["subject"],
         purpose=plain["purpose"],

@@ -7,20 +7,20 @@ in this order, but where it says otherwise.
 from __future__ import annotations
 
 from modseal import limits
-from modseal.format.strict_xml import Child, Element
+from modseal.format.strict_xml import Child, ElementRule
 from modseal.format.vib_grammar import DESCRIPTOR, PLATFORM, RELATIONSHIPS, leaf
 
-INDEX = Element(
+INDEX = ElementRule(
     "vendorList",
     Child(
-        Element(
+        ElementRule(
             "vendor",
             Child(leaf("name")),
             Child(leaf("code")),
             Child(leaf("indexfile")),
             Child(leaf("patchUrl")),
             Child(leaf("relativePath")),
-            Child(Element("content", Child(leaf("name")), Child(leaf("type")))),
+            Child(ElementRule("content", Child(leaf("name")), Child(leaf("type")))),
         ),
         most=limits.DEPOT_VENDORS,
     ),
@@ -28,10 +28,10 @@ INDEX = Element(
 COMMENTS_IN_INDEX = frozenset({"vendorList"})
 """TGZ2VIB5 says there who made the depot."""
 
-VENDOR_INDEX = Element(
+VENDOR_INDEX = ElementRule(
     "metaList",
     Child(
-        Element(
+        ElementRule(
             "metadata",
             Child(leaf("productId")),
             Child(leaf("version")),
@@ -51,30 +51,32 @@ _BULLETIN = (
     ),
     Child(leaf("kbUrl")),
     Child(leaf("contact")),
-    Child(Element("componentNameSpec", required=("name", "uiString")), 0),
-    Child(Element("componentVersionSpec", required=("version", "uiString")), 0),
+    Child(ElementRule("componentNameSpec", required=("name", "uiString")), 0),
+    Child(ElementRule("componentVersionSpec", required=("version", "uiString")), 0),
     Child(leaf("releaseDate")),
-    Child(Element("platforms", Child(Element("softwarePlatform", required=PLATFORM), 0, limits.ITEMS))),
+    Child(ElementRule("platforms", Child(ElementRule("softwarePlatform", required=PLATFORM), 0, limits.ITEMS))),
 )
-BULLETIN = Element("bulletin", *_BULLETIN, Child(Element("vibList", Child(leaf("vibID"), 0, limits.ZIP_ENTRIES))))
+BULLETIN = ElementRule(
+    "bulletin", *_BULLETIN, Child(ElementRule("vibList", Child(leaf("vibID"), 0, limits.ZIP_ENTRIES)))
+)
 
-_CHECKSUM = Element("checksum", Child(leaf("checksumType")), Child(leaf("checksum")))
-_LISTED_VIB = Element(
+_CHECKSUM = ElementRule("checksum", Child(leaf("checksumType")), Child(leaf("checksum")))
+_LISTED_VIB = ElementRule(
     "vib",
     *(Child(leaf(name)) for name in ("vibVersion", "vibID", "name", "version", "vendor", "vibType", "summary")),
     Child(
-        Element(
+        ElementRule(
             "systemReqs",
             Child(leaf("maintenanceMode"), 0),
             Child(leaf("maintenance-mode"), 0),  # as TGZ2VIB5 spells it
-            Child(Element("swPlatform", required=PLATFORM), 0, limits.ITEMS),
+            Child(ElementRule("swPlatform", required=PLATFORM), 0, limits.ITEMS),
         )
     ),
     Child(RELATIONSHIPS),
-    Child(Element("postInstall", Child(leaf("rebootRequired")), Child(leaf("hostdRestart")))),
-    Child(Element("softwareTags", Child(leaf("tag"), 0, limits.ITEMS)), 0),
+    Child(ElementRule("postInstall", Child(leaf("rebootRequired")), Child(leaf("hostdRestart")))),
+    Child(ElementRule("softwareTags", Child(leaf("tag"), 0, limits.ITEMS)), 0),
     Child(
-        Element(
+        ElementRule(
             "vibFile",
             Child(leaf("sourceUrl")),
             Child(leaf("relativePath")),
@@ -83,12 +85,12 @@ _LISTED_VIB = Element(
         )
     ),
 )
-LISTING = Element(
+LISTING = ElementRule(
     "metadataResponse",
     Child(leaf("version")),
     Child(leaf("timestamp")),
     Child(
-        Element("bulletin", *_BULLETIN, Child(Element("vibList", Child(_LISTED_VIB, 0, limits.ZIP_ENTRIES)))),
+        ElementRule("bulletin", *_BULLETIN, Child(ElementRule("vibList", Child(_LISTED_VIB, 0, limits.ZIP_ENTRIES)))),
         0,
         limits.ZIP_ENTRIES,
     ),
@@ -101,11 +103,11 @@ _LOCATION = (
 )
 
 
-def _described(after: str) -> Element:
+def _described(after: str) -> ElementRule:
     """A descriptor with the location of its bundle, its packed size among it, after one of its elements."""
     children = [_misspelt(child) for child in DESCRIPTOR.children if child.element.name != "packed-size"]
     place = [child.element.name for child in children].index(after) + 1
-    return Element("vib", *children[:place], *_LOCATION, *children[place:], optional=("version",))
+    return ElementRule("vib", *children[:place], *_LOCATION, *children[place:], optional=("version",))
 
 
 def _misspelt(child: Child) -> Child:
@@ -113,7 +115,7 @@ def _misspelt(child: Child) -> Child:
     if child.element.name != "system-requires":
         return child
     right, *others = child.element.children
-    return Child(Element("system-requires", Child(right.element, 0), Child(leaf("maintenanceMode"), 0), *others))
+    return Child(ElementRule("system-requires", Child(right.element, 0), Child(leaf("maintenanceMode"), 0), *others))
 
 
 DESCRIBED = _described("software-tags")

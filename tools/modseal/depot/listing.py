@@ -13,7 +13,7 @@ from modseal.format.level import Level
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class DepotRow:
     """One bundle as the depot lists it. `level` is claimed, None where nothing says it; `component` may be empty."""
 
     vendor: str
@@ -32,7 +32,7 @@ class Listing:
     """All rows, in the order of names; `about` are further facts by their labels, `failures` what is wrong."""
 
     kind: str
-    rows: tuple[Row, ...]
+    rows: tuple[DepotRow, ...]
     about: tuple[tuple[str, str], ...] = ()
     failures: tuple[Failure, ...] = ()
 
@@ -48,7 +48,7 @@ def of_metadata(metadata: Metadata) -> Listing:
             component = " ".join((bulletin.component[0], bulletin.component[2])) if bulletin.component else ""
             platforms = tuple(platform.version for platform in bulletin.platforms)
             rows += [
-                Row(
+                DepotRow(
                     vib.vendor,
                     vib.name,
                     vib.version,
@@ -69,5 +69,5 @@ def of_metadata(metadata: Metadata) -> Listing:
     return Listing("offline bundle", tuple(sorted(rows, key=_order)), about, metadata.failures)
 
 
-def _order(row: Row) -> tuple[str, str, str]:
+def _order(row: DepotRow) -> tuple[str, str, str]:
     return row.name, row.version, row.path

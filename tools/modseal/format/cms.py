@@ -120,21 +120,17 @@ def split_blocks(member: bytes, kind: Kind = "seal") -> tuple[bytes, ...]:
             raise FormatError("malformed-signature", f"no PEM PKCS7 block at byte {position}", offset=position)
         if len(blocks) == limits.SIGNATURE_BLOCKS:
             raise FormatError("limit-exceeded", f"more than {limits.SIGNATURE_BLOCKS} signature blocks")
-        block = _decode_base64(match[2].replace(b"\n", b""))
+        text = match[2].replace(b"\n", b"")
+        with foreign(lambda _: FormatError("malformed-signature", "a PEM block is not canonical base64")):
+            block = base64.b64decode(text, validate=True)
+        if not block or base64.b64encode(block) != text:
+            raise FormatError("malformed-signature", "a PEM block is not canonical base64")
         if kind != "vib" and match[0] != _encode_block(block):
             detail = f"the PEM block at byte {position} is not in its one form: label PKCS7, 64 characters a line"
             raise FormatError("malformed-signature", detail, offset=position)
         blocks.append(block)
         position = match.end()
     return tuple(blocks)
-
-
-def _decode_base64(text: bytes) -> bytes:
-    with foreign(lambda _: FormatError("malformed-signature", "a PEM block is not canonical base64")):
-        data = base64.b64decode(text, validate=True)
-    if not data or base64.b64encode(data) != text:
-        raise FormatError("malformed-signature", "a PEM block is not canonical base64")
-    return data
 
 
 def join_blocks(blocks: tuple[bytes, ...]) -> bytes:
@@ -153,18 +149,18 @@ def decode(block: bytes) -> SignedData:
 
     Raises `FormatError` (malformed-signature, no-signers, limit-exceeded).
     """
-    outer = Reader(block)
-    content_info = outer.enter()
-    outer.end()
+    content_info = der.only(block)
     if content_info.oid() != ID_SIGNED_DATA:
         raise _bad("the block is not SignedData")
-    explicit = content_info.enter(der.context(0))
+    body = content_info.explicit(0)
     content_info.end()
-    body = explicit.enter()
-    explicit.end()
     version = body.integer()
     digests = [value.raw for value in der.elements(body.enter(der.SET))]
-    _require_detached(body.enter())
+    content = body.enter()
+    if content.oid() != ID_DATA:
+        raise _bad("the content type is not id-data")
+    if content.more():
+        raise _bad("the block has content inside; it must be detached")
     certificates = read_certificates(body)
     if body.optional(der.context(1)):
         raise _bad("the block carries CRLs; revocation comes from the policy")
@@ -172,13 +168,6 @@ def decode(block: bytes) -> SignedData:
     body.end()
     _require_consistent(version, digests, signers)
     return SignedData(certificates, signers)
-
-
-def _require_detached(content: Reader) -> None:
-    if content.oid() != ID_DATA:
-        raise _bad("the content type is not id-data")
-    if content.more():
-        raise _bad("the block has content inside; it must be detached")
 
 
 def read_certificates(body: Reader) -> tuple[bytes, ...]:
@@ -225,8 +214,11 @@ def _signer_info(parent: Reader, value: Value) -> SignerInfo:
     unsigned = body.optional(der.context(1))
     body.end()
     signed = read_signed_attributes(body, attributes)
-    _require_content_type(signed)
+    content_type, signing_time = read_single(signed, CONTENT_TYPE), read_single(signed, SIGNING_TIME)
+    if not content_type or content_type.oid() != ID_DATA:
+        raise _bad("the contentType attribute is missing or not id-data")
     _require_protection(signed, digest, signature_algorithm)
+    tokens = read_unsigned_attributes(body, unsigned).get(TIMESTAMP_TOKEN, ()) if unsigned else ()
     return SignerInfo(
         issuer=issuer,
         serial=serial,
@@ -236,9 +228,9 @@ def _signer_info(parent: Reader, value: Value) -> SignerInfo:
         signature=signature,
         signed_attributes=der.encode(der.SET, attributes.content),
         message_digest=read_message_digest(signed),
-        signing_time=_signing_time(signed),
+        signing_time=f"{der.decode_time(signing_time.next()):%Y-%m-%dT%H:%M:%SZ}" if signing_time else None,
         named_certificates=read_named_certificates(signed),
-        timestamps=_timestamps(read_unsigned_attributes(body, unsigned)) if unsigned else (),
+        timestamps=tuple(token.raw for token in tokens),
     )
 
 
@@ -307,23 +299,12 @@ def read_single(attributes: Attributes, oid: str) -> Reader | None:
     return Reader(attributes[oid][0].raw)
 
 
-def _require_content_type(attributes: Attributes) -> None:
-    reader = read_single(attributes, CONTENT_TYPE)
-    if not reader or reader.oid() != ID_DATA:
-        raise _bad("the contentType attribute is missing or not id-data")
-
-
 def read_message_digest(attributes: Attributes) -> bytes:
     """The messageDigest attribute, which must be there (RFC 5652 section 11.2)."""
     reader = read_single(attributes, MESSAGE_DIGEST)
     if not reader:
         raise _bad("the messageDigest attribute is missing")
     return reader.octets()
-
-
-def _signing_time(attributes: Attributes) -> str | None:
-    reader = read_single(attributes, SIGNING_TIME)
-    return f"{der.decode_time(reader.next()):%Y-%m-%dT%H:%M:%SZ}" if reader else None
 
 
 def read_named_certificates(attributes: Attributes) -> tuple[tuple[CertificateId, ...], ...]:
@@ -388,10 +369,6 @@ def _require_protection(attributes: Attributes, digest: Algorithm, signature: Al
     body.end()
     if protected != (digest.raw, Reader(signature.raw).take(der.SEQUENCE).content):
         raise FormatError("algorithm-mismatch", "the algorithms are not the ones that the signer signed")
-
-
-def _timestamps(attributes: Attributes) -> tuple[bytes, ...]:
-    return tuple(value.raw for value in attributes.get(TIMESTAMP_TOKEN, ()))
 
 
 def _bad(detail: str) -> FormatError:

@@ -100,6 +100,13 @@ class Reader:
         """A reader for the content of the next value, which must have this tag."""
         return self.inside(self.take(tag))
 
+    def explicit(self, number: int) -> Reader:
+        """A reader for the content of the one SEQUENCE in the next value, which has the explicit tag [number]."""
+        wrapped = self.enter(context(number))
+        body = wrapped.enter()
+        wrapped.end()
+        return body
+
     def inside(self, value: Value) -> Reader:
         """A reader for the content of a value of this reader."""
         return Reader(value.content, self._depth + 1)
@@ -142,6 +149,22 @@ def elements(reader: Reader, *, sorted_set: bool = True) -> list[Value]:
     if sorted_set and any(a.raw >= b.raw for a, b in pairwise(values)):
         raise malformed("a SET OF is not in ascending order")
     return values
+
+
+def only(data: bytes) -> Reader:
+    """A reader for the content of the one SEQUENCE that these bytes are. Raises `FormatError`."""
+    outer = Reader(data)
+    body = outer.enter()
+    outer.end()
+    return body
+
+
+def only_value(data: bytes, tag: int) -> Value:
+    """The one value that these bytes are, which must have this tag. Raises `FormatError`."""
+    outer = Reader(data)
+    value = outer.take(tag)
+    outer.end()
+    return value
 
 
 def decode_oid(content: bytes) -> str:
@@ -222,7 +245,13 @@ def encode_integer(number: int) -> bytes:
 def encode_oid(dotted: str) -> bytes:
     """An OBJECT IDENTIFIER from dotted text."""
     first, second, *rest = map(int, dotted.split("."))
-    return encode(OID, b"".join(_base128(arc) for arc in (40 * first + second, *rest)))
+    content = b""
+    for arc in (40 * first + second, *rest):
+        octets = [arc & 0x7F]  # seven bits an octet, all but the last with the eighth set (X.690 section 8.19)
+        while arc := arc >> 7:
+            octets.append(arc & 0x7F | 0x80)
+        content += bytes(reversed(octets))
+    return encode(OID, content)
 
 
 def encode_set(values: Iterable[bytes], tag: int = SET) -> bytes:
@@ -236,10 +265,3 @@ def encode_time(text: str) -> bytes:
     if _FIRST_GENERALIZED - 100 <= int(digits[:4]) < _FIRST_GENERALIZED:
         return encode(UTC_TIME, f"{digits[2:]}Z".encode())
     return encode(GENERALIZED_TIME, f"{digits}Z".encode())
-
-
-def _base128(arc: int) -> bytes:
-    octets = [arc & 0x7F]
-    while arc := arc >> 7:
-        octets.append(arc & 0x7F | 0x80)
-    return bytes(reversed(octets))

@@ -13,7 +13,7 @@ attributes in alphabetical order, and the checksums in VMware's order, which bot
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TypeVar
 
@@ -99,7 +99,8 @@ def from_tree(root: Node, unknown: tuple[Failure, ...] = ()) -> Manifest:
         tuple(Entry(node.text) for node in _list(root, "file-list")),
         unknown,
     )
-    _require(vib_rules.check(manifest), root)
+    for failure in vib_rules.check(manifest):
+        raise _located(failure, root)
     return manifest
 
 
@@ -166,12 +167,6 @@ def decode_stage(data: bytes) -> Manifest:
     if problems:
         raise StageError(problems)
     return manifest
-
-
-def _require(failures: Iterator[Failure], root: Node) -> None:
-    """Raise the first failure."""
-    for failure in failures:
-        raise _located(failure, root)
 
 
 def _located(failure: Failure, root: Node) -> FormatError:

@@ -229,7 +229,8 @@ class _Measuring:
                 if self.sink:
                     self.sink.write(piece)
             entry = replace(entry, sha256=digest.digest())
-            if _is_relocatable(head):
+            # ET_REL in either byte order, whichever the header names: a loader may not look there either.
+            if head.startswith(b"\x7fELF") and head[16:_ELF_HEAD] in (b"\1\0", b"\0\1"):
                 self.relocatable.add(entry.path)
         if self.sink:
             self.sink.end(entry)
@@ -277,7 +278,7 @@ class _Vib(_Measuring):
         if self.bound is not None and self.payload.type == "vzstd":
             self.bound = min(self.bound, limits.UNTRUSTED_VZSTD)
         self.gunzipped = _Digests(self.payload, View.GUNZIP1)
-        self._packed = self._read()
+        self._packed = self.raw.tee(blocks(self.source))
 
     def run(self) -> None:
         """See `_Measuring.run`. The raw digests cover all bytes, even if an error was found in them."""
@@ -314,9 +315,6 @@ class _Vib(_Measuring):
         """See `Measured.digests`."""
         return self.raw.values() | self.gunzipped.values() | self.unpacked.values()
 
-    def _read(self) -> Iterator[bytes]:
-        return self.raw.tee(blocks(self.source))
-
 
 class _Digests:
     """The declared digests of one view, being computed."""
@@ -342,14 +340,6 @@ class _Digests:
     def values(self) -> dict[tuple[str, View], bytes]:
         """The digests, if the view was read to its end."""
         return {(name, self._view): running.digest() for name, running in self._running.items() if self.complete}
-
-
-def _is_relocatable(head: bytes) -> bool:
-    """Whether a file that starts like this is an ELF relocatable object (e_type ET_REL), in either byte order.
-
-    The byte order that the header names is not asked: a loader may not ask it either.
-    """
-    return head.startswith(b"\x7fELF") and head[16:_ELF_HEAD] in (b"\1\0", b"\0\1")
 
 
 def _drain(data: Iterator[bytes]) -> None:

@@ -110,7 +110,7 @@ def read(data: bytes, labels: Collection[str] | None = None) -> tuple[PemBlock, 
     """
     if data.startswith((codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         raise ValueError("line 1: the file starts with a byte order mark; save it as ASCII, or as UTF-8 without one")
-    return tuple(_Lines(data, labels).blocks())
+    return tuple(_PemLines(data, labels).blocks())
 
 
 def is_der(data: bytes) -> bool:
@@ -141,7 +141,7 @@ def kind_of(data: bytes) -> str | None:
         return None
 
 
-class _Lines:
+class _PemLines:
     """A file, line by line."""
 
     def __init__(self, data: bytes, labels: Collection[str] | None) -> None:

@@ -24,7 +24,7 @@ _SHOWN = 60
 """Characters of the text of something unknown that are shown."""
 
 
-class Element:
+class ElementRule:
     """What an element may be: its attributes, and either text or children in this order."""
 
     def __init__(
@@ -40,7 +40,7 @@ class Element:
         self.attributes = (*required, *optional)
         self.places = {child.element.name: place for place, child in enumerate(children)}
 
-    def walk(self) -> Iterator[Element]:
+    def walk(self) -> Iterator[ElementRule]:
         """The element and all below it."""
         yield self
         for child in self.children:
@@ -50,7 +50,7 @@ class Element:
 class Child(NamedTuple):
     """How often an element may stand at its place: `least` to `most` times in a row."""
 
-    element: Element
+    element: ElementRule
     least: int = 1
     most: int = 1
 
@@ -60,7 +60,7 @@ class Node:
 
     __slots__ = ("attributes", "children", "column", "count", "element", "line", "place", "text")
 
-    def __init__(self, element: Element, attributes: dict[str, str], line: int, column: int) -> None:
+    def __init__(self, element: ElementRule, attributes: dict[str, str], line: int, column: int) -> None:
         self.element, self.attributes, self.line, self.column = element, attributes, line, column
         self.children: list[Node] = []
         self.text = ""
@@ -108,7 +108,7 @@ class Unknown(NamedTuple):
 
 def parse(
     data: bytes,
-    grammar: Element,
+    grammar: ElementRule,
     *,
     comments_in: Container[str] = (),
     ordered: bool = True,
@@ -132,7 +132,7 @@ def parse(
     if data.count(b"<") > limits.MANIFEST_TAGS:
         raise FormatError("limit-exceeded", f"the document has more than {limits.MANIFEST_TAGS} tags")
     _require_utf8(data)
-    reader = _Reader(grammar, comments_in, ordered=ordered, unknown=unknown, problems=problems)
+    reader = _XmlReader(grammar, comments_in, ordered=ordered, unknown=unknown, problems=problems)
     with foreign(lambda why: _error(1, 0, f"it cannot be read: {why}")):
         try:
             reader.parser.Parse(data, True)
@@ -146,19 +146,19 @@ def parse(
     return reader.document.children[0]
 
 
-class _Reader:
+class _XmlReader:
     """The handlers of one parser, and the elements that are open."""
 
     def __init__(
         self,
-        grammar: Element,
+        grammar: ElementRule,
         comments_in: Container[str],
         *,
         ordered: bool,
         unknown: list[Unknown] | None,
         problems: list[FormatError] | None,
     ) -> None:
-        self.document = Node(Element("", Child(grammar)), {}, 1, 0)
+        self.document = Node(ElementRule("", Child(grammar)), {}, 1, 0)
         self._open = [self.document]
         self._grammar = grammar
         self._comments_in = comments_in
@@ -189,7 +189,7 @@ class _Reader:
         parent.children.append(node)
         self._open.append(node)
 
-    def _place(self, parent: Node, name: str) -> Element | None:
+    def _place(self, parent: Node, name: str) -> ElementRule | None:
         """The element that may stand here under this name, None where it is passed over.
 
         What must come before it is there, where the order counts.
@@ -215,7 +215,7 @@ class _Reader:
         parent.count += 1
         return parent.element.children[place].element
 
-    def _place_anywhere(self, parent: Node, place: int) -> Element | None:
+    def _place_anywhere(self, parent: Node, place: int) -> ElementRule | None:
         child = parent.element.children[place]
         if len(parent.all(child.element.name)) == child.most:
             self._refuse_more(parent, place)
@@ -252,7 +252,7 @@ class _Reader:
             if hint and part.holder == parent.name and not part.attribute:
                 raise _misspelt(part, hint)
 
-    def _require_attributes(self, element: Element, attributes: dict[str, str]) -> None:
+    def _require_attributes(self, element: ElementRule, attributes: dict[str, str]) -> None:
         for name, value in attributes.items():
             if name not in element.attributes and self._unknown is not None and _has_no_prefix(name):
                 self._note(name, element.name, value, attribute=True)

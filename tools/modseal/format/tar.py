@@ -163,7 +163,9 @@ def read(stream: Stream, dialect: Dialect, mtime: int = 0, room: int | None = No
     while (block := stream.take(BLOCK)) != _END:
         entry = _read_canonical(block, stream, mtime) if canonical else _read_legacy(block)
         if entry.path == "./" and entry.type is FileType.DIRECTORY and listing.count == 0:
-            _require_plain_root(entry)
+            # The folder itself, which some writers list first and nobody makes, grants nobody anything but its owner.
+            if (entry.mode or 0) & ~0o755:
+                raise FormatError("unsafe-mode", f"the root of the tar has mode {entry.mode:o}", path="./")
         else:
             listing.add(entry)
             content = stream.pieces(entry.size or 0)
@@ -327,12 +329,6 @@ def _parse(block: bytes, long_path: str = "") -> Entry:
         size=length if kind is FileType.FILE else None,
         target=target if kind is FileType.SYMLINK else None,
     )
-
-
-def _require_plain_root(entry: Entry) -> None:
-    """The folder itself, which some writers list first and nobody makes, grants nobody anything but its owner."""
-    if (entry.mode or 0) & ~0o755:
-        raise FormatError("unsafe-mode", f"the root of the tar has mode {entry.mode:o}", path="./")
 
 
 def _plain(path: str, kind: FileType) -> str:

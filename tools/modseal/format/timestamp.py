@@ -82,21 +82,14 @@ def token_of_response(data: bytes) -> bytes:
     Only `granted` is taken: `grantedWithMods` is not what was asked for. Raises `FormatError` (bad-timestamp).
     """
     try:
-        status, token = _response(data)
+        body = der.only(data)
+        status = body.enter().integer()
+        token = body.take(der.SEQUENCE).raw if status == _GRANTED else b""
     except FormatError as error:
         raise FormatError("bad-timestamp", "the authority's answer is not a timestamp response") from error
     if status != _GRANTED:
         raise FormatError("bad-timestamp", f"the authority refused the request with status {status}", status=status)
     return token
-
-
-def _response(data: bytes) -> tuple[int, bytes]:
-    outer = Reader(data)
-    body = outer.enter()
-    outer.end()
-    status = body.enter().integer()
-    token = body.take(der.SEQUENCE).raw if status == _GRANTED else b""
-    return status, token
 
 
 def sort_certificates(token: Token) -> bytes:
@@ -113,19 +106,21 @@ def sort_certificates(token: Token) -> bytes:
 
 
 def _token(data: bytes) -> Token:
-    outer = Reader(data)
-    content_info = outer.enter()
-    outer.end()
+    content_info = der.only(data)
     if content_info.oid() != cms.ID_SIGNED_DATA:
         raise _bad("it is not SignedData")
-    explicit = content_info.enter(der.context(0))
+    body = content_info.explicit(0)
     content_info.end()
-    body = explicit.enter()
-    explicit.end()
     if body.integer() != _VERSION:
         raise _bad("its version is not 3")
     digests = [value.raw for value in der.elements(body.enter(der.SET))]
-    content = _content(body.enter())
+    encapsulated = body.enter()
+    if encapsulated.oid() != ID_TST_INFO:
+        raise _bad("its content is not a TSTInfo")
+    explicit = encapsulated.enter(der.context(0))
+    encapsulated.end()
+    content = explicit.octets()
+    explicit.end()
     certificates = cms.read_certificates(body)
     body.optional(der.context(1))  # CRLs: revocation comes from the policy
     signers = body.enter(der.SET)
@@ -136,16 +131,6 @@ def _token(data: bytes) -> Token:
     if digests != [token.digest.raw]:
         raise _bad("its digest algorithms are not that of its signer")
     return token
-
-
-def _content(reader: Reader) -> bytes:
-    if reader.oid() != ID_TST_INFO:
-        raise _bad("its content is not a TSTInfo")
-    explicit = reader.enter(der.context(0))
-    reader.end()
-    content = explicit.octets()
-    explicit.end()
-    return content
 
 
 def _signed_by(signer: Reader, raw: bytes, content: bytes, certificates: tuple[bytes, ...]) -> Token:
@@ -166,6 +151,10 @@ def _signed_by(signer: Reader, raw: bytes, content: bytes, certificates: tuple[b
     if not content_type or content_type.oid() != ID_TST_INFO:
         raise _bad("its contentType attribute is missing or another")
     info = _info(content)
+    # The signer's own certificate is the first that each of the two attributes names (RFC 5035 section 3).
+    named = tuple(identifiers[0] for identifiers in cms.read_named_certificates(signed))
+    if not named:
+        raise _bad("it does not name its signer's certificate")
     return Token(
         raw=raw,
         certificates=certificates,
@@ -176,7 +165,7 @@ def _signed_by(signer: Reader, raw: bytes, content: bytes, certificates: tuple[b
         signature=signature,
         signed_attributes=der.encode(der.SET, attributes.content),
         message_digest=cms.read_message_digest(signed),
-        named_certificates=_named_certificates(signed),
+        named_certificates=named,
         content=content,
         imprint_digest=info.imprint_digest,
         imprint=info.imprint,
@@ -186,18 +175,8 @@ def _signed_by(signer: Reader, raw: bytes, content: bytes, certificates: tuple[b
     )
 
 
-def _named_certificates(attributes: cms.Attributes) -> tuple[CertificateId, ...]:
-    """The signer's own certificate is the first that each of the two attributes names (RFC 5035 section 3)."""
-    named = tuple(identifiers[0] for identifiers in cms.read_named_certificates(attributes))
-    if not named:
-        raise _bad("it does not name its signer's certificate")
-    return named
-
-
 def _info(content: bytes) -> _Info:
-    outer = Reader(content)
-    body = outer.enter()
-    outer.end()
+    body = der.only(content)
     if body.integer() != 1:
         raise _bad("its version is not 1")
     body.oid()

@@ -48,7 +48,7 @@ def footprint(entries: Iterable[Entry]) -> Footprint:
 
 
 @dataclass(frozen=True, slots=True)
-class Clash(Generic[T]):
+class PathClash(Generic[T]):
     """Two modules that must not be installed together: where `one` has a link or file, `other` has something else.
 
     `path` is where, `target` the link's, None where it is a file; `directory` says that `other` has a directory there.
@@ -61,7 +61,7 @@ class Clash(Generic[T]):
     directory: bool
 
 
-def clashes(modules: Iterable[tuple[str, T, Footprint]]) -> Iterator[Clash[T]]:
+def clashes(modules: Iterable[tuple[str, T, Footprint]]) -> Iterator[PathClash[T]]:
     """Each link or file of a module where another module has a directory, and each link where another has a file.
 
     A module is its name, whatever the caller calls it by, and its footprint; they are walked twice. Two of one name
@@ -81,13 +81,13 @@ def clashes(modules: Iterable[tuple[str, T, Footprint]]) -> Iterator[Clash[T]]:
         for link, target in found.links:
             place = directories.of_another(_key(rules.fold(link)), name)
             if place:
-                yield Clash(label, place[1], link, target, directory=True)
+                yield PathClash(label, place[1], link, target, directory=True)
         data = bytes.fromhex(found.files)
         for key in (data[at : at + _DIGEST] for at in range(0, len(data), _DIGEST)):
             if place := directories.of_another(key, name):
-                yield Clash(label, place[1], place[2].rsplit("/", int(place[3]))[0], None, directory=True)
+                yield PathClash(label, place[1], place[2].rsplit("/", int(place[3]))[0], None, directory=True)
             if place := links.of_another(key, name):
-                yield Clash(place[1], label, place[2], str(place[3]), directory=False)
+                yield PathClash(place[1], label, place[2], str(place[3]), directory=False)
 
 
 _Place = tuple[str, T, str, int | str]

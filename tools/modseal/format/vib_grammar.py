@@ -8,43 +8,43 @@ descriptor of a stage folder the order does not count, as it did not for the too
 from __future__ import annotations
 
 from modseal import limits
-from modseal.format.strict_xml import Child, Element
+from modseal.format.strict_xml import Child, ElementRule
 from modseal.format.vib_rules import CHECKSUMS
 
 
-def leaf(name: str, *required: str) -> Element:
+def leaf(name: str, *required: str) -> ElementRule:
     """An element with a text and these attributes."""
-    return Element(name, text=True, required=required)
+    return ElementRule(name, text=True, required=required)
 
 
 PLATFORM = ("version", "locale", "productLineID")
 """The attributes of a platform."""
 
-_CONSTRAINT = Child(Element("constraint", required=("name",), optional=("relation", "version")), 0, limits.ITEMS)
-_PROVIDE = Child(Element("provide", required=("name",), optional=("version",)), 0, limits.ITEMS)
-RELATIONSHIPS = Element(
+_CONSTRAINT = Child(ElementRule("constraint", required=("name",), optional=("relation", "version")), 0, limits.ITEMS)
+_PROVIDE = Child(ElementRule("provide", required=("name",), optional=("version",)), 0, limits.ITEMS)
+RELATIONSHIPS = ElementRule(
     "relationships",
-    Child(Element("depends", _CONSTRAINT)),
-    Child(Element("conflicts", _CONSTRAINT)),
-    Child(Element("replaces", _CONSTRAINT)),
-    Child(Element("provides", _PROVIDE)),
-    Child(Element("compatibleWith", _CONSTRAINT)),
+    Child(ElementRule("depends", _CONSTRAINT)),
+    Child(ElementRule("conflicts", _CONSTRAINT)),
+    Child(ElementRule("replaces", _CONSTRAINT)),
+    Child(ElementRule("provides", _PROVIDE)),
+    Child(ElementRule("compatibleWith", _CONSTRAINT)),
 )
 
 
-def _grammar(*, stage: bool) -> Element:
+def _grammar(*, stage: bool) -> ElementRule:
     """The elements in their one order. In a stage, what the packer finds out may be absent."""
     once = 0 if stage else 1
-    platform = Element("softwarePlatform", required=PLATFORM)
-    checksum = Element("checksum", text=True, required=("checksum-type",), optional=("verify-process",))
+    platform = ElementRule("softwarePlatform", required=PLATFORM)
+    checksum = ElementRule("checksum", text=True, required=("checksum-type",), optional=("verify-process",))
     found_out = ("size",) if stage else ()
-    payload = Element(
+    payload = ElementRule(
         "payload",
         Child(checksum, once, len(CHECKSUMS)),
         required=("name", "type") if stage else ("name", "type", "size"),
         optional=(*found_out, "uncompressed-size", "compression-option", "boot-order", "vfat-name"),
     )
-    return Element(
+    return ElementRule(
         "vib",
         Child(leaf("type"), once),
         Child(leaf("name")),
@@ -53,19 +53,19 @@ def _grammar(*, stage: bool) -> Element:
         Child(leaf("summary")),
         Child(leaf("description")),
         Child(leaf("release-date"), once),
-        Child(Element("urls", Child(leaf("url", "key"), 0, limits.ITEMS)), once),
+        Child(ElementRule("urls", Child(leaf("url", "key"), 0, limits.ITEMS)), once),
         Child(RELATIONSHIPS),
-        Child(Element("software-tags", Child(leaf("tag"), 0, limits.ITEMS)), once),
+        Child(ElementRule("software-tags", Child(leaf("tag"), 0, limits.ITEMS)), once),
         Child(leaf("packed-size"), 0),
-        Child(Element("system-requires", Child(leaf("maintenance-mode")), Child(platform, 0, limits.ITEMS))),
-        Child(Element("file-list", Child(leaf("file"), 0, limits.FILES)), 0),
+        Child(ElementRule("system-requires", Child(leaf("maintenance-mode")), Child(platform, 0, limits.ITEMS))),
+        Child(ElementRule("file-list", Child(leaf("file"), 0, limits.FILES)), 0),
         Child(leaf("acceptance-level")),
         Child(leaf("live-install-allowed")),
         Child(leaf("live-remove-allowed")),
         Child(leaf("cimom-restart")),
         Child(leaf("stateless-ready")),
         Child(leaf("overlay")),
-        Child(Element("payloads", Child(payload, 0, limits.PAYLOADS))),
+        Child(ElementRule("payloads", Child(payload, 0, limits.PAYLOADS))),
         optional=("version",),
     )
 

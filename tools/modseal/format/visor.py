@@ -124,7 +124,7 @@ def encode_header(entry: Entry, fields: VisorFields, offset: int) -> bytes:
         offset,
         *fields.text,
     )
-    total = _signed_sum(blank)
+    total = sum(blank) - 256 * len(blank.translate(None, _ASCII))
     if total < 0:
         raise FormatError("limit-exceeded", f"the header of {entry.path!r} has a negative checksum", path=entry.path)
     return tar.with_checksum(blank, total)
@@ -283,10 +283,6 @@ def _text_is_own(offset: int, size: int, start: int, pages: int, fixups: int) ->
     """
     start = start or offset
     return offset <= start and start + pages * PAGE <= offset + _up(size, PAGE) and fixups <= pages
-
-
-def _signed_sum(header: bytes) -> int:
-    return sum(header) - 256 * len(header.translate(None, _ASCII))
 
 
 def _up(position: int, step: int) -> int:

@@ -35,7 +35,7 @@ _ESXCLI_LEVELS = ("VMwareCertified", "VMwareAccepted", "PartnerSupported", "Comm
 _LONGEST_FILE_NAME = 4096
 
 
-class Time(Shape):
+class SpecTime(Shape):
     """A TOML time with an offset, or a text like `2026-01-31T12:00:00Z`; whole seconds."""
 
     def __init__(self, *, about: str = "") -> None:
@@ -212,7 +212,7 @@ SHAPE = Table(
         ),
         "summary": Text(least=0, about="What it does, in one line."),
         "description": Text(least=0, about="What it does, in full."),
-        "released": Time(about="When it was released (UTC); SOURCE_DATE_EPOCH by default."),
+        "released": SpecTime(about="When it was released (UTC); SOURCE_DATE_EPOCH by default."),
         "payload": Array(_PAYLOAD, most=limits.PAYLOADS, about="The trees that are packed, in the archive's order."),
         "file": Array(_FILE_ENTRY, most=limits.FILES, about="Single files, and modes of paths."),
         "depends": _constraints("What must be on the host, too."),

@@ -19,7 +19,7 @@ from modseal.packing.sign import require_sound, verified
 from modseal.pki import purpose
 from modseal.signing import block
 from modseal.signing.tsa import Stamp
-from modseal.trust.signature import Signer
+from modseal.trust.signature import VerifiedSigner
 
 _BEGIN = b"-----BEGIN "
 
@@ -58,18 +58,18 @@ def timestamp(path: Path, output: Path, stamp: Stamp, at: datetime) -> Stamped:
     return Stamped(output, len(chosen), skipped)
 
 
-def _identity(signer: Signer) -> tuple[int, str, bytes]:
+def _identity(signer: VerifiedSigner) -> tuple[int, str, bytes]:
     return signer.block, signer.certificate.fingerprint, signer.signature
 
 
-def _unfit(signers: list[Signer], at: datetime) -> Iterator[str]:
+def _unfit(signers: list[VerifiedSigner], at: datetime) -> Iterator[str]:
     for signer in signers:
         failure = purpose.validity_failure(signer.certificate, at)
         if failure:
             yield f"block {signer.block}: {failure.detail}, and a timestamp made now cannot help it"
 
 
-def _stamp_all(bundle: OpenBundle, signers: list[Signer], stamp: Stamp) -> bytes:
+def _stamp_all(bundle: OpenBundle, signers: list[VerifiedSigner], stamp: Stamp) -> bytes:
     """The signature member with a token for each of these signers. It has been read by `cms` already."""
     texts = [_BEGIN + text for text in bundle.signature.split(_BEGIN)[1:]]
     blocks = cms.split_blocks(bundle.signature, bundle.kind)

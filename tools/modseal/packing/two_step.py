@@ -25,7 +25,7 @@ from modseal.format.times import time_text
 from modseal.packing.sign import Signed, add_block, make_ready
 from modseal.packing.to_sign import ToSign
 from modseal.signing import block, fitness, prepared
-from modseal.signing.prepared import State
+from modseal.signing.prepared import PreparedFile
 from modseal.signing.tsa import Stamp
 from modseal.trust.signature import verify_member
 
@@ -38,7 +38,7 @@ class Preparation:
     """What is to be signed, for a person and a tool, and what `attach` needs to know of it."""
 
     to_sign: ToSign
-    state: State
+    state: PreparedFile
 
 
 def prepare(

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from modseal.errors import FormatError, foreign
 from modseal.format import der
-from modseal.format.cms import Algorithm, read_algorithm
+from modseal.format.cms import Algorithm
 from modseal.pki import algorithms, public_key
 from modseal.pki.certificate_policies import PolicyExtensions
 from modseal.pki.extensions import (
@@ -35,9 +35,8 @@ from modseal.pki.extensions import (
     POLICY_MAPPINGS,
     SUBJECT_ALTERNATIVE_NAME,
     Extension,
-    Extensions,
-    only,
     read_extensions,
+    read_signed,
 )
 from modseal.pki.names import GeneralName, Name, read_general_names, read_name, read_point_names
 
@@ -169,6 +168,12 @@ def _from_library(parsed: x509.Certificate, data: bytes) -> Certificate:
     critical = [oid for oid, extension in parts.extensions.items() if extension.critical]
     key = parsed.public_key()
     algorithms.require_bounded(key)
+    alternative = parts.extensions.get(SUBJECT_ALTERNATIVE_NAME)
+    name_constraints = None
+    if constrained := parts.extensions.get(NAME_CONSTRAINTS):
+        from modseal.pki.name_constraints import NameConstraints  # imported here: few CAs have any
+
+        name_constraints = NameConstraints.parse(constrained.value)
     return Certificate(
         der=data,
         fingerprint=hashlib.sha256(data).hexdigest(),
@@ -177,7 +182,7 @@ def _from_library(parsed: x509.Certificate, data: bytes) -> Certificate:
         issuer=parsed.issuer.rfc4514_string(),
         issuer_der=parsed.issuer.public_bytes(),
         issuer_name=parts.issuer,
-        alternative_names=_alternative_names(parts.extensions),
+        alternative_names=read_general_names(der.only(alternative.value)) if alternative else (),
         serial=parsed.serial_number,
         not_before=parts.not_before,
         not_after=parts.not_after,
@@ -189,7 +194,7 @@ def _from_library(parsed: x509.Certificate, data: bytes) -> Certificate:
         path_length=constraints.path_length if constraints else None,
         key_usage=value(x509.KeyUsage),
         extended_key_usage=frozenset(oid.dotted_string for oid in usage) if usage else None,
-        name_constraints=_name_constraints(parts.extensions),
+        name_constraints=name_constraints,
         policies=PolicyExtensions.parse(parts.extensions),
         distribution_points=tuple(_distribution_points(parts)),
         unjudged=tuple(oid for oid in critical if oid not in JUDGED_EXTENSIONS),
@@ -215,19 +220,13 @@ class _Parts(NamedTuple):
 def _read(data: bytes) -> _Parts:
     """The parts of a certificate (RFC 5280 section 4.1). Raises `FormatError`.
 
-    The algorithm inside the signed part must be the one outside (section 4.1.1.2), the issuer has a name
-    (section 4.1.2.4), and extensions are for version 3 alone (section 4.1.2.1).
+    The issuer has a name (section 4.1.2.4), and extensions are for version 3 alone (section 4.1.2.1).
     """
-    body = only(data)
-    signed = body.take(der.SEQUENCE)
-    algorithm = read_algorithm(body)
-    bits = body.take(der.BIT_STRING).content
-    body.end()
-    inner = body.inside(signed)
+    signed = read_signed(data)
+    inner = signed.fields
     version = inner.optional(der.context(0))
     inner.integer()  # the serial number
-    if read_algorithm(inner).raw != algorithm.raw or bits[:1] != b"\0":
-        raise der.malformed("its two signature algorithms differ, or its signature is not a whole number of bytes")
+    signed.require_algorithm()
     issuer = read_name(inner.next())
     validity = inner.enter()
     not_before, not_after = der.decode_either_time(validity.next()), der.decode_either_time(validity.next())
@@ -242,28 +241,14 @@ def _read(data: bytes) -> _Parts:
         raise der.malformed("its issuer has no name")
     if wrapped and (not version or version.content != _VERSION_3):
         raise der.malformed("it has extensions, and no version that has them")
-    extensions = read_extensions(only(wrapped.content)) if wrapped else {}
-    return _Parts(signed.raw, algorithm, bits[1:], issuer, not_before, not_after, subject, extensions)
-
-
-def _alternative_names(extensions: Extensions) -> tuple[GeneralName, ...]:
-    found = extensions.get(SUBJECT_ALTERNATIVE_NAME)
-    return read_general_names(only(found.value)) if found else ()
-
-
-def _name_constraints(extensions: Extensions) -> NameConstraints | None:
-    found = extensions.get(NAME_CONSTRAINTS)
-    if found is None:
-        return None
-    from modseal.pki.name_constraints import NameConstraints  # imported here: few CAs have any
-
-    return NameConstraints.parse(found.value)
+    extensions = read_extensions(der.only(wrapped.content)) if wrapped else {}
+    return _Parts(signed.raw, signed.algorithm, signed.signature, issuer, not_before, not_after, subject, extensions)
 
 
 def _distribution_points(parts: _Parts) -> Iterator[GeneralName]:
     """The names of the points that have the issuer's own CRLs for all reasons (RFC 5280 section 4.2.1.13)."""
     found = parts.extensions.get(DISTRIBUTION_POINTS)
-    body = only(found.value) if found else der.Reader(b"")
+    body = der.only(found.value) if found else der.Reader(b"")
     while body.more():
         point = body.enter()
         name, reasons, issuer = point.optional(der.context(0)), point.optional(0x81), point.optional(der.context(2))

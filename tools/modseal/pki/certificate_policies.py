@@ -15,7 +15,6 @@ from modseal.pki.extensions import (
     POLICY_CONSTRAINTS,
     POLICY_MAPPINGS,
     Extensions,
-    only,
     read_count,
 )
 
@@ -37,24 +36,23 @@ class PolicyExtensions:
         """From a certificate's extensions. Raises `FormatError` (not DER, or more policies than are allowed)."""
         policies, mappings = extensions.get(CERTIFICATE_POLICIES), extensions.get(POLICY_MAPPINGS)
         constraints, inhibit_any = extensions.get(POLICY_CONSTRAINTS), extensions.get(INHIBIT_ANY_POLICY)
-        explicit, mapping = _read_constraints(only(constraints.value)) if constraints else (None, None)
+        explicit, mapping = None, None
+        if constraints:
+            body = der.only(constraints.value)
+            explicit, mapping = body.optional(0x80), body.optional(0x81)
+            body.end()
+            if not explicit and not mapping:
+                raise der.malformed("the policy constraints constrain nothing")
         return cls(
-            policies=_read_policies(only(policies.value)) if policies else None,
-            mappings=_read_mappings(only(mappings.value)) if mappings else (),
-            require_explicit=explicit,
-            inhibit_mapping=mapping,
-            inhibit_any=_read_number(inhibit_any.value) if inhibit_any else None,
+            policies=_read_policies(der.only(policies.value)) if policies else None,
+            mappings=_read_mappings(der.only(mappings.value)) if mappings else (),
+            require_explicit=read_count(explicit.content) if explicit else None,
+            inhibit_mapping=read_count(mapping.content) if mapping else None,
+            inhibit_any=read_count(der.only_value(inhibit_any.value, der.INTEGER).content) if inhibit_any else None,
         )
 
 
 NO_POLICIES = PolicyExtensions()
-
-
-def _read_number(data: bytes) -> int:
-    reader = der.Reader(data)
-    content = reader.take(der.INTEGER).content
-    reader.end()
-    return read_count(content)
 
 
 def _read_policies(reader: der.Reader) -> frozenset[str]:
@@ -82,17 +80,6 @@ def _items(reader: der.Reader) -> list[der.Reader]:
         most = limits.CERTIFICATE_POLICIES
         raise der.malformed(f"{len(items)} certificate policies or mappings, 1 to {most} are accepted")
     return items
-
-
-def _read_constraints(reader: der.Reader) -> tuple[int | None, int | None]:
-    explicit, mapping = reader.optional(0x80), reader.optional(0x81)
-    reader.end()
-    if not explicit and not mapping:
-        raise der.malformed("the policy constraints constrain nothing")
-    return (
-        read_count(explicit.content) if explicit else None,
-        read_count(mapping.content) if mapping else None,
-    )
 
 
 @dataclass(frozen=True, slots=True)

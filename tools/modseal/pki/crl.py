@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from modseal.errors import FormatError, foreign
 from modseal.format import der
-from modseal.format.cms import Algorithm, read_algorithm
+from modseal.format.cms import Algorithm
 from modseal.pki.certificate import Certificate
 from modseal.pki.extensions import (
     AUTHORITY_KEY_ID,
@@ -26,8 +26,8 @@ from modseal.pki.extensions import (
     ISSUING_DISTRIBUTION_POINT,
     REASON_CODE,
     Extension,
-    only,
     read_extensions,
+    read_signed,
 )
 from modseal.pki.names import DIRECTORY, GeneralName, Name, read_name, read_point_names
 
@@ -46,7 +46,7 @@ REASONS = {
 """Section 5.3.1."""
 
 _ENUMERATED = 0x0A
-_VERSION_2 = 1
+_VERSION_2 = b"\1"
 _JUDGED = {AUTHORITY_KEY_ID, CRL_NUMBER, ISSUING_DISTRIBUTION_POINT, EXPIRED_CERTIFICATES_ON_CRL}
 _JUDGED_OF_ENTRIES = {REASON_CODE, INVALIDITY_DATE}
 _time = functools.lru_cache(maxsize=1024)(der.decode_either_time)
@@ -127,48 +127,36 @@ class Crl:
 
 
 def _read(data: bytes, source: str) -> Crl:
-    body = only(data)
-    signed = body.take(der.SEQUENCE)
-    algorithm = read_algorithm(body)
-    bits = body.take(der.BIT_STRING).content
-    body.end()
-    fields = body.inside(signed)
-    version = fields.integer() if _next_is(signed.content, der.INTEGER) else None
-    if read_algorithm(fields).raw != algorithm.raw or bits[:1] != b"\0":
-        raise der.malformed("its two signature algorithms differ, or its signature is not a whole number of bytes")
+    signed = read_signed(data)
+    fields = signed.fields
+    version = fields.optional(der.INTEGER)
+    signed.require_algorithm()
     issuer = read_name(fields.next())
     this_update = _time(fields.next())
-    next_update = _optional_time(fields)
+    next_update = fields.optional(der.UTC_TIME) or fields.optional(der.GENERALIZED_TIME)
     entries, unknown = _read_entries(fields.optional(der.SEQUENCE))
-    extensions = _read_extensions(fields.optional(der.context(0)))
+    wrapped = fields.optional(der.context(0))
+    extensions = read_extensions(der.only(wrapped.content)) if wrapped else {}
     fields.end()
-    if version not in (None, _VERSION_2) or (extensions and version is None) or not issuer:
+    if (version and version.content != _VERSION_2) or (extensions and not version) or not issuer:
         raise der.malformed("its version does not fit, or it names no issuer")
     scope = _read_scope(extensions.get(ISSUING_DISTRIBUTION_POINT), issuer)
+    expired, authority = extensions.get(EXPIRED_CERTIFICATES_ON_CRL), extensions.get(AUTHORITY_KEY_ID)
+    key_id = der.only(authority.value).optional(0x80) if authority else None  # keyIdentifier (section 5.2.1)
     return Crl(
         source=source,
         issuer=issuer,
         this_update=this_update,
-        next_update=next_update,
+        next_update=_time(next_update) if next_update else None,
         scope=scope,
         unjudged=(*_unjudged(extensions), *unknown, *scope.unjudged),
-        keeps_expired_since=_keeps_expired_since(extensions.get(EXPIRED_CERTIFICATES_ON_CRL)),
-        authority_key_id=_read_key_id(extensions.get(AUTHORITY_KEY_ID)),
+        keeps_expired_since=_read_time(expired) if expired else None,
+        authority_key_id=key_id.content if key_id else None,
         entries=entries,
         signed_bytes=signed.raw,
-        signature_algorithm=algorithm,
-        signature=bits[1:],
+        signature_algorithm=signed.algorithm,
+        signature=signed.signature,
     )
-
-
-def _next_is(content: bytes, tag: int) -> bool:
-    return content[:1] == bytes((tag,))
-
-
-def _read_extensions(value: der.Value | None) -> dict[str, Extension]:
-    if value is None:
-        return {}
-    return read_extensions(only(value.content))
 
 
 def _unjudged(extensions: dict[str, Extension]) -> Iterator[str]:
@@ -192,13 +180,13 @@ def _read_entries(value: der.Value | None) -> tuple[dict[int, RevokedEntry], tup
             fields.end()
             unknown.update(dict.fromkeys(details.unknown))
         found = RevokedEntry(min(since, details.invalid_since or since), details.reason)
-        entries[serial] = _worse(entries[serial], found) if serial in entries else found
+        if other := entries.get(
+            serial
+        ):  # two entries for one certificate: the earlier time, and no reason if they differ
+            reason = found.reason if found.reason == other.reason else REASONS[0]
+            found = RevokedEntry(min(found.since, other.since), reason)
+        entries[serial] = found
     return entries, tuple(unknown)
-
-
-def _worse(one: RevokedEntry, other: RevokedEntry) -> RevokedEntry:
-    """Two entries for one certificate as one: the earlier, for no reason where they differ in it."""
-    return RevokedEntry(min(one.since, other.since), one.reason if one.reason == other.reason else REASONS[0])
 
 
 class _Details(NamedTuple):
@@ -217,26 +205,23 @@ def _read_details(content: bytes) -> _Details:
     """Remembered, because the same few extensions are in all entries of a long list."""
     extensions = read_extensions(der.Reader(content))
     critical = [oid for oid, extension in extensions.items() if extension.critical]
+    reason = REASONS[0]
+    if REASON_CODE in extensions:
+        content = der.only_value(extensions[REASON_CODE].value, _ENUMERATED).content
+        if len(content) != 1:
+            raise der.malformed("a reason code is not a small number")
+        reason = REASONS.get(content[0], "unknown")
     return _Details(
-        reason=_read_reason(extensions[REASON_CODE]) if REASON_CODE in extensions else REASONS[0],
-        invalid_since=_only_time(extensions[INVALIDITY_DATE]) if INVALIDITY_DATE in extensions else None,
+        reason=reason,
+        invalid_since=_read_time(extensions[INVALIDITY_DATE]) if INVALIDITY_DATE in extensions else None,
         unknown=tuple(f"critical entry extension {oid}" for oid in critical if oid not in _JUDGED_OF_ENTRIES),
     )
-
-
-def _read_reason(extension: Extension) -> str:
-    outer = der.Reader(extension.value)
-    content = outer.take(_ENUMERATED).content
-    outer.end()
-    if len(content) != 1:
-        raise der.malformed("a reason code is not a small number")
-    return REASONS.get(content[0], "unknown")
 
 
 def _read_scope(extension: Extension | None, issuer: Name) -> Scope:
     if extension is None:
         return Scope()
-    body = only(extension.value)
+    body = der.only(extension.value)
     points = body.optional(der.context(0))
     users, authorities = _flag(body, 1), _flag(body, 2)
     some_reasons = body.optional(0x83)
@@ -257,23 +242,5 @@ def _flag(reader: der.Reader, number: int) -> bool:
     return value is not None
 
 
-def _read_key_id(extension: Extension | None) -> bytes | None:
-    """The keyIdentifier [0] of an AuthorityKeyIdentifier (section 5.2.1)."""
-    found = only(extension.value).optional(0x80) if extension else None
-    return found.content if found else None
-
-
-def _keeps_expired_since(extension: Extension | None) -> datetime | None:
-    return _only_time(extension) if extension else None
-
-
-def _only_time(extension: Extension) -> datetime:
-    outer = der.Reader(extension.value)
-    value = outer.take(der.GENERALIZED_TIME)
-    outer.end()
-    return der.decode_generalized_time(value)
-
-
-def _optional_time(reader: der.Reader) -> datetime | None:
-    value = reader.optional(der.UTC_TIME) or reader.optional(der.GENERALIZED_TIME)
-    return _time(value) if value else None
+def _read_time(extension: Extension) -> datetime:
+    return der.decode_generalized_time(der.only_value(extension.value, der.GENERALIZED_TIME))

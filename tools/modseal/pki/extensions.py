@@ -12,6 +12,7 @@ from typing import NamedTuple
 from modseal import limits
 from modseal.errors import FormatError
 from modseal.format import der
+from modseal.format.cms import Algorithm, read_algorithm
 
 AUTHORITY_KEY_ID = "2.5.29.35"
 BASIC_CONSTRAINTS = "2.5.29.19"
@@ -68,12 +69,33 @@ def read_extensions(reader: der.Reader) -> dict[str, Extension]:
     return found
 
 
-def only(data: bytes, tag: int = der.SEQUENCE) -> der.Reader:
-    """A reader for the content of the one value that these bytes are. Raises `FormatError`."""
-    outer = der.Reader(data)
-    body = outer.enter(tag)
-    outer.end()
-    return body
+class SignedParts(NamedTuple):
+    """The outer form of a certificate and of a CRL: a SEQUENCE of what is signed, an algorithm, and the signature.
+
+    `fields` reads what is signed, `raw` is its DER.
+    """
+
+    fields: der.Reader
+    raw: bytes
+    algorithm: Algorithm
+    signature: bytes
+
+    def require_algorithm(self) -> None:
+        """The next field is the algorithm again. Raises `FormatError` (RFC 5280 sections 4.1.1.2 and 5.1.1.2)."""
+        if read_algorithm(self.fields).raw != self.algorithm.raw:
+            raise der.malformed("its two signature algorithms differ")
+
+
+def read_signed(data: bytes) -> SignedParts:
+    """The parts of a certificate or CRL (RFC 5280 sections 4.1 and 5.1). Raises `FormatError`."""
+    body = der.only(data)
+    value = body.take(der.SEQUENCE)
+    algorithm = read_algorithm(body)
+    bits = body.take(der.BIT_STRING).content
+    body.end()
+    if bits[:1] != b"\0":
+        raise der.malformed("its signature is not a whole number of bytes")
+    return SignedParts(body.inside(value), value.raw, algorithm, bits[1:])
 
 
 def read_count(content: bytes) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from modseal import limits
 from modseal.errors import FormatError
 from modseal.format import der
-from modseal.pki.extensions import only, read_count
+from modseal.pki.extensions import read_count
 from modseal.pki.names import (
     DIRECTORY,
     DNS,
@@ -49,7 +49,7 @@ class NameConstraints:
     @classmethod
     def parse(cls, data: bytes) -> NameConstraints:
         """From the extension's value. Raises `FormatError` (not DER, none at all, or with a minimum or maximum)."""
-        body = only(data)
+        body = der.only(data)
         permitted, excluded = (body.optional(der.context(number)) for number in (0, 1))
         body.end()
         found = cls(_subtrees(permitted), _subtrees(excluded))

@@ -29,6 +29,7 @@ from modseal.pki.revocation import RevocationRules
 
 if TYPE_CHECKING:
     from modseal.pki.crl import Crl
+    from modseal.pki.name_constraints import NameConstraints
 
 REMEMBERED_PATHS = 256
 """Verdicts on a signer's chain that are remembered: 2,000 bundles of one signer judge its chain once."""
@@ -293,35 +294,24 @@ def path_failures(
         failure = purpose.validity_failure(certificate, at)
         if failure:
             yield failure
-        yield from _extension_failures(chain, depth)
+        evidence: Evidence = {"certificate": certificate.fingerprint}
+        unjudged = ", ".join(certificate.unjudged)
+        if unjudged:  # critical, and so nobody may go on who does not know them (section 4.2)
+            detail = f"{certificate.subject} has extensions that modseal does not judge: {unjudged}"
+            yield Failure("unsupported-extension", detail, {**evidence, "extensions": unjudged})
+        if certificate.name_constraints and not certificate.is_ca:
+            detail = f"{certificate.subject} has name constraints but is no CA"
+            yield Failure("invalid-chain", detail, {**evidence, "extensions": unjudged})
         if depth:
             yield from purpose.issuer_failures(certificate, profile)
-            yield from _length_failure(chain, depth)
+            # (l), (m) of section 6.1.4: self-issued CAs do not count.
+            below, length = sum(not ca.is_self_issued for ca in chain[1:depth]), certificate.path_length
+            if length is not None and below > length:
+                detail = f"{certificate.subject} allows {length} CAs below it, there are {below}"
+                yield Failure("invalid-chain", detail, {**evidence, "path_length": length, "below": below})
     yield from _name_failures(chain)
     yield from _policy_failure(chain, profile)
     yield from _algorithm_failures(chain, rules)
-
-
-def _extension_failures(chain: tuple[Certificate, ...], depth: int) -> Iterator[Failure]:
-    """Critical extensions that are not judged, and judged ones where they have no meaning."""
-    certificate = chain[depth]
-    evidence: Evidence = {"certificate": certificate.fingerprint, "extensions": ", ".join(certificate.unjudged)}
-    if certificate.unjudged:
-        detail = f"{certificate.subject} has extensions that modseal does not judge: {evidence['extensions']}"
-        yield Failure("unsupported-extension", detail, evidence)
-    if certificate.name_constraints and not certificate.is_ca:
-        yield Failure("invalid-chain", f"{certificate.subject} has name constraints but is no CA", evidence)
-
-
-def _length_failure(chain: tuple[Certificate, ...], depth: int) -> Iterator[Failure]:
-    """Section 6.1.4 (l), (m): CAs below this one that are not self-issued, against its path length."""
-    certificate = chain[depth]
-    below = sum(not ca.is_self_issued for ca in chain[1:depth])
-    if certificate.path_length is not None and below > certificate.path_length:
-        length = certificate.path_length
-        evidence: Evidence = {"certificate": certificate.fingerprint, "path_length": length, "below": below}
-        detail = f"{certificate.subject} allows {length} CAs below it, there are {below}"
-        yield Failure("invalid-chain", detail, evidence)
 
 
 def _name_failures(chain: tuple[Certificate, ...]) -> Iterator[Failure]:
@@ -329,18 +319,18 @@ def _name_failures(chain: tuple[Certificate, ...]) -> Iterator[Failure]:
     for depth, authority in enumerate(chain):
         for position, certificate in enumerate(chain[:depth]):
             if authority.name_constraints and (position == 0 or not certificate.is_self_issued):
-                yield from _constraint_failures(certificate, authority)
+                yield from _constraint_failures(certificate, authority, authority.name_constraints)
 
 
-def _constraint_failures(certificate: Certificate, authority: Certificate) -> Iterator[Failure]:
-    if not authority.name_constraints:
-        return
+def _constraint_failures(
+    certificate: Certificate, authority: Certificate, constraints: NameConstraints
+) -> Iterator[Failure]:
     from modseal.pki.name_constraints import NotJudgedError, check_names, constrained_names
 
     evidence: Evidence = {"certificate": certificate.fingerprint, "authority": authority.fingerprint}
     names = constrained_names(certificate.subject_name, certificate.alternative_names)
     try:
-        for problem in check_names(names, authority.name_constraints):
+        for problem in check_names(names, constraints):
             detail = f"{authority.subject} may not issue for {certificate.subject}: {problem}"
             yield Failure("invalid-chain", detail, evidence)
     except NotJudgedError as error:

@@ -54,7 +54,9 @@ def require_form(info: der.Reader) -> None:
     if oid == RSA_ENCRYPTION and parameters != NULL_PARAMETERS:
         raise der.malformed("its RSA key has parameters other than NULL")  # RFC 3279 section 2.3.1
     if oid == EC_PUBLIC_KEY:
-        _require_named_curve(parameters)
+        # Only namedCurve: neither implicitCurve nor specifiedCurve (RFC 5480 section 2.1.1).
+        if parameters is None or parameters[0] != der.OID:
+            raise der.malformed("its elliptic curve is not named by an identifier")
         if key[:1] != bytes((_UNCOMPRESSED,)):
             raise der.malformed("its elliptic curve point is not uncompressed")  # RFC 5480 section 2.2
     if oid == ED25519 or oid in ML_DSA:
@@ -62,12 +64,6 @@ def require_form(info: der.Reader) -> None:
             raise der.malformed("its key has parameters, where there are none")  # RFC 8410 section 3, RFC 9881
         if oid == ED25519 and not is_sound_ed25519(key):
             raise der.malformed("its Ed25519 key is a point of small order, or not in its one encoding")
-
-
-def _require_named_curve(parameters: bytes | None) -> None:
-    """Only namedCurve: neither implicitCurve nor specifiedCurve (RFC 5480 section 2.1.1)."""
-    if parameters is None or parameters[0] != der.OID:
-        raise der.malformed("its elliptic curve is not named by an identifier")
 
 
 def is_sound_ed25519(key: bytes) -> bool:

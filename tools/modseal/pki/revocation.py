@@ -20,7 +20,7 @@ from modseal.pki.certificate import Certificate
 from modseal.pki.effort import Effort, of_signature
 
 if TYPE_CHECKING:
-    from modseal.pki.crl import Crl, RevokedEntry
+    from modseal.pki.crl import Crl
 
 Signers = Callable[["Crl", Certificate], Iterable[Certificate]]
 """Further certificates that may sign a CRL for a CA: those with a valid path of their own to the same anchor."""
@@ -92,17 +92,19 @@ class _Judgement:
         covered = False
         for crl in self.rules.crls:
             if crl.issuer == self.certificate.issuer_name:
-                problem = self._problem(crl)
+                problem = self._signature_failure(crl)
+                if problem is None and crl.unjudged:
+                    detail = f"modseal does not judge {crl.source}: {'; '.join(crl.unjudged)}"
+                    problem = Failure("crl-invalid", detail, self._evidence(crl))
+                problem = problem or self._revoked(crl) or self._age_failure(crl)
                 problems += [problem] if problem else []
-                covered = covered or (problem is None and self._covers(crl))
+                # Whether the list would still name the certificate: in its scope, and not dropped since it expired.
+                kept = crl.keeps_expired_since is None or self.certificate.not_after >= crl.keeps_expired_since
+                covered = covered or (problem is None and kept and crl.scope.covers(self.certificate))
         if covered:
             problems = [problem for problem in problems if problem.code in _DECISIVE]
         problems.sort(key=lambda problem: _PRECEDENCE.index(problem.code))
         return problems[:1] or ([] if covered else list(self._missing(others)))
-
-    def _problem(self, crl: Crl) -> Failure | None:
-        """Why a list in the issuer's name says that the certificate is revoked, or cannot say that it is not."""
-        return self._signature_failure(crl) or self._unjudged(crl) or self._revoked(crl) or self._age_failure(crl)
 
     def _missing(self, others: tuple[str, ...]) -> Iterator[Failure]:
         if not self.rules.required:
@@ -119,7 +121,7 @@ class _Judgement:
         """Whether the CA itself, or another signer that it has for CRLs, signed the list (section 6.3.3 (f), (g))."""
         evidence = self._evidence(crl)
         own = signature_problem(crl, self.issuer, self.effort)
-        if own is None and _may_sign(self.issuer):
+        if own is None and (self.issuer.key_usage is None or self.issuer.key_usage.crl_sign):
             return None
         if any(signature_problem(crl, signer, self.effort) is None for signer in self.signers(crl, self.issuer)):
             return None
@@ -128,12 +130,6 @@ class _Judgement:
             return Failure("crl-wrong-issuer", detail, evidence)
         detail = f"{crl.source} is not signed by {self.issuer.subject}: {own.detail}"
         return Failure("crl-bad-signature", detail, evidence)
-
-    def _unjudged(self, crl: Crl) -> Failure | None:
-        if not crl.unjudged:
-            return None
-        detail = f"modseal does not judge {crl.source}: {'; '.join(crl.unjudged)}"
-        return Failure("crl-invalid", detail, self._evidence(crl))
 
     def _age_failure(self, crl: Crl) -> Failure | None:
         evidence = self._evidence(crl)
@@ -148,15 +144,14 @@ class _Judgement:
             return Failure("crl-not-yet-valid", detail, evidence)
         return None
 
-    def _covers(self, crl: Crl) -> bool:
-        """Whether the list would still name the certificate: in its scope, and not dropped since it expired."""
-        kept = crl.keeps_expired_since is None or self.certificate.not_after >= crl.keeps_expired_since
-        return kept and crl.scope.covers(self.certificate)
-
     def _revoked(self, crl: Crl) -> Failure | None:
         """An entry counts in any list that the issuer signed: a stale one proves what it says is revoked."""
         entry = crl.entries.get(self.certificate.serial)
-        if entry is None or self._signed_before(entry):
+        if entry is None:
+            return None
+        # The policy may let a signature stand that was made before a revocation that was for no misuse (X5-11).
+        before = self.signed_at is not None and self.signed_at < entry.since
+        if self.rules.accept_signed_before and before and entry.reason in WITHOUT_MISUSE:
             return None
         evidence: Evidence = {
             **self._evidence(crl),
@@ -168,11 +163,6 @@ class _Judgement:
         detail = f"{self.certificate.subject} was revoked on {entry.since:%Y-%m-%d} ({entry.reason})"
         return Failure("revoked", detail, evidence)
 
-    def _signed_before(self, entry: RevokedEntry) -> bool:
-        """Whether the policy lets a signature stand that was made before the revocation, which was for no misuse."""
-        proven = self.signed_at is not None and self.signed_at < entry.since
-        return self.rules.accept_signed_before and proven and entry.reason in WITHOUT_MISUSE
-
     def _evidence(self, crl: Crl) -> Evidence:
         return {
             "crl": crl.source,
@@ -181,10 +171,6 @@ class _Judgement:
             "next_update": crl.next_update.isoformat() if crl.next_update else None,
             "at": self.at.isoformat(),
         }
-
-
-def _may_sign(certificate: Certificate) -> bool:
-    return certificate.key_usage is None or certificate.key_usage.crl_sign
 
 
 def signature_problem(crl: Crl, signer: Certificate, effort: Effort | None = None) -> Failure | None:

@@ -51,7 +51,7 @@ def parse(data: bytes, source: str, read: Callable[[str], bytes], *, built_in: b
             files[name] = read(name)
         return files[name]
 
-    reader = _Reader(document, source, kept)
+    reader = _PolicyReader(document, source, kept)
     policy = replace(reader.policy(), origin=PolicyBytes(data, tuple(files.items()), built_in))
     if not (policy.anchors or policy.allow_unsigned_community or built_in):
         reader.found.append(f"{source}: needs at least one [[anchor]], or nothing could be accepted")
@@ -65,7 +65,7 @@ def _summary(problems: tuple[str, ...]) -> str:
     return problems[0] + more
 
 
-class _Reader:
+class _PolicyReader:
     """Turns checked values into a `Policy`; collects every problem with its line."""
 
     def __init__(self, document: toml_text.TomlDocument, source: str, read: Callable[[str], bytes]) -> None:
@@ -80,6 +80,9 @@ class _Reader:
         intermediates = tuple(self._certificates_of(("intermediates",), self._values.get("intermediates", [])))
         timestamp_anchors = tuple(self._timestamp_anchors())
         named = (*(anchor.certificate for anchor in anchors if anchor.certificate), *intermediates, *timestamp_anchors)
+        if "unsigned" in self._values and not self._values.get("allow-unsigned-community"):
+            self._problem(("unsigned",), "has a meaning only with allow-unsigned-community = true")
+        path_list = PATH_LISTS.get(self._get("paths", "list", ""), ())
         policy = Policy(
             source=self._source,
             minimum_level=Level.parse(self._values["minimum-level"]),
@@ -96,9 +99,9 @@ class _Reader:
             deny=self._deny(named),
             floors=dict(self._values.get("versions", {})),
             required_attachments=tuple(self._get("attachments", "required", ())),
-            community_paths=self._community_paths(),
+            community_paths=(*path_list, *self._prefixes(("paths", "community"), self._get("paths", "community", ()))),
             allowances=tuple(self._allowances()),
-            unsigned_may=self._unsigned_may(),
+            unsigned_may=self._may(("unsigned", "may"), self._get("unsigned", "may", {})),
         )
         for problem in () if self.found else policy_material.unproved_crls(policy):
             self._problem(("revocation", "crls"), problem)
@@ -127,26 +130,23 @@ class _Reader:
             if table["name"] in seen:
                 self._problem((*path, "name"), f"two anchors have the name {table['name']!r}")
             seen.add(table["name"])
-            yield self._anchor(path, table)
-
-    def _anchor(self, path: tuple[str | int, ...], table: dict[str, Any]) -> Anchor:
-        fingerprint, certificate = table.get("fingerprint"), None
-        if ("certificate" in table) == (fingerprint is not None):
-            self._problem(path, "needs either 'certificate' (a CA) or 'fingerprint' (an exact signer), not both")
-        elif fingerprint is None:
-            certificate = self._ca((*path, "certificate"), table["certificate"])
-            if table.get("accept-expired"):
-                self._problem((*path, "accept-expired"), "is only for a fingerprint: a CA's validity always counts")
-        return Anchor(
-            name=table["name"],
-            grants=Level.parse(table["grants"]),
-            certificate=certificate,
-            fingerprint=fingerprint.removeprefix("sha256:") if fingerprint else None,
-            vendors=tuple(table.get("vendors", ())),
-            names=tuple(table.get("names", ())),
-            accept_expired=table.get("accept-expired", False),
-            may=self._may((*path, "may"), table.get("may", {})),
-        )
+            fingerprint, certificate = table.get("fingerprint"), None
+            if ("certificate" in table) == (fingerprint is not None):
+                self._problem(path, "needs either 'certificate' (a CA) or 'fingerprint' (an exact signer), not both")
+            elif fingerprint is None:
+                certificate = self._ca((*path, "certificate"), table["certificate"])
+                if table.get("accept-expired"):
+                    self._problem((*path, "accept-expired"), "is only for a fingerprint: a CA's validity always counts")
+            yield Anchor(
+                name=table["name"],
+                grants=Level.parse(table["grants"]),
+                certificate=certificate,
+                fingerprint=fingerprint.removeprefix("sha256:") if fingerprint else None,
+                vendors=tuple(table.get("vendors", ())),
+                names=tuple(table.get("names", ())),
+                accept_expired=table.get("accept-expired", False),
+                may=self._may((*path, "may"), table.get("may", {})),
+            )
 
     def _may(self, path: tuple[str | int, ...], table: dict[str, Any]) -> May:
         return May(
@@ -154,11 +154,6 @@ class _Reader:
             frozenset(power for power in Power if table.get(power) is True),
             frozenset(power for power in Power if table.get(power) is False),
         )
-
-    def _unsigned_may(self) -> May:
-        if "unsigned" in self._values and not self._values.get("allow-unsigned-community"):
-            self._problem(("unsigned",), "has a meaning only with allow-unsigned-community = true")
-        return self._may(("unsigned", "may"), self._get("unsigned", "may", {}))
 
     def _prefixes(self, path: tuple[str | int, ...], prefixes: Iterable[str]) -> Iterator[str]:
         """Prefixes in the form in which paths begin with them: what could not be the path of a folder is a mistake."""
@@ -256,7 +251,3 @@ class _Reader:
                 modules=tuple(table.get("modules", ())),
                 line=self._document.line(path),
             )
-
-    def _community_paths(self) -> tuple[str, ...]:
-        named = PATH_LISTS.get(self._get("paths", "list", ""), ())
-        return named + tuple(self._prefixes(("paths", "community"), self._get("paths", "community", ())))

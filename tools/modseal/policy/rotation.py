@@ -45,14 +45,23 @@ def advance(
     require_clock(seen.newest if seen else None, at)
     # (2) What is older than the installed version is history: it can be passed along, never installed.
     ordered = sorted(candidates, key=lambda bundle: bundle.version)
-    if seen:
-        _require_not_older(seen.bundle, ordered)
+    if seen and ordered and ordered[-1].version < seen.bundle.version:
+        newest, installed = ordered[-1].version, seen.bundle.version
+        detail = f"version {newest} is older than the installed version {installed}"
+        raise RefusedError("trust-bundle-rollback", detail, version=newest, installed=installed)
     # (3) From version to version, each signed by a threshold of the one before it and of its own
     #     (TUF 5.3.4 and 5.3.5). Their expiry does not matter on the way (TUF 5.3.10).
     current = seen.bundle if seen else None
     for bundle in ordered:
         if current and bundle.version == current.version:
-            _require_same(current, bundle)
+            if bundle.sha256 != current.sha256:
+                raise RefusedError(
+                    "trust-bundle-conflict",
+                    f"another trust bundle has version {current.version}",
+                    version=current.version,
+                    sha256=bundle.sha256,
+                    other=current.sha256,
+                )
         elif current and bundle.version > current.version:
             _require_successor(current, bundle, at)
             current = bundle
@@ -111,29 +120,13 @@ def shortfalls(bundle: TrustBundle, previous: TrustBundle | None, at: datetime) 
             yield f"{keys} of the {root.threshold} root signers that version {version} asks for have signed{why}"
 
 
-def _require_not_older(installed: TrustBundle, ordered: Sequence[TrustBundle]) -> None:
-    if ordered and ordered[-1].version < installed.version:
-        detail = f"version {ordered[-1].version} is older than the installed version {installed.version}"
-        raise RefusedError("trust-bundle-rollback", detail, version=ordered[-1].version, installed=installed.version)
-
-
-def _require_same(current: TrustBundle, bundle: TrustBundle) -> None:
-    if bundle.sha256 != current.sha256:
-        raise RefusedError(
-            "trust-bundle-conflict",
-            f"another trust bundle has version {current.version}",
-            version=current.version,
-            sha256=bundle.sha256,
-            other=current.sha256,
-        )
-
-
 def _require_successor(current: TrustBundle, bundle: TrustBundle, at: datetime) -> None:
     """Exactly the next version: one that is left out could be the one that withdrew a root signer."""
     if bundle.version != current.version + 1:
         detail = f"version {bundle.version} does not follow version {current.version}"
         raise RefusedError("trust-bundle-gap", detail, version=bundle.version, after=current.version)
-    _require_threshold(bundle, current, at)
+    for sentence in shortfalls(bundle, current, at):
+        raise _below_threshold(f"version {bundle.version}: {sentence}", bundle)
 
 
 def _require_first(bundle: TrustBundle, initial: Collection[str], at: datetime) -> None:
@@ -156,11 +149,6 @@ def _require_first(bundle: TrustBundle, initial: Collection[str], at: datetime) 
                 f"{needed.threshold} are needed{why}",
                 bundle,
             )
-
-
-def _require_threshold(bundle: TrustBundle, previous: TrustBundle, at: datetime) -> None:
-    for sentence in shortfalls(bundle, previous, at):
-        raise _below_threshold(f"version {bundle.version}: {sentence}", bundle)
 
 
 def _below_threshold(detail: str, bundle: TrustBundle) -> RefusedError:

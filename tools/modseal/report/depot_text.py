@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from modseal.depot.listing import Listing, Row
+from modseal.depot.listing import DepotRow, Listing
 from modseal.report.text import safe
 
 _MIB = 1024 * 1024
@@ -34,7 +34,7 @@ def listing_json(name: str, listing: Listing) -> str:
     return json.dumps(document, indent=2)
 
 
-def _values(row: Row) -> dict[str, Any]:
+def _values(row: DepotRow) -> dict[str, Any]:
     return {
         "vendor": row.vendor,
         "name": row.name,

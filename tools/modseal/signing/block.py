@@ -60,14 +60,21 @@ def prepare(
         detail = f"a block holds at most {limits.CERTIFICATES_PER_BLOCK} certificates, not {len(certificates)}"
         raise RefusedError("limit-exceeded", detail, certificates=len(certificates))
     digest = hashlib.new(algorithm.digest_name, content).digest()
+    # CMSAlgorithmProtection (RFC 6211 section 2): digest, then [1] IMPLICIT signature algorithm.
+    protection = _digest_algorithm(algorithm) + der.encode(der.context(1), _signature_algorithm(algorithm))
+    # SigningCertificateV2 (RFC 5035 section 3): SHA-256 is the default and so is left out.
+    hashes = (der.encode(der.OCTET_STRING, hashlib.sha256(each).digest()) for each in certificates)
+    identifiers = (der.encode(der.SEQUENCE, each) for each in hashes)
     attributes = [
         _attribute(cms.CONTENT_TYPE, der.encode_oid(cms.ID_DATA)),
         _attribute(cms.MESSAGE_DIGEST, der.encode(der.OCTET_STRING, digest)),
-        _attribute(cms.ALGORITHM_PROTECTION, _protection(algorithm)),
-        _attribute(cms.SIGNING_CERTIFICATE_V2, _certificate_hashes(certificates)),
+        _attribute(cms.ALGORITHM_PROTECTION, der.encode(der.SEQUENCE, protection)),
+        _attribute(cms.SIGNING_CERTIFICATE_V2, der.encode(der.SEQUENCE, der.encode(der.SEQUENCE, *identifiers))),
     ]
     if signing_time is not None:
-        attributes.append(_attribute(cms.SIGNING_TIME, _time(signing_time)))
+        if not _is_time(signing_time):
+            raise UsageError(f"the signing time {signing_time!r} is not of the form 2026-01-31T12:00:00Z")
+        attributes.append(_attribute(cms.SIGNING_TIME, der.encode_time(signing_time)))
     return Prepared(der.encode_set(attributes), algorithm, certificates[0], certificates[1:])
 
 
@@ -131,7 +138,7 @@ def _stamped(info: bytes, token: bytes) -> bytes:
     parts = der.elements(der.Reader(info).enter(), sorted_set=False)
     unsigned = parts.pop() if parts[-1].tag == der.context(1) else None
     attributes = der.elements(der.Reader(unsigned.raw).enter(der.context(1))) if unsigned else []
-    own = {_type_of(each.raw): each.raw for each in attributes}
+    own = {der.Reader(each.raw).enter().oid(): each.raw for each in attributes}
     tokens = [token]
     if cms.TIMESTAMP_TOKEN in own:
         values = der.Reader(own[cms.TIMESTAMP_TOKEN]).enter()
@@ -141,33 +148,26 @@ def _stamped(info: bytes, token: bytes) -> bytes:
     return der.encode(der.SEQUENCE, *(part.raw for part in parts), der.encode_set(own.values(), der.context(1)))
 
 
-def _type_of(attribute: bytes) -> str:
-    return der.Reader(attribute).enter().oid()
-
-
 def _signer_info(prepared: Prepared, signature: bytes, timestamp: bytes | None) -> bytes:
     """SignerInfo v1 (RFC 5652 section 5.3)."""
     signed = der.Reader(prepared.to_be_signed).take(der.SET).content
     unsigned = der.encode(der.context(1), _attribute(cms.TIMESTAMP_TOKEN, timestamp)) if timestamp else b""
+    # IssuerAndSerialNumber with the certificate's own bytes: a re-encoded name may differ from them.
+    certificate = der.Reader(prepared.certificate).enter().enter()
+    certificate.optional(der.context(0))  # the version
+    serial = certificate.take(der.INTEGER).raw
+    certificate.take(der.SEQUENCE)  # the signature algorithm
+    issuer = certificate.take(der.SEQUENCE).raw
     return der.encode(
         der.SEQUENCE,
         der.encode_integer(1),
-        _issuer_and_serial(prepared.certificate),
+        der.encode(der.SEQUENCE, issuer, serial),
         _digest_algorithm(prepared.algorithm),
         der.encode(der.context(0), signed),
         der.encode(der.SEQUENCE, _signature_algorithm(prepared.algorithm)),
         der.encode(der.OCTET_STRING, signature),
         unsigned,
     )
-
-
-def _issuer_and_serial(certificate: bytes) -> bytes:
-    """IssuerAndSerialNumber with the certificate's own bytes: a re-encoded name may differ from them."""
-    signed_part = der.Reader(certificate).enter().enter()
-    signed_part.optional(der.context(0))
-    serial = signed_part.take(der.INTEGER).raw
-    signed_part.take(der.SEQUENCE)
-    return der.encode(der.SEQUENCE, signed_part.take(der.SEQUENCE).raw, serial)
 
 
 def _attribute(oid: str, *values: bytes) -> bytes:
@@ -182,25 +182,6 @@ def _digest_algorithm(algorithm: SignatureAlgorithm) -> bytes:
 def _signature_algorithm(algorithm: SignatureAlgorithm) -> bytes:
     """The content of the signature's AlgorithmIdentifier."""
     return der.encode_oid(algorithm.signature_oid) + (algorithm.signature_parameters or b"")
-
-
-def _protection(algorithm: SignatureAlgorithm) -> bytes:
-    """CMSAlgorithmProtection (RFC 6211 section 2): digest, then [1] IMPLICIT signature algorithm."""
-    signature = der.encode(der.context(1), _signature_algorithm(algorithm))
-    return der.encode(der.SEQUENCE, _digest_algorithm(algorithm), signature)
-
-
-def _certificate_hashes(certificates: tuple[bytes, ...]) -> bytes:
-    """SigningCertificateV2 (RFC 5035 section 3): SHA-256 is the default and so is left out."""
-    hashes = (der.encode(der.OCTET_STRING, hashlib.sha256(each).digest()) for each in certificates)
-    identifiers = (der.encode(der.SEQUENCE, each) for each in hashes)
-    return der.encode(der.SEQUENCE, der.encode(der.SEQUENCE, *identifiers))
-
-
-def _time(text: str) -> bytes:
-    if not _is_time(text):
-        raise UsageError(f"the signing time {text!r} is not of the form 2026-01-31T12:00:00Z")
-    return der.encode_time(text)
 
 
 def _is_time(text: str) -> bool:

@@ -19,7 +19,7 @@ from modseal.format import der
 from modseal.pki.algorithms import NULL_PARAMETERS, SignatureAlgorithm
 from modseal.signing import fitness, pkcs11_token, pkcs11_uri, signer
 from modseal.signing.material import Passphrase
-from modseal.signing.pkcs11_token import FOREIGN, SHOWN, Token, converted
+from modseal.signing.pkcs11_token import FOREIGN, SHOWN, OpenToken, converted
 from modseal.signing.pkcs11_uri import Reference
 
 
@@ -30,7 +30,7 @@ class TokenSigner:
     certificate: x509.Certificate
     chain: tuple[x509.Certificate, ...]
     warnings: tuple[str, ...]
-    _token: Token = field(repr=False)
+    _token: OpenToken = field(repr=False)
     _key: Any = field(repr=False)
     _pin: str | None = field(repr=False)
 
@@ -64,7 +64,7 @@ def open(  # noqa: A001 - read as `pkcs11.open`, as `keys.open` is
     return TokenSigner(certificate, ordered, warnings, token, key, pin)
 
 
-def _private_key(token: Token, reference: Reference) -> Any:
+def _private_key(token: OpenToken, reference: Reference) -> Any:
     """The one private key that the URI names, and that may sign."""
     named = {"LABEL": reference.label, "ID": reference.id}
     signing = {"CLASS": token.library.ObjectClass.PRIVATE_KEY, "SIGN": True}
@@ -82,7 +82,7 @@ def _escaped(value: bytes) -> str:
     return "".join(f"%{byte:02x}" for byte in value)
 
 
-def _certificates(token: Token, key: Any, *, bare: bool) -> tuple[x509.Certificate, ...]:
+def _certificates(token: OpenToken, key: Any, *, bare: bool) -> tuple[x509.Certificate, ...]:
     """The token's certificates, those with the key's id first. `bare`: no other certificate was named."""
     of, library = token.library.Attribute, token.library
     objects = token.objects(CLASS=library.ObjectClass.CERTIFICATE, CERTIFICATE_TYPE=library.CertificateType.X_509)
@@ -102,7 +102,7 @@ def _parsed(data: bytes) -> x509.Certificate | None:
         return None
 
 
-def _public_values(token: Token, key: Any) -> tuple[bytes, ...]:
+def _public_values(token: OpenToken, key: Any) -> tuple[bytes, ...]:
     """The numbers of the public key that the token tells: RSA moduli, or points. It may tell none."""
     of = token.library.Attribute
     others = token.objects(CLASS=token.library.ObjectClass.PUBLIC_KEY, ID=key.id) if key.id else ()
@@ -133,13 +133,13 @@ def _forms(certificate: x509.Certificate) -> tuple[bytes, ...]:
     return point, der.encode(der.OCTET_STRING, point)
 
 
-def _asks_again(token: Token, key: Any) -> bool:
+def _asks_again(token: OpenToken, key: Any) -> bool:
     with contextlib.suppress(*FOREIGN):
         return bool(key[token.library.Attribute.ALWAYS_AUTHENTICATE])
     return False
 
 
-def _usable(token: Token, algorithm: SignatureAlgorithm, data: bytes) -> tuple[Any, Any, bytes]:
+def _usable(token: OpenToken, algorithm: SignatureAlgorithm, data: bytes) -> tuple[Any, Any, bytes]:
     """The first way to make such a signature that the token has: mechanism, its parameter, what it is given."""
     signs, slot = token.library.MechanismFlag.SIGN, token.session.token.slot
     offered = slot.get_mechanisms()

@@ -47,7 +47,7 @@ FOREIGN = (Exception,)
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
-class Token:
+class OpenToken:
     """A token that this process is logged in to, until this object is garbage-collected.
 
     `pin` is None where the token has a keypad or needs no login.
@@ -63,11 +63,11 @@ class Token:
         return list(self.session.get_objects({self.library.Attribute[name]: value for name, value in wanted.items()}))
 
 
-_logged_in: WeakValueDictionary[tuple[str, int], Token] = WeakValueDictionary()
+_logged_in: WeakValueDictionary[tuple[str, int], OpenToken] = WeakValueDictionary()
 """By module and slot. PKCS#11 has one login for each token and process, so that signers share it."""
 
 
-def log_in(reference: Reference, passphrase: Passphrase | None) -> tuple[Token, tuple[str, ...]]:
+def log_in(reference: Reference, passphrase: Passphrase | None) -> tuple[OpenToken, tuple[str, ...]]:
     """Find the token that a URI means and log in; with it, what to warn of.
 
     The PIN is that of the URI; else `passphrase` asks for it.
@@ -85,7 +85,7 @@ def log_in(reference: Reference, passphrase: Passphrase | None) -> tuple[Token, 
         if pin != known.pin:
             raise KeyMaterialError(f"{name} cannot be used: {_FAILURES['PinIncorrect']}")
         return known, warnings
-    token = Token(library, name, _open(library, name, found, secret), pin)
+    token = OpenToken(library, name, _open(library, name, found, secret), pin)
     weakref.finalize(token, _close, token.session)
     _logged_in[place] = token
     return token, warnings

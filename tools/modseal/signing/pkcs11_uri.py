@@ -68,8 +68,13 @@ def parse(uri: str) -> Reference:
     path_text, _, query_text = rest.partition("?")
     path = _attributes(path_text, ";", _PATH, _PATH_VALUE)
     query = _attributes(query_text, "&", _QUERY, _QUERY_VALUE)
-    _require_private(path)
-    _require_one_pin(query)
+    if path.get("type", b"private") != b"private":
+        raise _wrong("its type is not private: what signs is a private key")
+    # RFC 7512 section 2.4 refuses both ways to give a PIN at once.
+    if "pin-source" in query and "pin-value" in query:
+        raise _wrong("pin-source and pin-value exclude each other")
+    if "module-name" in query:
+        raise _wrong("modules are not searched for by module-name; give the module's file as module-path")
     return Reference(
         {name: _text(name, path[name]) for name in TOKEN_ATTRIBUTES if name in path},
         _optional_text("object", path),
@@ -106,19 +111,6 @@ def _unknown(name: str | None, known: tuple[str, ...]) -> UsageError:
         return _wrong(f"{name} belongs before the question mark")
     may_be_shown = known is _PATH and _PLAIN_NAME.fullmatch(name)  # in the query it may be a piece of a PIN
     return _wrong(f"{name if may_be_shown else 'an attribute'} is not one of {', '.join(known)}")
-
-
-def _require_private(path: Mapping[str, bytes]) -> None:
-    if path.get("type", b"private") != b"private":
-        raise _wrong("its type is not private: what signs is a private key")
-
-
-def _require_one_pin(query: Mapping[str, bytes]) -> None:
-    """RFC 7512 section 2.4 refuses both ways to give a PIN at once."""
-    if "pin-source" in query and "pin-value" in query:
-        raise _wrong("pin-source and pin-value exclude each other")
-    if "module-name" in query:
-        raise _wrong("modules are not searched for by module-name; give the module's file as module-path")
 
 
 def _module(path: str | None) -> Path | None:

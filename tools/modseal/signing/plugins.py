@@ -94,7 +94,10 @@ def open(  # noqa: A001 - read as `plugins.open`, as `keys.open` is
     if not well_formed:
         raise KeyMaterialError(f"the plug-in for {scheme}: keys returns something that is not a certificate")
     source = cert or f"the {scheme}: key"
-    certificate, ordered = signer.certify(lambda one: _belongs(one, public), source, cert, own, chain)
+    # Where the plug-in does not tell the key, the finished block is what shows whose it is.
+    certificate, ordered = signer.certify(
+        lambda one: public is None or signer.public_key(one) == public, source, cert, own, chain
+    )
     return PluginSigner(certificate, ordered, (), scheme, key)
 
 
@@ -117,8 +120,3 @@ def _converted(scheme: str) -> Iterator[None]:
         raise
     except Exception as error:  # noqa: BLE001 - foreign code may raise anything
         raise KeyMaterialError(f"the plug-in for {scheme}: keys failed with {type(error).__name__}") from None
-
-
-def _belongs(certificate: x509.Certificate, public: object) -> bool:
-    """Whether a certificate is for the key. Where the plug-in does not tell, the finished block is what shows it."""
-    return public is None or signer.public_key(certificate) == public

@@ -47,7 +47,7 @@ SHAPE = Table(
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class PreparedFile:
     """How a block is going to be built. The two digests are lower-case hex; `chain` is nearest first."""
 
     manifest_sha256: str
@@ -67,9 +67,9 @@ def read_identity(cert: Path, chain: Sequence[Path]) -> tuple[x509.Certificate, 
 
 
 def state_of(manifest: bytes, prepared: block.Prepared, signing_time: str, certificate: x509.Certificate,
-             chain: Sequence[x509.Certificate]) -> State:  # fmt: skip
+             chain: Sequence[x509.Certificate]) -> PreparedFile:  # fmt: skip
     """The state for a block that lacks only its signature."""
-    return State(
+    return PreparedFile(
         hashlib.sha256(manifest).hexdigest(),
         hashlib.sha256(prepared.to_be_signed).hexdigest(),
         prepared.algorithm.name,
@@ -79,7 +79,7 @@ def state_of(manifest: bytes, prepared: block.Prepared, signing_time: str, certi
     )
 
 
-def encode(state: State) -> bytes:
+def encode(state: PreparedFile) -> bytes:
     """The state file: JSON, laid out for reading."""
     certificates = (state.certificate, *state.chain)
     plain = {
@@ -93,13 +93,13 @@ def encode(state: State) -> bytes:
     return (json.dumps(plain, indent=2) + "\n").encode("ascii")
 
 
-def decode(data: bytes, name: str) -> State:
+def decode(data: bytes, name: str) -> PreparedFile:
     """The state of a file that `encode` wrote; `name` is the file's. Raises `UsageError` for anything else."""
     plain = _load(data, name)
     with foreign(lambda _: _not_ours(name, "a certificate in it cannot be parsed")):
         contents = [pem.contents(text.encode(), pem.CERTIFICATE) for text in plain["certificates"]]
         certificates = [x509.load_der_x509_certificate(content) for (content,) in contents]
-    return State(
+    return PreparedFile(
         plain["manifest-sha256"],
         plain["to-be-signed-sha256"],
         plain["algorithm"],
@@ -109,7 +109,7 @@ def decode(data: bytes, name: str) -> State:
     )
 
 
-def rebuild(state: State, manifest: bytes) -> block.Prepared:
+def rebuild(state: PreparedFile, manifest: bytes) -> block.Prepared:
     """The block that was prepared, built again for these bytes.
 
     Raises `RefusedError` (unfit-signature) where they are not those that it was prepared for, or the state was

@@ -88,7 +88,11 @@ class Authorities:
         if consistent.token.nonce != request.nonce:
             raise FormatError("bad-timestamp", "the answer is to another request: its nonce differs")
         now = datetime.now(UTC)
-        _require_current(consistent.token, now)
+        # An authority whose clock and ours are far apart: one is wrong, and no gate would take it for long.
+        tolerance = timestamp.CLOCK_TOLERANCE
+        if not consistent.token.earliest - tolerance <= now <= consistent.token.latest + tolerance:
+            detail = f"its time, {time_text(consistent.token.latest)}, is far from this machine's, {time_text(now)}"
+            raise FormatError("bad-timestamp", detail)
         if self.anchors:
             timestamp.verify(token, signature, self.anchors, PathRules(), now)
         return token
@@ -132,14 +136,6 @@ def read_anchors(certificates: Sequence[bytes]) -> tuple[Certificate, ...]:
                 f"certificate of the timestamp authority's CA (it was issued by {certificate.issuer})"
             )
     return found
-
-
-def _require_current(token: token_format.Token, now: datetime) -> None:
-    """An authority whose clock and ours are far apart: one is wrong, and no gate would take it for long."""
-    tolerance = timestamp.CLOCK_TOLERANCE
-    if not token.earliest - tolerance <= now <= token.latest + tolerance:
-        detail = f"its time, {time_text(token.latest)}, is far from this machine's, {time_text(now)}"
-        raise FormatError("bad-timestamp", detail)
 
 
 def _post(url: str, request: bytes, timeout: float) -> bytes:

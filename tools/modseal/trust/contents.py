@@ -10,11 +10,13 @@ from collections.abc import Iterable, Iterator
 from modseal.codes import CODES
 from modseal.errors import Failure
 from modseal.format import rules
-from modseal.format.manifest import Attachment, Digest, Entry, FileType, Manifest, Payload, View
+from modseal.format.manifest import Attachment, Entry, FileType, Manifest, Payload, View
 from modseal.format.payload import Measured
 
 STRONG_DIGESTS = ("sha256",)
-"""hashlib names of digests that bind a payload by themselves; SHA-1 does not (CMS-08)."""
+"""hashlib names of digests that bind a payload by themselves; SHA-1 does not (CMS-08).
+
+Over the raw member: what only the unpacked bytes are bound by could still be packed in another way."""
 
 FILES = 8
 """The step that a failure of a measurement belongs to by its code (`modseal.codes`); all others belong to step 7."""
@@ -36,8 +38,20 @@ def payload_failures(payload: Payload, measured: Measured, size: int) -> Iterato
             {"payload": name, "declared": payload.unpacked_size, "actual": measured.unpacked_size},
         )
     for digest in payload.digests:
-        yield from _digest_failure(name, digest, measured)
-    if payload.digests and not any(_binds(digest) for digest in payload.digests):
+        actual = measured.digests.get((digest.algorithm, digest.view))
+        if actual is not None and actual != digest.value:
+            yield Failure(
+                "payload-digest-mismatch",
+                f"payload {name!r}: the {digest.algorithm} of its {digest.view} bytes differs",
+                {
+                    "payload": name,
+                    "algorithm": digest.algorithm,
+                    "view": str(digest.view),
+                    "declared": digest.value.hex(),
+                    "actual": actual.hex(),
+                },
+            )
+    if payload.digests and not any(one.algorithm in STRONG_DIGESTS and one.view is View.RAW for one in payload.digests):
         yield Failure("weak-digest", f"payload {name!r} has no SHA-256 over its bytes", {"payload": name})
     yield from (failure for failure in measured.failures if CODES[failure.code].step != FILES)
     # A digest that could not be computed differs in nothing that anybody knows: what went wrong before it says why.
@@ -46,27 +60,6 @@ def payload_failures(payload: Payload, measured: Measured, size: int) -> Iterato
             if digest.view is not View.TXT_MLE and (digest.algorithm, digest.view) not in measured.digests:
                 detail = f"payload {name!r}: the {digest.algorithm} of its {digest.view} bytes cannot be computed"
                 yield Failure("unsupported-payload", detail, {"payload": name, "view": str(digest.view)})
-
-
-def _binds(digest: Digest) -> bool:
-    """Over the raw member: what only the unpacked bytes are bound by could still be packed in another way."""
-    return digest.algorithm in STRONG_DIGESTS and digest.view is View.RAW
-
-
-def _digest_failure(name: str, digest: Digest, measured: Measured) -> Iterator[Failure]:
-    actual = measured.digests.get((digest.algorithm, digest.view))
-    if actual is not None and actual != digest.value:
-        yield Failure(
-            "payload-digest-mismatch",
-            f"payload {name!r}: the {digest.algorithm} of its {digest.view} bytes differs",
-            {
-                "payload": name,
-                "algorithm": digest.algorithm,
-                "view": str(digest.view),
-                "declared": digest.value.hex(),
-                "actual": actual.hex(),
-            },
-        )
 
 
 def attachment_failure(attachment: Attachment, size: int, sha256: bytes) -> Failure | None:

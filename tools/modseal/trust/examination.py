@@ -13,7 +13,7 @@ from modseal.format.level import Level
 from modseal.format.manifest import Manifest
 from modseal.trust.anchors import AnchoredPath
 from modseal.trust.policy import Anchor
-from modseal.trust.signature import Signer
+from modseal.trust.signature import VerifiedSigner
 from modseal.trust.signing_time import Stamp
 
 STEPS = (
@@ -136,7 +136,7 @@ class Judgement:
     integrity alone was asked for. `stamp` is None where no timestamp proves when the signature was made.
     """
 
-    signer: Signer
+    signer: VerifiedSigner
     stamp: Stamp | None = None
     outcomes: tuple[Outcome, ...] = ()
 
@@ -189,7 +189,7 @@ class Examination:
     at: datetime
 
     @property
-    def signers(self) -> tuple[Signer, ...]:
+    def signers(self) -> tuple[VerifiedSigner, ...]:
         """Everybody whose signature verifies, in the order of their blocks."""
         return tuple(one.signer for one in self.judgements)
 

@@ -97,7 +97,7 @@ def undeclared_modes(demand: Demand) -> Iterator[Failure]:
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class PowerChecks:
     """Whether anybody's anchor allows everything: the checks, and the anchor that does or comes nearest.
 
     `unsafe` are modes that nobody declared: they belong to what is wrong with the files.
@@ -108,7 +108,7 @@ class Judgement:
     anchor: Anchor | None = None
 
 
-def judge(demand: Demand, holders: Sequence[Anchor | None], unsigned: May) -> Judgement:
+def judge(demand: Demand, holders: Sequence[Anchor | None], unsigned: May) -> PowerChecks:
     """The powers of a module held against anchors of its trusted signers; None is for a module that nobody signed.
 
     Each anchor by itself: another signer can add what is allowed, and never take it away.
@@ -116,21 +116,21 @@ def judge(demand: Demand, holders: Sequence[Anchor | None], unsigned: May) -> Ju
     if not holders:
         # Nobody's anchor to judge by, and nothing to be accepted. Undeclared modes are bad whoever signs.
         check = skipped(8, "powers", "no trusted signer whose powers count")
-        return Judgement((check,), tuple(undeclared_modes(demand)))
+        return PowerChecks((check,), tuple(undeclared_modes(demand)))
     refused = [(refusals(demand, holder, unsigned), holder) for holder in holders]
     allowing = [holder for failures, holder in refused if not failures]
     if allowing and demand.complete:
         who = allowing[0].name if allowing[0] else "the policy, for unsigned modules,"
-        return Judgement((passed(8, "powers", f"{who} allows all that the module does"),), anchor=allowing[0])
+        return PowerChecks((passed(8, "powers", f"{who} allows all that the module does"),), anchor=allowing[0])
     for holder in allowing:
         if holder and not holder.may.paths and holder.powers == frozenset(Power):
-            return Judgement((skipped(8, "powers", f"{holder.name} allows everything"),), anchor=holder)
+            return PowerChecks((skipped(8, "powers", f"{holder.name} allows everything"),), anchor=holder)
     if allowing:
         check = unexamined(8, "what the module does is not all known, and its signers may not do everything")
-        return Judgement((check,), anchor=allowing[0])
+        return PowerChecks((check,), anchor=allowing[0])
     fewest, nearest = min(refused, key=lambda one: len(one[0]))
     unsafe = tuple(failure for failure in fewest if failure.code == "unsafe-mode")
-    return Judgement(tuple(failed(8, "powers", one) for one in fewest if one not in unsafe), unsafe, nearest)
+    return PowerChecks(tuple(failed(8, "powers", one) for one in fewest if one not in unsafe), unsafe, nearest)
 
 
 def refusals(demand: Demand, anchor: Anchor | None, unsigned: May) -> list[Failure]:

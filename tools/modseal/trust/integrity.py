@@ -238,12 +238,9 @@ def _file_checks(contents: Contents, unsafe: Iterable[Failure]) -> list[Check]:
         failures = [failure for failure in failures if failure.code != "file-missing"]
     if not failures and not contents.demand.complete:
         return [unexamined(8, "not all payloads could be listed")]
-    return collect(8, "entries", failures, _listing_text(manifest, measured))
-
-
-def _listing_text(manifest: Manifest, measured: list[tuple[Payload, Measured]]) -> str:
+    text = f"exactly the {len(manifest.files)} declared entries"
     if manifest.vib and not manifest.files:
         count = sum(len(result.entries) for _, result in measured)
         missing = "the list of files is empty" if manifest.vib.lists_files else "the descriptor has no list of files"
-        return f"{missing}; the {count} entries of the payloads are bound by their checksums"
-    return f"exactly the {len(manifest.files)} declared entries"
+        text = f"{missing}; the {count} entries of the payloads are bound by their checksums"
+    return collect(8, "entries", failures, text)

@@ -13,7 +13,7 @@ from modseal.errors import FormatError
 from modseal.format import timestamp as token_format
 from modseal.pki.certificate import Certificate
 from modseal.trust.policy import Policy
-from modseal.trust.signature import Signer
+from modseal.trust.signature import VerifiedSigner
 from modseal.trust.timestamp import CLOCK_TOLERANCE
 
 BEGINNING = datetime.min.replace(tzinfo=UTC)
@@ -26,7 +26,7 @@ def of_policy(policy: Policy) -> frozenset[datetime]:
     return frozenset((*_of_certificates((*named, *policy.intermediates, *policy.timestamp_anchors)), *_of_crls(policy)))
 
 
-def of_signers(signers: Iterable[Signer]) -> frozenset[datetime]:
+def of_signers(signers: Iterable[VerifiedSigner]) -> frozenset[datetime]:
     """The moments of signers, of the certificates beside them, and of their timestamps."""
     found: set[datetime] = set()
     for signer in signers:

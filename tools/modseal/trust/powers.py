@@ -169,7 +169,7 @@ def overlays(manifest: Manifest) -> Iterator[Use]:
         yield Use(Power.REPLACE, "overlay")
 
 
-class _Places:
+class _PowerPlaces:
     """The places of one power, compiled. `holds` are the folders that one of them is, or lies in."""
 
     def __init__(self, patterns: Iterable[str]) -> None:
@@ -189,7 +189,7 @@ def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
     return re.compile("|".join(parts) if parts else r"(?!)", re.DOTALL)
 
 
-_COMPILED = {power: _Places(patterns) for power, patterns in PLACES.items() if patterns}
+_COMPILED = {power: _PowerPlaces(patterns) for power, patterns in PLACES.items() if patterns}
 
 
 def _named(entry: Entry) -> Iterator[Power]:

@@ -17,7 +17,11 @@ from modseal.trust.version import version_key
 def restriction_checks(bundle: Bundle, policy: Policy, contents: Contents, judged: Iterable[Judgement]) -> list[Check]:
     """(9) The deny list, version floors, required attachments."""
     manifest = contents.manifest
-    failures = [*_digest_denials(bundle, policy, contents), *_signer_denials(policy, judged)]
+    failures = list(_digest_denials(bundle, policy, contents))
+    for one in judged:  # every verified signer, trusted or not, and every CA on the path of one
+        path = one.path.certificates if one.path else (one.signer.certificate,)
+        denials = policy.deny.failures(path)
+        failures += (replace(denial, evidence={**one.signer.evidence, **denial.evidence}) for denial in denials)
     floor = policy.floors.get(manifest.name)
     if floor is not None and version_key(manifest.version) < version_key(floor):
         detail = f"version {manifest.version} is older than the floor {floor}"
@@ -51,11 +55,3 @@ def _digest_denials(bundle: Bundle, policy: Policy, contents: Contents) -> Itera
             "" if denied else f"; better deny its manifest, sha256:{manifest}, which stays when the file is changed"
         )
         yield Failure("denied", f"the deny list has the SHA-256 of the file{advice}", {"sha256": whole})
-
-
-def _signer_denials(policy: Policy, judged: Iterable[Judgement]) -> Iterator[Failure]:
-    """Every verified signer, trusted or not, and every CA on the path of one."""
-    for one in judged:
-        path = one.path
-        for failure in policy.deny.failures(path.certificates if path else (one.signer.certificate,)):
-            yield replace(failure, evidence={**one.signer.evidence, **failure.evidence})

@@ -1,6 +1,6 @@
 """Step 1: which signers really signed these bytes.
 
-A signature covers the manifest member's raw bytes and nothing else. What comes out is a `Signer`
+A signature covers the manifest member's raw bytes and nothing else. What comes out is a `VerifiedSigner`
 (verified) or a `Failure`; there is no third thing, and no bool.
 """
 
@@ -22,7 +22,7 @@ from modseal.pki.effort import Effort, of_certificate, of_signature
 
 
 @dataclass(frozen=True, slots=True)
-class Signer:
+class VerifiedSigner:
     """Proof that the holder of this certificate's key signed the bytes. Nothing about trust yet.
 
     `block` counts from 1. `claimed_time` is what the signer says, never proof. `embedded` are the
@@ -47,7 +47,7 @@ class Signer:
 class Signatures:
     """What the signature member holds: verified signers, and a failure for every other signature."""
 
-    signers: tuple[Signer, ...]
+    signers: tuple[VerifiedSigner, ...]
     failures: tuple[Failure, ...]
 
 
@@ -65,7 +65,7 @@ def verify_member(
     """
     effort = effort or Effort()
     digest = functools.cache(lambda name: hashlib.new(name, content).digest())  # once, however many signers there are
-    signers: list[Signer] = []
+    signers: list[VerifiedSigner] = []
     failures: list[Failure] = []
     try:
         blocks = cms.split_blocks(member, kind)
@@ -99,7 +99,7 @@ def _verify_signer(
     embedded: tuple[Certificate, ...],
     extra: Sequence[Certificate],
     effort: Effort,
-) -> Signer:
+) -> VerifiedSigner:
     """RFC 5652 section 5.6: the digest of the content, then the signature over the signed attributes."""
     digest_name = algorithms.digest_name(info.digest)
     actual = digest(digest_name)
@@ -110,33 +110,25 @@ def _verify_signer(
             signed_digest=info.message_digest.hex(),
             manifest_digest=actual.hex(),
         )
-    candidates = [one for one in (*embedded, *extra) if _names(info, one)]
-    certificate, algorithm = _verify_candidates(info, digest_name, candidates, effort)
-    _require_bound(info, certificate, embedded)
-    return Signer(certificate, number, algorithm, info.signing_time, embedded, info.timestamps, info.signature)
-
-
-def _verify_candidates(
-    info: SignerInfo, digest_name: str, candidates: list[Certificate], effort: Effort
-) -> tuple[Certificate, str]:
-    """Try each certificate that the signer identifier fits (CMS-16); the first that verifies is the signer."""
     problem = FormatError("signer-certificate-missing", "no certificate matches the signer identifier")
-    for certificate in dict.fromkeys(candidates):
+    # Several certificates may fit the identifier (CMS-16); the first whose key verifies the signature is the signer's.
+    for certificate in dict.fromkeys((*embedded, *extra)):
+        by_key = certificate.key_id == info.key_id
+        by_issuer = certificate.serial == info.serial and certificate.issuer_der == info.issuer
+        if not (by_issuer if info.key_id is None else by_key):
+            continue
         effort.spend(of_signature(certificate.key, len(info.signed_attributes)))
         try:
             row, salt = algorithms.identify(info.signature_algorithm, digest_name, certificate.key)
             algorithms.verify(row, certificate.key, info.signature, info.signed_attributes, salt)
         except FormatError as error:
             problem = error
-        else:
-            return certificate, row.name
+            continue
+        _require_bound(info, certificate, embedded)
+        return VerifiedSigner(
+            certificate, number, row.name, info.signing_time, embedded, info.timestamps, info.signature
+        )
     raise problem
-
-
-def _names(info: SignerInfo, certificate: Certificate) -> bool:
-    if info.key_id is not None:
-        return certificate.key_id == info.key_id
-    return certificate.serial == info.serial and certificate.issuer_der == info.issuer
 
 
 def _require_bound(info: SignerInfo, certificate: Certificate, embedded: tuple[Certificate, ...]) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from modseal import limits
-from modseal.codes import CODES
+from modseal.codes import CODES, CodeName
 from modseal.errors import Evidence, Failure
 from modseal.format import rules
 from modseal.format.level import Level
@@ -28,11 +28,11 @@ from modseal.trust.examination import (
 )
 from modseal.trust.levels import level_failure, prove
 from modseal.trust.policy import Policy
-from modseal.trust.signature import Signatures, Signer
+from modseal.trust.signature import Signatures, VerifiedSigner
 from modseal.trust.signing_time import SigningTime
 
 
-def signature_checks(unsigned: bool, signers: tuple[Signer, ...], failures: tuple[Failure, ...]) -> list[Check]:
+def signature_checks(unsigned: bool, signers: tuple[VerifiedSigner, ...], failures: tuple[Failure, ...]) -> list[Check]:
     """(1) Every block must verify; one that we cannot judge is set aside where another block verified.
 
     Not where another signer of the same block did: a block is one statement of all its signers.
@@ -50,7 +50,7 @@ def signature_checks(unsigned: bool, signers: tuple[Signer, ...], failures: tupl
     return checks
 
 
-def judge(signer: Signer, manifest: Manifest, policy: Policy, at: datetime, effort: Effort) -> Judgement:
+def judge(signer: VerifiedSigner, manifest: Manifest, policy: Policy, at: datetime, effort: Effort) -> Judgement:
     """Steps 2 to 6 for one signer, under each anchor that a path leads to."""
     # (2) The time that validity is judged at. signingTime is never proof.
     effort.step = 2
@@ -73,10 +73,11 @@ def judge(signer: Signer, manifest: Manifest, policy: Policy, at: datetime, effo
     outcomes = [_judge_path(signer, path, manifest, policy, at, proven, checks, effort) for path in paths]
     best, *others = sorted(outcomes, key=_badness)
     # A denied path that is not needed is none: it stands for no anchor either.
-    return Judgement(signer, stamp, (best, *(one for one in others if not _is_denied(one, policy))))
+    allowed = (one for one in others if one.path and not any(map(policy.deny.entry, one.path.certificates)))
+    return Judgement(signer, stamp, (best, *allowed))
 
 
-def signing_time(signer: Signer, policy: Policy, at: datetime, effort: Effort) -> SigningTime:
+def signing_time(signer: VerifiedSigner, policy: Policy, at: datetime, effort: Effort) -> SigningTime:
     """(2) What proves when a signer signed, for a verification at this time. `signingTime` is never proof."""
     if len(signer.timestamps) > limits.TIMESTAMPS_PER_SIGNER:  # under every policy: what a file may hold is one rule
         detail = f"{len(signer.timestamps)} timestamp tokens, {limits.TIMESTAMPS_PER_SIGNER} are allowed"
@@ -94,7 +95,7 @@ def signing_time(signer: Signer, policy: Policy, at: datetime, effort: Effort) -
 
 
 def _judge_path(
-    signer: Signer,
+    signer: VerifiedSigner,
     path: AnchoredPath,
     manifest: Manifest,
     policy: Policy,
@@ -104,7 +105,10 @@ def _judge_path(
     effort: Effort,
 ) -> Outcome:
     """Steps 4 to 6 under one anchor, after the checks of step 2."""
-    passed_path = passed(3, "path", _path_text(path), **signer.evidence, anchor=path.anchor.name, pinned=path.pinned)
+    path_text = f"{len(path.certificates)} certificates up to {path.anchor.name}"
+    if path.pinned:
+        path_text = f"the policy pins this exact certificate as {path.anchor.name}"
+    passed_path = passed(3, "path", path_text, **signer.evidence, anchor=path.anchor.name, pinned=path.pinned)
     checks = [*before, passed_path]
     # (4) What the certificate and the algorithm may be used for.
     checks += collect(4, "use", _purpose_failures(signer, path, policy), "fit for code signing")
@@ -112,12 +116,12 @@ def _judge_path(
     effort.step = 5
     failures = revocation_failures(path.path, policy.path_rules, at, proven, effort)
     checks += collect(5, "crl", failures, _revocation_text(path, policy))
-    sound = all(check.status in SETTLED for check in checks) and not any(_scope_failures(path, manifest))
+    anchor, scope = path.anchor, list(_scope_failures(path, manifest))
+    sound = all(check.status in SETTLED for check in checks) and not scope
     # (6) The claim against the grant, and the anchor's scope.
-    checks += collect(
-        6, "grant", _grant_failures(path, manifest, policy), f"{path.anchor.name} grants {path.anchor.grants}"
-    )
-    return Outcome(path, tuple(checks), prove(manifest.claimed_level, path.anchor.grants) if sound else None)
+    failure = level_failure(manifest.claimed_level, anchor.grants, policy.minimum_level)
+    checks += collect(6, "grant", [failure, *scope] if failure else scope, f"{anchor.name} grants {anchor.grants}")
+    return Outcome(path, tuple(checks), prove(manifest.claimed_level, anchor.grants) if sound else None)
 
 
 def _badness(outcome: Outcome) -> tuple[bool, bool, bool, int]:
@@ -130,11 +134,7 @@ def _badness(outcome: Outcome) -> tuple[bool, bool, bool, int]:
     )
 
 
-def _is_denied(outcome: Outcome, policy: Policy) -> bool:
-    return outcome.path is not None and any(map(policy.deny.entry, outcome.path.certificates))
-
-
-def _time_checks(signer: Signer, signed: SigningTime, at: datetime) -> list[Check]:
+def _time_checks(signer: VerifiedSigner, signed: SigningTime, at: datetime) -> list[Check]:
     """(2) Every token that decides something, then the time that the rest is judged at."""
     checks = [failed(2, "timestamp", failure) for failure in signed.failures]
     checks += [set_aside(failed(2, "timestamp", failure), "another timestamp suffices") for failure in signed.set_aside]
@@ -155,13 +155,7 @@ def _may_be_older(signed: SigningTime) -> bool:
     return signed.stamp is None and any(CODES[failure.code].undecided for failure in signed.failures)
 
 
-def _path_text(path: AnchoredPath) -> str:
-    if path.pinned:
-        return f"the policy pins this exact certificate as {path.anchor.name}"
-    return f"{len(path.certificates)} certificates up to {path.anchor.name}"
-
-
-def _purpose_failures(signer: Signer, path: AnchoredPath, policy: Policy) -> Iterator[Failure]:
+def _purpose_failures(signer: VerifiedSigner, path: AnchoredPath, policy: Policy) -> Iterator[Failure]:
     """A pin replaces the certificate's own statement of purpose (X5-02), never the strength of key or algorithm."""
     if not path.pinned:
         yield from purpose.leaf_failures(signer.certificate)
@@ -178,14 +172,6 @@ def _revocation_text(path: AnchoredPath, policy: Policy) -> str:
     if any(certificate.issuer_name in issuers for certificate in path.certificates[:-1]):
         return "not revoked"
     return "the policy names no CRL of these issuers and requires none"
-
-
-def _grant_failures(path: AnchoredPath, manifest: Manifest, policy: Policy) -> Iterator[Failure]:
-    anchor = path.anchor
-    failure = level_failure(manifest.claimed_level, anchor.grants, policy.minimum_level)
-    if failure:
-        yield failure
-    yield from _scope_failures(path, manifest)
 
 
 def _scope_failures(path: AnchoredPath, manifest: Manifest) -> Iterator[Failure]:
@@ -236,15 +222,12 @@ def expected_checks(manifest: Manifest, signatures: Signatures) -> list[Check]:
         return []
     present = {rules.key_name(signer.certificate.key_der) for signer in signatures.signers}
     unjudged = any(failure.code == "unsupported-algorithm" for failure in signatures.failures)
-    failures = [_expected_failure(key, unjudged=unjudged) for key in manifest.expected_signers if key not in present]
-    return collect(6, "expected", failures, "every signer that the manifest expects has signed")
-
-
-def _expected_failure(key: str, *, unjudged: bool) -> Failure:
+    code: CodeName = "unsupported-algorithm" if unjudged else "expected-signer-missing"
+    detail = "a signer that the manifest expects has not signed"
     if unjudged:
         detail = "whether a signer that the manifest expects has signed cannot be judged: a block has another algorithm"
-        return Failure("unsupported-algorithm", detail, {"expected": key})
-    return Failure("expected-signer-missing", "a signer that the manifest expects has not signed", {"expected": key})
+    failures = [Failure(code, detail, {"expected": key}) for key in manifest.expected_signers if key not in present]
+    return collect(6, "expected", failures, "every signer that the manifest expects has signed")
 
 
 def _keys(trusted: Sequence[Judgement]) -> set[bytes]:

@@ -25,7 +25,6 @@ import hashlib
 import hmac
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from cryptography import x509
 
@@ -40,11 +39,8 @@ from modseal.pki.certificate import Certificate
 from modseal.pki.effort import Effort, of_certificate, of_signature
 from modseal.pki.path import Denials, NoPath, PathRules, find_path, revocation_failures
 from modseal.trust.policy import Policy
-from modseal.trust.signature import Signer, is_named_by
+from modseal.trust.signature import VerifiedSigner, is_named_by
 from modseal.trust.signing_time import SigningTime, Stamp
-
-if TYPE_CHECKING:
-    from rfc3161_client import TimeStampResponse
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """How far a verifier's clock may be behind an authority's: machines without NTP drift by minutes, not by hours."""
@@ -66,7 +62,7 @@ class Consistent:
     algorithm: SignatureAlgorithm
 
 
-def judge_tokens(signer: Signer, policy: Policy, at: datetime, effort: Effort) -> SigningTime:
+def judge_tokens(signer: VerifiedSigner, policy: Policy, at: datetime, effort: Effort) -> SigningTime:
     """What a signer's tokens prove under a policy that has timestamp anchors, or requires a timestamp."""
     stamps: list[Stamp] = []
     broken: list[Failure] = []
@@ -139,7 +135,9 @@ def verify_consistent(raw: bytes, signature: bytes, effort: Effort | None = None
     effort = effort or Effort(2)
     effort.spend(of_certificate(len(raw)))
     token = token_format.decode(raw)
-    _require_imprint(token, signature)
+    actual = hashlib.new(_digest_name(token.imprint_digest), signature).digest()
+    if not hmac.compare_digest(actual, token.imprint):
+        raise _bad("content-digest-mismatch", "it is over another signature")
     try:
         embedded = tuple(map(Certificate.parse, token.certificates))
     except FormatError as error:
@@ -156,12 +154,6 @@ def verify_consistent(raw: bytes, signature: bytes, effort: Effort | None = None
     _require_binding(token, named[0])
     _require_purpose(named[0])
     return Consistent(token, named[0], embedded, algorithm)
-
-
-def _require_imprint(token: Token, signature: bytes) -> None:
-    actual = hashlib.new(_digest_name(token.imprint_digest), signature).digest()
-    if not hmac.compare_digest(actual, token.imprint):
-        raise _bad("content-digest-mismatch", "it is over another signature")
 
 
 def _digest_name(algorithm: cms.Algorithm) -> str:
@@ -219,22 +211,17 @@ def _second_opinion(
         detail = f"timestamp tokens signed with {algorithm.name} are not supported"
         raise FormatError("unsupported-algorithm", detail, algorithm=algorithm.name)
     # Imported here: a bundle without a timestamp does not pay for it.
-    from rfc3161_client import VerifierBuilder
+    from rfc3161_client import VerifierBuilder, decode_timestamp_response
 
     with foreign(lambda why: _bad("bad-signature", f"rfc3161-client refuses it ({why})", authority)):
         verifier = VerifierBuilder(
             roots=[x509.load_der_x509_certificate(each.der) for each in anchors],
             intermediates=[x509.load_der_x509_certificate(each.der) for each in intermediates],
         ).build()
-        verifier.verify(_as_response(token), token.imprint)
-
-
-def _as_response(token: Token) -> TimeStampResponse:
-    """The token as the answer that it came in, which is what the library takes. Raises `ValueError`."""
-    from rfc3161_client import decode_timestamp_response
-
-    status = der.encode(der.SEQUENCE, der.encode_integer(0))
-    return decode_timestamp_response(der.encode(der.SEQUENCE, status, token_format.sort_certificates(token)))
+        # The library takes no token alone: it wants the answer that the token came in.
+        status = der.encode(der.SEQUENCE, der.encode_integer(0))
+        answer = der.encode(der.SEQUENCE, status, token_format.sort_certificates(token))
+        verifier.verify(decode_timestamp_response(answer), token.imprint)
 
 
 def _from(failure: Failure, authority: Certificate | None = None) -> FormatError:

@@ -15,7 +15,7 @@ _RELATED = 9
 
 
 @dataclass(slots=True)
-class _Group:
+class _SameKeys:
     sha256: str | None
     count: int = 0
     bundles: list[str] = field(default_factory=list)
@@ -25,12 +25,12 @@ class Leaving:
     """Counts the bundles by the kinds of key of their trusted signers, where none of them will last."""
 
     def __init__(self) -> None:
-        self._groups: dict[tuple[str, ...], _Group] = {}
+        self._groups: dict[tuple[str, ...], _SameKeys] = {}
 
     def see(self, row: Row) -> None:
         """See `SetRule.see`."""
         if row.keys and not any(kind.startswith(_LASTING) for kind in row.keys):
-            group = self._groups.setdefault(tuple(row.keys), _Group(row.sha256))
+            group = self._groups.setdefault(tuple(row.keys), _SameKeys(row.sha256))
             group.count += 1
             if len(group.bundles) <= _RELATED:
                 group.bundles.append(row.bundle)

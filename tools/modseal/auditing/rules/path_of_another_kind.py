@@ -13,7 +13,7 @@ from modseal.auditing.finding import Severity
 from modseal.auditing.rule import Hit, Row, Rule
 from modseal.auditing.spool import Spool
 from modseal.errors import FormatError
-from modseal.format.together import Clash, Footprint, clashes
+from modseal.format.together import Footprint, PathClash, clashes
 
 
 class _Label(NamedTuple):
@@ -63,7 +63,7 @@ class PathOfAnotherKind:
 _FEWER = "Audit fewer bundles at a time: those that are installed together."
 
 
-def _hit(clash: Clash[_Label]) -> Hit:
+def _hit(clash: PathClash[_Label]) -> Hit:
     one, other = clash.one, clash.other
     here = "a file" if clash.target is None else f"a link to {clash.target!r}"
     there = "a directory" if clash.directory else "a file"

@@ -20,7 +20,7 @@ import modseal
 from modseal import limits
 from modseal.auditing.run import LEVELS, Audit
 from modseal.report.audit_html import overview, table
-from modseal.report.audit_html.bundles import STATUSES, VERDICTS, Bundles, Entry, collect
+from modseal.report.audit_html.bundles import STATUSES, VERDICTS, BundleRow, Bundles, collect
 from modseal.report.audit_html.escape import LINE, Child, Markup, data, element, joined
 from modseal.report.audit_html.groups import SEVERITIES, Group, Groups, group
 from modseal.report.audit_words import plural
@@ -131,7 +131,7 @@ def _group(number: int, group: Group) -> Markup:
 def _legend(groups: Groups) -> dict[str, object]:
     """The words that the rows' numbers stand for."""
     return {
-        "fields": Entry._fields,
+        "fields": BundleRow._fields,
         "verdicts": VERDICTS,
         "levels": LEVELS,
         "severities": [str(severity) for severity in SEVERITIES],

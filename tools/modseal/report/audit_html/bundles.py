@@ -24,7 +24,7 @@ VERDICTS = tuple(map(str, WORST_LAST))
 STATUSES = tuple(str(status) for status in Status)
 
 
-class Entry(NamedTuple):
+class BundleRow(NamedTuple):
     """One line of the table. Its order is that of the values that report.js has by the same names."""
 
     file: str
@@ -97,9 +97,9 @@ class Worst:
     """The worst of many entries; of equals, the first."""
 
     def __init__(self) -> None:
-        self._heap: list[tuple[tuple[int, int, int], int, Entry]] = []
+        self._heap: list[tuple[tuple[int, int, int], int, BundleRow]] = []
 
-    def add(self, place: int, entry: Entry) -> None:
+    def add(self, place: int, entry: BundleRow) -> None:
         """One more entry. The heap gives up the best one, and of equals the last."""
         one = (entry.badness, -place, entry)
         if len(self._heap) < limits.HTML_ROWS:
@@ -107,7 +107,7 @@ class Worst:
         else:
             heapq.heappushpop(self._heap, one)
 
-    def __iter__(self) -> Iterator[Entry]:
+    def __iter__(self) -> Iterator[BundleRow]:
         return (entry for _, _, entry in sorted(self._heap, reverse=True))
 
 
@@ -157,9 +157,9 @@ def _merged(marks: Marks, late: Marks | None) -> Marks:
     return marks
 
 
-def _entry(result: dict[str, Any], marks: Marks, numbers: dict[str, int]) -> Entry:
+def _entry(result: dict[str, Any], marks: Marks, numbers: dict[str, int]) -> BundleRow:
     module = result["module"] or {}
-    return Entry(
+    return BundleRow(
         file=result["bundle"],
         vendor=module.get("vendor"),
         name=module.get("name"),

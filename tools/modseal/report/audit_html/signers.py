@@ -18,7 +18,7 @@ live."""
 
 
 @dataclass(slots=True)
-class Certificate:
+class SignerRow:
     """One signer's certificate: what it says, who trusts it, and how many bundles' signatures are by it."""
 
     subject: str
@@ -31,7 +31,7 @@ class Certificate:
 class Signers:
     """The signers of an audit."""
 
-    certificates: dict[tuple[str, str | None], Certificate] = field(default_factory=dict)
+    certificates: dict[tuple[str, str | None], SignerRow] = field(default_factory=dict)
     """By fingerprint and anchor: the same signer can be trusted for one vendor's modules and not for another's."""
     uncounted: int = 0
     """Signatures by certificates beyond the limit."""
@@ -56,13 +56,13 @@ class Signers:
             else:
                 self.uncounted += 1
 
-    def by_bundles(self) -> list[Certificate]:
+    def by_bundles(self) -> list[SignerRow]:
         """The most used first."""
         return sorted(self.certificates.values(), key=lambda one: (-one.bundles, one.subject, one.anchor or ""))
 
 
-def _certificate(signer: dict[str, Any], anchor: str | None) -> Certificate:
-    return Certificate(shown(signer["subject"]), anchor, parse_time(signer["not_after"]))
+def _certificate(signer: dict[str, Any], anchor: str | None) -> SignerRow:
+    return SignerRow(shown(signer["subject"]), anchor, parse_time(signer["not_after"]))
 
 
 @dataclass(slots=True)
@@ -80,7 +80,7 @@ class Period:
         return self.trusted + self.untrusted
 
 
-def expiry(certificates: Iterable[Certificate], at: datetime) -> list[Period]:
+def expiry(certificates: Iterable[SignerRow], at: datetime) -> list[Period]:
     """How many expired before `at`, in each quarter from then on, and later."""
     first = _quarter(at)
     periods = [Period("past", ""), *_quarters(first), Period("later", "")]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from modseal.auditing.run import LEVELS
-from modseal.report.audit_html.bundles import VERDICTS, Bundles, Entry
+from modseal.report.audit_html.bundles import VERDICTS, BundleRow, Bundles
 from modseal.report.audit_html.escape import LINE, Markup, element, joined
 from modseal.report.audit_html.groups import SEVERITIES
 
@@ -27,7 +27,7 @@ def body(bundles: Bundles) -> Iterator[Markup]:
         yield joined(row(entry), LINE)
 
 
-def row(entry: Entry) -> Markup:
+def row(entry: BundleRow) -> Markup:
     """One row."""
     cells = (_file(entry), _module(entry), _verdict(entry), _level(entry), _findings(entry), _trusted_by(entry))
     return element("tr", *map(_cell, COLUMNS, (*cells, size(entry.size))), role="row")
@@ -37,7 +37,7 @@ def _cell(column: str, content: Markup | str) -> Markup:
     return element("td", content, role="cell", data_column=column)
 
 
-def _file(entry: Entry) -> Markup:
+def _file(entry: BundleRow) -> Markup:
     folder, slash, name = entry.file.rpartition("/")
     return joined(
         element("bdi", name or entry.file, class_="file"),
@@ -45,7 +45,7 @@ def _file(entry: Entry) -> Markup:
     )
 
 
-def _module(entry: Entry) -> Markup:
+def _module(entry: BundleRow) -> Markup:
     if entry.name is None:
         return element("span", "not readable", class_="dim")
     return joined(
@@ -59,12 +59,12 @@ def unproved() -> Markup:
     return element("span", "unproved", class_="tag unproved")
 
 
-def _verdict(entry: Entry) -> Markup:
+def _verdict(entry: BundleRow) -> Markup:
     name = VERDICTS[entry.verdict]
     return element("span", name, class_=f"pill {name}")
 
 
-def _level(entry: Entry) -> Markup:
+def _level(entry: BundleRow) -> Markup:
     claims = entry.claimed not in (entry.proven, NONE_LEVEL)
     return joined(
         LEVELS[entry.proven],
@@ -72,7 +72,7 @@ def _level(entry: Entry) -> Markup:
     )
 
 
-def _findings(entry: Entry) -> Markup:
+def _findings(entry: BundleRow) -> Markup:
     worst = SEVERITIES[entry.worst] if entry.worst >= 0 else None
     return joined(
         element("span", f"{worst} · {entry.counted:,}", class_=f"pill {worst}") if worst else None,
@@ -81,7 +81,7 @@ def _findings(entry: Entry) -> Markup:
     )
 
 
-def _trusted_by(entry: Entry) -> Markup:
+def _trusted_by(entry: BundleRow) -> Markup:
     return element("bdi", entry.anchors) if entry.anchors else element("span", "nobody", class_="dim")
 
 

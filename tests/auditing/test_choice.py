@@ -15,7 +15,7 @@ from builders.audits import audit_of
 from builders.pki import NOW, leaf, root
 from builders.policies import pin, trusting
 from modseal.auditing import rules
-from modseal.auditing.choice import Choice, choose
+from modseal.auditing.choice import RuleChoice, choose
 from modseal.auditing.finding import Finding, Kind, Severity, State
 from modseal.auditing.rule import Row
 from modseal.auditing.run import Audit
@@ -45,7 +45,7 @@ def allowing(rule: str = "fling-leftover", **changes: object) -> Policy:
     return trusting(allowances=(Allowance(rule, "we know", LAST, line=7, **values),))  # type: ignore[arg-type]
 
 
-def states(choice: Choice, *findings: Finding, row: Row | None = ROW) -> list[State]:
+def states(choice: RuleChoice, *findings: Finding, row: Row | None = ROW) -> list[State]:
     return [one.state for one in choice.apply(findings, row)]
 
 

@@ -16,7 +16,7 @@ from builders.bundles import Bundle, Member, make
 from builders.pki import NOW, ca, leaf, new_key, root, signer
 from builders.policies import anchor, trusting
 from modseal.auditing import rules
-from modseal.auditing.choice import Choice
+from modseal.auditing.choice import RuleChoice
 from modseal.auditing.finding import Finding, Kind, Severity, State
 from modseal.auditing.run import Audit
 from modseal.auditing.spool import FindingSpool
@@ -119,7 +119,7 @@ def made_of(
     **changes: Any,
 ) -> Audit:
     """A finished audit with these findings and results."""
-    audit = Audit(replace(policy(), source=source), NOW, ("depot",), Choice(frozenset()), complete=True)
+    audit = Audit(replace(policy(), source=source), NOW, ("depot",), RuleChoice(frozenset()), complete=True)
     names = set()
     for one in results:
         audit.result_spool.append(json.dumps(one).encode())

@@ -20,6 +20,7 @@ from modseal.errors import InputError, RefusedError, UsageError
 from modseal.files.tree import Tree
 from modseal.pki import revocation
 from modseal.pki.certificate import Certificate
+from modseal.pki.crl import Crl
 from modseal.signing import fitness
 from modseal.signing.keys import load_signer
 
@@ -87,7 +88,7 @@ def test_the_revoked_signer_is_revoked_and_nothing_else(pki_directory: Path) -> 
     signer, root = (certificate(pki_directory / "revoked" / name) for name in ("signer.pem", "root.pem"))
     fitness.check_certificate(signer, [root], NOW)
     pem = x509.load_pem_x509_crl((pki_directory / "revoked/crl.pem").read_bytes())
-    crl = revocation.Crl.parse(pem.public_bytes(Encoding.DER), "crl.pem")
+    crl = Crl.parse(pem.public_bytes(Encoding.DER), "crl.pem")
     path = tuple(Certificate.parse(each.public_bytes(Encoding.DER)) for each in (signer, root))
     (failure,) = revocation.judge(path, revocation.RevocationRules((crl,)), NOW)
     assert failure.code == "revoked"

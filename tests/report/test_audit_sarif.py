@@ -17,7 +17,7 @@ from builders.audits import audit_of
 from builders.bundles import make
 from builders.pki import NOW
 from builders.policies import trusting
-from modseal.auditing.choice import Choice
+from modseal.auditing.choice import RuleChoice
 from modseal.auditing.finding import Finding, Kind, Severity, State
 from modseal.auditing.rules import BY_ID
 from modseal.auditing.run import Audit
@@ -134,7 +134,7 @@ def test_what_is_set_aside_is_suppressed_with_its_reason() -> None:
 
 def test_every_result_says_whether_the_baseline_has_it_if_there_is_one() -> None:
     old, new = finding(state=State.KNOWN, reason="the baseline has it"), finding(bundle="b", sha256="cd" * 32)
-    audit = made_of([old, new], choice=Choice(frozenset(), frozenset({old.fingerprint})))
+    audit = made_of([old, new], choice=RuleChoice(frozenset(), frozenset({old.fingerprint})))
     assert [entry["baselineState"] for entry in run_of(audit)["results"]] == ["unchanged", "new"]
     assert all("baselineState" not in entry for entry in run_of(made_of([old, new]))["results"])
 

@@ -8,7 +8,7 @@ import pytest
 
 from builders.audit_samples import finding, made_of, result
 from modseal.auditing import rules
-from modseal.auditing.choice import Choice
+from modseal.auditing.choice import RuleChoice
 from modseal.auditing.finding import Kind, Severity, State
 from modseal.auditing.run import Audit
 from modseal.codes import CODES
@@ -166,6 +166,6 @@ def test_the_names_of_files_cannot_draw(sampled: Audit) -> None:
 def test_a_baseline_does_not_hide_a_verdict(sampled: Audit) -> None:
     known = frozenset(one.fingerprint for one in sampled.findings())
     aside = made_of([replace(one, state=State.KNOWN) for one in sampled.findings()], sampled.results())
-    text = told(replace(aside, choice=Choice(frozenset(), known)))
+    text = told(replace(aside, choice=RuleChoice(frozenset(), known)))
     assert f"{sampled.summary.verdicts['rejected']} rejected; 1 undecided" in text
     assert "rejected   none       depot/other/empty.seal" in text

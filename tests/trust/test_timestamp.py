@@ -741,7 +741,7 @@ def test_only_the_librarys_panic_is_a_failure_of_the_token(
     def fail(*_: object) -> None:
         raise raised("x")
 
-    monkeypatch.setattr(timestamp, "_as_response", fail)
+    monkeypatch.setattr(timestamp.token_format, "sort_certificates", fail)
     if caught:
         failure = failure_of(token(SIGNATURE, SIGNED))
         assert (failure.code, failure.evidence["reason"]) == ("bad-timestamp", "bad-signature")
@@ -756,7 +756,7 @@ def test_what_the_second_verifier_refuses_is_refused(monkeypatch: pytest.MonkeyP
     def fail(*_: object) -> None:
         raise ValueError("not so")
 
-    monkeypatch.setattr(timestamp, "_as_response", fail)
+    monkeypatch.setattr(timestamp.token_format, "sort_certificates", fail)
     failure = failure_of(token(SIGNATURE, SIGNED))
     assert (failure.code, failure.evidence["reason"]) == ("bad-timestamp", "bad-signature")
     assert failure.detail.endswith("rfc3161-client refuses it (not so)")

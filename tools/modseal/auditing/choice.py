@@ -21,7 +21,7 @@ from modseal.trust.policy import Allowance, Policy, matches_any
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class RuleChoice:
     """What decides about findings. `ids` are the rules that run; `known` the fingerprints of a baseline."""
 
     ids: frozenset[str]
@@ -54,7 +54,7 @@ class Choice:
 
 def choose(
     policy: Policy, at: datetime, *, select: Sequence[str] = (), ignore: Sequence[str] = (), known: Collection[str] = ()
-) -> Choice:
+) -> RuleChoice:
     """The choice of a command line and a policy.
 
     `select` and `ignore` are ids of rules or shell-style patterns of them. Allowances that have expired do not count.
@@ -64,7 +64,7 @@ def choose(
     for allowance in policy.allowances:
         _require_rule(allowance, policy)
     current = tuple(one for one in policy.allowances if at.date() <= one.expires)
-    return Choice(chosen - _expand("--ignore", ignore), frozenset(known), current)
+    return RuleChoice(chosen - _expand("--ignore", ignore), frozenset(known), current)
 
 
 def _expand(option: str, patterns: Sequence[str]) -> frozenset[str]:

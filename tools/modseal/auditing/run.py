@@ -17,7 +17,7 @@ from typing import Any
 
 from modseal.auditing import rules
 from modseal.auditing.cache import Cache
-from modseal.auditing.choice import Choice
+from modseal.auditing.choice import RuleChoice
 from modseal.auditing.depots import DepotEnd, DepotTarget
 from modseal.auditing.discover import Found
 from modseal.auditing.engine import Engine
@@ -98,7 +98,7 @@ class Audit:
     policy: Policy
     at: datetime
     paths: tuple[str, ...]
-    choice: Choice
+    choice: RuleChoice
     by_default: bool = False
     """Whether the policy is one that nobody named."""
     strict_coverage: bool = False

@@ -107,7 +107,7 @@ SETTLED = (Status.PASSED, Status.NOT_APPLICABLE)
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class AnchorOutcome:
     """What steps 2 to 6 found of a signer under one anchor; without a path where none leads to any.
 
     `proven_level` is the claim where the anchor grants it and steps 1 to 5 hold, and its scope.
@@ -138,7 +138,7 @@ class Judgement:
 
     signer: VerifiedSigner
     stamp: Stamp | None = None
-    outcomes: tuple[Outcome, ...] = ()
+    outcomes: tuple[AnchorOutcome, ...] = ()
 
     @property
     def trusted(self) -> bool:

@@ -17,9 +17,9 @@ from modseal.pki.path import NoPath, revocation_failures
 from modseal.trust.anchors import AnchoredPath, anchored_paths
 from modseal.trust.examination import (
     SETTLED,
+    AnchorOutcome,
     Check,
     Judgement,
-    Outcome,
     collect,
     failed,
     passed,
@@ -69,7 +69,7 @@ def judge(signer: VerifiedSigner, manifest: Manifest, policy: Policy, at: dateti
         else:
             checks += [failed(3, "path", failure) for failure in paths.failures]
         checks += [unexamined(step, "not examined: no path to an anchor") for step in (4, 5, 6)]
-        return Judgement(signer, stamp, (Outcome(None, tuple(checks)),))
+        return Judgement(signer, stamp, (AnchorOutcome(None, tuple(checks)),))
     outcomes = [_judge_path(signer, path, manifest, policy, at, proven, checks, effort) for path in paths]
     best, *others = sorted(outcomes, key=_badness)
     # A denied path that is not needed is none: it stands for no anchor either.
@@ -103,7 +103,7 @@ def _judge_path(
     proven: datetime | None,
     before: list[Check],
     effort: Effort,
-) -> Outcome:
+) -> AnchorOutcome:
     """Steps 4 to 6 under one anchor, after the checks of step 2."""
     path_text = f"{len(path.certificates)} certificates up to {path.anchor.name}"
     if path.pinned:
@@ -121,10 +121,10 @@ def _judge_path(
     # (6) The claim against the grant, and the anchor's scope.
     failure = level_failure(manifest.claimed_level, anchor.grants, policy.minimum_level)
     checks += collect(6, "grant", [failure, *scope] if failure else scope, f"{anchor.name} grants {anchor.grants}")
-    return Outcome(path, tuple(checks), prove(manifest.claimed_level, anchor.grants) if sound else None)
+    return AnchorOutcome(path, tuple(checks), prove(manifest.claimed_level, anchor.grants) if sound else None)
 
 
-def _badness(outcome: Outcome) -> tuple[bool, bool, bool, int]:
+def _badness(outcome: AnchorOutcome) -> tuple[bool, bool, bool, int]:
     """Trusted first, then who may still be, what proves the claim, what fails least; else the order of the paths."""
     return (
         not outcome.trusted,

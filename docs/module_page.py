@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from modseal.format.shape import Array, Boolean, Integer, Shape, Table, Text, TextMap
-from modseal.packing.spec_shape import SCHEMA, SHAPE, Time
+from modseal.packing.spec_shape import SCHEMA, SHAPE, SpecTime
 
 INTRODUCTION = f"""\
 `modseal pack` makes a bundle from a module spec: a TOML file, usually `module.toml`, beside the files that it names.
@@ -265,7 +265,7 @@ def kind(shape: Shape) -> str:
         return f"integer from {shape.least} to {shape.most}"
     words = {
         Boolean: "`true` or `false`",
-        Time: "time like 2026-01-31T12:00:00Z",
+        SpecTime: "time like 2026-01-31T12:00:00Z",
         Table: "table",
         TextMap: "texts by key",
     }

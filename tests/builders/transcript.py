@@ -36,6 +36,14 @@ class Transcript:
     out: str
     err: str
 
+    @property
+    def unusual(self) -> str:
+        """Standard error without the warning of `sign` that the issuer's certificate is not embedded."""
+        kept = [
+            line for line in self.err.splitlines(keepends=True) if " does not carry the certificate of " not in line
+        ]
+        return "".join(kept)
+
 
 def run(
     *arguments: object,

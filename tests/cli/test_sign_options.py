@@ -67,12 +67,12 @@ def refused(done: Transcript, code: int, *words: str) -> None:
 def test_two_steps_and_one_give_the_same_bytes(kind: Kind, place: Path) -> None:
     (place / "a").write_bytes(make(kind).unsigned().data)
     done = run(*PREPARE, cwd=place, env=TIME)
-    assert (done.code, done.err) == (0, "")
+    assert (done.code, done.unusual) == (0, "")
     assert "f: to be signed by CN=Test rsa signer 0,O=Test with rsa-pkcs1-sha256, sha256 " in done.out
     assert {path for path in snapshot(place) if path.startswith("f")} == {"f", "f.txt", "f.json"}
     sign_elsewhere(place)
     done = run(*ATTACH, "-o", "two", cwd=place)
-    assert (done.code, done.err) == (0, "")
+    assert (done.code, done.unusual) == (0, "")
     assert done.out == "two: signed by CN=Test rsa signer 0,O=Test with rsa-pkcs1-sha256, 1 block(s)\n"
     assert run(*DIRECT, "-o", "one", cwd=place, env=TIME).code == 0
     assert (place / "two").read_bytes() == (place / "one").read_bytes()
@@ -180,7 +180,7 @@ def test_the_list_shows_every_block_and_that_it_says_nothing_about_trust(kind: K
     stranger = leaf("Stranger", issuer=root(7))
     (place / "a").write_bytes(make(kind, signer(), stranger).data)
     done = run("sign", "a", "--list", cwd=place)
-    assert (done.code, done.err) == (0, "")
+    assert (done.code, done.unusual) == (0, "")
     lines = done.out.splitlines()
     assert lines[0] == "a: 2 signature block(s); this says nothing about trust; `modseal verify` does"
     assert [line for line in lines if line.startswith("  block")] == [
@@ -241,7 +241,7 @@ def test_a_removed_block_is_shown_and_the_others_keep_their_bytes(kind: Kind, fo
     wanted = ":".join(plain[i : i + 2] for i in range(0, 64, 2)) if form == "colons" else form.format(plain.lower())
     before = OpenBundle(BytesSource((place / "a").read_bytes()), "a").signature
     done = run("sign", "a", "--remove", wanted, "-o", "b", cwd=place)
-    assert (done.code, done.err) == (0, "")
+    assert (done.code, done.unusual) == (0, "")
     assert done.out.startswith("b: removed, 2 block(s) left:\n  block 2: verifies over this manifest\n")
     assert stranger.fingerprint in done.out
     assert "CN=Stranger" in done.out

@@ -89,14 +89,14 @@ def assert_no_pin(done: Transcript) -> None:
 def test_each_kind_of_key_in_the_token_signs_what_verifies(place: Path, kind: str, algorithm: str | None) -> None:
     choice = ("--algorithm", algorithm) if algorithm else ()
     done = run("sign", "a", "--key", uri(kind), *choice, cwd=place)
-    assert (done.code, done.err) == (0, "")
+    assert (done.code, done.unusual) == (0, "")
     assert f"CN=Token {kind} signer" in done.out
     assert run("verify", "a", "--policy", "policy.toml", cwd=place).code == 0
 
 
 def test_a_process_of_its_own_signs_what_verifies(place: Path, hsm: SoftHsm) -> None:
     done = run_process("sign", "a", "--key", uri("rsa"), cwd=place, env=hsm.env)
-    assert (done.code, done.err) == (0, "")
+    assert (done.code, done.unusual) == (0, "")
     assert run("verify", "a", "--policy", "policy.toml", cwd=place).code == 0
 
 
@@ -130,7 +130,7 @@ def test_every_mechanism_that_the_token_has_makes_the_signature(hsm: SoftHsm, na
 def test_a_certificate_file_goes_before_the_tokens_own(place: Path, hsm: SoftHsm) -> None:
     (place / "cert.pem").write_bytes(hsm.identities["uncertified"].pem)
     done = run("sign", "a", "--key", uri("uncertified"), "--cert", "cert.pem", cwd=place)
-    assert (done.code, done.err) == (0, "")
+    assert (done.code, done.unusual) == (0, "")
     assert run("verify", "a", "--policy", "policy.toml", cwd=place).code == 0
 
 
@@ -199,7 +199,7 @@ def test_an_algorithm_that_the_token_lacks_is_said(hsm: SoftHsm, monkeypatch: py
 
 def test_the_pin_may_come_from_the_passphrase_file(place: Path) -> None:
     done = run("sign", "a", "--key", uri(pin=None), "--passphrase-file", "pin", cwd=place)
-    assert (done.code, done.err) == (0, "")
+    assert (done.code, done.unusual) == (0, "")
 
 
 def test_a_pin_in_the_uri_is_warned_of(place: Path) -> None:

@@ -23,6 +23,7 @@ CauseName = Literal[
     "several-found", "openssh-key", "other-certificate", "not-a-ca", "report-unreadable",
     "certificate-expired", "certificate-not-yet-valid", "certificate-purpose", "key-too-weak", "stranger-in-chain",
     # chains and timestamps
+    "issuer-missing", "chain-missing", "unknown-timestamp-authority",
     "timestamp-anchor", "tsa-unreachable", "tsa-answer",
     # specs
     "spec-missing", "not-a-spec", "link-in-vib", "link-outside", "not-packable", "too-many-entries",
@@ -75,6 +76,11 @@ CAUSES: Final[Mapping[CauseName, str]] = {
     "certificate-purpose": "Have your CA issue a certificate for code signing (extended key usage codeSigning).",
     "key-too-weak": "Make a new key with `modseal keys new`, and have your CA issue a certificate for it.",
     "stranger-in-chain": "Take the named certificate out of --chain: it leads nowhere.",
+    "issuer-missing": "Ask the vendor for the missing certificate, and name it in the policy under `intermediates`, "
+    "which only completes the chain to an anchor.",
+    "chain-missing": "Name a file with the missing certificate with --chain.",
+    "unknown-timestamp-authority": "Ask the vendor which timestamp authority it uses, and name its root certificate in "
+    "the policy under [time] `anchors` only if you trust it.",
     "timestamp-anchor": "Name the root certificate of the timestamp authority's CA with --tsa-anchor.",
     "tsa-unreachable": "Check the address and the network, or sign now and add the timestamp later with "
     "`modseal timestamp`.",

@@ -115,12 +115,20 @@ def _sign(bundle: Path, given: dict[str, Any]) -> None:
     _require_accepted(given, signer.certificate, signer.chain)
     output = given["output"] or bundle
     _show(sign_bundle(bundle, output, signer, now(), signing_time(), given["algorithm"], stamp))
+    _warn_of_issuer(given, signer.certificate, signer.chain)
 
 
 def _require_accepted(given: dict[str, Any], certificate: x509.Certificate, chain: Sequence[x509.Certificate]) -> None:
     """With --policy, what the gate would say of the signer is said before anything is signed."""
     if given["policy"] is not None:
         fitness.check_policy(certificate, chain, load(given["policy"]), now())
+
+
+def _warn_of_issuer(given: dict[str, Any], certificate: x509.Certificate, chain: Sequence[x509.Certificate]) -> None:
+    """Without --policy nobody has shown yet that a verifier finds a chain."""
+    missing = fitness.missing_issuer(certificate, chain) if given["policy"] is None else None
+    if missing:
+        click.echo(f"modseal: warning: {safe(missing)}", err=True)
 
 
 def open_signer(given: Mapping[str, Any]) -> Signer:
@@ -153,6 +161,7 @@ def _prepare(bundle: Path, given: dict[str, Any]) -> None:
     two_step.write(found, target, signatures_text.summary(shown, target))
     who = f"{safe(shown.certificate.subject)} with {shown.algorithm.name}"
     click.echo(f"{safe(target)}: to be signed by {who}, sha256 {shown.sha256}")
+    _warn_of_issuer(given, certificate, chain)
 
 
 def _attach(bundle: Path, given: dict[str, Any]) -> None:

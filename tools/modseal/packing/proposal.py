@@ -148,7 +148,7 @@ def _look(folder: Path) -> _Found:
     try:
         names = sorted(os.listdir(folder))
     except OSError as error:
-        raise InputError(f"{folder}: {error.strerror}", path=str(folder)) from error
+        raise InputError.of(folder, error) from error
     kept = [name for name in names if not (name.startswith(".") or _is_unwanted(name))]
     folders = {name: _unwanted(folder / name) for name in kept if (folder / name).is_dir()}
     files = tuple(name for name in kept if (folder / name).is_file())

@@ -256,8 +256,29 @@ class _Search:
             yield Failure("limit-exceeded", detail, evidence)
         elif self._rejected and self._rejected.code in ("unsupported-algorithm", "algorithm-not-allowed"):
             yield Failure(self._rejected.code, detail, {**evidence, **self._rejected.evidence})
-        else:
+        elif self._rejected or not self._anchors:
             yield Failure("no-path", detail, evidence)
+        else:
+            yield _ended(self._top(signer), signer, detail, evidence)
+
+    def _top(self, signer: Certificate) -> Certificate:
+        """The last certificate of a chain upwards: the search was complete, so that nothing is verified again."""
+        chain: tuple[Certificate, ...] = (signer,)
+        while above := next((one for one in self._issuers_of(chain) if self._issued(chain[-1], one)), None):
+            chain = (*chain, above)
+        return chain[-1]
+
+
+def _ended(top: Certificate, signer: Certificate, detail: str, evidence: Evidence) -> Failure:
+    """Where a chain ends without an anchor: at a certificate that is missing, or at a root that is none."""
+    if not top.is_self_issued:
+        key = top.authority_key_id.hex() if top.authority_key_id else None
+        named = f"{top.issuer}, which issued {top.subject}" + (f" (key id {key})" if key else "")
+        detail += f": neither the bundle nor the policy has the certificate of {named}"
+        missing: Evidence = {"missing": top.issuer, "missing_key_id": key, "cause": "issuer-missing"}
+        return Failure("no-path", detail, {**evidence, **missing})
+    own = "its certificate is self-signed" if top == signer else f"it ends at {top.subject}, which is self-signed"
+    return Failure("no-path", f"{detail}: {own} and no anchor of the policy", evidence)
 
 
 _STEP = 2

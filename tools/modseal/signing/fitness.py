@@ -139,7 +139,22 @@ def check_policy(
     if failures:
         detail = f"{signer.subject} cannot sign under {policy.source}: " + "; ".join(one.detail for one in failures)
         reasons = ",".join(dict.fromkeys(failure.code for failure in failures))
-        raise RefusedError("unfit-certificate", detail, signer=signer.fingerprint, reasons=reasons)
+        refused = RefusedError("unfit-certificate", detail, signer=signer.fingerprint, reasons=reasons)
+        raise refused.because("chain-missing" if failures[0].evidence.get("cause") == "issuer-missing" else None)
+
+
+def missing_issuer(certificate: x509.Certificate, chain: Sequence[x509.Certificate]) -> str | None:
+    """A sentence for who signs without the certificate of the issuer; None where it is there, or none is needed.
+
+    A root is seldom embedded, so the chain need not lead up to one: its first certificate is what verifiers lack.
+    """
+    signer = parse(certificate)
+    if signer.is_self_issued or order_chain(certificate, chain)[0]:
+        return None
+    return (
+        f"the signature does not carry the certificate of {signer.issuer}, which issued the signer's; who "
+        "verifies without it refuses the bundle: embed it with --chain, or check with --policy that it is there"
+    )
 
 
 def check_key(certificate: x509.Certificate) -> None:

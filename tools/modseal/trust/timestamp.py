@@ -28,6 +28,7 @@ from datetime import datetime, timedelta
 
 from cryptography import x509
 
+from modseal.causes import CauseName
 from modseal.codes import CODES, CodeName
 from modseal.errors import Evidence, Failure, FormatError, foreign
 from modseal.format import cms, der
@@ -228,7 +229,8 @@ def _from(failure: Failure, authority: Certificate | None = None) -> FormatError
     """A failure of one of the shared rules, as a failure of the token."""
     if CODES[failure.code].undecided:
         return FormatError(failure.code, f"the timestamp token cannot be judged: {failure.detail}", **failure.evidence)
-    return _bad(failure.code, failure.detail, authority)
+    cause: CauseName | None = "unknown-timestamp-authority" if failure.code == "no-path" else None
+    return _bad(failure.code, failure.detail, authority).because(cause)
 
 
 def _bad(reason: CodeName, detail: str, authority: Certificate | None = None) -> FormatError:

@@ -35,6 +35,7 @@ CodeName = Literal[
     # step 7: payloads
     "payload-size-mismatch", "payload-digest-mismatch", "payload-undeclared", "payload-missing", "weak-digest",
     "bad-payload", "unpacked-size-mismatch", "not-unpacked", "attachment-mismatch", "unsupported-payload",
+    "payload-absent",
     # step 8: files
     "bad-listing", "file-undeclared", "file-missing", "file-mismatch", "unsafe-path", "unsafe-type", "unsafe-mode",
     "unsafe-link", "path-not-allowed", "power-not-granted",
@@ -291,6 +292,13 @@ CODES: Final[Mapping[CodeName, Code]] = {
         "modseal cannot read this type of payload.",
         "Update modseal, or ask the vendor for a type that docs/vib.md lists.",
         undecided=True,
+    ),
+    "payload-absent": Code(
+        7,
+        "A payload of an installed module is not among the files that were given.",
+        "Give the whole boot bank together with the database, and audit again.",
+        undecided=True,
+        severity="low",
     ),
     # step 8: files
     "bad-listing": Code(8, "A payload's archive of files is not well formed.", _ASK),

@@ -20,7 +20,7 @@ from modseal.auditing.finding import Finding, failure_finding
 from modseal.auditing.hiding import hiding_place
 from modseal.auditing.rule import Hit, Rule
 from modseal.auditing.rules import BY_ID
-from modseal.auditing.target import LeftOut, Opened, Target
+from modseal.auditing.target import End, LeftOut, Opened, Target
 from modseal.codes import CODES
 from modseal.depot import compare
 from modseal.depot.compare import BundleOrigin
@@ -85,8 +85,8 @@ class DepotTarget:
         return compare.bundle_failures(_current.depot(self.depot).files.metadata, found)
 
 
-@dataclass(frozen=True, slots=True)
-class DepotEnd:
+@dataclass(frozen=True)
+class DepotEnd(End):
     """All bundles of a depot have been given; `origins` of them are still to come."""
 
     name: str
@@ -94,9 +94,14 @@ class DepotEnd:
     paths: tuple[str, ...]
     failures: tuple[Failure, ...]
 
-    def findings(self, origins: Iterable[BundleOrigin]) -> Iterator[Finding]:
+    @property
+    def held(self) -> int:
+        """See `End.held`."""
+        return self.metadata.size
+
+    def findings(self, members: Iterable[BundleOrigin]) -> Iterator[Finding]:
         """What the whole depot shows, given the vendor of each of its bundles."""
-        failures = chain(self.failures, compare.depot_failures(self.metadata, self.paths, tuple(origins)))
+        failures = chain(self.failures, compare.depot_failures(self.metadata, self.paths, tuple(members)))
         return bounded((finding_of(failure, self.name) for failure in failures), self.name)
 
 

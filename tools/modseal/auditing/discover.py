@@ -13,9 +13,10 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from stat import S_ISDIR, S_ISLNK, S_ISREG
 
-from modseal.auditing.depots import DepotEnd, DepotTarget, depot_targets
+from modseal.auditing.depots import DepotTarget, depot_targets
+from modseal.auditing.esxi import container_in, host_of, is_archive
 from modseal.auditing.hiding import LONGEST, STARTS, hiding_place
-from modseal.auditing.target import FileTarget, LeftOut, Target, Unreadable
+from modseal.auditing.target import End, FileTarget, LeftOut, Target, Unreadable
 from modseal.bundle.fence import fenced
 from modseal.depot.offline_bundle import looks_like_depot
 from modseal.errors import Failure, FormatError, InputError, InternalError
@@ -24,7 +25,7 @@ from modseal.files.open import open_file
 from modseal.format.manifest import SUFFIXES
 from modseal.format.zip import starts_like_zip
 
-Found = Target | DepotEnd | LeftOut | Unreadable
+Found = Target | End | LeftOut | Unreadable
 
 
 def discover(paths: Iterable[str]) -> Iterator[Found]:
@@ -81,6 +82,8 @@ def _below(paths: Iterable[str]) -> Iterator[Found]:
             yield from _folder(path)
         elif path.lower().endswith(SUFFIXES):
             yield FileTarget(path, status.st_size)
+        elif is_archive(path):
+            yield from _in_host(path, set())
         else:
             yield from _depot(path) or (FileTarget(path, status.st_size),)
 
@@ -108,30 +111,48 @@ def _in_depot(path: str) -> Iterator[Found]:
 
 def _folder(folder: str) -> Iterator[Found]:
     """All below a folder. Folders may lie deeper in each other than calls can."""
-    levels = [_level(folder)]
+    known: set[str] = set()
+    levels = [_level(folder, known)]
     while levels:
         one = next(levels[-1], None)
         if one is None:
             levels.pop()
         elif isinstance(one, str):
-            levels.append(_level(one))
+            levels.append(_level(one, known))
         else:
             yield one
 
 
-def _level(folder: str) -> Iterator[Found | str]:
-    """What is in a folder; text is a folder in it."""
+def _level(folder: str, known: set[str]) -> Iterator[Found | str]:
+    """What is in a folder; text is a folder in it. `known` are the files that were examined as parts of a host."""
     depot = _depot(folder)
     if depot is not None:
         yield from depot
         return
+    container = container_in(folder)
+    if container is not None and container not in known:
+        yield from _in_host(container, known)
     try:
         names = sorted(os.listdir(folder), key=os.fsencode)  # names alone: a folder may have a million
     except OSError as error:
         yield Unreadable(folder, _failure(folder, error))
         return
     for name in names:
-        yield from _entry(os.path.join(folder, name))
+        path = os.path.join(folder, name)
+        if path not in known:
+            yield from _entry(path)
+
+
+def _in_host(container: str, known: set[str]) -> Iterator[Found]:
+    """The VIBs that are installed on a host, by its database."""
+    known.add(container)
+    try:
+        with fenced(container):
+            host = host_of(container)
+            known.update(host.files)
+            yield from host.found()
+    except (InputError, InternalError, FormatError) as error:
+        yield Unreadable(container, error.failure)
 
 
 def _entry(path: str) -> Iterator[Found | str]:

@@ -9,6 +9,7 @@ from datetime import datetime
 
 from modseal.auditing.cache import Cache
 from modseal.auditing.depots import DepotTarget, bounded, finding_of
+from modseal.auditing.esxi import InstalledVib
 from modseal.auditing.finding import Finding
 from modseal.auditing.record import Record, findings_of, unreadable, values_of
 from modseal.auditing.rule import Row, Rule, Subject
@@ -44,13 +45,13 @@ def look(target: Target, policy: Policy, rules: Iterable[Rule], at: datetime, ca
 
 def _examined(target: Target, opened: Opened, policy: Policy, rules: Iterable[Rule], at: datetime) -> Record:
     size = opened.source.size
-    bundle = WatchedBundle(opened.source, target.name, with_digest=True)
+    bundle = WatchedBundle(opened.source, target.name, with_digest=True, partial=opened.partial)
     examination = examine(bundle, policy, at)
     subject = Subject(bundle, examination, policy, at)
     result = Result(target.name, bundle.sha256(), examination)
     found = [
         *(rule.finding(hit, target.name, result.sha256) for rule in rules if rule.check for hit in rule.check(subject)),
-        *_depot_findings(target, size, result, subject),
+        *_findings_of_place(target, size, result, subject),
     ]
     times = moments.of_policy(policy) | moments.of_signers(examination.signers)
     for rule in rules:
@@ -65,12 +66,14 @@ def _examined(target: Target, opened: Opened, policy: Policy, rules: Iterable[Ru
     )
 
 
-def _depot_findings(target: Target, size: int, result: Result, subject: Subject) -> Iterator[Finding]:
-    """Where the depot that a bundle is in says something else of it."""
+def _findings_of_place(target: Target, size: int, result: Result, subject: Subject) -> Iterator[Finding]:
+    """Where the depot that a bundle is in says something else of it, and what a host shows of an installed one."""
     if isinstance(target, DepotTarget) and result.sha256:
         said = target.said(size, result.sha256, subject.manifest, proved=subject.proved)
         found = (finding_of(failure, target.name, result.sha256) for failure in said)
         yield from bounded(found, target.name, result.sha256)
+    elif isinstance(target, InstalledVib):
+        yield from target.findings(subject, result.sha256)
 
 
 def _row(result: Result, subject: Subject, size: int) -> Row:

@@ -73,6 +73,24 @@ _RESULT = result_shape.result(
         "examined_at": time("The time of verification of this bundle."),
     },
 )
+_HOST = Table(
+    {
+        "host": text("The folder or boot bank that it was found in."),
+        "profile": Nullable(
+            text(), about="The name of its image profile, unproved; null where there is not exactly one."
+        ),
+        "claimed_level": Nullable(
+            Text(choices=result_shape.LEVELS), about="The acceptance level of its profile, unproved."
+        ),
+        "proven_level": Nullable(
+            Text(choices=result_shape.LEVELS), about="That of its weakest VIB; null where one proves none."
+        ),
+        "vibs": _count("VIBs in its database."),
+        "vibs_as_claimed": _count("Those whose proven level is the claimed one."),
+        "payloads": _count("Payloads that the descriptors declare."),
+        "payloads_present": _count("Those that were there to be examined."),
+    }
+)
 _FINDING = Table(
     {
         "rule": _RULE,
@@ -101,6 +119,7 @@ SHAPE = Table(
         "paths": array(text(), "What was audited, as it was given."),
         "rules": array(_RULE, "The rules that were asked. Checks are never left out.", unique=True),
         "summary": _SUMMARY,
+        "hosts": array(_HOST, "Installed ESXi hosts that were found."),
         "results": array(_RESULT),
         "findings": array(_FINDING, "In the order of results; then those that come from comparing bundles."),
     },

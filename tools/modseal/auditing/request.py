@@ -16,12 +16,12 @@ from pathlib import Path
 
 from modseal.auditing.cache import Cache, context_of
 from modseal.auditing.choice import choose
-from modseal.auditing.depots import SEPARATOR, DepotEnd
+from modseal.auditing.depots import SEPARATOR
 from modseal.auditing.discover import Found, discover
 from modseal.auditing.engine import DEADLINE, Engine, local
 from modseal.auditing.report_file import load
 from modseal.auditing.run import Audit, Progress, run
-from modseal.auditing.target import LeftOut, Unreadable
+from modseal.auditing.target import End, LeftOut, Unreadable
 from modseal.errors import UsageError
 from modseal.files.address import name_of
 from modseal.trust.policy import Policy
@@ -103,7 +103,7 @@ def perform(
 def count(paths: Iterable[str]) -> int:
     """How many results an audit of these paths will have, found out without opening a bundle."""
     return sum(
-        not isinstance(one, LeftOut | DepotEnd) and not (isinstance(one, Unreadable) and one.malformed)
+        not isinstance(one, LeftOut | End) and not (isinstance(one, Unreadable) and one.malformed)
         for one in discover(paths)
     )
 

@@ -18,14 +18,15 @@ from typing import Any
 from modseal.auditing import rules
 from modseal.auditing.cache import Cache
 from modseal.auditing.choice import RuleChoice
-from modseal.auditing.depots import DepotEnd, DepotTarget
+from modseal.auditing.depots import DepotTarget
 from modseal.auditing.discover import Found
 from modseal.auditing.engine import Engine
+from modseal.auditing.esxi import HostEnd, HostVib, InstalledVib
 from modseal.auditing.finding import Finding, Kind, Severity, State, failure_finding
 from modseal.auditing.record import Record, unreadable
 from modseal.auditing.rule import Hit
 from modseal.auditing.spool import FindingSpool, Spool
-from modseal.auditing.target import LeftOut, Target, Unreadable
+from modseal.auditing.target import End, LeftOut, Target, Unreadable
 from modseal.depot.compare import BundleOrigin
 from modseal.format.level import Level
 from modseal.format.times import time_text
@@ -110,6 +111,8 @@ class Audit:
     """Findings of one bundle each, in the order of results."""
     late_spool: FindingSpool = field(default_factory=FindingSpool)
     """Findings of no one bundle: of depots, and of rules that see more than one."""
+    hosts: list[dict[str, Any]] = field(default_factory=list)
+    """Each installed host: what it claims, and what is proven."""
     worst: Severity | None = None
     """Of the findings that count and are no mere doubt."""
     doubt: bool = False
@@ -137,6 +140,7 @@ class Audit:
             "paths": list(self.paths),
             "rules": sorted(self.choice.ids),
             "summary": self.summary.plain(),
+            "hosts": self.hosts,
         }
 
     def results(self) -> Iterator[dict[str, Any]]:
@@ -220,14 +224,15 @@ class _Flow:
         self._found, self._cache, self._audit, self._take = found, cache, audit, take
         self._waiting: deque[_Step | Target] = deque()
         """Each bundle that is being examined, and what is to be done after it."""
-        self._origins: dict[str, list[BundleOrigin]] = {}
+        self._members: dict[str, list[Any]] = {}
+        """By the name of a depot or host what is kept of each bundle until its end."""
         self._metadata = 0
-        """Bytes of metadata of the depots whose end waits."""
+        """Bytes of metadata of the depots and hosts whose end waits."""
 
     def to_examine(self) -> Iterator[Target | None]:
         """What the engine must examine, with pauses while much waits for it."""
         for one in self._found:
-            if isinstance(one, LeftOut | Unreadable | DepotEnd):
+            if isinstance(one, LeftOut | Unreadable | End):
                 step = self._step(one)
             elif record := self._kept(one):
                 step = partial(self._take_record, record, one)
@@ -242,15 +247,15 @@ class _Flow:
             if len(self._waiting) % _PAUSE_AFTER == 0 or self._metadata > _METADATA_HELD:
                 yield None
 
-    def _step(self, one: LeftOut | Unreadable | DepotEnd) -> _Step:
+    def _step(self, one: LeftOut | Unreadable | End) -> _Step:
         """What is to be done for something that is no bundle."""
         if isinstance(one, LeftOut):
             return partial(self._left_out, one)
         if isinstance(one, Unreadable):
             record = unreadable(one.name, one.failure, self._audit.at)
             return partial(self._malformed, one) if one.malformed else partial(self._take_record, record, None)
-        self._metadata += one.metadata.size
-        return partial(self._end_depot, one)
+        self._metadata += one.held
+        return partial(self._end, one)
 
     def _kept(self, target: Target) -> Record | None:
         identity = target.identity() if self._cache else None
@@ -259,7 +264,9 @@ class _Flow:
     def _take_record(self, record: Record, target: Target | None) -> None:
         if isinstance(target, DepotTarget):  # its name cannot say so: a path may have the separator in it
             origin = BundleOrigin(target.path, record.row.vendor, record.row.proved)
-            self._origins.setdefault(target.depot, []).append(origin)
+            self._members.setdefault(target.depot, []).append(origin)
+        elif isinstance(target, InstalledVib):
+            self._members.setdefault(target.host, []).append(HostVib.of(record.row))
         self._take(record)
 
     def _left_out(self, one: LeftOut) -> None:
@@ -274,10 +281,14 @@ class _Flow:
         self._audit.summary.depots += 1
         _keep_late([failure_finding(depot.name, depot.failure, undecided=False)], self._audit)
 
-    def _end_depot(self, depot: DepotEnd) -> None:
-        self._metadata -= depot.metadata.size
-        self._audit.summary.depots += 1
-        _keep_late(depot.findings(self._origins.pop(depot.name, [])), self._audit)
+    def _end(self, end: End) -> None:
+        self._metadata -= end.held
+        members = self._members.pop(end.name, [])
+        if isinstance(end, HostEnd):
+            self._audit.hosts.append(end.summary(members))
+        else:
+            self._audit.summary.depots += 1
+        _keep_late(end.findings(members), self._audit)
 
     def answer(self, record: Record) -> None:
         """The engine's record of the first bundle that is waited for; takes it and what waited behind it."""

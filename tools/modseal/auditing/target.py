@@ -8,23 +8,30 @@ bytes that were fetched once.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from modseal.errors import Failure
 from modseal.files.identity import Identity, identity_of, is_still, settled_identity
 from modseal.files.open import open_file
 from modseal.format.source import FileSource, Source
 
+if TYPE_CHECKING:
+    from modseal.auditing.finding import Finding
+
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """An open target. `identity` tells what it is recognised by, None where it changed since it was opened."""
+    """An open target. `identity` tells what it is recognised by, None where it changed since it was opened.
+
+    `partial` says that payloads may lie elsewhere (see `trust.integrity.Bundle.partial`).
+    """
 
     source: Source
     identity: Callable[[], Identity | None]
+    partial: bool = False
 
 
 class Target(Protocol):
@@ -70,6 +77,21 @@ class FileTarget:
             return identity_of(os.stat(self.name))
         except (OSError, ValueError):
             return None
+
+
+class End:
+    """What follows the bundles of a whole, such as a depot or a host, of which more is known when all were seen."""
+
+    name: str
+
+    @property
+    def held(self) -> int:
+        """Bytes of metadata that it keeps in memory."""
+        raise NotImplementedError
+
+    def findings(self, members: Iterable[Any]) -> Iterator[Finding]:
+        """What the whole shows, given what was kept of each of its bundles."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,8 @@ _KIND_OF = {name: kind for kind, name in MANIFEST_MEMBER.items()}
 class OpenBundle:
     """A bundle's bytes by meaning. `sink` receives unpacked files, where the examination says so.
 
-    `with_digest` has the whole file hashed while it is read; else `sha256` needs a pass of its own.
+    `with_digest` has the whole file hashed while it is read; else `sha256` needs a pass of its own. `partial` is for
+    what is put together from where a host keeps it: see `trust.integrity.Bundle.partial`.
     """
 
     def __init__(
@@ -36,8 +37,10 @@ class OpenBundle:
         sink: Sink | None = None,
         *,
         with_digest: bool = False,
+        partial: bool = False,
     ) -> None:
         self.name = name
+        self.partial = partial
         self._hashed = HashedSource(source) if with_digest else None
         self.source = self._hashed or source
         self.kind: Kind = "seal"

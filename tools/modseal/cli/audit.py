@@ -14,6 +14,7 @@ import click
 from click.core import ParameterSource
 
 from modseal.auditing.cache import default_folder
+from modseal.auditing.esxi import require_container
 from modseal.auditing.finding import Severity
 from modseal.auditing.request import Request, count, perform
 from modseal.auditing.run import Outcome, Summary
@@ -21,7 +22,7 @@ from modseal.cli.audit_attest import asked, attest_options
 from modseal.cli.audit_group import AuditGroup
 from modseal.cli.audit_options import deadline_option, fail_on_option, jobs_option
 from modseal.cli.audit_output import FORMATS, FormatAndFile, pieces, require_writable, write
-from modseal.cli.options import FILE, FILES, OUTPUT, Choice, at_option, now, policy_option, require_no_input
+from modseal.cli.options import FILE, FILES, FOLDERS, OUTPUT, Choice, at_option, now, policy_option, require_no_input
 from modseal.errors import UsageError
 from modseal.files.address import is_address
 from modseal.policy.sources import load
@@ -39,7 +40,16 @@ def _list_rules(context: click.Context, _parameter: click.Parameter, asked: bool
 
 
 @click.command(cls=AuditGroup)
-@click.argument("paths", nargs=-1, required=True, metavar="PATH...", shell_complete=FILES)
+@click.argument("paths", nargs=-1, metavar="PATH...", shell_complete=FILES)
+@click.option(
+    "--esxi-db",
+    "hosts",
+    type=click.Path(file_okay=False, exists=True),
+    shell_complete=FOLDERS,
+    multiple=True,
+    metavar="DIR",
+    help="Examine what is installed on an ESXi host: its root, boot bank or var/db/esximg; repeatable.",
+)
 @policy_option(required=False)
 @at_option
 @click.option("--format", "output_format", type=Choice(FORMATS), default="text", help="The form of the report.")
@@ -66,6 +76,7 @@ def _list_rules(context: click.Context, _parameter: click.Parameter, asked: bool
 )
 def audit(
     paths: tuple[str, ...],
+    hosts: tuple[str, ...],
     policy: str | None,
     at: datetime | None,
     output_format: str,
@@ -87,14 +98,17 @@ def audit(
 ) -> int:
     """Examine every bundle below PATHs under a policy, offline, and report what is found.
 
-    PATH is a bundle, a folder, or an offline bundle (zip or unpacked). Without --policy the built-in policy
-    strict is used, which trusts no signer.
+    PATH is a bundle, a folder, an offline bundle (zip or unpacked), a copy of an ESXi host's files, or an ISO image.
+    Without --policy the built-in policy strict is used, which trusts no signer.
 
     A PATH that has the name of a command below is reached as ./NAME.
 
     Exit status: 0 if nothing is found that counts; 1 for a finding of at least the severity of --fail-on;
     3 if something could not be decided, or no bundle was found.
     """
+    if not paths and not hosts:
+        raise UsageError("give a PATH, or --esxi-db and the folder of a host")
+    paths = (*paths, *map(require_container, hosts))
     written = [*([output] if output else []), *(path for _, path in also)]
     require_no_input(click.get_current_context(), written)
     require_writable(written)

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
+from itertools import accumulate
 from typing import Protocol
 
 from modseal.errors import FormatError
@@ -74,6 +76,28 @@ class Span:
         if not 0 <= offset <= offset + length <= self.size:
             raise FormatError("truncated", "a read past the end of a member", offset=offset, size=self.size)
         return self._source.read(self._offset + offset, length)
+
+
+class Joined:
+    """Several sources, one after another, as if they were one file."""
+
+    def __init__(self, parts: Iterable[Source]) -> None:
+        self._parts = tuple(part for part in parts if part.size)
+        self._starts = (0, *accumulate(part.size for part in self._parts))
+        self.size = self._starts[-1]
+
+    def read(self, offset: int, length: int) -> bytes:
+        """See `Source.read`."""
+        if not 0 <= offset <= offset + length <= self.size:
+            raise FormatError("truncated", f"{length} bytes expected at offset {offset}, of {self.size} in all")
+        pieces = []
+        place = bisect_right(self._starts, offset) - 1
+        while length:
+            within = offset - self._starts[place]
+            count = min(length, self._parts[place].size - within)
+            pieces.append(self._parts[place].read(within, count))
+            offset, length, place = offset + count, length - count, place + 1
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
 class HashedSource:

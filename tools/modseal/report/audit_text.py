@@ -15,7 +15,7 @@ from typing import Any
 
 from modseal.auditing.finding import Finding, Kind, Severity, State
 from modseal.auditing.run import Audit
-from modseal.report.audit_words import BY_DEFAULT, Words, conclusion, evidence, plural, words
+from modseal.report.audit_words import BY_DEFAULT, Words, conclusion, evidence, host_line, plural, words
 from modseal.report.text import safe
 from modseal.trust.examination import WORST_LAST, Verdict
 
@@ -189,6 +189,8 @@ def _summary(audit: Audit) -> Iterator[str]:
         yield from _field("", f"sha256 {policy['sha256']}")
     audited = f"{plural(summary['bundles'], 'bundle')}, {depots}{summary['bytes']:,} bytes"
     yield from _field("audited", f"{audited}, as of {head['at']}")
+    for host in head["hosts"]:
+        yield from _field("host", host_line(host))
     if summary["left_out"]:
         yield from _field("left out", f"{summary['left_out']:,} (no bundles, or links to folders)")
     yield from _field("proven level", _counts(summary["proven_levels"]))

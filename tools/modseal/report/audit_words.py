@@ -6,8 +6,9 @@ version does not know, which then has its id for a title.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from modseal.auditing import rules
 from modseal.auditing.finding import Finding, Severity
@@ -87,6 +88,15 @@ def evidence(finding: Finding) -> Iterator[tuple[str, str]]:
 def plural(count: int, noun: str) -> str:
     """A number and what it counts."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def host_line(host: Mapping[str, Any]) -> str:
+    """An installed host in one sentence: what it claims, what is proven, and what that rests on."""
+    vibs, payloads = plural(host["vibs"], "VIB"), plural(host["payloads"], "payload")
+    return (
+        f"{safe(host['host'])}: claims {host['claimed_level'] or 'no level'}, proven {host['proven_level'] or 'none'};"
+        f" {host['vibs_as_claimed']:,} of {vibs} proven as claimed, {host['payloads_present']:,} of {payloads} there"
+    )
 
 
 def plain(value: Scalar) -> str:

@@ -51,6 +51,10 @@ class Bundle(Protocol):
     def signature(self) -> bytes:
         """The signature member's raw bytes."""
 
+    @property
+    def partial(self) -> bool:
+        """Whether payloads are kept elsewhere, as a host does: one that is not here cannot be judged then."""
+
     def measure(
         self, payload: Payload, member: Member, *, up_to: int | None, to_sink: bool, raw: bool = False
     ) -> Measured:
@@ -153,14 +157,17 @@ def content_checks(
     `unsafe` are modes of files that nobody declared, which no safe file may have.
     """
     return [
-        *_member_checks(contents.manifest, members),
+        *_member_checks(contents.manifest, members, partial=bundle.partial),
         *_payload_checks(bundle, members, contents),
         *_file_checks(contents, unsafe),
     ]
 
 
-def _member_checks(manifest: Manifest, members: tuple[Member, ...]) -> list[Check]:
-    """(0) The members are the manifest, the signature, then the declared ones in their order."""
+def _member_checks(manifest: Manifest, members: tuple[Member, ...], *, partial: bool) -> list[Check]:
+    """(0) The members are the manifest, the signature, then the declared ones in their order.
+
+    Of a `partial` bundle, payloads may be kept elsewhere: step 7 says which.
+    """
     declared = [
         MANIFEST_MEMBER[manifest.kind],
         SIGNATURE_MEMBER,
@@ -168,6 +175,9 @@ def _member_checks(manifest: Manifest, members: tuple[Member, ...]) -> list[Chec
         *(a.name for a in manifest.attachments),
     ]
     actual = [member.name for member in members]
+    if partial:
+        elsewhere = {payload.name for payload in manifest.payloads}.difference(actual)
+        declared = [name for name in declared if name not in elsewhere]
     failures = [
         Failure("unknown-member", f"member {name!r} is not declared", {"member": name})
         for name in actual
@@ -216,11 +226,13 @@ def _payload_checks(bundle: Bundle, members: tuple[Member, ...], contents: Conte
             )
         failures += payload_failures(payload, result, member.size)
     present = {payload.name for payload, _, _ in measured}
-    failures += [
-        Failure("payload-missing", f"payload {p.name!r} is not in the archive", {"payload": p.name})
-        for p in manifest.payloads
-        if p.name not in present
-    ]
+    for payload in manifest.payloads:
+        if payload.name not in present:
+            evidence = {"payload": payload.name}
+            if bundle.partial:
+                failures.append(Failure("payload-absent", f"payload {payload.name!r} was not found", evidence))
+            else:
+                failures.append(Failure("payload-missing", f"payload {payload.name!r} is not in the archive", evidence))
     by_name = {member.name: member for member in members}
     for attachment in manifest.attachments:
         found = by_name.get(attachment.name)

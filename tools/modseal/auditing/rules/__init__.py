@@ -9,6 +9,7 @@ from modseal.auditing.rules import (
     claim_above_proven,
     depots,
     descriptor_quirk,
+    esxi,
     fling_leftover,
     gunzip_sha256_missing,
     left_out,
@@ -64,6 +65,8 @@ RULES: tuple[Rule, ...] = (
     # Beside the bundles.
     left_out.RULE,
     *depots.RULES,
+    # Installed hosts.
+    *esxi.RULES,
 )
 """Every rule, in the order of docs/audits.md."""
 

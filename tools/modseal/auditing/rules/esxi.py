@@ -1,0 +1,79 @@
+"""The rules of installed ESXi hosts. They have no function: `auditing.esxi` finds what is wrong, under their ids."""
+
+from __future__ import annotations
+
+from modseal.auditing.finding import Severity
+from modseal.auditing.rule import Rule
+
+FORCED = Rule(
+    id="forced-vib",
+    severity=Severity.HIGH,
+    title="An installed VIB that a host takes only when it is forced",
+    what="The database of a host has a VIB that claims more than community and that nobody signed, or whose signature "
+    "is over another descriptor; or a VIB whose claimed level is below the host's own.",
+    why="A host refuses such a VIB unless it is told not to check (`--force`, `--no-sig-check`). `esxcli software vib "
+    "list` shows the claim, and so the VIB looks like any other: that is how VIRTUALPITA and VIRTUALPIE stayed. A "
+    "host that was upgraded from a very old version may also lack signatures, then of all its VIBs of that time.",
+    remedy="Treat the host as compromised until the vendor named in the VIB confirms that it made this descriptor.",
+    example="A descriptor that claims `partner`, beside an empty `.xml.sig`.",
+)
+NOT_IN_PROFILE = Rule(
+    id="vib-not-in-profile",
+    severity=Severity.MEDIUM,
+    title="The database has a VIB that the image profile does not list",
+    what="`vibs/` of a host's database has a descriptor, and the image profile has no VIB of its id.",
+    why="The profile says what the host consists of. What it does not name was left behind, or put there by hand.",
+    remedy="Find out who put the VIB there; remove it with `esxcli software vib remove` if nobody can tell.",
+    example="`vibs/tool-1.xml`, whose id no `<vib-id>` of the profile has.",
+)
+NOT_IN_DATABASE = Rule(
+    id="profile-vib-missing",
+    severity=Severity.MEDIUM,
+    title="The image profile lists a VIB that the database does not have",
+    what="The image profile names a VIB, and no descriptor in `vibs/` has its id.",
+    why="Its payloads boot with the host, and nothing is left to judge them by; or the copy of the database is "
+    "not whole.",
+    remedy="Copy the whole database again and audit it; if the VIB is still missing, install the image anew.",
+    example="The profile lists `Acme_bootbank_agent_1.0.0-1`, and its `.xml` was deleted.",
+)
+REWRITTEN = Rule(
+    id="descriptor-rewritten",
+    severity=Severity.HIGH,
+    title="The host shows another descriptor than the signed one",
+    what="`NAME.xml`, which a host's tools show, says something else than `NAME.xml.orig`, which the signature is "
+    "over. How it is written, the order of lists and a zone at the release date do not count.",
+    why="Whoever edits what is shown changes what `esxcli` says, and leaves the signature intact.",
+    remedy="Believe the signed descriptor, and find out who changed the other one.",
+    example="`<acceptance-level>certified</acceptance-level>` in `.xml`, and `partner` in `.xml.orig`.",
+)
+BOOT_FILE = Rule(
+    id="boot-file-unlisted",
+    severity=Severity.HIGH,
+    title="The boot bank has a payload that no VIB of the profile declares",
+    what="A file in the boot bank is called as payloads are (`NAME.v00`), and the image profile has no payload of "
+    "that name.",
+    why="The boot loader loads what `boot.cfg` names. A payload that belongs to no VIB has no descriptor, no digest "
+    "and no signature.",
+    remedy="Compare `boot.cfg` with the image profile, and take the host out of service if it loads the file.",
+    example="`extra.v00` beside the payloads of the profile.",
+)
+HOST_LEVEL = Rule(
+    id="host-level-not-proven",
+    severity=Severity.HIGH,
+    title="The host's acceptance level is not proven",
+    what="The image profile claims an acceptance level above community, and not every VIB is proven to be of at least "
+    "that level under this policy.",
+    why="The level of a host says what its weakest VIB is. The profile is not signed: it says what somebody wrote.",
+    remedy="Look at the findings of the VIBs that are named; the host is of the level that the weakest of them proves.",
+    example="The profile says `partner`, and one of 136 VIBs has an empty signature.",
+)
+PROFILE = Rule(
+    id="host-profile-unclear",
+    severity=Severity.MEDIUM,
+    title="The database has no image profile, or more than one",
+    what="`profiles/` has no document that can be read, or several.",
+    why="Without one profile nobody can tell which VIBs belong to the host, nor which boot files are theirs.",
+    remedy="Copy the whole database of the host, and audit it again.",
+    example="Only `vibs/` was copied.",
+)
+RULES = (FORCED, REWRITTEN, HOST_LEVEL, NOT_IN_PROFILE, NOT_IN_DATABASE, BOOT_FILE, PROFILE)

@@ -1,0 +1,76 @@
+"""The image profile of a host: which VIBs it should have, under which names their payloads boot, and at which level.
+
+Nobody signs a profile. It decides nothing about a VIB; where it disagrees with what is there, that is a finding.
+The form is that of ESXi 6.7's one public profile (docs/vib.md, section 9). What later versions have besides
+(components, base images, add-ons) is passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from modseal import limits
+from modseal.errors import FormatError
+from modseal.format.level import Level
+from modseal.format.shape import quote
+from modseal.format.strict_xml import Child, Element, Node, parse
+
+_PAYLOAD = Element("payload", required=("payload-name",), text=True)
+_VIB = Element(
+    "vib",
+    Child(Element("vib-id", text=True)),
+    Child(Element("payloads", Child(_PAYLOAD, 0, limits.PAYLOADS)), 0),
+)
+_TEXTS = ("creator", "profileID", "creationtime", "modifiedtime", "serialno", "description", "readonly")
+_PROFILE = Element(
+    "imageprofile",
+    Child(Element("name", text=True)),
+    *(Child(Element(name, text=True), 0) for name in _TEXTS),
+    Child(Element("viblist", Child(_VIB, 0, limits.ZIP_ENTRIES))),
+    Child(Element("acceptancelevel", text=True), 0),
+)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What a profile says, unproved. `vibs` has the boot file of each payload by VIB id and payload name.
+
+    `level` is the acceptance level of the host, None where the profile does not say one that is known.
+    """
+
+    name: str
+    level: Level | None
+    vibs: Mapping[str, Mapping[str, str]]
+
+
+def decode(data: bytes) -> Profile:
+    """The profile that a document says. Raises `FormatError` (limit-exceeded, bad-metadata)."""
+    try:
+        return _read(parse(data, _PROFILE, ordered=False, unknown=[]))
+    except FormatError as error:
+        code, failure = error.failure.code, error.failure
+        raise FormatError(
+            "bad-metadata" if code == "bad-manifest" else code, failure.detail, **failure.evidence
+        ) from None
+
+
+def _read(root: Node) -> Profile:
+    vibs: dict[str, dict[str, str]] = {}
+    for node in root.all("viblist")[0].children:
+        id_ = _text(node, "vib-id")
+        if id_ in vibs:
+            raise node.error(f"the profile lists {quote(id_)} twice")
+        payloads = (one for group in node.all("payloads") for one in group.children)
+        vibs[id_] = {one.attributes["payload-name"]: one.text.strip() for one in payloads}
+    return Profile(_text(root, "name"), _level(root), vibs)
+
+
+def _level(root: Node) -> Level | None:
+    text = _text(root, "acceptancelevel")
+    return next((level for level in Level if str(level) == text), None)
+
+
+def _text(node: Node, name: str) -> str:
+    found = node.find(name)
+    return found.text.strip() if found else ""

@@ -231,7 +231,8 @@ class HostEnd(End):
 class Host:
     """A host that was found: its database, where its payloads are, and how its documents are called in reports.
 
-    `name` is the folder or archive that has the database; `documents` goes before the path of one. `boot` has what lies in the boot bank, and `stored` what lies in `var/db/payloads`, by names without case.
+    `name` is the folder or archive that has the database; `documents` goes before the path of one. `boot` has what lies
+    in the boot bank, and `stored` what lies in `var/db/payloads`, by names without case.
     """
 
     name: str

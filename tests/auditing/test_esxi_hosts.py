@@ -148,7 +148,8 @@ def test_a_vib_that_the_profile_does_not_list_is_said_and_the_reverse(policy: Po
 
 
 def test_a_payload_that_was_exchanged_is_rejected(policy: Policy, put: Put) -> None:
-    audit = audit_of([put(HOST.with_boot_file("payload1.v00", NET["payload1"].data))], policy)
+    other = NET["payload1"].data[: len(AGENT["payload1"].data)].ljust(len(AGENT["payload1"].data), b"\0")
+    audit = audit_of([put(HOST.with_boot_file("payload1.v00", other))], policy)
     assert audit.summary.verdicts == {"accepted": 1, "rejected": 1}
     assert "payload-digest-mismatch" in of_hosts(audit)
 

@@ -11,7 +11,7 @@ from builders.bundles import Bundle, Member, make
 from builders.rules import record
 from modseal.auditing import rules
 from modseal.auditing.rule import Rule
-from modseal.auditing.rules import RULES, depots
+from modseal.auditing.rules import RULES, depots, esxi
 from modseal.codes import CODES
 from modseal.policy.sources import load
 from modseal.report.rules_text import render
@@ -23,14 +23,14 @@ each = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.id)
 
 
 def test_every_module_of_the_folder_is_in_the_registry() -> None:
-    modules = {path.stem.replace("_", "-") for path in FOLDER.glob("*.py")} - {"--init--", "depots"}
-    assert modules | {rule.id for rule in depots.RULES} == rules.BY_ID.keys()
+    modules = {path.stem.replace("_", "-") for path in FOLDER.glob("*.py")} - {"--init--", "depots", "esxi"}
+    assert modules | {rule.id for rule in (*depots.RULES, *esxi.RULES)} == rules.BY_ID.keys()
     assert len(RULES) == len(rules.BY_ID)
 
 
 @each
 def test_a_rule_sees_one_bundle_or_all_of_them(rule: Rule) -> None:
-    """Those of depots see neither: what is wrong with a depot is found where it is read, and has that code."""
+    """Those of depots and hosts see neither: what is wrong with one is found where it is read."""
     assert rule.check is None or rule.start is None
     assert rule.moments is None or rule.check is not None
     if rule.check or rule.start:

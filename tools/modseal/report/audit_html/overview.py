@@ -13,7 +13,7 @@ from modseal.report.audit_html.escape import Markup, element, joined
 from modseal.report.audit_html.groups import SEVERITIES, path
 from modseal.report.audit_html.signers import QUARTERS, Signers, expiry
 from modseal.report.audit_html.table import size
-from modseal.report.audit_words import plural
+from modseal.report.audit_words import host_line, plural
 from modseal.trust.examination import Verdict
 
 _SHOWN = 5
@@ -31,6 +31,7 @@ def facts(audit: Audit) -> Markup:
         ("Judged at", element("time", f"{audit.at:%Y-%m-%d %H:%M:%S} UTC", datetime=f"{audit.at:%Y-%m-%dT%H:%M:%SZ}")),
         ("Audited", _paths(audit.paths)),
         ("Examined", f"{plural(audit.summary.bundles, 'bundle')}, {size(audit.summary.bytes)}"),
+        *(("Host", host_line(host)) for host in audit.hosts[:_SHOWN_PATHS]),
         ("Left out", plural(audit.summary.left_out, "other file")),
         ("Audit", "complete" if audit.complete else "interrupted"),
     ]

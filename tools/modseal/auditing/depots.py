@@ -25,10 +25,12 @@ from modseal.codes import CODES
 from modseal.depot import compare
 from modseal.depot.compare import BundleOrigin
 from modseal.depot.metadata import INDEX, Metadata
-from modseal.depot.offline_bundle import OfflineBundle, in_zip, open_depot
+from modseal.depot.offline_bundle import OfflineBundle, in_sources, in_zip, open_depot
 from modseal.errors import Failure, FormatError, InputError
 from modseal.files.identity import Identity, identity_of, is_still, settled_identity
 from modseal.files.open import open_file
+from modseal.files.part import within
+from modseal.format import iso
 from modseal.format.manifest import Manifest
 from modseal.format.source import FileSource, sha256
 
@@ -44,6 +46,8 @@ class DepotTarget:
     path: str
     size: int
     salt: str
+    image: str = ""
+    """The ISO image that the depot is in, whose name and a separator its own begins with; empty for none."""
 
     @property
     def name(self) -> str:
@@ -53,10 +57,13 @@ class DepotTarget:
     @contextmanager
     def open(self) -> Iterator[Opened]:
         """See `Target.open`."""
-        depot = _current.depot(self.depot)
+        depot = _current.depot(self.depot, self.image)
         if depot.salt != self.salt:
             raise InputError(f"{self.depot}: its metadata changed while it was audited", path=self.depot)
         with depot.files.open(self.path) as source:
+            if self.image:
+                yield Opened(source, lambda: None)
+                return
             if depot.descriptor is not None:
                 descriptor, settled, part = depot.descriptor, depot.settled, self.path
             elif isinstance(source, FileSource):
@@ -73,6 +80,8 @@ class DepotTarget:
     def identity(self) -> Identity | None:
         """See `Target.identity`."""
         try:
+            if self.image:
+                return None
             if os.path.isdir(self.depot):
                 return identity_of(os.lstat(os.path.join(self.depot, self.path)))
             return identity_of(os.stat(self.depot), self.path)
@@ -82,7 +91,7 @@ class DepotTarget:
     def said(self, size: int, sha256: str, manifest: Manifest | None, *, proved: bool) -> Iterator[Failure]:
         """Where the depot's metadata says something else of this bundle."""
         found = compare.DepotBundle(self.path, size, sha256, manifest, proved)
-        return compare.bundle_failures(_current.depot(self.depot).files.metadata, found)
+        return compare.bundle_failures(_current.depot(self.depot, self.image).files.metadata, found)
 
 
 @dataclass(frozen=True)
@@ -126,13 +135,16 @@ def bounded(findings: Iterable[Finding], name: str, sha256: str | None = None) -
 class _Open:
     """An open depot, and what it is recognised by while it stays open."""
 
-    def __init__(self, name: str, stack: ExitStack) -> None:
+    def __init__(self, name: str, image: str, stack: ExitStack) -> None:
         self.name = name
         self.stack = stack
         self.seen: Identity | None
         self.descriptor: int | None = None
         self.settled: Identity | None = None
-        if os.path.isdir(name):
+        if image:
+            self.seen = _identity(image)
+            self.files = stack.enter_context(open_any(name, image))
+        elif os.path.isdir(name):
             self.seen = _identity(name)
             self.files = stack.enter_context(open_depot(name))
         else:
@@ -167,12 +179,12 @@ class _Current:
     def __init__(self) -> None:
         self._open: _Open | None = None
 
-    def depot(self, name: str) -> _Open:
+    def depot(self, name: str, image: str) -> _Open:
         """The open depot of a name. Raises `InputError` and `FormatError`."""
-        if self._open is None or self._open.name != name or _identity(name) != self._open.seen:
+        if self._open is None or self._open.name != name or _identity(image or name) != self._open.seen:
             self.close()
             with ExitStack() as stack:
-                self._open = _Open(name, stack)
+                self._open = _Open(name, image, stack)
                 self._open.stack = stack.pop_all()
         return self._open
 
@@ -198,15 +210,34 @@ def close() -> None:
     _current.close()
 
 
-def depot_targets(name: str) -> Iterator[Target | DepotEnd | LeftOut]:
+@contextmanager
+def open_any(name: str, image: str = "") -> Iterator[OfflineBundle]:
+    """As `open_depot`, also for a zip file or a folder in an ISO image. Raises `InputError` and `FormatError`."""
+    if not image:
+        with open_depot(name) as depot:
+            yield depot
+        return
+    path = name.removeprefix(image + SEPARATOR)
+    with open_file(image) as descriptor:
+        source = FileSource(descriptor)
+        files = {one.path: within(source, one.runs) for one in iso.read(source) if one.runs is not None}
+        if path in files:
+            yield in_zip(files[path], name)
+        else:
+            above = f"{path}/" if path else ""
+            inside = {inner.removeprefix(above): files[inner] for inner in files if inner.startswith(above)}
+            yield in_sources(name, inside)
+
+
+def depot_targets(name: str, image: str = "") -> Iterator[Target | DepotEnd | LeftOut]:
     """The bundles of a depot in the order of their paths, then its end. Raises `InputError` and `FormatError`.
 
     An archive without an index is no depot: nothing says what should be there, and its other files are left out.
     """
-    with open_depot(name) as depot:
+    with open_any(name, image) as depot:
         salt = salt_of(depot)
         for path in depot.bundles:
-            yield DepotTarget(name, path, depot.sizes[path], salt)
+            yield DepotTarget(name, path, depot.sizes[path], salt, image)
         if INDEX in depot.paths or depot.failures:
             yield DepotEnd(name, depot.metadata, depot.paths, depot.failures)
         else:

@@ -15,13 +15,14 @@ from stat import S_ISDIR, S_ISLNK, S_ISREG
 
 from modseal.auditing.depots import DepotTarget, depot_targets
 from modseal.auditing.esxi import container_in, host_of, is_archive
-from modseal.auditing.hiding import LONGEST, STARTS, hiding_place
+from modseal.auditing.hiding import END, ISO_IMAGE, LONGEST, STARTS, hiding_place
 from modseal.auditing.target import End, FileTarget, LeftOut, Target, Unreadable
 from modseal.bundle.fence import fenced
 from modseal.depot.offline_bundle import looks_like_depot
 from modseal.errors import Failure, FormatError, InputError, InternalError
 from modseal.files.address import is_address
 from modseal.files.open import open_file
+from modseal.format import iso
 from modseal.format.manifest import SUFFIXES
 from modseal.format.zip import starts_like_zip
 
@@ -84,6 +85,8 @@ def _below(paths: Iterable[str]) -> Iterator[Found]:
             yield FileTarget(path, status.st_size)
         elif is_archive(path):
             yield from _in_host(path, set())
+        elif _is_image(path):
+            yield from _in_image(path)
         else:
             yield from _depot(path) or (FileTarget(path, status.st_size),)
 
@@ -187,6 +190,8 @@ def _other(path: str, size: int) -> Iterator[Found]:
         return
     if head.startswith(STARTS):
         yield FileTarget(path, size)
+    elif hides == ISO_IMAGE:
+        yield from _in_image(path)
     else:
         try:
             with fenced(path):
@@ -195,6 +200,25 @@ def _other(path: str, size: int) -> Iterator[Found]:
             yield Unreadable(path, error.failure)
             return
         yield from _in_depot(path) if zipped else (LeftOut.file(path, hides),)
+
+
+def _is_image(path: str) -> bool:
+    """Whether a file is an ISO image; one that cannot be read is said to be that by who opens it."""
+    try:
+        with open_file(path) as descriptor:
+            return iso.starts_like_iso(os.pread(descriptor, END, 0))
+    except InputError:
+        return False
+
+
+def _in_image(path: str) -> Iterator[Found]:
+    from modseal.auditing.images import discover_image
+
+    try:
+        with fenced(path):
+            yield from discover_image(path)
+    except (InputError, InternalError, FormatError) as error:
+        yield Unreadable(path, error.failure)
 
 
 def _failure(path: str, error: OSError | ValueError) -> Failure:

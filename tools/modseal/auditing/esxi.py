@@ -59,7 +59,7 @@ class InstalledVib:
     @property
     def size(self) -> int:
         """See `Target.size`."""
-        return len(self.documents.descriptor) + sum(part.size or 0 for _, part in self.payloads)
+        return len(self.documents.descriptor) + sum(part.size for _, part in self.payloads)
 
     @property
     def salt(self) -> str:
@@ -260,7 +260,11 @@ class Host:
         """What need not be found once more: the database's documents or what holds them, and the payloads."""
         yield self.name
         yield from (self.documents + path for path in self.database.read)
-        yield from (part.path for target, _ in self._targets for _, part in target.payloads)
+        yield from (part.path for part in self.parts())
+
+    def parts(self) -> Iterator[Part]:
+        """The payloads that were found, all of which are examined."""
+        yield from (part for target, _ in self._targets for _, part in target.payloads)
 
     @cached_property
     def _targets(self) -> tuple[tuple[InstalledVib, Manifest | None], ...]:

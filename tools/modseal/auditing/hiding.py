@@ -11,11 +11,13 @@ import zlib
 from collections.abc import Callable
 
 from modseal import limits
-from modseal.format import ar
+from modseal.format import ar, iso
 from modseal.format.manifest import MANIFEST_MEMBER
 
 STARTS = tuple(ar.MAGIC + name.encode("ascii") for name in MANIFEST_MEMBER.values())
 """How bundles begin."""
+
+ISO_IMAGE = "an ISO 9660 image"
 
 LONGEST = max(map(len, STARTS))
 """Bytes of a file that it takes to see that it begins like a bundle."""
@@ -48,6 +50,7 @@ _ARCHIVES = (
     (b"\xc7\x71", "a cpio archive"),
     (b"\xed\xab\xee\xdb", "an rpm package"),
     (b"hsqs", "a squashfs image"),
+    (b"\x37\xe4\x53\x96\xc9\xdb\xd6\x07", "compressed (zisofs), as on a disc image"),
 )
 
 Read = Callable[[int, int], bytes]
@@ -63,6 +66,8 @@ def hiding_place(read: Read, size: int) -> str | None:
         return _in_gzip(head)
     if known := next((what for magic, what in _ARCHIVES if head.startswith(magic)), None):
         return known
+    if iso.starts_like_iso(head):
+        return ISO_IMAGE
     if head[_TAR : _TAR + 5] in (b"ustar", b"visor"):
         return "a tar archive"
     if _has_zip(read, size):

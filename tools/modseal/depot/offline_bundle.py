@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
@@ -21,7 +21,7 @@ from modseal.depot.folder import Folder, open_folder
 from modseal.depot.metadata import INDEX, VENDOR_INDEX, Metadata
 from modseal.errors import Failure, FormatError, InputError
 from modseal.files.open import open_file
-from modseal.format import ar
+from modseal.format import ar, rules
 from modseal.format import zip as zip_format
 from modseal.format.manifest import SUFFIXES, FileType
 from modseal.format.source import BytesSource, FileSource, Source
@@ -117,6 +117,17 @@ def in_folder(folder: Folder) -> OfflineBundle:
     return OfflineBundle(folder.name, folder.sizes, folder.open, head, folder.failures)
 
 
+def in_sources(name: str, files: Mapping[str, Source]) -> OfflineBundle:
+    """The depot in files of an image, which stays its owner's to close. Paths that are not safe are failures."""
+    unsafe = {path: failure for path in sorted(files) if (failure := rules.check_path(path))}
+
+    def head(path: str) -> bytes:
+        return files[path].read(0, min(files[path].size, len(ar.MAGIC)))
+
+    sizes = {path: source.size for path, source in files.items() if path not in unsafe}
+    return OfflineBundle(name, sizes, lambda path: nullcontext(files[path]), head, tuple(unsafe.values()))
+
+
 @contextmanager
 def open_depot(path: str | Path) -> Iterator[OfflineBundle]:
     """Open a depot: a zip file, or a folder.
@@ -167,13 +178,17 @@ def _is_depot_folder(path: str) -> bool:
 
 def _is_depot_file(path: str) -> bool:
     with open_file(path) as descriptor:
-        source = FileSource(descriptor)
-        if source.size < 4 or not zip_format.starts_like_zip(source.read(0, 4)):
-            return path.lower().endswith(".zip")  # other tools read one with bytes before it
-        try:
-            return any(entry.path == INDEX or _is_called_bundle(entry.path) for entry in zip_format.read(source))
-        except FormatError:
-            return path.lower().endswith(".zip")
+        return is_depot_archive(FileSource(descriptor), path)
+
+
+def is_depot_archive(source: Source, name: str) -> bool:
+    """As `looks_like_depot`, for a file that is open."""
+    if source.size < 4 or not zip_format.starts_like_zip(source.read(0, 4)):
+        return name.lower().endswith(".zip")  # other tools read one with bytes before it
+    try:
+        return any(entry.path == INDEX or _is_called_bundle(entry.path) for entry in zip_format.read(source))
+    except FormatError:
+        return name.lower().endswith(".zip")
 
 
 @contextmanager

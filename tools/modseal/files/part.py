@@ -1,4 +1,4 @@
-"""A run of bytes within a regular file: what a file in a disc image is, or the whole file."""
+"""Bytes within a regular file: what a file in a disc image is, or the whole file."""
 
 from __future__ import annotations
 
@@ -7,20 +7,30 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from modseal.files.open import open_file
-from modseal.format.source import FileSource, Source, Span
+from modseal.format.source import FileSource, Joined, Source, Span
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """`size` bytes from `offset` of the file at `path`; all of it where `size` is None. It can be sent to a process."""
+    """Runs of the bytes of the file at `path`, each an offset and a size; all of it where `runs` is None."""
 
     path: str
-    offset: int = 0
-    size: int | None = None
+    runs: tuple[tuple[int, int], ...] | None = None
 
     @contextmanager
     def open(self) -> Iterator[Source]:
         """The bytes by position, while the file is open. Raises `InputError`."""
         with open_file(self.path) as descriptor:
             whole = FileSource(descriptor)
-            yield whole if self.size is None else Span(whole, self.offset, self.size)
+            yield whole if self.runs is None else within(whole, self.runs)
+
+    @property
+    def size(self) -> int:
+        """How many bytes they are, as far as is known without opening it."""
+        return sum(size for _, size in self.runs or ())
+
+
+def within(source: Source, runs: tuple[tuple[int, int], ...]) -> Source:
+    """These runs of a source as one."""
+    spans = [Span(source, offset, size) for offset, size in runs]
+    return spans[0] if len(spans) == 1 else Joined(spans)

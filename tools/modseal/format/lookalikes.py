@@ -61,5 +61,5 @@ def recognise(head: bytes, size: int) -> Lookalike | None:
     if _HTML.match(head):
         return Lookalike("html", "it is an HTML page, perhaps an error page of its server; download it again")
     if head[_ISO_MAGIC_AT : _ISO_MAGIC_AT + 5] == b"CD001":
-        return Lookalike("iso", "it is an ISO image; mount or unpack it, and audit the folder")
+        return Lookalike("iso", "it is an ISO image; `modseal audit` examines the bundles in it")
     return None

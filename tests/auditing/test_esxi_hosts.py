@@ -167,7 +167,7 @@ def test_a_payload_that_is_not_there_leaves_its_vib_undecided_and_its_level_prov
 def test_a_vib_file_that_lacks_a_payload_is_rejected_as_ever(policy: Policy, tmp_path: Path) -> None:
     (tmp_path / "a.vib").write_bytes(AGENT.without("payload1").data)
     audit = audit_of([tmp_path / "a.vib"], policy)
-    assert of_hosts(audit) >= {"missing-member", "payload-missing"}
+    assert "missing-member" in of_hosts(audit)
     assert audit.summary.verdicts == {"rejected": 1}
 
 

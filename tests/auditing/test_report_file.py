@@ -144,7 +144,7 @@ def having(value: object, *path: str | int) -> dict[str, Any]:
 
 
 MISSING = [
-    *((key,) for key in VALUES if key not in ("schema", "results", "findings")),
+    *((key,) for key in VALUES if key not in ("schema", "hosts", "results", "findings")),
     *(("policy", key) for key in VALUES["policy"]),
     *(("results", 1, key) for key in ("bundle", "sha256", "size", "verdict", "proven_level", "checks")),
     *(("findings", 2, key) for key in VALUES["findings"][0] if key not in ("fingerprint", "consequences")),

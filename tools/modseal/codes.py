@@ -298,7 +298,6 @@ CODES: Final[Mapping[CodeName, Code]] = {
         "A payload of an installed module is not among the files that were given.",
         "Give the whole boot bank together with the database, and audit again.",
         undecided=True,
-        severity="low",
     ),
     # step 8: files
     "bad-listing": Code(8, "A payload's archive of files is not well formed.", _ASK),

@@ -14,21 +14,21 @@ from modseal import limits
 from modseal.errors import FormatError
 from modseal.format.level import Level
 from modseal.format.shape import quote
-from modseal.format.strict_xml import Child, Element, Node, parse
+from modseal.format.strict_xml import Child, ElementRule, Node, parse
 
-_PAYLOAD = Element("payload", required=("payload-name",), text=True)
-_VIB = Element(
+_PAYLOAD = ElementRule("payload", required=("payload-name",), text=True)
+_VIB = ElementRule(
     "vib",
-    Child(Element("vib-id", text=True)),
-    Child(Element("payloads", Child(_PAYLOAD, 0, limits.PAYLOADS)), 0),
+    Child(ElementRule("vib-id", text=True)),
+    Child(ElementRule("payloads", Child(_PAYLOAD, 0, limits.PAYLOADS)), 0),
 )
 _TEXTS = ("creator", "profileID", "creationtime", "modifiedtime", "serialno", "description", "readonly")
-_PROFILE = Element(
+_PROFILE = ElementRule(
     "imageprofile",
-    Child(Element("name", text=True)),
-    *(Child(Element(name, text=True), 0) for name in _TEXTS),
-    Child(Element("viblist", Child(_VIB, 0, limits.ZIP_ENTRIES))),
-    Child(Element("acceptancelevel", text=True), 0),
+    Child(ElementRule("name", text=True)),
+    *(Child(ElementRule(name, text=True), 0) for name in _TEXTS),
+    Child(ElementRule("viblist", Child(_VIB, 0, limits.ZIP_ENTRIES))),
+    Child(ElementRule("acceptancelevel", text=True), 0),
 )
 
 

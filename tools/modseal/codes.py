@@ -50,6 +50,13 @@ CodeName = Literal[
     # depots
     "bad-metadata", "metadata-mismatch", "metadata-order", "bundle-missing", "bundle-unlisted", "index-vendor-mismatch",
     "bundle-conflict",
+    # hosts: what a change is refused for
+    "host-invalid", "not-installed", "level-below-host", "level-in-use", "dependency-missing", "module-needed",
+    "module-conflicts", "module-of-another-vendor", "version-downgraded", "version-changed", "path-owned",
+    "path-not-mergeable", "no-generation",
+    # hosts: what is found of an installed image, and of the event log
+    "installed-changed", "installed-missing", "installed-extra", "installed-type", "installed-mode", "installed-owner",
+    "installed-link", "installed-attribute", "installed-twin", "log-broken",
 ]  # fmt: skip
 """Every code, so that a type checker finds a misspelt one; a test holds it against the table."""
 
@@ -490,6 +497,118 @@ CODES: Final[Mapping[CodeName, Code]] = {
         None,
         "Two bundles have the same vendor, name and version, and different content.",
         "Ask the vendor which of the two digests is theirs; each content needs a version of its own.",
+    ),
+    # hosts: what a change is refused for
+    "host-invalid": Code(
+        None,
+        "The image store is damaged, or open to others.",
+        "Check its owner and permissions. If it is damaged, make a new one with `modseal host init` and install again.",
+        undecided=True,
+    ),
+    "not-installed": Code(None, "No module of that name is installed.", "See the names with `modseal host list`."),
+    "level-below-host": Code(
+        None,
+        "The module is proved for a lower level than the host takes.",
+        "Ask the vendor for a build that is signed for the level that this host needs.",
+    ),
+    "level-in-use": Code(
+        None,
+        "A module is installed that is proved for a lower level than the host shall take.",
+        "Remove or update the named modules, then set the level.",
+    ),
+    "dependency-missing": Code(
+        None,
+        "A module needs something that no module of the new generation offers.",
+        "Name a bundle that offers it in the same call.",
+    ),
+    "module-needed": Code(
+        None,
+        "A module that stays needs one that would go.",
+        "Remove the modules that need it in the same call, too, or leave it installed.",
+    ),
+    "module-conflicts": Code(
+        None,
+        "Two modules say that they cannot be installed together, or have names that differ by letter case alone.",
+        "Decide for one of the two; remove the other one first if it is installed.",
+    ),
+    "module-of-another-vendor": Code(
+        None,
+        "A module of this name is installed, from another vendor.",
+        "Check with the vendor whose module this is. If it is meant to take its place, remove the installed one first.",
+    ),
+    "version-downgraded": Code(
+        None,
+        "A newer version of the module is installed.",
+        "To go back to what was installed before, use `modseal host rollback`.",
+    ),
+    "version-changed": Code(
+        None,
+        "The same version of the module is installed, with other content.",
+        "Ask the vendor which of the two is theirs, and for a new version.",
+    ),
+    "path-owned": Code(
+        None,
+        "Two modules bring the same path, or one reaches into what is another's.",
+        "Install only one of the two, and tell their vendors.",
+    ),
+    "path-not-mergeable": Code(
+        None,
+        "The module brings something that cannot be part of a host's image.",
+        "Ask the vendor for a module whose files are below usr/ and opt/.",
+    ),
+    "no-generation": Code(
+        None,
+        "There is no such generation to go to.",
+        "See the generations with `modseal host history`.",
+    ),
+    # hosts: what is found of an installed image, and of the event log
+    "installed-changed": Code(
+        None,
+        "The content of an installed file is not what the signed manifest says.",
+        "Do not run it. Find out who changed it; then install the module's bundle again, which puts it right.",
+    ),
+    "installed-missing": Code(
+        None, "Something that an installed module has is not there.", "Install the module's bundle again."
+    ),
+    "installed-extra": Code(
+        None,
+        "The image has something that no installed module brings.",
+        "Do not run it. Find out who put it there; the next generation is made without it.",
+    ),
+    "installed-type": Code(
+        None,
+        "An installed path is of another type: a folder, link or device in the place of a file, or the reverse.",
+        "Find out who exchanged it; then install the module's bundle again, which puts it right.",
+    ),
+    "installed-mode": Code(
+        None,
+        "An installed file or folder has another mode than the signed manifest says.",
+        "Find out who changed it; then install the module's bundle again, which puts it right.",
+    ),
+    "installed-owner": Code(
+        None,
+        "An installed file, folder or link has another owner or group.",
+        "Find out who changed it; then install the module's bundle again, which puts it right.",
+    ),
+    "installed-link": Code(
+        None,
+        "An installed link leads elsewhere than the signed manifest says.",
+        "Find out who changed it; then install the module's bundle again, which puts it right.",
+    ),
+    "installed-attribute": Code(
+        None,
+        "An installed file, folder or link has an extended attribute, such as a capability or an access list.",
+        "Find out who set it; then install the module's bundle again, which puts it right.",
+    ),
+    "installed-twin": Code(
+        None,
+        "The image has a path that differs from an installed one by letter case or Unicode form alone.",
+        "Do not run it. Find out who put it there; the next generation is made without it.",
+    ),
+    "log-broken": Code(
+        None,
+        "The event log is not the one that was written: a line was changed, removed or added.",
+        "Treat the host as changed by somebody unknown; compare the log with a copy that is kept elsewhere.",
     ),
 }
 

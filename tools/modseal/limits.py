@@ -283,6 +283,15 @@ HTML_SIGNERS = 10_000
 HTML_TEXT = 2_000
 """Characters of one text from a bundle in an audit's HTML report. A subject can have a million; most have 60."""
 
+HOST_MODULES = 4096
+"""Modules of one generation of a host. A genuine ESXi host has about 150, a large Linux server about 2,000 packages."""
+
+HOST_DOCUMENT_SIZE = 64 * MIB
+"""Bytes of one document of an image store. A module's listing with 50,000 paths has about 10 MiB."""
+
+HOST_LOG_SIZE = 256 * MIB
+"""Bytes of a host's event log, which is read to verify it. 100,000 changes need about 60 MiB."""
+
 PATH_CERTIFICATES = 8
 """Certificates in a path, anchor included. Code signing chains have two to four."""
 

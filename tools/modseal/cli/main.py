@@ -33,6 +33,7 @@ COMMANDS = {
     "keys": ("modseal.cli.keys", "Make keys, certificates and CRLs: a small PKI."),
     "audit": ("modseal.cli.audit", "Examine many bundles offline and report what is found."),
     "depot": ("modseal.cli.depot", "Build, read and check sets of bundles."),
+    "host": ("modseal.cli.host", "Install modules on a host and prove what is installed."),
     "policy": ("modseal.cli.policy", "Check and show policies."),
     "completion": ("modseal.cli.completion", "Print a script that lets a shell complete command lines."),
     "help": ("modseal.cli.help", "Show a page of the documentation."),
@@ -51,6 +52,7 @@ PAGES = {
     "keys": ("make-a-small-pki",),
     "audit": ("audits", "audit-a-depot", "audit-reports"),
     "depot": ("depots", "audit-a-depot"),
+    "host": ("host", "policy", "levels"),
     "policy": ("policy", "trust-bundle", "use-offline"),
     "completion": ("shell-completion-and-man-pages",),
 }

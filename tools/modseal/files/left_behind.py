@@ -28,6 +28,11 @@ def new_name() -> str:
     return f".modseal-{secrets.token_hex(8)}"
 
 
+def is_ours(name: str) -> bool:
+    """Whether something has such a name."""
+    return _NAME.fullmatch(name) is not None
+
+
 def lock(descriptor: int) -> None:
     """Say that a living process writes this. Where a file system has no locks, nothing is ever cleared either."""
     with suppress(OSError):

@@ -49,6 +49,11 @@ class Tree:
         above, name = self._above(path)
         os.symlink(target, name, dir_fd=above)
 
+    def hard_link(self, path: str, source: str, folder: int) -> None:
+        """A new name for the file `source` below another open folder, and the folders above it. No link is followed."""
+        above, name = self._above(path)
+        os.link(source, name, src_dir_fd=folder, dst_dir_fd=above, follow_symlinks=False)
+
     def set_mode(self, path: str, mode: int, made: tuple[int, int] | None = None) -> None:
         """Give a file or a folder its mode. `made` are device and inode of the file that it must be."""
         above, name = self._above(path)

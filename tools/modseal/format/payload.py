@@ -229,8 +229,7 @@ class _Measuring:
                 if self.sink:
                     self.sink.write(piece)
             entry = replace(entry, sha256=digest.digest())
-            # ET_REL in either byte order, whichever the header names: a loader may not look there either.
-            if head.startswith(b"\x7fELF") and head[16:_ELF_HEAD] in (b"\1\0", b"\0\1"):
+            if is_relocatable(head):
                 self.relocatable.add(entry.path)
         if self.sink:
             self.sink.end(entry)
@@ -340,6 +339,14 @@ class _Digests:
     def values(self) -> dict[tuple[str, View], bytes]:
         """The digests, if the view was read to its end."""
         return {(name, self._view): running.digest() for name, running in self._running.items() if self.complete}
+
+
+def is_relocatable(head: bytes) -> bool:
+    """Whether a file that starts like this is an ELF relocatable object (e_type ET_REL), in either byte order.
+
+    The byte order that the header names is not asked: a loader may not ask it either.
+    """
+    return head.startswith(b"\x7fELF") and head[16:_ELF_HEAD] in (b"\1\0", b"\0\1")
 
 
 def _drain(data: Iterator[bytes]) -> None:

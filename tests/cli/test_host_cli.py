@@ -1,0 +1,190 @@
+"""`modseal host` as transcripts: what it prints, its exit status, and that a refusal leaves everything as it was."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from builders.bundles import make
+from builders.transcript import SOURCE, Transcript, run
+
+ROOT = ("--root", "R")
+
+
+def host(folder: Path, *arguments: object, **options: object) -> Transcript:
+    return run("host", *arguments, *ROOT, cwd=folder, **options)
+
+
+@pytest.fixture
+def desk_host(signed: Path) -> Path:
+    """The vendor's folder with a host `R` under the policy of the example keys."""
+    (signed / "R").mkdir()
+    assert host(signed, "init", "--policy", "keys/policy.toml").code == 0
+    return signed
+
+
+def document(done: Transcript) -> dict:
+    assert done.err == ""
+    return json.loads(done.out)
+
+
+def test_init_says_what_the_policy_accepts_at_the_weakest(signed: Path) -> None:
+    (signed / "R").mkdir()
+    done = host(signed, "init", "--policy", "keys/policy.toml", "--level", "partner")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.splitlines()[0] == "R: image store made, acceptance level partner"
+    assert "accepts at the weakest" in done.out
+    again = host(signed, "init", "--policy", "keys/policy.toml")
+    assert (again.code, again.out) == (2, "")
+    assert "already" in again.err
+
+
+def test_a_policy_that_cannot_be_used_makes_no_store(signed: Path) -> None:
+    (signed / "R").mkdir()
+    assert host(signed, "init", "--policy", "none.toml").code == 3
+    assert list((signed / "R").iterdir()) == []
+    assert host(signed, "init", "--policy", "vmware").code == 0
+
+
+def test_a_module_is_installed_shown_and_removed(desk_host: Path) -> None:
+    done = host(desk_host, "install", "a.seal")
+    assert (done.code, done.err) == (0, "")
+    assert done.out.splitlines() == [
+        "installed  acme-agent 1.2.3-4 (Acme), claimed partner, proven partner",
+        "generation 1 is active",
+    ]
+    assert host(desk_host, "list").out.splitlines() == [
+        "NAME        VERSION  VENDOR  CLAIMED  PROVEN",
+        "acme-agent  1.2.3-4  Acme    partner  partner",
+    ]
+    assert "  proven level   partner" in host(desk_host, "get", "acme-agent").out.splitlines()
+    assert host(desk_host, "verify").out.splitlines()[0] == "R: accepted"
+    assert host(desk_host, "remove", "acme-agent").out.splitlines() == [
+        "removed    acme-agent 1.2.3-4",
+        "generation 2 is active",
+    ]
+    assert host(desk_host, "list").out == "no module is installed\n"
+    assert host(desk_host, "rollback").out.splitlines() == [
+        "installed  acme-agent 1.2.3-4 (Acme), claimed partner, proven partner",
+        "generation 1 is active",
+    ]
+
+
+def test_the_vib_waits_until_it_is_activated(desk_host: Path) -> None:
+    done = host(desk_host, "install", "a.vib")
+    assert done.code == 0
+    assert done.out.splitlines()[1:] == [
+        "waits      acme-agent 1.2.3-4 cannot be installed on a running host",
+        "generation 1 is ready; it becomes active with `modseal host activate`",
+    ]
+    assert host(desk_host, "list").out.splitlines()[-1].startswith("generation 1 waits")
+    assert "acme-agent" in host(desk_host, "list", "--pending").out
+    assert host(desk_host, "activate").code == 0
+    assert "acme-agent" in host(desk_host, "list").out
+
+
+def test_a_refused_bundle_exits_with_1_and_the_next_step(desk_host: Path) -> None:
+    (desk_host / "bad.seal").write_bytes(make("seal").data)
+    for extra in ((), ("--dry-run",)):
+        done = host(desk_host, "install", "a.seal", "bad.seal", *extra)
+        assert done.code == 1
+        assert done.out.splitlines()[:2] == ["install: rejected; nothing was changed", "bad.seal: rejected"]
+        assert "  next: " in done.out
+    assert host(desk_host, "list").out == "no module is installed\n"
+
+
+def test_undecided_exits_with_3(desk_host: Path) -> None:
+    assert host(desk_host, "install", "missing.seal").code == 3
+    assert run("host", "list", "--root", "nowhere", cwd=desk_host).code == 3
+    assert run("host", "list", "--root", "keys", cwd=desk_host).code == 2
+
+
+def test_a_name_that_is_not_installed(desk_host: Path) -> None:
+    for arguments in (("get", "nobody"), ("remove", "nobody")):
+        done = host(desk_host, *arguments)
+        assert done.code == 1
+        assert "no module 'nobody' is installed" in done.out + done.err
+        assert "modseal host list" in done.out + done.err
+
+
+def test_the_acceptance_level(desk_host: Path) -> None:
+    host(desk_host, "install", "a.seal")
+    assert host(desk_host, "acceptance", "get").out == "community\n"
+    done = host(desk_host, "acceptance", "set", "certified")
+    assert done.code == 1
+    assert "acme-agent 1.2.3-4 (partner)" in done.err
+    assert host(desk_host, "acceptance", "set", "PartnerSupported").out == "acceptance level partner, was community\n"
+    assert document(host(desk_host, "acceptance", "get", "--format", "json"))["level"] == "partner"
+
+
+def test_a_changed_byte_is_found_and_the_bundle_puts_it_right(desk_host: Path) -> None:
+    host(desk_host, "install", "a.seal")
+    agent = desk_host / "R/var/lib/extensions/modseal/opt/acme/agent"
+    agent.write_bytes(agent.read_bytes().replace(b"agent", b"agenT"))
+    done = run("host", "verify", *ROOT, cwd=desk_host)
+    assert done.code == 1
+    assert "  acme-agent: installed-changed: 'opt/acme/agent' has another content than the signed one" in done.out
+    boot = run("host", "verify", "--at-boot", *ROOT, cwd=desk_host)
+    assert (boot.code, len(boot.out.splitlines())) == (1, 1)
+    found = run("host", "verify", "--format", "json", *ROOT, cwd=desk_host)
+    assert [one["code"] for one in json.loads(found.out)["findings"]] == ["installed-changed"]
+    done = host(desk_host, "install", "a.seal")
+    assert done.out.splitlines() == [
+        "repaired   acme-agent 1.2.3-4",
+        "generation 2 is active",
+    ]
+    assert host(desk_host, "verify").code == 0
+
+
+def test_the_log_says_who_did_what(desk_host: Path) -> None:
+    host(desk_host, "install", "a.seal")
+    lines = host(desk_host, "log").out.splitlines()
+    assert "init" in lines[0]
+    assert "install" in lines[1]
+    assert "acme-agent" in lines[1]
+    whole = host(desk_host, "log", "--verify")
+    assert whole.out.startswith("2 events, unbroken; the newest is sha256:")
+    (desk_host / "R/var/lib/modseal/log.jsonl").write_bytes(b"")
+    assert host(desk_host, "log", "--verify").code == 1
+
+
+def test_history_marks_what_is_active(desk_host: Path) -> None:
+    host(desk_host, "install", "a.seal")
+    assert [line[:6] for line in host(desk_host, "history").out.splitlines()] == ["     0", "*    1"]
+
+
+def test_a_dry_run_prints_what_the_real_run_prints(desk_host: Path) -> None:
+    dry = host(desk_host, "install", "a.seal", "--dry-run", "--format", "json")
+    assert dry.err == "modseal: this was a dry run; nothing was changed\n"
+    assert host(desk_host, "install", "a.seal", "--format", "json").out == dry.out
+
+
+def test_another_policy_is_set_and_names_what_it_refuses(desk_host: Path) -> None:
+    host(desk_host, "install", "a.seal")
+    strict = (desk_host / "keys/policy.toml").read_text() + '\n[deny]\nnames = ["acme-*"]\n'
+    (desk_host / "keys/strict.toml").write_text(strict)
+    done = host(desk_host, "policy", "set", "keys/strict.toml")
+    assert done.code == 0
+    assert "does not accept acme-agent 1.2.3-4" in done.err
+    assert "acme-*" in host(desk_host, "policy", "show").out
+    assert run("host", "verify", *ROOT, cwd=desk_host).code == 1
+    assert "unproved" in run("host", "get", "acme-agent", *ROOT, cwd=desk_host).out
+
+
+def test_a_process_of_its_own_loads_no_signing_code(desk_host: Path) -> None:
+    program = (
+        "import sys; from modseal.cli.main import run; run(sys.argv[1:]);"
+        "print([name for name in sys.modules if name.startswith(('modseal.signing', 'modseal.ca', 'modseal.packing'))])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "host", "install", "a.seal", *ROOT],
+        cwd=desk_host,
+        env={"PYTHONPATH": str(SOURCE)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.splitlines()[-1] == "[]", done.stderr

@@ -1,0 +1,88 @@
+"""Generations: back to an earlier one, on to the one that waits; each is proved before the host goes there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from builders import hosts
+from builders.hosts import Host, tree
+from modseal.errors import RefusedError
+from modseal.trust.examination import Verdict
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    found = hosts.host(tmp_path)
+    found.installed(found.bundle(version="1.0"))
+    found.installed(found.bundle(version="2.0"))
+    return found
+
+
+def refused(host: Host, to: int | None = None) -> list[str]:
+    before = tree(host.root)
+    done = host.rollback(to)
+    assert done.verdict is Verdict.REJECTED
+    assert tree(host.root) == before
+    return [failure.code for failure in done.failures]
+
+
+def test_a_rollback_goes_to_the_generation_before(host: Host) -> None:
+    assert host.rollback().generation == 1
+    assert host.modules() == {"acme-agent": "1.0"}
+    assert (host.image / "opt/acme-agent/bin/run").read_bytes() == b"acme-agent 1.0"
+    assert host.codes() == []
+    assert host.rollback(2).generation == 2
+    assert host.rollback(0).generation == 0
+    assert host.modules() == {}
+
+
+def test_the_generation_after_a_rollback_has_a_number_of_its_own(host: Host) -> None:
+    host.rollback()
+    assert host.installed(host.bundle(version="3.0")).generation == 3
+    with host.store() as store:
+        assert [(one, store.stored_generation(one)[0].parent) for one in store.numbers()] == [
+            *((0, None), (1, 0), (2, 1), (3, 1))
+        ]
+
+
+@pytest.mark.parametrize("to", [7, None])
+def test_there_must_be_such_a_generation(host: Host, to: int | None) -> None:
+    if to is None:
+        host.rollback(0)
+    with pytest.raises(RefusedError) as error:
+        host.rollback(to)
+    assert error.value.failure.code == "no-generation"
+
+
+def test_a_host_does_not_go_back_to_what_the_policy_refuses_by_now(host: Host) -> None:
+    assert host.set_policy(more='[versions]\nacme-agent = "1.5"\n') == ()
+    assert refused(host) == ["version-below-floor"]
+    assert host.rollback(0).verdict is Verdict.ACCEPTED
+
+
+def test_a_host_does_not_go_back_to_what_is_damaged(host: Host) -> None:
+    (host.root / "var/lib/modseal/generations/1/image/opt/acme-agent/bin/run").write_bytes(b"acme-agent 9.9")
+    assert refused(host) == ["installed-changed"]
+
+
+def test_what_waits_is_proved_again_before_it_becomes_active(host: Host) -> None:
+    host.installed(host.bundle("driver", kind="vib"))
+    host.set_policy(more='[deny]\nnames = ["driver"]\n')
+    before = tree(host.root)
+    assert [failure.code for failure in host.activate().failures] == ["denied"]
+    assert tree(host.root) == before
+
+
+def test_a_rollback_over_what_is_not_for_a_running_host_waits(host: Host) -> None:
+    host.installed(host.bundle("driver", kind="vib"))
+    host.activate()
+    assert host.rollback().waits
+    assert host.modules() == {"acme-agent": "2.0", "driver": "1.0"}
+    host.activate()
+    assert host.modules() == {"acme-agent": "2.0"}
+
+
+def test_nothing_waits_nothing_to_do(host: Host) -> None:
+    assert host.activate().generation is None

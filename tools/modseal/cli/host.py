@@ -1,0 +1,315 @@
+"""`modseal host`. What a host needs is imported where it is used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from modseal.cli.options import BUNDLES, FILE, FOLDERS, POLICIES, at_option, now, policy_option
+
+if TYPE_CHECKING:
+    from modseal.host.change import Change
+
+LEVELS = click.Choice(
+    [
+        *("certified", "accepted", "partner", "community"),
+        *("VMwareCertified", "VMwareAccepted", "PartnerSupported", "CommunitySupported"),
+    ]
+)
+
+root_option = click.option(
+    "--root",
+    type=FILE,
+    default=Path("/"),
+    metavar="DIR",
+    shell_complete=FOLDERS,
+    help="The root that modules are installed under; / by default.",
+)
+format_option = click.option(
+    "--format", "output", type=click.Choice(["text", "json"]), default="text", help="The form of the result."
+)
+dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
+
+
+@click.group()
+def host() -> None:
+    """Install modules on a host, in generations, and prove what is installed.
+
+    Exit status: as that of verify.
+    """
+
+
+def show(values: dict[str, Any], text: Callable[[], str], output: str) -> None:
+    """Print a result in the form that was asked for."""
+    click.echo(json.dumps(values, indent=2) if output == "json" else text())
+
+
+@host.command()
+@root_option
+@policy_option(required=True)
+@click.option("--level", type=LEVELS, help="The host's acceptance level; the policy's minimum by default.")
+def init(root: Path, policy: str, level: str | None) -> None:
+    """Make an image store. It keeps POLICY, with every file that it names, for all that comes later."""
+    from modseal.format.level import Level
+    from modseal.host.create import create
+    from modseal.policy.sources import load
+    from modseal.report import policy_text
+    from modseal.report.text import safe
+
+    time = now()
+    rules = load(policy, time)
+    state = create(root, rules, Level.parse(level) if level else None, time)
+    click.echo(f"{safe(root)}: image store made, acceptance level {state.level}")
+    click.echo(policy_text.weakest(rules))
+
+
+@host.command()
+@click.argument("bundles", nargs=-1, required=True, type=FILE, metavar="BUNDLE...", shell_complete=BUNDLES)
+@root_option
+@dry_run_option
+@format_option
+def install(bundles: tuple[Path, ...], root: Path, output: str, *, dry_run: bool) -> int:
+    """Verify BUNDLEs and install their modules: all of them, or none."""
+    from modseal.host.change import install as install_on
+
+    return _report(install_on(root, bundles, now(), dry_run=dry_run), output, dry_run=dry_run)
+
+
+@host.command()
+@click.argument("bundles", nargs=-1, required=True, type=FILE, metavar="BUNDLE...", shell_complete=BUNDLES)
+@root_option
+@dry_run_option
+@format_option
+def update(bundles: tuple[Path, ...], root: Path, output: str, *, dry_run: bool) -> int:
+    """Install those of BUNDLEs that are newer than what is installed of the same name, and skip the others."""
+    from modseal.host.change import install as install_on
+
+    return _report(install_on(root, bundles, now(), update=True, dry_run=dry_run), output, dry_run=dry_run)
+
+
+@host.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@root_option
+@dry_run_option
+@format_option
+def remove(names: tuple[str, ...], root: Path, output: str, *, dry_run: bool) -> int:
+    """Remove modules by NAME: all of them, or none."""
+    from modseal.host.change import remove as remove_from
+
+    return _report(remove_from(root, names, now(), dry_run=dry_run), output, dry_run=dry_run)
+
+
+def _report(change: Change, output: str, *, dry_run: bool = False) -> int:
+    from modseal.cli.verify import EXIT
+    from modseal.host.values import change_values
+    from modseal.report import host_text
+
+    show(change_values(change), lambda: host_text.change(change), output)
+    if dry_run:
+        click.echo("modseal: this was a dry run; nothing was changed", err=True)
+    return EXIT[change.verdict]
+
+
+@host.command("list")
+@root_option
+@click.option("--pending", is_flag=True, help="Show the generation that waits for `host activate`.")
+@format_option
+def list_command(root: Path, output: str, *, pending: bool) -> None:
+    """Show the installed modules: the level that each claims beside the one that is proved."""
+    from modseal.host import values
+    from modseal.host.look import modules_of
+    from modseal.host.store import open_store
+    from modseal.report import host_text
+
+    with open_store(root) as store:
+        found = modules_of(store, store.newest if pending else store.state.generation, now())
+        show(
+            values.list_values(store, found, pending=pending),
+            lambda: host_text.modules(store, found, pending=pending),
+            output,
+        )
+
+
+@host.command()
+@click.argument("name")
+@root_option
+@format_option
+def get(name: str, root: Path, output: str) -> int:
+    """Show the installed module NAME, proved again: signers, levels, relations, files (in JSON).
+
+    Exit status: 0 where today's policy accepts it, else as that of verify.
+    """
+    from modseal.cli.verify import EXIT
+    from modseal.host.look import module_named
+    from modseal.host.store import open_store
+    from modseal.host.values import get_values
+    from modseal.report import host_text
+
+    with open_store(root) as store:
+        found = module_named(store, store.state.generation, name, now())
+    show(get_values(found), lambda: host_text.module(found), output)
+    return EXIT[found.examination.verdict]
+
+
+@host.command()
+@root_option
+@format_option
+def history(root: Path, output: str) -> None:
+    """Show the generations: `*` is active, `>` waits. Their modules are shown as recorded, unproved."""
+    from modseal.host.store import open_store
+    from modseal.host.values import history_values
+    from modseal.report import host_text
+
+    with open_store(root) as store:
+        found = [store.stored_generation(number)[0] for number in store.numbers() if number <= store.state.last]
+        show(history_values(store, found), lambda: host_text.history(store, found), output)
+
+
+@host.command()
+@root_option
+@at_option
+@format_option
+@click.option("--at-boot", is_flag=True, help="Print the verdict in one line, for a unit that runs at boot.")
+def verify(root: Path, at: datetime | None, output: str, *, at_boot: bool) -> int:
+    """Prove every installed module again under today's policy, and hold every file against what is signed.
+
+    Exit status: 0 if and only if nothing was found; 1 if something is wrong; 3 if something cannot be judged.
+    """
+    from modseal.cli.verify import EXIT
+    from modseal.host.values import verification_values
+    from modseal.host.verify import verify as verify_host
+    from modseal.report import host_text
+
+    time = at or now()
+    found = verify_host(root, time)
+    if at_boot and output == "text":
+        click.echo(host_text.verdict_line(found))
+    else:
+        show(verification_values(found, time), lambda: host_text.verification(str(root), found), output)
+    return EXIT[found.verdict]
+
+
+@host.command()
+@root_option
+@click.option("--to", type=click.IntRange(0), metavar="N", help="The generation to go to; the one before by default.")
+@dry_run_option
+@format_option
+def rollback(root: Path, to: int | None, output: str, *, dry_run: bool) -> int:
+    """Go back to an earlier generation, once all of it is proved again. One that waits is given up first."""
+    from modseal.host.switch import rollback as roll_back
+
+    return _report(roll_back(root, to, now(), dry_run=dry_run), output, dry_run=dry_run)
+
+
+@host.command()
+@root_option
+@dry_run_option
+@format_option
+def activate(root: Path, output: str, *, dry_run: bool) -> int:
+    """Make the generation active that waits: it has modules that cannot be exchanged on a running host."""
+    from modseal.host.switch import activate as activate_on
+
+    return _report(activate_on(root, now(), dry_run=dry_run), output, dry_run=dry_run)
+
+
+@host.command("log")
+@root_option
+@click.option(
+    "--verify", "whole", is_flag=True, help="Hold each line against the one before, and the last against now."
+)
+@format_option
+def log_command(root: Path, output: str, *, whole: bool) -> None:
+    """Show who changed what, and when. With --verify, prove that nothing of it was changed or removed.
+
+    The SHA-256 that --verify prints stands for the whole log; compare it with one that was noted elsewhere.
+    """
+    from modseal.host import event_log
+    from modseal.host.documents import encode_event, sha256_of
+    from modseal.host.store import open_store
+    from modseal.host.values import log_values
+    from modseal.report import host_text
+
+    with open_store(root) as store:
+        found = list(event_log.events(store))
+        head = sha256_of(encode_event(store.state.event)) if whole else None
+    if output == "json":
+        show(log_values(found, head), str, output)
+    elif whole:
+        click.echo(f"{len(found)} events, unbroken; the newest is sha256:{head}")
+    else:
+        for event in found:
+            click.echo(host_text.event(event))
+
+
+@host.group()
+def acceptance() -> None:
+    """The level that a module must at least be proved for."""
+
+
+@acceptance.command("get")
+@root_option
+@format_option
+def get_acceptance(root: Path, output: str) -> None:
+    """Show the host's acceptance level."""
+    from modseal.host.store import open_store
+    from modseal.host.values import acceptance_values
+
+    with open_store(root) as store:
+        level, minimum = store.state.level, store.policy.minimum_level
+    higher = f" (the policy's minimum, {minimum}, holds as well)" if minimum > level else ""
+    show(acceptance_values(level, minimum), lambda: f"{level}{higher}", output)
+
+
+@acceptance.command("set")
+@click.argument("level", type=LEVELS)
+@root_option
+def set_acceptance(level: str, root: Path) -> None:
+    """Set the host's acceptance level. It is not raised while a module below it is installed."""
+    from modseal.format.level import Level
+    from modseal.host.settings import set_level
+
+    before = set_level(root, Level.parse(level), now())
+    click.echo(f"acceptance level {Level.parse(level)}, was {before}")
+
+
+@host.group("policy")
+def policy_group() -> None:
+    """The policy that a host keeps."""
+
+
+@policy_group.command("set")
+@click.argument("reference", metavar="POLICY", shell_complete=POLICIES)
+@root_option
+def set_policy(reference: str, root: Path) -> None:
+    """Give the host another policy. Modules that it does not accept stay, and are named; nothing new comes beside them.
+
+    The change is logged with the digests of both policies.
+    """
+    from modseal.host.settings import set_policy as set_on
+    from modseal.policy.sources import load
+    from modseal.report import policy_text
+    from modseal.report.text import safe
+
+    time = now()
+    rules = load(reference, time)
+    refused = set_on(root, rules, time)
+    click.echo(policy_text.weakest(rules))
+    for module in refused:
+        name = f"{safe(module.name)} {safe(module.version)}"
+        click.echo(f"modseal: warning: this policy does not accept {name}, which is installed", err=True)
+
+
+@policy_group.command("show")
+@root_option
+def show_policy(root: Path) -> None:
+    """Show what the host's policy says, defaults included."""
+    from modseal.host.store import open_store
+    from modseal.report import policy_text
+
+    with open_store(root) as store:
+        click.echo(policy_text.render(store.policy))

@@ -1,0 +1,131 @@
+"""What people do with a host: install, update, remove, roll back, activate, set its level and its policy.
+
+Each is one story: examine, plan, and where nothing speaks against it write a generation and switch to it. With
+`dry_run` everything is the same, but nothing is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from modseal.bundle.verify import Result
+from modseal.codes import CODES
+from modseal.errors import Failure
+from modseal.host import plan as planning
+from modseal.host.admit import Keeper, admit
+from modseal.host.installed import Installed, prove
+from modseal.host.keep import Nothing, Staging
+from modseal.host.plan import Plan
+from modseal.host.store import Store, open_store
+from modseal.host.verify import verify_generation
+from modseal.host.write import add_generation, advance, changing, next_generation
+from modseal.trust.examination import WORST_LAST, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What became of a change, or would become of it.
+
+    `results` has every bundle that was examined. `generation` is the one that was made or gone to; None where there was
+    nothing to do. `waits` says that it becomes active with `host activate`.
+    """
+
+    action: str
+    results: tuple[Result, ...] = ()
+    plan: Plan | None = None
+    failures: tuple[Failure, ...] = ()
+    generation: int | None = None
+    waits: bool = False
+
+    @property
+    def verdict(self) -> Verdict:
+        """Rejected or undecided where something speaks against it: the worst of all."""
+        undecided = [CODES[failure.code].undecided for failure in self.failures]
+        found = [Verdict.UNDECIDED if one else Verdict.REJECTED for one in undecided]
+        return max([*found, *(one.verdict for one in self.results)], key=WORST_LAST.index, default=Verdict.ACCEPTED)
+
+
+@contextmanager
+def opened(root: Path, *, dry_run: bool) -> Iterator[tuple[Store, Staging | None]]:
+    """The store, and where to stage; None for a dry run, which takes no lock and leaves no trace."""
+    if dry_run:
+        with open_store(root) as store:
+            yield store, None
+    else:
+        with changing(root) as opened:
+            yield opened
+
+
+def present(store: Store, at: datetime) -> tuple[Installed, ...]:
+    """The modules of the newest generation, proved again under today's policy."""
+    generation = store.generation(store.newest)
+    return tuple(prove(store, module, store.policy, at) for module in generation.modules)
+
+
+def install(
+    root: Path, bundles: Sequence[Path], at: datetime, *, update: bool = False, dry_run: bool = False
+) -> Change:
+    """Install bundles, or with `update` only newer ones of modules that are installed. All of them, or none.
+
+    Raises `UsageError`, `InputError`, `UndecidedError` (host-invalid, clock-set-back), `PolicyError`.
+    """
+    action = "update" if update else "install"
+    with opened(root, dry_run=dry_run) as (store, staging):
+        store.require_clock(at)
+        keeper: Keeper = staging or Nothing()
+        admitted = [admit(path, store.policy, at, keeper) for path in bundles]
+        results = tuple(one.result for one in admitted)
+        coming = {_content(one.module): one.module for one in admitted if one.module}  # named twice counts once
+        if not all(one.module for one in admitted):
+            return Change(action, results)
+        found = planning.arrival(present(store, at), [*coming.values()], store.state.level, update=update)
+        if found.skipped and not found.failures and not found.changes:
+            _, findings, _ = verify_generation(store, store.newest, at)
+            found = planning.repair(found, {finding.module for finding in findings})
+        return _carry_out(store, staging, at, action, results, found)
+
+
+def _content(module: Installed) -> tuple[str, str]:
+    return module.record.manifest, module.record.signature
+
+
+def remove(root: Path, names: Sequence[str], at: datetime, *, dry_run: bool = False) -> Change:
+    """Remove modules by their names. Raises what `install` raises."""
+    with opened(root, dry_run=dry_run) as (store, staging):
+        store.require_clock(at)
+        found = planning.removal(present(store, at), tuple(dict.fromkeys(names)))
+        return _carry_out(store, staging, at, "remove", (), found)
+
+
+def _carry_out(
+    store: Store, staging: Staging | None, at: datetime, action: str, results: tuple[Result, ...], found: Plan
+) -> Change:
+    if found.failures:
+        return Change(action, results, found, found.failures)
+    if not found.changes:
+        return Change(action, results, found)
+    generation = next_generation(store, at, action)
+    waits = bool(found.waits) or store.state.pending is not None  # what is made from one that waits, waits as well
+    if staging:
+        reference, _ = add_generation(store.descriptor, staging, generation, found.modules)
+        facts = facts_of(found, reference.number, waits=waits)
+        where = {"pending": reference} if waits else {"generation": reference}
+        advance(store, staging, at, action, facts, last=reference.number, **where)
+    return Change(action, results, found, generation=generation.number, waits=waits)
+
+
+def facts_of(found: Plan, number: int, *, waits: bool) -> dict[str, str]:
+    """What the log says of a plan."""
+    facts = {"generation": str(number)}
+    facts |= {"waits": "; ".join(found.waits) or "an earlier change waits"} if waits else {}
+    names = {
+        "installed": [f"{one.name} {one.version} ({one.record.manifest})" for one in found.installed],
+        "updated": [f"{one.name} {old.version} -> {one.version} ({one.record.manifest})" for old, one in found.updated],
+        "removed": [f"{one.name} {one.version}" for one in found.removed],
+        "repaired": [f"{one.name} {one.version}" for one in found.repaired],
+    }
+    return facts | {label: ", ".join(each) for label, each in names.items() if each}

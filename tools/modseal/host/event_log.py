@@ -1,0 +1,102 @@
+"""The event log: who changed what on a host, and when; one JSON line each, chained by SHA-256.
+
+The newest event is part of the state (`documents.State`), so an event and what it tells of become true by the same
+rename. Its line is written after that. A run that is killed in between leaves the log one line short, and the next
+change adds it. `audit` holds the whole chain against the state.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+from modseal import limits
+from modseal.errors import RefusedError, UndecidedError
+from modseal.files import folder
+from modseal.format.times import time_text
+from modseal.host import documents
+from modseal.host.documents import Event, sha256_of
+from modseal.host.store import LOG, Store
+
+_NOBODY_LOGGED_IN = "4294967295"
+"""What `loginuid` says of processes that no login began (proc_pid_loginuid(5))."""
+
+
+def who() -> dict[str, str]:
+    """Who makes this change, as the system knows: the effective user, and who logged in to become that user."""
+    found = {"uid": str(os.geteuid())}
+    with suppress(KeyError):
+        found["user"] = pwd.getpwuid(os.geteuid()).pw_name
+    with suppress(OSError):
+        login = Path("/proc/self/loginuid").read_text("ascii").strip()
+        if login != _NOBODY_LOGGED_IN:
+            found["login_uid"] = login
+    return found
+
+
+def following(event: Event | None, at: datetime, name: str, facts: Mapping[str, str]) -> Event:
+    """The event after another one, at an aware time."""
+    number = event.number + 1 if event else 0
+    previous = sha256_of(documents.encode_event(event)) if event else None
+    return Event(number, time_text(at), who(), name, dict(facts), previous)
+
+
+def append(store: int, event: Event, after: int | None = None) -> None:
+    """Write the line of an event, after so many bytes of the log (None: after all). Raises `OSError`."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(LOG, flags, 0o600, dir_fd=store), "ab") as file:
+        if after is not None:
+            os.ftruncate(file.fileno(), after)
+        file.write(documents.encode_event(event))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def complete(store: Store) -> None:
+    """Add the line that a killed run did not write, or wrote a part of. Raises `OSError`.
+
+    A log that is broken stays so, and whoever asks is told. It keeps nobody from changing the host: removing what an
+    intruder has installed is a change, too.
+    """
+    newest = documents.encode_event(store.state.event)
+    data = store.read(LOG, limits.HOST_LOG_SIZE) if folder.status_of(LOG, store.descriptor) else b""
+    begun = data[data.rfind(b"\n") + 1 :]
+    if not data.endswith(newest):
+        append(store.descriptor, store.state.event, len(data) - len(begun) if newest.startswith(begun) else None)
+
+
+def events(store: Store) -> Iterator[Event]:
+    """Every event, the oldest first, each held against the one before and the last against the state.
+
+    Raises `RefusedError` (log-broken) at the first line that does not fit, after those that do.
+    """
+    newest = store.state.event
+    last: bytes | None = None
+    number = 0
+    for line in store.read(LOG, limits.HOST_LOG_SIZE).splitlines(keepends=True):
+        if number == newest.number and not line.endswith(b"\n") and documents.encode_event(newest).startswith(line):
+            break  # a run was killed while it wrote this line
+        event = _event(line, number)
+        if event.number != number or event.previous != (last and sha256_of(last)):
+            raise _broken(number, "it does not follow the line before")
+        yield event
+        last, number = line, number + 1
+    if number == newest.number and newest.previous == (last and sha256_of(last)):
+        yield newest
+    elif last != documents.encode_event(newest):
+        raise _broken(number, f"it ends there, and the newest event of this host is number {newest.number}")
+
+
+def _event(line: bytes, number: int) -> Event:
+    try:
+        return documents.decode_event(line, f"line {number + 1}")
+    except UndecidedError as error:
+        raise _broken(number, error.failure.detail) from None
+
+
+def _broken(number: int, why: str) -> RefusedError:
+    return RefusedError("log-broken", f"the event log is broken at line {number + 1}: {why}", line=number + 1)

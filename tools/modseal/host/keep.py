@@ -1,0 +1,142 @@
+"""Where the parts of a bundle are kept until it is decided whether they are needed, and where a dry run keeps none."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+
+from modseal.files import folder, left_behind
+from modseal.format.source import Span, blocks
+from modseal.host.documents import sha256_of
+from modseal.host.store import object_name, record_name, remove_tree
+
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_RECORD_MODE = 0o400
+
+
+class Nothing:
+    """Keeps nothing: a dry run, which finds and says the same as a real one."""
+
+    def begin(self) -> int | None:
+        """See `admit.Keeper`."""
+        return None
+
+    def end(self, descriptor: int | None, sha256: str, mode: int) -> None:
+        """See `admit.Keeper`."""
+
+    def record(self, data: bytes) -> str:
+        """See `admit.Keeper`."""
+        return sha256_of(data)
+
+    def record_source(self, source: Span) -> str:
+        """See `admit.Keeper`."""
+        digest = hashlib.sha256()
+        for block in blocks(source):
+            digest.update(block)
+        return digest.hexdigest()
+
+
+class Staging:
+    """A folder of the store for what may become part of it. `place` moves what is needed; the rest goes with it.
+
+    Everything raises `OSError`.
+    """
+
+    def __init__(self, store: int) -> None:
+        self._store = store
+        self._name = left_behind.new_name()
+        self.descriptor = folder.make(self._name, store)
+        self._staged: dict[str, str] = {}
+        self._count = 0
+
+    def begin(self) -> int | None:
+        """See `admit.Keeper`. The file is for its owner alone until `end`."""
+        return os.open(self._next(), _NEW, 0o600, dir_fd=self.descriptor)
+
+    def end(self, descriptor: int | None, sha256: str, mode: int) -> None:
+        """See `admit.Keeper`. Modes may have set-user-id bits: nobody else can enter the folder that it is in."""
+        if descriptor is not None:
+            os.fchmod(descriptor, mode)
+            os.close(descriptor)
+            self._staged[object_name(sha256, mode)] = str(self._count)
+
+    def record(self, data: bytes) -> str:
+        """See `admit.Keeper`."""
+        digest = sha256_of(data)
+        if record_name(digest) not in self._staged:
+            self._write_record(digest, [data])
+        return digest
+
+    def record_source(self, source: Span) -> str:
+        """See `admit.Keeper`."""
+        digest = hashlib.sha256()
+        name = self._next()
+        with os.fdopen(os.open(name, _NEW, 0o600, dir_fd=self.descriptor), "wb") as file:
+            for block in blocks(source):
+                digest.update(block)
+                file.write(block)
+            file.flush()
+            os.fchmod(file.fileno(), _RECORD_MODE)
+        self._staged[record_name(digest.hexdigest())] = name
+        return digest.hexdigest()
+
+    def add_object(self, data: bytes, mode: int) -> None:
+        """A file of the image that no bundle brings."""
+        descriptor = self.begin()
+        if descriptor is not None:
+            os.write(descriptor, data)
+            self.end(descriptor, sha256_of(data), mode)
+
+    def place(self, names: Iterable[str]) -> list[str]:
+        """Move staged files to these places of the store, where they are missing or damaged; gives those that are new.
+
+        What is there already is looked at, and not trusted for its name.
+        """
+        placed = []
+        for name in dict.fromkeys(names):
+            staged = self._staged.get(name)
+            if staged is None or _is_good(name, self._store):
+                continue
+            new = folder.status_of(name, self._store) is None
+            above = name.rpartition("/")[0]
+            if folder.status_of(above, self._store) is None:
+                os.close(folder.make(above, self._store))
+            os.rename(staged, name, src_dir_fd=self.descriptor, dst_dir_fd=self._store)
+            del self._staged[name]
+            placed += [name] if new else []
+        return placed
+
+    def close(self) -> None:
+        """Remove what was not placed."""
+        folder.empty(self.descriptor)
+        os.close(self.descriptor)
+        remove_tree(self._name, self._store)
+
+    def _next(self) -> str:
+        self._count += 1
+        return str(self._count)
+
+    def _write_record(self, digest: str, pieces: Iterable[bytes]) -> None:
+        name = self._next()
+        with os.fdopen(os.open(name, _NEW, 0o600, dir_fd=self.descriptor), "wb") as file:
+            for piece in pieces:
+                file.write(piece)
+            file.flush()
+            os.fchmod(file.fileno(), _RECORD_MODE)
+        self._staged[record_name(digest)] = name
+
+
+def _is_good(name: str, store: int) -> bool:
+    """Whether a file of the store has the content, and an object the mode, that its name says."""
+    try:
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=store)
+    except OSError:
+        return False
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        above, _, last = name.partition("/")[2].partition("/")
+        digest, _, mode = last.partition(".")
+        as_owned = (status.st_uid, status.st_gid) == (os.geteuid(), os.getegid()) and not os.listxattr(descriptor)
+        as_made = not mode or status.st_mode & 0o7777 == int(mode, 8)
+        return as_owned and as_made and hashlib.file_digest(file, "sha256").hexdigest() == above + digest

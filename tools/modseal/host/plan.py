@@ -1,0 +1,235 @@
+"""What a change would make of the modules that are installed: decided on values, before anything is written.
+
+All that speaks against it is found at once. A new generation consists of modules that today's policy accepts, at the
+host's level or above, that have what they need and can live together. Nothing forces one that does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from modseal.depot import relations
+from modseal.errors import Failure
+from modseal.format.level import Level
+from modseal.host import ownership
+from modseal.host.image import placement_failures
+from modseal.host.installed import Installed, is_accepted
+
+_SAME = "installed already"
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A module that stays out, and why: nothing is wrong with it."""
+
+    module: Installed
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The modules after a change, in order of their names, and how they differ from those before.
+
+    `waits` says why the change needs `host activate`; without a reason it can be made on the running host.
+    """
+
+    modules: tuple[Installed, ...]
+    installed: tuple[Installed, ...] = ()
+    updated: tuple[tuple[Installed, Installed], ...] = ()
+    removed: tuple[Installed, ...] = ()
+    repaired: tuple[Installed, ...] = ()
+    skipped: tuple[Skipped, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    waits: tuple[str, ...] = ()
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything is other than before."""
+        return bool(self.installed or self.updated or self.removed or self.repaired)
+
+
+def arrival(present: Sequence[Installed], arriving: Sequence[Installed], level: Level, *, update: bool) -> Plan:
+    """The plan for modules that come; `update` takes only newer ones of those that are installed."""
+    failures = list(_twice(arriving))
+    coming: list[Installed] = []
+    skipped: list[Skipped] = []
+    before = {module.name: module for module in present}
+    for module in arriving:
+        old = before.get(module.name)
+        why = _why_skipped(old, module, update=update)
+        refusal = _refusal(old, module, before)
+        if why:
+            skipped.append(Skipped(module, why))
+        elif refusal:
+            failures.append(refusal)
+        else:
+            coming.append(module)
+    names = {module.name for module in coming}
+    staying = [module for module in present if module.name not in names]
+    replaced = [old for old in staying if any(relations.replaces(new, old) for new in coming)]
+    names = {module.name for module in replaced}
+    staying = [module for module in staying if module.name not in names]
+    after = sorted([*staying, *coming], key=lambda module: module.name)
+    failures += _set_failures(after, staying, coming, level)
+    plan = Plan(
+        tuple(after),
+        installed=tuple(module for module in coming if module.name not in before),
+        updated=tuple((before[module.name], module) for module in coming if module.name in before),
+        removed=tuple(replaced),
+        skipped=tuple(skipped),
+        failures=tuple(failures),
+    )
+    return replace(plan, waits=tuple(_waits(plan)))
+
+
+def repair(plan: Plan, damaged: Collection[str | None]) -> Plan:
+    """A plan that changes nothing, made into one that lays the same modules out again.
+
+    `damaged` are the names of the modules of which something was found, None for what is no module's: that goes
+    whichever module is laid out again.
+    """
+    again = tuple(
+        one.module for one in plan.skipped if one.why == _SAME and (None in damaged or one.module.name in damaged)
+    )
+    return replace(plan, repaired=again, skipped=tuple(one for one in plan.skipped if one.module not in again))
+
+
+def removal(present: Sequence[Installed], names: Sequence[str]) -> Plan:
+    """The plan for modules that go. What stays is not judged: with fewer modules a host gets no worse."""
+    failures = [_not_installed(name) for name in names if name not in {module.name for module in present}]
+    after = tuple(module for module in present if module.name not in names)
+    gone = tuple(module for module in present if module.name in names)
+    before = list(relations.unmet(present))
+    for need in relations.unmet(after):
+        if need not in before:
+            wanted = relations.constraint_text(need.constraint)
+            detail = f"{need.module.name} {need.module.version} needs {wanted}, which nothing else offers"
+            failures.append(Failure("module-needed", detail, {"module": need.module.name, "needs": wanted}))
+    plan = Plan(after, removed=gone, failures=tuple(failures))
+    return replace(plan, waits=tuple(_waits(plan)))
+
+
+def exchange(before: Sequence[Installed], after: Sequence[Installed]) -> Plan:
+    """How one generation differs from another one: for a rollback, whose target was judged when it was made."""
+    old = {module.name: module for module in before}
+    new = {module.name: module for module in after}
+    plan = Plan(
+        tuple(after),
+        installed=tuple(module for module in after if module.name not in old),
+        updated=tuple(
+            (old[module.name], module)
+            for module in after
+            if module.name in old and module.record != old[module.name].record
+        ),
+        removed=tuple(module for module in before if module.name not in new),
+    )
+    return replace(plan, waits=tuple(_waits(plan)))
+
+
+def level_failures(modules: Iterable[Installed], level: Level) -> Iterator[Failure]:
+    """The modules below a host's level."""
+    for module in modules:
+        if is_accepted(module) and module.level < level:
+            yield Failure(
+                "level-below-host",
+                f"{module.name} {module.version} is proved for {module.level}, and this host takes {level} or above",
+                {"module": module.name, "level": str(module.level), "host": str(level)},
+            )
+
+
+def policy_failures(modules: Iterable[Installed]) -> Iterator[Failure]:
+    """The installed modules that today's policy does not accept, each with what decided."""
+    for module in modules:
+        primary = module.examination.primary
+        if not is_accepted(module) and primary:
+            label = f"{module.name} {module.version}"
+            why = primary.detail
+            code = primary.code or "internal-error"
+            yield Failure(code, f"{label}, which is installed: {why}", {"module": module.name, **primary.evidence})
+
+
+def _twice(arriving: Sequence[Installed]) -> Iterator[Failure]:
+    seen: dict[str, Installed] = {}
+    for module in arriving:
+        other = seen.setdefault(module.name.lower(), module)
+        if other is not module:
+            detail = f"{other.name} {other.version} and {module.name} {module.version} cannot both be installed"
+            yield Failure("module-conflicts", detail, {"module": module.name, "other": other.name})
+
+
+def _why_skipped(old: Installed | None, module: Installed, *, update: bool) -> str:
+    if update and old is None:
+        return "not installed"
+    if old and (old.record.manifest, old.record.signature) == (module.record.manifest, module.record.signature):
+        return _SAME
+    if update and old and not relations.is_newer(module.version, old.version):
+        return f"not newer than {old.version}"
+    return ""
+
+
+def _refusal(old: Installed | None, module: Installed, before: dict[str, Installed]) -> Failure | None:
+    """What speaks against a module for what is installed under its name."""
+    evidence = {"module": module.name, "version": module.version}
+    if old is None:
+        twin = next((one for one in before if one.lower() == module.name.lower()), None)
+        if twin is None:
+            return None
+        detail = f"{module.name} and {twin}, which is installed, differ by letter case alone"
+        return Failure("module-conflicts", detail, {"module": module.name, "other": twin})
+    evidence |= {"installed": old.version}
+    if old.manifest.vendor != module.manifest.vendor:
+        detail = f"{module.name} of {module.manifest.vendor} would take the place of that of {old.manifest.vendor}"
+        return Failure("module-of-another-vendor", detail, evidence)
+    if relations.is_newer(old.version, module.version):
+        detail = f"{module.name} {module.version} is older than {old.version}, which is installed"
+        return Failure("version-downgraded", detail, evidence)
+    same = relations.is_same_version(old.version, module.version)
+    if same and old.record.manifest != module.record.manifest:
+        detail = f"another {module.name} {old.version} is installed, with other content"
+        return Failure("version-changed", detail, evidence)
+    return None
+
+
+def _set_failures(
+    after: Sequence[Installed], staying: Sequence[Installed], coming: Sequence[Installed], level: Level
+) -> Iterator[Failure]:
+    """What is wrong with the modules of the new generation."""
+    yield from policy_failures(staying)
+    yield from level_failures(after, level)
+    for module in coming:
+        yield from placement_failures(module.entries)
+        for other in after:
+            if relations.replaces(other, module):
+                detail = f"{other.name} {other.version} replaces {module.name} {module.version}"
+                yield Failure("module-conflicts", detail, {"module": module.name, "other": other.name})
+    yield from together_failures(after)
+
+
+def together_failures(after: Sequence[Installed]) -> Iterator[Failure]:
+    """Why some modules cannot be one generation: what they need, what they refuse, and whose each path is."""
+    for need in relations.unmet(after):
+        wanted = relations.constraint_text(need.constraint)
+        detail = f"{need.module.name} {need.module.version} needs {wanted}, which is not installed"
+        yield Failure("dependency-missing", detail, {"module": need.module.name, "needs": wanted})
+    for clash in relations.clashes(after):
+        said = f"{clash.label} {relations.constraint_text(clash.constraint)}"
+        detail = f"{clash.module.name} {clash.module.version} {said}: {clash.other.name} {clash.other.version}"
+        yield Failure("module-conflicts", detail, {"module": clash.module.name, "other": clash.other.name})
+    yield from ownership.collisions(after)
+
+
+def _waits(plan: Plan) -> Iterator[str]:
+    """Why a change must not be made on the running host. A `.seal` says nothing of it, and can."""
+    for module in (*plan.installed, *(new for _, new in plan.updated)):
+        fields = module.manifest.vib
+        if fields and (fields.maintenance_mode or not fields.live_install_allowed):
+            yield f"{module.name} {module.version} cannot be installed on a running host"
+    for module in (*plan.removed, *(old for old, _ in plan.updated)):
+        fields = module.manifest.vib
+        if fields and (fields.maintenance_mode or not fields.live_remove_allowed):
+            yield f"{module.name} {module.version} cannot be removed from a running host"
+
+
+def _not_installed(name: str) -> Failure:
+    return Failure("not-installed", f"no module {name!r} is installed", {"module": name})

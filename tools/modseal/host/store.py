@@ -1,0 +1,241 @@
+"""The folder that holds a host's modules, as it is read: documents by their digests, and one pointer to what holds now.
+
+    current -> states/K           the one pointer: replaced by one rename
+    states/K/state.json           which generation is active, which waits; level, policy, the newest event
+    states/K/image                -> ../../generations/N/image
+    generations/N/generation.json the modules of a generation; never changed
+    generations/N/image           its files, as systemd-sysext merges them
+    objects/ab/cd....0755         each file once: by the SHA-256 of its content, and its mode
+    records/ab/cd...              manifests, signatures, policies, decisions as they were: by their SHA-256
+    log.jsonl                     the event log
+    index.sqlite                  an index, which decides nothing
+
+Nobody else can enter it: a setuid program of an old generation must not be there to run. Nothing here writes
+(`host.change` does). What is read is compared with the digest that named it, from the state down.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+
+from modseal import limits
+from modseal.errors import InputError, UndecidedError, UsageError
+from modseal.files import folder
+from modseal.format.times import parse_time, time_text
+from modseal.host import documents
+from modseal.host.documents import Generation, ModuleRecord, Reference, State, invalid, sha256_of
+from modseal.trust.policy import Policy, PolicyBytes
+
+PLACE = ("var", "lib", "modseal")
+"""Where the store is below the root."""
+CURRENT, STATES, GENERATIONS, OBJECTS, RECORDS = "current", "states", "generations", "objects", "records"
+STATE_FILE, GENERATION_FILE, IMAGE, LOG, INDEX = "state.json", "generation.json", "image", "log.jsonl", "index.sqlite"
+
+_STATE_LINK = re.compile(rf"{STATES}/(0|[1-9][0-9]{{0,15}})")
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,15}")
+
+
+class Store:
+    """An image store that is open for reading; `descriptor` is its folder, and stays the opener's.
+
+    `state` is the one that held when it was opened: a change meanwhile makes another store of it.
+    """
+
+    def __init__(self, root: Path, descriptor: int) -> None:
+        self.root = root
+        self.path = root.joinpath(*PLACE)
+        self.descriptor = descriptor
+        self.state_name = self._state_name()
+        data = self.read(f"{self.state_name}/{STATE_FILE}", limits.HOST_DOCUMENT_SIZE)
+        self.state: State = documents.decode_state(data, f"{self.path}/{self.state_name}/{STATE_FILE}")
+        if self.state_name != f"{STATES}/{self.state.event.number}":
+            raise invalid(f"{self.path}/{self.state_name} has the state {self.state.event.number}")
+
+    def _state_name(self) -> str:
+        try:
+            name = os.readlink(CURRENT, dir_fd=self.descriptor)
+        except OSError as error:
+            raise invalid(f"{self.path}/{CURRENT}: {error.strerror}") from None
+        if not _STATE_LINK.fullmatch(name):
+            raise invalid(f"{self.path}/{CURRENT} leads to {name!r}, which is no state")
+        return name
+
+    @property
+    def image(self) -> Path:
+        """The folder with the files of the active generation."""
+        return self.path / GENERATIONS / str(self.state.generation.number) / IMAGE
+
+    @property
+    def newest(self) -> Reference:
+        """The generation that the next one is made from: the one that waits, else the active one."""
+        return self.state.pending or self.state.generation
+
+    def read(self, name: str, limit: int) -> bytes:
+        """The bytes of a file of the store. Raises `UndecidedError` (host-invalid)."""
+        try:
+            descriptor = os.open(
+                name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.descriptor
+            )
+        except OSError as error:
+            raise invalid(f"{self.path}/{name}: {error.strerror}") from None
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise invalid(f"{self.path}/{name} is not a regular file")
+            data = file.read(limit + 1)
+        if len(data) > limit:
+            raise invalid(f"{self.path}/{name} has over {limit} bytes")
+        return data
+
+    def record(self, sha256: str, limit: int = limits.HOST_DOCUMENT_SIZE) -> bytes:
+        """A record by its digest. Raises `UndecidedError` (host-invalid), also for other bytes."""
+        data = self.read(record_name(sha256), limit)
+        if sha256_of(data) != sha256:
+            raise invalid(f"{self.path}/{record_name(sha256)} was changed", sha256=sha256)
+        return data
+
+    @contextmanager
+    def open_record(self, sha256: str) -> Iterator[int]:
+        """The descriptor of a record that is too large to be read at once; its reader compares the digest."""
+        name = record_name(sha256)
+        try:
+            descriptor = os.open(
+                name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.descriptor
+            )
+        except OSError as error:
+            raise invalid(f"{self.path}/{name}: {error.strerror}") from None
+        try:
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def module(self, sha256: str) -> ModuleRecord:
+        """The record of a module. Raises `UndecidedError` (host-invalid)."""
+        return documents.decode_module(self.record(sha256), f"{self.path}/{record_name(sha256)}")
+
+    def generation(self, reference: Reference) -> Generation:
+        """A generation, whose document must have this digest. Raises `UndecidedError` (host-invalid)."""
+        found = self.stored_generation(reference.number)
+        if found[1] != reference:
+            raise invalid(f"generation {reference.number} of {self.path} is not the one that was made")
+        return found[0]
+
+    def stored_generation(self, number: int) -> tuple[Generation, Reference]:
+        """A generation by its number alone, and the digest that its document has."""
+        name = f"{GENERATIONS}/{number}/{GENERATION_FILE}"
+        data = self.read(name, limits.HOST_DOCUMENT_SIZE)
+        generation = documents.decode_generation(data, f"{self.path}/{name}")
+        if generation.number != number:
+            raise invalid(f"{self.path}/{name} is generation {generation.number}")
+        return generation, Reference(number, sha256_of(data))
+
+    def numbers(self) -> list[int]:
+        """The numbers of all generations, in ascending order."""
+        found = self._list(GENERATIONS)
+        return sorted(int(name) for name in found if _NUMBER.fullmatch(name))
+
+    def _list(self, name: str) -> list[str]:
+        try:
+            descriptor = os.open(name, folder.FLAGS, dir_fd=self.descriptor)
+            try:
+                return os.listdir(descriptor)
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise invalid(f"{self.path}/{name}: {error.strerror}") from None
+
+    @cached_property
+    def policy(self) -> Policy:
+        """The host's policy, from its original bytes. Raises `PolicyError`, `UndecidedError` (host-invalid)."""
+        from modseal.policy.sources import again
+
+        policy = self.state.policy
+        files = tuple((name, self.record(digest, limits.POLICY_FILE_SIZE)) for name, digest in policy.files)
+        return again(PolicyBytes(self.record(policy.text), files, policy.built_in), policy.source)
+
+    def require_clock(self, at: datetime) -> None:
+        """Time does not go back: a clock that was set back would bring expired signers to life again.
+
+        Raises `UndecidedError` (clock-set-back).
+        """
+        newest = parse_time(self.state.event.time)
+        if at < newest:
+            detail = f"the clock shows {time_text(at)}, and the last change of this host was on {time_text(newest)}"
+            raise UndecidedError("clock-set-back", detail, clock=time_text(at), newest=time_text(newest))
+
+
+def record_name(sha256: str) -> str:
+    """Where a record is."""
+    return f"{RECORDS}/{sha256[:2]}/{sha256[2:]}"
+
+
+def object_name(sha256: str, mode: int) -> str:
+    """Where a file is. Each mode of the same content is a file of its own: all hard links of a file have one mode."""
+    return f"{OBJECTS}/{sha256[:2]}/{sha256[2:]}.{mode:04o}"
+
+
+@contextmanager
+def open_store(root: Path) -> Iterator[Store]:
+    """The image store below a root. Raises `UsageError` where none was made, `UndecidedError` (host-invalid)."""
+    descriptor = open_place(root)
+    try:
+        require_private(descriptor, root.joinpath(*PLACE))
+        yield Store(root, descriptor)
+    except OSError as error:
+        raise InputError.of(root.joinpath(*PLACE), error) from error
+    finally:
+        os.close(descriptor)
+
+
+def open_place(root: Path) -> int:
+    """The store's folder, open. No link below the root is followed: it could lead out of it.
+
+    Raises `UsageError`, `UndecidedError`.
+    """
+    try:
+        descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise InputError.of(root, error) from None
+    for name in PLACE:
+        above = descriptor
+        try:
+            descriptor = os.open(name, folder.FLAGS, dir_fd=above)
+        except FileNotFoundError:
+            raise UsageError(f"{root} has no image store; make one with `modseal host init`") from None
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENOTDIR):
+                raise invalid(f"{root.joinpath(*PLACE)}: {name!r} on the way to it is not a folder") from None
+            raise invalid(f"{root.joinpath(*PLACE)}: {error.strerror}") from None
+        finally:
+            os.close(above)
+    return descriptor
+
+
+def require_private(descriptor: int, path: Path) -> None:
+    """Only root, or this user, may be able to enter the store. Raises `UndecidedError` (host-invalid)."""
+    status = os.fstat(descriptor)
+    if status.st_uid not in (0, os.geteuid()):
+        raise invalid(f"{path} belongs to user {status.st_uid}, neither to root nor to this user")
+    if status.st_mode & 0o077:
+        raise invalid(f"{path} is open to others ({stat.filemode(status.st_mode)}), and must be for its owner alone")
+
+
+def remove_tree(name: str, parent: int) -> None:
+    """Remove a file or a folder with all below it, as far as that goes."""
+    with suppress(OSError):
+        try:
+            os.unlink(name, dir_fd=parent)
+        except IsADirectoryError:
+            descriptor = os.open(name, folder.FLAGS, dir_fd=parent)
+            try:
+                folder.empty(descriptor)
+                os.rmdir(name, dir_fd=parent)
+            finally:
+                os.close(descriptor)

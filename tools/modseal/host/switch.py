@@ -1,0 +1,74 @@
+"""Goes from one generation to another one: back to an earlier one, or on to the one that waits.
+
+The generation that a host goes to is proved first, its modules and each of its files: what was fine once may be revoked
+or damaged by now.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from modseal.errors import RefusedError
+from modseal.host import plan as planning
+from modseal.host.change import Change, facts_of, opened
+from modseal.host.documents import Reference
+from modseal.host.keep import Staging
+from modseal.host.look import modules_of
+from modseal.host.store import Store
+from modseal.host.verify import verify_generation
+from modseal.host.write import advance
+
+
+def rollback(root: Path, to: int | None, at: datetime, *, dry_run: bool = False) -> Change:
+    """Go back to a generation: by default give up the one that waits, else go to the one before the active one.
+
+    Raises `RefusedError` (no-generation), and what `change.install` raises.
+    """
+    with opened(root, dry_run=dry_run) as (store, staging):
+        store.require_clock(at)
+        state = store.state
+        if state.pending and to in (None, state.generation.number):
+            return _give_up(store, staging, at, state.pending)
+        number = store.generation(state.generation).parent if to is None else to
+        if number is None or number not in store.numbers() or number > state.last:
+            wanted = "before the active one" if number is None else str(number)
+            raise RefusedError("no-generation", f"there is no generation {wanted}", generation=number)
+        target = store.stored_generation(number)[1]
+        return _go(store, staging, at, "rollback", target)
+
+
+def activate(root: Path, at: datetime, *, dry_run: bool = False) -> Change:
+    """Make the generation active that waits. Raises what `change.install` raises."""
+    with opened(root, dry_run=dry_run) as (store, staging):
+        store.require_clock(at)
+        if store.state.pending is None:
+            return Change("activate")
+        return _go(store, staging, at, "activate", store.state.pending)
+
+
+def _give_up(store: Store, staging: Staging | None, at: datetime, pending: Reference) -> Change:
+    """The generation that waits is given up: the active one stays."""
+    before, after = (modules_of(store, one, at) for one in (pending, store.state.generation))
+    found = replace(planning.exchange(before, after), waits=())
+    if staging:
+        facts = {"generation": str(store.state.generation.number), "given_up": str(pending.number)}
+        advance(store, staging, at, "rollback", facts, pending=None)
+    return Change("rollback", plan=found, generation=store.state.generation.number)
+
+
+def _go(store: Store, staging: Staging | None, at: datetime, action: str, target: Reference) -> Change:
+    state = store.state
+    if target.number == state.generation.number:
+        return Change(action)
+    modules, findings, _ = verify_generation(store, target, at)
+    found = planning.exchange(modules_of(store, state.generation, at), modules)
+    failures = tuple(finding.failure for finding in findings) + tuple(planning.together_failures(modules))
+    if failures:
+        return Change(action, plan=found, failures=failures)
+    waits = bool(found.waits) and action != "activate"
+    if staging:
+        where = {"pending": target} if waits else {"generation": target, "pending": None}
+        advance(store, staging, at, action, facts_of(found, target.number, waits=waits), **where)
+    return Change(action, plan=found, generation=target.number, waits=waits)

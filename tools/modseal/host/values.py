@@ -1,0 +1,193 @@
+"""Results about a host as plain values: what `--format json` prints (schemas/host.schema.json).
+
+A module's fields are those of its manifest. `proven_level` is what today's policy proves, null where it proves nothing;
+then everything about the module is unproved.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from modseal.bundle.values import result_values
+from modseal.errors import Failure
+from modseal.format.level import Level
+from modseal.format.manifest import Constraint, Entry
+from modseal.format.times import time_text
+from modseal.host.change import Change
+from modseal.host.documents import Event, Generation
+from modseal.host.installed import Installed
+from modseal.host.plan import Plan
+from modseal.host.store import Store
+from modseal.host.verify import Verification
+
+CHANGE = "modseal/host-change@1"
+LIST = "modseal/host-list@1"
+MODULE = "modseal/host-get@1"
+HISTORY = "modseal/host-history@1"
+VERIFICATION = "modseal/host-verification@1"
+LOG = "modseal/host-log@1"
+ACCEPTANCE = "modseal/host-acceptance@1"
+
+
+def module_values(module: Installed) -> dict[str, Any]:
+    """One module: who it says it is, and for which level it is proved."""
+    proven = module.examination.proven_level
+    return {
+        "vendor": module.manifest.vendor,
+        "name": module.manifest.name,
+        "version": module.manifest.version,
+        "claimed_level": str(module.manifest.claimed_level),
+        "proven_level": str(proven) if proven else None,
+    }
+
+
+def failure_values(failure: Failure) -> dict[str, Any]:
+    """One thing that speaks against a change, or that was found."""
+    return {
+        "code": failure.code,
+        "detail": failure.detail,
+        "evidence": dict(failure.evidence),
+        "next_step": failure.next_step,
+    }
+
+
+def change_values(change: Change) -> dict[str, Any]:
+    """A change, made or refused. A dry run gives the same values as the real one."""
+    found = change.plan or Plan(())
+    return {
+        "schema": CHANGE,
+        "action": change.action,
+        "verdict": str(change.verdict),
+        "generation": change.generation,
+        "waits": change.waits,
+        "why_it_waits": list(found.waits),
+        "installed": [module_values(one) for one in found.installed],
+        "updated": [{**module_values(new), "from": old.version} for old, new in found.updated],
+        "removed": [module_values(one) for one in found.removed],
+        "repaired": [module_values(one) for one in found.repaired],
+        "skipped": [{**module_values(one.module), "why": one.why} for one in found.skipped],
+        "problems": [failure_values(failure) for failure in change.failures],
+        "results": [result_values(result) for result in change.results],
+    }
+
+
+def list_values(store: Store, modules: Iterable[Installed], *, pending: bool) -> dict[str, Any]:
+    """The modules of the active generation, or of the one that waits."""
+    state = store.state
+    return {
+        "schema": LIST,
+        "generation": state.generation.number,
+        "pending": state.pending.number if state.pending else None,
+        "shown": store.newest.number if pending else state.generation.number,
+        "level": str(state.level),
+        "modules": [module_values(one) for one in modules],
+    }
+
+
+def get_values(module: Installed) -> dict[str, Any]:
+    """All that is known of one module. Without an accepted verdict nothing of it is proved."""
+    manifest, record, anchors = module.manifest, module.record, dict(module.examination.trusted)
+    return {
+        "schema": MODULE,
+        **module_values(module),
+        "verdict": str(module.examination.verdict),
+        "kind": record.kind,
+        "summary": manifest.summary,
+        "released": manifest.released,
+        "manifest_sha256": record.manifest,
+        "bundle_sha256": record.bundle,
+        "signers": [
+            {
+                "subject": signer.certificate.subject,
+                "fingerprint": signer.certificate.fingerprint,
+                "anchor": anchors.get(signer.certificate.fingerprint),
+            }
+            for signer in module.examination.signers
+        ],
+        "relations": {
+            label: [_constraint(one) for one in constraints]
+            for label, constraints in manifest.relationships.by_label()
+            if constraints
+        },
+        "files": [_entry(entry) for entry in module.entries],
+    }
+
+
+def history_values(store: Store, generations: Iterable[Generation]) -> dict[str, Any]:
+    """Every generation with the modules that it is recorded to have."""
+    return {
+        "schema": HISTORY,
+        "generations": [
+            {
+                "number": one.number,
+                "parent": one.parent,
+                "made": one.made,
+                "action": one.action,
+                "state": standing(store, one.number),
+                "modules": [{"vendor": m.vendor, "name": m.name, "version": m.version} for m in one.modules],
+            }
+            for one in generations
+        ],
+    }
+
+
+def standing(store: Store, number: int) -> str:
+    """Whether a generation is the active one, waits, or is neither."""
+    if number == store.state.generation.number:
+        return "active"
+    return "pending" if store.state.pending and number == store.state.pending.number else "kept"
+
+
+def verification_values(found: Verification, at: datetime) -> dict[str, Any]:
+    """A verification with everything that was found."""
+    return {
+        "schema": VERIFICATION,
+        "verdict": str(found.verdict),
+        "at": time_text(at),
+        "policy": found.policy,
+        "generation": found.generation,
+        "paths": found.paths,
+        "modules": [{**module_values(one), "verdict": str(one.examination.verdict)} for one in found.modules],
+        "findings": [{"module": one.module, **failure_values(one.failure)} for one in found.findings],
+    }
+
+
+def log_values(events: Iterable[Event], head: str | None) -> dict[str, Any]:
+    """The events of a host. `head` is the SHA-256 of the newest one where the chain was verified, else null."""
+    return {
+        "schema": LOG,
+        "head": head,
+        "events": [
+            {
+                "number": one.number,
+                "time": one.time,
+                "by": dict(one.by),
+                "event": one.event,
+                "facts": dict(one.facts),
+                "previous": one.previous,
+            }
+            for one in events
+        ],
+    }
+
+
+def acceptance_values(level: Level, minimum: Level) -> dict[str, Any]:
+    """A host's acceptance level, and the minimum of its policy, which holds as well."""
+    return {"schema": ACCEPTANCE, "level": str(level), "policy_minimum": str(minimum)}
+
+
+def _constraint(constraint: Constraint) -> dict[str, Any]:
+    return {"name": constraint.name, "relation": constraint.relation, "version": constraint.version}
+
+
+def _entry(entry: Entry) -> dict[str, Any]:
+    return {
+        "path": entry.path,
+        "type": str(entry.type),
+        "mode": f"{entry.mode or 0:04o}",
+        "size": entry.size,
+        "sha256": entry.sha256.hex() if entry.sha256 else None,
+        "target": entry.target,
+    }

@@ -1,0 +1,132 @@
+"""Verifies a host: examines every installed module under today's policy, holds every file against what is signed.
+
+Nothing that was found earlier counts. So a signer that was revoked since, or a module that was denied, is found as well
+as a changed byte. The event log is held against the state, too.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from modseal.codes import CODES
+from modseal.errors import Failure, InputError, RefusedError, UndecidedError
+from modseal.files import folder
+from modseal.format.manifest import Entry
+from modseal.host import event_log, image
+from modseal.host import plan as planning
+from modseal.host.compare import Finding, differences
+from modseal.host.create import EXTENSIONS, link_of_extension
+from modseal.host.documents import Reference
+from modseal.host.installed import Installed, prove
+from modseal.host.scan import Found, scan
+from modseal.host.store import GENERATIONS, IMAGE, Store, open_store
+from modseal.trust.examination import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What was found of a host. `paths` is how many names of its images were looked at."""
+
+    generation: int
+    policy: str
+    modules: tuple[Installed, ...]
+    findings: tuple[Finding, ...]
+    paths: int
+
+    @property
+    def verdict(self) -> Verdict:
+        """Accepted where nothing was found; undecided where nothing is wrong but something cannot be judged."""
+        if not self.findings:
+            return Verdict.ACCEPTED
+        undecided = all(CODES[finding.failure.code].undecided for finding in self.findings)
+        return Verdict.UNDECIDED if undecided else Verdict.REJECTED
+
+
+def verify(root: Path, at: datetime) -> Verification:
+    """Verify the active generation of a host, and the one that waits.
+
+    Raises `UsageError`, `InputError`, `PolicyError`, `UndecidedError` (host-invalid, clock-set-back).
+    """
+    with open_store(root) as store:
+        store.require_clock(at)
+        modules, findings, paths = verify_generation(store, store.state.generation, at)
+        if store.state.pending:
+            _, more, count = verify_generation(store, store.state.pending, at)
+            findings = [*findings, *(one for one in more if one not in findings)]
+            paths += count
+        findings += [*_extension(store), *_log(store)]
+        return Verification(store.state.generation.number, store.policy.source, modules, tuple(findings), paths)
+
+
+def verify_generation(
+    store: Store, reference: Reference, at: datetime
+) -> tuple[tuple[Installed, ...], list[Finding], int]:
+    """The modules of a generation, what was found of them and of its image, and how many paths that has."""
+    modules: list[Installed] = []
+    findings: list[Finding] = []
+    for one in store.generation(reference).modules:
+        try:
+            modules.append(prove(store, one, store.policy, at))
+        except UndecidedError as error:  # its stored parts are not those that were installed
+            failure = Failure("installed-changed", error.failure.detail, error.failure.evidence)
+            findings.append(Finding(one.name, failure))
+    unfit = (*planning.policy_failures(modules), *planning.level_failures(modules, store.state.level))
+    findings += [Finding(str(failure.evidence["module"]), failure) for failure in unfit]
+    expected = image.layout(module.entries for module in modules)
+    found = _scan(store, reference, expected)
+    owners = {entry.path: module.name for module in modules for entry in module.entries}
+    status = os.fstat(store.descriptor)
+    findings += differences(expected, owners, found, (status.st_uid, status.st_gid))
+    findings += _relocatable(modules, found)
+    return tuple(modules), findings, len(found)
+
+
+def _scan(store: Store, reference: Reference, expected: Mapping[str, Entry]) -> dict[str, Found]:
+    name = f"{GENERATIONS}/{reference.number}/{IMAGE}"
+    sizes = frozenset(entry.size for entry in expected.values() if entry.size is not None)
+    try:
+        descriptor = os.open(name, folder.FLAGS, dir_fd=store.descriptor)
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise InputError.of(f"{store.path}/{name}", error) from error
+    try:
+        return dict(scan(descriptor, sizes))
+    finally:
+        os.close(descriptor)
+
+
+def _relocatable(modules: Iterable[Installed], found: Mapping[str, Found]) -> Iterator[Finding]:
+    """Powers were judged by what is recorded to be a kernel module; the files themselves say whether that is so."""
+    for module in modules:
+        there = {entry.path for entry in module.entries if entry.path in found and found[entry.path].relocatable}
+        for path in sorted(there - set(module.record.relocatable)):
+            detail = f"{path!r} is an ELF relocatable object, and {module.name} is recorded to have none there"
+            yield Finding(module.name, Failure("host-invalid", detail, {"path": path}))
+
+
+def _extension(store: Store) -> Iterator[Finding]:
+    """The link by which systemd-sysext finds the image has to lead to this one."""
+    path, target = link_of_extension(store.root)
+    try:
+        found = os.readlink(path)
+    except OSError:
+        found = None
+    if found != target:
+        where = "/".join((*EXTENSIONS, path.name))
+        said = "is missing" if found is None else f"leads to {found!r}"
+        yield Finding(
+            None, Failure("installed-link", f"{where!r} {said}, and must lead to {target!r}", {"path": where})
+        )
+
+
+def _log(store: Store) -> Iterator[Finding]:
+    try:
+        for _ in event_log.events(store):
+            pass
+    except RefusedError as error:
+        yield Finding(None, error.failure)

@@ -1,0 +1,187 @@
+"""Writes generations and states: everything beside what holds, and then one rename.
+
+The order is what keeps a host whole when a run is killed: objects and records, then the generation, then the state,
+then the pointer to it, then the line of the log. Until the pointer is renamed nothing of it counts, and the next change
+removes it (`clean`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+from modseal.files import folder, left_behind
+from modseal.files.tree import Tree
+from modseal.format.manifest import Entry, FileType
+from modseal.format.times import time_text
+from modseal.host import documents, event_log, image
+from modseal.host.documents import Generation, ModuleName, ModuleRecord, Reference, State
+from modseal.host.installed import Installed
+from modseal.host.keep import Staging
+from modseal.host.store import (
+    CURRENT,
+    GENERATION_FILE,
+    GENERATIONS,
+    IMAGE,
+    OBJECTS,
+    RECORDS,
+    STATE_FILE,
+    STATES,
+    Store,
+    object_name,
+    open_store,
+    record_name,
+    remove_tree,
+)
+
+FOLDERS = (OBJECTS, RECORDS, GENERATIONS, STATES)
+_FILE = 0o400
+
+
+@contextmanager
+def changing(root: Path) -> Iterator[tuple[Store, Staging]]:
+    """A store that nobody else changes meanwhile, what killed runs left in it removed, and a folder to stage in.
+
+    Raises what `open_store` raises, `InputError` where another change is running.
+    """
+    with open_store(root) as before, folder.locked(before.path, "another change of this host is running"):
+        store = Store(root, before.descriptor)  # it may have changed while this waited
+        event_log.complete(store)
+        clean(store)
+        staging = Staging(store.descriptor)
+        try:
+            yield store, staging
+        finally:
+            staging.close()
+
+
+def clean(store: Store) -> None:
+    """Remove what killed runs left: staging folders, states that never held, generations that never were."""
+    for name in os.listdir(store.descriptor):
+        if left_behind.is_ours(name):
+            remove_tree(name, store.descriptor)
+    for number in store.numbers():
+        if number > store.state.last:
+            remove_tree(f"{GENERATIONS}/{number}", store.descriptor)
+    for name in _listed(STATES, store.descriptor):
+        if name.isdecimal() and not store.state.event.number - 1 <= int(name) <= store.state.event.number:
+            remove_tree(f"{STATES}/{name}", store.descriptor)
+
+
+def _listed(name: str, store: int) -> list[str]:
+    descriptor = os.open(name, folder.FLAGS, dir_fd=store)
+    try:
+        return os.listdir(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def add_generation(
+    store: int, staging: Staging, generation: Generation, modules: Sequence[Installed]
+) -> tuple[Reference, Generation]:
+    """Write a generation of these modules, and what it needs of the staged parts. Nothing refers to it yet.
+
+    Raises `OSError`; then what was written is removed again.
+    """
+    named = tuple(
+        ModuleName(one.manifest.vendor, one.name, one.version, staging.record(documents.encode(one.record)))
+        for one in modules
+    )
+    generation = replace(generation, modules=named)
+    paths = image.layout(module.entries for module in modules)
+    objects = {path: _object(entry) for path, entry in paths.items() if entry.type is FileType.FILE}
+    staging.add_object(image.RELEASE, 0o644)
+    records = [record_name(digest) for one in modules for digest in _records(one.record)]
+    placed = staging.place([*objects.values(), *records, *(record_name(one.record) for one in named)])
+    data = documents.encode(generation)
+    name = f"{GENERATIONS}/{generation.number}"
+    try:
+        _stage(staging.descriptor, {GENERATION_FILE: data})
+        _build(staging.descriptor, paths, objects, store)
+        os.sync()  # all of it in one call: after a power cut nothing may be empty under its name
+        os.rename("new", name, src_dir_fd=staging.descriptor, dst_dir_fd=store)
+        _sync(GENERATIONS, store)
+    except OSError:
+        for each in placed:
+            with suppress(OSError):
+                os.unlink(each, dir_fd=store)
+        raise
+    return Reference(generation.number, documents.sha256_of(data)), generation
+
+
+def _object(entry: Entry) -> str:
+    return object_name(entry.sha256.hex() if entry.sha256 else "", entry.mode or 0)
+
+
+def _records(record: ModuleRecord) -> Iterator[str]:
+    yield from (record.manifest, record.signature, record.decision)
+    yield from (part.sha256 for part in record.attachments)
+    if record.kind == "vib":
+        yield from (part.sha256 for part in record.payloads)
+
+
+def _stage(staging: int, files: Mapping[str, bytes]) -> None:
+    """A new folder `new` in the staging folder, with these files."""
+    os.close(folder.make("new", staging))
+    for name, data in files.items():
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        with os.fdopen(os.open(f"new/{name}", flags, _FILE, dir_fd=staging), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def _build(staging: int, paths: Mapping[str, Entry], objects: Mapping[str, str], store: int) -> None:
+    descriptor = folder.make(f"new/{IMAGE}", staging)
+    try:
+        tree = Tree(descriptor)
+        try:
+            image.build(tree, paths, objects, store)
+        finally:
+            tree.close()
+        os.fchmod(descriptor, image.FOLDER_MODE)
+    finally:
+        os.close(descriptor)
+
+
+def switch(store: int, staging: Staging, state: State) -> None:
+    """Make a state the one that holds. From the rename of the pointer on it does. Raises `OSError`."""
+    name = f"{STATES}/{state.event.number}"
+    remove_tree(name, store)  # what a killed run left, if anything
+    _stage(staging.descriptor, {STATE_FILE: documents.encode(state)})
+    os.symlink(f"../../{GENERATIONS}/{state.generation.number}/{IMAGE}", f"new/{IMAGE}", dir_fd=staging.descriptor)
+    _sync("new", staging.descriptor)
+    os.rename("new", name, src_dir_fd=staging.descriptor, dst_dir_fd=store)
+    _sync(STATES, store)
+    os.symlink(name, CURRENT, dir_fd=staging.descriptor)
+    os.rename(CURRENT, CURRENT, src_dir_fd=staging.descriptor, dst_dir_fd=store)
+    folder.sync(store)
+    event_log.append(store, state.event)
+    remove_tree(f"{STATES}/{state.event.number - 2}", store)  # the one before stays for who reads it right now
+
+
+def _sync(name: str, parent: int) -> None:
+    descriptor = os.open(name, folder.FLAGS, dir_fd=parent)
+    try:
+        folder.sync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def advance(
+    store: Store, staging: Staging, at: datetime, event: str, facts: Mapping[str, str], **changes: object
+) -> State:
+    """Change the state, and log that as an event. Raises `OSError`."""
+    following = event_log.following(store.state.event, at, event, facts)
+    state = replace(store.state, event=following, **changes)  # type: ignore[arg-type]
+    switch(store.descriptor, staging, state)
+    return state
+
+
+def next_generation(store: Store, at: datetime, action: str) -> Generation:
+    """The generation after the newest one, without modules."""
+    return Generation(store.state.last + 1, store.newest.number, time_text(at), action)

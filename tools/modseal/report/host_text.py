@@ -1,0 +1,164 @@
+"""What a host's commands say, as text for people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from modseal.depot import relations
+from modseal.errors import Failure
+from modseal.host.change import Change
+from modseal.host.documents import Event, Generation
+from modseal.host.installed import Installed
+from modseal.host.plan import Plan
+from modseal.host.store import Store
+from modseal.host.values import standing
+from modseal.host.verify import Verification
+from modseal.report import text
+from modseal.report.text import safe
+from modseal.trust.examination import Verdict
+
+_SHOWN = 20
+"""Findings shown in text; an exchanged folder can give thousands. JSON has them all."""
+
+
+def change(done: Change) -> str:
+    """What was changed, or why nothing was."""
+    return "\n".join(_refused(done) if done.verdict is not Verdict.ACCEPTED else _changed(done))
+
+
+def modules(store: Store, found: Sequence[Installed], *, pending: bool) -> str:
+    """The table of modules: what each claims beside what is proved of it."""
+    rows = [("NAME", "VERSION", "VENDOR", "CLAIMED", "PROVEN")]
+    for module in found:
+        proven = module.examination.proven_level
+        manifest = module.manifest
+        names = (safe(manifest.name), safe(manifest.version), safe(manifest.vendor))
+        rows.append((*names, str(manifest.claimed_level), str(proven) if proven else "none"))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)) for row in rows]
+    state = store.state
+    if state.pending and not pending:
+        lines.append(f"generation {state.pending.number} waits for `modseal host activate` (--pending shows it)")
+    return "\n".join(lines if found or state.pending else ["no module is installed"])
+
+
+def failures(found: Sequence[Failure]) -> Iterator[str]:
+    """Each failure, and the next step of the first one."""
+    for failure in found:
+        yield f"  {failure.code}: {safe(failure.detail)}"
+    if found:
+        yield f"  next: {found[0].next_step}"
+
+
+def _refused(done: Change) -> Iterator[str]:
+    yield f"{done.action}: {done.verdict}; nothing was changed"
+    for result in done.results:
+        if result.verdict is not Verdict.ACCEPTED:
+            yield text.render(result)
+    yield from failures(done.failures)
+
+
+def _changed(done: Change) -> Iterator[str]:
+    found = done.plan or Plan(())
+    for module in found.installed:
+        yield f"installed  {_named(module)}"
+    for old, new in found.updated:
+        yield f"updated    {_named(new)}, was {safe(old.version)}"
+    for module in found.removed:
+        yield f"removed    {safe(module.name)} {safe(module.version)}"
+    for module in found.repaired:
+        yield f"repaired   {safe(module.name)} {safe(module.version)}"
+    for skipped in found.skipped:
+        yield f"skipped    {safe(skipped.module.name)} {safe(skipped.module.version)}: {safe(skipped.why)}"
+    if done.generation is None:
+        yield "nothing to do"
+    elif done.waits:
+        for why in found.waits:
+            yield f"waits      {safe(why)}"
+        yield f"generation {done.generation} is ready; it becomes active with `modseal host activate`"
+    else:
+        yield f"generation {done.generation} is active"
+
+
+def _named(module: Installed) -> str:
+    proven = module.examination.proven_level or "none"
+    name = f"{safe(module.name)} {safe(module.version)} ({safe(module.manifest.vendor)})"
+    return f"{name}, claimed {module.manifest.claimed_level}, proven {proven}"
+
+
+def module(found: Installed) -> str:
+    """One module. What is not proved is said to be unproved."""
+    manifest, anchors = found.manifest, dict(found.examination.trusted)
+    unproved = (
+        "" if found.examination.verdict is Verdict.ACCEPTED else "  (unproved: today's policy does not accept it)"
+    )
+    lines = [
+        f"{safe(manifest.name)} {safe(manifest.version)}{unproved}",
+        f"  vendor         {safe(manifest.vendor)}",
+        f"  summary        {safe(manifest.summary)}",
+        f"  claimed level  {manifest.claimed_level}",
+        f"  proven level   {found.examination.proven_level or 'none'}",
+        f"  verdict        {found.examination.verdict}",
+    ]
+    for signer in found.examination.signers:
+        anchor = anchors.get(signer.certificate.fingerprint)
+        lines.append(f"  signer         {safe(signer.certificate.subject)} ({_trust(anchor)})")
+    for label, constraints in manifest.relationships.by_label():
+        lines += [f"  {label:<15}{safe(relations.constraint_text(one))}" for one in constraints]
+    lines += [
+        f"  manifest       sha256:{found.record.manifest}",
+        f"  bundle         sha256:{found.record.bundle}",
+        f"  entries        {len(found.entries)}",
+    ]
+    primary = found.examination.primary
+    if primary:
+        lines.append(f"  {primary.code or 'undecided'}: {safe(primary.detail)}")
+        lines += [f"  next: {primary.next_step}"] if primary.next_step else []
+    return "\n".join(lines)
+
+
+def _trust(anchor: str | None) -> str:
+    return f"trusted: {safe(anchor)}" if anchor else "not trusted"
+
+
+def history(store: Store, generations: Sequence[Generation]) -> str:
+    """The generations, the oldest first, each with what is recorded of it."""
+    lines = []
+    for one in generations:
+        mark = {"active": "*", "pending": ">"}.get(standing(store, one.number), " ")
+        names = ", ".join(f"{safe(each.name)} {safe(each.version)}" for each in one.modules) or "no modules"
+        lines.append(f"{mark} {one.number:>4}  {one.made}  {safe(one.action):<9}  {names}")
+    return "\n".join(lines)
+
+
+def verification(root: str, found: Verification) -> str:
+    """The verdict first, then what was found, the module in front."""
+    lines = [f"{safe(root)}: {found.verdict}"]
+    lines.append(f"  generation {found.generation}, {len(found.modules)} modules, {found.paths} paths")
+    for one in found.findings[:_SHOWN]:
+        whose = f"{safe(one.module)}: " if one.module else ""
+        lines.append(f"  {whose}{one.failure.code}: {safe(one.failure.detail)}")
+    if len(found.findings) > _SHOWN:
+        lines.append(f"  ... and {len(found.findings) - _SHOWN} more; --format json has them all")
+    if found.findings:
+        lines.append(f"  next: {found.findings[0].failure.next_step}")
+    return "\n".join(lines)
+
+
+def verdict_line(found: Verification) -> str:
+    """One line for a log that is read at boot."""
+    if not found.findings:
+        return f"host accepted: generation {found.generation}, {len(found.modules)} modules, {found.paths} paths"
+    first = found.findings[0]
+    more = f" (and {len(found.findings) - 1} more)" if len(found.findings) > 1 else ""
+    whose = f"{safe(first.module)}: " if first.module else ""
+    said = f"{whose}{first.failure.code}: {safe(first.failure.detail)}{more}"
+    return f"host {found.verdict}: generation {found.generation}: {said}"
+
+
+def event(one: Event) -> str:
+    """One event of the log."""
+    who = one.by.get("user", one.by.get("uid", "?"))
+    login = f", login {one.by['login_uid']}" if "login_uid" in one.by else ""
+    facts = "  ".join(f"{safe(name)}={safe(value)}" for name, value in one.facts.items())
+    return f"{one.number:>4}  {one.time}  {safe(who)}{safe(login)}  {safe(one.event)}  {facts}".rstrip()

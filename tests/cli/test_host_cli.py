@@ -178,7 +178,8 @@ def test_another_policy_is_set_and_names_what_it_refuses(desk_host: Path) -> Non
 def test_a_process_of_its_own_loads_no_signing_code(desk_host: Path) -> None:
     program = (
         "import sys; from modseal.cli.main import run; run(sys.argv[1:]);"
-        "print([name for name in sys.modules if name.startswith(('modseal.signing', 'modseal.ca', 'modseal.packing'))])"
+        "rooms = ('modseal.signing', 'modseal.ca.', 'modseal.packing');"
+        "print([name for name in sys.modules if name.startswith(rooms)])"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, "host", "install", "a.seal", *ROOT],

@@ -240,6 +240,13 @@ def test_a_dry_run_gives_the_same_as_the_real_run_and_leaves_no_trace(host: Host
         assert tree(host.root) != before
 
 
+def test_what_is_not_installed_is_not_removed(host: Host) -> None:
+    host.installed(host.bundle())
+    before = tree(host.root)
+    assert [failure.code for failure in host.remove("acme-agent", "nobody").failures] == ["not-installed"]
+    assert tree(host.root) == before
+
+
 def test_a_root_has_one_store(tmp_path: Path, host: Host) -> None:
     before = tree(tmp_path)
     with pytest.raises(UsageError, match="already"):

@@ -16,6 +16,7 @@ from modseal.files import folder
 from modseal.format.manifest import FileType
 from modseal.format.payload import is_relocatable
 
+TOP = "."
 _BLOCK = 1 << 20
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
@@ -38,10 +39,11 @@ class Found(NamedTuple):
 
 
 def scan(image: int, sizes: frozenset[int]) -> Iterator[tuple[str, Found]]:
-    """Every path below an open folder with what is there. `sizes` are those that the modules' files have.
+    """Every path of an open folder with what is there, `TOP` for itself. `sizes` are those of the modules' files.
 
     Raises `OSError` where a folder cannot be listed.
     """
+    yield TOP, _folder(image)
     yield from _below(image, "", sizes)
 
 

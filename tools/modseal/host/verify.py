@@ -15,14 +15,14 @@ from pathlib import Path
 from modseal.codes import CODES
 from modseal.errors import Failure, InputError, RefusedError, UndecidedError
 from modseal.files import folder
-from modseal.format.manifest import Entry
+from modseal.format.manifest import Entry, FileType
 from modseal.host import event_log, image
 from modseal.host import plan as planning
 from modseal.host.compare import Finding, differences
 from modseal.host.create import EXTENSIONS, link_of_extension
 from modseal.host.documents import Reference
 from modseal.host.installed import Installed, prove
-from modseal.host.scan import Found, scan
+from modseal.host.scan import TOP, Found, scan
 from modseal.host.store import GENERATIONS, IMAGE, Store, open_store
 from modseal.trust.examination import Verdict
 
@@ -78,6 +78,7 @@ def verify_generation(
     findings += [Finding(str(failure.evidence["module"]), failure) for failure in unfit]
     expected = image.layout(module.entries for module in modules)
     found = _scan(store, reference, expected)
+    expected[TOP] = Entry(TOP, FileType.DIRECTORY, image.FOLDER_MODE)
     owners = {entry.path: module.name for module in modules for entry in module.entries}
     status = os.fstat(store.descriptor)
     findings += differences(expected, owners, found, (status.st_uid, status.st_gid))

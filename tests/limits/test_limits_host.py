@@ -1,0 +1,46 @@
+"""Limits of a host's image store: just under is read, just over decides nothing."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from builders import hosts
+from builders.pki import NOW
+from limits.cover import bounds
+from modseal import limits
+from modseal.errors import UndecidedError
+from modseal.format.times import time_text
+from modseal.host import documents, event_log
+from modseal.host.documents import Generation, ModuleName
+
+
+@bounds("HOST_MODULES")
+def test_a_generation_has_at_most_so_many_modules() -> None:
+    modules = tuple(ModuleName("Acme", f"m{number}", "1", "0" * 64) for number in range(limits.HOST_MODULES))
+    most = Generation(1, 0, time_text(NOW), "install", modules)
+    assert documents.decode_generation(documents.encode(most), "g") == most
+    more = Generation(1, 0, time_text(NOW), "install", (*modules, modules[0]))
+    with pytest.raises(UndecidedError, match="items"):
+        documents.decode_generation(documents.encode(more), "g")
+
+
+@bounds("HOST_DOCUMENT_SIZE", "HOST_LOG_SIZE")
+def test_a_document_and_the_log_have_at_most_so_many_bytes(tmp_path: Path) -> None:
+    host = hosts.host(tmp_path)
+    with host.store() as store:
+        for name, limit in (
+            ("generations/0/generation.json", limits.HOST_DOCUMENT_SIZE),
+            ("log.jsonl", limits.HOST_LOG_SIZE),
+        ):
+            path = store.path / name
+            path.chmod(0o600)
+            os.truncate(path, limit)
+            assert len(store.read(name, limit)) == limit
+            os.truncate(path, limit + 1)
+        with pytest.raises(UndecidedError, match="over"):
+            store.stored_generation(0)
+        with pytest.raises(UndecidedError, match="over"):
+            list(event_log.events(store))

@@ -90,6 +90,7 @@ class _StoredBundle:
         self.container: tuple[Member, ...] | Failure = tuple(
             Member(name, 0, size, plain=True) for name, size in sizes.items()
         )
+        self.partial = False
         self.measured: list[Measured] = []
 
     def measure(

@@ -21,12 +21,13 @@ from modseal.format.shape import (
     TextMap,
     Variant,
 )
-from modseal.packing import spec_shape
+from modseal.packing import spec_shape, stage_modes
 from modseal.policy import shape as policy_shape
 
 PUBLISHED: dict[str, tuple[Shape, str]] = {
     "manifest": (manifest_json.SHAPE, manifest_json.SCHEMA),
     "module": (spec_shape.SHAPE, spec_shape.SCHEMA),
+    "stage": (stage_modes.SHAPE, stage_modes.SCHEMA),
     "policy": (policy_shape.SHAPE, policy_shape.SCHEMA),
     "trust-bundle": (trust_bundle.SHAPE, trust_bundle.SCHEMA),
     "report": (result_shape.SHAPE, result_shape.SCHEMA),

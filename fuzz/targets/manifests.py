@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from modseal.errors import FormatError
-from modseal.format import descriptor, manifest_json
+from modseal.format import descriptor, manifest_json, stage_descriptor
 from targets.base import Target, attempt
 
 
@@ -15,7 +15,7 @@ def json_manifest(data: bytes) -> None:
 
 def xml_descriptor(data: bytes) -> None:
     """What is written of a descriptor says the same, and is read to the same bytes again."""
-    attempt(descriptor.decode_stage, data)
+    attempt(stage_descriptor.decode, data)
     manifest = attempt(descriptor.decode, data)
     if not manifest:
         return

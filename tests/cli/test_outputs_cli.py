@@ -57,6 +57,8 @@ REPORTS = {
 }
 """What may go through a device or a pipe."""
 COMMANDS = {**BUNDLES, **KEYS, **REPORTS}
+INTO_FOLDERS = ("sign --output", "timestamp --output")
+"""What takes several bundles, and a folder for them."""
 READ = {
     *("bundle", "bundles", "cert", "chain", "csr", "passphrase_file", "parent_passphrase_file", "prepared", "attach"),
     *("tsa_anchor", "root_cert", "previous", "policy_file", "spec", "certificate", "request", "baseline", "path"),
@@ -236,12 +238,20 @@ def test_a_report_goes_through_a_pipe(name: str, place: Path, target: Path) -> N
     assert b"acme-agent" in read[0] or b"signed.seal" in read[0]
 
 
-@pytest.mark.parametrize("make", [Path.mkdir, make_socket])
+@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in INTO_FOLDERS])
+def test_a_folder_is_refused(name: str, place: Path, target: Path) -> None:
+    run_on(name, place, target, Path.mkdir, 2)
+
+
+@pytest.mark.parametrize("name", INTO_FOLDERS)
+def test_a_changed_bundle_goes_into_a_folder_under_its_own_name(name: str, place: Path, target: Path) -> None:
+    run_on(name, place, target, Path.mkdir, 0)
+    assert [path.name for path in target.iterdir()] == [COMMANDS[name][1]]
+
+
 @pytest.mark.parametrize("name", COMMANDS)
-def test_a_folder_and_a_socket_are_refused(
-    name: str, make: Callable[[Path], object], place: Path, target: Path
-) -> None:
-    run_on(name, place, target, make, 2)
+def test_a_socket_is_refused(name: str, place: Path, target: Path) -> None:
+    run_on(name, place, target, make_socket, 2)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

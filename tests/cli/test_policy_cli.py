@@ -238,7 +238,7 @@ def test_the_same_input_gives_the_same_declaration(folder: Path) -> None:
         (["--version", "1", "--root-key", "a.key", "--root-key", "b.key", "--root-cert", "a.pem"], 2, "--root-cert"),
         (["--version", "1", *pairs("a", "a")], 2, "same key"),
         (["--version", "1", "--root-key", "a.key", "--root-cert", "b.pem"], 1, "belongs"),
-        (["--version", "1", *pairs("a"), "--expires", "2200-01-01"], 1, "expired on"),
+        (["--version", "1", *pairs("a"), "--expires", "2200-01-01"], 1, "is expired at"),
         (["--version", "1", *pairs("a"), "--expires", "2000-01-01"], 1, "valid only from"),
         (["--version", "1", "--root-cert", "none.pem"], 3, "none.pem"),
     ],

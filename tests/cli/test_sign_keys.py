@@ -124,7 +124,7 @@ def test_signing_twice_with_one_certificate_is_usage(place: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("who", "reason"), [("expired", "expired on 2021-12-31"), ("wrong-eku", "no extended key usage codeSigning")]
+    ("who", "reason"), [("expired", "valid until 2021-12-31"), ("wrong-eku", "no extended key usage codeSigning")]
 )
 def test_an_unfit_example_signer_is_refused(desk: Path, who: str, reason: str) -> None:
     done = run("sign", "a.seal", *key_options(who), cwd=desk)
@@ -140,7 +140,7 @@ def _unfit() -> dict[str, tuple[Identity, str]]:
         "no key usage": (leaf("No usage", usage=None), "digitalSignature"),
         "no purpose": (leaf("No purpose", purposes=None), "codeSigning"),
         "a weak key": (leaf("Weak", key=new_key("rsa-1024")), "1024"),
-        "expired": (leaf("Past", start=EPOCH, end=datetime(2024, 2, 1, tzinfo=UTC)), "expired on 2024-02-01"),
+        "expired": (leaf("Past", start=EPOCH, end=datetime(2024, 2, 1, tzinfo=UTC)), "valid until 2024-02-01"),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import subprocess
 from pathlib import Path
 
@@ -73,7 +74,9 @@ def test_two_steps_and_one_give_the_same_bytes(kind: Kind, place: Path) -> None:
     sign_elsewhere(place)
     done = run(*ATTACH, "-o", "two", cwd=place)
     assert (done.code, done.unusual) == (0, "")
-    assert done.out == "two: signed by CN=Test rsa signer 0,O=Test with rsa-pkcs1-sha256, 1 block(s)\n"
+    sha256 = hashlib.sha256((place / "two").read_bytes()).hexdigest()
+    line = f"two: signed by CN=Test rsa signer 0,O=Test with rsa-pkcs1-sha256, 1 block(s), sha256 {sha256}\n"
+    assert done.out == f"{line}the file has changed: publish this SHA-256; the one from before no longer holds\n"
     assert run(*DIRECT, "-o", "one", cwd=place, env=TIME).code == 0
     assert (place / "two").read_bytes() == (place / "one").read_bytes()
     assert run("verify", "two", *POLICY, cwd=place).code == 0
@@ -242,7 +245,10 @@ def test_a_removed_block_is_shown_and_the_others_keep_their_bytes(kind: Kind, fo
     before = OpenBundle(BytesSource((place / "a").read_bytes()), "a").signature
     done = run("sign", "a", "--remove", wanted, "-o", "b", cwd=place)
     assert (done.code, done.unusual) == (0, "")
-    assert done.out.startswith("b: removed, 2 block(s) left:\n  block 2: verifies over this manifest\n")
+    sha256 = hashlib.sha256((place / "b").read_bytes()).hexdigest()
+    assert done.out.startswith(
+        f"b: removed, 2 block(s) left, sha256 {sha256}:\n  block 2: verifies over this manifest\n"
+    )
     assert stranger.fingerprint in done.out
     assert "CN=Stranger" in done.out
     after = OpenBundle(BytesSource((place / "b").read_bytes()), "b").signature
@@ -256,7 +262,9 @@ def test_a_removed_block_is_shown_and_the_others_keep_their_bytes(kind: Kind, fo
 @kinds
 def test_the_last_block_leaves_an_unsigned_bundle(kind: Kind, place: Path) -> None:
     (place / "a").write_bytes(make(kind).data)
-    assert run("sign", "a", "--remove", signer().fingerprint, cwd=place).out.startswith("a: removed, 0 block(s) left:")
+    assert run("sign", "a", "--remove", signer().fingerprint, cwd=place).out.startswith(
+        "a: removed, 0 block(s) left, sha256 "
+    )
     assert (place / "a").read_bytes() == make(kind).unsigned().data
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -70,7 +71,11 @@ def test_signing_first_and_the_timestamp_later_comes_to_the_same(work: Path, ser
     assert sign(work, "--timestamp-later").code == 0
     assert verdict(work) == ("rejected", ["untrusted-time"])
     done = run("timestamp", "a.seal", "--tsa", server.url, "--tsa-anchor", "tsa.pem", "-o", "b.seal", cwd=work)
-    assert (done.code, done.out) == (0, "b.seal: 1 timestamp(s) added\n")
+    sha256 = hashlib.sha256((work / "b.seal").read_bytes()).hexdigest()
+    assert done.out.splitlines() == [
+        f"b.seal: 1 timestamp(s) added, sha256 {sha256}",
+        "the file has changed: publish this SHA-256; the one from before no longer holds",
+    ]
     assert verdict(work, "b.seal") == ("accepted", [])
     assert timestamps(work / "a.seal") == [0]
 

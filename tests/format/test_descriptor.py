@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from modseal import limits
 from modseal.errors import FormatError
-from modseal.format import descriptor, rules, vib_rules
+from modseal.format import descriptor, rules, stage_descriptor, vib_rules
 from modseal.format.level import Level
 from modseal.format.manifest import (
     Attachment,
@@ -557,7 +557,7 @@ def test_a_descriptor_that_grows_over_the_limit_is_refused_on_encode(monkeypatch
 
 
 def test_a_stage_is_read_without_what_the_packer_finds_out():
-    value = descriptor.decode_stage(STAGE.encode())
+    value = stage_descriptor.decode(STAGE.encode())
     assert (value.vib.type, value.released, value.files, value.vib.urls) == ("bootbank", "", (), ())
     assert value.payloads == (Payload("payload1", "vgz", 0, None),)
     assert value.vib.live_install_allowed
@@ -569,18 +569,18 @@ def test_a_stage_is_not_a_descriptor():
 
 
 def test_a_complete_descriptor_is_a_stage_whose_found_out_parts_are_ignored():
-    value = descriptor.decode_stage(GOOD.encode())
+    value = stage_descriptor.decode(GOOD.encode())
     assert value == replace(MANIFEST, files=(), payloads=(Payload("payload1", "vgz", 0, None),))
 
 
 def test_a_stage_may_have_its_elements_in_any_order_and_lack_what_the_packer_finds_out():
     name, version = "  <name>acme-agent</name>\n", "  <version>1.2.3-4</version>\n"
-    assert descriptor.decode_stage(swapped(name + version, version + name, STAGE)) == descriptor.decode_stage(
+    assert stage_descriptor.decode(swapped(name + version, version + name, STAGE)) == stage_descriptor.decode(
         STAGE.encode()
     )
     without = STAGE[: STAGE.index("  <file-list>")] + STAGE[STAGE.index("  <acceptance") :]
     without = without.replace("  <software-tags></software-tags>\n", "").replace(' version="5.0"', ' version="7.0"')
-    assert descriptor.decode_stage(without.encode()).vib.tags == ()
+    assert stage_descriptor.decode(without.encode()).vib.tags == ()
 
 
 def test_all_problems_of_a_stage_are_named_at_once_each_with_its_place():
@@ -591,25 +591,64 @@ def test_all_problems_of_a_stage_are_named_at_once_each_with_its_place():
         .replace("</vendor>", "</vendr>")
         .replace('type="vgz"', "")
     )
-    with pytest.raises(descriptor.StageError) as caught:
-        descriptor.decode_stage(text.encode())
+    with pytest.raises(stage_descriptor.StageError) as caught:
+        stage_descriptor.decode(text.encode())
     details = [problem.detail for problem in caught.value.problems]
     assert [detail.split(":")[0] for detail in details] == [
         "line 6, column 3",
+        "line 20, column 3",
         "line 21, column 13",
         "line 22, column 1",
         "line 22, column 1",
-        "line 20, column 3",
     ]
     assert "did you mean 'vendor'?" in details[0]
     assert all(
         words in detail
         for words, detail in zip(
-            ("<vendr>", "lacks the attribute type", "<vendor> is missing", "<summary> is missing", "<overlay> is 'no'"),
+            ("<vendr>", "<overlay> is 'no'", "lacks the attribute type", "<vendor> is missing", "<summary> is missing"),
             details,
             strict=True,
         )
     )
+
+
+def test_problems_of_form_and_of_value_are_named_together():
+    text = (
+        STAGE.replace("<name>acme-agent", "<name>acme agent")
+        .replace("<cimom-restart>", "<cimom-restart>x")
+        .replace("<maintenance-mode>", "<maintenance-mode>x")
+        .replace("  <summary>Agent</summary>\n", "")
+        .replace('type="vgz"', 'type="vgz" boot-order="x"')
+    )
+    with pytest.raises(stage_descriptor.StageError) as caught:
+        stage_descriptor.decode(text.encode())
+    details = " ".join(problem.detail for problem in caught.value.problems)
+    for words in ("acme agent", "<cimom-restart>", "<maintenance-mode>", "<summary> is missing", "the boot-order 'x'"):
+        assert words in details
+    assert len(caught.value.problems) == 5
+    assert caught.value.manifest is not None
+    assert [payload.name for payload in caught.value.manifest.payloads] == ["payload1"]
+
+
+def test_a_given_text_takes_the_place_of_the_element_s_and_its_failure_names_its_source():
+    given = {
+        "version": stage_descriptor.GivenText("2.3", "--version"),
+        "release-date": stage_descriptor.GivenText("2026-01-31T12:00:00+00:00", "--release-date"),
+        "summary": stage_descriptor.GivenText("Other", "--set summary"),
+    }
+    value = stage_descriptor.decode(STAGE.encode(), given)
+    assert (value.version, value.released, value.summary) == ("2.3", "2026-01-31T12:00:00+00:00", "Other")
+    without = STAGE.replace("  <version>1.2.3-4</version>\n", "")
+    assert stage_descriptor.decode(without.encode(), given) == value
+    overlay = stage_descriptor.GivenText("no", "--set overlay")
+    bad = {"version": stage_descriptor.GivenText("2 3", "--version"), "overlay": overlay}
+    with pytest.raises(stage_descriptor.StageError) as caught:
+        stage_descriptor.decode(STAGE.replace("<vendor>", "<vendor> ").encode(), bad)
+    assert [problem.detail.split(": ")[0] for problem in caught.value.problems] == [
+        "--set overlay",
+        "--version",
+        "line 6, column 3",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -624,7 +663,7 @@ def test_all_problems_of_a_stage_are_named_at_once_each_with_its_place():
     ],
 )
 def test_a_stage_is_read_as_strictly_and_the_line_is_named(old, new, words):
-    assert words in refusal(swapped(old, new, STAGE), read=descriptor.decode_stage)
+    assert words in refusal(swapped(old, new, STAGE), read=stage_descriptor.decode)
 
 
 # Genuine files.
@@ -643,7 +682,7 @@ def test_a_genuine_descriptor_is_read_and_differs_from_ours_in_style_only(path):
     assert value.id == path.parent.name
     assert descriptor.decode(descriptor.encode(value)) == value
     assert ET.canonicalize(raw) == ET.canonicalize(descriptor.encode(value))
-    assert value == replace(descriptor.decode_stage(raw), files=value.files, payloads=value.payloads)
+    assert value == replace(stage_descriptor.decode(raw), files=value.files, payloads=value.payloads)
 
 
 @genuine
@@ -734,7 +773,7 @@ def test_any_manifest_that_a_vib_can_hold_comes_back_as_it_was(value):
 
 
 def is_value_or_refused(data):
-    for read in (descriptor.decode, descriptor.decode_stage):
+    for read in (descriptor.decode, stage_descriptor.decode):
         with suppress(FormatError):
             assert read(data).kind == "vib"
 

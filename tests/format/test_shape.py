@@ -91,6 +91,7 @@ def test_all_problems_are_found_at_once_with_their_paths():
         (Integer(4, 4), 5, "is 5, and must be 4"),
         pytest.param(Integer(0, 9), 1 << 100_000, "is too large, and must be from 0 to 9", id="huge"),
         (Boolean(), 0, "must be true or false, not an integer"),
+        (Text(least=4, most=4), "abc", "has 3 characters, and must have exactly 4"),
         (Array(WORD, least=1, most=2), [], "has 0 items, and must have 1 to 2"),
         (Array(WORD), {}, "must be an array, not a table"),
         (ANCHOR, [], "must be a table, not an array"),

@@ -60,6 +60,7 @@ def spec(module: Path, text: str) -> Path:
 
 
 def packed(module: Path, out: Path, kind: Kind | None = None, **environ: str) -> Packed:
+    (out / "it").unlink(missing_ok=True)
     return pack(module, out / "it", kind, environ=environ)
 
 
@@ -149,7 +150,7 @@ def test_only_what_is_excluded_is_left_out(module: Path, out: Path) -> None:
     assert {".git/config", "opt/hello/.git/config", "build/a.o", "x~"} <= entries(everything).keys()
     (warning,) = everything.warnings
     assert warning == (
-        "payload payload1 has 3 paths of version control, desktops or editors ('.git', 'x~', 'opt/hello/.git'); "
+        "payload payload1 has 3 paths ('.git', 'x~', 'opt/hello/.git') of version control, desktops or editors; "
         "exclude them if they are not meant to be shipped"
     )
     spec(module, TREE + 'exclude = [".git/", "build/*.o", "/x~"]\n')
@@ -499,10 +500,10 @@ def test_an_existing_output_is_replaced_and_survives_a_failure(module: Path, out
     first = packed(module, out).sha256
     spec(module, TREE + 'type = "zip"\n')
     with pytest.raises(SpecError):
-        packed(module, out)
+        pack(module, out / "it", None, environ={})
     assert inspect(out / "it").sha256 == first
     spec(module, 'summary = "new"\n' + TREE)
-    assert packed(module, out).sha256 != first
+    assert pack(module, out / "it", None, environ={}).sha256 != first
     assert os.listdir(out) == ["it"]
 
 

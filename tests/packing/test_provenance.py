@@ -242,7 +242,7 @@ def test_what_is_no_uri_or_digest_is_usage(said: dict[str, str], words: str) -> 
     ("text", "kind", "error"),
     [
         (TREES, "vib", UsageError),
-        ("", "seal", UsageError),
+        ("payload = []\n", "seal", UsageError),
         (TREES.replace("two", "provenance.json"), "seal", SpecError),
     ],
     ids=["vib", "no payload", "name taken"],

@@ -79,6 +79,7 @@ def out(tmp_path: Path) -> Path:
 
 
 def packed(stage: Path, out: Path, kind: Kind | None = None, **environ: str) -> Packed:
+    (out / "it").unlink(missing_ok=True)
     return pack(stage, out / "it", kind, environ=environ)
 
 
@@ -136,7 +137,7 @@ def test_a_stage_folder_becomes_a_seal_too(stage: Path, out: Path) -> None:
     assert verify(result.path, ANYBODY, NOW, with_digest=False).verdict is Verdict.ACCEPTED
     assert (result.kind, result.manifest.vib, result.manifest.payloads[0].type) == ("seal", None, "tar+zstd")
     assert result.manifest.relationships.depends[0].name == "esx-version"
-    assert result.warnings == ("a .seal has no compatibleWith: those constraints are left out",)
+    assert result.warnings[0] == "a .seal has no compatibleWith: those constraints are left out"
 
 
 def test_packing_an_extracted_vib_again_gives_the_same_bytes(stage: Path, out: Path, tmp_path: Path) -> None:

@@ -192,12 +192,12 @@ def run(arguments: list[str]) -> int:
         _complain("interrupted")
         return 130  # as a shell says it: 128 and the number of SIGINT
     except ModsealError as error:
-        return _report(error)
+        return report_failure(error)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 3
     except OSError as error:  # files have been seen to where they are read and written; what is left are the streams
-        return _report(InputError.of(error.filename or "standard output", error))
+        return report_failure(InputError.of(error.filename or "standard output", error))
     except MemoryError:
         _complain("there is not enough memory; end other programs, or use a machine that has more")
         return 3
@@ -210,11 +210,12 @@ def run(arguments: list[str]) -> int:
         return 3
 
 
-def _report(error: ModsealError) -> int:
+def report_failure(error: ModsealError, bundle: object = None) -> int:
+    """Tell a person what failed, at which of several bundles, and what to do next. Gives the exit status."""
     failure = error.failure
     lines = error.problems if isinstance(error, SpecError | PolicyError) else (failure.detail,)
     for line in lines:
-        _complain(line)
+        _complain(line if bundle is None or str(bundle) in line else f"{bundle}: {line}")
     if failure.code != "usage":
         _complain(f"next: {failure.next_step}")
     return error.exit_code

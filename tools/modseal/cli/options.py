@@ -83,7 +83,7 @@ def require_no_input(context: click.Context, more: Iterable[Path] = ()) -> None:
         given = context.params.get(parameter.name or "")
         if isinstance(parameter.type, Output):
             outputs.update([given] if given else [])
-        elif parameter.name not in ("bundle", "paths"):
+        elif parameter.name not in ("bundle", "bundles", "paths"):
             inputs.update(str(each) for each in (given if isinstance(given, tuple) else (given,)))
     for output in outputs:
         for path in inputs:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from modseal.cli.options import FILE, OUTPUT, Choice
+from modseal.cli.options import FILE, OUTPUT, Choice, Time
 from modseal.errors import UsageError
 from modseal.files.output import require_output
 from modseal.format.manifest import Kind
+from modseal.packing import given
 from modseal.packing.pack import pack as pack_module
 from modseal.packing.plan import read_epoch
+from modseal.report.signatures_text import packed_line
 from modseal.report.text import safe
 
 if TYPE_CHECKING:
@@ -29,8 +32,15 @@ if TYPE_CHECKING:
     "--format",
     "kind",
     type=Choice(["seal", "vib"]),
-    help="seal for a module.toml, vib for a stage folder by default.",
+    help="By default what the suffix of OUT says, else seal for a module.toml, vib for a stage folder.",
 )
+@click.option("--version", metavar="VERSION", help="The version, in the place of the one in SPEC.")
+@click.option("--version-from-git", is_flag=True, help="The version that `git describe` gives: tag v1.2.3 is 1.2.3.")
+@click.option("--release-date", type=Time(), metavar="TIME", help="The time of release (UTC), in the place of SPEC's.")
+@click.option(
+    "--set", "fields", multiple=True, metavar="FIELD=VALUE", help="Another field of SPEC, such as summary or level."
+)
+@click.option("--keep-modes", is_flag=True, help="Take the modes of files and folders as they are on disk.")
 @click.option(
     "--offline-bundle",
     type=OUTPUT,
@@ -48,8 +58,13 @@ def pack(
     spec: Path,
     output: Path | None,
     kind: Kind | None,
+    version: str | None,
+    release_date: datetime | None,
+    fields: tuple[str, ...],
     offline_bundle: Path | None,
     *,
+    version_from_git: bool,
+    keep_modes: bool,
     sbom: bool,
     provenance: bool,
     **build: str,
@@ -64,10 +79,19 @@ def pack(
             raise UsageError("--offline-bundle is for a .vib; a .seal goes into a signed depot (`modseal depot build`)")
         kind = "vib"
         require_output(offline_bundle)
-    packed = pack_module(spec, output, kind, environ=os.environ, sbom=sbom, build=_build(build, provenance=provenance))
+    packed = pack_module(
+        spec,
+        output,
+        kind,
+        environ=os.environ,
+        sbom=sbom,
+        build=_build(build, provenance=provenance),
+        given=given.read(spec, version, release_date, fields, from_git=version_from_git),
+        keep_modes=keep_modes,
+    )
     for warning in packed.warnings:
         click.echo(f"modseal: warning: {safe(warning)}", err=True)
-    click.echo(f"{safe(packed.path)}: packed {packed.manifest.name} {packed.manifest.version}, sha256 {packed.sha256}")
+    click.echo(packed_line(packed))
     if offline_bundle is not None:
         from modseal.depot.offline_plan import Choices
         from modseal.packing.offline_bundle import build as build_depot
@@ -79,9 +103,9 @@ def pack(
 def _build(said: dict[str, str], *, provenance: bool) -> Build | None:
     """What provenance will say; None without it."""
     if not provenance:
-        given = [name for name, value in said.items() if value]
-        if given:
-            raise UsageError(f"--{given[0].replace('_', '-')} has no effect without --provenance")
+        useless = [name for name, value in said.items() if value]
+        if useless:
+            raise UsageError(f"--{useless[0].replace('_', '-')} has no effect without --provenance")
         return None
     from modseal.packing.provenance import read_build
 

@@ -25,6 +25,7 @@ from modseal.cli.options import (
     signer_options,
     tsa_options,
 )
+from modseal.cli.several import each, targets
 from modseal.errors import InputError, KeyMaterialError, UsageError
 from modseal.packing import signatures, two_step
 from modseal.packing.sign import Signed
@@ -45,10 +46,12 @@ _MODES = {
     "remove": {"output"},
 }
 """What is done, by the option that says so, and the options that go with it."""
+_SINGLE = {"prepare", "attach", "dsse"}
+"""What has a file of its own for the one bundle."""
 
 
 @click.command()
-@click.argument("bundle", type=FILE, shell_complete=BUNDLES)
+@click.argument("bundles", nargs=-1, required=True, type=FILE, metavar="BUNDLE...", shell_complete=BUNDLES)
 @signer_options
 @click.option(
     "--policy",
@@ -66,35 +69,39 @@ _MODES = {
 @click.option("--dsse", type=OUTPUT, metavar="OUT", help="Write the provenance in a DSSE envelope, signed with --key.")
 @click.option("--list", is_flag=True, help="Show the blocks of BUNDLE. That says nothing about trust.")
 @click.option("--remove", metavar="FINGERPRINT", help="Take out the block of the certificate with this SHA-256.")
-@click.option("-o", "--output", type=OUTPUT, metavar="OUT", help="The signed bundle; by default BUNDLE itself.")
+@click.option(
+    "-o",
+    "--output",
+    type=OUTPUT,
+    metavar="OUT",
+    help="The signed bundle, or a folder for it; by default BUNDLE itself.",
+)
 @click.pass_context
-def sign(context: click.Context, /, bundle: Path, **given: Any) -> None:
-    """Add a signature block to BUNDLE.
+def sign(context: click.Context, /, bundles: tuple[Path, ...], **given: Any) -> int:
+    """Add a signature block to each BUNDLE.
 
     The key signs the manifest's bytes. A certificate that no verifier would accept is refused here.
     With a timestamp, the signature outlives its certificate.
 
     For a key that this machine cannot reach, sign in two steps: --prepare, any tool elsewhere, --attach.
+
+    Each bundle is done for itself: where one fails, the others go on, and the worst exit status counts.
     """
     mode = _mode(context)
     require_no_input(context)
-    if mode == "prepare":
-        _prepare(bundle, given)
-    elif mode == "attach":
-        _attach(bundle, given)
-    elif mode == "dsse":
-        _envelope(bundle, given)
-    elif mode == "list":
-        click.echo(signatures_text.listing(bundle, signatures.list_signatures(bundle)))
-    elif mode == "remove":
-        _remove(bundle, given)
-    else:
-        _sign(bundle, given)
+    if len(bundles) > 1 and mode in _SINGLE:
+        raise UsageError(f"--{mode} is for one bundle, and {len(bundles)} are named")
+    pairs = targets(bundles, given["output"])
+    if mode == "key":
+        return _sign(pairs, given)
+    do = {"prepare": _prepare, "attach": _attach, "dsse": _envelope, "list": _list, "remove": _remove}[mode]
+    note = signatures_text.CHANGED if mode in ("attach", "remove") else ""
+    return each(pairs, lambda bundle, output: do(bundle, output, given), note)
 
 
 def _mode(context: click.Context) -> str:
     """The one thing that is to be done. Raises `UsageError` where the options do not say one, or do not go together."""
-    names = {one.name: one.opts[-1] for one in context.command.params if one.name and one.name != "bundle"}
+    names = {one.name: one.opts[-1] for one in context.command.params if one.name and one.name != "bundles"}
     said = [name for name in names if context.get_parameter_source(name) is ParameterSource.COMMANDLINE]
     modes = [name for name in said if name in _MODES and not (name == "key" and "dsse" in said)]
     if not modes:
@@ -109,13 +116,24 @@ def _mode(context: click.Context) -> str:
     return modes[0]
 
 
-def _sign(bundle: Path, given: dict[str, Any]) -> None:
+def _sign(pairs: list[tuple[Path, Path]], given: dict[str, Any]) -> int:
+    """Sign each bundle, with a key that is opened once and a certificate that is judged once."""
     stamp = authorities(given["tsa"], given["tsa_anchor"])
     signer = open_signer(given)
     _require_accepted(given, signer.certificate, signer.chain)
-    output = given["output"] or bundle
-    _show(sign_bundle(bundle, output, signer, now(), signing_time(), given["algorithm"], stamp))
+    fitness.check_certificate(signer.certificate, signer.chain, now())
+    fitness.choose_algorithm(signer.certificate, given["algorithm"])
+
+    def add(bundle: Path, output: Path) -> None:
+        _show(sign_bundle(bundle, output, signer, now(), signing_time(), given["algorithm"], stamp))
+
+    status = each(pairs, add, signatures_text.CHANGED)
     _warn_of_issuer(given, signer.certificate, signer.chain)
+    return status
+
+
+def _list(bundle: Path, _output: Path, _given: dict[str, Any]) -> None:
+    click.echo(signatures_text.listing(bundle, signatures.list_signatures(bundle)))
 
 
 def _require_accepted(given: dict[str, Any], certificate: x509.Certificate, chain: Sequence[x509.Certificate]) -> None:
@@ -140,7 +158,7 @@ def open_signer(given: Mapping[str, Any]) -> Signer:
     return signer
 
 
-def _envelope(bundle: Path, given: dict[str, Any]) -> None:
+def _envelope(bundle: Path, _output: Path, given: dict[str, Any]) -> None:
     from modseal.packing import envelope
 
     if given["key"] is None:
@@ -150,7 +168,7 @@ def _envelope(bundle: Path, given: dict[str, Any]) -> None:
     click.echo(f"  key id         {done.key_id}")
 
 
-def _prepare(bundle: Path, given: dict[str, Any]) -> None:
+def _prepare(bundle: Path, _output: Path, given: dict[str, Any]) -> None:
     target: Path = given["prepare"]
     if given["cert"] is None:
         raise UsageError("--prepare needs --cert, the certificate of the key that is going to sign")
@@ -164,23 +182,22 @@ def _prepare(bundle: Path, given: dict[str, Any]) -> None:
     _warn_of_issuer(given, certificate, chain)
 
 
-def _attach(bundle: Path, given: dict[str, Any]) -> None:
+def _attach(bundle: Path, output: Path, given: dict[str, Any]) -> None:
     if given["prepared"] is None:
         raise UsageError("--attach needs --prepared, the file that was signed")
     stamp = authorities(given["tsa"], given["tsa_anchor"])
-    _show(two_step.attach(bundle, given["output"] or bundle, given["attach"], given["prepared"], now(), stamp))
+    _show(two_step.attach(bundle, output, given["attach"], given["prepared"], now(), stamp))
 
 
-def _remove(bundle: Path, given: dict[str, Any]) -> None:
-    removed = signatures.remove(bundle, given["output"] or bundle, given["remove"])
-    click.echo(f"{safe(removed.path)}: removed, {removed.blocks} block(s) left:")
+def _remove(bundle: Path, output: Path, given: dict[str, Any]) -> None:
+    removed = signatures.remove(bundle, output, given["remove"])
+    click.echo(signatures_text.removed_line(removed))
     for line in (*signatures_text.rows(removed.rows), *signatures_text.missing(removed.missing)):
         click.echo(line)
 
 
 def _show(signed: Signed) -> None:
-    who = f"{safe(signed.subject)} with {signed.algorithm}"
-    click.echo(f"{safe(signed.path)}: signed by {who}, {signed.blocks} block(s)")
+    click.echo(signatures_text.signed_line(signed))
     for line in signatures_text.missing(signed.expected):
         click.echo(line)
 

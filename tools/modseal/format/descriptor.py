@@ -7,7 +7,7 @@ attributes in any order, white space between elements, and the one comment that 
 `encode` writes VMware's newest form (ESXi 9.0): one line without declaration or final newline, `<urls />`,
 attributes in alphabetical order, and the checksums in VMware's order, which both old and new hosts accept.
 
-`decode_stage` reads the descriptor of a stage folder, from which a `.vib` is still to be made.
+The descriptor of a stage folder, from which a `.vib` is still to be made, is for `stage_descriptor`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from modseal.format.manifest import (
 )
 from modseal.format.shape import quote, suggestion
 from modseal.format.strict_xml import Node, Unknown, parse
-from modseal.format.vib_grammar import COMMENTS_IN_DESCRIPTOR, COMMENTS_IN_STAGE, DESCRIPTOR, STAGE
+from modseal.format.vib_grammar import COMMENTS_IN_DESCRIPTOR, DESCRIPTOR
 from modseal.format.vib_rules import CHECKSUMS, LENGTHS, TYPES
 from modseal.format.xml_text import escape, quoted
 
@@ -44,13 +44,17 @@ VERSION = "5.0"
 _DIGESTS = {attributes: key for key, attributes in CHECKSUMS.items()}
 _LEVELS = {str(level): level for level in Level}
 _BOOLEANS = {"false": False, "true": True}
-_CHOICES: Mapping[str, Mapping[str, object]] = {
+CHOICES: Mapping[str, Mapping[str, object]] = {
     "acceptance-level": _LEVELS,
     **dict.fromkeys(
-        ("live-install-allowed", "live-remove-allowed", "cimom-restart", "stateless-ready", "overlay"), _BOOLEANS
+        (
+            *("live-install-allowed", "live-remove-allowed", "cimom-restart", "stateless-ready", "overlay"),
+            "maintenance-mode",
+        ),
+        _BOOLEANS,
     ),
 }
-"""The children of `<vib>` that say one of a few words."""
+"""The elements that say one of a few words."""
 
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
 _HEX = re.compile(r"(?:[0-9a-f]{2})+")
@@ -93,14 +97,14 @@ def _unknown(part: Unknown) -> Failure:
 
 def from_tree(root: Node, unknown: tuple[Failure, ...] = ()) -> Manifest:
     """The manifest that a parsed document says, which has all that `DESCRIPTOR` has. Raises as `decode` does."""
-    manifest = _read(
+    manifest = read_manifest(
         root,
-        tuple(map(_read_payload, _list(root, "payloads"))),
-        tuple(Entry(node.text) for node in _list(root, "file-list")),
+        tuple(map(_read_payload, children(root, "payloads"))),
+        tuple(Entry(node.text) for node in children(root, "file-list")),
         unknown,
     )
     for failure in vib_rules.check(manifest):
-        raise _located(failure, root)
+        raise located(failure, root)
     return manifest
 
 
@@ -122,54 +126,7 @@ def encode(manifest: Manifest, *, checksums_as_given: bool = False) -> bytes:
     return data
 
 
-class StageError(FormatError):
-    """A descriptor of a stage folder that is wrong; `problems` are all that are seen at once, each with its place."""
-
-    def __init__(self, problems: list[FormatError]) -> None:
-        first = problems[0].failure
-        super().__init__(first.code, first.detail, **first.evidence)
-        self.problems = tuple(problem.failure for problem in problems)
-
-
-def decode_stage(data: bytes) -> Manifest:
-    """The manifest that the descriptor of a stage folder says so far.
-
-    Elements stand in any order, and comments anywhere between them; version, type, release date, urls, tags and the
-    list of files may be absent, as for the tool that stage folders were made for. The list of
-    files, sizes and checksums are ignored where present (re-packing an extracted module is common): the
-    packer finds them out. So payloads have size 0 and no digest, and `released` may be empty.
-
-    Raises `StageError`.
-    """
-    problems: list[FormatError] = []
-    try:
-        root = parse(data, STAGE, comments_in=COMMENTS_IN_STAGE, ordered=False, problems=problems)
-    except FormatError as error:  # what cannot be read on after
-        raise StageError([*problems, error]) from None
-    for name, choices in _CHOICES.items():
-        problems += (_not_a_choice(node, choices) for node in root.all(name) if node.text not in choices)
-    if problems:
-        raise StageError(problems)
-    payloads = tuple(
-        Payload(
-            node.attributes["name"],
-            node.attributes["type"],
-            0,
-            None,
-            compression_option=node.attributes.get("compression-option"),
-            boot_order=_number(node, "boot-order") if "boot-order" in node.attributes else None,
-            vfat_name=node.attributes.get("vfat-name"),
-        )
-        for node in _list(root, "payloads")
-    )
-    manifest = _read(root, payloads, ())
-    problems += (_located(failure, root) for failure in vib_rules.check_stage(manifest))
-    if problems:
-        raise StageError(problems)
-    return manifest
-
-
-def _located(failure: Failure, root: Node) -> FormatError:
+def located(failure: Failure, root: Node) -> FormatError:
     """A failure at the first node that has a value of its evidence."""
     values = set(failure.evidence.values())
     wanted = {"file"} if "path" in failure.evidence else None  # an empty summary is not where an empty path stands
@@ -184,9 +141,13 @@ def _located(failure: Failure, root: Node) -> FormatError:
 # Nodes to values.
 
 
-def _read(
+def read_manifest(
     root: Node, payloads: tuple[Payload, ...], files: tuple[Entry, ...], unknown: tuple[Failure, ...] = ()
 ) -> Manifest:
+    """What a document says that has all that its grammar needs; its payloads and files are read already.
+
+    Raises `FormatError` where one of `CHOICES` says something else.
+    """
     texts = {node.name: node.text for node in root.children}
     return Manifest(
         kind="vib",
@@ -209,8 +170,8 @@ def _read_vib_fields(root: Node, unknown: tuple[Failure, ...]) -> VibFields:
     packed_size = root.find("packed-size")
     return VibFields(
         type=next((node.text for node in root.all("type")), TYPES[0]),
-        urls=tuple((node.attributes["key"], node.text) for node in _list(root, "urls")),
-        tags=tuple(node.text for node in _list(root, "software-tags")),
+        urls=tuple((node.attributes["key"], node.text) for node in children(root, "urls")),
+        tags=tuple(node.text for node in children(root, "software-tags")),
         maintenance_mode=_value(next(child for child in requires.children if child.element.text), _BOOLEANS),
         platforms=tuple(map(read_platform, requires.all("softwarePlatform"))),
         live_install_allowed=_choice(root, "live-install-allowed", _BOOLEANS),
@@ -232,7 +193,7 @@ def read_platform(node: Node) -> Platform:
 
 def read_relationships(root: Node) -> Relationships:
     """What the one `<relationships>` of a node says."""
-    lists = [tuple(map(_read_constraint, node.children)) for node in _list(root, "relationships")]
+    lists = [tuple(map(_read_constraint, node.children)) for node in children(root, "relationships")]
     return Relationships(*lists)
 
 
@@ -247,11 +208,11 @@ def _read_payload(node: Node) -> Payload:
     return Payload(
         name=node.attributes["name"],
         type=node.attributes["type"],
-        size=_number(node, "size"),
-        unpacked_size=_number(node, "uncompressed-size") if "uncompressed-size" in node.attributes else None,
+        size=read_number(node, "size"),
+        unpacked_size=read_number(node, "uncompressed-size") if "uncompressed-size" in node.attributes else None,
         digests=tuple(map(_read_checksum, node.children)),
         compression_option=node.attributes.get("compression-option"),
-        boot_order=_number(node, "boot-order") if "boot-order" in node.attributes else None,
+        boot_order=read_number(node, "boot-order") if "boot-order" in node.attributes else None,
         vfat_name=node.attributes.get("vfat-name"),
     )
 
@@ -269,7 +230,8 @@ def _read_checksum(node: Node) -> Digest:
     return Digest(algorithm, view, bytes.fromhex(node.text))
 
 
-def _list(root: Node, name: str) -> list[Node]:
+def children(root: Node, name: str) -> list[Node]:
+    """What stands in all children of one name."""
     return [child for node in root.all(name) for child in node.children]
 
 
@@ -279,16 +241,18 @@ def _choice(root: Node, name: str, choices: Mapping[str, _T]) -> _T:
 
 def _value(node: Node, choices: Mapping[str, _T]) -> _T:
     if node.text not in choices:
-        raise _not_a_choice(node, choices)
+        raise not_a_choice(node, choices)
     return choices[node.text]
 
 
-def _not_a_choice(node: Node, choices: Mapping[str, object]) -> FormatError:
+def not_a_choice(node: Node, choices: Mapping[str, object]) -> FormatError:
+    """The refusal of a node that says none of a few words."""
     hint = suggestion(node.text, choices)
     return node.error(f"<{node.name}> is {quote(node.text)}, not one of {', '.join(choices)}{hint}")
 
 
-def _number(node: Node, name: str) -> int:
+def read_number(node: Node, name: str) -> int:
+    """The number that an attribute says. Raises `FormatError`."""
     return _plain_number(node, name, node.attributes[name])
 
 

@@ -145,7 +145,7 @@ class Text(Shape):
                     + suggestion(value, self.choices),
                 )
         elif not self.least <= len(value) <= self.most:
-            found.add(trail, f"has {len(value)} characters, and must have {self.least} to {self.most}")
+            found.add(trail, f"has {len(value)} characters, and must have {_span(self.least, self.most)}")
         elif self._matches and not self._matches(value):
             found.add(trail, f"is {quote(value)}, and must be {self.form or 'of another form'}")
 
@@ -192,7 +192,7 @@ class Array(Shape):
         if type(value) is not list:
             found.add(trail, f"must be an array, not {kind(value)}")
         elif not self.least <= len(value) <= self.most:
-            found.add(trail, f"has {len(value)} items, and must have {self.least} to {self.most}")
+            found.add(trail, f"has {len(value)} items, and must have {_span(self.least, self.most)}")
         else:
             check = self.item.check
             for index, item in enumerate(value):
@@ -309,6 +309,11 @@ class Variant(Shape):
                 self._choice.check(name, (trail, self.tag), found)
             else:
                 table.check(value, trail, found)
+
+
+def _span(least: int, most: int) -> str:
+    """How many there may be, in words."""
+    return f"{least} to {most}" if least != most else f"exactly {least}"
 
 
 def kind(value: object) -> str:

@@ -56,14 +56,15 @@ class Child(NamedTuple):
 
 
 class Node:
-    """One element of a document, and where it starts."""
+    """One element of a document, and where it starts; or who gave its text, where it is not the document's own."""
 
-    __slots__ = ("attributes", "children", "column", "count", "element", "line", "place", "text")
+    __slots__ = ("attributes", "children", "column", "count", "element", "line", "place", "source", "text")
 
     def __init__(self, element: ElementRule, attributes: dict[str, str], line: int, column: int) -> None:
         self.element, self.attributes, self.line, self.column = element, attributes, line, column
         self.children: list[Node] = []
         self.text = ""
+        self.source = ""
         self.place = -1  # of the last child in the grammar, and how many of them there are
         self.count = 0
 
@@ -88,6 +89,8 @@ class Node:
 
     def error(self, detail: str) -> FormatError:
         """The refusal of this node."""
+        if self.source:
+            return FormatError("bad-manifest", f"{self.source}: {detail}", given=self.source)
         return _error(self.line, self.column, detail)
 
 

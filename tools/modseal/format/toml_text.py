@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import codecs
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import tomli
 
@@ -42,6 +42,17 @@ class TomlDocument:
 
     values: dict[str, object]
     text: bytes
+    sources: dict[Steps, str] = field(default_factory=dict)
+    """Who gave a value that was put in the place of the text's own."""
+
+    def put(self, path: Steps, value: object, source: str) -> None:
+        """Put a value in the place of the text's own; a problem with it is one of `source`."""
+        table: object = self.values
+        for step in path[:-1]:
+            table = table.setdefault(str(step), {}) if isinstance(table, dict) else None
+        if isinstance(table, dict):  # else the table is something else, which the shape refuses
+            table[str(path[-1])] = value
+            self.sources[path] = source
 
     def line(self, path: Steps) -> int:
         """The line (from 1) of a path, or of the nearest table above it; 0 where unknown."""
@@ -55,6 +66,8 @@ class TomlDocument:
 
     def describe(self, problem: Problem, name: str) -> str:
         """A problem as one line that an editor can jump to."""
+        if source := self.sources.get(problem.path):
+            return f"{source}: {problem.message}"
         line = self.line(problem.path if problem.key is None else (*problem.path, problem.key))
         text = str(problem) if problem.path else problem.message
         return f"{name}:{line}: {text}" if line else f"{name}: {text}"

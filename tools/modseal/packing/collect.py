@@ -1,8 +1,9 @@
 """From files on disk to the entries of a payload: the same tree gives the same entries on any machine.
 
-What a file system adds of its own does not get in: owner, times, order, and all of the mode but whether the
-owner may execute. Names are read as bytes, so that the locale does not matter. Everything that the
-verifier would refuse is refused here, by its own rules, and all of it at once.
+What a file system adds of its own does not get in: owner, times, order, and, unless modes are to be kept, all of the
+mode but whether the owner may execute. What this changes is remembered, so that it can be said. Names are read as
+bytes, so that the locale does not matter. Everything that the verifier would refuse is refused here, by its own rules,
+and all of it at once.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import partial
@@ -35,27 +36,45 @@ _LITTER = re.compile(
     r"|.*~|\.?#.*|.*\.sw[a-p]|.*\.orig|.*\.rej"
 )
 """What version control, desktops and editors leave in a folder, by its last component."""
+_SECRET_NAME = re.compile(
+    r"\.env(\..*)?|\.netrc|\.npmrc|\.pypirc|\.git-credentials|\.pgpass|\.htpasswd|\.vault-token|kubeconfig"
+    r"|id_(rsa|dsa|ecdsa|ed25519)|.*\.(key|pfx|p12|jks|keystore|kdbx|ppk)",
+    re.IGNORECASE,
+)
+"""Names of files that most often hold a password, a token or a private key."""
+_SECRET = re.compile(rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----|^PuTTY-User-Key-File-")
+_SECRET_START = 4096
+"""Bytes of a file that are looked through for a private key: one stands at the start of its file, or near it."""
+_GROUP_WRITE = 0o020
+"""What many systems give every new file (umask 002), so that taking it away is no news."""
 
 
 @dataclass(slots=True)
 class PayloadTree:
     """The entries of one payload as they are collected, by path, and one line for each that cannot be packed.
 
-    `litter` has paths that are packed, but that people seldom mean to ship.
+    `litter` has paths that are packed, but that people seldom mean to ship, `secrets` those that look like keys or
+    passwords. `modes` are those on disk, of what gets a mode that nobody asked for. With `keep_modes`, modes are those
+    on disk; else `keep` are the special bits of files that stay.
     """
 
     name: str
     type: str
+    keep: int = 0
+    keep_modes: bool = False
     inputs: dict[str, Input] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     litter: list[str] = field(default_factory=list)
+    secrets: list[str] = field(default_factory=list)
+    modes: dict[str, int] = field(default_factory=dict)
 
-    def add_folder(self, root: Path, prefix: str = "", exclude: Sequence[str] = (), keep: int = 0) -> None:
-        """Everything below `root`, with `prefix` in front; `keep` are special mode bits of files that count.
+    def add_folder(self, root: Path, prefix: str = "", exclude: Sequence[str] = ()) -> tuple[int, ...]:
+        """Everything below `root`, with `prefix` in front; gives the places of the patterns that leave nothing out.
 
         A symbolic link at `root` itself is followed, those below are packed as links. Raises `OSError`
         where `root` cannot be read, and records every problem below it.
         """
+        unused = set(range(len(exclude)))
         real = os.fsencode(os.path.realpath(root, strict=True))
         folders = [(real, "")]
         while folders:
@@ -70,14 +89,16 @@ class PayloadTree:
                 continue
             for item in found:
                 relative = above + item.name.decode("utf-8", "surrogateescape")
-                if _is_excluded(relative, exclude):
+                if matching := {place for place, pattern in enumerate(exclude) if _matches(relative, pattern)}:
+                    unused -= matching
                     continue
                 if len(self.inputs) > limits.FILES:
                     line = f"{root}: has more than {limits.FILES} entries"
                     self.problems.append(SpecProblem(line, "too-many-entries"))
-                    return
-                if self._add(f"{prefix}/{relative}" if prefix else relative, item, root, keep):
+                    return tuple(sorted(unused))
+                if self._add(f"{prefix}/{relative}" if prefix else relative, item, root):
                     folders.append((item.path, f"{relative}/"))
+        return tuple(sorted(unused))
 
     def add_file(self, path: str, source: Path) -> str | None:
         """One file, followed if it is a link; or what is wrong with it. Raises `OSError`."""
@@ -87,7 +108,7 @@ class PayloadTree:
             return f"{str(source)!r} is {_what(status.st_mode)}, and must be a file"
         if path in self.inputs:
             return f"{path!r} is in the tree already; exclude it there"
-        return self._take(_file(path, real, status, 0))
+        return self._take(self._file(path, real, status))
 
     def add_parents(self) -> None:
         """The folders above all entries, where they are not there yet."""
@@ -101,12 +122,22 @@ class PayloadTree:
         """Give an entry its mode; False for a link, which has none."""
         item = self.inputs[path]
         self.inputs[path] = replace(item, mode=mode)
+        self.modes.pop(path, None)
         return item.type is not FileType.SYMLINK
 
-    def _add(self, path: str, item: os.DirEntry[bytes], root: Path, keep: int) -> bool:
+    def changes(self) -> Iterator[tuple[int, int, list[str]]]:
+        """The modes that are packed otherwise than they are on disk: before, after, and the paths."""
+        found: dict[tuple[int, int], list[str]] = {}
+        for path, before in self.modes.items():
+            after = self.inputs[path].mode if path in self.inputs else before
+            if before & ~_GROUP_WRITE != after and before != after:
+                found.setdefault((before, after), []).append(path)
+        return ((before, after, paths) for (before, after), paths in sorted(found.items()))
+
+    def _add(self, path: str, item: os.DirEntry[bytes], root: Path) -> bool:
         """Add an entry or note a problem; True for a folder that is to be listed."""
         try:
-            made = _input(path, item, keep)
+            made = self._input(path, item)
             problem = self._take(made) if isinstance(made, Input) else made
         except OSError as error:
             problem, made = f"{path!r}: {error.strerror}", ""
@@ -116,6 +147,36 @@ class PayloadTree:
         if _LITTER.fullmatch(path.rpartition("/")[2]):
             self.litter.append(path)
         return isinstance(made, Input) and made.type is FileType.DIRECTORY
+
+    def _input(self, path: str, item: os.DirEntry[bytes]) -> Input | str:
+        """An entry, or why it can be none. Raises `OSError`."""
+        status = item.stat(follow_symlinks=False)
+        if stat.S_ISLNK(status.st_mode):
+            target = os.readlink(item.path).decode("utf-8", "surrogateescape")
+            return Input(path, FileType.SYMLINK, tar.LINK_MODE, target)
+        if stat.S_ISDIR(status.st_mode):
+            return Input(path, FileType.DIRECTORY, self._mode(path, status, DIRECTORY_MODE))
+        if stat.S_ISREG(status.st_mode):
+            return self._file(path, item.path, status)
+        line = f"{path!r} is {_what(status.st_mode)}; a module has files, directories and symbolic links"
+        return SpecProblem(line, "not-packable")
+
+    def _file(self, path: str, real: bytes, status: os.stat_result) -> Input:
+        with _open(real) as file:  # an unreadable file is better found before anything is written
+            start = file.read(_SECRET_START)
+        if _SECRET.search(start) or _SECRET_NAME.fullmatch(path.rpartition("/")[2]):
+            self.secrets.append(path)
+        mode = EXECUTABLE_MODE if status.st_mode & stat.S_IXUSR else FILE_MODE
+        mode = self._mode(path, status, mode | (status.st_mode & self.keep))
+        return Input(path, FileType.FILE, mode, None, partial(_open, real), status.st_size)
+
+    def _mode(self, path: str, status: os.stat_result, usual: int) -> int:
+        """The mode of an entry: the usual one, unless those on disk are to be kept."""
+        before = stat.S_IMODE(status.st_mode)
+        if self.keep_modes:
+            return before
+        self.modes[path] = before
+        return usual
 
     def _take(self, item: Input) -> str | None:
         problem = self._problem(Entry(item.path, item.type, item.mode, item.size, target=item.target))
@@ -145,30 +206,9 @@ class PayloadTree:
         return None
 
 
-def _is_excluded(path: str, patterns: Sequence[str]) -> bool:
+def _matches(path: str, pattern: str) -> bool:
     """Whether a path below the root is left out. A pattern without a slash is for a name at any depth."""
-    name = path.rpartition("/")[2]
-    return any(fnmatchcase(path if "/" in pattern.rstrip("/") else name, pattern.strip("/")) for pattern in patterns)
-
-
-def _input(path: str, item: os.DirEntry[bytes], keep: int) -> Input | str:
-    """An entry, or why it can be none. Raises `OSError`."""
-    status = item.stat(follow_symlinks=False)
-    if stat.S_ISLNK(status.st_mode):
-        target = os.readlink(item.path).decode("utf-8", "surrogateescape")
-        return Input(path, FileType.SYMLINK, tar.LINK_MODE, target)
-    if stat.S_ISDIR(status.st_mode):
-        return Input(path, FileType.DIRECTORY, DIRECTORY_MODE)
-    if stat.S_ISREG(status.st_mode):
-        return _file(path, item.path, status, keep)
-    line = f"{path!r} is {_what(status.st_mode)}; a module has files, directories and symbolic links"
-    return SpecProblem(line, "not-packable")
-
-
-def _file(path: str, real: bytes, status: os.stat_result, keep: int) -> Input:
-    _open(real).close()  # an unreadable file is better found before anything is written
-    mode = EXECUTABLE_MODE if status.st_mode & stat.S_IXUSR else FILE_MODE
-    return Input(path, FileType.FILE, mode | (status.st_mode & keep), None, partial(_open, real), status.st_size)
+    return fnmatchcase(path if "/" in pattern.rstrip("/") else path.rpartition("/")[2], pattern.strip("/"))
 
 
 def _open(path: bytes) -> BinaryIO:

@@ -22,8 +22,10 @@ from modseal.errors import InputError, RefusedError, SpecError, UsageError
 from modseal.files.output import output_file, require_output
 from modseal.format.manifest import FileType, Kind, Manifest
 from modseal.format.source import FileSource
+from modseal.format.stage_descriptor import GivenText
 from modseal.packing.assemble import spool_parts, write_archive
 from modseal.packing.plan import Plan, plan_module, read_epoch
+from modseal.packing.rewrite import suffix_kind
 from modseal.packing.stage import DESCRIPTOR, plan_stage
 from modseal.policy.shape import PATH_LISTS
 from modseal.trust.examination import Verdict
@@ -44,13 +46,19 @@ _ANY_TIME = datetime.fromtimestamp(0, UTC)
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A bundle that was written. `sha256` is that of the file; `warnings` are one line each."""
+    """A bundle that was written. `size` (bytes) and `sha256` are those of the file; `warnings` are one line each."""
 
     path: Path
     sha256: str
     manifest: Manifest
     kind: Kind
     warnings: tuple[str, ...]
+    size: int
+
+    @property
+    def files(self) -> int:
+        """How many files and links are in it."""
+        return sum(entry.type is not FileType.DIRECTORY for entry in self.manifest.files)
 
 
 def pack(
@@ -61,43 +69,66 @@ def pack(
     environ: Mapping[str, str],
     sbom: bool = False,
     build: Build | None = None,
+    given: Mapping[str, GivenText] | None = None,
+    keep_modes: bool = False,
 ) -> Packed:
     """Pack the module of `spec`: a `module.toml`, a folder with one, or a stage folder.
 
-    `kind` is by default seal for a `module.toml` and vib for a stage folder; `output` is by default named after
-    the module, in the current folder, and is replaced atomically. Of `environ` only SOURCE_DATE_EPOCH counts.
-    `sbom` embeds an SBOM even if the spec does not ask for one; a `build` embeds provenance.
+    `kind` is by default what the suffix of `output` says, else seal for a `module.toml` and vib for a stage folder;
+    `output` is by default named after the module, in the current folder, and is replaced atomically. Of `environ` only
+    SOURCE_DATE_EPOCH counts. `sbom` embeds an SBOM even if the spec does not ask for one; a `build` embeds provenance.
+    `given` are values in the place of the spec's (`packing.given`); `keep_modes` takes modes as they are on disk.
     Raises `SpecError` (every problem of the spec at once), `UsageError`, `FormatError` or `RefusedError` (what
     a verifier would reject), `InputError`. Nothing is left behind by a failure.
     """
     epoch = read_epoch(environ)
-    plan = _attested(_checked(make_plan(spec, kind, epoch)), epoch, build, sbom=sbom)
+    kind = kind_of_output(output, kind)
+    plan = _checked(make_plan(spec, kind, epoch, given, keep_modes=keep_modes))
+    plan = _attested(plan, epoch, build, sbom=sbom)
     target = output or Path(default_name(plan.manifest))
     _require_output(target, plan)
+    replaced = [f"{target} was there already, and is replaced"] if target.is_file() and target.stat().st_size else []
     with _spool(target) as spool:
         manifest, parts = spool_parts(plan, spool)
         with output_file(target) as file:
             write_archive(manifest, parts, spool, file)
             file.flush()
             sha256 = _require_sound(file, target)
-    return Packed(target, sha256, manifest, manifest.kind, (*plan.warnings, *_placement_warnings(manifest)))
+            size = file.seek(0, os.SEEK_END)
+    warnings = (*plan.warnings, *_placement_warnings(manifest), *replaced)
+    return Packed(target, sha256, manifest, manifest.kind, warnings, size)
 
 
-def make_plan(spec: Path, kind: Kind | None, epoch: int | None) -> Plan:
+def kind_of_output(output: Path | None, said: Kind | None) -> Kind | None:
+    """The format that the output's suffix and the caller say. Raises `UsageError` where they contradict each other."""
+    named = suffix_kind(output) if output else None
+    if named and said and named != said:
+        raise UsageError(f"{output} is the name of a .{named}, and the format is to be {said}; change one of them")
+    return said or named
+
+
+def make_plan(
+    spec: Path,
+    kind: Kind | None,
+    epoch: int | None,
+    given: Mapping[str, GivenText] | None = None,
+    *,
+    keep_modes: bool = False,
+) -> Plan:
     """The plan for a module spec or a stage folder. Raises `UsageError` where `spec` is neither, or both."""
     if not spec.exists():
         raise InputError(f"{spec}: there is no such file or folder", path=str(spec)).because("not-found")
     if not spec.is_dir():
         if spec.name == DESCRIPTOR:
             raise UsageError(f"{spec} is the descriptor of a stage folder; give the folder")
-        return plan_module(spec, kind or "seal", epoch)
+        return plan_module(spec, kind or "seal", epoch, given, keep_modes=keep_modes)
     is_module, is_stage = (spec / SPEC_FILE).exists(), (spec / DESCRIPTOR).exists()
     if is_module and is_stage:
         raise UsageError(f"{spec} has a {SPEC_FILE} and a {DESCRIPTOR}; give the path of the first if you mean it")
     if is_module:
-        return plan_module(spec / SPEC_FILE, kind or "seal", epoch)
+        return plan_module(spec / SPEC_FILE, kind or "seal", epoch, given, keep_modes=keep_modes)
     if is_stage:
-        return plan_stage(spec, kind or "vib", epoch)
+        return plan_stage(spec, kind or "vib", epoch, given, keep_modes=keep_modes)
     raise SpecError(f"{spec}: has neither a {SPEC_FILE} nor a {DESCRIPTOR}").because("spec-missing")
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from stat import S_ISREG
+from stat import S_ISGID, S_ISREG, S_ISUID, S_ISVTX
 
 from modseal import limits
 from modseal.errors import SpecError, require_spec
@@ -20,6 +20,7 @@ from modseal.files.small import read_small
 from modseal.format import manifest_json, rules
 from modseal.format.manifest import Constraint, Entry, FileType, Kind, Manifest
 from modseal.format.payload_writer import Input
+from modseal.format.stage_descriptor import GivenText
 from modseal.format.times import time_text
 from modseal.format.visor import VisorLayout
 from modseal.packing.collect import PayloadTree
@@ -37,6 +38,11 @@ _TYPES: Mapping[Kind, Mapping[str, str]] = {
 """The default type of a format, and the counterparts of the other's types: default for default, and an
 ordinary tar in gzip for the same. `vzstd` is never the default, because only ESXi 9.0 reads it."""
 _ZSTD_ON_HOST = "zstd-compression"
+FILES = "files"
+"""The usual name of the folder with a module's files."""
+_SPECIAL = {S_ISUID: "setuid", S_ISGID: "setgid", S_ISVTX: "sticky"}
+_EXAMPLES = 5
+_KEEPS = "a [[file]] with a mode says another, and --keep-modes takes those on disk"
 _UNEXPECTED = ("a .vib cannot say which signers it expects: expected-signers is left out; require them in the policy",)
 
 
@@ -129,12 +135,29 @@ def read_file(path: Path, limit: int = limits.SPEC_SIZE) -> bytes:
     return read_small(path, limit, too_large=lambda why: SpecError(f"{path}: the file is {why}")).data
 
 
-def plan_module(path: Path, kind: Kind, epoch: int | None) -> Plan:
-    """The plan of a `module.toml`. Raises `SpecError` with all its problems at once, `InputError`."""
-    spec = parse(read_file(path), str(path))
+def plan_module(
+    path: Path, kind: Kind, epoch: int | None, given: Mapping[str, GivenText] | None = None, *, keep_modes: bool = False
+) -> Plan:
+    """The plan of a `module.toml`, with what is `given` in the place of its fields.
+
+    `keep_modes` takes the modes of files and folders as they are on disk. Raises `SpecError` with all its problems at
+    once, `InputError`.
+    """
+    spec = parse(read_file(path), str(path), given)
     folder = path.parent
-    trees = [_collect(spec, index, payload, folder, kind) for index, payload in enumerate(_payloads(spec))]
-    problems = [problem for tree in trees for problem in tree.problems]
+    unused: list[str] = []
+    trees = [
+        _collect(
+            spec,
+            index,
+            payload,
+            folder,
+            unused,
+            PayloadTree(payload.name, payload_type(payload.type, kind), keep_modes=keep_modes),
+        )
+        for index, payload in enumerate(_payloads(spec))
+    ]
+    problems = [*_forgotten(spec, folder), *(problem for tree in trees for problem in tree.problems)]
     problems += _apply_files(spec, {tree.name: tree for tree in trees}, folder)
     problems += finish(trees)
     attachments = tuple(AttachmentPlan(item.name, item.media_type, folder / item.file) for item in spec.attachments)
@@ -164,7 +187,9 @@ def plan_module(path: Path, kind: Kind, epoch: int | None) -> Plan:
         warnings=(
             *(f"a .vib carries no attachments: {item.name} is left out" for item in left_out),
             *(_UNEXPECTED if kind == "vib" and spec.expected_signers else ()),
-            *tree_warnings(trees, spec.relationships.depends),
+            *unused,
+            *_without_files(spec),
+            *tree_warnings(trees, spec.relationships.depends, _KEEPS),
         ),
         components=spec.components,
         sbom=spec.sbom,
@@ -176,11 +201,33 @@ def _payloads(spec: ModuleSpec) -> tuple[PayloadSpec, ...]:
     return spec.payloads or ((PayloadSpec(DEFAULT_PAYLOAD, None, "", "", ()),) if spec.files else ())
 
 
-def _collect(spec: ModuleSpec, index: int, payload: PayloadSpec, folder: Path, kind: Kind) -> PayloadTree:
-    tree = PayloadTree(payload.name, payload_type(payload.type, kind))
+def _forgotten(spec: ModuleSpec, folder: Path) -> Iterator[str]:
+    """A spec that names no files, beside a folder that looks like them."""
+    if _says_nothing_of_files(spec) and (folder / FILES).is_dir():
+        yield (
+            f"{spec.source}: has no [[payload]], so that nothing of {str(folder / FILES)!r} would be packed; add "
+            f'[[payload]] with root = "{FILES}", or write payload = [] for a module without files'
+        )
+
+
+def _without_files(spec: ModuleSpec) -> Iterator[str]:
+    if _says_nothing_of_files(spec):
+        yield "the module has no files; name their folder in a [[payload]] (payload = [] says that there are none)"
+
+
+def _says_nothing_of_files(spec: ModuleSpec) -> bool:
+    return not spec.files and "payload" not in spec.document.values
+
+
+def _collect(
+    spec: ModuleSpec, index: int, payload: PayloadSpec, folder: Path, unused: list[str], tree: PayloadTree
+) -> PayloadTree:
+    """The tree of a payload; a warning for each pattern that leaves nothing out is added to `unused`."""
     if payload.root is not None:
         try:
-            tree.add_folder(folder / payload.root, payload.prefix, payload.exclude)
+            for place in tree.add_folder(folder / payload.root, payload.prefix, payload.exclude):
+                what = f"{payload.exclude[place]!r} leaves nothing out: nothing below {payload.root!r} is called so"
+                unused.append(spec.describe(("payload", index, "exclude", place), what))
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else "not a file name"
             tree.problems.append(spec.describe(("payload", index, "root"), f"{payload.root!r}: {reason}"))
@@ -238,17 +285,29 @@ def finish(trees: Iterable[PayloadTree]) -> Iterator[str]:
     yield from (failure.detail for failure in rules.check_tree(entries))
 
 
-def tree_warnings(trees: Iterable[PayloadTree], depends: Iterable[Constraint]) -> Iterator[str]:
-    """What is allowed, and is likely not meant."""
+def tree_warnings(trees: Iterable[PayloadTree], depends: Iterable[Constraint], keeps: str) -> Iterator[str]:
+    """What is allowed, and is likely not meant. `keeps` says how a mode is kept."""
     for tree in trees:
         if not tree.inputs:
             yield f"payload {tree.name} is empty"
         if tree.litter:
-            examples = ", ".join(map(repr, tree.litter[:3])) + (", ..." if len(tree.litter) > 3 else "")
-            what = f"has {len(tree.litter)} paths of version control, desktops or editors ({examples})"
+            what = f"has {_paths(tree.litter)} of version control, desktops or editors"
             yield f"payload {tree.name} {what}; exclude them if they are not meant to be shipped"
+        if tree.secrets:
+            what = f"has {_paths(tree.secrets)} that look like private keys or passwords"
+            yield f"payload {tree.name} {what}; whoever gets the module can read them"
+        for before, after, paths in tree.changes():
+            special = [word for bit, word in _SPECIAL.items() if before & ~after & bit]
+            what = f"mode {before:04o}{f' ({chr(32).join(special)})' if special else ''} becomes {after:04o}"
+            yield f"payload {tree.name}: {what} for {_paths(paths)}; {keeps}"
         if tree.type == "vzstd" and _ZSTD_ON_HOST not in {item.name for item in depends}:
             yield f"payload {tree.name} is vzstd, but the module does not depend on {_ZSTD_ON_HOST} = 1.0"
+
+
+def _paths(paths: list[str]) -> str:
+    """How many paths, with some of them."""
+    examples = ", ".join(map(repr, paths[:_EXAMPLES])) + (", ..." if len(paths) > _EXAMPLES else "")
+    return f"{len(paths)} {'path' if len(paths) == 1 else 'paths'} ({examples})"
 
 
 def with_generated(plan: Plan, item: GeneratedPlan) -> Plan:

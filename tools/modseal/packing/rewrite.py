@@ -2,35 +2,49 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
 
 from modseal.bundle.open import OpenBundle
-from modseal.errors import FormatError
+from modseal.errors import FormatError, UsageError
 from modseal.files.output import output_file
 from modseal.format import ar
-from modseal.format.manifest import SIGNATURE_MEMBER
-from modseal.format.source import Source, Span, blocks
+from modseal.format.manifest import SIGNATURE_MEMBER, Kind
+from modseal.format.source import Span, blocks
+
+_SUFFIXES: Mapping[str, Kind] = {".seal": "seal", ".vib": "vib"}
 
 
-def write_signature(bundle: OpenBundle, member: bytes, path: Path, output: Path) -> None:
-    """Write the bundle at `path` with another signature member to `output`, atomically, in its old mode."""
+def suffix_kind(path: Path) -> Kind | None:
+    """The format that the suffix of a file's name says, in either letter case; None for any other suffix."""
+    return _SUFFIXES.get(path.suffix.lower())
+
+
+def write_signature(bundle: OpenBundle, member: bytes, path: Path, output: Path) -> str:
+    """Write the bundle at `path` with another signature member to `output`, atomically, in its old mode.
+
+    Gives the SHA-256 of the file, in hex. Raises `UsageError` where the output has the suffix of the other format.
+    """
+    named = suffix_kind(output)
+    if named and named != bundle.kind and output != path:
+        raise UsageError(f"{output} is the name of a .{named}, and {path} is a .{bundle.kind}; name the output so")
+    digest = hashlib.sha256()
     with output_file(output, os.stat(path).st_mode & 0o777) as file:
-        _write(bundle, member, file)
+        for block in _with_member(bundle, member):
+            digest.update(block)
+            file.write(block)
+    return digest.hexdigest()
 
 
-def _write(bundle: OpenBundle, member: bytes, file: BinaryIO) -> None:
-    """The archive with another signature member; all other bytes are copied as they are."""
+def _with_member(bundle: OpenBundle, member: bytes) -> Iterator[bytes]:
+    """The archive with another signature member; all other bytes are as they are."""
     old = bundle.members[1]
     if old.name != SIGNATURE_MEMBER:
         raise FormatError("member-order", "the second member is not the signature", member=old.name)
     header = old.offset - ar.HEADER_SIZE
     rest = old.offset + old.size + len(ar.padding(old.size))
-    _copy(Span(bundle.source, 0, header), file)
-    file.write(ar.encode_header(SIGNATURE_MEMBER, len(member)) + member + ar.padding(len(member)))
-    _copy(Span(bundle.source, rest, bundle.source.size - rest), file)
-
-
-def _copy(source: Source, file: BinaryIO) -> None:
-    file.writelines(blocks(source))
+    yield from blocks(Span(bundle.source, 0, header))
+    yield ar.encode_header(SIGNATURE_MEMBER, len(member)) + member + ar.padding(len(member))
+    yield from blocks(Span(bundle.source, rest, bundle.source.size - rest))

@@ -29,7 +29,7 @@ from modseal.trust.signature import Signatures, verify_member
 
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """What was written: where, how many blocks it has now, and the new signer.
+    """What was written: where, its SHA-256 (hex), how many blocks it has now, and the new signer.
 
     `expected` are the keys that the manifest expects signatures of and that have not signed yet.
     """
@@ -39,6 +39,7 @@ class Signed:
     subject: str
     fingerprint: str
     algorithm: str
+    sha256: str
     expected: tuple[str, ...] = ()
 
 
@@ -89,12 +90,12 @@ def add_block(bundle: OpenBundle, ready: Ready, new: bytes, path: Path, output: 
     """Write the bundle with one block (DER) more, once the verifier has read it back. Raises `RefusedError`."""
     member = append_block(bundle.signature, new)
     signers = _require_verifies(member, bundle, len(ready.before.signers) + 1).signers
-    write_signature(bundle, member, path, output)
+    sha256 = write_signature(bundle, member, path, output)
     mine = ready.certificate
     keys = {rules.key_name(signer.certificate.key_der) for signer in signers}
     expected = tuple(key for key in ready.manifest.expected_signers if key not in keys)
     count = len(cms.split_blocks(member, bundle.kind))
-    return Signed(output, count, mine.subject, mine.fingerprint, signers[-1].algorithm, expected)
+    return Signed(output, count, mine.subject, mine.fingerprint, signers[-1].algorithm, sha256, expected)
 
 
 def append_block(member: bytes, der: bytes) -> bytes:

@@ -54,12 +54,13 @@ class SignatureListing:
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What was taken out, how many blocks are left, and which expected signers are missing then."""
+    """What was taken out, how many blocks are left, which expected signers are missing; the file's SHA-256 (hex)."""
 
     path: Path
     rows: tuple[SignatureRow, ...]
     blocks: int
     missing: tuple[str, ...]
+    sha256: str
 
 
 def list_signatures(path: Path) -> SignatureListing:
@@ -88,8 +89,8 @@ def remove(path: Path, output: Path, fingerprint: str) -> Removed:
             raise UsageError(f"{path}: block {gone[0].block} is signed by another signer too, and cannot be divided")
         member = _without(bundle.signature, numbers)
         after = _list(bundle, member)
-        write_signature(bundle, member, path, output)
-    return Removed(output, gone, after.blocks, after.missing)
+        sha256 = write_signature(bundle, member, path, output)
+    return Removed(output, gone, after.blocks, after.missing, sha256)
 
 
 def _parse(fingerprint: str) -> str:

@@ -5,7 +5,7 @@ Nothing but the spec itself is read here; `plan` looks at the files that it name
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,7 +17,9 @@ from modseal.format.lookalikes import not_text
 from modseal.format.manifest import Constraint, Platform, Relationships, VibFields
 from modseal.format.shape import Problem, quote
 from modseal.format.shape import Steps as Place
+from modseal.format.stage_descriptor import GivenText
 from modseal.format.times import time_text
+from modseal.packing.given import put
 from modseal.packing.spec_shape import DEFAULT_PAYLOAD, SHAPE
 
 
@@ -93,8 +95,8 @@ class ModuleSpec:
         return self.document.describe(Problem(place, message), self.source)
 
 
-def parse(data: bytes, source: str) -> ModuleSpec:
-    """The spec that some TOML says; `source` names it in messages.
+def parse(data: bytes, source: str, given: Mapping[str, GivenText] | None = None) -> ModuleSpec:
+    """The spec that some TOML says, with what is `given` in its place; `source` names it in messages.
 
     Raises `SpecError` with every problem that the text alone shows, each with its line and field.
     """
@@ -105,6 +107,7 @@ def parse(data: bytes, source: str) -> ModuleSpec:
         if what:
             raise SpecError(f"{source} is not the spec of a module: {what}").because("not-a-spec") from None
         raise SpecError(error.describe(source)) from None
+    put(given or {}, document)
     require_spec(document.problems(SHAPE, source))
     spec = _read(document, source)
     require_spec(spec.describe(place, message) for place, message in _problems(spec))

@@ -1,25 +1,29 @@
 """A stage folder of vibauthor as a plan: `descriptor.xml`, and the tree of each payload in `payloads/<name>/`.
 
-The descriptor is taken as it is: no text is added, and a release date that stands there stays. A payload
+The descriptor is taken as it is: no text is added, and a release date that stands there stays. `modseal.toml` beside it
+has the modes of files (see `stage_modes`). A payload
 that `modseal extract` took apart has `payloads/<name>.layout.json` beside its tree (see `layout`).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from modseal import limits
 from modseal.bundle import layout as layouts
 from modseal.errors import Failure, InputError, require_spec
-from modseal.format import descriptor, rules
+from modseal.format import rules, stage_descriptor
 from modseal.format.manifest import MANIFEST_MEMBER, FileType, Kind, Manifest, Payload
 from modseal.format.payload import VIB_TYPES, VISOR_TYPES
 from modseal.format.payload_writer import Input
+from modseal.format.stage_descriptor import GivenText, StageError
 from modseal.format.visor import VisorLayout
+from modseal.packing import stage_modes
 from modseal.packing.collect import PayloadTree
+from modseal.packing.given import for_stage
 from modseal.packing.plan import (
     PayloadPlan,
     Plan,
@@ -33,15 +37,30 @@ from modseal.packing.plan import (
 
 DESCRIPTOR = MANIFEST_MEMBER["vib"]
 PAYLOADS = "payloads"
+_KEEPS = f"[modes] in {stage_modes.FILE} beside the descriptor says another, and --keep-modes takes those on disk"
 
 
-def plan_stage(folder: Path, kind: Kind, epoch: int | None) -> Plan:
-    """The plan of a stage folder. Raises `SpecError` with all its problems at once, `InputError`."""
-    manifest = _read_descriptor(folder / DESCRIPTOR)
+def plan_stage(
+    folder: Path,
+    kind: Kind,
+    epoch: int | None,
+    given: Mapping[str, GivenText] | None = None,
+    *,
+    keep_modes: bool = False,
+) -> Plan:
+    """The plan of a stage folder, with what is `given` in the place of the descriptor's texts.
+
+    `keep_modes` takes the modes of files and folders as they are on disk. Raises `SpecError` with all its problems at
+    once, `InputError`.
+    """
+    manifest, problems = _read_descriptor(folder / DESCRIPTOR, for_stage(given or {}))
     payloads = folder / PAYLOADS
-    problems = list(_strangers(payloads, manifest.payloads))
-    trees = [_collect(payloads / payload.name, payload, kind) for payload in manifest.payloads]
+    problems += _strangers(payloads, manifest.payloads)
+    trees = [_collect(payloads / payload.name, payload, kind, keep_modes=keep_modes) for payload in manifest.payloads]
     kept = {tree.name: _apply_layout(tree, payloads) for tree in trees if tree.type in VISOR_TYPES}
+    said = folder / stage_modes.FILE
+    if os.path.lexists(said):
+        problems += stage_modes.apply(read_file(said), said, trees)
     problems += [problem for tree in trees for problem in tree.problems]
     if not problems:
         problems += finish(trees)
@@ -54,27 +73,33 @@ def plan_stage(folder: Path, kind: Kind, epoch: int | None) -> Plan:
             PayloadPlan(tree.name, tree.type, tuple(tree.inputs.values()), kept.get(tree.name)) for tree in trees
         ),
         trees=(payloads,),
-        sources=(folder / DESCRIPTOR, *sidecars),
-        warnings=(*_lost(manifest, kind), *tree_warnings(trees, manifest.relationships.depends)),
+        sources=(folder / DESCRIPTOR, *sidecars, said),
+        warnings=(*_lost(manifest, kind), *tree_warnings(trees, manifest.relationships.depends, _KEEPS)),
     )
 
 
-def _read_descriptor(path: Path) -> Manifest:
+def _read_descriptor(path: Path, given: Mapping[str, GivenText]) -> tuple[Manifest, list[str]]:
+    """What the descriptor says, and all that is wrong with it."""
     try:
-        manifest = descriptor.decode_stage(read_file(path, limits.MANIFEST_SIZE))
-    except descriptor.StageError as error:
-        require_spec(_at(path, problem) for problem in error.problems)
-        raise
-    require_spec(
+        manifest, problems = stage_descriptor.decode(read_file(path, limits.MANIFEST_SIZE), given), []
+    except StageError as error:
+        problems = [_at(path, problem) for problem in error.problems]
+        if error.manifest is None:
+            require_spec(problems)
+            raise
+        manifest = error.manifest
+    problems += [
         f"{path}: payload {payload.name!r} has the type {payload.type!r}, and modseal writes {', '.join(VIB_TYPES)}"
         for payload in manifest.payloads
         if payload.type not in VIB_TYPES
-    )
-    return manifest
+    ]
+    return manifest, problems
 
 
 def _at(path: Path, failure: Failure) -> str:
     """A problem as one line that an editor can jump to: `descriptor.xml:3:5: what`."""
+    if "given" in failure.evidence:
+        return failure.detail
     line, column = failure.evidence.get("line"), failure.evidence.get("column")
     what = failure.detail.removeprefix(f"line {line}, column {column}: ")
     return f"{path}:{line}:{column}: {what}" if line else f"{path}: {what}"
@@ -106,11 +131,12 @@ def _strangers(folder: Path, payloads: Iterable[Payload]) -> Iterator[str]:
             yield f"{folder}: {name!r} belongs to no payload of {DESCRIPTOR}"
 
 
-def _collect(folder: Path, payload: Payload, kind: Kind) -> PayloadTree:
+def _collect(folder: Path, payload: Payload, kind: Kind, *, keep_modes: bool) -> PayloadTree:
     """The tree of a payload. The sticky bit stays: it is how a stage says that a host keeps changes to a file."""
-    tree = PayloadTree(payload.name, payload_type(payload.type, kind))
+    sticky = rules.STICKY if kind == "vib" else 0
+    tree = PayloadTree(payload.name, payload_type(payload.type, kind), sticky, keep_modes)
     try:
-        tree.add_folder(folder, keep=rules.STICKY if kind == "vib" else 0)
+        tree.add_folder(folder)
     except OSError as error:
         tree.problems.append(f"{folder}: the tree of payload {payload.name!r}: {error.strerror}")
     return tree

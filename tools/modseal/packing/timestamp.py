@@ -26,11 +26,12 @@ _BEGIN = b"-----BEGIN "
 
 @dataclass(frozen=True, slots=True)
 class Stamped:
-    """What was written: where, how many tokens were added, and why some signature got none."""
+    """What was written: where, its SHA-256 (hex), how many tokens were added, and why some signature got none."""
 
     path: Path
     added: int
     skipped: tuple[str, ...]
+    sha256: str
 
 
 def timestamp(path: Path, output: Path, stamp: Stamp, at: datetime) -> Stamped:
@@ -54,8 +55,8 @@ def timestamp(path: Path, output: Path, stamp: Stamp, at: datetime) -> Stamped:
         after = verified(member, bundle.manifest, bundle.kind)
         if [_identity(signer) for signer in after.signers] != [_identity(signer) for signer in before.signers]:
             raise RefusedError("bad-signature", f"{path}: adding a timestamp changed a signature")
-        write_signature(bundle, member, path, output)
-    return Stamped(output, len(chosen), skipped)
+        sha256 = write_signature(bundle, member, path, output)
+    return Stamped(output, len(chosen), skipped, sha256)
 
 
 def _identity(signer: VerifiedSigner) -> tuple[int, str, bytes]:

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from modseal import limits
 from modseal.errors import Evidence, Failure
+from modseal.format.times import time_text
 from modseal.pki.algorithms import key_bits
 from modseal.pki.certificate import Certificate
 from modseal.pki.certificate_policies import NO_POLICY_REQUIRED, PolicyInputs
@@ -95,10 +96,13 @@ def validity_failure(certificate: Certificate, at: datetime) -> Failure | None:
         "not_after": certificate.not_after.isoformat(),
         "at": at.isoformat(),
     }
+    judged = time_text(at)  # which may lie in the future
     if at < certificate.not_before:
-        return Failure(
-            "not-yet-valid", f"{certificate.subject} is valid only from {certificate.not_before:%Y-%m-%d}", evidence
+        detail = (
+            f"{certificate.subject} is not valid yet at {judged}: valid only from {time_text(certificate.not_before)}"
         )
+        return Failure("not-yet-valid", detail, evidence)
     if at > certificate.not_after:
-        return Failure("expired", f"{certificate.subject} expired on {certificate.not_after:%Y-%m-%d}", evidence)
+        detail = f"{certificate.subject} is expired at {judged}: valid until {time_text(certificate.not_after)}"
+        return Failure("expired", detail, evidence)
     return None

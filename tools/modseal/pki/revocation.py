@@ -158,7 +158,7 @@ class _Judgement:
             "certificate": self.certificate.fingerprint,
             "revoked_at": entry.since.isoformat(),
             "reason": entry.reason,
-            "signed_at": self.signed_at.isoformat() if self.signed_at else None,
+            "signed_at": self.signed_at.isoformat() if self.signed_at else "not proved",
         }
         detail = f"{self.certificate.subject} was revoked on {entry.since:%Y-%m-%d} ({entry.reason})"
         return Failure("revoked", detail, evidence)

@@ -15,8 +15,7 @@ from modseal.auditing.finding import Finding, Severity
 from modseal.auditing.rule import Rule
 from modseal.auditing.run import Summary
 from modseal.codes import CODES, is_code
-from modseal.errors import Scalar
-from modseal.report.text import safe
+from modseal.report.text import plain, safe
 from modseal.trust.examination import STEPS, Verdict
 
 
@@ -97,11 +96,6 @@ def host_line(host: Mapping[str, Any]) -> str:
         f"{safe(host['host'])}: claims {host['claimed_level'] or 'no level'}, proven {host['proven_level'] or 'none'};"
         f" {host['vibs_as_claimed']:,} of {vibs} proven as claimed, {host['payloads_present']:,} of {payloads} there"
     )
-
-
-def plain(value: Scalar) -> str:
-    """A value of evidence as every report writes it."""
-    return "none" if value is None else safe(value)
 
 
 def sentence(finding: Finding) -> str:

@@ -1,15 +1,22 @@
-"""The signatures of a bundle, and what is prepared to be signed, as text. Neither proves anything."""
+"""What was packed or signed, the signatures of a bundle, what is to be signed, as text. None of it proves anything."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modseal.format import rules
 from modseal.packing.signatures import SignatureListing, SignatureRow
 from modseal.packing.to_sign import ToSign
 from modseal.report.inspection import entry_line, manifest_lines
 from modseal.report.text import safe
+
+if TYPE_CHECKING:
+    from modseal.packing.pack import Packed
+    from modseal.packing.sign import Signed
+    from modseal.packing.signatures import Removed
+    from modseal.packing.timestamp import Stamped
 
 NOTICE = "this says nothing about trust; `modseal verify` does"
 
@@ -22,6 +29,32 @@ _COMMANDS = {
     "ml-dsa": "openssl pkeyutl -sign -rawin -inkey KEY -in {file} -out SIGNATURE",
 }
 """One way to sign what is prepared, by family; ML-DSA needs OpenSSL 3.5 or newer."""
+
+
+CHANGED = "the file has changed: publish this SHA-256; the one from before no longer holds"
+
+
+def packed_line(packed: Packed) -> str:
+    """What was packed, in one line."""
+    manifest, count = packed.manifest, packed.files
+    what = f"packed {safe(manifest.name)} {safe(manifest.version)}, {count:,} {'file' if count == 1 else 'files'}"
+    return f"{safe(packed.path)}: {what}, {packed.size:,} bytes, sha256 {packed.sha256}"
+
+
+def signed_line(signed: Signed) -> str:
+    """Who has signed a bundle now, in one line."""
+    who = f"{safe(signed.subject)} with {signed.algorithm}"
+    return f"{safe(signed.path)}: signed by {who}, {signed.blocks} block(s), sha256 {signed.sha256}"
+
+
+def stamped_line(stamped: Stamped) -> str:
+    """How many timestamps a bundle got, in one line."""
+    return f"{safe(stamped.path)}: {stamped.added} timestamp(s) added, sha256 {stamped.sha256}"
+
+
+def removed_line(removed: Removed) -> str:
+    """What is left of a bundle's signatures, in one line."""
+    return f"{safe(removed.path)}: removed, {removed.blocks} block(s) left, sha256 {removed.sha256}:"
 
 
 def listing(bundle: Path, found: SignatureListing) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from modseal.bundle.verify import Result
-from modseal.errors import Evidence
+from modseal.errors import Evidence, Scalar
 from modseal.trust.examination import STEPS, Check, Examination, Status, Verdict
 
 _SHOWN_FAILURES = 12
@@ -21,6 +21,11 @@ def safe(text: object) -> str:
     """A text from a file, for a terminal: anything that is not printable is escaped."""
     line = str(text)
     return line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+
+
+def plain(value: Scalar) -> str:
+    """A value of evidence as every report writes it."""
+    return "none" if value is None else safe(value)
 
 
 def _lines(result: Result, *, verbose: bool) -> Iterator[str]:
@@ -74,4 +79,4 @@ def _reason(check: Check) -> str:
 
 def _evidence(evidence: Evidence) -> Iterator[str]:
     for name, value in evidence.items():
-        yield f"      {name.replace('_', ' ')}: {safe(value)}"
+        yield f"      {name.replace('_', ' ')}: {plain(value)}"

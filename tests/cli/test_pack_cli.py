@@ -1,0 +1,353 @@
+"""`modseal pack`: what the command line says in the place of a spec, and what it says of what is likely not meant."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from builders.bundles import make
+from builders.transcript import Transcript, run
+from modseal.bundle.inspect import inspect
+
+HEAD = 'schema = "modseal/module@1"\nvendor = "Acme"\nname = "hello"\nversion = "1.0.0-1"\n'
+TREE = '[[payload]]\nroot = "files"\n'
+STAGE = """<vib version="5.0">
+  <type>bootbank</type>
+  <name>hello</name>
+  <version>@VERSION@</version>
+  <vendor>Acme</vendor>
+  <summary>Says hello</summary>
+  <description>More</description>
+  <relationships><depends/><conflicts/><replaces/><provides/><compatibleWith/></relationships>
+  <system-requires><maintenance-mode>false</maintenance-mode></system-requires>
+  <acceptance-level>partner</acceptance-level>
+  <live-install-allowed>true</live-install-allowed>
+  <live-remove-allowed>true</live-remove-allowed>
+  <cimom-restart>false</cimom-restart>
+  <stateless-ready>true</stateless-ready>
+  <overlay>false</overlay>
+  <payloads><payload name="payload1" type="vgz"></payload></payloads>
+</vib>
+"""
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """A folder with `module/` and `stage/`, each with one file."""
+    for tree in ("module/files/opt/hello", "stage/payloads/payload1/opt/hello"):
+        (tmp_path / tree).mkdir(parents=True)
+        (tmp_path / tree / "conf").write_bytes(b"level = 1\n")
+        (tmp_path / tree / "conf").chmod(0o644)
+    (tmp_path / "module/module.toml").write_text(HEAD + TREE)
+    (tmp_path / "stage/descriptor.xml").write_text(STAGE)
+    return tmp_path
+
+
+def pack(work: Path, *arguments: object) -> Transcript:
+    return run("pack", *arguments, cwd=work)
+
+
+def warnings(done: Transcript) -> list[str]:
+    assert done.code == 0, done
+    return [line.removeprefix("modseal: warning: ") for line in done.err.splitlines()]
+
+
+def manifest(work: Path, name: str):  # type: ignore[no-untyped-def]
+    found = inspect(work / name).manifest
+    assert found is not None
+    return found
+
+
+# The result.
+
+
+def test_files_size_and_digest_are_printed(work: Path) -> None:
+    done = pack(work, "module", "-o", "a.seal")
+    data = (work / "a.seal").read_bytes()
+    sha256 = hashlib.sha256(data).hexdigest()
+    assert (done.code, done.err) == (0, "")
+    assert done.out == f"a.seal: packed hello 1.0.0-1, 1 file, {len(data):,} bytes, sha256 {sha256}\n"
+
+
+@pytest.mark.parametrize(
+    ("spec", "output", "starts"),
+    [
+        ("module", "a.seal", b"manifest.json"),
+        ("module", "a.vib", b"descriptor.xml"),
+        ("module", "A.VIB", b"descriptor.xml"),
+        ("module", "a.out", b"manifest.json"),
+        ("stage", "a.seal", b"manifest.json"),
+        ("stage", "a.vib", b"descriptor.xml"),
+        ("stage", "a", b"descriptor.xml"),
+    ],
+)
+def test_the_suffix_of_the_output_decides_the_format(work: Path, spec: str, output: str, starts: bytes) -> None:
+    version = ("--version", "1") if spec == "stage" else ()
+    assert pack(work, spec, "-o", output, *version).code == 0
+    assert (work / output).read_bytes()[8:].startswith(starts)
+
+
+@pytest.mark.parametrize(("output", "format"), [("a.vib", "seal"), ("a.seal", "vib")])
+def test_a_suffix_that_contradicts_the_format_is_usage(work: Path, output: str, format: str) -> None:  # noqa: A002
+    done = pack(work, "module", "-o", output, "--format", format)
+    assert done.code == 2
+    assert f"{output} is the name of a {Path(output).suffix}, and the format is to be {format}" in done.err
+
+
+def test_an_output_that_was_there_is_named(work: Path) -> None:
+    (work / "empty").touch()
+    assert warnings(pack(work, "module", "-o", "empty")) == []
+    assert warnings(pack(work, "module", "-o", "empty")) == ["empty was there already, and is replaced"]
+    assert warnings(pack(work, "module")) == []
+    assert warnings(pack(work, "module")) == ["hello-1.0.0-1.seal was there already, and is replaced"]
+
+
+# What is likely not meant.
+
+
+def test_a_spec_without_payloads_beside_its_files_is_refused(work: Path) -> None:
+    (work / "module/module.toml").write_text(HEAD)
+    done = pack(work, "module", "-o", "a.seal")
+    assert done.code == 1
+    assert (
+        "module.toml: has no [[payload]], so that nothing of 'module/files' would be packed; add [[payload]]"
+        in done.err
+    )
+    (work / "module/module.toml").write_text(HEAD + "payload = []\n")
+    assert warnings(pack(work, "module", "-o", "a.seal")) == []
+
+
+def test_a_module_without_files_is_named(work: Path) -> None:
+    (work / "module/module.toml").write_text(HEAD)
+    (work / "module/files").rename(work / "module/tree")
+    (warning,) = warnings(pack(work, "module", "-o", "a.seal"))
+    assert warning.startswith("the module has no files; name their folder in a [[payload]]")
+
+
+def test_a_pattern_that_leaves_nothing_out_is_named_with_its_line(work: Path) -> None:
+    (work / "module/files/a.o").touch()
+    (work / "module/module.toml").write_text(HEAD + TREE + 'exclude = ["*.o", "*.pyc", "opt/helo/**"]\n')
+    assert warnings(pack(work, "module", "-o", "a.seal")) == [
+        f"module/module.toml:7: payload[0].exclude[{index}]: {pattern!r} leaves nothing out: "
+        "nothing below 'files' is called so"
+        for index, pattern in ((1, "*.pyc"), (2, "opt/helo/**"))
+    ]
+
+
+def test_secrets_in_the_tree_are_named(work: Path) -> None:
+    tree = work / "module/files/opt/hello"
+    (tree / ".env").write_text("TOKEN=x\n")
+    (tree / "server.key").write_text("x\n")
+    (tree / "start").write_text("#!/bin/sh\n# PRIVATE KEY\n")
+    (tree / "data.txt").write_text(
+        "text\n-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n"
+    )
+    (tree / "public.pem").write_text("-----BEGIN PUBLIC KEY-----\n")
+    (warning,) = warnings(pack(work, "module", "-o", "a.seal"))
+    assert warning == (
+        "payload payload1 has 3 paths ('opt/hello/.env', 'opt/hello/data.txt', 'opt/hello/server.key') that look like "
+        "private keys or passwords; whoever gets the module can read them"
+    )
+
+
+def test_no_part_of_a_secret_is_printed(work: Path) -> None:
+    (work / "module/files/k.key").write_text("-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIHmm\n")
+    done = pack(work, "module", "-o", "a.seal")
+    assert "MC4CAQ" not in done.out + done.err
+
+
+# Modes.
+
+
+def modes(work: Path, name: str) -> dict[str, int]:
+    return {entry.path: entry.mode for entry in inspect(work / name).entries}
+
+
+@pytest.mark.parametrize("spec", ["module", "stage"])
+def test_modes_that_change_are_named(work: Path, spec: str) -> None:
+    tree = next((work / spec).rglob("hello"))
+    for name, mode in {"f600": 0o600, "f640": 0o640, "f4755": 0o4755, "f2755": 0o2755, "f664": 0o664}.items():
+        (tree / name).touch()
+        (tree / name).chmod(mode)
+    (tree / "private").mkdir(mode=0o700)
+    said = warnings(pack(work, spec, "-o", "a.seal", "--version", "1"))
+    keeps = "a [[file]] with a mode" if spec == "module" else "[modes] in modseal.toml beside the descriptor"
+    assert [line.split(";")[0] for line in said] == [
+        f"payload payload1: mode {change} for 1 path ('opt/hello/{name}')"
+        for change, name in (
+            ("0600 becomes 0644", "f600"),
+            ("0640 becomes 0644", "f640"),
+            ("0700 becomes 0755", "private"),
+            ("2755 (setgid) becomes 0755", "f2755"),
+            ("4755 (setuid) becomes 0755", "f4755"),
+        )
+    ]
+    assert all(line.endswith(f"; {keeps} says another, and --keep-modes takes those on disk") for line in said)
+
+
+@pytest.mark.parametrize("spec", ["module", "stage"])
+def test_modes_on_disk_are_kept_where_that_is_asked_for(work: Path, spec: str) -> None:
+    tree = next((work / spec).rglob("hello"))
+    (tree / "conf").chmod(0o600)
+    tree.chmod(0o750)
+    assert warnings(pack(work, spec, "-o", "a.vib", "--keep-modes", "--version", "1", "--set", "level=partner")) == []
+    assert (modes(work, "a.vib")["opt/hello/conf"], modes(work, "a.vib")["opt/hello"]) == (0o600, 0o750)
+
+
+def test_a_stage_says_modes_in_modseal_toml(work: Path) -> None:
+    (work / "stage/payloads/payload1/opt/hello/conf").chmod(0o600)
+    said = 'schema = "modseal/stage@1"\n[modes]\n"opt/hello/conf" = "0600"\n"opt/hello" = "0700"\n'
+    (work / "stage/modseal.toml").write_text(said)
+    assert warnings(pack(work, "stage", "-o", "a.vib", "--version", "1")) == []
+    assert modes(work, "a.vib") == {"opt": 0o755, "opt/hello": 0o700, "opt/hello/conf": 0o600}
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ('schema = "modseal/stage@1"\n[modes]\n"opt/x" = "0600"\n', "modseal.toml:3: modes.opt/x: is in no payload"),
+        ('schema = "modseal/stage@1"\n[modes]\n"opt" = "755"\n', "has 3 characters, and must have exactly 4"),
+        ('schema = "modseal/stage@1"\n[mods]\n', "did you mean 'modes'?"),
+        ("[modes]\n", "'schema'"),
+        ("modes", "modseal.toml:1: "),
+    ],
+)
+def test_a_bad_modseal_toml_is_refused_beside_all_else(work: Path, text: str, words: str) -> None:
+    (work / "stage/modseal.toml").write_text(text)
+    done = pack(work, "stage", "-o", "a.vib")
+    assert done.code == 1
+    assert words in done.err
+    assert "stage/descriptor.xml:4:3: the version '@VERSION@'" in done.err
+
+
+# Values from the command line.
+
+
+@pytest.mark.parametrize("spec", ["module", "stage"])
+@pytest.mark.parametrize("kind", ["seal", "vib"])
+def test_version_date_and_other_fields_come_from_the_command_line(work: Path, spec: str, kind: str) -> None:
+    done = pack(
+        work,
+        *(spec, "-o", f"a.{kind}", "--version", "2.3", "--release-date", "2026-01-31"),
+        *("--set", "summary=A = B", "--set", "vendor=Other", "--set", "level=accepted", "--set", "description="),
+        *("--set", "stateless-ready=false"),
+    )
+    assert (done.code, done.err) == (0, "")
+    found = manifest(work, f"a.{kind}")
+    assert (found.vendor, found.name, found.version, str(found.claimed_level)) == ("Other", "hello", "2.3", "accepted")
+    assert (found.summary, found.description) == ("A = B", "")
+    assert found.released == "2026-01-31T00:00:00" + ("Z" if kind == "seal" else "+00:00")
+    assert kind == "seal" or not found.vib.stateless_ready
+
+
+def test_the_words_of_a_descriptor_say_the_same(work: Path) -> None:
+    fields = ("--set", "acceptance-level=accepted", "--set", "release-date=2026-01-31T12:00:00Z", "--set", "version=3")
+    for spec in ("module", "stage"):
+        assert pack(work, spec, "-o", f"{spec}.seal", *fields).code == 0
+        found = manifest(work, f"{spec}.seal")
+        assert (str(found.claimed_level), found.released, found.version) == ("accepted", "2026-01-31T12:00:00Z", "3")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--version", "2 3"), "--version: "),
+        (("--set", "version="), "--set version: "),
+        (("--set", "name=a b"), "--set name: "),
+        (("--set", "level=comunity"), "--set level: "),
+        (("--set", "overlay=yes"), "--set overlay: "),
+        (("--set", "released=yesterday"), "--set released: "),
+    ],
+)
+@pytest.mark.parametrize("spec", ["module", "stage"])
+def test_a_value_that_breaks_a_rule_is_refused_by_the_name_of_its_option(
+    work: Path, spec: str, arguments: tuple[str, ...], words: str
+) -> None:
+    version = () if "ersion" in str(arguments) else ("--version", "1")
+    done = pack(work, spec, "-o", "a.vib", *arguments, *version)
+    assert done.code == 1, done
+    assert done.err.startswith(f"modseal: {words}"), done.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--set", "sumary=x"), "--set 'sumary': there is no such field; did you mean 'summary'?"),
+        (("--set", "payload=x"), "there is no such field; it can set vendor, name, version"),
+        (("--set", "summary"), "give FIELD=VALUE"),
+        (("--set", "version=2", "--version", "1"), "--version and --set version say the same field"),
+        (("--set", "name=a", "--set", "name=b"), "--set name and --set name say the same field"),
+        (("--version", "1", "--version-from-git"), "exclude each other"),
+        (("--release-date", "31.1.2026"), "is not a time"),
+    ],
+)
+def test_options_that_say_nothing_or_too_much_are_usage(work: Path, arguments: tuple[str, ...], words: str) -> None:
+    done = pack(work, "module", "-o", "a.seal", *arguments)
+    assert done.code == 2
+    assert words in done.err
+
+
+def test_a_version_that_the_spec_lacks_may_come_from_the_command_line(work: Path) -> None:
+    (work / "module/module.toml").write_text(HEAD.replace('version = "1.0.0-1"\n', "") + TREE)
+    (work / "stage/descriptor.xml").write_text(STAGE.replace("  <version>@VERSION@</version>\n", ""))
+    for spec in ("module", "stage"):
+        assert pack(work, spec, "-o", "a.seal").code == 1
+        assert pack(work, spec, "-o", f"{spec}.seal", "--version", "7").code == 0
+        assert manifest(work, f"{spec}.seal").version == "7"
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="no git")
+@pytest.mark.parametrize("spec", ["module", "module/module.toml", "stage"])
+def test_the_version_comes_from_git(work: Path, spec: str) -> None:
+    for command in ("init -q", "add -A", "-c user.name=A -c user.email=a@b.test commit -qm it", "tag v4.5.6"):
+        environment = {**os.environ, "GIT_CONFIG_GLOBAL": "/dev/null", "GIT_CONFIG_SYSTEM": "/dev/null"}
+        subprocess.run(["git", *command.split()], cwd=work, check=True, env=environment)
+    assert pack(work, spec, "-o", "a.vib", "--version-from-git").code == 0
+    assert manifest(work, "a.vib").version == "4.5.6"
+
+
+def test_git_without_a_version_is_usage(work: Path) -> None:
+    done = run("pack", "module", "--version-from-git", cwd=work, env={"GIT_CEILING_DIRECTORIES": str(work.parent)})
+    assert done.code == 2
+    assert "--version-from-git: module is in no git repository; say --version" in done.err
+
+
+# Stage folders.
+
+
+def test_every_problem_of_a_stage_is_named_at_once(work: Path) -> None:
+    bad = STAGE.replace("<overlay>false", "<overlay>no").replace("<name>hello", "<name>hel lo")
+    bad = bad.replace("  <summary>Says hello</summary>\n", "")
+    (work / "stage/descriptor.xml").write_text(bad)
+    (work / "stage/payloads/stray").mkdir()
+    os.mkfifo(work / "stage/payloads/payload1/pipe")
+    done = pack(work, "stage", "-o", "a.vib")
+    assert done.code == 1
+    lines = done.err.splitlines()
+    for words in (
+        "stage/descriptor.xml:3:3: the name 'hel lo'",
+        "stage/descriptor.xml:4:3: the version '@VERSION@'",
+        "stage/descriptor.xml:14:3: <overlay> is 'no'",
+        "<summary> is missing",
+        "'stray' belongs to no payload",
+        "'pipe' is a FIFO",
+    ):
+        assert [line for line in lines if words in line], (words, done.err)
+    assert len(lines) == 7  # and the next step
+
+
+def test_a_signed_bundle_keeps_the_suffix_of_its_format(work: Path) -> None:
+    from builders.pki import signer
+
+    (work / "a.seal").write_bytes(make("seal").unsigned().data)
+    (work / "s.pem").write_bytes(signer().pem)
+    (work / "s.key").write_bytes(signer().key_pem)
+    (work / "s.key").chmod(0o600)
+    done = run("sign", "a.seal", "--key", "s.key", "--cert", "s.pem", "-o", "b.vib", cwd=work)
+    assert done.code == 2
+    assert "b.vib is the name of a .vib, and a.seal is a .seal" in done.err

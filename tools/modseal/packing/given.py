@@ -1,0 +1,76 @@
+"""What the command line says in the place of the spec: `--version`, `--release-date`, `--set FIELD=VALUE`.
+
+The same names are for both kinds of spec; those of a descriptor's elements are taken too. The values are judged by the
+rules of the spec that they go into, and a refusal names the option.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from pathlib import Path
+
+from modseal.errors import UsageError
+from modseal.format.shape import Steps, quote, suggestion
+from modseal.format.stage_descriptor import GivenText
+from modseal.format.times import time_text
+from modseal.format.toml_text import TomlDocument
+
+FIELDS: Mapping[str, Steps] = {
+    **{name: (name,) for name in ("vendor", "name", "version", "level", "summary", "description", "released")},
+    **{
+        name: ("vib", name)
+        for name in (
+            *("type", "maintenance-mode", "live-install-allowed", "live-remove-allowed"),
+            *("cimom-restart", "stateless-ready", "overlay"),
+        )
+    },
+}
+"""What can be said, and where it stands in a `module.toml`."""
+
+_ELEMENTS = {"level": "acceptance-level", "released": "release-date"}
+"""The elements of a descriptor that have other names."""
+_NAMES = {element: name for name, element in _ELEMENTS.items()}
+_FLAGS = {"true": True, "false": False}
+
+
+def read(
+    spec: Path, version: str | None, released: datetime | None, fields: Iterable[str], *, from_git: bool
+) -> dict[str, GivenText]:
+    """What the options say, by field. Raises `UsageError`."""
+    given: dict[str, GivenText] = {}
+    if version is not None and from_git:
+        raise UsageError("--version and --version-from-git exclude each other")
+    if version is not None:
+        given["version"] = GivenText(version, "--version")
+    if from_git:
+        from modseal.packing.git_version import describe
+
+        given["version"] = GivenText(describe(spec if spec.is_dir() else spec.parent), "--version-from-git")
+    if released is not None:
+        given["released"] = GivenText(time_text(released), "--release-date")
+    for item in fields:
+        said, equals, text = item.partition("=")
+        if not equals:
+            raise UsageError(f"--set {item}: give FIELD=VALUE, as in --set summary='A greeting.'")
+        name = _NAMES.get(said, said)
+        if name not in FIELDS:
+            hint = suggestion(name, FIELDS) or f"; it can set {', '.join(FIELDS)}"
+            raise UsageError(f"--set {quote(said)}: there is no such field{hint}")
+        if name in given:
+            raise UsageError(f"{given[name].source} and --set {said} say the same field")
+        given[name] = GivenText(text, f"--set {said}")
+    return given
+
+
+def for_stage(given: Mapping[str, GivenText]) -> dict[str, GivenText]:
+    """The same by element of a descriptor, with the date in its form."""
+    dated = {"released": lambda text: text.replace("Z", "+00:00")}
+    return {_ELEMENTS.get(name, name): one._replace(text=dated.get(name, str)(one.text)) for name, one in given.items()}
+
+
+def put(given: Mapping[str, GivenText], document: TomlDocument) -> None:
+    """Put what is given into the values of a `module.toml`."""
+    for name, (text, source) in given.items():
+        path = FIELDS[name]
+        document.put(path, _FLAGS.get(text, text) if path[0] == "vib" else text, source)

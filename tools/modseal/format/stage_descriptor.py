@@ -22,7 +22,7 @@ _FILLING = {"name": "x", "version": "0", "vendor": "x", "acceptance-level": "com
 """Sound texts for what is missing, so that all else can still be judged; those of other elements are below."""
 
 
-class Given(NamedTuple):
+class GivenText(NamedTuple):
     """A text that takes the place of an element's, and who gave it, such as `--version`."""
 
     text: str
@@ -43,7 +43,7 @@ class StageError(FormatError):
         self.manifest = manifest
 
 
-def decode(data: bytes, given: Mapping[str, Given] | None = None) -> Manifest:
+def decode(data: bytes, given: Mapping[str, GivenText] | None = None) -> Manifest:
     """The manifest that the descriptor of a stage folder says so far, with the texts that are `given` in its place.
 
     So payloads have size 0 and no digest, and `released` may be empty. `given` has names of elements; one that is not
@@ -80,13 +80,13 @@ def _place(error: FormatError) -> tuple[int, int]:
     return int(evidence.get("line") or 0), int(evidence.get("column") or 0)
 
 
-def _grammar(given: Mapping[str, Given]) -> ElementRule:
+def _grammar(given: Mapping[str, GivenText]) -> ElementRule:
     """The elements of a stage; what is given may be absent."""
     places = (child._replace(least=0) if child.element.name in given else child for child in STAGE.children)
     return ElementRule(STAGE.name, *places, optional=STAGE.attributes)
 
 
-def _put(root: Node, given: Mapping[str, Given]) -> None:
+def _put(root: Node, given: Mapping[str, GivenText]) -> None:
     """Put the texts that are given into their elements."""
     for child in root.element.children:
         if child.element.name in given and root.find(child.element.name) is None:

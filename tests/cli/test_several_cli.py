@@ -47,7 +47,7 @@ def verified(work: Path, *names: str) -> int:
 
 def test_several_bundles_are_signed_with_one_line_each(work: Path) -> None:
     done = sign(work, *NAMES)
-    assert (done.code, done.err) == (0, "")
+    assert (done.code, done.unusual) == (0, "")
     *lines, last = done.out.splitlines()
     assert [line.split(": ")[0] for line in lines] == list(NAMES)
     assert [line.rpartition("sha256 ")[2] for line in lines] == [sha256(work / name) for name in NAMES]
@@ -97,7 +97,7 @@ def test_a_folder_takes_the_signed_bundles(work: Path) -> None:
     assert [sha256(work / name) for name in NAMES] == before
     assert verified(work, *(f"out/{name}" for name in NAMES)) == 0
     again = sign(work, "a.seal", "-o", "out")
-    assert again.err == "modseal: warning: out/a.seal was there already, and is replaced\n"
+    assert again.unusual == "modseal: warning: out/a.seal was there already, and is replaced\n"
 
 
 def test_several_bundles_and_one_output_file_are_usage(work: Path) -> None:

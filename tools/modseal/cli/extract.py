@@ -10,9 +10,10 @@ import click
 
 from modseal.bundle.extract import extract as extract_bundle
 from modseal.cli.options import BUNDLES, FILE, FOLDERS, at_option, now, policy_option
+from modseal.cli.progress import progress
 from modseal.errors import UsageError
 from modseal.policy.sources import load
-from modseal.report import text
+from modseal.report import colour, text
 from modseal.trust.examination import Verdict
 
 
@@ -55,12 +56,14 @@ def extract(
     if (policy is None) != unverified:
         raise UsageError("give either --policy POLICY or --unverified")
     rules = load(policy) if policy else None
-    result = extract_bundle(bundle, directory, rules, at or now(), stage=stage, shared=shared_parent)
+    with progress(str(bundle), bundle):
+        result = extract_bundle(bundle, directory, rules, at or now(), stage=stage, shared=shared_parent)
     if result.verdict is Verdict.ACCEPTED:
         manifest = result.examination.manifest if result.examination else None
         count = len(manifest.files) if manifest else 0
         note = " (unverified)" if unverified else ""
         click.echo(f"{text.safe(bundle)}: extracted {count} entries to {text.safe(directory)}{note}")
         return 0
-    click.echo(f"modseal: {text.render(result)}", file=sys.stderr)
+    in_colour = colour.wanted(sys.stderr)
+    click.echo(f"modseal: {text.render(result, in_colour=in_colour)}", err=True, color=in_colour)
     return 1 if result.verdict is Verdict.REJECTED else 3

@@ -105,12 +105,35 @@ def _more(name: str) -> str | None:
     return "\n".join(["\b", "More:", *(f"  modseal help {page}" for page in PAGES[name])]) if name in PAGES else None
 
 
+_VERBOSE = "With --version: the libraries too, OpenSSL, the extras, and where policies and caches are."
+
+
+def _remember(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    context.meta["modseal.verbose"] = value
+
+
+def _show_version(context: click.Context, parameter: click.Parameter, value: bool) -> None:
+    verbose = context.meta["modseal.verbose"]
+    if not value and verbose and not context.resilient_parsing:
+        raise click.UsageError("--verbose stands behind a command, or with --version", context)
+    if value and not context.resilient_parsing:
+        click.echo(_everything() if verbose else f"modseal {__version__}")
+        context.exit()
+
+
+def _everything() -> str:
+    from modseal.report import versions
+
+    return versions.render()
+
+
 @click.group(
     cls=LazyGroup,
     epilog="More: modseal help readme. All pages: modseal help.",
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-@click.version_option(__version__, prog_name="modseal", message="%(prog)s %(version)s")
+@click.option("-v", "--verbose", is_flag=True, is_eager=True, expose_value=False, callback=_remember, help=_VERBOSE)
+@click.option("--version", is_flag=True, expose_value=False, callback=_show_version, help="Show the version and exit.")
 def cli() -> None:
     """Pack, sign and verify signed modules.
 

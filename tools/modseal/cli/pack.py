@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from modseal.cli.options import FILE, OUTPUT, Choice, Time
+from modseal.cli.progress import progress
 from modseal.errors import UsageError
 from modseal.files.output import require_output
 from modseal.format.manifest import Kind
@@ -79,16 +80,17 @@ def pack(
             raise UsageError("--offline-bundle is for a .vib; a .seal goes into a signed depot (`modseal depot build`)")
         kind = "vib"
         require_output(offline_bundle)
-    packed = pack_module(
-        spec,
-        output,
-        kind,
-        environ=os.environ,
-        sbom=sbom,
-        build=_build(build, provenance=provenance),
-        given=given.read(spec, version, release_date, fields, from_git=version_from_git),
-        keep_modes=keep_modes,
-    )
+    with progress(f"packing {spec}"):
+        packed = pack_module(
+            spec,
+            output,
+            kind,
+            environ=os.environ,
+            sbom=sbom,
+            build=_build(build, provenance=provenance),
+            given=given.read(spec, version, release_date, fields, from_git=version_from_git),
+            keep_modes=keep_modes,
+        )
     for warning in packed.warnings:
         click.echo(f"modseal: warning: {safe(warning)}", err=True)
     click.echo(packed_line(packed))

@@ -13,7 +13,7 @@ from modseal.bundle.attested import Wanted, read
 from modseal.cli.options import BUNDLES, FILE, Choice, at_option, now, policy_option
 from modseal.errors import UsageError
 from modseal.policy.sources import load
-from modseal.report import text
+from modseal.report import colour, text
 from modseal.trust.examination import Verdict
 
 # The names are those of bundle.sbom and bundle.provenance, which belong to packing and are not loaded here.
@@ -40,7 +40,8 @@ def sbom(
         raise UsageError("give either --policy POLICY or --unverified")
     result, data = read(bundle, _WANTED[show], load(policy) if policy else None, at or now())
     if data is None:
-        click.echo(f"modseal: {text.render(result)}", file=sys.stderr)
+        in_colour = colour.wanted(sys.stderr)
+        click.echo(f"modseal: {text.render(result, in_colour=in_colour)}", err=True, color=in_colour)
         return 1 if result.verdict is Verdict.REJECTED else 3
     if unverified:
         click.echo(f"modseal: {text.safe(bundle)}: unproved: the signature was not verified", err=True)

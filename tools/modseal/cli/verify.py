@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import datetime
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import click
 from modseal.bundle.verify import Result
 from modseal.bundle.verify import verify as verify_bundle
 from modseal.cli.options import BUNDLES, FILE, Choice, at_option, now, policy_option
+from modseal.cli.progress import progress
 from modseal.policy.sources import load
 from modseal.trust.examination import WORST_LAST, Verdict
 
@@ -33,7 +35,8 @@ def verify(bundles: tuple[Path, ...], policy: str, at: datetime | None, output: 
     results: list[Result] = []
     verdicts: set[Verdict] = set()
     for path in bundles:
-        result = verify_bundle(path, rules, at, with_digest=output != "text")
+        with progress(str(path), path):
+            result = verify_bundle(path, rules, at, with_digest=output != "text")
         verdicts.add(result.verdict)
         if output == "text":
             _print_text(result, verbose=verbose)
@@ -45,9 +48,10 @@ def verify(bundles: tuple[Path, ...], policy: str, at: datetime | None, output: 
 
 
 def _print_text(result: Result, *, verbose: bool) -> None:
-    from modseal.report import text
+    from modseal.report import colour, text
 
-    click.echo(text.render(result, verbose=verbose))
+    in_colour = colour.wanted(sys.stdout)
+    click.echo(text.render(result, verbose=verbose, in_colour=in_colour), color=in_colour)
 
 
 def _document(output: str, results: list[Result], policy: str, at: datetime) -> str:

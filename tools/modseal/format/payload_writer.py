@@ -16,6 +16,7 @@ from modseal import limits
 from modseal.errors import FormatError, InputError
 from modseal.format import compression, rules, tar, visor
 from modseal.format.manifest import Digest, Entry, FileType, Payload, View
+from modseal.format.meter import READ
 from modseal.format.payload import SEAL_TYPES, VIB_TYPES
 from modseal.format.source import BLOCK
 from modseal.format.visor import VisorLayout
@@ -233,6 +234,7 @@ def _read(item: Input) -> Iterator[bytes]:
         with item.open() as file:
             while block := file.read(BLOCK):
                 left -= len(block)
+                READ.count += len(block)
                 if left < 0:
                     break
                 yield block

@@ -14,6 +14,7 @@ from itertools import accumulate
 from typing import Protocol
 
 from modseal.errors import FormatError
+from modseal.format.meter import READ
 
 BLOCK = 256 * 1024
 """Bytes of one read: larger ones are not faster (docs/adr), smaller ones cost more calls."""
@@ -60,6 +61,7 @@ class FileSource:
             if not more:
                 break
             data += more
+        READ.count += len(data)
         return _exactly(data, offset, length)
 
 

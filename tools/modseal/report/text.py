@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from modseal.bundle.verify import Result
 from modseal.errors import Evidence, Scalar
+from modseal.report import colour
 from modseal.trust.examination import STEPS, Check, Examination, Status, Verdict
 
+Mark = Callable[[Verdict | Status, str], str]
+"""Shows a word as what it means."""
 _SHOWN_FAILURES = 12
 """Failed checks shown in full; a broken payload can have thousands. JSON has them all."""
 
 
-def render(result: Result, *, verbose: bool = False) -> str:
+def render(result: Result, *, verbose: bool = False, in_colour: bool = False) -> str:
     """One result as lines of text, without a final newline."""
-    return "\n".join(_lines(result, verbose=verbose))
+    return "\n".join(_lines(result, colour.paint if in_colour else colour.plain, verbose=verbose))
 
 
 def safe(text: object) -> str:
@@ -28,8 +31,8 @@ def plain(value: Scalar) -> str:
     return "none" if value is None else safe(value)
 
 
-def _lines(result: Result, *, verbose: bool) -> Iterator[str]:
-    yield f"{safe(result.bundle)}: {result.verdict}"
+def _lines(result: Result, mark: Mark, *, verbose: bool) -> Iterator[str]:
+    yield f"{safe(result.bundle)}: {mark(result.verdict, str(result.verdict))}"
     examination = result.examination
     if examination is None:
         if result.failure:
@@ -38,7 +41,7 @@ def _lines(result: Result, *, verbose: bool) -> Iterator[str]:
         return
     yield from _module(examination)
     if verbose or examination.verdict is not Verdict.ACCEPTED:
-        yield from _steps(examination, verbose=verbose)
+        yield from _steps(examination, mark, verbose=verbose)
 
 
 def _module(examination: Examination) -> Iterator[str]:
@@ -60,10 +63,11 @@ def _why_unproved(examination: Examination) -> str:
     return "no signer of it is trusted" if examination.manifest_signed else "no valid signature covers it"
 
 
-def _steps(examination: Examination, *, verbose: bool) -> Iterator[str]:
+def _steps(examination: Examination, mark: Mark, *, verbose: bool) -> Iterator[str]:
     bad = [check for check in examination.checks if check.code and check.status in (Status.FAILED, Status.INCONCLUSIVE)]
     for check in examination.checks if verbose else bad[:_SHOWN_FAILURES]:
-        yield f"  {check.step} {STEPS[check.step]:<12} {check.status:<14} {_reason(check)}{safe(check.detail)}"
+        status = mark(check.status, f"{check.status:<14}")
+        yield f"  {check.step} {STEPS[check.step]:<12} {status} {_reason(check)}{safe(check.detail)}"
         if check in bad:
             yield from _evidence(check.evidence)
     if not verbose and len(bad) > _SHOWN_FAILURES:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
@@ -15,7 +16,7 @@ SCHEMA = "modseal/diff@1"
 NOTICE = "UNPROVED: what is compared is what the files say of themselves"
 _SHOWN = 40
 """Differences of one part that the text shows; JSON has them all."""
-_DIGEST = 64
+_DIGEST = re.compile(r"\b([0-9a-f]{16})[0-9a-f]{48}\b")
 
 
 def render_json(found: Comparison) -> str:
@@ -85,5 +86,4 @@ def _value(text: str | None) -> str:
 
 def _short(text: str) -> str:
     """A value in a line: of a digest its beginning."""
-    words = (f"{word[:16]}..." if len(word) == _DIGEST and word.isalnum() else word for word in text.split(" "))
-    return safe(" ".join(words)) or "(empty)"
+    return safe(_DIGEST.sub(r"\1...", text)) or "(empty)"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from builders.audits import audit_of
-from builders.bundles import KINDS, Bundle, make
+from builders.bundles import KINDS, Bundle, make, tar_of
 from builders.pki import leaf, root, signer
 from builders.policies import anchor, trusting
 from builders.rules import record
@@ -55,6 +55,17 @@ def test_an_exchanged_payload_is_one_finding() -> None:
     assert codes_of(bundle) == ["payload-size-mismatch", "payload-digest-mismatch"]
 
 
+def test_a_listing_that_does_not_fit_is_one_finding_for_each_way_in_which_it_does_not() -> None:
+    other = make("seal", files={f"opt/m/x{n}": b"" for n in range(9)})
+    bundle = make("seal", files={f"opt/m/{n}": b"" for n in range(9)}).with_tar(tar_of(other))
+    found = [one for one in record(bundle).findings if one.kind is Kind.CHECK]
+    assert [(one.rule, one.detail.partition("; ")[2]) for one in found] == [
+        ("file-missing", "and 8 more files"),
+        ("file-undeclared", "and 8 more files"),
+    ]
+    assert codes_of(bundle).count("file-missing") == 9
+
+
 def test_two_causes_are_two_findings() -> None:
     good = make("seal")
     bundle = good.unsigned().with_member("base", data=good["base"].data[:-1] + b"!")
@@ -82,7 +93,8 @@ def of_payload(rule: str, payload: str | None) -> Finding:
         ([("payload-size-mismatch", "a"), ("payload-digest-mismatch", "a")], 1),
         ([("payload-size-mismatch", "a"), ("payload-digest-mismatch", "b")], 2),
         ([("payload-digest-mismatch", "a"), ("bad-payload", "a"), ("bad-listing", "a"), ("file-missing", None)], 1),
-        ([("file-missing", None), ("file-missing", None)], 2),
+        ([("file-missing", None), ("file-missing", None), ("file-undeclared", None)], 2),
+        ([("unsafe-path", None), ("unsafe-path", None)], 2),
         ([("bad-listing", "a"), ("file-undeclared", None), ("unsafe-path", None)], 2),
     ],
 )

@@ -11,6 +11,7 @@ import json
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
+from contextlib import chdir
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -179,9 +180,10 @@ def main(out: str, wanted: str = "0") -> None:
     """Write the report."""
     from modseal.report.audit_html import render
 
-    with tempfile.TemporaryDirectory() as folder:
-        write(Path(folder))
-        result = audit(Path(folder))
+    with tempfile.TemporaryDirectory() as folder, chdir(folder):
+        Path("depot").mkdir()
+        write(Path("depot"))
+        result = audit(Path("depot"))
     result = repeated(result, int(wanted)) if int(wanted) else result
     with open(out, "wb") as file:
         file.writelines(render(result))

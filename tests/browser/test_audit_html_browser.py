@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import chdir
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -113,9 +114,10 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     try:
         made = Browser(folder, driver)
         made.command("Page.addScriptToEvaluateOnNewDocument", source=WATCH)
-        (folder / "depot").mkdir()
-        sample.write(folder / "depot")
-        real = sample.audit(folder / "depot")
+        with chdir(folder):
+            Path("depot").mkdir()
+            sample.write(Path("depot"))
+            real = sample.audit(Path("depot"))
         made.write("real.html", real)
         made.write("many.html", sample.repeated(real, 120))
         made.write("hostile.html", hostile.hostile())
@@ -233,7 +235,7 @@ def test_severity_is_a_filter_too(browser: Browser) -> None:
 def test_sorting(browser: Browser, how: str) -> None:
     browser.show("real.html")
     header = browser.find("#table th:nth-child(7)")
-    assert browser.find("#table th:nth-child(5)").get_attribute("aria-sort") == "descending"
+    assert browser.find("#table th:nth-child(3)").get_attribute("aria-sort") == "descending"
     press: Callable[[], None] = (
         header.find_element("tag name", "button").click
         if how == "click"
@@ -242,7 +244,7 @@ def test_sorting(browser: Browser, how: str) -> None:
     sizes = "return [...document.querySelectorAll('td[data-column=Size]')].map((each) => each.textContent)"
     press()
     assert header.get_attribute("aria-sort") == "ascending"
-    assert browser.find("#table th:nth-child(5)").get_attribute("aria-sort") == "none"
+    assert browser.find("#table th:nth-child(3)").get_attribute("aria-sort") == "none"
     assert browser.run(sizes)[0] == "17 B"
     press()
     assert header.get_attribute("aria-sort") == "descending"
@@ -317,11 +319,130 @@ def test_the_theme_is_the_system_s_until_somebody_chooses(browser: Browser) -> N
     browser.run("localStorage.clear()")
 
 
+VIEWS = [(width, theme) for width in (1400, 768, 390, 360) for theme in ("light", "dark")]
+CLIPPED = """
+return [...document.querySelectorAll('body *')].filter((each) => {
+    const style = getComputedStyle(each);
+    return [style.overflowX, style.overflowY].some((one) => one === 'hidden' || one === 'clip')
+        && (each.scrollWidth > each.clientWidth + 1 || each.scrollHeight > each.clientHeight + 1);
+}).map((each) => each.outerHTML.slice(0, 80))
+"""
+OVERLAPPING = """
+const shown = (each) => each.getClientRects().length && each.textContent;
+const meet = (one, other) => one.left < other.right - 0.5 && other.left < one.right - 0.5
+    && one.top < other.bottom - 0.5 && other.top < one.bottom - 0.5;
+const found = [];
+for (const chart of document.querySelectorAll('.chart')) {
+    const labels = [...chart.querySelectorAll('svg text')].filter(shown);
+    labels.forEach((one, index) => labels.slice(index + 1).forEach((other) => {
+        if (meet(one.getBoundingClientRect(), other.getBoundingClientRect()))
+            found.push(`${one.textContent} and ${other.textContent}`);
+    }));
+    const card = chart.getBoundingClientRect();
+    labels.forEach((one) => {
+        const box = one.getBoundingClientRect();
+        if (box.left < card.left || box.right > card.right) found.push(`${one.textContent} leaves its chart`);
+    });
+}
+return found;
+"""
+
+
 @pytest.mark.parametrize("name", ["real.html", "hostile.html"])
-def test_a_phone_needs_no_sideways_scrolling(browser: Browser, name: str) -> None:
-    browser.show(name, width=360).run(OPEN_ALL)
-    assert browser.wider_than(360) == []
-    assert browser.run("return [innerWidth, document.documentElement.scrollWidth]") == [360, 360]
+@pytest.mark.parametrize(("width", "theme"), VIEWS)
+def test_nothing_scrolls_sideways_is_clipped_or_overlaps(browser: Browser, name: str, width: int, theme: str) -> None:
+    browser.show(name, width=width, theme=theme)
+    for script in ("", OPEN_ALL):  # as it is, and with all that can be opened
+        browser.run(script)
+        assert browser.wider_than(width) == []
+        page = "document.documentElement"
+        assert browser.run(f"return [innerWidth, {page}.scrollWidth - {page}.clientWidth]") == [width, 0]
+        assert browser.run(CLIPPED) == []
+        assert browser.run(OVERLAPPING) == []
+
+
+@pytest.mark.parametrize("width", [390, 768])
+def test_a_bundle_is_three_lines_on_a_small_screen(browser: Browser, width: int) -> None:
+    browser.show("real.html", width=width)
+    lines = browser.run("""
+        return [...document.querySelectorAll('#table tbody tr')].map((row) => {
+            const tops = [...row.cells].flatMap((cell) => {
+                const range = document.createRange();
+                range.selectNodeContents(cell);
+                return [...range.getClientRects()].filter((one) => one.width).map((one) => one.top + one.height / 2);
+            }).sort((one, other) => one - other);
+            return tops.filter((top, place) => !place || top - tops[place - 1] > 9).length;
+        });
+    """)
+    assert len(lines) == 50
+    assert set(lines) <= {2, 3}  # two where no module could be read
+
+
+@pytest.mark.parametrize("width", [1400, 390])
+def test_the_first_screen_names_rejected_bundles(browser: Browser, width: int) -> None:
+    browser.show("real.html", width=width)
+    seen = browser.run("""
+        const seen = (each) => each.getBoundingClientRect().bottom <= innerHeight;
+        return [...document.querySelectorAll('.bad li .file')].filter(seen).map((each) => each.textContent);
+    """)
+    assert len(seen) >= 5
+    assert "acme-agent-3.0.0-1.seal" in seen
+
+
+def test_rows_of_a_wide_screen_have_two_lines_each(browser: Browser) -> None:
+    browser.show("real.html", width=1400)
+    heights = set(browser.run("return [...document.querySelectorAll('#table tbody tr')].map((e) => e.offsetHeight)"))
+    assert max(heights) - min(heights) <= 8
+
+
+@pytest.mark.parametrize(
+    ("link", "count"), [("only-verdict-rejected", 12), ("only-severity-medium", 8), ("only-level-none", 7)]
+)
+@pytest.mark.parametrize("scripted", [True, False])
+def test_a_count_leads_to_its_bundles_with_and_without_the_script(
+    browser: Browser, link: str, count: int, scripted: bool
+) -> None:
+    browser.command("Emulation.setScriptExecutionDisabled", value=not scripted)
+    try:
+        browser.show("real.html")
+        for _ in range(2):  # the same link again, too
+            browser.driver.get(browser.driver.current_url.partition("#")[0] + f"#{link}")
+            rows = browser.driver.find_elements("css selector", "#table tbody tr")
+            assert sum(row.is_displayed() for row in rows) == count
+        assert browser.find(f"#{link}").is_displayed() == (not scripted)
+        if scripted:
+            assert browser.find("#shown").text == f"{count} of 57 bundles"
+        else:
+            browser.find(f"#{link} a").click()
+            assert sum(row.is_displayed() for row in rows) == 57
+    finally:
+        browser.command("Emulation.setScriptExecutionDisabled", value=False)
+
+
+def test_a_link_that_is_followed_again_narrows_again(browser: Browser) -> None:
+    browser.show("real.html")
+    press = "document.querySelector('.numbers-row a[href=\"#only-verdict-rejected\"]').click()"
+    browser.run(press)
+    browser.eventually("document.querySelectorAll('td .file').length === 12")
+    browser.find("#filters button[type=reset]").click()
+    browser.eventually("document.querySelectorAll('td .file').length === 50")
+    browser.run(press)
+    browser.eventually("document.querySelectorAll('td .file').length === 12")
+
+
+def test_the_name_of_a_rejected_bundle_leads_to_its_row_and_opens_it(browser: Browser) -> None:
+    browser.show("real.html", width=390)
+    browser.run("document.querySelector('.bad li a.file').click()")
+    browser.eventually("document.querySelectorAll('tr.details').length === 1")
+    row = browser.find("tr.details").text
+    assert "depot/incoming/acme-agent-3.0.0-1.seal" in row
+    assert browser.run("return document.activeElement.matches('button.open[aria-expanded=true]')")
+
+
+def test_a_next_step_shows_commands_as_code(browser: Browser) -> None:
+    browser.show("real.html").run(OPEN_ALL)
+    text = browser.run("return document.querySelector('main').innerText")
+    assert "`" not in text
 
 
 def test_the_table_is_there_without_the_script(browser: Browser) -> None:

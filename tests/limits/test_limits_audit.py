@@ -16,22 +16,22 @@ from limits.cover import bounds
 from modseal import limits
 from modseal.auditing.cache import FILE, Cache, context_of
 from modseal.auditing.finding import Finding, Kind
+from modseal.format.level import Level
 from modseal.policy.sources import load
 
 
-def with_missing_files(count: int) -> bytes:
-    """A bundle whose manifest declares so many files more than it has: each is a check that fails."""
-    bundle = bundles.make("vib", files={"opt/one": b"1"})
-    more = tuple(bundles.Entry(f"opt/missing-{number:05}") for number in range(count))
-    return bundle.with_manifest(files=(*bundle.manifest.files, *more)).data
+def with_misplaced_files(count: int) -> bytes:
+    """A community module with so many files outside the allowed paths: each is a check that fails."""
+    files = {f"etc/{number:05}": b"" for number in range(count)}
+    return bundles.make("vib", files=files, claimed_level=Level.COMMUNITY).data
 
 
 @bounds("FINDINGS")
 @pytest.mark.parametrize(("count", "findings"), [(-1, -1), (0, 0), (1, 1), (700, 1)])
 def test_so_many_checks_of_one_bundle_become_findings_and_one_more_says_how_many_there_are(tmp_path, count, findings):
     path = tmp_path / "a.vib"
-    path.write_bytes(with_missing_files(limits.FINDINGS + count))
-    audit = audit_of([path], policies.trusting())
+    path.write_bytes(with_misplaced_files(limits.FINDINGS + count))
+    audit = audit_of([path], policies.trusting(community_paths=("opt",)))
     found: list[Finding] = [finding for finding in audit.findings() if finding.kind is Kind.CHECK]
     assert len(found) == limits.FINDINGS + findings
     assert (found[-1].detail == f"and {count} more checks of this bundle that did not pass; its result has each") == (

@@ -11,6 +11,7 @@ import hashlib
 import json
 import re
 import tracemalloc
+from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from importlib import resources
@@ -30,7 +31,7 @@ from modseal.auditing.finding import Kind, Severity, State
 from modseal.auditing.run import Audit
 from modseal.codes import CODES
 from modseal.report import audit_html
-from modseal.report.audit_html.escape import data, element, escaped, shown
+from modseal.report.audit_html.escape import data, element, escaped, prose, shown
 from modseal.report.audit_html.signers import Certificate, expiry
 
 TAGS = """
@@ -136,8 +137,8 @@ def test_a_hostile_text_is_shown_as_it_is_or_as_its_escapes(text: str) -> None:
     [row] = json.loads(found.by_id("data"))
     assert row[0] == row[1] == row[2] == row[12] == shown(text)
     steps = json.loads(found.by_id("steps-0"))
-    assert steps["signers"][0][0] == steps["checks"][0][3] == shown(text)
-    assert steps["checks"][0][4] == [[shown(text).replace("_", " "), shown(text)]]
+    assert steps["signers"][0]["subject"] == steps["checks"][0]["detail"] == shown(text)
+    assert steps["checks"][0]["evidence"] == [[shown(text).replace("_", " "), shown(text)]]
 
 
 def test_no_text_reaches_the_page_with_what_cannot_be_seen() -> None:
@@ -272,7 +273,7 @@ def test_a_bundle_that_could_not_be_read_is_a_row_too() -> None:
     error = {"code": "io-error", "detail": "gone"}
     found = page(audit([result("a.seal", verdict="undecided", **{**values, "proven_level": None}, error=error)]))
     assert found.rows() == [["a.seal", "not readable", "undecided", "none", "none", "nobody", "1.2 kB"]]
-    assert json.loads(found.by_id("steps-0"))["error"] == ["io-error", "gone"]
+    assert json.loads(found.by_id("steps-0"))["error"] == {"code": "io-error", "detail": "gone"}
 
 
 def test_the_worst_bundles_come_first() -> None:
@@ -286,8 +287,8 @@ def test_the_worst_bundles_come_first() -> None:
         finding("many"),
     ]
     rows = page(audit(results, findings)).rows()
-    assert [row[0] for row in rows] == ["many", "high", "low", "rejected", "fine", "known"]
-    assert [row[4] for row in rows] == ["high · 2", "high · 1", "low · 1", "none", "none", "1 set aside"]
+    assert [row[0] for row in rows] == ["rejected", "many", "high", "low", "fine", "known"]
+    assert [row[4] for row in rows] == ["none", "high · 2", "high · 1", "low · 1", "none", "1 set aside"]
 
 
 def test_a_rule_says_what_why_and_what_to_do() -> None:
@@ -295,7 +296,53 @@ def test_a_rule_says_what_why_and_what_to_do() -> None:
     found = page(audit([result("a.seal")], [finding("a.seal")]))
     text = found.by_id("rule-0")
     for words in (rule.title, rule.id, rule.what, rule.why, rule.remedy, "a.seal", "a detail", "1 finding"):
-        assert words in text
+        assert words.replace("`", "") in text
+
+
+def test_what_stands_between_backticks_is_code_in_our_own_sentences_alone() -> None:
+    rule = rules.BY_ID["claim-above-proven"]
+    [command] = re.findall("`(esxcli.*?)`", rule.why)
+    found = page(audit([result("`a`.seal")], [finding("`a`.seal", "`a detail`", next_step="Run `modseal x` now.")]))
+    assert {command, "modseal x"} <= set(found.all("code"))
+    assert not {"a", "a detail", ".seal"} & set(found.all("code"))
+    assert prose("a ` alone") == "a ` alone"
+    assert prose("`<b>` and `&`") == "<code>&lt;b&gt;</code> and <code>&amp;</code>"
+
+
+def test_what_follows_from_a_finding_is_named_with_it() -> None:
+    made = audit([result("a.seal")], [finding("a.seal", consequences=("level-not-granted", "no-such"))])
+    assert "From this follows: level-not-granted, no-such" in page(made).by_id("rule-0")
+
+
+def test_the_first_screen_names_what_is_not_accepted_and_why() -> None:
+    results = [result(f"d/{n}.seal", verdict="rejected" if n < 12 else "undecided") for n in range(13)]
+    check = {"kind": Kind.CHECK, "step": 5, "related": ()}
+    findings = [finding(f"d/{n}.seal", rule="revoked", **check) for n in range(12)]
+    findings += [finding("d/12.seal", rule="crl-stale", undecided=True, **check)]
+    found = page(audit(results, findings))
+    [card] = found.all("div", "bad")
+    assert "12 rejected" in card
+    assert card.count("A certificate of the chain is revoked") == 10
+    assert "and 2 more" in card
+    assert "1 undecided" in card
+    assert "12.seald/" in card
+    assert page(audit([result("a.seal")])).all("div", "bad") == []
+
+
+def test_every_count_leads_to_the_bundles_that_it_counts(real: Audit) -> None:
+    found = page(real)
+    links = {(attributes["href"] or "#")[1:]: "".join(text) for tag, attributes, text in found.elements if tag == "a"}
+    assert links["only-verdict-accepted"] == "45"
+    assert links["only-severity-high"] == str(real.summary.findings["high"])
+    assert links["only-level-none"] == "7"
+    assert all(found.has(one) for one in links if one)
+    assert "only-verdict-undecided" not in links
+
+
+def test_without_a_policy_the_page_says_so_first(real: Audit) -> None:
+    assert page(real).all("p", "warning") == []
+    [warning] = page(replace(real, by_default=True)).all("p", "warning")
+    assert warning.startswith("No policy was named")
 
 
 def test_a_rule_says_in_how_many_bundles_it_found_something() -> None:
@@ -328,7 +375,7 @@ def test_a_finding_about_several_bundles_marks_its_row() -> None:
     found = page(audit([result("a.seal"), result("b.seal")], [finding("b.seal", severity=Severity.LOW), late]))
     rows = {row[0]: row[4] for row in found.rows()}
     assert rows == {"a.seal": "high · 1", "b.seal": "low · 1"}
-    assert [note[1] for note in json.loads(found.by_id("steps-0"))["notes"]] == ["a detail"]
+    assert [note["detail"] for note in json.loads(found.by_id("steps-0"))["notes"]] == ["a detail"]
     assert "also b.seal" in found.by_id("rule-0")
 
 

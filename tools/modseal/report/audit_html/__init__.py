@@ -21,7 +21,7 @@ from modseal import limits
 from modseal.auditing.run import LEVELS, Audit
 from modseal.report.audit_html import overview, table
 from modseal.report.audit_html.bundles import STATUSES, VERDICTS, BundleRow, Bundles, collect
-from modseal.report.audit_html.escape import LINE, Child, Markup, data, element, joined
+from modseal.report.audit_html.escape import LINE, Child, Markup, data, element, joined, prose
 from modseal.report.audit_html.groups import SEVERITIES, Group, Groups, group
 from modseal.report.audit_words import plural
 from modseal.trust.examination import STEPS
@@ -34,17 +34,19 @@ def render(audit: Audit) -> Iterator[bytes]:
     # (1) Findings by their rules; (2) bundles, with what was found in them; (3) the page, from top to bottom.
     groups = group(audit)
     bundles = collect(audit, groups)
-    style, script = _file("report.css"), _file("report.js")
+    style, script = _file("report.css") + table.narrowing(), _file("report.js")
     slots: dict[str, Callable[[], Iterator[Child]]] = {
         "policy": lambda: iter([_content_policy(style, script)]),
         "style": lambda: iter([Markup(style)]),
-        "conclusion": lambda: iter([overview.conclusion(audit)]),
+        "conclusion": lambda: iter([overview.first(audit)]),
+        "bad": lambda: iter([overview.not_accepted(audit, bundles, groups.listed())]),
         "verdicts": lambda: iter([overview.verdicts(audit)]),
         "severities": lambda: iter([overview.severities(audit)]),
         "facts": lambda: iter([overview.facts(audit)]),
         "charts": lambda: overview.drawings(audit, bundles.signers),
         "notes": lambda: _notes(audit, bundles),
         "head": lambda: iter([table.head()]),
+        "only": table.sentences,
         "rows": lambda: table.body(bundles),
         "findings": lambda: _findings(groups),
         "legend": lambda: iter([Markup(data(_legend(groups)))]),
@@ -110,10 +112,10 @@ def _group(number: int, group: Group) -> Markup:
     summary = element(
         "summary",
         element("span", str(group.severity), class_=f"pill {group.severity}" if group.counted else "pill info"),
-        element("span", element("b", group.title), element("code", group.rule), class_="name"),
+        element("span", element("b", prose(group.title)), element("code", group.rule), class_="name"),
         element("span", count, where, f", {group.aside:,} set aside" if group.aside else None, class_="dim count"),
     )
-    words = (element("div", element("dt", name), element("dd", text)) for name, text in group.words)
+    words = (element("div", element("dt", name), element("dd", prose(text))) for name, text in group.words)
     return element(
         "details",
         summary,

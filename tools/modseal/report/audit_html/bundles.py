@@ -43,11 +43,13 @@ class BundleRow(NamedTuple):
     sha256: str | None
     size: int
     format: str | None
+    cause: int | None
+    """The rule of the first check that did not pass, by its place in the legend."""
 
     @property
     def badness(self) -> tuple[int, int, int]:
-        """By severity, then by verdict, then by the number of findings."""
-        return self.worst, self.verdict, self.counted
+        """By verdict, then by severity, then by the number of findings."""
+        return self.verdict, self.worst, self.counted
 
 
 class Steps:
@@ -107,8 +109,9 @@ class Worst:
         else:
             heapq.heappushpop(self._heap, one)
 
-    def __iter__(self) -> Iterator[BundleRow]:
-        return (entry for _, _, entry in sorted(self._heap, reverse=True))
+    def __iter__(self) -> Iterator[tuple[int, BundleRow]]:
+        """Each with its place in the audit."""
+        return ((-place, entry) for _, place, entry in sorted(self._heap, key=lambda one: one[:2], reverse=True))
 
 
 @dataclass(slots=True)
@@ -172,6 +175,7 @@ def _entry(result: dict[str, Any], marks: Marks, numbers: dict[str, int]) -> Bun
         counted=marks.counted,
         aside=marks.aside,
         rules=tuple(sorted(numbers[rule] for rule in marks.rules)),
+        cause=None if marks.cause is None else numbers[marks.cause],
         anchors=", ".join(dict.fromkeys(one["anchor"] for one in result["signers"] if one["trusted"])),
         sha256=result["sha256"],
         size=result["size"],
@@ -190,36 +194,30 @@ def _details(result: dict[str, Any], marks: Marks, numbers: dict[str, int]) -> d
     error = result.get("error")
     return {
         "signers": [_signer(one) for one in result["signers"]],
-        "notes": [(numbers[note.rule], note.detail, note.state) for note in marks.notes[: limits.HTML_CHECKS]],
+        "notes": [
+            {"rule": numbers[note.rule], "detail": note.detail, "state": note.state}
+            for note in marks.notes[: limits.HTML_CHECKS]
+        ],
         "checks": [_check(check) for check in kept],
         "more": len(checks) - len(kept),
-        "error": [error["code"], error["detail"]] if error else None,
+        "error": {"code": error["code"], "detail": error["detail"]} if error else None,
     }
 
 
 _QUIET = frozenset({"passed", "not-applicable"})
 
 
-def _signer(signer: dict[str, Any]) -> list[Any]:
-    return [
-        signer["subject"],
-        signer["algorithm"],
-        signer["fingerprint"],
-        signer["anchor"] if signer["trusted"] else None,
-        signer["not_before"],
-        signer["not_after"],
-        signer["timestamps"],
-        signer["claimed_time"],
-    ]
+def _signer(signer: dict[str, Any]) -> dict[str, Any]:
+    names = ("subject", "algorithm", "fingerprint", "not_before", "not_after", "timestamps", "claimed_time")
+    return {**{name: signer[name] for name in names}, "anchor": signer["anchor"] if signer["trusted"] else None}
 
 
-def _check(check: dict[str, Any]) -> list[Any]:
-    evidence = [(name.replace("_", " "), said(value)) for name, value in check["evidence"].items()]
-    return [
-        check["step"],
-        STATUSES.index(check["status"]),
-        check["code"],
-        check["detail"],
-        evidence,
-        None if check["status"] in _QUIET else check["next_step"],
-    ]
+def _check(check: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "step": check["step"],
+        "status": STATUSES.index(check["status"]),
+        "code": check["code"],
+        "detail": check["detail"],
+        "evidence": [(name.replace("_", " "), said(value)) for name, value in check["evidence"].items()],
+        "next": None if check["status"] in _QUIET else check["next_step"],
+    }

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from modseal.report.audit_html.escape import Markup, element, joined
 from modseal.report.audit_html.signers import Period
+from modseal.report.audit_html.table import link
 
 _ROW = 42
 _HEIGHT = 210
@@ -40,23 +41,26 @@ def figure(title: str, explanation: str, drawing: Markup, table: Markup) -> Mark
     return element("figure", caption, drawing, numbers, class_="card chart")
 
 
-def bars(id_: str, title: str, explanation: str, rows: Sequence[Bar], columns: tuple[str, str]) -> Markup:
-    """Bars across, one below another."""
+def bars(
+    id_: str, title: str, explanation: str, rows: Sequence[Bar], columns: tuple[str, str], filter_: str | None = None
+) -> Markup:
+    """Bars across, one below another; their numbers lead to the table where it can be narrowed down by a filter."""
     most = max((bar.value for bar in rows), default=0) or 1
-    drawn = joined(*(part for number, bar in enumerate(rows) for part in _bar(bar, number, most)))
+    drawn = joined(*(part for number, bar in enumerate(rows) for part in _bar(bar, number, most, filter_)))
     alternative = "; ".join(f"{_whole(bar)}: {bar.value:,}" for bar in rows) or "nothing to show"
     return figure(
         title, explanation, _svg(id_, title, alternative, drawn, len(rows) * _ROW or 1), _table(rows, columns)
     )
 
 
-def _bar(bar: Bar, number: int, most: int) -> Iterator[Markup]:
+def _bar(bar: Bar, number: int, most: int, filter_: str | None) -> Iterator[Markup]:
     top = number * _ROW
     note = f" · {bar.note}" if bar.note else ""
     room = _LABEL - len(note)
     label = (bar.label if len(bar.label) <= room else bar.label[: room - 1] + "…") + note
     yield element("text", label, x=0, y=top + 15, class_="label")
-    yield element("text", f"{bar.value:,}", x="100%", y=top + 15, class_="value")
+    value = element("text", f"{bar.value:,}", x="100%", y=top + 15, class_="value")
+    yield link(filter_, bar.label, value) if filter_ and bar.value else value
     yield element("rect", x=0, y=top + 23, width="100%", height=9, rx=4, class_="track")
     if bar.value:
         share = max(100 * bar.value / most, 1.5)
@@ -82,7 +86,8 @@ def timeline(id_: str, title: str, explanation: str, periods: Sequence[Period]) 
     drawn = [element("line", x1=0, x2="100%", y1=_HEIGHT, y2=_HEIGHT, class_="axis")]
     for number, period in enumerate(periods):
         drawn += _column(period, number, len(periods), most)
-        if period.year and (number == 1 or periods[number - 1].year != period.year):
+        if period.year and periods[number - 1].year != period.year and periods[number + 1].year == period.year:
+            # A year of which one quarter is shown has no room for its own number beside the next one's.
             drawn.append(element("text", period.year, x=_across(number, len(periods)), y=_HEIGHT + 32, class_="tick"))
     alternative = "; ".join(f"{_when(period)}: {period.all:,}" for period in periods if period.all)
     drawing = _svg(id_, title, alternative or "no certificates", joined(*drawn), _HEIGHT + 38)
@@ -100,7 +105,8 @@ def _column(period: Period, number: int, count: int, most: int) -> Iterator[Mark
             yield element("rect", x=left, y=bottom, width=width, height=height, rx=2, class_=kind)
     if period.all:
         yield element("text", f"{period.all:,}", x=_across(number, count), y=bottom - 6, class_="count")
-    yield element("text", period.name, x=_across(number, count), y=_HEIGHT + 16, class_="tick")
+    kind = "tick quarter" if period.year else "tick"
+    yield element("text", period.name, x=_across(number, count), y=_HEIGHT + 16, class_=kind)
 
 
 def _across(number: int, count: int) -> str:

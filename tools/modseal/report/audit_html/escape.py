@@ -59,6 +59,14 @@ def _attribute(name: str, value: Attribute) -> str:
     return f" {name}" if value is True else f' {name}="{escaped(value)}"'
 
 
+def prose(text: str) -> Markup:
+    """One of our own sentences, in which what stands between two backticks is code."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:  # one that has no partner is a backtick
+        return escaped(text)
+    return joined(*(element("code", part) if number % 2 else part for number, part in enumerate(parts)))
+
+
 _IN_SCRIPT = str.maketrans({"<": "\\u003c", ">": "\\u003e", "&": "\\u0026"})
 """What could end a script or begin a comment in it. All that is not ASCII is escaped as well, U+2028 among it."""
 

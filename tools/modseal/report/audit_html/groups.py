@@ -13,7 +13,7 @@ from typing import NamedTuple
 from modseal import limits
 from modseal.auditing.finding import Finding, Kind, Severity, State
 from modseal.auditing.run import Audit
-from modseal.report.audit_html.escape import Markup, element, joined, shown
+from modseal.report.audit_html.escape import Markup, element, joined, prose, shown
 from modseal.report.audit_words import words_of
 from modseal.trust.examination import STEPS
 
@@ -38,6 +38,8 @@ class Marks:
     aside: int = 0
     rules: set[str] = field(default_factory=set)
     notes: list[Note] = field(default_factory=list)
+    cause: str | None = None
+    """The rule of the first check that did not pass."""
 
     def __bool__(self) -> bool:
         return bool(self.rules)
@@ -45,6 +47,8 @@ class Marks:
     def add(self, finding: Finding, *, noted: bool = True) -> None:
         """One more finding; `noted` where its sentence is wanted too."""
         self.rules.add(finding.rule)
+        if self.cause is None and finding.kind is Kind.CHECK:
+            self.cause = finding.rule
         if finding.state is State.NEW:
             self.counted += 1
             self.worst = max(self.worst, SEVERITIES.index(finding.severity))
@@ -144,6 +148,7 @@ def _item(finding: Finding, *, named: bool) -> Markup:
         element("div", path(finding.bundle), class_="where") if named else None,
         element("p", *_tags(finding), finding.detail),
         evidence(finding.evidence.items()),
+        _follows(finding),
         element("ul", *related, class_="plain") if related else None,
         _own_next_step(finding),
         class_=None if named else "same",
@@ -157,13 +162,20 @@ def _tags(finding: Finding) -> Iterator[Markup]:
         yield joined(element("span", f"{finding.state}: {finding.reason}", class_="tag"), " ")
 
 
+def _follows(finding: Finding) -> Markup | None:
+    if not finding.consequences:
+        return None
+    names = (joined(", " if number else None, element("code", one)) for number, one in enumerate(finding.consequences))
+    return element("p", "From this follows: ", *names, class_="dim")
+
+
 def _own_next_step(finding: Finding) -> Markup | None:
     """The next step, where it is not the one that the rule gives for all."""
     words = words_of(finding.rule)
     return (
         None
         if words and finding.next_step == words.next_step
-        else element("p", element("b", "Next: "), finding.next_step)
+        else element("p", element("b", "Next: "), prose(finding.next_step))
     )
 
 

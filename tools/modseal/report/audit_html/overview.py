@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from modseal.auditing.finding import State
 from modseal.auditing.run import LEVELS, Audit
 from modseal.report.audit_html import charts
+from modseal.report.audit_html.bundles import VERDICTS, BundleRow, Bundles
 from modseal.report.audit_html.charts import Bar
-from modseal.report.audit_html.escape import Markup, element, joined
-from modseal.report.audit_html.groups import SEVERITIES, path
+from modseal.report.audit_html.escape import Markup, element, joined, prose
+from modseal.report.audit_html.groups import SEVERITIES, Group, path
 from modseal.report.audit_html.signers import QUARTERS, Signers, expiry
-from modseal.report.audit_html.table import size
-from modseal.report.audit_words import host_line, plural
+from modseal.report.audit_html.table import link, parts, size
+from modseal.report.audit_words import BY_DEFAULT, conclusion, host_line, plural
 from modseal.trust.examination import Verdict
 
 _SHOWN = 5
 """Bars of the chart of signers, and of algorithms; the rest is one bar."""
 _SHOWN_PATHS = 5
+_SHOWN_REJECTED, _SHOWN_UNDECIDED = 10, 4
+"""Bundles that the first screen names."""
 
 
 def facts(audit: Audit) -> Markup:
@@ -26,7 +29,6 @@ def facts(audit: Audit) -> Markup:
     origin = audit.policy.origin
     pairs: list[tuple[str, Markup | str | None]] = [
         ("Policy", path(audit.policy.source)),
-        ("Policy SHA-256", element("code", origin.digest) if origin else None),
         ("Minimum level", str(audit.policy.minimum_level)),
         ("Judged at", element("time", f"{audit.at:%Y-%m-%d %H:%M:%S} UTC", datetime=f"{audit.at:%Y-%m-%dT%H:%M:%SZ}")),
         ("Audited", _paths(audit.paths)),
@@ -34,6 +36,7 @@ def facts(audit: Audit) -> Markup:
         *(("Host", host_line(host)) for host in audit.hosts[:_SHOWN_PATHS]),
         ("Left out", plural(audit.summary.left_out, "other file")),
         ("Audit", "complete" if audit.complete else "interrupted"),
+        ("Policy SHA-256", element("code", origin.digest) if origin else None),
     ]
     return joined(*(element("div", element("dt", name), element("dd", value)) for name, value in pairs if value))
 
@@ -44,19 +47,14 @@ def _paths(paths: tuple[str, ...]) -> Markup:
     return joined(*named, f"and {more:,} more" if more > 0 else None)
 
 
-def conclusion(audit: Audit) -> Markup:
-    """The audit in one sentence, and a warning where there is more to come."""
-    count = audit.summary.verdicts
-    total = audit.summary.bundles
-    good = count["accepted"]
-    sentence = f"{good:,} of {plural(total, 'bundle')} accepted" if good < total or not total else _all(total)
-    others = [f"{count[name]:,} {name}" for name in ("rejected", "undecided") if count[name]]
-    lead = element("p", "; ".join([sentence, *others]) + ".", class_="lead")
-    return joined(lead, None if audit.complete else element("p", _INTERRUPTED, class_="warning", role="alert"))
-
-
-def _all(total: int) -> str:
-    return "The one bundle is accepted" if total == 1 else f"All {total:,} bundles are accepted"
+def first(audit: Audit) -> Markup:
+    """The audit in one sentence, and what changes the meaning of all that follows."""
+    sentence = conclusion(audit.summary)
+    return joined(
+        element("p", f"{sentence[0].upper()}{sentence[1:]}.", class_="lead"),
+        None if audit.complete else element("p", _INTERRUPTED, class_="warning", role="alert"),
+        element("p", BY_DEFAULT, class_="warning", role="alert") if audit.by_default else None,
+    )
 
 
 _INTERRUPTED = (
@@ -65,39 +63,78 @@ _INTERRUPTED = (
 )
 
 
+def not_accepted(audit: Audit, bundles: Bundles, groups: Sequence[Group]) -> Markup | None:
+    """The worst bundles that are not accepted, by name and with why; None where every bundle is accepted."""
+    counts = audit.summary.verdicts
+    lists = [
+        _bad(verdict, counts[verdict], bundles, groups, most)
+        for verdict, most in ((Verdict.REJECTED, _SHOWN_REJECTED), (Verdict.UNDECIDED, _SHOWN_UNDECIDED))
+        if counts[verdict]
+    ]
+    return element("div", *lists, class_="card bad") if lists else None
+
+
+def _bad(verdict: Verdict, total: int, bundles: Bundles, groups: Sequence[Group], most: int) -> Markup:
+    """The first bundles of one verdict below their number."""
+    number = VERDICTS.index(verdict)
+    items = [_named(place, entry, groups) for place, entry in bundles.worst if entry.verdict == number][:most]
+    more = element("li", link("verdict", verdict, f"and {total - len(items):,} more")) if total > len(items) else None
+    heading = element("h2", link("verdict", verdict, f"{total:,} {verdict}"), class_=f"key {verdict}")
+    return joined(heading, element("ol", *items, more))
+
+
+def _named(place: int, entry: BundleRow, groups: Sequence[Group]) -> Markup:
+    folder, name = parts(entry.file)
+    why = groups[entry.cause].title if entry.cause is not None else "see its steps"
+    return element(
+        "li",
+        element(
+            "div",
+            element("a", element("bdi", name), href=f"#bundle-{place}", class_="file"),
+            element("bdi", folder, class_="folder") if folder else None,
+        ),
+        element("div", prose(why), class_="dim"),
+    )
+
+
 def verdicts(audit: Audit) -> Markup:
     """One bar in three parts, with its numbers."""
-    parts = [Bar(str(name), audit.summary.verdicts[name], str(name)) for name in Verdict]
-    return joined(
-        charts.share("verdicts", "Verdicts", parts),
-        element("dl", *(_number(part.label, part.value, part.kind) for part in parts), class_="numbers-row"),
-    )
+    shares = [Bar(str(name), audit.summary.verdicts[name], str(name)) for name in Verdict]
+    return joined(charts.share("verdicts", "Verdicts", shares), _numbers("verdict", shares))
 
 
 def severities(audit: Audit) -> Markup:
     """The findings that count, by severity, and those that do not."""
-    names = [str(severity) for severity in reversed(SEVERITIES)]
-    counted = [_number(name, audit.summary.findings[name], name) for name in names]
+    shares = [Bar(str(one), audit.summary.findings[str(one)], str(one)) for one in reversed(SEVERITIES)]
     aside = [f"{audit.summary.set_aside[one]:,} {one}" for one in State if audit.summary.set_aside[one]]
     return joined(
-        element("dl", *counted, class_="numbers-row"),
+        charts.share("severities", "Findings that count", shares),
+        _numbers("severity", shares),
         element("p", f"Set aside, and not counted: {', '.join(aside)}.", class_="dim") if aside else None,
     )
 
 
-def _number(label: str, value: int, kind: str) -> Markup:
-    return element("div", element("dt", label, class_=f"key {kind}"), element("dd", f"{value:,}"))
+def _numbers(filter_: str, shares: Sequence[Bar]) -> Markup:
+    """Numbers that lead to the bundles that they count."""
+    return element("dl", *(_number(filter_, one) for one in shares), class_="numbers-row")
+
+
+def _number(filter_: str, one: Bar) -> Markup:
+    value = f"{one.value:,}"
+    number = link(filter_, one.label, value) if one.value else value
+    return element("div", element("dt", one.label, class_=f"key {one.kind}"), element("dd", number))
 
 
 def drawings(audit: Audit, signers: Signers) -> Iterator[Markup]:
     """The four charts."""
     levels = [Bar(name, audit.summary.levels[name], "trusted" if name != "none" else "untrusted") for name in LEVELS]
-    yield charts.bars("levels", "Proven levels", "Bundles by the level that a trusted signer proves.", levels, _COLUMNS)
+    yield charts.bars("levels", "Proven levels", _LEVELS, levels, _COLUMNS, "level")
     yield charts.bars("algorithms", "Signature algorithms", _ALGORITHMS, list(_algorithms(signers)), _SIGNATURES)
     yield charts.bars("signers", "Signers", _SIGNERS, list(_signers(signers)), ("Signer", "Bundles"))
     yield charts.timeline("expiry", "Certificate expiry", _EXPIRY, expiry(signers.certificates.values(), audit.at))
 
 
+_LEVELS = "Bundles by the level that a trusted signer proves."
 _COLUMNS = ("Level", "Bundles")
 _SIGNATURES = ("Algorithm", "Signatures")
 _SIGNERS = "Bundles by signer certificate. A hatched bar: no anchor of the policy trusts it, its name is unproved."

@@ -14,7 +14,7 @@
   const headers = [...table.tHead.rows[0].cells];
   const filters = ["search", "verdict", "level", "severity", "rule"].map(byId);
   const opened = new Set();
-  const view = { order: [], page: 0, column: 4, descending: true, length: PAGE };
+  const view = { order: [], page: 0, column: 2, descending: true, length: PAGE };
 
   // Elements.
 
@@ -30,6 +30,11 @@
   const span = (kind, ...children) => make("span", { class: kind }, ...children);
   const bdi = (text, kind) => make("bdi", { class: kind || null }, text);
   const unproved = () => span("tag unproved", "unproved");
+  // Our own sentences: what stands between two backticks is code, as escape.py has it.
+  const prose = (text) => {
+    const parts = text.split("`");
+    return parts.length % 2 ? parts.map((part, index) => (index % 2 ? make("code", null, part) : part)) : [text];
+  };
   const count = (number) => number.toLocaleString("en-US");
   const plural = (number, noun) => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
 
@@ -59,7 +64,7 @@
 
   function moduleCell(row) {
     if (row[F.name] === null) return span("dim", "not readable");
-    const vendor = span("dim line", bdi(row[F.vendor]), " ", row[F.proved] ? null : unproved());
+    const vendor = span("dim line", bdi(row[F.vendor], "vendor"), " ", row[F.proved] ? null : unproved());
     return [bdi(`${row[F.name]} ${row[F.version]}`), vendor];
   }
 
@@ -91,7 +96,7 @@
       size(row[F.size]),
     ];
     const made = cells.map((cell, index) => make("td", { role: "cell", "data-column": legend.columns[index] }, cell));
-    return make("tr", { role: "row" }, made);
+    return make("tr", { role: "row", id: `bundle-${place}` }, made);
   }
 
   // Details.
@@ -117,6 +122,8 @@
       "dl",
       { class: "facts" },
       pair("File", bdi(row[F.file], "path")),
+      row[F.name] === null ? null : pair("Module", bdi(`${row[F.vendor]} ${row[F.name]} ${row[F.version]}`), " ", row[F.proved] ? null : unproved()),
+      row[F.claimed] === NO_LEVEL ? null : pair("Claims", legend.levels[row[F.claimed]], " ", row[F.claimed] === row[F.proven] ? null : unproved()),
       pair("SHA-256", row[F.sha256] ? make("code", null, row[F.sha256]) : "could not be read to the end"),
       pair("Format", row[F.format] ? `.${row[F.format]}` : "none that can be read"),
       pair("Size", `${count(row[F.size])} bytes`),
@@ -125,21 +132,21 @@
 
   function signers(list) {
     if (!list.length) return [];
-    const items = list.map(([subject, algorithm, fingerprint, anchor, start, end, timestamps, claimed]) =>
+    const items = list.map((one) =>
       make(
         "li",
         null,
-        bdi(subject, "strong"),
+        bdi(one.subject, "strong"),
         " ",
-        anchor === null ? span("tag unproved", "not trusted, unproved") : span("tag trusted", "trusted by ", bdi(anchor)),
+        one.anchor === null ? span("tag unproved", "not trusted, unproved") : span("tag trusted", "trusted by ", bdi(one.anchor)),
         make(
           "dl",
           { class: "evidence" },
-          inline("algorithm", algorithm),
-          inline("valid", `${start.slice(0, 10)} to ${end.slice(0, 10)}`),
-          inline("timestamps", count(timestamps)),
-          claimed ? inline("says it signed at", claimed, " ", unproved()) : null,
-          inline("certificate SHA-256", make("code", null, fingerprint)),
+          inline("algorithm", one.algorithm),
+          inline("valid", `${one.not_before.slice(0, 10)} to ${one.not_after.slice(0, 10)}`),
+          inline("timestamps", count(one.timestamps)),
+          one.claimed_time ? inline("says it signed at", one.claimed_time, " ", unproved()) : null,
+          inline("certificate SHA-256", make("code", null, one.fingerprint)),
         ),
       ),
     );
@@ -148,8 +155,8 @@
 
   function notes(list) {
     if (!list.length) return [];
-    const items = list.map(([rule, detail, state]) => {
-      const link = make("a", { href: `#rule-${rule}` }, legend.rules[rule][1]);
+    const items = list.map(({ rule, detail, state }) => {
+      const link = make("a", { href: `#rule-${rule}` }, prose(legend.rules[rule][1]));
       return make("li", null, link, ": ", bdi(detail), state === "new" ? null : [" ", span("tag", state)]);
     });
     return [make("h3", null, "Findings of rules"), make("ul", { class: "plain" }, items)];
@@ -157,11 +164,11 @@
 
   function examination(steps, proved) {
     if (steps.error) {
-      const [code, detail] = steps.error;
+      const { code, detail } = steps.error;
       return [make("h3", null, "Not examined"), make("p", null, bdi(detail), " ", make("code", null, code))];
     }
     const items = legend.steps.map((name, step) => {
-      const checks = steps.checks.filter((check) => check[0] === step);
+      const checks = steps.checks.filter((check) => check.step === step);
       const worst = ["failed", "inconclusive", "passed"].find((one) => checks.some((check) => statusOf(check) === one));
       const title = make("h4", null, span("number", String(step)), " ", name);
       const list = checks.length ? make("ul", { class: "plain" }, checks.map(checkOf)) : make("p", { class: "dim" }, "no check");
@@ -177,10 +184,10 @@
     "No signer whom the policy trusts stands for this manifest: whatever the steps quote from it is unproved.";
 
 
-  const statusOf = (check) => legend.statuses[check[1]];
+  const statusOf = (check) => legend.statuses[check.status];
 
   function checkOf(check) {
-    const [, , code, detail, evidence, next] = check;
+    const { code, detail, evidence, next } = check;
     const status = statusOf(check);
     const values = make("dl", { class: "evidence" }, evidence.map(([name, value]) => inline(name, bdi(value))));
     const quiet = status === "passed" || status === "not-applicable";
@@ -192,7 +199,7 @@
       bdi(detail),
       code ? [" ", make("code", null, code)] : null,
       evidence.length ? (quiet ? make("details", null, make("summary", null, "Evidence"), values) : values) : null,
-      next ? make("p", { class: "next" }, make("b", null, "Next: "), next) : null,
+      next ? make("p", { class: "next" }, make("b", null, "Next: "), prose(next)) : null,
     );
   }
 
@@ -218,7 +225,7 @@
   const KEYS = [
     text("file"),
     text("name", "version", "vendor"),
-    (row) => row[F.verdict],
+    (row) => row[F.verdict] * 1e12 + (row[F.worst] + 1) * 1e9 + Math.min(row[F.counted], 1e8 - 1),
     (row) => -row[F.proven],
     (row) => (row[F.worst] + 1) * 1e9 + row[F.verdict] * 1e8 + Math.min(row[F.counted], 1e8 - 1),
     text("anchors"),
@@ -327,19 +334,41 @@
   document.querySelectorAll("p.filter").forEach((place) => {
     const button = make("button", { type: "button" }, "Show these bundles in the table");
     button.addEventListener("click", () => {
-      byId("filters").reset();
-      rule.value = place.dataset.rule;
-      update();
-      byId("bundles").scrollIntoView();
+      narrow(rule, place.dataset.rule);
       rule.focus({ preventScroll: true });
     });
     place.append(button);
   });
 
+  // Links: to a rule, to a bundle's row, or to the table narrowed down (`only-FILTER-VALUE`).
   function follow() {
-    const target = location.hash.startsWith("#rule-") ? byId(location.hash.slice(1)) : null;
-    if (target) target.open = true;
+    const [kind, ...rest] = location.hash.slice(1).split("-");
+    if (kind === "rule" && byId(`rule-${rest[0]}`)) byId(`rule-${rest[0]}`).open = true;
+    if (kind === "bundle" && rows[Number(rest[0])]) showBundle(Number(rest[0]));
+    const field = kind === "only" ? filters.find((one) => one.id === rest[0]) : null;
+    const option = field && [...field.options].find((one) => one.textContent === rest[1]);
+    if (option) narrow(field, option.value);
   }
+  function narrow(field, value) {
+    for (const one of filters) one.value = "";
+    if (field) field.value = value;
+    update();
+    byId("bundles").scrollIntoView();
+  }
+  function showBundle(place) {
+    opened.add(place);
+    narrow(null);
+    view.page = Math.floor(view.order.indexOf(place) / view.length);
+    draw();
+    const row = byId(`bundle-${place}`);
+    row.scrollIntoView();
+    row.querySelector("button.open").focus({ preventScroll: true });
+  }
+  // The same link again changes no address, and is meant all the same.
+  document.querySelector("main").addEventListener("click", (event) => {
+    const link = event.target.closest("a");
+    if (link && decodeURIComponent(link.getAttribute("href")) === location.hash) follow();
+  });
   addEventListener("hashchange", follow);
   addEventListener("beforeprint", () => {
     Object.assign(view, { length: PRINTED, before: view.page, page: 0 });
@@ -375,6 +404,7 @@
 
   name();
   [theme, byId("filters"), byId("shown")].forEach((control) => (control.hidden = false));
-  follow();
+  document.documentElement.classList.add("live");
   update();
+  follow();
 })();

@@ -1,11 +1,14 @@
 """The table of bundles as static HTML: what is there before, or without, the script.
 
-report.js writes the same cells from the same entries (a test compares them); here are only the worst ones.
+report.js writes the same cells from the same entries (a test compares them); here are only the worst ones. What is
+narrowed down by a link works without the script as well: the link leads to a sentence above the table, and while that
+is the target the style hides all other rows (`NARROWED`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from modseal.auditing.run import LEVELS
 from modseal.report.audit_html.bundles import VERDICTS, BundleRow, Bundles
@@ -16,6 +19,47 @@ COLUMNS = ("File", "Module", "Verdict", "Proven level", "Findings", "Trusted by"
 NONE_LEVEL = LEVELS.index("none")
 
 
+class Narrowed(NamedTuple):
+    """What the table can be narrowed down to by a link: the filter, its value, and the sentence that says so."""
+
+    filter: str
+    value: str
+    sentence: str
+
+    @property
+    def id(self) -> str:
+        """Of the sentence, which links lead to."""
+        return f"only-{self.filter}-{self.value}"
+
+
+NARROWED = (
+    *(Narrowed("verdict", name, f"Only bundles that are {name}.") for name in VERDICTS),
+    *(Narrowed("severity", str(one), f"Only bundles whose worst finding is {one}.") for one in SEVERITIES),
+    *(Narrowed("level", name, f"Only bundles with the proven level {name}.") for name in LEVELS),
+)
+
+
+def link(filter_: str, value: str, *content: Markup | str, **attributes: str) -> Markup:
+    """Something that leads to the table, narrowed down."""
+    return element("a", *content, href=f"#only-{filter_}-{value}", **attributes)
+
+
+def sentences() -> Iterator[Markup]:
+    """What each link leads to; hidden but for the one that is the target."""
+    for one in NARROWED:
+        back = element("a", "Show all", href="#bundles")
+        yield joined(element("p", one.sentence, " ", back, id=one.id, class_="only"), LINE)
+
+
+def narrowing() -> str:
+    """The style that hides the other rows while no script is there to do so."""
+    rules = (
+        f':root:not(.live):has(#{one.id}:target) #table tbody tr:not([data-{one.filter}="{one.value}"])'
+        for one in NARROWED
+    )
+    return ",\n".join(rules) + " { display: none; }\n"
+
+
 def head() -> Markup:
     """The header row; the script makes buttons of the names."""
     return element("tr", *(element("th", name, scope="col", role="columnheader") for name in COLUMNS), role="row")
@@ -23,14 +67,22 @@ def head() -> Markup:
 
 def body(bundles: Bundles) -> Iterator[Markup]:
     """The worst rows."""
-    for entry in bundles.worst:
-        yield joined(row(entry), LINE)
+    for place, entry in bundles.worst:
+        yield joined(row(entry, place), LINE)
 
 
-def row(entry: BundleRow) -> Markup:
+def row(entry: BundleRow, place: int) -> Markup:
     """One row."""
     cells = (_file(entry), _module(entry), _verdict(entry), _level(entry), _findings(entry), _trusted_by(entry))
-    return element("tr", *map(_cell, COLUMNS, (*cells, size(entry.size))), role="row")
+    return element(
+        "tr",
+        *map(_cell, COLUMNS, (*cells, size(entry.size))),
+        role="row",
+        id=f"bundle-{place}",
+        data_verdict=VERDICTS[entry.verdict],
+        data_severity=str(SEVERITIES[entry.worst]) if entry.worst >= 0 else None,
+        data_level=LEVELS[entry.proven],
+    )
 
 
 def _cell(column: str, content: Markup | str) -> Markup:
@@ -38,11 +90,14 @@ def _cell(column: str, content: Markup | str) -> Markup:
 
 
 def _file(entry: BundleRow) -> Markup:
-    folder, slash, name = entry.file.rpartition("/")
-    return joined(
-        element("bdi", name or entry.file, class_="file"),
-        element("bdi", folder + slash, class_="folder") if name and folder + slash else None,
-    )
+    folder, name = parts(entry.file)
+    return joined(element("bdi", name, class_="file"), element("bdi", folder, class_="folder") if folder else None)
+
+
+def parts(file: str) -> tuple[str, str]:
+    """The folder of a file with its last slash, and the name in it; the whole is a name where it ends in a slash."""
+    folder, slash, name = file.rpartition("/")
+    return (folder + slash, name) if name else ("", file)
 
 
 def _module(entry: BundleRow) -> Markup:
@@ -50,7 +105,13 @@ def _module(entry: BundleRow) -> Markup:
         return element("span", "not readable", class_="dim")
     return joined(
         element("bdi", f"{entry.name} {entry.version}"),
-        element("span", element("bdi", entry.vendor), " ", None if entry.proved else unproved(), class_="dim line"),
+        element(
+            "span",
+            element("bdi", entry.vendor, class_="vendor"),
+            " ",
+            None if entry.proved else unproved(),
+            class_="dim line",
+        ),
     )
 
 

@@ -32,7 +32,7 @@ from modseal.auditing.run import Audit
 from modseal.codes import CODES
 from modseal.report import audit_html
 from modseal.report.audit_html.escape import data, element, escaped, prose, shown
-from modseal.report.audit_html.signers import Certificate, expiry
+from modseal.report.audit_html.signers import SignerRow, expiry
 
 TAGS = """
 html head meta title style body svg defs pattern rect line text desc a header div p b nav button main section h1 h2 h3
@@ -413,8 +413,8 @@ def test_a_chart_says_its_numbers_in_words_too(real: Audit) -> None:
 # Expiry.
 
 
-def dated(*times: tuple[int, int, int]) -> list[Certificate]:
-    return [Certificate("CN=x", "anchor", datetime(*time, tzinfo=UTC)) for time in times]
+def dated(*times: tuple[int, int, int]) -> list[SignerRow]:
+    return [SignerRow("CN=x", "anchor", datetime(*time, tzinfo=UTC)) for time in times]
 
 
 def test_certificates_are_counted_in_the_quarter_in_which_they_end() -> None:
@@ -428,7 +428,7 @@ def test_certificates_are_counted_in_the_quarter_in_which_they_end() -> None:
 
 def test_trusted_and_other_signers_are_counted_apart() -> None:
     [one] = dated((2026, 5, 1))
-    periods = expiry([one, Certificate("CN=y", None, one.not_after)], datetime(2026, 1, 1, tzinfo=UTC))
+    periods = expiry([one, SignerRow("CN=y", None, one.not_after)], datetime(2026, 1, 1, tzinfo=UTC))
     assert (periods[2].trusted, periods[2].untrusted) == (1, 1)
 
 

@@ -53,6 +53,9 @@ $(VENV)/.fuzzer: $(VENV)/.installed
 fuzz: $(VENV)/.fuzzer  ## every fuzz target for 60 s, or: make fuzz SECONDS=600 TARGET=cms
 	$(BIN)/python fuzz/run.py --seconds $(or $(SECONDS),60) $(TARGET)
 
+esxi-db: $(VENV)/.developer  ## a genuine host's database, judged as openssl judges it: make esxi-db DB=copy/var/db/esximg
+	MODSEAL_ESXI_DB=$(abspath $(DB)) $(BIN)/python -m pytest -q -s tests/real/test_esxi_database.py
+
 oracle: $(VENV)/.developer  ## path validation against another validator, on 12,000 generated chains
 	MODSEAL_ORACLE_CASES=12000 $(BIN)/python -m pytest -q tests/trust/test_oracle.py
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -154,6 +155,31 @@ def test_a_mismatch_says_what_was_listed_what_was_found_and_whether_that_is_prov
             "proved": proved,
         }
         assert ("(unproved)" in failure.detail) is not proved
+
+
+NO_PYTHON = re.compile(r"\('|\bb'|\w+\(\w+=|\b(None|True|False)\b")
+"""How tuples, bytes, values of classes and constants look in Python, which means nothing to a reader."""
+
+
+def test_no_message_of_a_comparison_has_a_value_as_python_writes_it() -> None:
+    depot = depots.make(RICH, SECOND)
+    texts = 0
+    for document, data in depot.documents.items():
+        for match in re.finditer(rb'>([^<>]+)<|="([^"]*)"', data):
+            start, end = match.span(1) if match[1] else match.span(2)
+            changed = {"true": b"false", "false": b"true"}.get(data[start:end].decode(), data[start:end] + b"7")
+            lie = replace(depot, documents={**depot.documents, document: data[:start] + changed + data[end:]})
+            for failure in depots.failures(lie):
+                assert not NO_PYTHON.search(failure.detail), (document, match.group(), failure.detail)
+                texts += 1
+    assert texts > 100
+
+
+def test_texts_that_differ_are_named_by_their_element() -> None:
+    lie = DEPOT.edit(DEPOT.bulletin, "<summary>", "<summary>My ")
+    [failure] = depots.failures(lie)
+    assert "says texts 'summary: Agent' of" in failure.detail
+    assert failure.detail.endswith("this says 'summary: My Agent'")
 
 
 def test_the_bundle_is_right_and_not_the_metadata_even_where_all_of_it_agrees() -> None:

@@ -9,8 +9,7 @@ from dataclasses import fields
 from itertools import zip_longest
 
 from modseal.depot.documents import Bulletin, ListedVib, Place
-from modseal.format.level import Level
-from modseal.format.manifest import Constraint, Entry, Manifest, Platform, Relationships, VibFields
+from modseal.format.manifest import Constraint, Entry, Manifest, Payload, Platform, VibFields
 from modseal.format.shape import quote
 
 Values = Mapping[str, object]
@@ -84,10 +83,12 @@ def of_descriptor(manifest: Manifest) -> Values:
     """All of a manifest, the fields of a `.vib` beside the others. A time without a zone gets that of UTC."""
     vib = {name: value for name, value in plain(manifest.vib or VibFields()).items() if name not in _DEPOT_MAKERS}
     released = manifest.released if _ZONE.search(manifest.released) else f"{manifest.released}+00:00"
-    return {**plain(manifest), **vib, "vib": manifest.vib is not None, "released": released}
+    relationships = dict(manifest.relationships.by_label())
+    values = {name: value for name, value in plain(manifest).items() if name != "relationships"}
+    return {**values, **vib, **relationships, "vib": manifest.vib is not None, "released": released}
 
 
-def plain(value: Manifest | VibFields | Bulletin) -> dict[str, object]:
+def plain(value: Manifest | VibFields | Bulletin | Payload) -> dict[str, object]:
     """All fields of a value."""
     return {field.name.replace("_", "-"): getattr(value, field.name) for field in fields(value)}
 
@@ -99,10 +100,6 @@ def reordered(said: Values, found: Values) -> Iterator[str]:
 
 def _is_same(name: str, value: object, other: object) -> bool:
     """Whether two values are equal, as sets where the order means nothing."""
-    if name == "relationships" and isinstance(value, Relationships) and isinstance(other, Relationships):
-        return all(
-            Counter(one) == Counter(two) for (_, one), (_, two) in zip(value.by_label(), other.by_label(), strict=True)
-        )
     if name in _SETS and isinstance(value, tuple) and isinstance(other, tuple):
         return Counter(value) == Counter(other)
     return value == other
@@ -117,17 +114,45 @@ def unequal(said: Values, found: Values) -> Iterator[tuple[str, str, str]]:
             if isinstance(value, tuple) and isinstance(other, tuple):
                 lists = [sorted(one, key=ascii) if name in _SETS else one for one in (value, other)]
                 both = next(pair for pair in zip_longest(*lists) if pair[0] != pair[1])
-            yield name, _word(both[0]), _word(both[1])
+            yield name, *_words(*both)
+
+
+def _words(value: object, other: object) -> tuple[str, str]:
+    """Two values that differ, for a message: of two payloads the first thing that differs."""
+    if isinstance(value, Payload) and isinstance(other, Payload):
+        one, two = _of_payload(value), _of_payload(other)
+        name = next(name for name in {**one, **two} if one.get(name) != two.get(name))
+        texts = (f"{here.name}: {name} {values.get(name, 'none')}" for here, values in ((value, one), (other, two)))
+        return quote(next(texts)), quote(next(texts))
+    return _word(value), _word(other)
+
+
+def _of_payload(payload: Payload) -> Mapping[str, str]:
+    """All that a descriptor says of a payload, by the names that it has there."""
+    values = {name: value for name, value in plain(payload).items() if name != "digests" and value not in (None, ())}
+    digests = {f"{one.algorithm} of the {one.view} bytes": one.value.hex() for one in payload.digests}
+    order = {"order of checksums": ", ".join(digests)}
+    return {**{name: str(value) for name, value in values.items()}, **digests, **order}
 
 
 def _word(value: object) -> str:
-    """A value for a message: quoted, cut."""
-    if value is None:
-        return "nothing"
-    if isinstance(value, Entry):
-        return quote(value.path)
-    if isinstance(value, Constraint):
-        return quote(" ".join(filter(None, (value.name, value.relation, value.version))))
-    if isinstance(value, tuple) and all(isinstance(one, str) for one in value):
-        return quote(": ".join(value))  # such as the name and the text of an element
-    return quote(str(value) if isinstance(value, (str, int, Level)) else ascii(value))
+    """A value for a message: quoted, cut, and as the document has it."""
+    match value:
+        case None:
+            return "nothing"
+        case Entry():
+            return quote(value.path)
+        case Payload():
+            return quote(value.name)
+        case Constraint():
+            return quote(" ".join(filter(None, (value.name, value.relation, value.version))))
+        case Place():
+            return quote(f"{value.path}, {value.size} bytes, {', '.join(map(' '.join, value.checksums))}")
+        case Platform():
+            return quote(f"{value.product} {value.version}")
+        case bool():
+            return quote(str(value).lower())
+        case tuple():
+            return quote(": ".join(map(str, value)))  # such as the name and the text of an element
+        case _:
+            return quote(str(value))

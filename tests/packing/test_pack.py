@@ -575,7 +575,7 @@ def test_a_community_vib_outside_the_allowed_paths_gets_a_warning(module: Path, 
         (module / f"files/bin/{index:02}").write_bytes(b"")
     warnings = packed(module, out, "vib").warnings
     assert len(warnings) == 11
-    assert warnings[0] == "'bin/00' is outside the allowed paths of a community module (esxi-8)"
+    assert warnings[0] == "'bin/00' is outside the allowed paths of a community module (list esxi-8)"
     assert packed(module, out, "seal").warnings == ()
     spec(module, 'level = "partner"\n' + TREE)
     assert packed(module, out, "vib").warnings == ()

@@ -221,7 +221,7 @@ def test_the_built_in_policies_read_no_files_and_trust_no_ca() -> None:
         Level.ACCEPTED,
     ]
     assert all(anchor.fingerprint and anchor.certificate is None for anchor in vmware.anchors)
-    assert vmware.community_paths == PATH_LISTS["esxi-5"]
+    assert (vmware.community_list, vmware.community_paths) == ("esxi-8", PATH_LISTS["esxi-8"])
     assert {strict.minimum_level, vmware.minimum_level} == {Level.PARTNER}
 
 

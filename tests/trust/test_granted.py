@@ -75,6 +75,12 @@ def test_a_failure_says_what_is_wrong() -> None:
     ]
 
 
+def test_a_failure_names_the_list_that_it_is_held_against() -> None:
+    [failure] = placement_failures(SEAL, (Entry("etc/x"),), ("opt/",), "esxi-8")
+    assert failure.detail == "'etc/x' is outside the allowed paths of a community module (list esxi-8)"
+    assert failure.evidence == {"path": "etc/x", "list": "esxi-8"}
+
+
 def measured(*entries: Entry, listed: bool = True) -> Measured:
     return Measured({}, 10, 20, entries, (), listed)
 

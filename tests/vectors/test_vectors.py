@@ -20,6 +20,7 @@ VECTORS: list[dict[str, Any]] = INDEX["vectors"]
 EXIT = {"accepted": 0, "rejected": 1, "undecided": 3}
 
 NOT_PRIMARY = {
+    "payload-absent": "no file lacks a payload that lies elsewhere: it is said of what is installed on a host alone",
     "payload-undeclared": "step 0 refuses first: unknown-member",
     "payload-missing": "step 0 refuses first: missing-member",
     "not-unpacked": "the signer's own failure comes first",

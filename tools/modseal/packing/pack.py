@@ -205,7 +205,7 @@ def _placement_warnings(manifest: Manifest) -> Iterator[str]:
     if manifest.kind != "vib":
         return
     files = [entry for entry in manifest.files if entry.type is not FileType.DIRECTORY]  # a descriptor has no folders
-    failures = list(placement_failures(manifest, files, PATH_LISTS[PATH_LIST]))
-    yield from (f"{failure.detail} ({PATH_LIST})" for failure in failures[:_NAMED_PATHS])
+    failures = list(placement_failures(manifest, files, PATH_LISTS[PATH_LIST], PATH_LIST))
+    yield from (failure.detail for failure in failures[:_NAMED_PATHS])
     if len(failures) > _NAMED_PATHS:
         yield f"and {len(failures) - _NAMED_PATHS} more files outside the paths that a community module may use"

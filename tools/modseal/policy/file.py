@@ -82,7 +82,8 @@ class _PolicyReader:
         named = (*(anchor.certificate for anchor in anchors if anchor.certificate), *intermediates, *timestamp_anchors)
         if "unsigned" in self._values and not self._values.get("allow-unsigned-community"):
             self._problem(("unsigned",), "has a meaning only with allow-unsigned-community = true")
-        path_list = PATH_LISTS.get(self._get("paths", "list", ""), ())
+        list_name = self._get("paths", "list", "")
+        path_list = PATH_LISTS.get(list_name, ())
         policy = Policy(
             source=self._source,
             minimum_level=Level.parse(self._values["minimum-level"]),
@@ -100,6 +101,7 @@ class _PolicyReader:
             floors=dict(self._values.get("versions", {})),
             required_attachments=tuple(self._get("attachments", "required", ())),
             community_paths=(*path_list, *self._prefixes(("paths", "community"), self._get("paths", "community", ()))),
+            community_list=list_name,
             allowances=tuple(self._allowances()),
             unsigned_may=self._may(("unsigned", "may"), self._get("unsigned", "may", {})),
         )

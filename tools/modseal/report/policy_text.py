@@ -50,6 +50,8 @@ def _lines(policy: Policy) -> Iterator[str]:
         yield f"  least version        {safe(name)} {safe(floor)}"
     for wanted in policy.required_attachments:
         yield f"  required attachment  {safe(wanted)}"
+    if policy.community_list:
+        yield f"  community paths      those of the list {policy.community_list}, and the policy's own:"
     for prefix in policy.community_paths:
         yield f"  community path       {safe(prefix)}"
 
@@ -81,6 +83,8 @@ def weakest(policy: Policy) -> str:
     text = f"accepts at the weakest {_bundle(found, policy)}" if found else f"accepts nothing: {_why_nothing(policy)}"
     if found and (most := widest(policy)):
         text += f"; widest powers: {_widest(most)}"
+    if policy.community_list:
+        text += f"; files of community modules by the list {policy.community_list}"
     denied = ", ".join(_denied(policy.deny))
     return f"{safe(policy.source)}: {text}" + (f"; denies {denied}" if denied else "")
 

@@ -92,7 +92,9 @@ def examine(bundle: Bundle, policy: Policy, at: datetime) -> Examination:
     holders = [None] if exempt else [anchor for one in trusted for anchor in one.anchors]
     power = granted.judge(contents.demand, holders, policy.unsigned_may)
     rest += integrity.content_checks(bundle, members, contents, power.unsafe)
-    placement = granted.placement_failures(manifest, contents.demand.entries, policy.community_paths)
+    placement = granted.placement_failures(
+        manifest, contents.demand.entries, policy.community_paths, policy.community_list
+    )
     rest += [failed(8, "placement", failure) for failure in by_path(placement)]
     rest += power.checks
 

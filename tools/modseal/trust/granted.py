@@ -79,13 +79,16 @@ def outside(entries: Iterable[Entry], allowed: tuple[str, ...]) -> Iterator[tupl
             yield entry, "is outside the allowed paths"
 
 
-def placement_failures(manifest: Manifest, entries: Iterable[Entry], allowed: tuple[str, ...]) -> Iterator[Failure]:
-    """What of a community module is outside the policy's path prefixes (`[paths]`)."""
+def placement_failures(
+    manifest: Manifest, entries: Iterable[Entry], allowed: tuple[str, ...], of_list: str = ""
+) -> Iterator[Failure]:
+    """What of a community module is outside some path prefixes, those of a built-in list where it is named."""
     if manifest.claimed_level is not Level.COMMUNITY:
         return
     for entry, why in outside(entries, allowed):
-        detail = f"{entry.path!r} {why} of a community module"
-        yield Failure("path-not-allowed", detail, {"path": rules.shown(entry.path)})
+        detail = f"{entry.path!r} {why} of a community module" + (f" (list {of_list})" if of_list else "")
+        evidence: Evidence = {"path": rules.shown(entry.path), **({"list": of_list} if of_list else {})}
+        yield Failure("path-not-allowed", detail, evidence)
 
 
 def undeclared_modes(demand: Demand) -> Iterator[Failure]:

@@ -115,6 +115,8 @@ class Policy:
     floors: dict[str, str] = field(default_factory=dict)
     required_attachments: tuple[str, ...] = ()
     community_paths: tuple[str, ...] = ()
+    community_list: str = ""
+    """The name of the built-in list that the paths are of, empty for none; for messages."""
     allowances: tuple[Allowance, ...] = ()
     unsigned_may: May = UNSAID
     origin: PolicyBytes | None = field(default=None, repr=False, compare=False)

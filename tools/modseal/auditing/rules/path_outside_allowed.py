@@ -25,13 +25,13 @@ def check(subject: Subject) -> Iterator[Hit]:
 
 RULE = Rule(
     id="path-outside-allowed",
-    severity=Severity.LOW,
+    severity=Severity.INFO,
     title="Files outside the paths of community VIBs",
     what=f"A community `.vib` declares files outside the paths of the list `{LIST}` (docs/policy.md), and the policy "
     "has no `[paths]` of its own. Where it has, the check `path-not-allowed` says so, and not this rule.",
     why="Hosts may refuse such a VIB: `violates extensibility rule checks`, without a word about which file. Forcing "
-    "it in switches off more than this one check. The list is what is publicly known; other hosts may accept more or "
-    "less.",
+    "it in switches off more than this one check. Info, because the list is what is publicly known: other hosts may "
+    "accept more or less.",
     remedy="Move the files below `opt/`, or another path of the list; never install with `--force`.",
     example="A community `.vib` that brings `etc/cron.d/backup`.",
     check=check,

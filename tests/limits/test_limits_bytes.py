@@ -65,7 +65,7 @@ def container(name: str, size: int) -> str | None:
 def test_a_manifest_member_has_at_most_so_many_bytes() -> None:
     assert container("descriptor.xml", limits.MANIFEST_SIZE) is None
     assert container("descriptor.xml", limits.MANIFEST_SIZE + 1) == "limit-exceeded"
-    grammar = strict_xml.Element("a")
+    grammar = strict_xml.ElementRule("a")
     assert refused("bad-manifest", strict_xml.parse, b" " * limits.MANIFEST_SIZE, grammar)
     assert refused("limit-exceeded", strict_xml.parse, b" " * (limits.MANIFEST_SIZE + 1), grammar)
 
@@ -260,7 +260,6 @@ def test_a_frame_of_a_seal_has_at_most_so_many_bytes() -> None:
 
 @bounds("ZSTD_WINDOW")
 def test_a_vzstd_has_at_most_such_a_window() -> None:
-    assert compression._window(0x88) == limits.ZSTD_WINDOW
     one = b"\x09\x00\x00a"
     assert unpack(compression.unzstd, b"\x28\xb5\x2f\xfd\x00\x88" + one) == 1
     assert refused("bad-payload", unpack, compression.unzstd, b"\x28\xb5\x2f\xfd\x00\x89" + one)

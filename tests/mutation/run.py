@@ -325,7 +325,7 @@ def find_caches() -> list[functools._lru_cache_wrapper[object]]:
 CACHES: list[functools._lru_cache_wrapper[object]] = []
 
 
-@dataclass
+@dataclass(eq=False)  # pytest keeps its plug-ins in a set
 class Runner:
     """A pytest plugin that runs the tests once, then again for every mutant."""
 

@@ -116,7 +116,7 @@ list = "esxi-5"
     assert (deny.digests, deny.signers, deny.names) == ({"1" * 64}, {"2" * 64, root(1).fingerprint}, ("bad-*",))
     assert deny.certificates == (signer().parsed, root(1).parsed)
     assert deny.all_keys == {"key-sha256:" + "3" * 64, *keys}
-    assert deny.alone == {"2" * 64}
+    assert deny.signers_without_key == {"2" * 64}
     assert found.floors == {"acme": "1.2", "with.dot": "3"}
     assert found.required_attachments == ("sbom.json",)
     assert found.community_paths == (*PATH_LISTS["esxi-5"], "opt/acme/", "srv/")
@@ -248,9 +248,9 @@ def test_the_key_of_a_listed_fingerprint_is_denied_where_the_policy_has_the_cert
     twin = hashlib.sha256(mirrored_certificate(root(1).der)).hexdigest()
     for fingerprint in (root(1).fingerprint, twin):
         listed = f'[deny]\nsigners = ["sha256:{fingerprint}"]\n'
-        assert policy(GOOD + listed).deny.alone == {fingerprint}
+        assert policy(GOOD + listed).deny.signers_without_key == {fingerprint}
         known = policy(GOOD.replace(ANCHOR, 'intermediates = ["two.pem"]\n' + ANCHOR) + listed).deny
-        assert (known.alone, known.all_keys) == (set(), {rules.key_name(root(1).parsed.key_der)})
+        assert (known.signers_without_key, known.all_keys) == (set(), {rules.key_name(root(1).parsed.key_der)})
 
 
 def test_what_an_anchor_may_do_is_read() -> None:

@@ -214,7 +214,7 @@ def test_a_denied_key_is_denied_in_every_certificate(kind: Kind, form: str, tmp_
 def test_a_fingerprint_alone_denies_one_certificate_and_no_key(kind: Kind) -> None:
     """The digest of a certificate does not tell its key. docs/policy.md and `policy check` say so."""
     deny = denials(make(kind), signer())["fingerprint"]
-    assert deny.alone == {signer().fingerprint}
+    assert deny.signers_without_key == {signer().fingerprint}
     accepted(make(kind, again(signer())), trusting(deny=deny))
 
 

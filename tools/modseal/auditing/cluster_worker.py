@@ -55,7 +55,7 @@ class WorkerPreparation(WorkerPlugin):
         """Run by each worker, when it joins or the audit begins."""
         if self._versions == Versions.here():
             origin, source, at = self._start
-            _PREPARED[self._key] = (policy_sources.again(origin, source), at)
+            _PREPARED[self._key] = (policy_sources.from_bytes(origin, source), at)
 
     def teardown(self, worker: Any) -> None:  # noqa: ARG002 - as distributed calls it
         """Run by each worker when the audit ends."""

@@ -234,7 +234,7 @@ def prepare(
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, (signal.SIGALRM,))
     kept = Cache.reading(cache[0], cache[1], at, cache[2]) if cache else None
-    _PREPARED["now"] = (policy_sources.again(origin, source), at, kept, deadline)
+    _PREPARED["now"] = (policy_sources.from_bytes(origin, source), at, kept, deadline)
 
 
 def _examine(batch: Sequence[Target]) -> list[Record]:

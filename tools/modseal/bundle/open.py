@@ -18,7 +18,6 @@ from modseal.format.ar import Member
 from modseal.format.manifest import MANIFEST_MEMBER, SIGNATURE_MEMBER, Kind, Payload
 from modseal.format.payload import Measured, Sink, measure
 from modseal.format.source import FileSource, HashedSource, Source, sha256
-from modseal.format.trust_bundle import DECLARATION_MEMBER
 
 _KIND_OF = {name: kind for kind, name in MANIFEST_MEMBER.items()}
 
@@ -109,6 +108,7 @@ class OpenBundle:
 
 
 def _not_a_bundle(names: list[str]) -> FormatError:
+    from modseal.format.trust_bundle import DECLARATION_MEMBER  # imported here: for a person who took one for the other
 
     if names[:1] == [DECLARATION_MEMBER]:
         detail = "the file is a trust bundle (a policy with its certificates), and not the bundle of a module"

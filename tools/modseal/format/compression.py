@@ -240,16 +240,15 @@ def _frame_header(stream: Stream) -> _FrameHeader:
     if descriptor & 0b0001_1011:
         raise _bad("a zstd frame has a dictionary or reserved bits")
     single, width = bool(descriptor & 0x20), (0, 2, 4, 8)[descriptor >> 6]
-    window = b"" if single else stream.take(1)
+    window, size = b"", 0
+    if not single:
+        window = stream.take(1)
+        base = 1 << (10 + (window[0] >> 3))  # Window_Descriptor: an exponent, and eighths of it (section 3.1.1.1.2)
+        size = base + base // 8 * (window[0] & 7)
     field = stream.take(1 if single and not width else width)
     content = int.from_bytes(field, "little") + (256 if len(field) == 2 else 0) if field else None
     raw = start + window + field
-    return _FrameHeader(raw, content, content or 0 if single else _window(window[0]), single, bool(descriptor & 4))
-
-
-def _window(field: int) -> int:
-    base = 1 << (10 + (field >> 3))
-    return base + base // 8 * (field & 7)
+    return _FrameHeader(raw, content, (content or 0) if single else size, single, bool(descriptor & 4))
 
 
 def _frame_blocks(stream: Stream, window: int, content: int | None = None) -> Iterator[bytes]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 from modseal import limits
@@ -54,8 +53,13 @@ def decode(data: bytes, name: str) -> Envelope:
     with foreign(lambda why: bad(name, f"it is not a DSSE envelope: {why}")):
         try:
             plain = json.loads(data.decode("utf-8"))
-            signatures = tuple((_key_id(one), _bytes(one["sig"])) for one in _list(plain["signatures"]))
-            return Envelope(_kind(plain["payloadType"]), _bytes(plain["payload"]), signatures)
+            kind, signatures = plain["payloadType"], plain["signatures"]
+            if not isinstance(kind, str) or not kind.isascii():
+                raise TypeError("its payload type is not ASCII text")
+            if not isinstance(signatures, list) or not 1 <= len(signatures) <= limits.SIGNATURE_BLOCKS:
+                raise TypeError(f"it needs 1 to {limits.SIGNATURE_BLOCKS} signatures")
+            signed = tuple((_key_id(one), _bytes(one["sig"])) for one in signatures)
+            return Envelope(kind, _bytes(plain["payload"]), signed)
         except RecursionError:
             raise bad(name, "it is nested too deeply") from None
         except KeyError as error:
@@ -65,18 +69,6 @@ def decode(data: bytes, name: str) -> Envelope:
 def bad(name: str, why: str) -> FormatError:
     """The refusal of an envelope, or of the statement in it."""
     return FormatError("bad-attestation", f"{name} cannot be used: {why}")
-
-
-def _kind(value: Any) -> str:
-    if not isinstance(value, str) or not value.isascii():
-        raise TypeError("its payload type is not ASCII text")
-    return value
-
-
-def _list(value: Any) -> Iterable[Any]:
-    if not isinstance(value, list) or not value or len(value) > limits.SIGNATURE_BLOCKS:
-        raise TypeError(f"it needs 1 to {limits.SIGNATURE_BLOCKS} signatures")
-    return value
 
 
 def _key_id(signature: Any) -> str:

@@ -176,17 +176,13 @@ def check(manifest: Manifest) -> Iterator[Failure]:
     if manifest.released and not _is_time(manifest.released):
         yield _bad(f"released is {quote(manifest.released)}, and must be a time like 2026-01-31T12:00:00Z")
     for payload in manifest.payloads:
-        yield from _check_payload(payload)
+        if payload.digests or payload.compression_option is not None or payload.unpacked_size is None:
+            yield _bad(f"payload {payload.name!r} has fields of a .vib, or lacks its unpacked size")
+        expected, present = -(-payload.size // limits.CHUNK_SIZE), len(payload.chunks)
+        if present != expected:
+            yield _bad(f"payload {payload.name!r} of {payload.size} bytes must have {expected} chunks, not {present}")
     yield from rules.check_expected_signers(manifest.expected_signers)
     yield from _check_files(manifest)
-
-
-def _check_payload(payload: Payload) -> Iterator[Failure]:
-    if payload.digests or payload.compression_option is not None or payload.unpacked_size is None:
-        yield _bad(f"payload {payload.name!r} has fields of a .vib, or lacks its unpacked size")
-    expected, present = -(-payload.size // limits.CHUNK_SIZE), len(payload.chunks)
-    if present != expected:
-        yield _bad(f"payload {payload.name!r} of {payload.size} bytes must have {expected} chunks, not {present}")
 
 
 def _check_files(manifest: Manifest) -> Iterator[Failure]:

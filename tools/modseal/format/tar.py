@@ -201,17 +201,14 @@ class EntryRules:
             raise FormatError("limit-exceeded", f"the payloads have more than {limits.FILES} entries in all")
         if (entry.size or 0) > limits.FILE_SIZE:
             raise FormatError("limit-exceeded", f"{entry.path!r} is over {limits.FILE_SIZE} bytes", path=entry.path)
-        if not (self._follows(entry.path) if self._ordered else self._is_new(entry.path)):
+        if self._ordered:
+            before, self._last = self._last, rules.sort_key(entry.path)
+            is_next = before < self._last
+        else:
+            is_next = entry.path not in self._paths
+            self._paths.add(entry.path)
+        if not is_next:
             raise FormatError("bad-listing", f"{entry.path!r} is listed twice or out of order", path=entry.path)
-
-    def _follows(self, path: str) -> bool:
-        before, self._last = self._last, rules.sort_key(path)
-        return before < self._last
-
-    def _is_new(self, path: str) -> bool:
-        before = len(self._paths)
-        self._paths.add(path)
-        return len(self._paths) > before
 
 
 def split_path(entry: Entry) -> tuple[bytes, bytes] | None:

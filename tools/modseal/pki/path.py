@@ -166,7 +166,7 @@ def _remembered_paths(
     except ExhaustedError as error:
         return NoPath((error.failure,)), effort.spent
     paths = (*good.values(), *(path for anchor, path in doubtful.items() if anchor not in good))
-    return paths or NoPath(best or tuple(search.dead_end(signer))), effort.spent
+    return paths or NoPath(best or tuple(search.failures_without_chain(signer))), effort.spent
 
 
 class _Search:
@@ -204,19 +204,15 @@ class _Search:
                 continue
             self._steps += 1
             self._effort.spend(_STEP + len(self._anchors) // _TRIED)
-            yield from self._ends(chain)
+            for anchor in self._anchors:
+                if chain[-1] == anchor:
+                    yield chain
+                elif self._issued(chain[-1], anchor):
+                    yield (*chain, anchor)
             for issuer in self._issuers_of(chain) if length < limits.PATH_CERTIFICATES - 1 else ():
                 self._pushed += 1
                 more = self._is_unlikely(chain[-1], issuer)
                 heapq.heappush(waiting, (doubts + more, length + 1, self._pushed, (*chain, issuer)))
-
-    def _ends(self, chain: tuple[Certificate, ...]) -> Iterator[tuple[Certificate, ...]]:
-        last = chain[-1]
-        for anchor in self._anchors:
-            if last == anchor:
-                yield chain
-            elif self._issued(last, anchor):
-                yield (*chain, anchor)
 
     def _issuers_of(self, chain: tuple[Certificate, ...]) -> Iterator[Certificate]:
         """Candidates by name, without those whose name and key are in the chain already: a loop."""
@@ -246,7 +242,7 @@ class _Search:
         self._verified[certificate, issuer] = verified
         return verified
 
-    def dead_end(self, signer: Certificate) -> Iterator[Failure]:
+    def failures_without_chain(self, signer: Certificate) -> Iterator[Failure]:
         """What to say where no chain reaches an anchor."""
         evidence: Evidence = {"signer": signer.fingerprint, "subject": signer.subject, "issuer": signer.issuer}
         why = f" ({self._rejected.detail})" if self._rejected else ""

@@ -75,7 +75,7 @@ def _no_files(name: str) -> bytes:
     raise FileNotFoundError(2, "a built-in policy names no files", name)
 
 
-def again(origin: PolicyBytes, source: str) -> Policy:
+def from_bytes(origin: PolicyBytes, source: str) -> Policy:
     """The policy that was read from these bytes, in another process. Raises `PolicyError`."""
     files = dict(origin.files)
     return parse(origin.text, source, files.__getitem__, built_in=origin.built_in)

@@ -61,7 +61,7 @@ def _deny_lines(deny: Deny) -> Iterator[str]:
         yield f"  denied digest        sha256:{digest} of a manifest, a payload or a file"
     for key in sorted(deny.all_keys):
         yield f"  denied key           {key}, in every certificate"
-    for fingerprint in sorted(deny.alone):
+    for fingerprint in sorted(deny.signers_without_key):
         yield f"  denied certificate   sha256:{fingerprint}, and no other with its key"
     for pattern in deny.names:
         yield f"  denied module        {safe(pattern)}"
@@ -94,8 +94,8 @@ def _denied(deny: Deny) -> Iterator[str]:
     for entries, one in ((deny.all_keys, "key"), (deny.digests, "digest"), (deny.names, "name")):
         if entries:
             yield f"{len(entries)} {one}{'' if len(entries) == 1 else 's'}"
-    if deny.alone:
-        count = f"{len(deny.alone)} certificate{'' if len(deny.alone) == 1 else 's'} alone"
+    if deny.signers_without_key:
+        count = f"{len(deny.signers_without_key)} certificate{'' if len(deny.signers_without_key) == 1 else 's'} alone"
         yield f"{count} (name the key to deny every certificate with it)"
 
 

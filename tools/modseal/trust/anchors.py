@@ -48,7 +48,7 @@ def anchored_paths(
     """
     effort = effort or Effort()
     pins = policy.pins.get(signer.fingerprint)
-    twin = policy.pins_a_twin(signer)
+    twin = policy.pins_another_encoding(signer)
     if pins or twin or not policy.anchors:
         try:
             effort.spend(1)

@@ -48,7 +48,7 @@ class Deny:
         return self.signers.union(*map(fingerprints, self.certificates))
 
     @property
-    def alone(self) -> frozenset[str]:
+    def signers_without_key(self) -> frozenset[str]:
         """The fingerprints whose key the policy does not know: another certificate with that key is not denied."""
         return self.signers.difference(*map(fingerprints, self.certificates))
 

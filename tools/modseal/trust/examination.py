@@ -123,7 +123,7 @@ class AnchorOutcome:
         return all(check.status in SETTLED for check in self.checks)
 
     @property
-    def open(self) -> bool:
+    def undecided(self) -> bool:
         """Not trusted yet, for something that we lack: nothing speaks against this signer."""
         return not self.trusted and all(check.status is not Status.FAILED for check in self.checks)
 
@@ -146,9 +146,9 @@ class Judgement:
         return bool(self.anchors)
 
     @property
-    def open(self) -> bool:
+    def undecided(self) -> bool:
         """Whether it could still be trusted under another anchor, or at all."""
-        return any(one.open for one in self.outcomes)
+        return any(one.undecided for one in self.outcomes)
 
     @property
     def path(self) -> AnchoredPath | None:

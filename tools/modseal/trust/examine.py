@@ -64,13 +64,13 @@ def examine(bundle: Bundle, policy: Policy, at: datetime) -> Examination:
     # (2) time to (6) level, for each signer by itself, then for all of them together.
     judged = [signers.judge(signer, manifest, policy, at, effort) for signer in signatures.signers]
     trusted = [one for one in judged if one.trusted]
-    awaited = signers.awaited(policy, judged, trusted)
+    pending = signers.needed_but_undecided(policy, judged, trusted)
     rest = []
     if effort.exhausted_at is not None:  # whoever else is trusted: what was not looked at may be anything
         rest.append(failed(effort.exhausted_at, "effort", effort.failure))
     if not judged and not exempt:
         rest += [unexamined(step, "not examined: no verified signer") for step in range(2, 6)]
-    if awaited and trusted:
+    if pending and trusted:
         rest.append(unexamined(6, "not examined: a signer that the policy needs is undecided"))
     else:
         undecided = all(check.status is not Status.FAILED for check in checks if check.step == 1)
@@ -99,12 +99,12 @@ def examine(bundle: Bundle, policy: Policy, at: datetime) -> Examination:
     rest += power.checks
 
     # Where an anchor allows it all, the signers whom it vouches for are shown under it.
-    needed = [one.under(power.anchor) for one in awaited]
+    needed = [one.under(power.anchor) for one in pending]
     judged = [one.under(power.anchor) for one in judged]
     why = "another signer suffices" if trusted else "a signer that is undecided may suffice"
     for one in judged:
         found = one.outcomes[0].checks
-        checks += found if one in needed or not (trusted or awaited) else (set_aside(check, why) for check in found)
+        checks += found if one in needed or not (trusted or pending) else (set_aside(check, why) for check in found)
 
     # (9) restrictions: deny list, version floor, required attachments.
     rest += restriction_checks(bundle, policy, contents, judged)

@@ -60,7 +60,7 @@ class Anchor:
 class PolicyBytes:
     """The bytes that a policy was read from: its TOML, and each file that it names, as they were when it was read.
 
-    Another process reads the same policy from them (`policy.sources.again`), whatever became of the files.
+    Another process reads the same policy from them (`policy.sources.from_bytes`), whatever became of the files.
     """
 
     text: bytes
@@ -142,7 +142,7 @@ class Policy:
                 pins[anchor.fingerprint] = (*pins.get(anchor.fingerprint, ()), anchor)
         return pins
 
-    def pins_a_twin(self, certificate: Certificate) -> bool:
+    def pins_another_encoding(self, certificate: Certificate) -> bool:
         """Whether an anchor pins another encoding of this certificate, and none pins this one.
 
         Anybody can make the twin of a pinned certificate: under a CA, it would escape what the pin says.

@@ -71,7 +71,7 @@ def judge(signer: VerifiedSigner, manifest: Manifest, policy: Policy, at: dateti
         checks += [unexamined(step, "not examined: no path to an anchor") for step in (4, 5, 6)]
         return Judgement(signer, stamp, (AnchorOutcome(None, tuple(checks)),))
     outcomes = [_judge_path(signer, path, manifest, policy, at, proven, checks, effort) for path in paths]
-    best, *others = sorted(outcomes, key=_badness)
+    best, *others = sorted(outcomes, key=_rank)
     # A denied path that is not needed is none: it stands for no anchor either.
     allowed = (one for one in others if one.path and not any(map(policy.deny.entry, one.path.certificates)))
     return Judgement(signer, stamp, (best, *allowed))
@@ -124,11 +124,11 @@ def _judge_path(
     return AnchorOutcome(path, tuple(checks), prove(manifest.claimed_level, anchor.grants) if sound else None)
 
 
-def _badness(outcome: AnchorOutcome) -> tuple[bool, bool, bool, int]:
+def _rank(outcome: AnchorOutcome) -> tuple[bool, bool, bool, int]:
     """Trusted first, then who may still be, what proves the claim, what fails least; else the order of the paths."""
     return (
         not outcome.trusted,
-        not outcome.open,
+        not outcome.undecided,
         outcome.proven_level is None,
         sum(one.status not in SETTLED for one in outcome.checks),
     )
@@ -235,12 +235,14 @@ def _keys(trusted: Sequence[Judgement]) -> set[bytes]:
     return {one.signer.certificate.key_der for one in trusted}
 
 
-def awaited(policy: Policy, judged: Sequence[Judgement], trusted: Sequence[Judgement]) -> Sequence[Judgement]:
+def needed_but_undecided(
+    policy: Policy, judged: Sequence[Judgement], trusted: Sequence[Judgement]
+) -> Sequence[Judgement]:
     """Those who are needed, and for whom only something of ours is missing, such as a current CRL.
 
     Nobody has to ask the vendor for a signature that is there.
     """
-    waiting = [one for one in judged if one.open]
+    waiting = [one for one in judged if one.undecided]
     enough = bool(trusted) and not any(_signer_failures(policy, trusted))
     return [] if enough or any(_signer_failures(policy, trusted, waiting)) else waiting
 
@@ -255,7 +257,7 @@ def _signer_failures(
         yield Failure("too-few-signers", detail, {"trusted": count, "required": policy.minimum_signers})
     present = {one.signer.certificate.fingerprint for one in (*trusted, *waiting)}
     present |= {anchor.name for one in trusted for anchor in one.anchors}
-    present |= {out.path.anchor.name for one in waiting for out in one.outcomes if out.open and out.path}
+    present |= {out.path.anchor.name for one in waiting for out in one.outcomes if out.undecided and out.path}
     for wanted in policy.required_signers:
         if wanted not in present:
             yield Failure("required-signer-missing", f"{wanted} has not signed", {"required": wanted})

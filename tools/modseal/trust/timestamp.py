@@ -54,7 +54,7 @@ _SECOND_OPINION_COST = 250
 
 
 @dataclass(frozen=True, slots=True)
-class Consistent:
+class ConsistentToken:
     """A token whose one signer, the authority, signed it over the expected bytes. Nothing about trust yet."""
 
     token: Token
@@ -112,7 +112,7 @@ def verify(
         authority, consistent.embedded, anchors, rules, token.latest, profile, effort=effort, denied=denied
     )
     if isinstance(path, NoPath):
-        raise _from(path.failures[0], authority)
+        raise _of_token(path.failures[0], authority)
     if denied and any(map(denied.entry, path.certificates)):
         raise _bad("denied", "the deny list has its authority, or a CA above it", authority)
     if algorithm.name not in rules.algorithms:
@@ -121,13 +121,13 @@ def verify(
         raise _bad(failure.code, failure.detail, authority)
     # Without a time of its own: a token of a revoked authority proves nothing, whenever it says it was made.
     for failure in revocation_failures(path, rules, at, None, effort):
-        raise _from(failure, authority)
+        raise _of_token(failure, authority)
     effort.spend(_SECOND_OPINION_COST + of_certificate(len(raw)))
     _second_opinion(token, authority, algorithm, anchors, rules.intermediates)
     return Stamp(token, authority, path.certificates[-1].subject)
 
 
-def verify_consistent(raw: bytes, signature: bytes, effort: Effort | None = None) -> Consistent:
+def verify_consistent(raw: bytes, signature: bytes, effort: Effort | None = None) -> ConsistentToken:
     """What holds of a token without any trust in its authority.
 
     It is over these signature bytes (RFC 3161 section 2.4.2), and signed by exactly one certificate in it,
@@ -154,14 +154,14 @@ def verify_consistent(raw: bytes, signature: bytes, effort: Effort | None = None
     algorithm = _verify_signature(token, named[0])
     _require_binding(token, named[0])
     _require_purpose(named[0])
-    return Consistent(token, named[0], embedded, algorithm)
+    return ConsistentToken(token, named[0], embedded, algorithm)
 
 
 def _digest_name(algorithm: cms.Algorithm) -> str:
     try:
         return algorithms.digest_name(algorithm)
     except FormatError as error:
-        raise _from(error.failure) from error
+        raise _of_token(error.failure) from error
 
 
 def _verify_signature(token: Token, authority: Certificate) -> SignatureAlgorithm:
@@ -173,7 +173,7 @@ def _verify_signature(token: Token, authority: Certificate) -> SignatureAlgorith
         row, salt = algorithms.identify(token.signature_algorithm, digest_name, authority.key)
         algorithms.verify(row, authority.key, token.signature, token.signed_attributes, salt)
     except FormatError as error:
-        raise _from(error.failure, authority) from error
+        raise _of_token(error.failure, authority) from error
     return row
 
 
@@ -181,7 +181,7 @@ def _require_binding(token: Token, authority: Certificate) -> None:
     try:
         fits = all(is_named_by(identifier, authority) for identifier in token.named_certificates)
     except FormatError as error:
-        raise _from(error.failure) from error
+        raise _of_token(error.failure) from error
     if not fits:
         raise _bad("bad-signature", "its signer signed for another certificate", authority)
 
@@ -225,7 +225,7 @@ def _second_opinion(
         verifier.verify(decode_timestamp_response(answer), token.imprint)
 
 
-def _from(failure: Failure, authority: Certificate | None = None) -> FormatError:
+def _of_token(failure: Failure, authority: Certificate | None = None) -> FormatError:
     """A failure of one of the shared rules, as a failure of the token."""
     if CODES[failure.code].undecided:
         return FormatError(failure.code, f"the timestamp token cannot be judged: {failure.detail}", **failure.evidence)

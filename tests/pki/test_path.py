@@ -21,7 +21,7 @@ from modseal.pki import path as path_module
 from modseal.pki.certificate import Certificate
 from modseal.pki.crl import Crl
 from modseal.pki.path import NoPath, Path, PathRules
-from modseal.pki.purpose import CODE_SIGNING_PROFILE, TIME_STAMPING_PROFILE, Profile
+from modseal.pki.purpose import CODE_SIGNING_PROFILE, TIME_STAMPING_PROFILE, ChainProfile
 from modseal.pki.revocation import RevocationRules
 from modseal.trust.policy import Policy
 
@@ -348,9 +348,9 @@ def test_a_very_long_chain_ends() -> None:
 
 
 def test_no_policy_can_change_what_a_chain_is_for() -> None:
-    assert Profile("code signing", "1.3.6.1.5.5.7.3.3") == CODE_SIGNING_PROFILE
+    assert ChainProfile("code signing", "1.3.6.1.5.5.7.3.3") == CODE_SIGNING_PROFILE
     fields = {name: getattr(trusting(), name) for name in Policy.__dataclass_fields__}
-    assert not any(isinstance(value, Profile) for value in fields.values())
+    assert not any(isinstance(value, ChainProfile) for value in fields.values())
 
 
 def test_a_profile_decides_what_a_ca_must_be_for() -> None:

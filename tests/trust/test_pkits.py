@@ -24,7 +24,7 @@ from modseal.pki.certificate import Certificate
 from modseal.pki.certificate_policies import ANY_POLICY, PolicyInputs
 from modseal.pki.crl import Crl
 from modseal.pki.path import NoPath
-from modseal.pki.purpose import Profile
+from modseal.pki.purpose import ChainProfile
 from modseal.pki.revocation import RevocationRules
 from modseal.trust.policy import Anchor, Policy
 
@@ -67,7 +67,7 @@ def judge(case: dict[str, Any]) -> list[Failure]:
         inhibit_mapping=case["initial_policy_mapping_inhibit"],
         inhibit_any=case["initial_inhibit_any_policy"],
     )
-    path = find_path(signer, (), policy, AT, Profile("any purpose", None, inputs))
+    path = find_path(signer, (), policy, AT, ChainProfile("any purpose", None, inputs))
     return list(path.failures) if isinstance(path, NoPath) else revocation_failures(path, policy, AT)
 
 

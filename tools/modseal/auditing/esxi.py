@@ -28,7 +28,7 @@ from modseal.depot.esxi_database import Database, Documents
 from modseal.depot.esxi_profile import Profile
 from modseal.errors import FormatError, InputError, Scalar
 from modseal.files.identity import Identity
-from modseal.files.part import Part
+from modseal.files.part import FilePart
 from modseal.format import ar, descriptor
 from modseal.format import rules as format_rules
 from modseal.format.level import Level
@@ -52,7 +52,7 @@ class InstalledVib:
     host: str
     name: str
     documents: Documents
-    payloads: tuple[tuple[str, Part], ...] = ()
+    payloads: tuple[tuple[str, FilePart], ...] = ()
     listed: bool | None = None
     level: Level | None = None
 
@@ -238,8 +238,8 @@ class Host:
     name: str
     documents: str
     database: Database
-    boot: Mapping[str, Part]
-    stored: Mapping[str, Part] = field(default_factory=dict)
+    boot: Mapping[str, FilePart]
+    stored: Mapping[str, FilePart] = field(default_factory=dict)
 
     def found(self) -> Iterator[InstalledVib | HostEnd | LeftOut]:
         """Its VIBs in the order of names, its end, and what else lies in its database."""
@@ -262,7 +262,7 @@ class Host:
         yield from (self.documents + path for path in self.database.read)
         yield from (part.path for part in self.parts())
 
-    def parts(self) -> Iterator[Part]:
+    def parts(self) -> Iterator[FilePart]:
         """The payloads that were found, all of which are examined."""
         yield from (part for target, _ in self._targets for _, part in target.payloads)
 
@@ -309,7 +309,7 @@ def is_archive(path: str) -> bool:
 def host_of(container: str) -> Host:
     """The host whose database is in this folder or archive. Raises `InputError`, `FormatError`."""
     if not os.path.isdir(container):
-        with Part(container).open() as source:
+        with FilePart(container).open() as source:
             database = esxi_database.in_archive(source)
         boot = _by_name(_files(os.path.dirname(container) or "."))
         return Host(container, f"{container}!/{esxi_database.PLACE}/", database, boot)
@@ -320,12 +320,12 @@ def host_of(container: str) -> Host:
     return Host(container, os.path.join(container, ""), database, boot, stored)
 
 
-def _booted(root: str) -> dict[str, Part]:
+def _booted(root: str) -> dict[str, FilePart]:
     """The files of a boot bank: in `bootbank` of a host, or beside `var` where its archives were unpacked in place."""
     return _by_name((*_files(os.path.join(root, "bootbank")), *_files(root)))
 
 
-def _stored(root: str) -> dict[str, Part]:
+def _stored(root: str) -> dict[str, FilePart]:
     """The files that a host keeps as payloads, by their type and name."""
     found = {}
     for folder in _entries(os.path.join(root, "var/db/payloads"), lambda one: one.is_dir(follow_symlinks=False)):
@@ -343,11 +343,11 @@ def _is_database(folder: str) -> bool:
     return {"vibs", "profiles"} <= names
 
 
-def _by_name(paths: Iterable[str]) -> dict[str, Part]:
+def _by_name(paths: Iterable[str]) -> dict[str, FilePart]:
     """Files by their names without case, as FAT has them; the first of a name."""
-    found: dict[str, Part] = {}
+    found: dict[str, FilePart] = {}
     for path in paths:
-        found.setdefault(os.path.basename(path).casefold(), Part(path))
+        found.setdefault(os.path.basename(path).casefold(), FilePart(path))
     return found
 
 

@@ -21,7 +21,7 @@ from modseal.depot.offline_bundle import is_depot_archive
 from modseal.errors import Failure, FormatError
 from modseal.files.identity import Identity
 from modseal.files.open import open_file
-from modseal.files.part import Part, within
+from modseal.files.part import FilePart, within
 from modseal.format import iso
 from modseal.format.iso import IsoFile
 from modseal.format.manifest import SUFFIXES
@@ -36,7 +36,7 @@ class PartTarget:
     """A bundle within an image."""
 
     name: str
-    part: Part
+    part: FilePart
     salt: str = ""
 
     @property
@@ -95,8 +95,8 @@ class _Image:
     def _in(self, path: str) -> str:
         return self._name + SEPARATOR + path
 
-    def _part(self, file: IsoFile) -> Part:
-        return Part(self._name, file.runs)
+    def _part(self, file: IsoFile) -> FilePart:
+        return FilePart(self._name, file.runs)
 
     def _is_depot(self, folder: str) -> bool:
         """As for a folder on a disk: its index is one of vendors."""

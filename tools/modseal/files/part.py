@@ -11,7 +11,7 @@ from modseal.format.source import FileSource, Joined, Source, Span
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class FilePart:
     """Runs of the bytes of the file at `path`, each an offset and a size; all of it where `runs` is None."""
 
     path: str

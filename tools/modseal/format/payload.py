@@ -116,7 +116,7 @@ def read_layout(payload: Payload, source: Source) -> tuple[VisorLayout, tuple[En
     return found
 
 
-class _Measuring:
+class _PayloadMeasuring:
     """The pass: packed blocks, perhaps in a thread, then the digests of the tar and its listing."""
 
     def __init__(
@@ -236,17 +236,17 @@ class _Measuring:
         self.entries.append(entry)
 
 
-class _Seal(_Measuring):
+class _Seal(_PayloadMeasuring):
     """A payload of a `.seal`: chunk digests instead of one over the whole."""
 
     def unpack(self) -> Iterator[bytes]:
-        """See `_Measuring.unpack`."""
+        """See `_PayloadMeasuring.unpack`."""
         if self.payload.type == "tar+gzip":
             return compression.gunzip(self.raw.tee(self._chunks()), plain=True)
         return compression.unzstd_frames(self.raw.tee(self._chunks()))
 
     def list_entries(self, stream: Stream) -> Iterator[tar.Item]:
-        """See `_Measuring.list_entries`."""
+        """See `_PayloadMeasuring.list_entries`."""
         return tar.read(stream, tar.Dialect.CANONICAL, self.payload.mtime, self.room)
 
     def digests(self) -> dict[tuple[str, View], bytes]:
@@ -269,18 +269,18 @@ class _Seal(_Measuring):
             yield chunk
 
 
-class _Vib(_Measuring):
+class _Vib(_PayloadMeasuring):
     """A payload of a `.vib`: digests over up to three views of it."""
 
     def start(self) -> None:
-        """See `_Measuring.start`."""
+        """See `_PayloadMeasuring.start`."""
         if self.bound is not None and self.payload.type == "vzstd":
             self.bound = min(self.bound, limits.UNTRUSTED_VZSTD)
         self.gunzipped = _Digests(self.payload, View.GUNZIP1)
         self._packed = self.raw.tee(blocks(self.source))
 
     def run(self) -> None:
-        """See `_Measuring.run`. The raw digests cover all bytes, even if an error was found in them."""
+        """See `_PayloadMeasuring.run`. The raw digests cover all bytes, even if an error was found in them."""
         if self.payload.type in VIB_TYPES:
             super().run()
         else:
@@ -294,7 +294,7 @@ class _Vib(_Measuring):
         _drain(self._packed)
 
     def unpack(self) -> Iterator[bytes]:
-        """See `_Measuring.unpack`."""
+        """See `_PayloadMeasuring.unpack`."""
         gunzipped = self.gunzipped.tee(compression.gunzip(self._packed))
         if self.payload.type != "vzstd":
             return gunzipped
@@ -303,7 +303,7 @@ class _Vib(_Measuring):
         return compression.unzstd(frame, digested=digested)
 
     def list_entries(self, stream: Stream) -> Iterator[tar.Item]:
-        """See `_Measuring.list_entries`."""
+        """See `_PayloadMeasuring.list_entries`."""
         if self.payload.type == "tgz":
             return tar.read(stream, tar.Dialect.LEGACY, room=self.room)
         from modseal.format import visor  # imported here: most bundles are no `.vib`

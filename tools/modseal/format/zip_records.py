@@ -47,7 +47,7 @@ _SYSTEMS = {0, 3, 10, 11, 14, 19}
 and macOS (section 4.4.2)."""
 
 
-class End(NamedTuple):
+class EndRecord(NamedTuple):
     """What the end of an archive says of its central directory: entries, first byte, and bytes."""
 
     entries: int
@@ -88,7 +88,7 @@ def malformed(detail: str, **evidence: Scalar) -> FormatError:
     return FormatError("malformed-archive", detail, **evidence)
 
 
-def read_end(source: Source) -> End:
+def read_end(source: Source) -> EndRecord:
     """The one end of central directory record, with its zip64 forms (sections 4.3.14 to 4.3.16).
 
     It is the last in the file and its comment ends with the file; none before it could be taken for it.
@@ -108,7 +108,7 @@ def read_end(source: Source) -> End:
     _require_one_end(tail, at)
     if disk or directory_disk or here != entries:
         raise malformed("the zip archive is one of several disks")
-    return _widened(source, first + at, End(entries, start, size))
+    return _widened(source, first + at, EndRecord(entries, start, size))
 
 
 def _require_one_end(tail: bytes, last: int) -> None:
@@ -120,7 +120,7 @@ def _require_one_end(tail: bytes, last: int) -> None:
         at = tail.find(END_MAGIC, at + 1)
 
 
-def _widened(source: Source, offset: int, end: End) -> End:
+def _widened(source: Source, offset: int, end: EndRecord) -> EndRecord:
     """The end with the values of its zip64 form, which stands right before it, if there is one."""
     wide = offset
     if offset >= LOCATOR.size and source.read(offset - LOCATOR.size, 4) == LOCATOR_MAGIC:
@@ -133,7 +133,7 @@ def _widened(source: Source, offset: int, end: End) -> End:
     return end
 
 
-def _read_end64(source: Source, offset: int, narrow: End) -> End:
+def _read_end64(source: Source, offset: int, narrow: EndRecord) -> EndRecord:
     magic, length, _, needed, disk, directory_disk, here, entries, size, start = END64.unpack(
         source.read(offset, END64.size)
     )
@@ -144,10 +144,10 @@ def _read_end64(source: Source, offset: int, narrow: End) -> End:
     for said, true, sentinel in zip(narrow, (entries, start, size), (WIDE_COUNT, WIDE, WIDE), strict=True):
         if said not in (sentinel, true):
             raise malformed("the two ends of central directory disagree")
-    return End(entries, start, size)
+    return EndRecord(entries, start, size)
 
 
-def read_directory(source: Source, end: End) -> Iterator[Central]:
+def read_directory(source: Source, end: EndRecord) -> Iterator[Central]:
     """The central directory, which its entries fill exactly."""
     if end.entries > limits.ZIP_ENTRIES or end.size > limits.ZIP_DIRECTORY_SIZE:
         raise FormatError(

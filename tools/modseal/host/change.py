@@ -19,7 +19,7 @@ from modseal.host import plan as planning
 from modseal.host.admit import Keeper, admit
 from modseal.host.installed import Installed, prove
 from modseal.host.keep import Nothing, Staging
-from modseal.host.plan import Plan
+from modseal.host.plan import ChangePlan
 from modseal.host.store import Store, open_store
 from modseal.host.verify import verify_generation
 from modseal.host.write import add_generation, advance, changing, next_generation
@@ -36,7 +36,7 @@ class Change:
 
     action: str
     results: tuple[Result, ...] = ()
-    plan: Plan | None = None
+    plan: ChangePlan | None = None
     failures: tuple[Failure, ...] = ()
     generation: int | None = None
     waits: bool = False
@@ -102,7 +102,7 @@ def remove(root: Path, names: Sequence[str], at: datetime, *, dry_run: bool = Fa
 
 
 def _carry_out(
-    store: Store, staging: Staging | None, at: datetime, action: str, results: tuple[Result, ...], found: Plan
+    store: Store, staging: Staging | None, at: datetime, action: str, results: tuple[Result, ...], found: ChangePlan
 ) -> Change:
     if found.failures:
         return Change(action, results, found, found.failures)
@@ -118,7 +118,7 @@ def _carry_out(
     return Change(action, results, found, generation=generation.number, waits=waits)
 
 
-def facts_of(found: Plan, number: int, *, waits: bool) -> dict[str, str]:
+def facts_of(found: ChangePlan, number: int, *, waits: bool) -> dict[str, str]:
     """What the log says of a plan."""
     facts = {"generation": str(number)}
     facts |= {"waits": "; ".join(found.waits) or "an earlier change waits"} if waits else {}

@@ -16,7 +16,7 @@ KERNEL_LABELS = frozenset({"security.selinux", "security.SMACK64", "security.ima
 capability or an access list gives rights, and `trusted.overlay` ones change what a merge shows."""
 
 
-class Finding(NamedTuple):
+class HostDifference(NamedTuple):
     """One thing that is not as it was installed, and the module that it belongs to, if to any."""
 
     module: str | None
@@ -25,7 +25,7 @@ class Finding(NamedTuple):
 
 def differences(
     image: Mapping[str, Entry], owners: Mapping[str, str], found: Mapping[str, Found], owner: tuple[int, int]
-) -> Iterator[Finding]:
+) -> Iterator[HostDifference]:
     """All differences between an image as it should be and as it is, by path.
 
     `owners` has the module of each path, `owner` is the user and group that everything must belong to.
@@ -45,7 +45,7 @@ def differences(
 
 def _stranger(
     path: str, now: Found, owners: Mapping[str, str], folded: Mapping[str, str], lost: Mapping[bytes | None, str]
-) -> Finding:
+) -> HostDifference:
     """What no module brings: a twin of something that is installed, a file that was moved, or anything else."""
     twin = folded.get(rules.fold(path))
     if twin is not None:
@@ -54,13 +54,13 @@ def _stranger(
             f"{rules.shown(path)!r} and {rules.shown(twin)!r}, which is installed, can be taken for one another",
             {"path": rules.shown(path), "other": rules.shown(twin)},
         )
-        return Finding(owners.get(twin), failure)
+        return HostDifference(owners.get(twin), failure)
     moved = lost.get(now.sha256) if now.sha256 else None
     if moved is not None:
         detail = (
             f"{rules.shown(path)!r} is no module's, and has the content of {rules.shown(moved)!r}, which is missing"
         )
-        return Finding(
+        return HostDifference(
             owners.get(moved),
             Failure("installed-extra", detail, {"path": rules.shown(path), "other": rules.shown(moved)}),
         )
@@ -69,7 +69,7 @@ def _stranger(
 
 def _compare(
     path: str, entry: Entry, now: Found, owners: Mapping[str, str], owner: tuple[int, int]
-) -> Iterator[Finding]:
+) -> Iterator[HostDifference]:
     if now.type is not entry.type:
         kind = now.type or "something that no module can bring"
         yield _finding("installed-type", path, owners, f"is a {kind}" if now.type else f"is {kind}")
@@ -93,6 +93,6 @@ def _compare(
         yield _finding("installed-attribute", path, owners, f"has the attribute {rules.shown(names)}")
 
 
-def _finding(code: CodeName, path: str, owners: Mapping[str, str], what: str) -> Finding:
+def _finding(code: CodeName, path: str, owners: Mapping[str, str], what: str) -> HostDifference:
     detail = f"{rules.shown(path)!r} {what}"
-    return Finding(owners.get(path), Failure(code, detail, {"path": rules.shown(path)}))
+    return HostDifference(owners.get(path), Failure(code, detail, {"path": rules.shown(path)}))

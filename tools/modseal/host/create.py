@@ -11,7 +11,7 @@ from modseal.files import folder
 from modseal.format.level import Level
 from modseal.format.times import time_text
 from modseal.host import event_log
-from modseal.host.documents import Generation, PolicyRecord, State
+from modseal.host.documents import Generation, HostState, PolicyRecord
 from modseal.host.image import EXTENSION
 from modseal.host.keep import Staging
 from modseal.host.store import CURRENT, IMAGE, PLACE, record_name, remove_tree
@@ -22,7 +22,7 @@ EXTENSIONS = ("var", "lib", "extensions")
 """Where systemd-sysext looks for extensions (systemd-sysext(8))."""
 
 
-def create(root: Path, policy: Policy, level: Level | None, at: datetime) -> State:
+def create(root: Path, policy: Policy, level: Level | None, at: datetime) -> HostState:
     """Make the store of a host, with a policy and a level (None: the policy's minimum).
 
     Raises `UsageError` where there is one already, `InputError`; then nothing is left.
@@ -70,7 +70,7 @@ def _enter(name: str, above: int, made: list[tuple[str, int]], *, is_store: bool
     return os.open(name, folder.FLAGS, dir_fd=above)
 
 
-def _fill(store: int, policy: Policy, level: Level, at: datetime) -> State:
+def _fill(store: int, policy: Policy, level: Level, at: datetime) -> HostState:
     for name in FOLDERS:
         os.close(folder.make(name, store))
     staging = Staging(store)
@@ -85,7 +85,7 @@ def _fill(store: int, policy: Policy, level: Level, at: datetime) -> State:
             "level": str(level),
         }
         event = event_log.following(None, at, "init", facts)
-        state = State(reference, None, 0, level, record, event)
+        state = HostState(reference, None, 0, level, record, event)
         switch(store, staging, state)
         return state
     finally:

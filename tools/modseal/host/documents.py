@@ -132,7 +132,7 @@ class PolicyRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class HostState:
     """Everything that holds on a host now.
 
     `pending` waits to become the active generation. `last` is the highest number of a generation that was made: what
@@ -195,7 +195,7 @@ class ModuleRecord:
     decision: str
 
 
-_SCHEMA_OF = {State: STATE, Generation: GENERATION, ModuleRecord: MODULE}
+_SCHEMA_OF = {HostState: STATE, Generation: GENERATION, ModuleRecord: MODULE}
 T = TypeVar("T")
 
 
@@ -204,10 +204,10 @@ def sha256_of(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def encode(document: State | Generation | ModuleRecord) -> bytes:
+def encode(document: HostState | Generation | ModuleRecord) -> bytes:
     """The bytes of a document."""
     plain = {"schema": _SCHEMA_OF[type(document)], **asdict(document)}
-    if isinstance(document, State):
+    if isinstance(document, HostState):
         plain["level"] = str(document.level)
     return canonical_json.dump(plain) + b"\n"
 
@@ -217,11 +217,11 @@ def encode_event(event: Event) -> bytes:
     return canonical_json.dump(asdict(event)) + b"\n"
 
 
-def decode_state(data: bytes, name: str) -> State:
+def decode_state(data: bytes, name: str) -> HostState:
     """The state of some bytes; `name` is for the message. Raises `UndecidedError` (host-invalid)."""
     plain = _load(data, _SHAPES[STATE], name)
     policy = plain["policy"]
-    state = State(
+    state = HostState(
         Reference(**plain["generation"]),
         plain["pending"] and Reference(**plain["pending"]),
         plain["last"],

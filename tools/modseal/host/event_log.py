@@ -1,6 +1,6 @@
 """The event log: who changed what on a host, and when; one JSON line each, chained by SHA-256.
 
-The newest event is part of the state (`documents.State`), so an event and what it tells of become true by the same
+The newest event is part of the state (`documents.HostState`), so an event and what it tells of become true by the same
 rename. Its line is written after that. A run that is killed in between leaves the log one line short, and the next
 change adds it. `audit` holds the whole chain against the state.
 """

@@ -28,7 +28,7 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class ChangePlan:
     """The modules after a change, in order of their names, and how they differ from those before.
 
     `waits` says why the change needs `host activate`; without a reason it can be made on the running host.
@@ -49,7 +49,7 @@ class Plan:
         return bool(self.installed or self.updated or self.removed or self.repaired)
 
 
-def arrival(present: Sequence[Installed], arriving: Sequence[Installed], level: Level, *, update: bool) -> Plan:
+def arrival(present: Sequence[Installed], arriving: Sequence[Installed], level: Level, *, update: bool) -> ChangePlan:
     """The plan for modules that come; `update` takes only newer ones of those that are installed."""
     failures = list(_twice(arriving))
     coming: list[Installed] = []
@@ -72,7 +72,7 @@ def arrival(present: Sequence[Installed], arriving: Sequence[Installed], level: 
     staying = [module for module in staying if module.name not in names]
     after = sorted([*staying, *coming], key=lambda module: module.name)
     failures += _set_failures(after, staying, coming, level)
-    plan = Plan(
+    plan = ChangePlan(
         tuple(after),
         installed=tuple(module for module in coming if module.name not in before),
         updated=tuple((before[module.name], module) for module in coming if module.name in before),
@@ -83,7 +83,7 @@ def arrival(present: Sequence[Installed], arriving: Sequence[Installed], level: 
     return replace(plan, waits=tuple(_waits(plan)))
 
 
-def repair(plan: Plan, damaged: Collection[str | None]) -> Plan:
+def repair(plan: ChangePlan, damaged: Collection[str | None]) -> ChangePlan:
     """A plan that changes nothing, made into one that lays the same modules out again.
 
     `damaged` are the names of the modules of which something was found, None for what is no module's: that goes
@@ -95,7 +95,7 @@ def repair(plan: Plan, damaged: Collection[str | None]) -> Plan:
     return replace(plan, repaired=again, skipped=tuple(one for one in plan.skipped if one.module not in again))
 
 
-def removal(present: Sequence[Installed], names: Sequence[str]) -> Plan:
+def removal(present: Sequence[Installed], names: Sequence[str]) -> ChangePlan:
     """The plan for modules that go. What stays is not judged: with fewer modules a host gets no worse."""
     failures = [_not_installed(name) for name in names if name not in {module.name for module in present}]
     after = tuple(module for module in present if module.name not in names)
@@ -106,15 +106,15 @@ def removal(present: Sequence[Installed], names: Sequence[str]) -> Plan:
             wanted = relations.constraint_text(need.constraint)
             detail = f"{need.module.name} {need.module.version} needs {wanted}, which nothing else offers"
             failures.append(Failure("module-needed", detail, {"module": need.module.name, "needs": wanted}))
-    plan = Plan(after, removed=gone, failures=tuple(failures))
+    plan = ChangePlan(after, removed=gone, failures=tuple(failures))
     return replace(plan, waits=tuple(_waits(plan)))
 
 
-def exchange(before: Sequence[Installed], after: Sequence[Installed]) -> Plan:
+def exchange(before: Sequence[Installed], after: Sequence[Installed]) -> ChangePlan:
     """How one generation differs from another one: for a rollback, whose target was judged when it was made."""
     old = {module.name: module for module in before}
     new = {module.name: module for module in after}
-    plan = Plan(
+    plan = ChangePlan(
         tuple(after),
         installed=tuple(module for module in after if module.name not in old),
         updated=tuple(
@@ -219,7 +219,7 @@ def together_failures(after: Sequence[Installed]) -> Iterator[Failure]:
     yield from ownership.collisions(after)
 
 
-def _waits(plan: Plan) -> Iterator[str]:
+def _waits(plan: ChangePlan) -> Iterator[str]:
     """Why a change must not be made on the running host. A `.seal` says nothing of it, and can."""
     for module in (*plan.installed, *(new for _, new in plan.updated)):
         fields = module.manifest.vib

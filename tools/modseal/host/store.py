@@ -31,7 +31,7 @@ from modseal.errors import InputError, UndecidedError, UsageError
 from modseal.files import folder
 from modseal.format.times import parse_time, time_text
 from modseal.host import documents
-from modseal.host.documents import Generation, ModuleRecord, Reference, State, invalid, sha256_of
+from modseal.host.documents import Generation, HostState, ModuleRecord, Reference, invalid, sha256_of
 from modseal.trust.policy import Policy, PolicyBytes
 
 PLACE = ("var", "lib", "modseal")
@@ -55,7 +55,7 @@ class Store:
         self.descriptor = descriptor
         self.state_name = self._state_name()
         data = self.read(f"{self.state_name}/{STATE_FILE}", limits.HOST_DOCUMENT_SIZE)
-        self.state: State = documents.decode_state(data, f"{self.path}/{self.state_name}/{STATE_FILE}")
+        self.state: HostState = documents.decode_state(data, f"{self.path}/{self.state_name}/{STATE_FILE}")
         if self.state_name != f"{STATES}/{self.state.event.number}":
             raise invalid(f"{self.path}/{self.state_name} has the state {self.state.event.number}")
 
@@ -154,11 +154,11 @@ class Store:
     @cached_property
     def policy(self) -> Policy:
         """The host's policy, from its original bytes. Raises `PolicyError`, `UndecidedError` (host-invalid)."""
-        from modseal.policy.sources import again
+        from modseal.policy.sources import from_bytes
 
         policy = self.state.policy
         files = tuple((name, self.record(digest, limits.POLICY_FILE_SIZE)) for name, digest in policy.files)
-        return again(PolicyBytes(self.record(policy.text), files, policy.built_in), policy.source)
+        return from_bytes(PolicyBytes(self.record(policy.text), files, policy.built_in), policy.source)
 
     def require_clock(self, at: datetime) -> None:
         """Time does not go back: a clock that was set back would bring expired signers to life again.

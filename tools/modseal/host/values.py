@@ -18,7 +18,7 @@ from modseal.format.times import time_text
 from modseal.host.change import Change
 from modseal.host.documents import Event, Generation
 from modseal.host.installed import Installed
-from modseal.host.plan import Plan
+from modseal.host.plan import ChangePlan
 from modseal.host.store import Store
 from modseal.host.verify import Verification
 
@@ -55,7 +55,7 @@ def failure_values(failure: Failure) -> dict[str, Any]:
 
 def change_values(change: Change) -> dict[str, Any]:
     """A change, made or refused. A dry run gives the same values as the real one."""
-    found = change.plan or Plan(())
+    found = change.plan or ChangePlan(())
     return {
         "schema": CHANGE,
         "action": change.action,

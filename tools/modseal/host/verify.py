@@ -18,7 +18,7 @@ from modseal.files import folder
 from modseal.format.manifest import Entry, FileType
 from modseal.host import event_log, image
 from modseal.host import plan as planning
-from modseal.host.compare import Finding, differences
+from modseal.host.compare import HostDifference, differences
 from modseal.host.create import EXTENSIONS, link_of_extension
 from modseal.host.documents import Reference
 from modseal.host.installed import Installed, prove
@@ -34,7 +34,7 @@ class Verification:
     generation: int
     policy: str
     modules: tuple[Installed, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[HostDifference, ...]
     paths: int
 
     @property
@@ -64,18 +64,18 @@ def verify(root: Path, at: datetime) -> Verification:
 
 def verify_generation(
     store: Store, reference: Reference, at: datetime
-) -> tuple[tuple[Installed, ...], list[Finding], int]:
+) -> tuple[tuple[Installed, ...], list[HostDifference], int]:
     """The modules of a generation, what was found of them and of its image, and how many paths that has."""
     modules: list[Installed] = []
-    findings: list[Finding] = []
+    findings: list[HostDifference] = []
     for one in store.generation(reference).modules:
         try:
             modules.append(prove(store, one, store.policy, at))
         except UndecidedError as error:  # its stored parts are not those that were installed
             failure = Failure("installed-changed", error.failure.detail, error.failure.evidence)
-            findings.append(Finding(one.name, failure))
+            findings.append(HostDifference(one.name, failure))
     unfit = (*planning.policy_failures(modules), *planning.level_failures(modules, store.state.level))
-    findings += [Finding(str(failure.evidence["module"]), failure) for failure in unfit]
+    findings += [HostDifference(str(failure.evidence["module"]), failure) for failure in unfit]
     expected = image.layout(module.entries for module in modules)
     found = _scan(store, reference, expected)
     expected[TOP] = Entry(TOP, FileType.DIRECTORY, image.FOLDER_MODE)
@@ -101,16 +101,16 @@ def _scan(store: Store, reference: Reference, expected: Mapping[str, Entry]) -> 
         os.close(descriptor)
 
 
-def _relocatable(modules: Iterable[Installed], found: Mapping[str, Found]) -> Iterator[Finding]:
+def _relocatable(modules: Iterable[Installed], found: Mapping[str, Found]) -> Iterator[HostDifference]:
     """Powers were judged by what is recorded to be a kernel module; the files themselves say whether that is so."""
     for module in modules:
         there = {entry.path for entry in module.entries if entry.path in found and found[entry.path].relocatable}
         for path in sorted(there - set(module.record.relocatable)):
             detail = f"{path!r} is an ELF relocatable object, and {module.name} is recorded to have none there"
-            yield Finding(module.name, Failure("host-invalid", detail, {"path": path}))
+            yield HostDifference(module.name, Failure("host-invalid", detail, {"path": path}))
 
 
-def _extension(store: Store) -> Iterator[Finding]:
+def _extension(store: Store) -> Iterator[HostDifference]:
     """The link by which systemd-sysext finds the image has to lead to this one."""
     path, target = link_of_extension(store.root)
     try:
@@ -120,14 +120,14 @@ def _extension(store: Store) -> Iterator[Finding]:
     if found != target:
         where = "/".join((*EXTENSIONS, path.name))
         said = "is missing" if found is None else f"leads to {found!r}"
-        yield Finding(
+        yield HostDifference(
             None, Failure("installed-link", f"{where!r} {said}, and must lead to {target!r}", {"path": where})
         )
 
 
-def _log(store: Store) -> Iterator[Finding]:
+def _log(store: Store) -> Iterator[HostDifference]:
     try:
         for _ in event_log.events(store):
             pass
     except RefusedError as error:
-        yield Finding(None, error.failure)
+        yield HostDifference(None, error.failure)

@@ -19,7 +19,7 @@ from modseal.files.tree import Tree
 from modseal.format.manifest import Entry, FileType
 from modseal.format.times import time_text
 from modseal.host import documents, event_log, image
-from modseal.host.documents import Generation, ModuleName, ModuleRecord, Reference, State
+from modseal.host.documents import Generation, HostState, ModuleName, ModuleRecord, Reference
 from modseal.host.installed import Installed
 from modseal.host.keep import Staging
 from modseal.host.store import (
@@ -148,7 +148,7 @@ def _build(staging: int, paths: Mapping[str, Entry], objects: Mapping[str, str],
         os.close(descriptor)
 
 
-def switch(store: int, staging: Staging, state: State) -> None:
+def switch(store: int, staging: Staging, state: HostState) -> None:
     """Make a state the one that holds. From the rename of the pointer on it does. Raises `OSError`."""
     name = f"{STATES}/{state.event.number}"
     remove_tree(name, store)  # what a killed run left, if anything
@@ -174,7 +174,7 @@ def _sync(name: str, parent: int) -> None:
 
 def advance(
     store: Store, staging: Staging, at: datetime, event: str, facts: Mapping[str, str], **changes: object
-) -> State:
+) -> HostState:
     """Change the state, and log that as an event. Raises `OSError`."""
     following = event_log.following(store.state.event, at, event, facts)
     state = replace(store.state, event=following, **changes)  # type: ignore[arg-type]

@@ -26,7 +26,7 @@ _ENCODE = {"seal": manifest_json.encode, "vib": descriptor.encode}
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class SpooledPart:
     """A member that lies in the spool."""
 
     name: str
@@ -34,32 +34,32 @@ class Part:
     size: int
 
 
-def spool_parts(plan: Plan, spool: BinaryIO) -> tuple[Manifest, tuple[Part, ...]]:
+def spool_parts(plan: Plan, spool: BinaryIO) -> tuple[Manifest, tuple[SpooledPart, ...]]:
     """Write all payloads and attachments to `spool`, and complete the manifest with what they turned out to be.
 
     Raises `FormatError` for what the reader would refuse, `InputError` for what cannot be read.
     """
-    parts: list[Part] = []
+    parts: list[SpooledPart] = []
     payloads: list[Payload] = []
     files: list[Entry] = []
     for item in plan.payloads:
         start = spool.tell()
         payload, entries = _write_payload(item, plan, spool)
-        parts.append(Part(item.name, start, payload.size))
+        parts.append(SpooledPart(item.name, start, payload.size))
         payloads.append(payload)
         files += entries
     attachments: list[Attachment] = []
     for attachment in plan.attachments:
         start = spool.tell()
         attachments.append(_copy_attachment(attachment, spool))
-        parts.append(Part(attachment.name, start, attachments[-1].size))
+        parts.append(SpooledPart(attachment.name, start, attachments[-1].size))
     manifest = replace(plan.manifest, payloads=tuple(payloads), files=tuple(files), attachments=tuple(attachments))
     packed = {part.name: part for part in parts}
     for generated in plan.generated:
         start = spool.tell()
         made = _generate(generated, manifest, lambda name: _digest(spool, packed[name]), spool)
         manifest = replace(manifest, attachments=(*manifest.attachments, made))
-        parts.append(Part(made.name, start, made.size))
+        parts.append(SpooledPart(made.name, start, made.size))
     return manifest, tuple(parts)
 
 
@@ -70,7 +70,7 @@ def _generate(item: GeneratedPlan, manifest: Manifest, sha256: Callable[[str], s
     return Attachment(item.name, item.media_type, len(data), hashlib.sha256(data).digest())
 
 
-def _digest(spool: BinaryIO, part: Part) -> str:
+def _digest(spool: BinaryIO, part: SpooledPart) -> str:
     """The SHA-256 of a part that was written, in hex."""
     digest, left = hashlib.sha256(), part.size
     spool.seek(part.offset)
@@ -80,7 +80,7 @@ def _digest(spool: BinaryIO, part: Part) -> str:
     return digest.hexdigest()
 
 
-def write_archive(manifest: Manifest, parts: Sequence[Part], spool: BinaryIO, out: BinaryIO) -> None:
+def write_archive(manifest: Manifest, parts: Sequence[SpooledPart], spool: BinaryIO, out: BinaryIO) -> None:
     """Write the unsigned bundle to `out`. Raises `FormatError` for a manifest that the reader would refuse."""
     encoded = _ENCODE[manifest.kind](manifest)
     out.write(ar.MAGIC)

@@ -24,7 +24,7 @@ from modseal.pki.algorithms import ALGORITHMS
 from modseal.pki.certificate import Certificate
 from modseal.pki.certificate_policies import NO_POLICIES, NO_POLICY_REQUIRED
 from modseal.pki.effort import Effort, ExhaustedError, of_signature
-from modseal.pki.purpose import CODE_SIGNING_PROFILE, CRL_SIGNING_PROFILE, MINIMUM_RSA_BITS, Profile
+from modseal.pki.purpose import CODE_SIGNING_PROFILE, CRL_SIGNING_PROFILE, MINIMUM_RSA_BITS, ChainProfile
 from modseal.pki.revocation import RevocationRules
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def find_path(
     anchors: Sequence[Certificate],
     rules: PathRules,
     at: datetime,
-    profile: Profile = CODE_SIGNING_PROFILE,
+    profile: ChainProfile = CODE_SIGNING_PROFILE,
     *,
     effort: Effort | None = None,
     denied: Denials | None = None,
@@ -99,7 +99,7 @@ def find_paths(
     anchors: Sequence[Certificate],
     rules: PathRules,
     at: datetime,
-    profile: Profile = CODE_SIGNING_PROFILE,
+    profile: ChainProfile = CODE_SIGNING_PROFILE,
     *,
     verified_at: datetime | None = None,
     effort: Effort | None = None,
@@ -131,7 +131,7 @@ def _remembered_paths(
     rules: PathRules,
     at: datetime,
     verified_at: datetime | None,
-    profile: Profile,
+    profile: ChainProfile,
     denied: Denials | None,
 ) -> tuple[tuple[Path, ...] | NoPath, int]:
     """The answer with what it costs, which is charged whether it was remembered or not.
@@ -301,7 +301,7 @@ def _cost(chain: tuple[Certificate, ...]) -> int:
 
 
 def path_failures(
-    chain: tuple[Certificate, ...], rules: PathRules, at: datetime, profile: Profile = CODE_SIGNING_PROFILE
+    chain: tuple[Certificate, ...], rules: PathRules, at: datetime, profile: ChainProfile = CODE_SIGNING_PROFILE
 ) -> Iterator[Failure]:
     """What RFC 5280 section 6.1 holds against a chain whose signatures verify, signer first.
 
@@ -355,7 +355,7 @@ def _constraint_failures(
         yield Failure("unsupported-extension", detail, evidence)
 
 
-def _policy_failure(chain: tuple[Certificate, ...], profile: Profile) -> Iterator[Failure]:
+def _policy_failure(chain: tuple[Certificate, ...], profile: ChainProfile) -> Iterator[Failure]:
     """Section 6.1.3 (d) to (f): from the anchor down."""
     if profile.policies == NO_POLICY_REQUIRED and all(one.policies == NO_POLICIES for one in chain):
         return  # nothing is required, and nothing said: most chains

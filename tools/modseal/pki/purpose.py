@@ -26,7 +26,7 @@ _CURVES = ("secp256r1", "secp384r1", "secp521r1")
 
 
 @dataclass(frozen=True, slots=True)
-class Profile:
+class ChainProfile:
     """What a chain is for. The product judges signers by `CODE_SIGNING`; no policy can change that.
 
     `extended_key_usage` must be named by the leaf, and by each CA that has the extension at all; None is for
@@ -38,9 +38,9 @@ class Profile:
     policies: PolicyInputs = NO_POLICY_REQUIRED
 
 
-CODE_SIGNING_PROFILE = Profile("code signing", CODE_SIGNING)
-TIME_STAMPING_PROFILE = Profile("time stamping", TIME_STAMPING)
-CRL_SIGNING_PROFILE = Profile("CRL signing", None)
+CODE_SIGNING_PROFILE = ChainProfile("code signing", CODE_SIGNING)
+TIME_STAMPING_PROFILE = ChainProfile("time stamping", TIME_STAMPING)
+CRL_SIGNING_PROFILE = ChainProfile("CRL signing", None)
 
 
 def leaf_failures(certificate: Certificate) -> Iterator[Failure]:
@@ -58,7 +58,7 @@ def leaf_failures(certificate: Certificate) -> Iterator[Failure]:
         yield Failure("wrong-purpose", "the signer's certificate is that of a CA", evidence)
 
 
-def issuer_failures(certificate: Certificate, profile: Profile = CODE_SIGNING_PROFILE) -> Iterator[Failure]:
+def issuer_failures(certificate: Certificate, profile: ChainProfile = CODE_SIGNING_PROFILE) -> Iterator[Failure]:
     """Why a certificate may not issue one for this purpose: RFC 5280 section 6.1.4 (k), (n).
 
     An extended key usage in a CA limits what is below it, as browsers and Authenticode have it (X5-01).

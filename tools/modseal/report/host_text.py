@@ -9,7 +9,7 @@ from modseal.errors import Failure
 from modseal.host.change import Change
 from modseal.host.documents import Event, Generation
 from modseal.host.installed import Installed
-from modseal.host.plan import Plan
+from modseal.host.plan import ChangePlan
 from modseal.host.store import Store
 from modseal.host.values import standing
 from modseal.host.verify import Verification
@@ -59,7 +59,7 @@ def _refused(done: Change) -> Iterator[str]:
 
 
 def _changed(done: Change) -> Iterator[str]:
-    found = done.plan or Plan(())
+    found = done.plan or ChangePlan(())
     for module in found.installed:
         yield f"installed  {_named(module)}"
     for old, new in found.updated:

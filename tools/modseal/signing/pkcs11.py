@@ -20,7 +20,7 @@ from modseal.pki.algorithms import NULL_PARAMETERS, SignatureAlgorithm
 from modseal.signing import fitness, pkcs11_token, pkcs11_uri, signer
 from modseal.signing.material import Passphrase
 from modseal.signing.pkcs11_token import FOREIGN, SHOWN, OpenToken, converted
-from modseal.signing.pkcs11_uri import Reference
+from modseal.signing.pkcs11_uri import KeyUri
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ def open(  # noqa: A001 - read as `pkcs11.open`, as `keys.open` is
     return TokenSigner(certificate, ordered, warnings, token, key, pin)
 
 
-def _private_key(token: OpenToken, reference: Reference) -> Any:
+def _private_key(token: OpenToken, reference: KeyUri) -> Any:
     """The one private key that the URI names, and that may sign."""
     named = {"LABEL": reference.label, "ID": reference.id}
     signing = {"CLASS": token.library.ObjectClass.PRIVATE_KEY, "SIGN": True}

@@ -18,7 +18,7 @@ from weakref import WeakValueDictionary
 
 from modseal.errors import KeyMaterialError, ModsealError, UsageError
 from modseal.signing.material import Passphrase, read_secret
-from modseal.signing.pkcs11_uri import Reference
+from modseal.signing.pkcs11_uri import KeyUri
 
 MODULE_VARIABLE = "PKCS11_MODULE_PATH"
 """The environment variable with the module's file, for a URI that names none; other tools use it too."""
@@ -67,7 +67,7 @@ _logged_in: WeakValueDictionary[tuple[str, int], OpenToken] = WeakValueDictionar
 """By module and slot. PKCS#11 has one login for each token and process, so that signers share it."""
 
 
-def log_in(reference: Reference, passphrase: Passphrase | None) -> tuple[OpenToken, tuple[str, ...]]:
+def log_in(reference: KeyUri, passphrase: Passphrase | None) -> tuple[OpenToken, tuple[str, ...]]:
     """Find the token that a URI means and log in; with it, what to warn of.
 
     The PIN is that of the URI; else `passphrase` asks for it.
@@ -116,7 +116,7 @@ def converted(name: str) -> Iterator[None]:
         raise KeyMaterialError(f"{name} cannot be used: {_FAILURES.get(kind, f'it failed with {kind}')}") from None
 
 
-def _load(library: ModuleType, reference: Reference) -> Any:
+def _load(library: ModuleType, reference: KeyUri) -> Any:
     """The module, which is the vendor's code: loaded from the one file that the caller names."""
     path = str(reference.module or os.environ.get(MODULE_VARIABLE, ""))
     if not path:
@@ -131,7 +131,7 @@ def _load(library: ModuleType, reference: Reference) -> Any:
         raise KeyMaterialError(f"{path} cannot be loaded as a PKCS#11 module") from None
 
 
-def _find(module: Any, reference: Reference) -> Any:
+def _find(module: Any, reference: KeyUri) -> Any:
     """The one token that a URI means."""
     tokens = [token for slot in module.get_slots(token_present=True) if (token := _initialized(slot))]
     matching = [token for token in tokens if _matches(reference, _facts(module, token))]
@@ -172,7 +172,7 @@ def _facts(module: Any, token: Any) -> dict[str, str]:
     }
 
 
-def _matches(reference: Reference, facts: dict[str, str]) -> bool:
+def _matches(reference: KeyUri, facts: dict[str, str]) -> bool:
     return all(_plain(name, facts[name]) == _plain(name, value) for name, value in reference.token.items())
 
 
@@ -191,7 +191,7 @@ def _serial(token: Any) -> str:
 
 
 def _pin(
-    library: ModuleType, name: str, token: Any, reference: Reference, passphrase: Passphrase | None
+    library: ModuleType, name: str, token: Any, reference: KeyUri, passphrase: Passphrase | None
 ) -> tuple[Any, tuple[str, ...]]:
     """What logs in (a PIN, the token's own keypad, None for a token without login), and what to warn of."""
     flags = token.flags

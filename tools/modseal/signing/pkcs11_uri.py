@@ -46,7 +46,7 @@ _URI_SCHEME = re.compile("[A-Za-z][A-Za-z0-9+.-]*:")
 
 
 @dataclass(frozen=True, slots=True)
-class Reference:
+class KeyUri:
     """What a URI says. `token` has the attributes that choose the token, as text; None is what is not said."""
 
     token: Mapping[str, str]
@@ -57,7 +57,7 @@ class Reference:
     pin: str | None = field(repr=False)
 
 
-def parse(uri: str) -> Reference:
+def parse(uri: str) -> KeyUri:
     """The parts of a `pkcs11:` URI that names a private key.
 
     Raises `UsageError` for anything that RFC 7512 does not allow or that would not name a private key.
@@ -75,7 +75,7 @@ def parse(uri: str) -> Reference:
         raise _wrong("pin-source and pin-value exclude each other")
     if "module-name" in query:
         raise _wrong("modules are not searched for by module-name; give the module's file as module-path")
-    return Reference(
+    return KeyUri(
         {name: _text(name, path[name]) for name in TOKEN_ATTRIBUTES if name in path},
         _optional_text("object", path),
         path.get("id"),

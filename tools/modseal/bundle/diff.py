@@ -30,7 +30,7 @@ _PARTS = ("payloads", "files", "attachments", "relationships", "vib", "expected_
 _TYPES = {FileType.FILE: stat.S_IFREG, FileType.DIRECTORY: stat.S_IFDIR, FileType.SYMLINK: stat.S_IFLNK}
 
 
-class Change(NamedTuple):
+class BundleChange(NamedTuple):
     """One difference: of which part (`field`, `file` and so on), of what in it, and what it was and is.
 
     `before` is None for what came, `after` for what went; `what` is then empty.
@@ -44,7 +44,7 @@ class Change(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
+class ComparedBundle:
     """One of the bundles: what it says, and with a policy the verdict on the same bytes."""
 
     inspection: Inspection
@@ -65,9 +65,9 @@ class Side:
 class Comparison:
     """Both sides, and every difference."""
 
-    left: Side
-    right: Side
-    changes: tuple[Change, ...]
+    left: ComparedBundle
+    right: ComparedBundle
+    changes: tuple[BundleChange, ...]
 
     @property
     def is_proved(self) -> bool:
@@ -96,24 +96,24 @@ def compare(left: Path, right: Path, policy: Policy | None, at: datetime) -> Com
     return Comparison(*sides, tuple(found))
 
 
-def _side(path: Path, policy: Policy | None, at: datetime) -> Side:
+def _side(path: Path, policy: Policy | None, at: datetime) -> ComparedBundle:
     inspection = inspect(path)
     result = verify(path, policy, at, with_digest=True) if policy else None
     if result and result.examination and result.sha256 != inspection.sha256:
         raise InputError(f"{path}: it was changed while it was read", path=str(path))
-    return Side(inspection, result)
+    return ComparedBundle(inspection, result)
 
 
-def _changes(part: str, old: Mapping[str, Attributes], new: Mapping[str, Attributes]) -> Iterator[Change]:
+def _changes(part: str, old: Mapping[str, Attributes], new: Mapping[str, Attributes]) -> Iterator[BundleChange]:
     """What differs between things of one part, by their names, in the order of both sides."""
     for name in dict.fromkeys([*old, *new]):
         before, after = old.get(name), new.get(name)
         if before is None or after is None:
-            yield Change(part, name, "", _whole(before), _whole(after))
+            yield BundleChange(part, name, "", _whole(before), _whole(after))
             continue
         for what in dict.fromkeys([*before, *after]):
             if before.get(what) != after.get(what):
-                yield Change(part, name, what, before.get(what), after.get(what))
+                yield BundleChange(part, name, what, before.get(what), after.get(what))
 
 
 def _whole(attributes: Attributes | None) -> str | None:
@@ -122,7 +122,7 @@ def _whole(attributes: Attributes | None) -> str | None:
     return ", ".join(f"{what} {value}" if what else value for what, value in attributes.items())
 
 
-def _parts(side: Side) -> dict[str, dict[str, Attributes]]:
+def _parts(side: ComparedBundle) -> dict[str, dict[str, Attributes]]:
     """All that is compared of a bundle: part, name, and what can differ."""
     found, manifest = side.inspection, side.inspection.manifest
     return {

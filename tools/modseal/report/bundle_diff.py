@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
-from modseal.bundle.diff import Change, Comparison, Side
+from modseal.bundle.diff import BundleChange, ComparedBundle, Comparison
 from modseal.report.colour import paint, plain
 from modseal.report.text import safe
 
@@ -33,7 +33,7 @@ def render_json(found: Comparison) -> str:
     return json.dumps(document, indent=2)
 
 
-def _side(side: Side) -> dict[str, Any]:
+def _side(side: ComparedBundle) -> dict[str, Any]:
     examination = side.result.examination if side.result else None
     return {
         "bundle": side.inspection.bundle,
@@ -70,7 +70,7 @@ def _lines(found: Comparison, *, in_colour: bool) -> Iterator[str]:
             yield f"  ... and {len(listed) - _SHOWN} more of part {part}; --format json has them all"
 
 
-def _line(part: str, change: Change) -> str:
+def _line(part: str, change: BundleChange) -> str:
     words = " ".join(word for word in (change.name, change.what) if word)
     head = f"  {part:<11} {safe(words)}"
     if change.after is None:

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from modseal.auditing import report_shape, run
-from modseal.bundle import result_shape
+from modseal.bundle import result_shape, stage_modes
 from modseal.format import manifest_json, trust_bundle
 from modseal.format.shape import (
     UNBOUNDED,
@@ -21,7 +21,7 @@ from modseal.format.shape import (
     TextMap,
     Variant,
 )
-from modseal.packing import spec_shape, stage_modes
+from modseal.packing import spec_shape
 from modseal.policy import shape as policy_shape
 
 PUBLISHED: dict[str, tuple[Shape, str]] = {

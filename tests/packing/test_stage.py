@@ -146,6 +146,20 @@ def test_packing_an_extracted_vib_again_gives_the_same_bytes(stage: Path, out: P
     assert pack(tmp_path / "again", out / "second", None, environ={}).sha256 == first.sha256
 
 
+def test_the_modes_of_an_ordinary_tar_come_back_from_an_extracted_stage(stage: Path, out: Path, tmp_path: Path) -> None:
+    (stage / "descriptor.xml").write_text(DESCRIPTOR.replace('type="vgz"', 'type="tgz"'), encoding="utf-8")
+    (stage / "modseal.toml").write_text(
+        'schema = "modseal/stage@1"\n[modes]\n"opt/hello/conf" = "0600"\n"opt/hello" = "1755"\n'
+    )
+    first = packed(stage, out)
+    extract(first.path, tmp_path / "again", None, NOW, stage=True)
+    assert (tmp_path / "again/modseal.toml").read_text() == (
+        'schema = "modseal/stage@1"\n\n[modes]\n"opt/hello" = "1755"\n"opt/hello/conf" = "0600"\n'
+    )
+    second = pack(tmp_path / "again", out / "second", None, environ={})
+    assert (second.warnings, second.sha256) == ((), first.sha256)
+
+
 def odd_vib(path: Path) -> bytes:
     """A `.vib` with a visor tar as other tools make it: returns the tar."""
     inputs = [

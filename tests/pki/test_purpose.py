@@ -105,3 +105,7 @@ def test_validity_is_a_closed_interval() -> None:
     assert early is not None
     assert late is not None
     assert (early.code, late.code) == ("not-yet-valid", "expired")
+    assert "is not valid yet at 20" in early.detail  # both times: the one that is judged at may lie in the future
+    assert ": valid only from 20" in early.detail
+    assert "is expired at 20" in late.detail
+    assert ": valid until 20" in late.detail

@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
-from modseal.bundle import layout
+from modseal.bundle import layout, stage_modes
 from modseal.bundle.open import OpenBundle
+from modseal.bundle.stage_modes import is_usual
 from modseal.bundle.verify import Result, examined
 from modseal.errors import FormatError, InputError, UsageError
 from modseal.files.staging import StagingFolder
@@ -50,10 +52,14 @@ class TreeWriter:
         self._descriptor = -1
         self._later: list[Entry] = []
         self._special: list[tuple[Entry, tuple[int, int]]] = []
+        self.unusual: dict[str, Entry] = {}
+        """The files and folders, by path, whose modes `pack` does not give them by itself."""
 
     def begin(self, entry: Entry) -> None:
         """See `format.payload.Sink.begin`. Raises `FormatError` for what must not be written."""
         rules.require(next(rules.check_entry(entry), None))
+        if entry.type in (FileType.FILE, FileType.DIRECTORY) and not is_usual(entry.type, entry.mode or 0):
+            self.unusual[entry.path] = entry
         try:
             if entry.type is FileType.FILE:
                 self._descriptor = self._tree.create(self._place(entry))
@@ -134,19 +140,24 @@ def extract(
                 if result.verdict is Verdict.ACCEPTED:
                     writer.finish()
                     if stage:
-                        _finish_stage(bundle, examination, staging.tree)
+                        _finish_stage(bundle, examination, staging.tree, writer.unusual)
                     staging.commit()
                 return result
         finally:
             writer.close()
 
 
-def _finish_stage(bundle: OpenBundle, examination: Examination, tree: Tree) -> None:
-    """The rest of a stage folder: the descriptor as it is, and how each visor tar was laid out."""
+def _finish_stage(bundle: OpenBundle, examination: Examination, tree: Tree, unusual: Mapping[str, Entry]) -> None:
+    """The rest of a stage folder: the descriptor as it is, how each visor tar was laid out, and the other modes."""
     tree.write(MANIFEST_MEMBER["vib"], bundle.manifest, _FILE)
     members = {member.name: member for member in bundle.members}
+    laid_out: set[str] = set()
     for payload in examination.manifest.payloads if examination.manifest else ():
         tree.folder(f"{PAYLOADS}/{payload.name}")
         if payload.type in VISOR_TYPES:
             found, entries = read_layout(payload, members[payload.name].span(bundle.source))
             tree.write(f"{PAYLOADS}/{payload.name}{layout.SUFFIX}", layout.encode(found, entries), _FILE)
+            laid_out.add(payload.name)
+    modes = {path: entry.mode or 0 for path, entry in unusual.items() if entry.payload not in laid_out}
+    if modes:
+        tree.write(stage_modes.FILE, stage_modes.encode(modes), _FILE)

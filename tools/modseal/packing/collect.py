@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from modseal import limits
+from modseal.bundle.stage_modes import DIRECTORY_MODE, usual
 from modseal.errors import FormatError, SpecProblem
 from modseal.format import rules, tar, visor
 from modseal.format.manifest import Entry, FileType
@@ -26,13 +27,9 @@ from modseal.format.payload import VIB_TYPES, VISOR_TYPES
 from modseal.format.payload_writer import Input
 from modseal.format.visor import VisorFields
 
-EXECUTABLE_MODE = 0o755
-FILE_MODE = 0o644
-DIRECTORY_MODE = 0o755
-
 _OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 _LITTER = re.compile(
-    r"\.git|\.svn|\.hg|\.DS_Store|\._.*|__MACOSX|Thumbs\.db|desktop\.ini|__pycache__"
+    r"\.git|\.gitignore|\.gitattributes|\.gitmodules|\.gitkeep|\.keep|\.svn|\.hg|\.DS_Store|\._.*|__MACOSX|Thumbs\.db|desktop\.ini|__pycache__"
     r"|.*~|\.?#.*|.*\.sw[a-p]|.*\.orig|.*\.rej"
 )
 """What version control, desktops and editors leave in a folder, by its last component."""
@@ -155,7 +152,7 @@ class PayloadTree:
             target = os.readlink(item.path).decode("utf-8", "surrogateescape")
             return Input(path, FileType.SYMLINK, tar.LINK_MODE, target)
         if stat.S_ISDIR(status.st_mode):
-            return Input(path, FileType.DIRECTORY, self._mode(path, status, DIRECTORY_MODE))
+            return Input(path, FileType.DIRECTORY, self._mode(path, status, usual(FileType.DIRECTORY, 0)))
         if stat.S_ISREG(status.st_mode):
             return self._file(path, item.path, status)
         line = f"{path!r} is {_what(status.st_mode)}; a module has files, directories and symbolic links"
@@ -166,8 +163,7 @@ class PayloadTree:
             start = file.read(_SECRET_START)
         if _SECRET.search(start) or _SECRET_NAME.fullmatch(path.rpartition("/")[2]):
             self.secrets.append(path)
-        mode = EXECUTABLE_MODE if status.st_mode & stat.S_IXUSR else FILE_MODE
-        mode = self._mode(path, status, mode | (status.st_mode & self.keep))
+        mode = self._mode(path, status, usual(FileType.FILE, status.st_mode, self.keep))
         return Input(path, FileType.FILE, mode, None, partial(_open, real), status.st_size)
 
     def _mode(self, path: str, status: os.stat_result, usual: int) -> int:

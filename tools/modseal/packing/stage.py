@@ -14,6 +14,7 @@ from pathlib import Path
 
 from modseal import limits
 from modseal.bundle import layout as layouts
+from modseal.bundle.stage_modes import FILE
 from modseal.errors import Failure, InputError, require_spec
 from modseal.format import rules, stage_descriptor
 from modseal.format.manifest import MANIFEST_MEMBER, FileType, Kind, Manifest, Payload
@@ -37,7 +38,7 @@ from modseal.packing.plan import (
 
 DESCRIPTOR = MANIFEST_MEMBER["vib"]
 PAYLOADS = "payloads"
-_KEEPS = f"[modes] in {stage_modes.FILE} beside the descriptor says another, and --keep-modes takes those on disk"
+_KEEPS = f"[modes] in {FILE} beside the descriptor says another, and --keep-modes takes those on disk"
 
 
 def plan_stage(
@@ -58,7 +59,7 @@ def plan_stage(
     problems += _strangers(payloads, manifest.payloads)
     trees = [_collect(payloads / payload.name, payload, kind, keep_modes=keep_modes) for payload in manifest.payloads]
     kept = {tree.name: _apply_layout(tree, payloads) for tree in trees if tree.type in VISOR_TYPES}
-    said = folder / stage_modes.FILE
+    said = folder / FILE
     if os.path.lexists(said):
         problems += stage_modes.apply(read_file(said), said, trees)
     problems += [problem for tree in trees for problem in tree.problems]

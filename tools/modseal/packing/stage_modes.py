@@ -1,36 +1,15 @@
-"""`modseal.toml` beside the descriptor of a stage folder: the modes of its files, which no descriptor has.
-
-A stage folder goes through version control and archives that keep no modes but whether a file is executable, so modes
-that differ are written down where they stay the same on every machine.
-"""
+"""The modes that `modseal.toml` beside the descriptor of a stage folder says, given to what is packed."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from modseal import limits
+from modseal.bundle.stage_modes import SHAPE
 from modseal.format import toml_text
-from modseal.format.shape import Problem, Table, Text, TextMap
+from modseal.format.shape import Problem
 from modseal.packing.collect import PayloadTree
-
-SCHEMA = "modseal/stage@1"
-FILE = "modseal.toml"
-
-SHAPE = Table(
-    {"schema": Text(choices=(SCHEMA,))},
-    {
-        "modes": TextMap(
-            Text(most=limits.PATH_LENGTH),
-            Text(re.compile("[0-7]{4}"), form="4 octal digits like '0600'", least=4, most=4),
-            most=limits.FILES,
-            about="A path of a payload, without a slash in front, to its mode.",
-        ),
-    },
-    about="What modseal.toml says beside the descriptor of a stage folder, as `modseal pack` reads it.",
-)
 
 
 def apply(data: bytes, path: Path, trees: Sequence[PayloadTree]) -> Iterator[str]:

@@ -31,6 +31,9 @@ Rules for the file itself:
 * Unknown keys are errors, because a misspelt rule would not be applied. All mistakes are told at once, each with its
   line.
 * Files and folders that it names are relative to it, and nothing outside of the spec's own folder is looked for.
+* `modseal pack` takes the version, the time of release and other single fields from its command line too (`--version`,
+  `--version-from-git`, `--release-date`, `--set FIELD=VALUE`), with the same rules.
+* Without a `[[payload]]` nothing is packed. Write `payload = []` where that is meant.
 * The same spec and files give the same bytes on every machine. See
   [sign in a pipeline](how-to/sign-in-a-pipeline.md) for the time of the entries.
 """

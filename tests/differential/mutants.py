@@ -45,8 +45,8 @@ MAGICS = (
 VALUES = (0, 1, 5, 7, 511, 512, 513, 0o644, 0o755, 0o4755, 0o7777, 0o100644, 0o777777, 4096, 2**31, 2**33 - 1)
 
 
-def entries(rng: Random) -> list[tuple[Entry, bytes]]:
-    """A small sound tree, in the order of a `.seal`."""
+def entries(rng: Random, *, long: bool = False) -> list[tuple[Entry, bytes]]:
+    """A small sound tree, in the order of a `.seal`; perhaps with `long` names, which no ustar header holds."""
     made: dict[str, tuple[Entry, bytes]] = {}
     for number in range(rng.randint(0, 6)):
         folder = rng.choice(("", "opt", "opt/acme", "etc", "d" * 60 + "/" + "e" * 60))
@@ -56,6 +56,8 @@ def entries(rng: Random) -> list[tuple[Entry, bytes]]:
                 path = "/".join(parts[:depth])
                 made[path] = (Entry(path, FileType.DIRECTORY, rng.choice((0o755, 0o700, 0o1777))), b"")
         name = rng.choice(("f", "é", "a b", "x" * 40, "-v", "a -> b", "._f", "f.tar")) + str(number)
+        if long and rng.random() < 0.3:
+            name = f"{name[:9]}{'m' * 101}"
         path = f"{folder}/{name}" if folder else name
         if rng.random() < 0.2:
             made[path] = (

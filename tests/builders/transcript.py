@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, BinaryIO
 from unittest import mock
 
 import modseal
@@ -75,16 +76,20 @@ def run(
 
 
 def run_process(
-    *arguments: object, cwd: Path, env: Mapping[str, str] = {}, python: Sequence[str] = (), prefixed: bool = True
+    *arguments: object,
+    cwd: Path,
+    env: Mapping[str, str] = {},
+    python: Sequence[str] = (),
+    prefixed: bool = True,
+    stdin: bytes | BinaryIO = b"",
 ) -> Transcript:
-    """Run a command in a process of its own; `python` are options of the interpreter."""
+    """Run a command in a process of its own; `python` are options of the interpreter, `stdin` is a pipe or a file."""
     before = snapshot(cwd)
     environ = {**os.environ, "PYTHONPATH": str(SOURCE), "MODSEAL_TRACEBACK": "1", **env}
     command = [sys.executable, *python, "-c", "from modseal.cli.main import main; main()", *map(str, arguments)]
-    done = subprocess.run(
-        command, cwd=cwd, env=environ, capture_output=True, text=True, stdin=subprocess.DEVNULL, check=False
-    )
-    transcript = Transcript(done.returncode, done.stdout, done.stderr)
+    given: dict[str, Any] = {"input": stdin} if isinstance(stdin, bytes) else {"stdin": stdin}
+    done = subprocess.run(command, cwd=cwd, env=environ, capture_output=True, check=False, **given)
+    transcript = Transcript(done.returncode, done.stdout.decode(), done.stderr.decode())
     _require_well_behaved(transcript, before, cwd, prefixed=prefixed)
     return transcript
 

@@ -18,7 +18,7 @@ from modseal.bundle.inspect import Inspection, inspect
 from modseal.errors import InputError
 from modseal.format import rules
 from modseal.format.manifest import Kind
-from modseal.report import inspection
+from modseal.report import inspection, inspections
 
 kinds = pytest.mark.parametrize("kind", KINDS)
 
@@ -83,7 +83,7 @@ def test_text_and_json_mark_everything_as_unproved(kind: Kind, tmp_path: Path) -
 @kinds
 def test_the_digests_are_lines_that_deny_the_bundle_once_they_are_in_a_policy(kind: Kind, tmp_path: Path) -> None:
     bundle = make(kind)
-    listed = tomllib.loads(inspection.render_digests(look(tmp_path, bundle)))["deny"]["digests"]
+    listed = tomllib.loads(inspections.digests([look(tmp_path, bundle)]))["deny"]["digests"]
     assert [text.removeprefix("sha256:") for text in listed] == [
         hashlib.sha256(data).hexdigest() for data in (bundle.manifest_bytes, bundle.members[2].data)
     ]

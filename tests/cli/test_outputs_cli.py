@@ -53,6 +53,7 @@ KEYS = {"keys new key": ("keys", "new", TARGET, "--unencrypted")}
 """What replaces nothing at all."""
 REPORTS = {
     "audit --output": ("audit", "signed.seal", "--policy", "keys/policy.toml", "-o", TARGET),
+    "verify --output": ("verify", "signed.seal", "--policy", "keys/policy.toml", "-o", TARGET),
     "audit --also": ("audit", "signed.seal", "--policy", "keys/policy.toml", "--also", f"json={TARGET}"),
 }
 """What may go through a device or a pipe."""

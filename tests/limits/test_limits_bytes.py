@@ -24,7 +24,8 @@ from builders.trust_bundles import make as make_trust_bundle
 from builders.trust_bundles import members as trust_members
 from limits.cover import bounds
 from modseal import limits
-from modseal.errors import Failure, FormatError, KeyMaterialError, UsageError
+from modseal.errors import Failure, FormatError, InputError, KeyMaterialError, UsageError
+from modseal.files.stream import open_file_or_stream
 from modseal.format import (
     ar,
     canonical_json,
@@ -446,3 +447,20 @@ def test_a_trust_bundle_has_at_most_so_many_root_signers() -> None:
 
     assert len(trust_bundle.decode(made(limits.ROOT_SIGNERS)).root.signers) == limits.ROOT_SIGNERS
     assert refused("trust-bundle-invalid", made, limits.ROOT_SIGNERS + 1)
+
+
+@bounds("STREAM_SIZE")
+def test_a_bundle_from_a_stream_has_at_most_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """16 GiB are no test; the limit that is set here is read where the real one is."""
+    monkeypatch.setattr(limits, "STREAM_SIZE", 1000)
+
+    def size_of_copy(size: int) -> int:
+        reader, writer = os.pipe()
+        os.write(writer, bytes(size))
+        os.close(writer)
+        with os.fdopen(reader), open_file_or_stream(f"/dev/fd/{reader}") as descriptor:
+            return os.fstat(descriptor).st_size
+
+    assert size_of_copy(1000) == 1000
+    with pytest.raises(InputError, match="over 1000 bytes"):
+        size_of_copy(1001)

@@ -13,7 +13,7 @@ from typing import Final, Literal
 CauseName = Literal[
     # files and folders
     "not-found", "no-permission", "no-space", "read-only", "name-too-long", "link-circle", "folder", "bundle-folder",
-    "folder-missing", "not-a-file", "not-seekable", "too-many-open", "address",
+    "folder-missing", "not-a-file", "not-seekable", "terminal", "stream-closed", "too-long", "too-many-open", "address",
     # what was taken for a bundle
     "empty", "zip", "gzip", "pem", "rpm", "deb", "iso", "html", "crlf", "git-lfs-pointer", "trust-bundle",
     # policies and trust stores
@@ -41,7 +41,10 @@ CAUSES: Final[Mapping[CauseName, str]] = {
     "bundle-folder": "Name a bundle in this folder; `modseal audit` examines all bundles below a folder.",
     "folder-missing": "Make the folder that it is to be in first, or name another one.",
     "not-a-file": "Name a regular file; `verify` and `inspect` also read a bundle from standard input, as `-`.",
-    "not-seekable": "Write it to a file first: this command reads its file more than once.",
+    "not-seekable": "Write it to a file first: this command takes no stream (`verify` and `inspect` do).",
+    "terminal": "Send a bundle into the command with `<` or a pipe, or name a file.",
+    "stream-closed": "Give the command an open standard input, or name a file.",
+    "too-long": "Write it to a file first: from a stream, only so much is taken (docs/limits.md).",
     "too-many-open": "Close other programs, or raise the limit of open files (`ulimit -n`).",
     "address": "Download it first; `modseal audit` examines bundles where they are on a server.",
     "empty": "Get the file again: nothing of it arrived.",
@@ -107,6 +110,7 @@ _OF_ERRNO: Final[Mapping[int, CauseName]] = {
     errno.EISDIR: "folder",
     errno.ENXIO: "not-a-file",
     errno.ENODEV: "not-a-file",
+    errno.EBADF: "stream-closed",
     errno.ESPIPE: "not-seekable",
     errno.EMFILE: "too-many-open",
     errno.ENFILE: "too-many-open",

@@ -247,6 +247,10 @@ CACHED_CONTEXTS = 8
 CACHED_RUNS = 1_000
 """Audit runs that a cache remembers, so that an interrupted one can be resumed."""
 
+STREAM_SIZE = 16 * GIB
+"""Bytes of one bundle that is read from a stream (`verify -`). Without a bound, a stream that never ends would fill the
+temporary space. The largest genuine bundles have about 1 GiB."""
+
 REMOTE_SIZE = 16 * GIB
 """Bytes of one bundle that is fetched from a server. Without a bound, a server could fill the temporary space.
 The largest genuine bundles have about 1 GiB."""

@@ -13,6 +13,7 @@ from pathlib import Path
 from modseal import limits
 from modseal.errors import Failure, FormatError
 from modseal.files.open import open_file
+from modseal.files.stream import open_file_or_stream
 from modseal.format import ar
 from modseal.format.ar import Member
 from modseal.format.manifest import MANIFEST_MEMBER, SIGNATURE_MEMBER, Kind, Payload
@@ -117,7 +118,13 @@ def _not_a_bundle(names: list[str]) -> FormatError:
 
 
 @contextmanager
-def open_bundle(path: Path, sink: Sink | None = None, *, with_digest: bool = False) -> Iterator[OpenBundle]:
-    """Open a bundle for reading. Raises `InputError` where the file cannot be read or is not a regular file."""
-    with open_file(path, "bundle-folder") as descriptor:
+def open_bundle(
+    path: Path, sink: Sink | None = None, *, with_digest: bool = False, streams: bool = False
+) -> Iterator[OpenBundle]:
+    """Open a bundle for reading; `streams` takes one from a stream of this process as well, such as `-`.
+
+    Raises `InputError` where the file cannot be read or is not a regular file.
+    """
+    opened = open_file_or_stream if streams else open_file
+    with opened(path, "bundle-folder") as descriptor:
         yield OpenBundle(FileSource(descriptor), str(path), sink, with_digest=with_digest)

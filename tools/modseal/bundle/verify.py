@@ -52,24 +52,30 @@ UNREADABLE = (InputError, InternalError, FormatError)
 
 @contextmanager
 def examined(
-    path: Path, policy: Policy | None, at: datetime, sink: Sink | None = None, *, with_digest: bool = False
+    path: Path,
+    policy: Policy | None,
+    at: datetime,
+    sink: Sink | None = None,
+    *,
+    with_digest: bool = False,
+    streams: bool = False,
 ) -> Iterator[tuple[OpenBundle, Examination]]:
     """The bundle at `path`, open, and its examination: under a policy, or without one of its integrity alone.
 
     Raises those of `UNREADABLE`.
     """
     with_digest = with_digest or bool(policy and policy.deny.digests)
-    with fenced(str(path)), open_bundle(path, sink, with_digest=with_digest) as bundle:
+    with fenced(str(path)), open_bundle(path, sink, with_digest=with_digest, streams=streams) as bundle:
         yield bundle, examine(bundle, policy, at) if policy else examine_integrity(bundle, at)
 
 
 def verify(path: Path, policy: Policy, at: datetime, *, with_digest: bool) -> Result:
-    """Examine the bundle at `path`; never raises for what the file is.
+    """Examine the bundle at `path`, which may be a stream (`-`); never raises for what the file is.
 
     `with_digest` asks for the SHA-256 of the whole file: of the bytes that were judged, in the same pass.
     """
     try:
-        with examined(path, policy, at, with_digest=with_digest) as (bundle, examination):
+        with examined(path, policy, at, with_digest=with_digest, streams=True) as (bundle, examination):
             return Result(str(path), bundle.sha256() if with_digest else None, examination)
     except UNREADABLE as error:
         return Result(str(path), None, None, error.failure)

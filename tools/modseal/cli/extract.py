@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import sys
+from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 
 import click
 
 from modseal.bundle.extract import extract as extract_bundle
+from modseal.bundle.extract_each import extract_each
+from modseal.bundle.verify import Result
 from modseal.cli.options import BUNDLES, FILE, FOLDERS, at_option, now, policy_option
 from modseal.cli.progress import progress
+from modseal.cli.verify import EXIT
 from modseal.errors import UsageError
 from modseal.policy.sources import load
 from modseal.report import colour, text
-from modseal.trust.examination import Verdict
+from modseal.trust.examination import WORST_LAST, Verdict
 
 
 @click.command()
-@click.argument("bundle", type=FILE, shell_complete=BUNDLES)
+@click.argument("bundles", nargs=-1, required=True, type=FILE, metavar="BUNDLE...", shell_complete=BUNDLES)
 @click.option(
     "-C",
     "--directory",
@@ -26,7 +30,7 @@ from modseal.trust.examination import Verdict
     type=FILE,
     metavar="DIR",
     shell_complete=FOLDERS,
-    help="A new (or empty) folder to unpack into.",
+    help="A new (or empty) folder to unpack into; of several BUNDLEs, the folder that gets one for each.",
 )
 @policy_option(required=False)
 @click.option("--unverified", is_flag=True, help="Unpack without proving who signed it; damage is still refused.")
@@ -40,7 +44,7 @@ from modseal.trust.examination import Verdict
 )
 @at_option
 def extract(
-    bundle: Path,
+    bundles: tuple[Path, ...],
     directory: Path,
     policy: str | None,
     at: datetime | None,
@@ -51,19 +55,31 @@ def extract(
 ) -> int:
     """Verify BUNDLE and unpack its files into DIR: all of them, or none.
 
-    Say either which policy must accept the bundle, or that you want it --unverified.
+    Say either which policy must accept the bundle, or that you want it --unverified. Several BUNDLEs are unpacked each
+    into a new folder below DIR, named after its file; they have one line each, and the worst decides the exit status.
     """
     if (policy is None) != unverified:
         raise UsageError("give either --policy POLICY or --unverified")
-    rules = load(policy) if policy else None
-    with progress(str(bundle), bundle):
-        result = extract_bundle(bundle, directory, rules, at or now(), stage=stage, shared=shared_parent)
+    rules, time = load(policy) if policy else None, at or now()
+    if len(bundles) == 1:
+        with progress(str(bundles[0]), bundles[0]):
+            result = extract_bundle(bundles[0], directory, rules, time, stage=stage, shared=shared_parent)
+        _print(result, directory, unverified=unverified, line=False)
+        return EXIT[result.verdict]
+    verdicts = set()
+    with closing(extract_each(bundles, directory, rules, time, stage=stage, shared=shared_parent)) as each:
+        for path in bundles:
+            with progress(str(path), path):
+                result, place = next(each)
+            verdicts.add(result.verdict)
+            _print(result, place, unverified=unverified, line=True)
+    return EXIT[max(verdicts, key=WORST_LAST.index)]
+
+
+def _print(result: Result, place: Path, *, unverified: bool, line: bool) -> None:
     if result.verdict is Verdict.ACCEPTED:
-        manifest = result.examination.manifest if result.examination else None
-        count = len(manifest.files) if manifest else 0
-        note = " (unverified)" if unverified else ""
-        click.echo(f"{text.safe(bundle)}: extracted {count} entries to {text.safe(directory)}{note}")
-        return 0
-    in_colour = colour.wanted(sys.stderr)
-    click.echo(f"modseal: {text.render(result, in_colour=in_colour)}", err=True, color=in_colour)
-    return 1 if result.verdict is Verdict.REJECTED else 3
+        click.echo(text.extracted(result, place, unverified=unverified))
+    else:
+        in_colour = colour.wanted(sys.stderr)
+        render = text.line if line else text.render
+        click.echo(f"modseal: {render(result, in_colour=in_colour)}", err=True, color=in_colour)

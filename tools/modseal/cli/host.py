@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from modseal.cli.options import BUNDLES, FILE, FOLDERS, POLICIES, at_option, now, policy_option
+from modseal.cli.options import BUNDLES, FILE, FOLDERS, POLICIES, Choice, at_option, now, policy_option
 
 if TYPE_CHECKING:
     from modseal.host.change import Change
 
-LEVELS = click.Choice(
+LEVELS = Choice(
     [
         *("certified", "accepted", "partner", "community"),
         *("VMwareCertified", "VMwareAccepted", "PartnerSupported", "CommunitySupported"),
@@ -31,7 +31,7 @@ root_option = click.option(
     help="The root that modules are installed under; / by default.",
 )
 format_option = click.option(
-    "--format", "output", type=click.Choice(["text", "json"]), default="text", help="The form of the result."
+    "--format", "output", type=Choice(["text", "json"]), default="text", help="The form of the result."
 )
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
 

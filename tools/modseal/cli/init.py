@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from modseal.cli.options import FILE, FILES, FOLDERS
+from modseal.cli.options import FILE, FILES, FOLDERS, Choice
 from modseal.errors import UsageError
 from modseal.format.level import Level
 from modseal.packing.proposal import Given, start
@@ -29,7 +29,7 @@ from modseal.report import proposal_text
 @click.option("--version", default="", metavar="VERSION", help="Default: from the folder's name, or a file VERSION.")
 @click.option(
     "--level",
-    type=click.Choice([str(level) for level in sorted(Level, reverse=True)]),
+    type=Choice([str(level) for level in sorted(Level, reverse=True)]),
     default="community",
     help="The level that the module claims, and the policy grants; community by default.",
 )

@@ -73,12 +73,12 @@ FOLDERS = offer("dir")
 POLICIES = offer("file", ".toml", values=("strict", "vmware", "store:"))
 
 
-def require_no_input(context: click.Context, more: Iterable[Path] = ()) -> None:
+def require_no_input(context: click.Context, more: Iterable[Path] = (), reads: Iterable[Path] = ()) -> None:
     """Check that no output of the command, or of `more`, is a file that it reads, except the bundle that it changes.
 
-    Raises `UsageError`.
+    `reads` are bundles that it does not change. Raises `UsageError`.
     """
-    outputs, inputs = set(more), set[str]()
+    outputs, inputs = set(more), set(map(str, reads))
     for parameter in context.command.params:
         given = context.params.get(parameter.name or "")
         if isinstance(parameter.type, Output):
@@ -90,6 +90,15 @@ def require_no_input(context: click.Context, more: Iterable[Path] = ()) -> None:
             with suppress(OSError, ValueError):
                 if output.samefile(path):
                     raise UsageError(f"{output} is read by this command; name another file to write")
+
+
+def require_one_stream(bundles: Iterable[Path]) -> None:
+    """Check that standard input is named once: a second bundle from it would be empty. Raises `UsageError`."""
+    from modseal.files.stream import descriptor_of
+
+    streams = [path for path in bundles if descriptor_of(path) is not None]
+    if len({descriptor_of(path) for path in streams}) < len(streams):
+        raise UsageError(f"{streams[-1]}: a stream can be read once, and is named twice")
 
 
 def now() -> datetime:

@@ -49,12 +49,16 @@ def policy() -> None:
 def check(references: tuple[str, ...]) -> None:
     """Read each POLICY and say in one line the weakest thing that it would accept.
 
-    POLICY is a policy file, a built-in policy (strict or vmware), or a trust store (store:, store:DIR or its folder).
+    POLICY is a policy file, a built-in policy (strict or vmware), a trust store (store:, store:DIR or its folder), or a
+    trust bundle, of which nothing is proved.
 
     Exit status: 0, or 3 with every problem of the first policy that cannot be used.
     """
+    from modseal.policy.carried import load_unproved
+    from modseal.report import carried
+
     for reference in references:
-        click.echo(policy_text.weakest(load(reference, now())))
+        click.echo(carried.weakest(load_unproved(reference, now())))
 
 
 @policy.command()
@@ -62,9 +66,13 @@ def check(references: tuple[str, ...]) -> None:
 def show(reference: str) -> None:
     """Show what POLICY says, defaults included.
 
-    POLICY is a policy file, a built-in policy (strict or vmware), or a trust store (store:, store:DIR or its folder).
+    POLICY is a policy file, a built-in policy (strict or vmware), a trust store (store:, store:DIR or its folder), or a
+    trust bundle, of which nothing is proved.
     """
-    click.echo(policy_text.render(load(reference, now())))
+    from modseal.policy.carried import load_unproved
+    from modseal.report import carried
+
+    click.echo(carried.show(load_unproved(reference, now())))
 
 
 @policy.command()
@@ -210,7 +218,7 @@ def update(bundles: tuple[Path, ...], store: Path | None, initial_root: tuple[st
     what = "is installed already" if done.previous == installed.version else f"installed ({before})"
     click.echo(
         f"{safe(folder)}: version {installed.version} {what}, expires {time_text(installed.expires)}, "
-        f"sha256 {installed.sha256}"
+        f"sha256 {installed.file_sha256}"
     )
     click.echo(policy_text.weakest(load_policy(folder, time)))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
@@ -10,9 +11,21 @@ import click
 
 from modseal.bundle.verify import Result
 from modseal.bundle.verify import verify as verify_bundle
-from modseal.cli.options import BUNDLES, FILE, Choice, at_option, now, policy_option
+from modseal.cli.options import (
+    BUNDLES,
+    FILE,
+    OUTPUT,
+    Choice,
+    at_option,
+    now,
+    policy_option,
+    require_no_input,
+    require_one_stream,
+)
 from modseal.cli.progress import progress
+from modseal.errors import UsageError
 from modseal.policy.sources import load
+from modseal.report import colour, text
 from modseal.trust.examination import WORST_LAST, Verdict
 
 EXIT = {Verdict.ACCEPTED: 0, Verdict.UNDECIDED: 3, Verdict.REJECTED: 1}
@@ -23,42 +36,71 @@ EXIT = {Verdict.ACCEPTED: 0, Verdict.UNDECIDED: 3, Verdict.REJECTED: 1}
 @policy_option(required=True)
 @at_option
 @click.option(
-    "--format", "output", type=Choice(["text", "json", "sarif"]), default="text", help="The form of the result."
+    "--format", "form", type=Choice(["text", "json", "sarif"]), default="text", help="The form of the result."
 )
+@click.option("-o", "--output", type=OUTPUT, metavar="FILE", help="Write the result to FILE instead.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only what is not accepted, one line a bundle.")
 @click.option("-v", "--verbose", is_flag=True, help="Show every step, not only what failed.")
-def verify(bundles: tuple[Path, ...], policy: str, at: datetime | None, output: str, *, verbose: bool) -> int:
+@click.pass_context
+def verify(
+    context: click.Context,
+    bundles: tuple[Path, ...],
+    policy: str,
+    at: datetime | None,
+    form: str,
+    output: Path | None,
+    *,
+    quiet: bool,
+    verbose: bool,
+) -> int:
     """Prove BUNDLEs under a policy: who signed them, and is that enough.
+
+    Several BUNDLEs have one line each; -v shows all of each. The BUNDLE `-` is standard input.
 
     Exit status: 0 if and only if every bundle is accepted; 1 if one is rejected; 3 if one is undecided.
     """
+    if quiet and (verbose or form != "text"):
+        raise UsageError("--quiet is a form of the text, and does not go with --verbose or --format")
+    require_one_stream(bundles)
+    require_no_input(context, reads=bundles)
     rules, at = load(policy), at or now()
-    results: list[Result] = []
     verdicts: set[Verdict] = set()
-    for path in bundles:
-        with progress(str(path), path):
-            result = verify_bundle(path, rules, at, with_digest=output != "text")
-        verdicts.add(result.verdict)
-        if output == "text":
-            _print_text(result, verbose=verbose)
-        else:
-            results.append(result)
-    if output != "text":
-        click.echo(_document(output, results, rules.source, at))
+
+    def results() -> Iterator[Result]:
+        for path in bundles:
+            with progress(str(path), path):
+                result = verify_bundle(path, rules, at, with_digest=form != "text")
+            verdicts.add(result.verdict)
+            yield result
+
+    detail: text.Detail = "quiet" if quiet else "verbose" if verbose else "lines" if len(bundles) > 1 else "failures"
+    in_colour = output is None and colour.wanted(sys.stdout)
+    if form == "text":
+        _write(text.pieces(results(), detail, in_colour=in_colour), output, in_colour=in_colour)
+    else:
+        _write(_document(form, results(), rules.source, at), output)
     return EXIT[max(verdicts, key=WORST_LAST.index)]
 
 
-def _print_text(result: Result, *, verbose: bool) -> None:
-    from modseal.report import colour, text
-
-    in_colour = colour.wanted(sys.stdout)
-    click.echo(text.render(result, verbose=verbose, in_colour=in_colour), color=in_colour)
-
-
-def _document(output: str, results: list[Result], policy: str, at: datetime) -> str:
-    if output == "sarif":
+def _document(form: str, results: Iterator[Result], policy: str, at: datetime) -> Iterator[str]:
+    if form == "sarif":
         from modseal.report import sarif
 
-        return sarif.render(results)
-    from modseal.report import json_report
+        yield sarif.render(list(results))
+    else:
+        from modseal.report import json_report
 
-    return json_report.render(results, policy, at)
+        yield json_report.render(list(results), policy, at)
+
+
+def _write(pieces: Iterator[str], output: Path | None, *, in_colour: bool = False) -> None:
+    """To standard output, each as soon as it is known; or to a file, all or nothing."""
+    if output is None:
+        for piece in pieces:
+            click.echo(piece, color=in_colour)
+        return
+    from modseal.files.output import output_file
+
+    with output_file(output, is_report=True) as file:
+        for piece in pieces:
+            file.write(f"{piece}\n".encode("utf-8", "backslashreplace"))

@@ -115,7 +115,7 @@ def _listed(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
             else:
                 yield name, status
     except OSError as error:
-        raise InputError(f"{folder}: {error.strerror}", path=str(folder)) from None
+        raise InputError.of(folder, error) from None
 
 
 def _assembled(contents: Mapping[str, bytes], failures: list[Failure], others: list[str]) -> Database:

@@ -91,12 +91,12 @@ class StagingFolder:
                 os.rmdir(self._name, dir_fd=self._parent)
 
 
-def require_free(destination: Path) -> None:
+def require_free(destination: Path, *, shared: bool = False) -> None:
     """Raises now what a `StagingFolder` would raise for what is at the destination."""
     try:
         parent, name = folder.open_parent(destination)
         try:
-            _free(destination, parent, name, shared=False)
+            _free(destination, parent, name, shared=shared)
         finally:
             os.close(parent)
     except OSError as error:

@@ -98,6 +98,11 @@ class TrustBundle:
         """
         return hashlib.sha256(self.signed).hexdigest()
 
+    @property
+    def file_sha256(self) -> str:
+        """The digest of the whole file, with the signatures that it has: what `sha256sum` prints."""
+        return hashlib.sha256(encode(self)).hexdigest()
+
 
 def parse_time(text: str) -> datetime:
     """The aware time of a text as the declaration writes it. Raises `FormatError` (trust-bundle-invalid)."""

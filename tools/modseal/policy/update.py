@@ -32,13 +32,16 @@ class Updated:
     previous: int | None
 
 
+def read_file(path: Path) -> bytes:
+    """The bytes of a trust bundle's file. Raises `InputError`, `FormatError` (trust-bundle-invalid)."""
+    too_large = lambda why: trust_bundle.invalid(f"it is {why}")  # noqa: E731
+    return read_small(path, limits.TRUST_BUNDLE_SIZE, too_large=too_large, pipes=True).data
+
+
 def read_bundle(path: Path) -> TrustBundle:
     """The trust bundle of a file, unproved. Raises `InputError`, `FormatError` (trust-bundle-invalid)."""
     try:
-        data, _ = read_small(
-            path, limits.TRUST_BUNDLE_SIZE, too_large=lambda why: trust_bundle.invalid(f"it is {why}"), pipes=True
-        )
-        return trust_bundle.decode(data)
+        return trust_bundle.decode(read_file(path))
     except FormatError as error:
         failure = error.failure
         raise FormatError(failure.code, f"{path}: {failure.detail}", **failure.evidence) from error

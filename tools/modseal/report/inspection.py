@@ -21,8 +21,13 @@ NOTICE = "UNPROVED: everything below is what the file says of itself; `modseal v
 
 def render_json(inspection: Inspection) -> str:
     """The inspection as one JSON document."""
+    return json.dumps(values(inspection), indent=2)
+
+
+def values(inspection: Inspection) -> dict[str, Any]:
+    """The inspection as plain values, of which JSON is made."""
     manifest = inspection.manifest
-    document = {
+    return {
         "schema": SCHEMA,
         "unproved": True,
         "bundle": inspection.bundle,
@@ -38,7 +43,6 @@ def render_json(inspection: Inspection) -> str:
         "entries": [_plain(entry) for entry in inspection.entries],
         "problems": [{"code": problem.code, "detail": problem.detail} for problem in inspection.problems],
     }
-    return json.dumps(document, indent=2)
 
 
 def _plain(value: Any) -> Any:
@@ -88,11 +92,24 @@ def render_text(inspection: Inspection) -> str:
     return "\n".join(_lines(inspection))
 
 
-def render_digests(inspection: Inspection) -> str:
+def line(inspection: Inspection) -> str:
+    """The inspection as one line: who it says it is, or the first thing that cannot be read."""
+    manifest = inspection.manifest
+    head = f"{safe(inspection.bundle)}: UNPROVED: "
+    if inspection.problems or manifest is None:
+        return head + (_problem(inspection.problems[0]) if inspection.problems else "no manifest")
+    signers = sum(len(block.data.signers) for block in inspection.blocks)
+    module = f"{safe(manifest.vendor)} {safe(manifest.name)} {safe(manifest.version)}"
+    return (
+        f"{head}{module}, claims {manifest.claimed_level}, "
+        f".{inspection.kind}, {inspection.size} bytes, sha256 {inspection.sha256}, {signers} signature(s)"
+    )
+
+
+def digest_lines(inspection: Inspection) -> list[str]:
     """The digests of what the signature covers, as lines of TOML for a policy."""
     rows = [("manifest", inspection.manifest_sha256), *((f"payload {n}", d) for n, d in inspection.payload_sha256)]
-    lines = [f'    "sha256:{digest}",  # {safe(what)} of {safe(inspection.bundle)}' for what, digest in rows if digest]
-    return "\n".join([f"# {NOTICE}", "[deny]", "digests = [", *lines, "]"])
+    return [f'    "sha256:{digest}",  # {safe(what)} of {safe(inspection.bundle)}' for what, digest in rows if digest]
 
 
 def _lines(inspection: Inspection) -> Iterator[str]:

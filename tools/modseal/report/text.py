@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Literal
 
 from modseal.bundle.verify import Result
 from modseal.errors import Evidence, Scalar
@@ -11,6 +13,7 @@ from modseal.trust.examination import STEPS, Check, Examination, Status, Verdict
 
 Mark = Callable[[Verdict | Status, str], str]
 """Shows a word as what it means."""
+Detail = Literal["quiet", "lines", "failures", "verbose"]
 _SHOWN_FAILURES = 12
 """Failed checks shown in full; a broken payload can have thousands. JSON has them all."""
 
@@ -18,6 +21,39 @@ _SHOWN_FAILURES = 12
 def render(result: Result, *, verbose: bool = False, in_colour: bool = False) -> str:
     """One result as lines of text, without a final newline."""
     return "\n".join(_lines(result, colour.paint if in_colour else colour.plain, verbose=verbose))
+
+
+def pieces(results: Iterable[Result], detail: Detail, *, in_colour: bool = False) -> Iterator[str]:
+    """Each result as text, in its turn: all of it (`verbose`), what failed, or one line; `quiet` only what failed."""
+    for result in results:
+        if detail in ("lines", "quiet"):
+            if detail == "lines" or result.verdict is not Verdict.ACCEPTED:
+                yield line(result, in_colour=in_colour)
+        else:
+            yield render(result, verbose=detail == "verbose", in_colour=in_colour)
+
+
+def line(result: Result, *, in_colour: bool = False) -> str:
+    """One result as one line: the verdict, and what was proved, or else what decided against it and what to do."""
+    mark = colour.paint if in_colour else colour.plain
+    head = f"{safe(result.bundle)}: {mark(result.verdict, str(result.verdict))}"
+    examination = result.examination
+    if examination and examination.verdict is Verdict.ACCEPTED and examination.manifest:
+        manifest = examination.manifest
+        level = examination.proven_level if examination.trusted else "unproved, unsigned"
+        return f"{head}: {safe(manifest.vendor)} {safe(manifest.name)} {safe(manifest.version)}, {level}"
+    reason = (examination.primary if examination else None) or result.failure
+    if reason is None:
+        return head
+    detail = reason.detail.removeprefix(f"{result.bundle}: ")  # the line has the name already
+    return f"{head}: {reason.code}: {safe(detail)}; next: {reason.next_step}"
+
+
+def extracted(result: Result, place: Path, *, unverified: bool) -> str:
+    """What was unpacked of an accepted bundle, and into which folder."""
+    manifest = result.examination.manifest if result.examination else None
+    note = " (unverified)" if unverified else ""
+    return f"{safe(result.bundle)}: extracted {len(manifest.files) if manifest else 0} entries to {safe(place)}{note}"
 
 
 def safe(text: object) -> str:

@@ -123,5 +123,5 @@ def counts(signer: Signer, bundle: TrustBundle, previous: TrustBundle | None) ->
 
 
 def describe(bundle: TrustBundle) -> str:
-    """One line: what the root signers should compare before they sign."""
-    return f"version {bundle.version}, expires {time_text(bundle.expires)}, sha256 {bundle.sha256}"
+    """One line: which file it is."""
+    return f"version {bundle.version}, expires {time_text(bundle.expires)}, sha256 {bundle.file_sha256}"

@@ -1,0 +1,64 @@
+"""Streams of this process in the place of a file: `-`, `/dev/stdin`, and `/dev/fd/63` of a shell.
+
+A bundle is read by position, and more than once. So a stream is copied first, into a file that has no name, which
+nobody else can open or change, and no more of it than `limits.STREAM_SIZE`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from stat import S_ISREG
+
+from modseal import limits
+from modseal.causes import CauseName
+from modseal.errors import InputError
+from modseal.files.open import open_file
+
+_STANDARD_INPUT = ("-", "/dev/stdin", "/proc/self/fd/0")
+_NUMBERED = re.compile(r"(?:/dev/fd|/proc/self/fd)/([0-9]{1,9})")
+_BLOCK = 1 << 20
+
+
+def descriptor_of(path: str | Path) -> int | None:
+    """The number of the open descriptor that a path names; None where it is the path of a file."""
+    if str(path) in _STANDARD_INPUT:
+        return 0
+    found = _NUMBERED.fullmatch(str(path))
+    return int(found[1]) if found else None
+
+
+@contextmanager
+def open_file_or_stream(path: str | Path, folder: CauseName = "folder") -> Iterator[int]:
+    """The descriptor of a regular file, or of a private copy of the stream that the path names.
+
+    Raises `InputError`, also for a terminal, and for a stream that is too long.
+    """
+    number = descriptor_of(path)
+    if number is None:
+        with open_file(path, folder) as descriptor:
+            yield descriptor
+        return
+    import tempfile  # most bundles are files
+
+    try:
+        if S_ISREG(os.fstat(number).st_mode) and os.lseek(number, 0, os.SEEK_CUR) == 0:
+            yield number
+            return
+        if os.isatty(number):
+            raise InputError(f"{path}: a terminal, and not a bundle", path=str(path)).because("terminal")
+        with tempfile.TemporaryFile() as copy:
+            size = 0
+            while block := os.read(number, _BLOCK):
+                size += len(block)
+                if size > limits.STREAM_SIZE:
+                    detail = f"{path}: over {limits.STREAM_SIZE} bytes, which is the limit for a stream"
+                    raise InputError(detail, path=str(path)).because("too-long")
+                copy.write(block)
+            copy.flush()
+            yield copy.fileno()
+    except OSError as error:
+        raise InputError.of(path, error) from error

@@ -43,7 +43,7 @@ REFUSALS = (
         "NULL of their parameters or for RSA-PSS alone, Ed25519 keys of small order or in a second encoding",
         ("malformed-certificate", "unsupported-algorithm"),
         "A key has one form, so that it can be compared. Parameters of one's own choosing forge keys (CVE-2020-0601), "
-        "and under a point of small order anybody can sign.",
+        "and under a point of small order anyone can sign.",
     ),
     Refusal(
         "odd-times",
@@ -70,7 +70,7 @@ REFUSALS = (
     ),
     Refusal(
         "indirect-crls",
-        "CRLs that somebody other than the certificates' issuer signs for it (indirect CRLs, cRLIssuer)",
+        "CRLs that another party signs for the certificates' issuer (indirect CRLs, cRLIssuer)",
         ("crl-invalid", "crl-wrong-issuer", "revocation-unknown"),
         "Entries then inherit their issuer from earlier entries, so one entry misread changes the meaning of all "
         "after it; and the CA's word is taken from a third party.",
@@ -87,7 +87,7 @@ REFUSALS = (
         "self-vouching-crl-keys",
         "A CRL whose signer's own standing is known from that CRL alone",
         ("crl-bad-signature",),
-        "Whoever steals the new key of a CA could sign the list that says that the key was not stolen.",
+        "A thief of the CA's new key could sign the very list that should revoke it.",
         ("4.6.17", "4.12.9"),
     ),
     Refusal(
@@ -95,7 +95,7 @@ REFUSALS = (
         "Critical extensions outside the judged ones: in certificates, CRLs and CRL entries. Also critical key "
         "identifiers and distribution points, which RFC 5280 wants not critical",
         ("unsupported-extension", "crl-invalid"),
-        "RFC 5280 demands it: critical means that whoever does not understand must not go on.",
+        "RFC 5280 demands it: a verifier that does not understand a critical extension must reject the certificate.",
     ),
     Refusal(
         "other-name-forms",
@@ -109,7 +109,7 @@ REFUSALS = (
         "misplaced-name-constraints",
         "Name constraints in a certificate that is no CA's, or that constrain nothing",
         ("invalid-chain", "malformed-certificate"),
-        "RFC 5280 forbids both to CAs; whoever wrote one meant something that no verifier does.",
+        "RFC 5280 forbids CAs to issue either; no verifier does what was meant.",
     ),
     Refusal(
         "ca-purposes",

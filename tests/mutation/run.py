@@ -45,6 +45,7 @@ WORK = Path(os.environ.get("MUTATE_WORK", ROOT / "build" / "mutate")).resolve()
 COPIED = ("tools", "tests", "docs", "schemas", "keys-example", "fuzz", "pyproject.toml", "README.md", "CHANGELOG.md")
 TESTS = (
     "tests/trust",
+    "tests/pki",
     "tests/format",
     "tests/attacks",
     "tests/bundle/test_verify.py",
@@ -58,8 +59,10 @@ OWN_TESTS = {
     "cms": ("test_cms", "test_attacks_cms"),
     "examination": ("test_checks", "test_examine"),
     "examine": ("test_checks", "test_examine", "test_expected_signers"),
+    "integrity": ("test_checks", "test_examine", "test_contents"),
     "path": ("test_path", "test_x509_chains", "test_attacks_x509"),
     "rules": ("test_rules", "test_manifest_json", "test_descriptor"),
+    "signers": ("test_checks", "test_examine", "test_expected_signers", "test_timestamp"),
     "signature": ("test_signature", "test_attacks_signature", "test_attacks_cms"),
 }
 """The files of tests that are tried first for a module, where they are not just named after it."""

@@ -61,7 +61,7 @@ class Uninspected:
 
 
 def inspect(path: Path) -> Inspection:
-    """Look at the bundle at `path` as far as it can be read. Raises `InputError` and `InternalError` alone."""
+    """Look at the bundle at `path` as far as it can be read. Raises only `InputError` and `InternalError`."""
     with fenced(str(path)), open_bundle(path, with_digest=True, streams=True) as bundle:
         return _inspection(bundle)
 

@@ -60,7 +60,7 @@ def examined(
     with_digest: bool = False,
     streams: bool = False,
 ) -> Iterator[tuple[OpenBundle, Examination]]:
-    """The bundle at `path`, open, and its examination: under a policy, or without one of its integrity alone.
+    """The bundle at `path`, open, and its examination: under a policy, or only of its integrity.
 
     Raises those of `UNREADABLE`.
     """

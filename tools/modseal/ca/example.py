@@ -72,7 +72,7 @@ _README = """\
 # Example keys: never in production
 
 The private keys in this directory are public. If you trust one of these roots, anybody can sign for you.
-They are for demonstrations and tests alone. Make your own with `modseal keys example DIR`; this set
+They are for demonstrations and tests only. Make your own with `modseal keys example DIR`; this set
 was made on {date}.
 
 Each directory has `root.pem` (a CA whose private key was thrown away), `signer.pem` (a certificate

@@ -5,7 +5,7 @@
     index.json    what it issued and revoked, and the number of its last CRL
 
 `ca.authority` decides; here it is read and written. What is handed out and the index that knows of it
-are written together. Should the machine stop between the two, the index knows of a certificate that nobody
+are written together. Should the machine stop between the two, the index knows of a certificate that no one
 has, never the other way round.
 """
 
@@ -124,7 +124,7 @@ def create(
 
 
 def write_new_key(path: Path, data: bytes) -> None:
-    """A file for a new private key, for its owner alone. Never replaces a file.
+    """A file for a new private key, readable only by its owner. Never replaces a file.
 
     Raises `UsageError` where something is there already, `InputError`.
     """

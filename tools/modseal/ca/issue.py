@@ -63,7 +63,7 @@ def issue_authority(
     path_length: int,
     purpose: x509.ObjectIdentifier,
 ) -> x509.Certificate:
-    """A CA below another one, which issues for one purpose alone: its extended key usage binds all below it."""
+    """A CA below another one, which issues for one purpose only: its extended key usage binds everything below it."""
     builder = _as_authority(_builder(subject, issuer.subject, public_key, validity), path_length)
     builder = builder.add_extension(x509.ExtendedKeyUsage([purpose]), critical=False)
     return builder.add_extension(_issued_by(issuer), critical=False).sign(issuer_key, digest_for(issuer_key))

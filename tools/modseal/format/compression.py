@@ -61,7 +61,7 @@ def limited(blocks: Iterator[bytes], declared: int | None, packed: int, bound: i
     """The same blocks, but no more bytes than declared, and no fewer.
 
     Where nothing is declared, the size `packed` bounds them (`limits.UNPACK_RATIO`). `bound` is how many are worth
-    reading where nobody signed the declaration. Raises `FormatError`: unpacked-size-mismatch, limit-exceeded,
+    reading where the declaration is not signed. Raises `FormatError`: unpacked-size-mismatch, limit-exceeded,
     not-unpacked.
     """
     most = max(limits.UNPACK_FLOOR, limits.UNPACK_RATIO * packed) if declared is None else declared

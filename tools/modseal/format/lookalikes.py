@@ -52,7 +52,7 @@ def not_text(data: bytes) -> str | None:
 
 
 def recognise(head: bytes, size: int) -> Lookalike | None:
-    """What a file of `size` bytes is that begins with `head` and is no bundle; None where nobody can tell."""
+    """What a file of `size` bytes is that begins with `head` and is no bundle; None where it is not recognised."""
     if size == 0:
         return Lookalike("empty", "it is empty")
     for start, found in _STARTS:

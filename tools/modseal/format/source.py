@@ -105,9 +105,9 @@ class Joined:
 class HashedSource:
     """A source that knows the SHA-256 of all its bytes: of the very bytes that its reader was given.
 
-    A second pass over a file could hash other bytes than those that were judged, if somebody writes to it in
+    A second pass over a file could hash other bytes than those that were judged, if another process writes to it in
     between. So what is read in order is hashed as it is read; small pieces from further on (headers) are kept
-    until it is their turn; and only what nobody read at all is read for the digest.
+    until it is their turn; and only what was not read at all is read for the digest.
     """
 
     def __init__(self, source: Source) -> None:

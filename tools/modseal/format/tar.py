@@ -163,7 +163,7 @@ def read(stream: Stream, dialect: Dialect, mtime: int = 0, room: int | None = No
     while (block := stream.take(BLOCK)) != _END:
         entry = _read_canonical(block, stream, mtime) if canonical else _read_legacy(block)
         if entry.path == "./" and entry.type is FileType.DIRECTORY and listing.count == 0:
-            # The folder itself, which some writers list first and nobody makes, grants nobody anything but its owner.
+            # The root folder, which some writers list first. It is never created, and may not be writable for others.
             if (entry.mode or 0) & ~0o755:
                 raise FormatError("unsafe-mode", f"the root of the tar has mode {entry.mode:o}", path="./")
         else:

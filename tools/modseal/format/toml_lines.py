@@ -1,7 +1,7 @@
 """Where each key of a TOML text stands: its line, for a person who has to correct or to understand it.
 
-A parser gives values without places. So a text that is known to be TOML is gone through again, and only when somebody
-asks: a policy or spec without a mistake needs no line.
+A parser gives values without places. So a text that is known to be TOML is gone through a second time, and only when
+a line is asked for: a policy or spec without a mistake needs none.
 """
 
 from __future__ import annotations

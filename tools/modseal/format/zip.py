@@ -88,7 +88,7 @@ def blocks(source: Source, entry: ZipEntry) -> Iterator[bytes]:
     """The unpacked bytes of a file, in blocks of at most `source.BLOCK`; never more than its size.
 
     Raises `FormatError` (bad-payload, trailing-bytes) where they are not what the headers say, at the latest
-    after the last block: only whoever has read to the end knows that the file is whole.
+    after the last block: only after the last byte is it known that the file is whole.
     """
     crc = size = 0
     for block in _unpacked(source, entry):

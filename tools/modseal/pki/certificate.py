@@ -220,7 +220,7 @@ class _Parts(NamedTuple):
 def _read(data: bytes) -> _Parts:
     """The parts of a certificate (RFC 5280 section 4.1). Raises `FormatError`.
 
-    The issuer has a name (section 4.1.2.4), and extensions are for version 3 alone (section 4.1.2.1).
+    The issuer has a name (section 4.1.2.4), and only version 3 has extensions (section 4.1.2.1).
     """
     signed = read_signed(data)
     inner = signed.fields

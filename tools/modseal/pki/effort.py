@@ -2,8 +2,8 @@
 
 A small file can ask for much work: 1,024 public-key operations fit into a signature member, and chains through
 cross-signed CAs are exponentially many. Each costly operation is charged before it is done, in units of about 10 us
-of one core; who has spent `limits.EFFORT` gets no further. What a cache knows already is charged as if it were done:
-a verdict depends on the bundle, the policy and the time alone, and never on what was verified before.
+of one core; an examination that has spent `limits.EFFORT` ends there. What a cache already knows is charged as if it
+were done: a verdict depends only on the bundle, the policy and the time, never on what was verified before.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class ExhaustedError(FormatError):
 
 
 class Effort:
-    """What one examination has spent. `step` is set by whoever goes from step to step of `trust.examine`."""
+    """What one examination has spent. `step` is set by `trust.examine` as it goes from step to step."""
 
     __slots__ = ("exhausted_at", "spent", "step")
 

@@ -39,8 +39,8 @@ REMEMBERED_PATHS = 256
 class PathRules:
     """What a path must satisfy besides RFC 5280, and what it may be built of; equal and hashed by value.
 
-    `algorithms` are names of `pki.algorithms`. `minimum_rsa_bits` holds for CAs here; whoever uses the signer's key
-    checks that one. `intermediates` are candidates beside those that come with a signer.
+    `algorithms` are names of `pki.algorithms`. `minimum_rsa_bits` holds for CAs here; the code that uses the
+    signer's key checks that one. `intermediates` are candidates beside those that come with a signer.
     """
 
     algorithms: frozenset[str] = frozenset(ALGORITHMS)
@@ -50,7 +50,7 @@ class PathRules:
 
 
 class Denials(Protocol):
-    """Certificates that the caller denies, whatever a path says; equal and hashed by value."""
+    """Certificates that the caller denies, on any path; equal and hashed by value."""
 
     def entry(self, certificate: Certificate) -> str | None:
         """What denies a certificate; None where nothing does."""
@@ -72,7 +72,7 @@ class Path:
 
 @dataclass(frozen=True, slots=True)
 class NoPath:
-    """Why there is no path: the failures of the chain that came nearest."""
+    """Why there is no path: the failures of the chain with the fewest."""
 
     failures: tuple[Failure, ...]
 
@@ -313,7 +313,7 @@ def path_failures(
             yield failure
         evidence: Evidence = {"certificate": certificate.fingerprint}
         unjudged = ", ".join(certificate.unjudged)
-        if unjudged:  # critical, and so nobody may go on who does not know them (section 4.2)
+        if unjudged:  # critical: a verifier that does not know it must refuse (section 4.2)
             detail = f"{certificate.subject} has extensions that modseal does not judge: {unjudged}"
             yield Failure("unsupported-extension", detail, {**evidence, "extensions": unjudged})
         if certificate.name_constraints and not certificate.is_ca:

@@ -1,8 +1,8 @@
 """The one form of a public key in a certificate: SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7).
 
 Judged on the DER, before a library sees it. Libraries take more: curves that are spelled out, points in four
-encodings, keys that let anybody sign. One key in two encodings would be two keys to whoever compares
-them, and a curve of one's own choosing makes a forger's key fit a known point (CVE-2020-0601).
+encodings, keys with which anyone can sign. One key in two encodings would look like two keys in a
+comparison, and a curve of one's own choosing makes a forger's key fit a known point (CVE-2020-0601).
 
 Kinds of keys that are not in here have no algorithm that modseal verifies; the library or `algorithms` says so.
 """
@@ -38,7 +38,7 @@ def kind_of_key(key: Any) -> str:
 
 
 def require_form(info: der.Reader) -> None:
-    """Refuse a key that is not in its one form, or that anybody can sign with.
+    """Refuse a key that is not in its one form, or one with which anyone can sign.
 
     Raises `FormatError`: malformed-signature (to be converted), or unsupported-algorithm for a key that is for
     RSA-PSS alone (RFC 4055 section 1.2), whose own parameters modseal does not judge.

@@ -190,7 +190,7 @@ class _PolicyReader:
                 self._problem(path, f"{name}: {error}")
 
     def _timestamp_anchors(self) -> Iterator[Certificate]:
-        """Self-signed CAs alone: OpenSSL, the second verifier of a token, ends a chain at nothing less."""
+        """Only self-signed CAs: OpenSSL, the second verifier of a token, ends a chain nowhere else."""
         path = ("time", "anchors")
         for name in self._get("time", "anchors", []):
             for certificate in self._certificates_of(path, [name]):

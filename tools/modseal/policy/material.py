@@ -1,8 +1,8 @@
 """The files that a policy names: certificates and CRLs, each read whole, and proved as far as that can be.
 
 What a damaged file would say less of, it may not say at all: a CRL whose issuer was changed by one bit speaks of
-no certificate, and nobody would miss it. So a CRL counts with the certificate of its issuer alone, which the
-policy has too, and an anchor that signed itself must still fit its own signature.
+no certificate, and its entries would go unnoticed. So a CRL counts only if the policy also has the certificate of its
+issuer, and an anchor that signed itself must still fit its own signature.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ def is_root(certificate: Certificate) -> bool:
 def anchor_damage(certificate: Certificate) -> str | None:
     """Why an anchor cannot be as its CA made it; None where it is, or where its own key cannot tell.
 
-    Not who signed it, but that nobody did: of a certificate for the same name by an older key, and of a signature
-    with an algorithm that is not judged, this says nothing (RFC 5280 section 6.1 has anchors without any).
+    Only a broken signature counts. A certificate for the same name by an older key, or a signature with an algorithm
+    that is not judged, shows no damage (RFC 5280 section 6.1 allows anchors without any signature).
     """
     own_key = certificate.authority_key_id in (None, certificate.key_id)
     if not (certificate.is_self_issued and own_key):
@@ -84,7 +84,7 @@ def _is_of_another_ca(crl: Crl, known: Iterable[Certificate], crls: Iterable[Crl
     """Whether a CRL is surely of a CA that the policy does not know, and the only one of that CA.
 
     Its issuer's name alone could be damaged: then it is that of a known CA, or the second of an unknown one, and beside
-    the first one nobody would miss it. Its key identifier tells, which every CRL has (RFC 5280 section 5.2.1).
+    the first one it would go unnoticed. Its key identifier tells, which every CRL has (RFC 5280 section 5.2.1).
     """
     others = [one for one in crls if one.signed_bytes != crl.signed_bytes]
     return (

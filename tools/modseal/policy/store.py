@@ -4,8 +4,8 @@
                        replaced by one rename
     versions/N.trust   every installed version, as it was carried in
 
-Nothing here writes. What is read must belong to root or to the user who reads, and nobody else may be
-able to write it: a store that others can write to would decide nothing.
+Nothing here writes. What is read must belong to root or to the user who reads, and no other user may be
+able to write it: others could put any policy into such a store.
 """
 
 from __future__ import annotations

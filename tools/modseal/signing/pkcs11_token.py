@@ -41,7 +41,7 @@ _FAILURES = {
     "MechanismParamInvalid": "it refuses the signature algorithm's parameters",
     "KeySizeRange": "it refuses a key of this size",
 }
-"""What the library's exceptions mean to a person; others are told by their name alone."""
+"""What the library's exceptions mean to a person; for others, only their name is shown."""
 FOREIGN = (Exception,)
 """What the library raises: its own errors, and anything at all for an attribute in a wrong form."""
 

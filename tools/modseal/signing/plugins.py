@@ -113,7 +113,7 @@ def _entry(scheme: str) -> EntryPoint:
 
 @contextlib.contextmanager
 def _converted(scheme: str) -> Iterator[None]:
-    """A plug-in's exceptions as ours, by their type alone: their text may hold what must not be shown."""
+    """A plug-in's exceptions as ours, by their type only: their text may contain secrets."""
     try:
         yield
     except ModsealError:

@@ -20,7 +20,7 @@ from modseal.trust.policy import Anchor, Policy
 
 @dataclass(frozen=True, slots=True)
 class AnchoredPath:
-    """A path and the anchor of the policy that it leads to; a pin's path is the signer alone."""
+    """A path and the anchor of the policy that it leads to; a pin's path has only the signer."""
 
     path: Path
     anchor: Anchor
@@ -44,7 +44,7 @@ def anchored_paths(
     """A valid path from a signer to each anchor of the policy that one leads to, or why there is none.
 
     The times are those of `pki.path.find_paths`, and so is the order of the paths. Where anchors pin the signer,
-    they alone count.
+    only they count.
     """
     effort = effort or Effort()
     pins = policy.pins.get(signer.fingerprint)

@@ -1,8 +1,8 @@
 """What a policy never accepts: bundles by what is signed in them, signers by their keys, modules by their names.
 
 A signer is denied, not one encoding of a certificate. A certificate's fingerprint covers the signature of its issuer,
-and an ECDSA signature has a twin that anybody can compute: another certificate to whoever compares fingerprints, the
-same one to every verifier. So a fingerprint stands here for each encoding that verifies, and a key for every
+and anyone can compute a second valid value of an ECDSA signature: that makes another fingerprint, and the same
+certificate to every verifier. So a fingerprint stands here for each encoding that verifies, and a key for every
 certificate that carries it.
 """
 

@@ -103,7 +103,7 @@ def collect(step: int, what: str, failures: Iterable[Failure], otherwise: str) -
 
 
 SETTLED = (Status.PASSED, Status.NOT_APPLICABLE)
-"""What a check may be that keeps nobody from being trusted."""
+"""The statuses of a check that do not keep a signer from being trusted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,12 +119,12 @@ class AnchorOutcome:
 
     @property
     def trusted(self) -> bool:
-        """Whether nothing speaks against the signer, and nothing is missing."""
+        """Whether every check passed or does not apply."""
         return all(check.status in SETTLED for check in self.checks)
 
     @property
     def undecided(self) -> bool:
-        """Not trusted yet, for something that we lack: nothing speaks against this signer."""
+        """Whether no check failed, and some could not be made: with a current CRL, say, it may be trusted."""
         return not self.trusted and all(check.status is not Status.FAILED for check in self.checks)
 
 
@@ -132,8 +132,8 @@ class AnchorOutcome:
 class Judgement:
     """One verified signer: its timestamp's proof, and its outcomes under each anchor that a path leads to.
 
-    The best outcome comes first. There is none where nobody was to be judged: where the manifest cannot be read, or
-    integrity alone was asked for. `stamp` is None where no timestamp proves when the signature was made.
+    The best outcome comes first. There is none where signers are not judged: where the manifest cannot be read, or
+    only integrity is examined. `stamp` is None where no timestamp proves when the signature was made.
     """
 
     signer: VerifiedSigner
@@ -177,7 +177,7 @@ class Judgement:
 class Examination:
     """All checks of one bundle under one policy at one time, and what was found of each verified signer.
 
-    `manifest` is None where none could be read. `manifest_signed` says that somebody signed its bytes, trusted or not;
+    `manifest` is None where none could be read. `manifest_signed` says that a signature over its bytes verifies;
     what it says is proved only where a signer is trusted.
     """
 
@@ -190,7 +190,7 @@ class Examination:
 
     @property
     def signers(self) -> tuple[VerifiedSigner, ...]:
-        """Everybody whose signature verifies, in the order of their blocks."""
+        """All signers whose signatures verify, in the order of their blocks."""
         return tuple(one.signer for one in self.judgements)
 
     @property

@@ -3,7 +3,7 @@
 Read `examine` top to bottom; its numbers are those of docs/verification.md, of the reports and of the
 policy. It does no I/O and reads no clock: the bundle's bytes come through `Bundle`, the time is given.
 The manifest is parsed after step 1, from the very bytes that step 1 verified. When step 1 fails the
-rest is still examined as far as it can be, for diagnosis; nothing later mends the verdict.
+rest is still examined as far as possible, for diagnosis; no later result can make up for it.
 
 Steps 0, 7 and 8 are in `integrity`, 1 to 6 in `signers`, 9 in `restrictions`; what files may do in `granted`.
 """
@@ -41,7 +41,7 @@ def examine(bundle: Bundle, policy: Policy, at: datetime) -> Examination:
         return integrity.unreadable(members, at, range(1, len(STEPS)))
     checks = [integrity.container_check(members)]
 
-    # (1) signature: whoever signed exactly the manifest member's raw bytes.
+    # (1) signature: the signers of exactly the manifest member's raw bytes.
     effort = Effort()
     signatures = verify_member(bundle.signature, bundle.manifest, policy.intermediates, bundle.kind, effort)
     signature_checks = signers.signature_checks(not bundle.signature, signatures.signers, signatures.failures)
@@ -66,7 +66,9 @@ def examine(bundle: Bundle, policy: Policy, at: datetime) -> Examination:
     trusted = [one for one in judged if one.trusted]
     pending = signers.needed_but_undecided(policy, judged, trusted)
     rest = []
-    if effort.exhausted_at is not None:  # whoever else is trusted: what was not looked at may be anything
+    if (
+        effort.exhausted_at is not None
+    ):  # what was not looked at could be anything, so this fails even beside a trusted signer
         rest.append(failed(effort.exhausted_at, "effort", effort.failure))
     if not judged and not exempt:
         rest += [unexamined(step, "not examined: no verified signer") for step in range(2, 6)]
@@ -84,10 +86,10 @@ def examine(bundle: Bundle, policy: Policy, at: datetime) -> Examination:
         bundle,
         manifest,
         members,
-        whole=bool(trusted) or exempt,  # else nothing can be accepted any more, and some of it is enough
+        whole=bool(trusted) or exempt,  # else the bundle cannot be accepted, and a part of it is enough for the report
         to_sink=signed or exempt,
         exempt=exempt,
-        raw=bool(policy.deny.digests),  # else nobody asks for the digest of a payload as a whole
+        raw=bool(policy.deny.digests),  # only a deny list needs the digest of a payload as a whole
     )
     holders = [None] if exempt else [anchor for one in trusted for anchor in one.anchors]
     power = granted.judge(contents.demand, holders, policy.unsigned_may)
@@ -98,7 +100,7 @@ def examine(bundle: Bundle, policy: Policy, at: datetime) -> Examination:
     rest += [failed(8, "placement", failure) for failure in by_path(placement)]
     rest += power.checks
 
-    # Where an anchor allows it all, the signers whom it vouches for are shown under it.
+    # If one anchor allows everything that the module does, its signers are shown under that anchor.
     needed = [one.under(power.anchor) for one in pending]
     judged = [one.under(power.anchor) for one in judged]
     why = "another signer suffices" if trusted else "a signer that is undecided may suffice"

@@ -1,6 +1,6 @@
 """Step 8, the other half: whether all that a module does is within what the policy grants.
 
-`[paths]` binds community modules, whoever signs. Powers are those of one anchor: that of a single trusted signer has
+`[paths]` binds every community module, signed or not. Powers come from one anchor: that of a single trusted signer has
 to cover everything that the module does, because two signers who each vouch for a half have not vouched for the whole.
 """
 
@@ -26,8 +26,8 @@ class Demand:
 
     `entries` are the measured ones, and those that the manifest declares and no payload was found to have. Folders
     that extraction makes without being told are not there: they are plain ones above an entry.
-    `undeclared` says that nobody signed the modes of its files: a `.vib` declares none, and an unsigned manifest
-    is nobody's word (TAR-05).
+    `undeclared` says that no signature covers the modes of its files: a `.vib` declares none, and no signer vouches
+    for an unsigned manifest (TAR-05).
     """
 
     manifest: Manifest
@@ -92,7 +92,7 @@ def placement_failures(
 
 
 def undeclared_modes(demand: Demand) -> Iterator[Failure]:
-    """Set-user-id and set-group-id bits in a community module that nobody's signed word declares (TAR-05)."""
+    """Set-user-id and set-group-id bits in a community module that no signed manifest declares (TAR-05)."""
     if demand.undeclared and demand.manifest.claimed_level is Level.COMMUNITY:
         for entry in filter(lends_rights, demand.entries):
             evidence: Evidence = {"path": rules.shown(entry.path), "mode": f"{entry.mode:o}"}
@@ -101,9 +101,9 @@ def undeclared_modes(demand: Demand) -> Iterator[Failure]:
 
 @dataclass(frozen=True, slots=True)
 class PowerChecks:
-    """Whether anybody's anchor allows everything: the checks, and the anchor that does or comes nearest.
+    """Whether some anchor allows everything: the checks, and the anchor that does or comes nearest.
 
-    `unsafe` are modes that nobody declared: they belong to what is wrong with the files.
+    `unsafe` are modes that no signed manifest declares: they are reported with what is wrong with the files.
     """
 
     checks: tuple[Check, ...]
@@ -112,12 +112,12 @@ class PowerChecks:
 
 
 def judge(demand: Demand, holders: Sequence[Anchor | None], unsigned: May) -> PowerChecks:
-    """The powers of a module held against anchors of its trusted signers; None is for a module that nobody signed.
+    """The powers of a module held against anchors of its trusted signers; None stands for an unsigned module.
 
     Each anchor by itself: another signer can add what is allowed, and never take it away.
     """
     if not holders:
-        # Nobody's anchor to judge by, and nothing to be accepted. Undeclared modes are bad whoever signs.
+        # No anchor to judge by, and the bundle is not accepted anyway. Undeclared modes are bad all the same.
         check = skipped(8, "powers", "no trusted signer whose powers count")
         return PowerChecks((check,), tuple(undeclared_modes(demand)))
     refused = [(refusals(demand, holder, unsigned), holder) for holder in holders]
@@ -139,7 +139,7 @@ def judge(demand: Demand, holders: Sequence[Anchor | None], unsigned: May) -> Po
 def refusals(demand: Demand, anchor: Anchor | None, unsigned: May) -> list[Failure]:
     """What a module does and an anchor does not allow, one failure for each power; `anchor` is None where none signed.
 
-    Bits that nobody declared need a grant by name: what an anchor allows by default is for signed declarations.
+    Undeclared bits need a grant by name: what an anchor allows by default is for bits that a signed manifest declares.
     """
     may, grants = (anchor.may, anchor.grants) if anchor else (unsigned, Level.COMMUNITY)
     unsafe = [] if Power.SETUID in may.granted else list(undeclared_modes(demand))
@@ -157,7 +157,7 @@ def refusals(demand: Demand, anchor: Anchor | None, unsigned: May) -> list[Failu
 
 
 def _replaced(manifest: Manifest, anchor: Anchor | None) -> list[str]:
-    """The modules that are replaced and that the anchor may not speak for; nobody speaks for an unsigned one.
+    """The modules that are replaced and that the anchor may not speak for; no anchor speaks for an unsigned one.
 
     Whose a module is that is replaced, its name has to tell: an anchor with vendors and no names speaks for none.
     """

@@ -1,4 +1,4 @@
-"""Steps 0, 7 and 8: whether a bundle is whole, and exactly what its manifest declares, whoever signed it.
+"""Steps 0, 7 and 8: whether a bundle is whole and exactly what its manifest declares, independent of its signers.
 
 `examine` asks for it with what the policy allows; `examine_integrity` for those who pack, sign or unpack unverified.
 """
@@ -75,7 +75,7 @@ class Bundle(Protocol):
 class Contents:
     """A manifest, and its payloads as they were measured; without those that have no member.
 
-    `exempt` says that nobody has to have signed it, so that what it declares is nobody's word.
+    `exempt` says that the policy accepts it unsigned: no signer vouches for what the manifest declares.
     """
 
     manifest: Manifest
@@ -94,7 +94,7 @@ class Contents:
 
 
 def examine_integrity(bundle: Bundle, at: datetime) -> Examination:
-    """Steps 0, 7 and 8 alone: nobody's signature is asked for, and nothing about the origin is proved.
+    """Only steps 0, 7 and 8: signatures are not required, and nothing about the origin is proved.
 
     Signers are named where their signatures verify, and trusted nowhere.
     """
@@ -116,7 +116,7 @@ def examine_integrity(bundle: Bundle, at: datetime) -> Examination:
 
 
 def unreadable(failure: Failure, at: datetime, steps: Iterable[int]) -> Examination:
-    """The examination of what is no bundle: these steps have nothing to look at."""
+    """The examination of a file that is not a bundle; `steps` cannot be examined."""
     rest = [unexamined(step, "not examined: the container cannot be read") for step in steps]
     return Examination((failed(0, "archive", failure), *rest), None, False, None, (), at)
 
@@ -154,7 +154,7 @@ def content_checks(
 ) -> list[Check]:
     """(0) exactly the declared members, (7) payloads and attachments as declared, (8) exactly the declared files.
 
-    `unsafe` are modes of files that nobody declared, which no safe file may have.
+    `unsafe` are unsafe modes that no signed manifest declares.
     """
     return [
         *_member_checks(contents.manifest, members, partial=bundle.partial),
@@ -196,7 +196,7 @@ def _member_checks(manifest: Manifest, members: tuple[Member, ...], *, partial: 
 def _pair(manifest: Manifest, members: tuple[Member, ...]) -> list[tuple[Payload, Member]]:
     """Each declared payload with its member.
 
-    One that lacks its member is compared with one that nobody declared, in order, so that a renamed
+    A payload without its member is compared with an undeclared member, in order, so that a renamed
     payload is still diagnosed (step 0 has refused it already).
     """
     by_name = {member.name: member for member in members[2:]}

@@ -60,7 +60,7 @@ class Anchor:
 class PolicyBytes:
     """The bytes that a policy was read from: its TOML, and each file that it names, as they were when it was read.
 
-    Another process reads the same policy from them (`policy.sources.from_bytes`), whatever became of the files.
+    Another process reads the same policy from them (`policy.sources.from_bytes`), even if the files have changed since.
     """
 
     text: bytes
@@ -123,7 +123,7 @@ class Policy:
 
     @property
     def places(self) -> Places:
-        """Where in its text each key stands: for explanations alone."""
+        """Where in its text each key stands; only explanations need it."""
         from modseal.format.toml_lines import places
 
         return places(self.origin.text if self.origin else b"")

@@ -1,7 +1,7 @@
 """What a signer may do besides bringing plain files: the powers, and the places, bits and contents that need them.
 
 One table, for verifier, audit and documentation (docs/policy.md). It names the usual places of Linux and ESXi and is
-no list of all that can hurt a host: who wants that a module stays where it belongs gives `paths`.
+no list of everything that can hurt a host; to keep a module where it belongs, use `paths`.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ GUARDED = frozenset({Power.KERNEL_MODULES, Power.SETUID, Power.DEVICES})
 """What a community signer, and an unsigned community module, may not do unless the policy says so."""
 
 LENT_RIGHTS = rules.SPECIAL_BITS & ~rules.STICKY
-"""Set-user-id and set-group-id. The sticky bit lends nobody's rights."""
+"""Set-user-id and set-group-id. The sticky bit lends no rights."""
 
 _WRITABLE = 0o022
-"""A folder that others than its owner write to: whatever it is for, anybody can then do."""
+"""Write permission for group or others: then other users, too, can do what the folder is for."""
 
 
 def _each(folders: Iterable[str], *names: str) -> tuple[str, ...]:
@@ -104,7 +104,7 @@ PLACES: dict[Power, tuple[str, ...]] = {
 MEANINGS: dict[Power, str] = {
     Power.KERNEL_MODULES: "Bring kernel modules: in these places, or an ELF relocatable object whatever its name.",
     Power.SETUID: "Bring files or folders with a set-user-id or set-group-id bit.",
-    Power.DEVICES: "Bring rules that make device nodes. No bundle can carry a node itself, whoever signs.",
+    Power.DEVICES: "Bring rules that make device nodes. No bundle can carry a device node itself.",
     Power.AUTOSTART: "Bring what a host starts by itself: at boot, at a time, with a login or with each program.",
     Power.INTERPRETERS: "Bring programs that run other files.",
     Power.REPLACE: "Replace modules (`replaces`) that the anchor may not speak for (with `vendors` it needs `names`: a "
@@ -164,7 +164,7 @@ def lends_rights(entry: Entry) -> bool:
 
 
 def overlays(manifest: Manifest) -> Iterator[Use]:
-    """The files of others that a `.vib` with `overlay` would stand in for: nobody can say which."""
+    """The files of others that a `.vib` with `overlay` would replace: the descriptor does not say which."""
     if manifest.vib and manifest.vib.overlay:
         yield Use(Power.REPLACE, "overlay")
 

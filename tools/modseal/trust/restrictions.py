@@ -1,4 +1,4 @@
-"""Step 9: what the policy refuses whoever signed it: the deny list, version floors, attachments that are missing."""
+"""Step 9: what the policy refuses even from trusted signers: the deny list, version floors, missing attachments."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def restriction_checks(bundle: Bundle, policy: Policy, contents: Contents, judge
 
 
 def _digest_denials(bundle: Bundle, policy: Policy, contents: Contents) -> Iterator[Failure]:
-    """By what the signature covers; and by the whole file, which is another one as soon as a block is added to it."""
+    """By the digests of what is signed, and of the whole file, which changes as soon as a block is added to it."""
     if not policy.deny.digests:
         return
     manifest = hashlib.sha256(bundle.manifest).hexdigest()

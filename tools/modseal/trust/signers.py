@@ -125,7 +125,7 @@ def _judge_path(
 
 
 def _rank(outcome: AnchorOutcome) -> tuple[bool, bool, bool, int]:
-    """Trusted first, then who may still be, what proves the claim, what fails least; else the order of the paths."""
+    """Sorts trusted outcomes first, then undecided ones, those that prove the claim, those with the fewest failures."""
     return (
         not outcome.trusted,
         not outcome.undecided,
@@ -216,7 +216,7 @@ def level_checks(
 def expected_checks(manifest: Manifest, signatures: Signatures) -> list[Check]:
     """(6) Every signer that the manifest expects has signed it: by key, and whether trusted here or not (SIG-05).
 
-    While a block cannot be judged, it could be that of any of them.
+    A block that cannot be judged could be that of any of them.
     """
     if not manifest.expected_signers:
         return []
@@ -238,9 +238,9 @@ def _keys(trusted: Sequence[Judgement]) -> set[bytes]:
 def needed_but_undecided(
     policy: Policy, judged: Sequence[Judgement], trusted: Sequence[Judgement]
 ) -> Sequence[Judgement]:
-    """Those who are needed, and for whom only something of ours is missing, such as a current CRL.
+    """The signers that the policy needs and that only lack something on our side, such as a current CRL.
 
-    Nobody has to ask the vendor for a signature that is there.
+    Then the verdict is undecided, and does not tell the user to ask the vendor for a signature that is there.
     """
     waiting = [one for one in judged if one.undecided]
     enough = bool(trusted) and not any(_signer_failures(policy, trusted))
@@ -250,7 +250,7 @@ def needed_but_undecided(
 def _signer_failures(
     policy: Policy, trusted: Sequence[Judgement], waiting: Sequence[Judgement] = ()
 ) -> Iterator[Failure]:
-    """`waiting` are taken as if they were trusted wherever they may still be."""
+    """Why the signers do not satisfy `[signers]`; those of `waiting` count as trusted wherever they still may be."""
     count = len(_keys([*trusted, *waiting]))
     if count < policy.minimum_signers:
         detail = f"{count} distinct trusted signers, the policy requires {policy.minimum_signers}"

@@ -8,7 +8,7 @@ must be fresh at the time of verification all the same.
 * Where the policy names no timestamp anchor (and requires none), tokens prove nothing and are ignored (`signing_time`).
 * The earliest T counts, of the tokens that verify.
 * A token that is broken (not well formed, for another signature, a bad signature, an authority that was
-  expired, revoked or unfit) fails the bundle even beside a good one: nobody sound ships that. One of an
+  expired, revoked or unfit) fails the bundle even beside a good one: no sound vendor ships that. One of an
   authority that the policy does not know, or with an algorithm that cannot be judged, is set aside beside
   a good one, as blocks are in step 1: a vendor may have asked two authorities for two sets of customers.
 * A verifier whose clock is before the token's time has a wrong clock, and nothing it says of age holds:
@@ -219,7 +219,7 @@ def _second_opinion(
             roots=[x509.load_der_x509_certificate(each.der) for each in anchors],
             intermediates=[x509.load_der_x509_certificate(each.der) for each in intermediates],
         ).build()
-        # The library takes no token alone: it wants the answer that the token came in.
+        # The library does not take a bare token, only the answer that carries one.
         status = der.encode(der.SEQUENCE, der.encode_integer(0))
         answer = der.encode(der.SEQUENCE, status, token_format.sort_certificates(token))
         verifier.verify(decode_timestamp_response(answer), token.imprint)

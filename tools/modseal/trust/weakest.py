@@ -99,7 +99,7 @@ def _stand_for(wanted: str, usable: Sequence[Anchor], policy: Policy) -> list[An
 
 
 def _common_scope(way: Sequence[Anchor], policy: Policy) -> tuple[list[Choice], list[Choice]] | None:
-    """The vendors and names that all these anchors speak for, or None where there are none that are not denied."""
+    """The vendors and names that all these anchors speak for, without denied ones; None where that leaves nothing."""
     vendors = _common([anchor.vendors for anchor in way])
     names = [one for one in _common([anchor.names for anchor in way]) if not _is_denied(one, policy)] if vendors else []
     return (vendors, names) if names else None
@@ -134,8 +134,8 @@ def _narrowness(choice: Choice) -> tuple[bool, int]:
 def _meet(one: str, other: str) -> bool:
     """Whether some text matches both patterns.
 
-    Between two patterns with `*`, all that counts is how they begin and end: whatever stands between in either can
-    stand one after the other in one text.
+    Between two patterns with `*`, only their beginnings and ends count: one text can have the middle parts
+    of both, one after the other.
     """
     for plain, pattern in ((one, other), (other, one)):
         if not _WILDCARD.search(plain):
@@ -192,7 +192,7 @@ def why_unusable(anchor: Anchor, policy: Policy) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Widest:
-    """The most that any one signer may do: by these anchors, or by nobody's signature where there are none."""
+    """The most that any one signer may do: by these anchors, or without any signature where there are none."""
 
     powers: frozenset[Power]
     anchors: tuple[Anchor, ...]

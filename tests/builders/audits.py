@@ -42,7 +42,8 @@ def audit_of(
 ) -> Audit:
     """An audit of paths, in this process unless an engine is given."""
     names = tuple(map(str, paths))
-    result = Audit(policy, at, names, choose(policy, at, **choices), strict_coverage)  # type: ignore[arg-type]
+    choice = choose(policy, at, **choices)  # type: ignore[arg-type]
+    result = Audit(policy, at, names, choice, strict_coverage=strict_coverage)
     return run(discover(names), engine or Serial(policy, at, cache), result, cache)
 
 

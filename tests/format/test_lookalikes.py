@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,23 @@ FILES = {
     "gzip": (b"\x1f\x8b\x08rest", "unpack it first"),
     "pem": (b"-----BEGIN CERTIFICATE-----\n", "PEM file"),
     "empty": (b"", "empty"),
+    "tar": (b"a".ljust(257, b"\0") + b"ustar\x0000" + bytes(300), "a tar archive; unpack it first"),
+    "xz": (b"\xfd7zXZ\0" + bytes(50), "compressed (xz)"),
+    "empty zip": (b"PK\x05\x06" + bytes(18), "an empty zip archive"),
+    "7z": (b"7z\xbc\xaf\x27\x1c" + bytes(50), "a 7z archive"),
+    "thin ar": (b"!<thin>\n", "a thin ar archive"),
+    "html with a mark": (b"\xef\xbb\xbf<!DOCTYPE html>", "HTML page"),
+    "answer of a store": (b'<?xml version="1.0"?>\n<Error><Code>AccessDenied</Code></Error>', "what a server answers"),
+    "answer of a service": (b'{"message": "Not Found"}', "what a server answers"),
+    "descriptor": (b'<vib version="5.0"><type>bootbank</type></vib>', "a manifest alone"),
+    "manifest": (make("seal").manifest_bytes, "a manifest alone"),
+    "utf-16": (make("vib").data[:40].decode().encode("utf-16"), "UTF-16"),
+    "base64": (base64.encodebytes(make("vib").data), "in Base64"),
+    "pgp": (b"-----BEGIN PGP SIGNATURE-----\n", "OpenPGP"),
+    "elf": (b"\x7fELF" + bytes(100), "a program or library"),
+    "script": (b"#!/bin/sh\n", "it is a script"),
+    "line ends lost": (make("vib").data.replace(b"\n", b""), "line feeds were taken out"),
+    "zeros": (bytes(5000), "begins with zeros"),
 }
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from modseal import limits
 from modseal.format import ar, iso
+from modseal.format.lookalikes import ARCHIVES
 from modseal.format.manifest import MANIFEST_MEMBER
 
 STARTS = tuple(ar.MAGIC + name.encode("ascii") for name in MANIFEST_MEMBER.values())
@@ -32,25 +33,9 @@ _TAR = 257
 """Where the magic of a tar header is."""
 _ARCHIVES = (
     (_ZIP, "a zip archive in which no bundle was found"),
-    (_ZIP_END, "an empty zip archive"),
     (b"!<arch>\n", "an ar archive whose first member is no manifest"),
-    (b"!<thin>\n", "a thin ar archive"),
-    (b"BZh", "compressed (bzip2)"),
-    (b"\xfd7zXZ\0", "compressed (xz)"),
-    (b"]\0\0", "compressed (lzma)"),
-    (b"\x28\xb5\x2f\xfd", "compressed (zstd)"),
-    (b"\x04\x22\x4d\x18", "compressed (lz4)"),
-    (b"\x1f\x9d", "compressed (compress)"),
-    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
-    (b"Rar!\x1a\x07", "a rar archive"),
-    (b"MSCF", "a cabinet archive"),
-    (b"070701", "a cpio archive"),
-    (b"070702", "a cpio archive"),
-    (b"070707", "a cpio archive"),
-    (b"\xc7\x71", "a cpio archive"),
     (b"\xed\xab\xee\xdb", "an rpm package"),
-    (b"hsqs", "a squashfs image"),
-    (b"\x37\xe4\x53\x96\xc9\xdb\xd6\x07", "compressed (zisofs), as on a disc image"),
+    *ARCHIVES,
 )
 
 Read = Callable[[int, int], bytes]

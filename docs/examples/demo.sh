@@ -13,7 +13,8 @@ run() {
 }
 
 run modseal pack docs/examples/hello -o build/demo/hello.seal
-run modseal sign build/demo/hello.seal --key keys-example/partner/signer.key --cert keys-example/partner/signer.pem
+run modseal sign build/demo/hello.seal --key keys-example/partner/signer.key --cert keys-example/partner/signer.pem \
+    --policy keys-example/policy.toml
 run modseal verify build/demo/hello.seal --policy keys-example/policy.toml
 
 printf '\n# One byte of the manifest is changed in a copy:\n'

@@ -69,6 +69,12 @@ class Person:
         return str(found)
 
 
+@pytest.mark.parametrize("command", ["modseal sbom x.seal --show provenance", "modseal policy explain x.seal"])
+def test_nobody_here_uses_what_they_have_not_read(tmp_path: Path, command: str) -> None:
+    with pytest.raises(AssertionError, match="nobody said"):
+        Person(tmp_path).does(command)
+
+
 @pytest.fixture
 def engineer(tmp_path: Path) -> Person:
     """A release engineer, with a folder that has a script, its settings and what should not be shipped."""

@@ -73,7 +73,7 @@ def test_verify_knows_no_addresses(tmp_path: Path) -> None:
     write(tmp_path)
     done = traced("verify", "http://127.0.0.1:1/a.seal", "--policy", "policy.toml", cwd=tmp_path)
     assert done.returncode == 3
-    assert "No such file" in done.stdout + done.stderr
+    assert "http://127.0.0.1:1/a.seal: an address, and not a file" in done.stderr
     assert "NETWORK" not in done.stderr
     assert not [name for name in done.stderr.split() if name.startswith(("modseal.auditing", "fsspec", "aiohttp"))]
 

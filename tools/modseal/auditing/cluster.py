@@ -30,6 +30,7 @@ from modseal.auditing.record import Record, unreadable
 from modseal.auditing.target import Target
 from modseal.errors import Failure, ModsealError, UndecidedError, UsageError
 from modseal.files.address import is_address
+from modseal.files.shown import shown
 from modseal.trust.policy import Policy, PolicyBytes
 
 CONNECT = 15.0
@@ -61,7 +62,9 @@ class Cluster:
         if policy.origin is None:
             raise ValueError("only a policy that was read from bytes can be read in another process")
         if not address.startswith(("tcp://", "tls://")):
-            raise UsageError(f"{address!r} is no address of a Dask scheduler; give tcp://HOST:PORT or tls://HOST:PORT")
+            raise UsageError(
+                f"{shown(address)!r} is no address of a Dask scheduler; give tcp://HOST:PORT or tls://HOST:PORT"
+            )
         if find_spec("distributed") is None:
             raise UsageError("a Dask cluster needs distributed: pip install modseal[dask]")
         self._start = (policy.origin, policy.source, at, address)

@@ -247,6 +247,7 @@ def report_failure(error: ModsealError, bundle: object = None) -> int:
 
 
 def _complain(text: str) -> None:
+    from modseal.files.shown import without_secrets
     from modseal.report.text import safe
 
-    print(f"modseal: {safe(text)}", file=sys.stderr)
+    print(f"modseal: {safe(without_secrets(text))}", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from modseal.errors import UsageError
+from modseal.errors import InputError, UsageError
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -22,7 +23,19 @@ Complete = Callable[[click.Context, click.Parameter, str], list["CompletionItem[
 """What a shell may offer for a parameter; cli.completion says what becomes of it."""
 
 
-class Output(click.Path):
+class File(click.Path):
+    """A file or a folder of this machine; an address is told so, without what may be a secret in it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See `click.Path`."""
+        if "://" in str(value) and not os.path.lexists(value):
+            from modseal.files.shown import shown
+
+            raise InputError(f"{shown(str(value))}: an address, and not a file").because("address")
+        return super().convert(value, param, ctx)
+
+
+class Output(File):
     """A file that a command writes. All others are only read."""
 
 
@@ -36,7 +49,7 @@ class Choice(click.Choice[str]):
         return super().get_invalid_choice_message(value, ctx).removesuffix(".") + suggestion(str(value), self.choices)
 
 
-FILE, OUTPUT = click.Path(path_type=Path), Output(path_type=Path)
+FILE, OUTPUT = File(path_type=Path), Output(path_type=Path)
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z)?")
 
 

@@ -1,7 +1,7 @@
 """Addresses of bundles on servers: which are supported, and how reports name them.
 
 Nothing here opens a connection or loads what could. An address may hold a secret (the query of a pre-signed one), so
-its name leaves the query out, and no error shows more than the name.
+its name leaves out what may be one (`files.shown`), and no error shows more than the name.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from urllib.parse import quote, urlsplit
 
 from modseal.errors import UsageError
+from modseal.files.shown import shown
 
 DRIVERS = {"http": "aiohttp", "https": "aiohttp", "s3": "s3fs", "gs": "gcsfs", "memory": "fsspec"}
 """Scheme -> the package that fsspec needs for it. Others that fsspec has (local files, archives, caches, shells on
@@ -102,7 +103,8 @@ def _web(scheme: str, rest: str) -> Address:
 
 
 def _named(path: str, query: str) -> Address:
-    return Address(f"{path}?{query}", f"{path}?...") if query else Address(path, path)
+    url = f"{path}?{query}" if query else path
+    return Address(url, shown(url))
 
 
 def _store(scheme: str, rest: str) -> Address:

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from modseal import limits
 from modseal.causes import CauseName
 from modseal.errors import FormatError, UndecidedError, UsageError
+from modseal.files.shown import shown
 from modseal.format import timestamp as token_format
 from modseal.format.times import time_text
 from modseal.pki.certificate import Certificate
@@ -66,10 +67,10 @@ class Authorities:
             try:
                 return self._stamp_at(url, signature)
             except FormatError as error:
-                reasons[url] = error.failure.detail
+                reasons[shown(url)] = error.failure.detail
                 causes.add("timestamp-anchor" if error.failure.evidence.get("reason") == "no-path" else "tsa-answer")
             except OSError as error:
-                reasons[url] = str(getattr(error, "reason", None) or error) or type(error).__name__
+                reasons[shown(url)] = str(getattr(error, "reason", None) or error) or type(error).__name__
                 causes.add("tsa-unreachable")
         detail = "; ".join(f"{url}: {reason}" for url, reason in reasons.items())
         failed = UndecidedError("tsa-failed", f"no timestamp authority gave a usable timestamp: {detail}")
@@ -104,7 +105,7 @@ Stamp = Callable[[bytes], bytes]
 
 def require_url(url: str) -> None:
     """An address of an authority. Raises `UsageError`."""
-    bad = UsageError(f"{url!r} is not an address of a timestamp authority; give http://... or https://...")
+    bad = UsageError(f"{shown(url)!r} is not an address of a timestamp authority; give http://... or https://...")
     try:
         parts = urlsplit(url)
         if parts.scheme not in _SCHEMES or not parts.hostname or parts.port == 0:

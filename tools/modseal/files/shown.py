@@ -1,0 +1,86 @@
+"""What of an address may be shown: everything but what may be a secret.
+
+User names and passwords, the query and the fragment are never shown, nor is a segment of the path that may be a token:
+since 2025 the download token of a depot is one (`https://dl.example.com/TOKEN/PROD/...`). What is hidden is `...`.
+Too much is hidden rather than too little: nothing is decided by a name.
+"""
+
+from __future__ import annotations
+
+import re
+from itertools import pairwise
+from urllib.parse import unquote
+
+HIDDEN = "..."
+
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:/{1,3})([^/?#]*)([^?#]*)(.*)", re.DOTALL)
+_IN_TEXT = re.compile(r"\b(?:https?|s3|gs|ftp|tcp|tls):/{1,3}[^\s'\"<>|\\^`]+")
+_FILE = re.compile(r"[^/]{1,100}\.(?:seal|vib|zip|trust|xml|json|toml|pem|crt|cer|crl|html?)", re.IGNORECASE)
+_TIME = re.compile(r"[0-9]{8}(?:T[0-9]{4,6}Z?)?")
+_RUN = re.compile(r"[A-Za-z0-9]+")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_NAMED = re.compile(
+    r"(?:.*[^a-z])?(?:token|api-?key|key|secret|sig|signature|auth|passw(?:or)?d|pwd|credentials?|session)[^=:]*[=:].*",
+    re.IGNORECASE | re.DOTALL,
+)
+_NAMES = frozenset({"token", "tokens", "apikey", "api-key", "access-token", "auth", "secret", "priv"})
+"""Segments whose next one is a secret on servers that are in use."""
+_BEFORE = "PROD"
+"""Broadcom's depots have the download token in front of this segment."""
+_LONG_RUN, _SHORT_RUN, _LONG_SEGMENT = 16, 10, 20
+_MIXED = 0.4
+"""The share of neighbours of different kinds (small, capital, digit): random text has more, words and versions less."""
+
+
+def shown(text: str) -> str:
+    """An address as it may be shown; any other text as it is."""
+    found = _ADDRESS.fullmatch(text)
+    if not found:
+        return text
+    scheme, host, path, rest = found.groups()
+    host = f"{HIDDEN}@{host.rpartition('@')[2]}" if "@" in host else host
+    query = f"?{HIDDEN}" if rest.startswith("?") else f"#{HIDDEN}" if rest else ""
+    return f"{scheme}{host}{shown_path(path)}{query}"
+
+
+def shown_path(path: str) -> str:
+    """The path of an address, each segment that may be a token hidden."""
+    segments = path.split("/")
+    hidden = [
+        bool(segment)
+        and (
+            _may_be_secret(unquote(segment), is_last=index == len(segments) - 1)
+            or segments[index - 1].lower() in _NAMES
+            or segments[index + 1 : index + 2] == [_BEFORE]
+        )
+        for index, segment in enumerate(segments)
+    ]
+    return "/".join(HIDDEN if hide else segment for segment, hide in zip(segments, hidden, strict=True))
+
+
+def without_secrets(text: str) -> str:
+    """Any text, with the addresses in it as they may be shown."""
+    return _IN_TEXT.sub(lambda found: shown(found[0]), text) if ":/" in text else text
+
+
+def _may_be_secret(segment: str, *, is_last: bool) -> bool:
+    if _NAMED.fullmatch(segment) or "eyJ" in segment:  # a value with its name; JSON in Base64, as in a JWT
+        return True
+    if (is_last and _FILE.fullmatch(segment)) or _TIME.fullmatch(segment):
+        return False
+    runs = _RUN.findall(segment)
+    if _UUID.fullmatch(segment) or any(map(_is_random, runs)):
+        return True
+    joined = "".join(runs)
+    return len(joined) >= _LONG_SEGMENT and len(runs) < len(joined) / 2 and _mixture(joined) >= _MIXED
+
+
+def _is_random(run: str) -> bool:
+    if len(run) >= _LONG_RUN and not run.isalpha():
+        return True
+    return len(run) >= _SHORT_RUN and _mixture(run) >= _MIXED
+
+
+def _mixture(text: str) -> float:
+    kinds = ["digit" if one.isdigit() else "small" if one.islower() else "capital" for one in text]
+    return sum(one != other for one, other in pairwise(kinds)) / max(1, len(kinds) - 1)

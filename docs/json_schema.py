@@ -7,7 +7,8 @@ from typing import Any
 
 from modseal.auditing import report_shape, run
 from modseal.bundle import result_shape, stage_modes
-from modseal.format import manifest_json, trust_bundle
+from modseal.depot import index as depot_index
+from modseal.format import manifest_json, recall, trust_bundle
 from modseal.format.shape import (
     UNBOUNDED,
     Array,
@@ -30,6 +31,8 @@ PUBLISHED: dict[str, tuple[Shape, str]] = {
     "stage": (stage_modes.SHAPE, stage_modes.SCHEMA),
     "policy": (policy_shape.SHAPE, policy_shape.SCHEMA),
     "trust-bundle": (trust_bundle.SHAPE, trust_bundle.SCHEMA),
+    "depot": (depot_index.SHAPE, depot_index.SCHEMA),
+    "recall": (recall.SHAPE, recall.SCHEMA),
     "report": (result_shape.SHAPE, result_shape.SCHEMA),
     "audit": (report_shape.SHAPE, run.SCHEMA),
 }

@@ -13,7 +13,7 @@ import pytest
 from builders import bundles, depots, zips
 from builders.depots import LISTING, METADATA
 from builders.zips import DESCRIPTOR, STORED, Part, archive
-from modseal.depot.offline_bundle import open_depot
+from modseal.depot.files import open_depot
 from modseal.errors import FormatError
 from modseal.format.level import Level
 

@@ -16,8 +16,8 @@ from builders import bundles, zips
 from builders.bundles import Bundle
 from modseal.depot import compare
 from modseal.depot.compare import DepotBundle
+from modseal.depot.files import DepotFiles, in_zip
 from modseal.depot.metadata import Metadata
-from modseal.depot.offline_bundle import OfflineBundle, in_zip
 from modseal.errors import Failure
 from modseal.format import descriptor
 from modseal.format.manifest import Manifest, VibFields
@@ -88,7 +88,7 @@ class Depot:
         return replace(self, documents=changed)
 
     @property
-    def open(self) -> OfflineBundle:
+    def open(self) -> DepotFiles:
         """The depot as modseal reads it, from memory."""
         return in_zip(BytesSource(self.data), "depot.zip")
 
@@ -231,7 +231,7 @@ def _described(path: str, bundle: Bundle, *, last: bool) -> bytes:
 # What modseal says of them.
 
 
-def found(depot: OfflineBundle, *, proved: bool = True) -> list[DepotBundle]:
+def found(depot: DepotFiles, *, proved: bool = True) -> list[DepotBundle]:
     """The facts of every bundle of an open depot, as an audit has them."""
     facts = []
     for path in depot.bundles:

@@ -11,7 +11,8 @@ from typing import Any
 from builders import cms as cms_builder
 from builders.pki import NOW, Identity, issue, new_key, root
 from modseal.format import ar, trust_bundle
-from modseal.format.trust_bundle import Root, TrustBundle
+from modseal.format.rooted import Root
+from modseal.format.trust_bundle import TrustBundle
 from modseal.policy.rotation import Seen
 
 POLICY = b"""schema = "modseal/policy@1"

@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from builders.transcript import run
+import pytest
+
+from builders.transcript import Transcript, run
+from cli.conftest import key_options
 
 
 def test_an_offline_bundle_is_built_and_listed(signed: Path) -> None:
@@ -51,3 +54,146 @@ def test_a_component_needs_its_version(desk: Path) -> None:
     built = run("depot", "build", "a.vib", "-o", "b.zip", "--component", "tools", cwd=desk)
     assert built.code == 2
     assert "NAME=VERSION" in built.err
+
+
+# Signed depots.
+
+LATER = ("--expires", "2099-01-01")
+POLICY = ("--policy", "keys/policy.toml")
+
+
+def publish(folder: Path, *bundles: str, to: str = "depot", more: tuple[str, ...] = ()) -> None:
+    done = run(
+        "depot", "build", *bundles, "-o", to, "--name", "acme", *LATER, *key_options("partner"), *more, cwd=folder
+    )
+    assert done.code == 0, done.err
+
+
+def check(folder: Path, depot: str = "depot", *more: str, leaves: tuple[str, ...] = ()) -> Transcript:
+    return run("depot", "check", depot, *POLICY, *more, cwd=folder, leaves=leaves)
+
+
+@pytest.mark.parametrize("to", ["depot", "depot.zip", "oci"])
+def test_a_signed_depot_is_built_listed_and_proved(signed: Path, to: str) -> None:
+    publish(signed, "a.seal", "a.vib", to=to, more=("--oci",) if to == "oci" else ())
+    listed = run("depot", "list", to, cwd=signed)
+    assert listed.out.splitlines()[0] == f"{to}: signed depot, 2 bundles, 0.0 MiB (unproved)"
+    checked = check(signed, to)
+    assert checked.code == 0, checked.out
+    assert checked.out.splitlines()[0] == f"{to}: accepted"
+    document = json.loads(check(signed, to, "--format", "json").out)
+    assert document["verdict"] == "accepted"
+    assert document["index"]["proved"] is True
+    assert [one["verdict"] for one in document["results"]] == ["accepted", "accepted"]
+
+
+def test_an_older_depot_is_refused_once_a_newer_one_was_seen(signed: Path) -> None:
+    publish(signed, "a.seal")
+    publish(signed, "a.seal", to="new", more=("--number", "2"))
+    assert check(signed, "new", "--state", "seen").code == 0
+    refused = check(signed, "depot", "--state", "seen")
+    assert refused.code == 1
+    assert "depot-rollback: version 1 is older than version 2, which was seen already" in refused.out
+
+
+def test_what_is_added_withheld_or_swapped_is_refused(signed: Path) -> None:
+    publish(signed, "a.seal", "a.vib")
+    [seal] = (signed / "depot" / "bundles").glob("*.seal")
+    kept = seal.read_bytes()
+    (signed / "depot" / "bundles" / "more.seal").write_bytes(kept)
+    assert "bundle-unlisted" in check(signed).out
+    (signed / "depot" / "bundles" / "more.seal").unlink()
+    seal.write_bytes((signed / "a.vib").read_bytes())
+    swapped = check(signed)
+    assert swapped.code == 1
+    assert "bundle-digest-mismatch" in swapped.out
+    seal.unlink()
+    assert "bundle-missing" in check(signed).out
+    seal.write_bytes(kept)
+    assert check(signed).code == 0
+
+
+def test_an_index_that_nobody_trusted_signed_is_refused(signed: Path) -> None:
+    publish(signed, "a.seal")
+    index = signed / "depot" / "depot.json"
+    index.write_bytes(index.read_bytes().replace(b'"version":1', b'"version":9'))
+    changed = check(signed)
+    assert changed.code == 1
+    assert "unsigned" in changed.out  # its signature is that of another index
+
+
+def test_a_depot_of_another_name_is_refused(signed: Path) -> None:
+    publish(signed, "a.seal")
+    refused = check(signed, "depot", "--name", "other")
+    assert refused.code == 1
+    assert "depot-name-mismatch" in refused.out
+
+
+def test_a_recall_refuses_a_module_everywhere(signed: Path) -> None:
+    made = run(
+        "depot", "recall", "acme-agent <= 1.2.3-4", "--vendor", "Acme", "--reason", "it burns", "--name", "acme",
+        *LATER, *key_options("partner"), "-o", "acme.recall", cwd=signed,
+    )  # fmt: skip
+    assert made.code == 0, made.err
+    for command in (("verify", "a.seal"), ("audit", "a.seal")):
+        refused = run(*command, *POLICY, "--recall", "acme.recall", cwd=signed)
+        assert refused.code == 1
+        assert "recalled" in refused.out
+    publish(signed, "a.seal", more=("--recall", "acme.recall"))
+    refused = check(signed)
+    assert refused.code == 1
+    assert "acme, version 1, withdraws it: it burns" in refused.out
+
+
+def test_a_depot_is_changed_version_by_version(signed: Path) -> None:
+    publish(signed, "a.seal")
+    added = run("depot", "add", "depot", "a.vib", *LATER, *key_options("partner"), cwd=signed)
+    assert "version 2, 2 bundles" in added.out
+    assert check(signed).code == 0
+    gone = run("depot", "remove", "depot", "acme-agent=1.2.3-4", *LATER, *key_options("partner"), cwd=signed)
+    assert "version 3, 0 bundles" in gone.out
+    assert check(signed).code == 0
+    assert not list((signed / "depot" / "bundles").iterdir())
+    assert len(list((signed / "depot" / "signatures").iterdir())) == 1
+
+
+def test_only_its_signers_may_publish_the_next_version(signed: Path) -> None:
+    publish(signed, "a.seal")
+    refused = run("depot", "add", "depot", "a.vib", *LATER, *key_options("certified"), cwd=signed)
+    assert refused.code == 1
+    assert "0 of the 1 root signers that version 2 asks for have signed" in refused.err
+
+
+def test_a_mirror_takes_only_what_is_proved_and_never_goes_back(signed: Path) -> None:
+    publish(signed, "a.seal")
+    publish(signed, "a.vib", to="new.zip", more=("--number", "2"))
+    for source in ("depot", "new.zip"):
+        assert run("depot", "mirror", source, "-o", "copy", *POLICY, cwd=signed).code == 0
+    assert check(signed, "copy").code == 0
+    back = run("depot", "mirror", "depot", "-o", "copy", *POLICY, cwd=signed)
+    assert back.code == 1
+    assert "older than version 2" in back.err
+    (signed / "depot" / "depot.json").write_bytes(b"{}")
+    assert run("depot", "mirror", "depot", "-o", "other", *POLICY, cwd=signed).code == 1
+
+
+def test_depots_of_both_kinds_are_merged_and_compared(signed: Path) -> None:
+    publish(signed, "a.seal")
+    run("depot", "build", "a.vib", "-o", "offline.zip", cwd=signed)
+    merged = run(
+        "depot", "merge", "depot", "offline.zip", "-o", "all", "--name", "all", *LATER, *key_options("partner"),
+        cwd=signed,
+    )  # fmt: skip
+    assert "all: depot all, version 1, 2 bundles" in merged.out
+    assert check(signed, "all").code == 0
+    different = run("depot", "diff", "depot", "all", cwd=signed)
+    assert different.out.splitlines()[0] == "depot -> all: 1 differences (unproved)"
+    assert "  + acme-agent 1.2.3-4  Acme  partner" in different.out
+
+
+def test_an_offline_bundle_is_checked_by_its_bundles(signed: Path) -> None:
+    run("depot", "build", "a.vib", "-o", "offline.zip", cwd=signed)
+    checked = check(signed, "offline.zip")
+    assert checked.code == 0
+    assert "not signed: nobody says that this is all, or the newest" in checked.out
+    assert check(signed, "offline.zip", "--state", "seen").code == 2

@@ -31,6 +31,11 @@ SIGNER = key_options("partner")
 PASS = ("--passphrase-file", "pass")
 BUNDLES = {
     "pack --output": ("pack", "module", "-o", TARGET),
+    "pack --offline-bundle": ("pack", "module", "-o", "b.vib", "--offline-bundle", TARGET),
+    "depot recall --output": (
+        *("depot", "recall", "a", "--vendor", "Acme", "--reason", "x", "--name", "n", "--expires", "2100-01-01"),
+        *(*SIGNER, "-o", TARGET),
+    ),
     "sign --output": ("sign", "a.seal", *SIGNER, "-o", TARGET),
     "sign --prepare": ("sign", "a.seal", *SIGNER[2:], "--prepare", TARGET),
     "sign --dsse": ("sign", "a.seal", *SIGNER, "--dsse", TARGET),
@@ -63,10 +68,11 @@ INTO_FOLDERS = ("sign --output", "timestamp --output")
 READ = {
     *("bundle", "bundles", "cert", "chain", "csr", "passphrase_file", "parent_passphrase_file", "prepared", "attach"),
     *("tsa_anchor", "root_cert", "previous", "policy_file", "spec", "certificate", "request", "baseline", "path"),
-    *("old", "new", "report", "root", "attestation", "key", "crl", "verifier_cert", "anchor"),
+    *("old", "new", "report", "root", "attestation", "key", "crl", "verifier_cert", "anchor", "recalls"),
 }
 """Parameters that are files, and that are only read."""
-FOLDERS = {"directory", "folder", "store", "parent", "below"}
+FOLDERS = {"directory", "folder", "store", "parent", "below", "destination", "state_file"}
+"""And what may be one or a file (tests/cli/test_depot_cli.py)."""
 
 
 def parameters(command: click.Command, name: str = "") -> Iterator[tuple[str, click.Parameter]]:

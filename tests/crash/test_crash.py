@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from builders import policies, tsa
+from builders import policies, signed_depots, tsa
 from builders import trust_bundles as trust
 from builders.bundles import make, snapshot
 from builders.pki import NOW, signer
@@ -31,9 +31,14 @@ from crash.faults import BROKEN, MANY, NO_SPACE, Fault
 from modseal.bundle.extract import extract
 from modseal.ca import example
 from modseal.ca.example import make_example_pki
+from modseal.depot import state as depot_state
+from modseal.depot.check import check
+from modseal.depot.files import open_depot
+from modseal.depot.signed import read_index
 from modseal.errors import InputError
 from modseal.packing.pack import pack
 from modseal.packing.sign import sign
+from modseal.packing.signed_depot import Issue, items_of_files, items_taken_over, publish
 from modseal.packing.timestamp import timestamp
 from modseal.policy import store as trust_store
 from modseal.policy.update import update
@@ -111,7 +116,55 @@ def version(folder: Path) -> object:
     return found.bundle.version if found else None
 
 
+def checked_in(folder: Path) -> None:
+    """A depot in two versions, of which the first was seen."""
+    for version in (1, 2):
+        made = signed_depots.index(version=version)
+        signed_depots.write(folder / str(version), signed_depots.contents(made))
+    check_version(folder, 1)
+
+
+def check_version(folder: Path, version: int) -> None:
+    with open_depot(folder / str(version)) as files:
+        found = check(files, trusting(), NOW, state_file=folder / "depot.state")
+    assert found.verdict is Verdict.ACCEPTED
+
+
+def seen_version(folder: Path) -> object:
+    found = depot_state.read(folder / "depot.state")
+    return found.index.version if found else None
+
+
+def depot_in(folder: Path) -> None:
+    made = signed_depots.index(signed_depots.SEAL, by=[signer()])
+    signed_depots.write(folder / "depot", signed_depots.contents(made, [signed_depots.SEAL]))
+    (folder / "new.vib").write_bytes(signed_depots.VIB.data)
+
+
+def add_to_depot(folder: Path) -> None:
+    with open_depot(folder / "depot") as files:
+        index = read_index(files)
+        items = [*items_taken_over(files, index), *items_of_files([folder / "new.vib"])]
+        issue = Issue([signer().signer()], NOW, NOW, expires=signed_depots.NOW + signed_depots.DAY)
+        publish(folder / "depot", "folder", items, [], issue, (files, index))
+
+
+def depot_version(folder: Path) -> object:
+    """The version of the depot, all whose files are there: whoever reads it finds the old one or the new one."""
+    with open_depot(folder / "depot") as files:
+        found = check(files, trusting(), NOW)
+        assert found.proved
+        assert len(found.results) == found.index.version  # type: ignore[union-attr]
+        assert {result.verdict for result in found.results} == {Verdict.ACCEPTED}
+        return found.index.version  # type: ignore[union-attr]
+
+
+UNLISTED = ("store", "depot/bundles/", "depot/signatures/")
+"""Where a killed process may leave a file that nothing refers to yet."""
+
 JOBS = {
+    "depot-state": Job(checked_in, lambda folder: check_version(folder, 2), seen_version),
+    "depot-add": Job(depot_in, add_to_depot, depot_version),
     "pack": Job(
         module, lambda folder: pack(folder / "module.toml", folder / "out.seal", None, environ={}), content("out.seal")
     ),
@@ -201,7 +254,7 @@ def test_a_process_that_is_killed_leaves_the_old_state_or_the_new_one(tmp_path: 
             staged = {str(path.relative_to(folder)) for path in faults.leftovers(folder)}
             made = {path for path in snapshot(folder) if not any(path.startswith(each) for each in staged)}
             assert before.keys() <= made
-            assert [path for path in made - before.keys() if not path.startswith("store")] == []
+            assert [path for path in made - before.keys() if not path.startswith(UNLISTED)] == []
             job.run(folder)  # what was left behind is in nobody's way
             assert job.state(folder) != old
         else:

@@ -13,9 +13,11 @@ from pathlib import Path
 import jsonschema
 import pytest
 
+from builders import recalls
 from modseal.auditing.rules import BY_ID
 from modseal.cli.main import run
 from modseal.codes import CODES
+from modseal.format import recall
 from modseal.format.shape import Array, Shape, Table
 from modseal.policy import file as policy_file
 from modseal.policy import shape as policy_shape
@@ -134,6 +136,8 @@ def policies():
 
 def read_example(name):
     """Some file of the kind that a policy names."""
+    if name.endswith(".recall"):
+        return recall.encode(recalls.make())
     found = "revoked/crl.pem" if "crl" in name else "partner/root.pem"
     return (ROOT / "keys-example" / found).read_bytes()
 

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
-from builders import depots, zips
+from builders import depots, recalls, signed_depots, zips
 from builders.zips import STORED, Part, archive
 from limits.cover import bounds
 from modseal import limits
 from modseal.depot import documents
-from modseal.depot.offline_bundle import in_zip
-from modseal.errors import FormatError
+from modseal.depot import index as depot_index
+from modseal.depot.files import in_zip
+from modseal.errors import FormatError, ModsealError
+from modseal.format import recall as recall_format
 from modseal.format import zip as zip_format
 from modseal.format.source import BytesSource
+from modseal.policy.file import parse
 
 
 def read(data: bytes) -> int | str:
@@ -123,3 +128,69 @@ def test_metadata_has_at_most_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> 
     assert depots.failures(depot) == []
     monkeypatch.setattr(limits, "DEPOT_METADATA_SIZE", read_of_it - 1)
     assert depots.metadata(depot).failures[0].code == "limit-exceeded"
+
+
+# Signed depots and recalls.
+
+
+@bounds("DEPOT_BUNDLES")
+def test_an_index_lists_at_most_so_many_bundles(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = signed_depots.index().signed
+    assert len(depot_index.decode(data).bundles) == 2
+    monkeypatch.setattr(depot_index.SHAPE.fields["bundles"], "most", limits.DEPOT_BUNDLES)
+    assert depot_index.SHAPE.fields["bundles"].most == limits.DEPOT_BUNDLES  # type: ignore[attr-defined]
+    for most, code in ((2, None), (1, "index-invalid")):
+        monkeypatch.setattr(depot_index.SHAPE.fields["bundles"], "most", most)
+        assert code_of(lambda: depot_index.decode(data)) == code
+
+
+@bounds("DEPOT_INDEX_SIZE")
+def test_an_index_has_at_most_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = signed_depots.index()
+    for size, code in ((len(made.signed), None), (len(made.signed) - 1, "index-invalid")):
+        monkeypatch.setattr(limits, "DEPOT_INDEX_SIZE", size)
+        assert code_of(lambda: depot_index.decode(made.signed)) == code
+        assert code_of(lambda: depot_index.encode(made)) == code
+
+
+@bounds("DEPOT_ROTATIONS")
+def test_an_index_names_at_most_so_many_earlier_ones() -> None:
+    made = replace(signed_depots.index(version=2**20))
+    digest = "0" * 64
+    for count, code in ((limits.DEPOT_ROTATIONS, None), (limits.DEPOT_ROTATIONS + 1, "index-invalid")):
+        rotations = tuple((number + 1, digest) for number in range(count))
+        assert code_of(lambda rotations=rotations: depot_index.encode(replace(made, rotations=rotations))) == code
+
+
+@bounds("RECALLS")
+def test_a_depot_and_a_policy_have_at_most_so_many_recalls() -> None:
+    made = signed_depots.index()
+    policy = 'schema = "modseal/policy@1"\nminimum-level = "community"\nallow-unsigned-community = true\n'
+    for count, code in ((limits.RECALLS, None), (limits.RECALLS + 1, "index-invalid")):
+        listed = tuple(signed_depots.recall_entry(recalls.make(name=f"r{number}", by=[])) for number in range(count))
+        assert code_of(lambda listed=listed: depot_index.encode(replace(made, recalls=listed))) == code
+        names = ", ".join(f'"{number}"' for number in range(count))
+        text = f"{policy}[recall]\nfiles = [{names}]\n"
+        found = code_of(lambda text=text: parse(text.encode(), "policy", read_recall))
+        assert (found is None) == (code is None)
+
+
+@bounds("RECALL_SIZE")
+def test_a_recall_has_at_most_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = recall_format.encode(recalls.make())
+    for size, code in ((len(data), None), (len(data) - 1, "recall-invalid")):
+        monkeypatch.setattr(limits, "RECALL_SIZE", size)
+        assert code_of(lambda: recall_format.decode(data)) == code
+
+
+def read_recall(_name: str) -> bytes:
+    return recall_format.encode(recalls.make())
+
+
+def code_of(call: Callable[[], object]) -> str | None:
+    """Why something is refused; None where it is taken."""
+    try:
+        call()
+    except ModsealError as error:
+        return error.failure.code
+    return None

@@ -12,7 +12,7 @@ import pytest
 from builders import bundles, depots
 from builders.bundles import Bundle
 from modseal.depot import compare
-from modseal.depot.offline_bundle import open_depot
+from modseal.depot.files import open_depot
 from modseal.depot.offline_plan import Choices
 from modseal.errors import InputError, RefusedError, UsageError
 from modseal.format.manifest import Platform

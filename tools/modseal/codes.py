@@ -41,6 +41,7 @@ CodeName = Literal[
     "unsafe-link", "path-not-allowed", "power-not-granted",
     # step 9: restrictions
     "denied", "version-below-floor", "attachment-missing", "version-unparsable",
+    "recalled", "recall-rollback", "recall-expired", "recall-not-trusted",
     # outside an examination
     "usage", "bad-spec", "bad-policy", "bad-key", "tsa-failed", "unfit-certificate", "unfit-signature", "not-issued",
     "internal-error", "deadline-exceeded", "worker-lost", "bad-attestation", "cluster-failed", "io-error",
@@ -49,7 +50,8 @@ CodeName = Literal[
     "trust-bundle-gap", "trust-bundle-expired", "clock-set-back", "trust-store-invalid",
     # depots
     "bad-metadata", "metadata-mismatch", "metadata-order", "bundle-missing", "bundle-unlisted", "index-vendor-mismatch",
-    "bundle-conflict",
+    "bundle-conflict", "bundle-digest-mismatch", "index-invalid", "depot-rollback", "depot-conflict", "depot-threshold",
+    "depot-expired", "depot-name-mismatch", "depot-state-invalid", "recall-invalid",
     # hosts: what a change is refused for
     "host-invalid", "not-installed", "level-below-host", "level-in-use", "dependency-missing", "module-needed",
     "module-conflicts", "module-of-another-vendor", "version-downgraded", "version-changed", "path-owned",
@@ -352,6 +354,33 @@ CODES: Final[Mapping[CodeName, Code]] = {
         policy_key="versions",
         retired="every version that a manifest can have can be compared.",
     ),
+    "recalled": Code(
+        9,
+        "A recall withdraws this version of the module.",
+        "Do not use this version; use the replacement that the recall names, or ask the vendor for one.",
+        policy_key="recall",
+    ),
+    "recall-rollback": Code(
+        9,
+        "The recall is older than the lowest version that the policy takes, or than one that was seen already.",
+        "Get the newest recall from the person or vendor who publishes it.",
+        undecided=True,
+        policy_key="recall.lowest",
+    ),
+    "recall-expired": Code(
+        9,
+        "The recall is not current.",
+        "Get the newest recall from the person or vendor who publishes it, and check this machine's clock.",
+        undecided=True,
+        policy_key="recall",
+    ),
+    "recall-not-trusted": Code(
+        9,
+        "The signer of the recall may not speak for all modules that it names.",
+        "Get the recall again from the vendor whose modules it names, and compare its SHA-256 with the published one.",
+        undecided=True,
+        policy_key="recall",
+    ),
     # outside an examination
     "usage": Code(None, "The command line is not valid.", "See --help."),
     "bad-spec": Code(None, "The module spec or stage folder has a problem.", "Correct the named field and pack again."),
@@ -497,6 +526,53 @@ CODES: Final[Mapping[CodeName, Code]] = {
         None,
         "Two bundles have the same vendor, name and version, and different content.",
         "Ask the vendor which of the two digests is theirs; each content needs a version of its own.",
+    ),
+    "bundle-digest-mismatch": Code(
+        None,
+        "A bundle of the depot is not the one that its signed index lists.",
+        "Get the depot again from its publisher; do not use this bundle.",
+    ),
+    "index-invalid": Code(
+        None,
+        "The depot's index is missing, not well formed, or contradicts itself.",
+        "Get the depot again from its publisher.",
+    ),
+    "depot-rollback": Code(
+        None,
+        "The depot's index, or a recall in it, is older than the one that was seen before.",
+        "Get the newest depot from its publisher.",
+    ),
+    "depot-conflict": Code(
+        None,
+        "Two different indexes of the depot have the same version.",
+        "Use neither; ask the publisher of the depot which one is theirs, and for a new version.",
+    ),
+    "depot-threshold": Code(
+        None,
+        "Too few of the depot's root signers have signed its index.",
+        "Ask the publisher for an index that the earlier root signers have signed too; if their keys are lost or "
+        "stolen, deny them in the policy.",
+    ),
+    "depot-expired": Code(
+        None,
+        "The depot's index is past its expiry.",
+        "Get the newest depot from its publisher.",
+    ),
+    "depot-name-mismatch": Code(
+        None,
+        "The index is of another depot than the one that is wanted.",
+        "Check the path or address of the depot; each depot needs a state file of its own.",
+    ),
+    "depot-state-invalid": Code(
+        None,
+        "The file with the depot's newest seen state is damaged, or writable by others.",
+        "Check its owner and permissions, and restore it from a copy; a new state file takes any version of the depot.",
+        undecided=True,
+    ),
+    "recall-invalid": Code(
+        None,
+        "The recall is not well formed.",
+        "Get the recall again from the vendor who publishes it, and compare its SHA-256 with the published one.",
     ),
     # hosts: what a change is refused for
     "host-invalid": Code(

@@ -234,6 +234,22 @@ DEPOT_METADATA_TAGS = 500_000
 """Less-than signs of all metadata of one depot: a bound on the objects that Python creates. A bundle with 50 files has
 about 400."""
 
+DEPOT_INDEX_SIZE = MANIFEST_SIZE
+"""Bytes of the `depot.json` of a signed depot. 10,000 bundles need about 5 MiB."""
+
+DEPOT_BUNDLES = 20_000
+"""Bundles of one signed depot, as many as a zip archive has entries."""
+
+DEPOT_ROTATIONS = 64
+"""Earlier indexes that a signed depot keeps, one for each change of its signers: decades of yearly changes."""
+
+RECALLS = 64
+"""Recalls of one policy, or of one depot: one for each vendor, and the site's own. The signatures of each are verified
+for every bundle."""
+
+RECALL_SIZE = 4 * MIB
+"""Bytes of one recall. It is read at once; ITEMS entries need about 2 MiB."""
+
 DIRECTORIES = 1_000_000
 """Directories and links of all modules that are compared with each other, some 300 MB. 100,000 ordinary modules
 have far fewer, because most of them share the same few directories."""

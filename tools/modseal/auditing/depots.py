@@ -24,8 +24,8 @@ from modseal.auditing.target import End, LeftOut, Opened, Target
 from modseal.codes import CODES
 from modseal.depot import compare
 from modseal.depot.compare import BundleOrigin
+from modseal.depot.files import DepotFiles, in_sources, in_zip, open_depot
 from modseal.depot.metadata import INDEX, Metadata
-from modseal.depot.offline_bundle import OfflineBundle, in_sources, in_zip, open_depot
 from modseal.errors import Failure, FormatError, InputError
 from modseal.files.identity import Identity, identity_of, is_still, settled_identity
 from modseal.files.open import open_file
@@ -159,7 +159,7 @@ class _Open:
         return salt_of(self.files)
 
 
-def salt_of(depot: OfflineBundle) -> str:
+def salt_of(depot: DepotFiles) -> str:
     """The digest of a depot's metadata, damaged documents included. Raises `InputError`."""
     digest = hashlib.sha256()
     for path in sorted(depot.metadata.documents):
@@ -211,7 +211,7 @@ def close() -> None:
 
 
 @contextmanager
-def open_any(name: str, image: str = "") -> Iterator[OfflineBundle]:
+def open_any(name: str, image: str = "") -> Iterator[DepotFiles]:
     """As `open_depot`, also for a zip file or a folder in an ISO image. Raises `InputError` and `FormatError`."""
     if not image:
         with open_depot(name) as depot:
@@ -245,7 +245,7 @@ def depot_targets(name: str, image: str = "") -> Iterator[Target | DepotEnd | Le
             yield from (LeftOut.file(name + SEPARATOR + path, _hides(depot, path)) for path in strays)
 
 
-def _hides(depot: OfflineBundle, path: str) -> str | None:
+def _hides(depot: DepotFiles, path: str) -> str | None:
     """The hiding place that a file in a depot is, by how it begins; nobody can tell what a damaged one is."""
     try:
         head = depot.head(path)

@@ -18,7 +18,7 @@ from modseal.auditing.esxi import container_in, host_of, is_archive
 from modseal.auditing.hiding import END, ISO_IMAGE, LONGEST, STARTS, hiding_place
 from modseal.auditing.target import End, FileTarget, LeftOut, Target, Unreadable
 from modseal.bundle.fence import fenced
-from modseal.depot.offline_bundle import looks_like_depot
+from modseal.depot.files import looks_like_depot
 from modseal.errors import Failure, FormatError, InputError, InternalError
 from modseal.files.address import is_address
 from modseal.files.open import open_file

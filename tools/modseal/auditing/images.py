@@ -16,8 +16,8 @@ from modseal.auditing.esxi import Host, is_archive
 from modseal.auditing.hiding import LONGEST, STARTS, hiding_place
 from modseal.auditing.target import End, LeftOut, Opened, Target, Unreadable
 from modseal.depot import esxi_database
+from modseal.depot.files import is_depot_archive
 from modseal.depot.metadata import INDEX, VENDOR_INDEX
-from modseal.depot.offline_bundle import is_depot_archive
 from modseal.errors import Failure, FormatError
 from modseal.files.identity import Identity
 from modseal.files.open import open_file

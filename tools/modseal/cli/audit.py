@@ -22,10 +22,21 @@ from modseal.cli.audit_attest import asked, attest_options
 from modseal.cli.audit_group import AuditGroup
 from modseal.cli.audit_options import deadline_option, fail_on_option, jobs_option
 from modseal.cli.audit_output import FORMATS, FormatAndFile, pieces, require_writable, write
-from modseal.cli.options import FILE, FILES, FOLDERS, OUTPUT, Choice, at_option, now, policy_option, require_no_input
+from modseal.cli.options import (
+    FILE,
+    FILES,
+    FOLDERS,
+    OUTPUT,
+    Choice,
+    at_option,
+    now,
+    policy_option,
+    recall_option,
+    require_no_input,
+)
 from modseal.errors import UsageError
 from modseal.files.address import is_address
-from modseal.policy.sources import load
+from modseal.policy.sources import load, with_recall_files
 
 _EXIT = {Outcome.PASSED: 0, Outcome.FAILED: 1, Outcome.UNDECIDED: 3, Outcome.INTERRUPTED: 130}
 """For an interrupted one as a shell says it: 128 and the number of SIGINT."""
@@ -51,6 +62,7 @@ def _list_rules(context: click.Context, _parameter: click.Parameter, asked: bool
     help="Examine what is installed on an ESXi host: its root, boot bank or var/db/esximg; repeatable.",
 )
 @policy_option(required=False)
+@recall_option
 @at_option
 @click.option("--format", "output_format", type=Choice(FORMATS), default="text", help="The form of the report.")
 @click.option(
@@ -78,6 +90,7 @@ def audit(
     paths: tuple[str, ...],
     hosts: tuple[str, ...],
     policy: str | None,
+    recalls: tuple[Path, ...],
     at: datetime | None,
     output_format: str,
     output: Path | None,
@@ -122,7 +135,7 @@ def audit(
         raise UsageError("--resume goes on as of the time of the interrupted audit; --at is for another audit")
     request = Request(
         paths=paths,
-        policy=load(policy or "strict"),
+        policy=with_recall_files(load(policy or "strict"), recalls),
         at=at or now(),
         by_default=policy is None,
         select=select,

@@ -1,20 +1,30 @@
-"""`modseal depot`: build, read, check and change sets of bundles."""
+"""`modseal depot`: read, check, compare and mirror sets of bundles; `cli.depot_write` has what writes them."""
 
 from __future__ import annotations
 
-import os
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
+from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import click
 
-from modseal.cli.options import BUNDLES, FILE, OUTPUT, Choice
-from modseal.depot.offline_plan import FORMS, Choices
+from modseal.cli import depot_write
+from modseal.cli.depot_options import DEPOT_ARGUMENT, OCI, progress
+from modseal.cli.options import FILE, at_option, now, policy_option
 from modseal.errors import UsageError
 from modseal.report.text import safe
+
+_FORMAT = click.option(
+    "--format", "form", type=click.Choice(["text", "json"]), default="text", help="The form of the result."
+)
+_STATE = click.option(
+    "--state",
+    "state_file",
+    type=FILE,
+    metavar="FILE",
+    help="Keeps the newest index that was seen, and refuses older ones; made where it is missing. One for each depot.",
+)
+_NAME = click.option("--name", metavar="NAME", help="The depot that is wanted; another one is refused.")
 
 
 @click.group()
@@ -22,97 +32,135 @@ def depot() -> None:
     """Build, read and check depots: sets of bundles with an index.
 
     An offline bundle is the depot of VMware's tools: one zip file, whose index nobody signs. A signed depot of modseal
-    is a folder, a zip file or an OCI image layout, with a signed depot.json.
+    is a folder, a zip file or an OCI image layout, with a signed depot.json. DEPOT is a path, or an address such as
+    https://... or s3://... (extra `remote`).
     """
 
 
-DEPOTS = click.argument("depot_path", metavar="DEPOT", shell_complete=BUNDLES)
-
-
-@depot.command()
-@click.argument("bundles", nargs=-1, required=True, type=FILE, metavar="BUNDLE...", shell_complete=BUNDLES)
-@click.option("-o", "--output", required=True, type=OUTPUT, metavar="OUT", help="The depot to write: OUT.zip.")
-@click.option(
-    "--form",
-    type=Choice(FORMS),
-    default="component",
-    show_default=True,
-    help="Offline bundle: a component for ESXi 7.0 and later, or the form of 6.x or 5.x.",
-)
-@click.option(
-    "--esxi",
-    multiple=True,
-    metavar="VERSION",
-    help="Offline bundle: the ESXi it is for, such as 8.0 or 7.*; repeatable.",
-)
-@click.option(
-    "--vendor", default="", metavar="NAME", help="Offline bundle: whose it is; by default the bundles' vendor."
-)
-@click.option("--code", default="", metavar="CODE", help="Offline bundle: the vendor's code.")
-@click.option(
-    "--component", default="", metavar="NAME=VERSION", help="Offline bundle: one component that all bundles form."
-)
-@click.option("--kb-url", default="", metavar="URL", help="Offline bundle: where people can read about it.")
-@click.option("--contact", default="", metavar="TEXT", help="Offline bundle: whom to ask.")
-def build(bundles: tuple[Path, ...], output: Path, **given: Any) -> None:
-    """Write a depot of BUNDLEs. The same input gives the same bytes."""
-    from modseal.packing import offline_bundle
-    from modseal.packing.plan import read_epoch
-
-    with progress() as tell:
-        written = offline_bundle.build(bundles, output, choices(given), read_epoch(os.environ), tell)
-    count = len(written.modules)
-    click.echo(f"{safe(output)}: offline bundle of {count} bundle{'' if count == 1 else 's'}, sha256 {written.sha256}")
+for _command in (depot_write.build, depot_write.add, depot_write.remove, depot_write.merge, depot_write.recall):
+    depot.add_command(_command)
 
 
 @depot.command(name="list")
-@DEPOTS
-@click.option("--format", "form", type=Choice(["text", "json"]), default="text", help="The form of the result.")
+@DEPOT_ARGUMENT
+@_FORMAT
 def list_command(depot_path: str, form: str) -> int:
     """Show what DEPOT says that it has, unproved. No bundle is opened.
 
     Exit status: 0; 1 if something of its metadata cannot be read.
     """
-    from modseal.depot.listing import of_metadata
-    from modseal.depot.offline_bundle import open_depot
+    from modseal.depot.listing import listing_of
+    from modseal.depot.open import open_depot
     from modseal.report import depot_text
 
     with open_depot(depot_path) as opened:
-        found = of_metadata(opened.metadata)
+        name, found = opened.name, listing_of(opened)
     render = depot_text.listing_json if form == "json" else depot_text.listing_text
-    click.echo(render(depot_path, found))
+    click.echo(render(name, found))
     return 1 if found.failures else 0
 
 
-def choices(given: dict[str, Any]) -> Choices:
-    """What the options say of an offline bundle."""
-    name, equals, version = given["component"].partition("=")
-    if given["component"] and not equals:
-        raise UsageError("--component needs a name and a version: NAME=VERSION")
-    return Choices(
-        given["form"],
-        given["esxi"],
-        given["vendor"],
-        given["code"],
-        (name, version) if equals else None,
-        given["kb_url"],
-        given["contact"],
-    )
+@depot.command()
+@DEPOT_ARGUMENT
+@policy_option(required=True)
+@at_option
+@_STATE
+@_NAME
+@_FORMAT
+@click.option("-v", "--verbose", is_flag=True, help="Show every bundle, not only those that are not accepted.")
+def check(
+    depot_path: str,
+    policy: str,
+    at: datetime | None,
+    state_file: Path | None,
+    name: str | None,
+    form: str,
+    *,
+    verbose: bool,
+) -> int:
+    """Prove DEPOT: its index, that exactly what it lists is there, and every bundle under a policy.
+
+    Exit status: 0 if and only if all is accepted; 1 if something is rejected; 3 if something is undecided.
+    """
+    from modseal.cli.verify import EXIT
+    from modseal.depot.check import check as check_depot
+    from modseal.depot.open import open_depot
+    from modseal.policy.sources import load
+    from modseal.report import depot_text
+
+    rules, at = load(policy), at or now()
+    with open_depot(depot_path) as opened, progress() as tell:
+        found = check_depot(opened, rules, at, state_file=state_file, name=name, progress=tell)
+    if form == "json":
+        click.echo(depot_text.check_json(found, rules.source, at))
+    else:
+        click.echo(depot_text.check_text(found, verbose=verbose))
+    return EXIT[found.verdict]
 
 
-@contextmanager
-def progress() -> Iterator[Any]:
-    """What tells a person at a terminal how far long work is; others are told nothing."""
-    from modseal.packing.offline_bundle import quiet
+@depot.command()
+@click.argument("before", metavar="BEFORE")
+@click.argument("after", metavar="AFTER")
+@_FORMAT
+def diff(before: str, after: str, form: str) -> None:
+    """Show how AFTER differs from BEFORE: modules that came, went or changed. Nothing is proved."""
+    from modseal.depot.listing import compare, listing_of
+    from modseal.depot.open import open_depot
+    from modseal.report import depot_text
 
-    if not sys.stderr.isatty():
-        yield quiet
-        return
+    with open_depot(before) as old, open_depot(after) as new:
+        found = compare(listing_of(old), listing_of(new))
+        names = old.name, new.name
+    click.echo(depot_text.diff_json(*names, found) if form == "json" else depot_text.diff_text(*names, found))
 
-    def tell(done: int, count: int, what: str) -> None:
-        click.echo(f"\r\033[Kmodseal: {done} of {count}: {safe(what)[-60:]}", nl=False, err=True)
 
-    try:
-        yield tell
-    finally:
-        click.echo("\r\033[K", nl=False, err=True)
+@depot.command()
+@DEPOT_ARGUMENT
+@click.option(
+    "-o", "--output", "destination", required=True, type=FILE, metavar="OUT", help="The copy: a folder, or OUT.zip."
+)
+@OCI
+@policy_option(required=True)
+@at_option
+@_STATE
+@_NAME
+def mirror(
+    depot_path: str,
+    destination: Path,
+    policy: str,
+    at: datetime | None,
+    state_file: Path | None,
+    name: str | None,
+    *,
+    oci: bool,
+) -> int:
+    """Copy the signed DEPOT, signatures and all, once it is proved: what is not accepted is not copied.
+
+    A folder or layout that is there is brought up to date, and never to an older version.
+    Exit status: as of `modseal depot check`.
+    """
+    from modseal.cli.verify import EXIT
+    from modseal.depot.check import check as check_depot
+    from modseal.depot.open import open_depot
+    from modseal.depot.signed import is_signed_depot, require_update
+    from modseal.packing.depot_layout import kind_of
+    from modseal.packing.signed_depot import copy
+    from modseal.policy.sources import load
+    from modseal.report import depot_text
+    from modseal.trust.examination import Verdict
+
+    rules, at = load(policy), at or now()
+    layout = kind_of(destination, oci=oci)
+    with ExitStack() as stack:
+        opened = stack.enter_context(open_depot(depot_path))
+        tell = stack.enter_context(progress())
+        if not is_signed_depot(opened):
+            raise UsageError(f"{opened.name} is no signed depot; copy the file, or make one with `modseal depot merge`")
+        found = check_depot(opened, rules, at, state_file=state_file, name=name, progress=tell)
+        if found.verdict is Verdict.ACCEPTED and found.index:
+            require_update(destination, found.index)
+            copy(opened, found.index, destination, layout, tell)
+    click.echo(depot_text.check_text(found, verbose=False))
+    if found.verdict is Verdict.ACCEPTED:
+        click.echo(f"  copied to      {safe(destination)}")
+    return EXIT[found.verdict]

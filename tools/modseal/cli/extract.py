@@ -12,11 +12,11 @@ import click
 from modseal.bundle.extract import extract as extract_bundle
 from modseal.bundle.extract_each import extract_each
 from modseal.bundle.verify import Result
-from modseal.cli.options import BUNDLES, FILE, FOLDERS, at_option, now, policy_option
+from modseal.cli.options import BUNDLES, FILE, FOLDERS, at_option, now, policy_option, recall_option
 from modseal.cli.progress import progress
 from modseal.cli.verify import EXIT
 from modseal.errors import UsageError
-from modseal.policy.sources import load
+from modseal.policy.sources import load, with_recall_files
 from modseal.report import colour, text
 from modseal.trust.examination import WORST_LAST, Verdict
 
@@ -33,6 +33,7 @@ from modseal.trust.examination import WORST_LAST, Verdict
     help="A new (or empty) folder to unpack into; of several BUNDLEs, the folder that gets one for each.",
 )
 @policy_option(required=False)
+@recall_option
 @click.option("--unverified", is_flag=True, help="Unpack without proving who signed it; damage is still refused.")
 @click.option(
     "--stage", is_flag=True, help="Write a stage folder (descriptor.xml, payloads/) that pack can use; .vib only."
@@ -47,6 +48,7 @@ def extract(
     bundles: tuple[Path, ...],
     directory: Path,
     policy: str | None,
+    recalls: tuple[Path, ...],
     at: datetime | None,
     *,
     unverified: bool,
@@ -60,7 +62,9 @@ def extract(
     """
     if (policy is None) != unverified:
         raise UsageError("give either --policy POLICY or --unverified")
-    rules, time = load(policy) if policy else None, at or now()
+    if unverified and recalls:
+        raise UsageError("--recall goes with --policy, which says whose recalls count")
+    rules, time = with_recall_files(load(policy), recalls) if policy else None, at or now()
     if len(bundles) == 1:
         with progress(str(bundles[0]), bundles[0]):
             result = extract_bundle(bundles[0], directory, rules, time, stage=stage, shared=shared_parent)

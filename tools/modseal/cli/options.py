@@ -127,6 +127,14 @@ def policy_option(*, required: bool) -> Callable[[Any], Any]:
     return click.option("--policy", metavar="POLICY", required=required, shell_complete=POLICIES, help=POLICY_HELP)
 
 
+recall_option = click.option(
+    "--recall",
+    "recalls",
+    multiple=True,
+    type=FILE,
+    metavar="FILE",
+    help="A recall that counts beside those of the policy; repeatable.",
+)
 at_option = click.option("--at", type=Time(), metavar="TIME", help="Judge validity at this time (UTC) instead of now.")
 
 

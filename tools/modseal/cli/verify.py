@@ -19,12 +19,13 @@ from modseal.cli.options import (
     at_option,
     now,
     policy_option,
+    recall_option,
     require_no_input,
     require_one_stream,
 )
 from modseal.cli.progress import progress
 from modseal.errors import UsageError
-from modseal.policy.sources import load
+from modseal.policy.sources import load, with_recall_files
 from modseal.report import colour, text
 from modseal.trust.examination import WORST_LAST, Verdict
 
@@ -35,6 +36,7 @@ EXIT = {Verdict.ACCEPTED: 0, Verdict.UNDECIDED: 3, Verdict.REJECTED: 1}
 @click.argument("bundles", nargs=-1, required=True, type=FILE, metavar="BUNDLE...", shell_complete=BUNDLES)
 @policy_option(required=True)
 @at_option
+@recall_option
 @click.option(
     "--format", "form", type=Choice(["text", "json", "sarif"]), default="text", help="The form of the result."
 )
@@ -47,6 +49,7 @@ def verify(
     bundles: tuple[Path, ...],
     policy: str,
     at: datetime | None,
+    recalls: tuple[Path, ...],
     form: str,
     output: Path | None,
     *,
@@ -63,7 +66,7 @@ def verify(
         raise UsageError("--quiet is a form of the text, and does not go with --verbose or --format")
     require_one_stream(bundles)
     require_no_input(context, reads=bundles)
-    rules, at = load(policy), at or now()
+    rules, at = with_recall_files(load(policy), recalls), at or now()
     verdicts: set[Verdict] = set()
 
     def results() -> Iterator[Result]:

@@ -7,9 +7,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from modseal.depot.files import DepotFiles
+from modseal.depot.index import DepotIndex
 from modseal.depot.metadata import Metadata
+from modseal.depot.signed import is_signed_depot, read_index
 from modseal.errors import Failure
 from modseal.format.level import Level
+from modseal.format.times import time_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,80 @@ class Listing:
     rows: tuple[DepotRow, ...]
     about: tuple[tuple[str, str], ...] = ()
     failures: tuple[Failure, ...] = ()
+
+
+def listing_of(files: DepotFiles) -> Listing:
+    """The rows of a depot of either kind. Raises `FormatError`, `InputError`."""
+    return of_index(read_index(files)) if is_signed_depot(files) else of_metadata(files.metadata)
+
+
+def of_index(index: DepotIndex) -> Listing:
+    """The rows of a signed depot, whose signature nobody has asked for here."""
+    rows = [
+        DepotRow(
+            one.vendor,
+            one.name,
+            one.version,
+            one.level,
+            one.path,
+            one.size,
+            one.sha256,
+            platforms=tuple(platform.version for platform in one.platforms),
+        )
+        for one in index.bundles
+    ]
+    about = (
+        ("name", index.name),
+        ("version", str(index.version)),
+        ("issued", time_text(index.issued)),
+        ("expires", time_text(index.expires)),
+        *(("recall", f"{one.name}, version {one.version}") for one in index.recalls),
+        ("signatures", "not asked for" if index.signature else "none"),
+    )
+    return Listing("signed depot", tuple(sorted(rows, key=_order)), about)
+
+
+@dataclass(frozen=True, slots=True)
+class DepotDifference:
+    """How one depot differs from another: rows that came, that went, and pairs of one module that changed.
+
+    `about` are facts of the depot that changed: label, before, after.
+    """
+
+    added: tuple[DepotRow, ...]
+    removed: tuple[DepotRow, ...]
+    changed: tuple[tuple[DepotRow, DepotRow], ...]
+    about: tuple[tuple[str, str, str], ...]
+
+
+def compare(before: Listing, after: Listing) -> DepotDifference:
+    """What changed. A module that has one version in each is changed; with several, versions come and go."""
+    old, new = _by_module(before), _by_module(after)
+    added, removed, changed = [], [], []
+    for module in sorted(old.keys() | new.keys()):
+        there = {row.sha256 for row in new.get(module, ())}
+        was = {row.sha256 for row in old.get(module, ())}
+        gone = [row for row in old.get(module, ()) if row.sha256 not in there]
+        come = [row for row in new.get(module, ()) if row.sha256 not in was]
+        if len(gone) == len(come) == 1:
+            changed.append((gone[0], come[0]))
+        else:
+            removed += gone
+            added += come
+    facts = dict(before.about), dict(after.about)
+    about = tuple(
+        (label, facts[0].get(label, "none"), facts[1].get(label, "none"))
+        for label in dict.fromkeys((*facts[0], *facts[1]))
+        if facts[0].get(label) != facts[1].get(label)
+    )
+    return DepotDifference(tuple(added), tuple(removed), tuple(changed), about)
+
+
+def _by_module(listing: Listing) -> dict[tuple[str, str], list[DepotRow]]:
+    found: dict[tuple[str, str], list[DepotRow]] = {}
+    for row in listing.rows:
+        found.setdefault((row.vendor, row.name), []).append(row)
+    return found
 
 
 def of_metadata(metadata: Metadata) -> Listing:

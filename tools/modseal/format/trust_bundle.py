@@ -11,16 +11,16 @@ One rule set serves the reader and the writer: `encode` refuses what `decode` wo
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from modseal import limits
-from modseal.errors import FormatError, foreign
-from modseal.format import ar, canonical_json, rules, times
+from modseal.errors import FormatError
+from modseal.format import ar, canonical_json, rooted, rules, times
 from modseal.format.manifest import SIGNATURE_MEMBER
+from modseal.format.rooted import HEX, MAXIMUM_VERSION, ROOT, TIME, Root
 from modseal.format.shape import Array, Integer, Table, Text
 from modseal.format.source import BytesSource
 
@@ -28,51 +28,26 @@ SCHEMA = "modseal/trust-bundle@1"
 DECLARATION_MEMBER = "trust.json"
 POLICY_PATH = "policy.toml"
 """The path of the policy inside a trust bundle; the files that it names are relative to it."""
-MAXIMUM_VERSION = 2**31 - 1
-
-_HEX = Text(re.compile(r"[0-9a-f]{64}"), form="64 lower-case hex digits", most=64)
-_TIME = Text(
-    re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"),
-    form="a time like 2026-01-31T12:00:00Z",
-    most=20,
-)
 _FILE = Table(
     {
         "path": Text(
             most=limits.PATH_LENGTH, about="As the policy names it. The declaration's n-th file is the member f00n."
         ),
         "size": Integer(0, limits.TRUST_BUNDLE_SIZE),
-        "sha256": _HEX,
+        "sha256": HEX,
     }
 )
 SHAPE = Table(
     {
         "schema": Text(choices=(SCHEMA,)),
         "version": Integer(1, MAXIMUM_VERSION, about="Each new trust bundle has the next one."),
-        "issued": _TIME,
-        "expires": _TIME,
-        "root": Table(
-            {
-                "signers": Array(
-                    _HEX, least=1, most=limits.ROOT_SIGNERS, about="SHA-256 of the root signers' certificates, sorted."
-                ),
-                "threshold": Integer(
-                    1, limits.ROOT_SIGNERS, about="How many of them must sign this version and the next."
-                ),
-            }
-        ),
+        "issued": TIME,
+        "expires": TIME,
+        "root": ROOT,
         "files": Array(_FILE, least=1, most=limits.TRUST_FILES, about="Sorted by path; policy.toml is one of them."),
     },
     about="What the root signers sign of a trust bundle. Rules over several values stand in docs/trust-bundle.md.",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Root:
-    """Who may sign the next trust bundle: certificate fingerprints (SHA-256, hex), and how many of them it takes."""
-
-    threshold: int
-    signers: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +81,7 @@ class TrustBundle:
 
 def parse_time(text: str) -> datetime:
     """The aware time of a text as the declaration writes it. Raises `FormatError` (trust-bundle-invalid)."""
-    with foreign(lambda _: invalid(f"{text!r} is not a time")):
-        return times.parse_time(text)
+    return rooted.parse_time(text, invalid)
 
 
 def invalid(detail: str, **evidence: str | int) -> FormatError:
@@ -127,13 +101,13 @@ def declare(bundle: TrustBundle) -> bytes:
         "version": bundle.version,
         "issued": times.time_text(bundle.issued),
         "expires": times.time_text(bundle.expires),
-        "root": {"signers": list(bundle.root.signers), "threshold": bundle.root.threshold},
+        "root": bundle.root.plain,
         "files": [
             {"path": path, "size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
             for path, data in sorted(bundle.files.items())
         ],
     }
-    _require_rules(plain)
+    rooted.require(plain, SHAPE, invalid, _problems)
     return canonical_json.dump(plain)
 
 
@@ -161,18 +135,16 @@ def decode(data: bytes) -> TrustBundle:
         raise invalid(f"it is over {limits.TRUST_BUNDLE_SIZE} bytes")
     try:
         names, contents = _split(data)
-        plain = canonical_json.load(contents[0], DECLARATION_MEMBER)
-        _require_rules(plain)
-        canonical_json.require_canonical(contents[0], plain, DECLARATION_MEMBER)
     except FormatError as error:
         if error.failure.code == "trust-bundle-invalid":
             raise
         raise invalid(error.failure.detail, reason=error.failure.code) from error
+    plain = rooted.load(contents[0], DECLARATION_MEMBER, SHAPE, invalid, _problems)
     return TrustBundle(
         version=plain["version"],
         issued=parse_time(plain["issued"]),
         expires=parse_time(plain["expires"]),
-        root=Root(plain["root"]["threshold"], tuple(plain["root"]["signers"])),
+        root=rooted.read_root(plain["root"]),
         files=_files(plain["files"], names[2:], contents[2:]),
         signed=contents[0],
         signature=contents[1],
@@ -205,21 +177,8 @@ def _files(declared: list[dict[str, Any]], names: list[str], contents: list[byte
     return {file["path"]: content for file, content in zip(declared, contents, strict=True)}
 
 
-def _require_rules(plain: Any) -> None:
-    """The shape, and the rules over several values."""
-    problem = next(iter(map(str, SHAPE.problems(plain))), "") or next(_problems(plain), "")
-    if problem:
-        raise invalid(problem)
-
-
 def _problems(plain: dict[str, Any]) -> Iterator[str]:
-    signers, threshold = plain["root"]["signers"], plain["root"]["threshold"]
-    if signers != sorted(set(signers)):
-        yield "root.signers: must be sorted, each once"
-    if threshold > len(signers):
-        yield f"root.threshold: is {threshold}, and there are {len(signers)} root signers"
-    if parse_time(plain["expires"]) <= parse_time(plain["issued"]):
-        yield "expires: is not after issued"
+    yield from rooted.problems(plain, invalid)
     paths = [file["path"] for file in plain["files"]]
     if paths != sorted(set(paths)):
         yield "files: must be sorted by path, each once"

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
 
 from modseal.bundle.open import OpenBundle, open_bundle
+from modseal.depot.check import Progress, quiet
 from modseal.depot.consistency import inconsistencies
-from modseal.depot.offline_bundle import in_zip
+from modseal.depot.files import in_zip
 from modseal.depot.offline_plan import METADATA, Choices, OfflinePlan, Vib, plan
 from modseal.errors import InputError, RefusedError
 from modseal.files.open import open_file
@@ -25,13 +25,7 @@ from modseal.files.output import output_file, require_output
 from modseal.format.manifest import Manifest
 from modseal.format.source import FileSource, Source, blocks, sha256
 from modseal.format.zip_writer import ZipWriter
-from modseal.packing.sign import require_sound
-
-Progress = Callable[[int, int, str], None]
-"""Told before each step of long work: how many are done, how many there are, and what is next."""
-
-_ANY_TIME = datetime.fromtimestamp(0, UTC)
-"""Whether a bundle is whole does not depend on the time."""
+from modseal.packing.sign import ANY_TIME, require_sound
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +47,6 @@ class Sound:
     sha256: str
 
 
-def quiet(_done: int, _all: int, _what: str) -> None:
-    """Tells nobody."""
-
-
 def examine_all(paths: Sequence[Path], progress: Progress = quiet) -> list[Sound]:
     """Every bundle, once it is found sound. Raises `RefusedError`, `InputError`."""
     found = []
@@ -68,7 +58,7 @@ def examine_all(paths: Sequence[Path], progress: Progress = quiet) -> list[Sound
 
 
 def _sound(bundle: OpenBundle, path: Path) -> Sound:
-    manifest = require_sound(bundle, _ANY_TIME)
+    manifest = require_sound(bundle, ANY_TIME)
     return Sound(path, manifest, bundle.source.size, bundle.sha256())
 
 

@@ -7,7 +7,7 @@ put under payloads that do not match. Every other byte of the archive stays as i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 from cryptography import x509
@@ -16,6 +16,7 @@ from modseal.bundle.open import OpenBundle, open_bundle
 from modseal.errors import Failure, RefusedError, UsageError
 from modseal.format import cms, rules
 from modseal.format.manifest import Kind, Manifest
+from modseal.format.source import Source
 from modseal.format.times import time_text
 from modseal.packing.rewrite import write_signature
 from modseal.pki.certificate import Certificate
@@ -102,6 +103,15 @@ def append_block(member: bytes, der: bytes) -> bytes:
     """A signature member with one block more; the blocks before it keep their bytes."""
     separator = b"\n" if member and not member.endswith(b"\n") else b""
     return member + separator + cms.join_blocks((der,))
+
+
+ANY_TIME = datetime.fromtimestamp(0, UTC)
+"""Whether a bundle is whole does not depend on the time."""
+
+
+def require_sound_source(source: Source, name: str) -> Manifest:
+    """Refuse a broken bundle, whoever signed it. Returns its manifest; raises `RefusedError`."""
+    return require_sound(OpenBundle(source, name), ANY_TIME)
 
 
 def require_sound(bundle: OpenBundle, at: datetime) -> Manifest:

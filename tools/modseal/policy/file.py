@@ -26,6 +26,7 @@ from modseal.trust.policy import Allowance, Anchor, Policy, PolicyBytes
 from modseal.trust.powers import May, Power
 
 if TYPE_CHECKING:
+    from modseal.format.recall import Recall
     from modseal.pki.crl import Crl
 
 
@@ -104,6 +105,8 @@ class _PolicyReader:
             community_list=list_name,
             allowances=tuple(self._allowances()),
             unsigned_may=self._may(("unsigned", "may"), self._get("unsigned", "may", {})),
+            recalls=tuple(self._recalls()),
+            recall_floors=dict(self._get("recall", "lowest", {})),
         )
         for problem in () if self.found else policy_material.unproved_crls(policy):
             self._problem(("revocation", "crls"), problem)
@@ -234,6 +237,19 @@ class _PolicyReader:
             keys=frozenset(text for text in listed if not text.startswith("sha256:")),
             certificates=(*given, *(one for one in named if fingerprints(one) & signers)),
         )
+
+    def _recalls(self) -> Iterator[Recall]:
+        path, names = ("recall", "files"), self._get("recall", "files", [])
+        if not names:
+            return
+        from modseal.format import recall  # not loaded where no policy needs it
+
+        for name in names:
+            data = self._file(path, name)
+            try:
+                yield from [recall.decode(data)] if data is not None else ()
+            except FormatError as error:
+                self._problem(path, f"{name}: {error}")
 
     def _allowances(self) -> Iterator[Allowance]:
         for index, table in enumerate(self._values.get("allow", [])):

@@ -10,6 +10,7 @@ import re
 from modseal import limits
 from modseal.format import rules
 from modseal.format.level import Level
+from modseal.format.rooted import MAXIMUM_VERSION
 from modseal.format.shape import Array, Boolean, Integer, Table, Text, TextMap
 from modseal.pki.algorithms import ALGORITHMS
 from modseal.pki.purpose import MINIMUM_RSA_BITS
@@ -137,6 +138,17 @@ SHAPE = Table(
             Text(rules.MODULE_NAME, form="a module name", most=limits.NAME_LENGTH),
             Text(rules.VERSION, form="a version", most=limits.NAME_LENGTH),
             about="The lowest accepted version of a module.",
+        ),
+        "recall": Table(
+            {},
+            {
+                "files": Array(_FILE, least=1, most=limits.RECALLS, about="Recalls (docs/depots.md)."),
+                "lowest": TextMap(
+                    Text(rules.MODULE_NAME, form="the name of a recall", most=limits.NAME_LENGTH),
+                    Integer(1, MAXIMUM_VERSION),
+                    about="The lowest version of a recall that counts.",
+                ),
+            },
         ),
         "attachments": Table({}, {"required": Array(Text(most=200), about="Names or media types.")}),
         "paths": Table(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -78,4 +80,19 @@ def _no_files(name: str) -> bytes:
 def from_bytes(origin: PolicyBytes, source: str) -> Policy:
     """The policy that was read from these bytes, in another process. Raises `PolicyError`."""
     files = dict(origin.files)
-    return parse(origin.text, source, files.__getitem__, built_in=origin.built_in)
+    policy = parse(origin.text, source, files.__getitem__, built_in=origin.built_in)
+    return with_recalls(policy, origin.recalls) if origin.recalls else policy
+
+
+def with_recall_files(policy: Policy, paths: Sequence[Path]) -> Policy:
+    """The policy with the recalls of some files beside its own. Raises `InputError`, `FormatError` (recall-invalid)."""
+    return with_recalls(policy, [read_small(path, limits.RECALL_SIZE).data for path in paths]) if paths else policy
+
+
+def with_recalls(policy: Policy, contents: Sequence[bytes]) -> Policy:
+    """The policy with some recalls more, each as the bytes of its file. Raises `FormatError` (recall-invalid)."""
+    from modseal.format import recall
+
+    more = tuple(map(recall.decode, contents))
+    origin = policy.origin and replace(policy.origin, recalls=(*policy.origin.recalls, *contents))
+    return replace(policy, recalls=(*policy.recalls, *more), origin=origin)

@@ -21,11 +21,12 @@ from typing import Any
 from modseal import limits
 from modseal.errors import FormatError, UndecidedError
 from modseal.files.small import read_small
-from modseal.format import canonical_json, trust_bundle
+from modseal.format import canonical_json, rooted, trust_bundle
 from modseal.format.shape import Integer, Table, Text
 from modseal.format.times import time_text
 from modseal.format.trust_bundle import POLICY_PATH
-from modseal.policy.rotation import Seen, policy_of, require_clock
+from modseal.policy.rotation import Seen, policy_of
+from modseal.policy.succession import require_clock
 from modseal.trust.policy import Policy
 
 SCHEMA = "modseal/trust-store@1"
@@ -36,7 +37,7 @@ VERSIONS = "versions"
 _SHAPE = Table(
     {
         "schema": Text(choices=(SCHEMA,)),
-        "version": Integer(1, trust_bundle.MAXIMUM_VERSION),
+        "version": Integer(1, rooted.MAXIMUM_VERSION),
         "sha256": Text(most=64),
         "newest": Text(most=20),
     }

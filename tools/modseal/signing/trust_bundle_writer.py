@@ -17,9 +17,10 @@ from cryptography import x509
 from modseal import limits
 from modseal.errors import InputError, RefusedError, UsageError
 from modseal.format import cms, trust_bundle
+from modseal.format.rooted import Root
 from modseal.format.rules import check_path
 from modseal.format.times import time_text
-from modseal.format.trust_bundle import POLICY_PATH, Root, TrustBundle
+from modseal.format.trust_bundle import POLICY_PATH, TrustBundle
 from modseal.pki import purpose
 from modseal.policy.file import parse
 from modseal.policy.sources import read_bounded

@@ -23,11 +23,11 @@ from modseal.trust.examination import (
     Judgement,
     Status,
     failed,
-    set_aside,
     skipped,
     unexamined,
 )
 from modseal.trust.integrity import Bundle
+from modseal.trust.levels import Claim
 from modseal.trust.policy import Policy
 from modseal.trust.restrictions import restriction_checks
 from modseal.trust.signature import verify_member
@@ -62,22 +62,10 @@ def examine(bundle: Bundle, policy: Policy, at: datetime) -> Examination:
         checks += signature_checks
 
     # (2) time to (6) level, for each signer by itself, then for all of them together.
-    judged = [signers.judge(signer, manifest, policy, at, effort) for signer in signatures.signers]
-    trusted = [one for one in judged if one.trusted]
-    pending = signers.needed_but_undecided(policy, judged, trusted)
-    rest = []
-    if (
-        effort.exhausted_at is not None
-    ):  # what was not looked at could be anything, so this fails even beside a trusted signer
-        rest.append(failed(effort.exhausted_at, "effort", effort.failure))
-    if not judged and not exempt:
-        rest += [unexamined(step, "not examined: no verified signer") for step in range(2, 6)]
-    if pending and trusted:
-        rest.append(unexamined(6, "not examined: a signer that the policy needs is undecided"))
-    else:
-        undecided = all(check.status is not Status.FAILED for check in checks if check.step == 1)
-        rest += signers.level_checks(manifest, policy, judged, trusted, exempt=exempt, undecided=undecided)
-    rest += signers.expected_checks(manifest, signatures)
+    claim = Claim(manifest.claimed_level, ((manifest.vendor, manifest.name),))
+    undecided = all(check.status is not Status.FAILED for check in checks if check.step == 1)
+    found = signers.judge_all(signatures, claim, policy, at, effort, exempt=exempt, undecided=undecided)
+    rest = [*found.checks, *signers.expected_checks(manifest, signatures)]
 
     # (7) payloads: size and every digest of each, and of every attachment.
     # (8) files: exactly the declared ones, none of them unsafe, and nothing that the policy does not grant.
@@ -86,12 +74,13 @@ def examine(bundle: Bundle, policy: Policy, at: datetime) -> Examination:
         bundle,
         manifest,
         members,
-        whole=bool(trusted) or exempt,  # else the bundle cannot be accepted, and a part of it is enough for the report
+        whole=bool(found.trusted)
+        or exempt,  # else the bundle cannot be accepted, and a part of it is enough for the report
         to_sink=signed or exempt,
         exempt=exempt,
         raw=bool(policy.deny.digests),  # only a deny list needs the digest of a payload as a whole
     )
-    holders = [None] if exempt else [anchor for one in trusted for anchor in one.anchors]
+    holders = [None] if exempt else [anchor for one in found.trusted for anchor in one.anchors]
     power = granted.judge(contents.demand, holders, policy.unsigned_may)
     rest += integrity.content_checks(bundle, members, contents, power.unsafe)
     placement = granted.placement_failures(
@@ -101,15 +90,11 @@ def examine(bundle: Bundle, policy: Policy, at: datetime) -> Examination:
     rest += power.checks
 
     # If one anchor allows everything that the module does, its signers are shown under that anchor.
-    needed = [one.under(power.anchor) for one in pending]
-    judged = [one.under(power.anchor) for one in judged]
-    why = "another signer suffices" if trusted else "a signer that is undecided may suffice"
-    for one in judged:
-        found = one.outcomes[0].checks
-        checks += found if one in needed or not (trusted or pending) else (set_aside(check, why) for check in found)
+    judged = [one.under(power.anchor) for one in found.signers]
+    checks += found.signer_checks(power.anchor)
 
     # (9) restrictions: deny list, version floor, required attachments.
-    rest += restriction_checks(bundle, policy, contents, judged)
+    rest += restriction_checks(bundle, policy, contents, judged, at)
 
     checks = sorted([*checks, *rest], key=lambda check: check.step)
     # The claim is proved once a signer with a sound path grants it; the minimum is another matter.

@@ -6,6 +6,8 @@ raise a module above what its manifest claims, and a claim does not raise itself
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from modseal.errors import Failure
 from modseal.format.level import Level
 
@@ -15,14 +17,24 @@ def prove(claimed: Level, granted: Level) -> Level | None:
     return claimed if claimed <= granted else None
 
 
-def level_failure(claimed: Level, granted: Level, minimum: Level) -> Failure | None:
-    """Why a claim under a grant does not reach a minimum, or None where it does."""
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What signed bytes claim: a level, and the modules that they speak of, each by its vendor and name.
+
+    A manifest speaks of one module. `says` is how messages begin.
+    """
+
+    level: Level
+    modules: tuple[tuple[str, str], ...]
+    says: str = "the manifest claims"
+
+
+def level_failure(claimed: Level, granted: Level, minimum: Level, says: str = "the manifest claims") -> Failure | None:
+    """Why a claim under a grant does not reach a minimum, or None where it does. `says` is as in `Claim`."""
     proven = prove(claimed, granted)
     evidence = {"claimed": str(claimed), "granted": str(granted), "minimum": str(minimum)}
     if proven is None:
-        return Failure(
-            "level-not-granted", f"the manifest claims {claimed}, the signer's anchor grants {granted}", evidence
-        )
+        return Failure("level-not-granted", f"{says} {claimed}, the signer's anchor grants {granted}", evidence)
     if proven < minimum:
         return Failure("level-below-minimum", f"the proven level {proven} is below the minimum {minimum}", evidence)
     return None

@@ -13,7 +13,7 @@ from modseal.errors import FormatError
 from modseal.format import timestamp as token_format
 from modseal.pki.certificate import Certificate
 from modseal.trust.policy import Policy
-from modseal.trust.signature import VerifiedSigner
+from modseal.trust.signature import VerifiedSigner, verify_member
 from modseal.trust.timestamp import CLOCK_TOLERANCE
 
 BEGINNING = datetime.min.replace(tzinfo=UTC)
@@ -23,7 +23,8 @@ END = datetime.max.replace(tzinfo=UTC)
 def of_policy(policy: Policy) -> frozenset[datetime]:
     """The moments of what the policy names."""
     named = [anchor.certificate for anchor in policy.anchors if anchor.certificate]
-    return frozenset((*_of_certificates((*named, *policy.intermediates, *policy.timestamp_anchors)), *_of_crls(policy)))
+    certificates = (*named, *policy.intermediates, *policy.timestamp_anchors)
+    return frozenset((*_of_certificates(certificates), *_of_crls(policy), *_of_recalls(policy)))
 
 
 def of_signers(signers: Iterable[VerifiedSigner]) -> frozenset[datetime]:
@@ -59,6 +60,13 @@ def _of_crls(policy: Policy) -> Iterator[datetime]:
             yield from (crl.this_update + policy.revocation.maximum_age,) if policy.revocation.maximum_age else ()
         except OverflowError:  # beyond the year 9999: it never comes
             continue
+
+
+def _of_recalls(policy: Policy) -> Iterator[datetime]:
+    for recall in policy.recalls:
+        yield recall.issued
+        yield recall.expires
+        yield from of_signers(verify_member(recall.signature, recall.signed, policy.intermediates).signers)
 
 
 def _of_tokens(tokens: Iterable[bytes]) -> Iterator[datetime]:

@@ -22,6 +22,7 @@ from modseal.trust.deny import Deny, fingerprints
 from modseal.trust.powers import UNSAID, May, Power
 
 if TYPE_CHECKING:
+    from modseal.format.recall import Recall
     from modseal.format.toml_lines import Places
 
 
@@ -66,12 +67,14 @@ class PolicyBytes:
     text: bytes
     files: tuple[tuple[str, bytes], ...]
     built_in: bool = False
+    recalls: tuple[bytes, ...] = ()
+    """Recalls that were given beside the policy."""
 
     @property
     def digest(self) -> str:
         """The SHA-256 of all that the policy says, lower-case hex: other bytes, another digest."""
         digest = hashlib.sha256()
-        for name, data in (("", self.text), *self.files):
+        for name, data in (("", self.text), *self.files, *(("recall", data) for data in self.recalls)):
             for part in (name.encode("utf-8", "surrogateescape"), data):
                 digest.update(len(part).to_bytes(8, "big") + part)
         return digest.hexdigest()
@@ -96,7 +99,8 @@ class Allowance:
 class Policy:
     """One policy. `source` says where it came from, for reports; `origin` has its text.
 
-    `unsigned_may` is what an unsigned community module may do, where it is allowed at all.
+    `unsigned_may` is what an unsigned community module may do, where it is allowed at all. `recalls` are unproved
+    (`trust.recalls`), `recall_floors` the lowest version of each that counts.
     """
 
     source: str
@@ -119,6 +123,8 @@ class Policy:
     """The name of the built-in list that the paths are of, empty for none; for messages."""
     allowances: tuple[Allowance, ...] = ()
     unsigned_may: May = UNSAID
+    recalls: tuple[Recall, ...] = ()
+    recall_floors: dict[str, int] = field(default_factory=dict)
     origin: PolicyBytes | None = field(default=None, repr=False, compare=False)
 
     @property

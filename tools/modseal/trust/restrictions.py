@@ -1,33 +1,36 @@
-"""Step 9: what the policy refuses even from trusted signers: the deny list, version floors, missing attachments."""
+"""Step 9: what the policy refuses even from trusted signers: deny list, version floors, recalls, attachments."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from datetime import datetime
 
 from modseal.errors import Failure
 from modseal.format.manifest import View
 from modseal.trust.examination import Check, Judgement, collect
 from modseal.trust.integrity import Bundle, Contents
 from modseal.trust.policy import Policy, matches_any
+from modseal.trust.signers import signer_denials
 from modseal.trust.version import version_key
 
 
-def restriction_checks(bundle: Bundle, policy: Policy, contents: Contents, judged: Iterable[Judgement]) -> list[Check]:
-    """(9) The deny list, version floors, required attachments."""
+def restriction_checks(
+    bundle: Bundle, policy: Policy, contents: Contents, judged: Iterable[Judgement], at: datetime
+) -> list[Check]:
+    """(9) The deny list, version floors, recalls, required attachments."""
     manifest = contents.manifest
-    failures = list(_digest_denials(bundle, policy, contents))
-    for one in judged:  # every verified signer, trusted or not, and every CA on the path of one
-        path = one.path.certificates if one.path else (one.signer.certificate,)
-        denials = policy.deny.failures(path)
-        failures += (replace(denial, evidence={**one.signer.evidence, **denial.evidence}) for denial in denials)
+    failures = [*_digest_denials(bundle, policy, contents), *signer_denials(policy, judged)]
     floor = policy.floors.get(manifest.name)
     if floor is not None and version_key(manifest.version) < version_key(floor):
         detail = f"version {manifest.version} is older than the floor {floor}"
         failures.append(Failure("version-below-floor", detail, {"version": manifest.version, "floor": floor}))
     if matches_any(manifest.name, policy.deny.names):
         failures.append(Failure("denied", f"the deny list has the module {manifest.name!r}", {"name": manifest.name}))
+    if policy.recalls:
+        from modseal.trust.recalls import recall_failures  # not loaded where no policy needs it
+
+        failures += recall_failures(manifest, policy, at)
     present = {attachment.name for attachment in manifest.attachments} | {a.media_type for a in manifest.attachments}
     failures += [
         Failure("attachment-missing", f"the policy requires the attachment {wanted!r}", {"attachment": wanted})

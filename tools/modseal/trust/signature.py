@@ -106,7 +106,7 @@ def _verify_signer(
     if not hmac.compare_digest(actual, info.message_digest):
         raise FormatError(
             "content-digest-mismatch",
-            "the signature was made for another manifest",
+            "the signature was made for other bytes",
             signed_digest=info.message_digest.hex(),
             manifest_digest=actual.hex(),
         )

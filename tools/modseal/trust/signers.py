@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from modseal import limits
@@ -26,8 +27,8 @@ from modseal.trust.examination import (
     set_aside,
     unexamined,
 )
-from modseal.trust.levels import level_failure, prove
-from modseal.trust.policy import Policy
+from modseal.trust.levels import Claim, level_failure, prove
+from modseal.trust.policy import Anchor, Policy
 from modseal.trust.signature import Signatures, VerifiedSigner
 from modseal.trust.signing_time import SigningTime
 
@@ -50,7 +51,7 @@ def signature_checks(unsigned: bool, signers: tuple[VerifiedSigner, ...], failur
     return checks
 
 
-def judge(signer: VerifiedSigner, manifest: Manifest, policy: Policy, at: datetime, effort: Effort) -> Judgement:
+def judge(signer: VerifiedSigner, claim: Claim, policy: Policy, at: datetime, effort: Effort) -> Judgement:
     """Steps 2 to 6 for one signer, under each anchor that a path leads to."""
     # (2) The time that validity is judged at. signingTime is never proof.
     effort.step = 2
@@ -70,7 +71,7 @@ def judge(signer: VerifiedSigner, manifest: Manifest, policy: Policy, at: dateti
             checks += [failed(3, "path", failure) for failure in paths.failures]
         checks += [unexamined(step, "not examined: no path to an anchor") for step in (4, 5, 6)]
         return Judgement(signer, stamp, (AnchorOutcome(None, tuple(checks)),))
-    outcomes = [_judge_path(signer, path, manifest, policy, at, proven, checks, effort) for path in paths]
+    outcomes = [_judge_path(signer, path, claim, policy, at, proven, checks, effort) for path in paths]
     best, *others = sorted(outcomes, key=_rank)
     # A denied path that is not needed is none: it stands for no anchor either.
     allowed = (one for one in others if one.path and not any(map(policy.deny.entry, one.path.certificates)))
@@ -97,7 +98,7 @@ def signing_time(signer: VerifiedSigner, policy: Policy, at: datetime, effort: E
 def _judge_path(
     signer: VerifiedSigner,
     path: AnchoredPath,
-    manifest: Manifest,
+    claim: Claim,
     policy: Policy,
     at: datetime,
     proven: datetime | None,
@@ -116,12 +117,12 @@ def _judge_path(
     effort.step = 5
     failures = revocation_failures(path.path, policy.path_rules, at, proven, effort)
     checks += collect(5, "crl", failures, _revocation_text(path, policy))
-    anchor, scope = path.anchor, list(_scope_failures(path, manifest))
+    anchor, scope = path.anchor, list(_scope_failures(path, claim))
     sound = all(check.status in SETTLED for check in checks) and not scope
     # (6) The claim against the grant, and the anchor's scope.
-    failure = level_failure(manifest.claimed_level, anchor.grants, policy.minimum_level)
+    failure = level_failure(claim.level, anchor.grants, policy.minimum_level, claim.says)
     checks += collect(6, "grant", [failure, *scope] if failure else scope, f"{anchor.name} grants {anchor.grants}")
-    return AnchorOutcome(path, tuple(checks), prove(manifest.claimed_level, anchor.grants) if sound else None)
+    return AnchorOutcome(path, tuple(checks), prove(claim.level, anchor.grants) if sound else None)
 
 
 def _rank(outcome: AnchorOutcome) -> tuple[bool, bool, bool, int]:
@@ -174,18 +175,75 @@ def _revocation_text(path: AnchoredPath, policy: Policy) -> str:
     return "the policy names no CRL of these issuers and requires none"
 
 
-def _scope_failures(path: AnchoredPath, manifest: Manifest) -> Iterator[Failure]:
+def _scope_failures(path: AnchoredPath, claim: Claim) -> Iterator[Failure]:
+    """The first vendor and the first name that the anchor may not speak for."""
     anchor = path.anchor
-    if not anchor.speaks_for_vendor(manifest.vendor):
-        detail = f"{anchor.name} may not speak for vendor {manifest.vendor!r}"
-        yield Failure("vendor-out-of-scope", detail, {"anchor": anchor.name, "vendor": manifest.vendor})
-    if not anchor.speaks_for_name(manifest.name):
-        detail = f"{anchor.name} may not speak for module {manifest.name!r}"
-        yield Failure("name-out-of-scope", detail, {"anchor": anchor.name, "name": manifest.name})
+    vendors, names = (dict.fromkeys(each) for each in zip(*claim.modules, strict=True)) if claim.modules else ({}, {})
+    for vendor in (one for one in vendors if not anchor.speaks_for_vendor(one)):
+        detail = f"{anchor.name} may not speak for vendor {vendor!r}"
+        yield Failure("vendor-out-of-scope", detail, {"anchor": anchor.name, "vendor": vendor})
+        break
+    for name in (one for one in names if not anchor.speaks_for_name(one)):
+        detail = f"{anchor.name} may not speak for module {name!r}"
+        yield Failure("name-out-of-scope", detail, {"anchor": anchor.name, "name": name})
+        break
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """All verified signers of some bytes: each judged by itself, who is trusted, and whose verdict is needed.
+
+    `checks` are of all of them together (steps 2 to 6); those of each signer are added by `signer_checks`.
+    """
+
+    signers: tuple[Judgement, ...]
+    trusted: tuple[Judgement, ...]
+    pending: tuple[Judgement, ...]
+    checks: tuple[Check, ...]
+
+    def signer_checks(self, anchor: Anchor | None = None) -> Iterator[Check]:
+        """Steps 2 to 6 of each signer, under the anchor that vouches for the whole where it is one of its own.
+
+        Those of signers who are not needed are set aside.
+        """
+        why = "another signer suffices" if self.trusted else "a signer that is undecided may suffice"
+        for one in self.signers:
+            needed = one in self.pending or not (self.trusted or self.pending)
+            found = one.under(anchor).outcomes[0].checks
+            yield from found if needed else (set_aside(check, why) for check in found)
+
+
+def judge_all(
+    signatures: Signatures,
+    claim: Claim,
+    policy: Policy,
+    at: datetime,
+    effort: Effort,
+    *,
+    exempt: bool,
+    undecided: bool,
+) -> Judged:
+    """Steps 2 to 6: each verified signer by itself, then all together.
+
+    `exempt` says that nobody has to have signed, `undecided` that step 1 failed nothing.
+    """
+    judged = tuple(judge(signer, claim, policy, at, effort) for signer in signatures.signers)
+    trusted = tuple(one for one in judged if one.trusted)
+    pending = tuple(needed_but_undecided(policy, judged, trusted))
+    checks = []
+    if effort.exhausted_at is not None:  # what was not looked at could be anything
+        checks.append(failed(effort.exhausted_at, "effort", effort.failure))
+    if not judged and not exempt:
+        checks += [unexamined(step, "not examined: no verified signer") for step in range(2, 6)]
+    if pending and trusted:
+        checks.append(unexamined(6, "not examined: a signer that the policy needs is undecided"))
+    else:
+        checks += level_checks(claim, policy, judged, trusted, exempt=exempt, undecided=undecided)
+    return Judged(judged, trusted, pending, tuple(checks))
 
 
 def level_checks(
-    manifest: Manifest,
+    claim: Claim,
     policy: Policy,
     judged: Sequence[Judgement],
     trusted: Sequence[Judgement],
@@ -204,13 +262,21 @@ def level_checks(
     if undecided and not judged:
         return [unexamined(6, "not examined: no signature can be judged")]
     if not judged:
-        detail = f"the manifest claims {manifest.claimed_level}, and no signature grants it"
-        return [failed(6, "grant", Failure("level-not-granted", detail, {"claimed": str(manifest.claimed_level)}))]
+        detail = f"{claim.says} {claim.level}, and no signature grants it"
+        return [failed(6, "grant", Failure("level-not-granted", detail, {"claimed": str(claim.level)}))]
     return (
         collect(6, "signers", _signer_failures(policy, trusted), f"{len(_keys(trusted))} trusted signers")
         if trusted
         else []
     )
+
+
+def signer_denials(policy: Policy, judged: Iterable[Judgement]) -> Iterator[Failure]:
+    """Every verified signer, trusted or not, and every CA on the path of one."""
+    for one in judged:
+        path = one.path
+        for failure in policy.deny.failures(path.certificates if path else (one.signer.certificate,)):
+            yield replace(failure, evidence={**one.signer.evidence, **failure.evidence})
 
 
 def expected_checks(manifest: Manifest, signatures: Signatures) -> list[Check]:

@@ -8,16 +8,36 @@ before everything, even the end, so that `2.0~rc1` is older than `2.0`.
 
 from __future__ import annotations
 
+import operator
 import re
+from collections.abc import Callable
 
 _RUN = re.compile(r"[0-9]+|[A-Za-z]+|~")
 _END = (1, 0, "")
 
 
-def version_key(version: str) -> tuple[tuple[tuple[int, int, str], ...], ...]:
+Key = tuple[tuple[tuple[int, int, str], ...], ...]
+"""What sorts as versions do."""
+
+
+def version_key(version: str) -> Key:
     """A key that sorts versions; equal keys are equal versions (`1.0` and `1.00`)."""
     head, _, release = version.partition("-")
     return _part_key(head), _part_key(release)
+
+
+def holds(one: Key, relation: str, other: Key) -> bool:
+    """Whether a version stands in one of the relations `<<`, `<=`, `=`, `>=`, `>>` to another; both as keys."""
+    return _HOLDS[relation](one, other)
+
+
+_HOLDS: dict[str, Callable[[Key, Key], bool]] = {
+    "<<": operator.lt,
+    "<=": operator.le,
+    "=": operator.eq,
+    ">=": operator.ge,
+    ">>": operator.gt,
+}
 
 
 def _part_key(part: str) -> tuple[tuple[int, int, str], ...]:

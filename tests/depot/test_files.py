@@ -11,8 +11,8 @@ import pytest
 from builders import bundles, depots, zips
 from builders.zips import DEFLATED, STORED, Part
 from modseal import limits
-from modseal.depot import offline_bundle
-from modseal.depot.offline_bundle import in_zip, looks_like_depot, open_depot
+from modseal.depot import files as depot_files
+from modseal.depot.files import in_zip, looks_like_depot, open_depot
 from modseal.errors import FormatError, InputError
 from modseal.format.source import BytesSource, FileSource, Span
 
@@ -46,7 +46,7 @@ def test_a_large_deflated_file_is_unpacked_to_a_file_that_has_no_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     data = os.urandom(1000) * 100
-    monkeypatch.setattr(offline_bundle, "_IN_MEMORY", 1000)
+    monkeypatch.setattr(depot_files, "_IN_MEMORY", 1000)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     depot = in_zip(BytesSource(zips.write({"a.vib": data})), "depot")
     with depot.open("a.vib") as source:

@@ -14,9 +14,10 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
+from typing import Literal
 
 from modseal import limits
-from modseal.depot import metadata
+from modseal.depot import metadata, oci
 from modseal.depot.folder import Folder, open_folder
 from modseal.depot.metadata import INDEX, VENDOR_INDEX, Metadata
 from modseal.errors import Failure, FormatError, InputError
@@ -31,10 +32,13 @@ _IN_MEMORY = 4 * limits.MIB
 _HEAD = 4096
 """Bytes of an `index.xml` by which it is told from another tool's."""
 
+Layout = Literal["folder", "zip", "oci", "server"]
+"""Where the files of a depot are."""
+
 Opener = Callable[[str], AbstractContextManager[Source]]
 
 
-class OfflineBundle:
+class DepotFiles:
     """An open depot, of which nothing is proved: verify each bundle, and compare (`depot.compare`).
 
     `sizes` has its files by path; `failures` say what else lies in it and is not read.
@@ -47,10 +51,15 @@ class OfflineBundle:
         opener: Opener,
         head: Callable[[str], bytes],
         failures: tuple[Failure, ...] = (),
+        *,
+        layout: Layout = "folder",
     ) -> None:
         self.name = name
         self.sizes = sizes
         self.failures = failures
+        self.layout = layout
+        self.complete = layout != "server"
+        """Whether all files are known: a server does not say what else it has."""
         self._opener = opener
         self.head = head
         """How a file begins; raises `FormatError` where the archive has it damaged."""
@@ -94,7 +103,7 @@ class OfflineBundle:
             return True  # unknown; opening it later reports the reason
 
 
-def in_zip(source: Source, name: str) -> OfflineBundle:
+def in_zip(source: Source, name: str) -> DepotFiles:
     """The depot in a zip archive, which stays its owner's to close. Raises `FormatError` as `format.zip.read` does."""
     files = {entry.path: entry for entry in zip_format.read(source) if entry.type is FileType.FILE}
     sizes = {path: entry.size for path, entry in files.items()}
@@ -104,20 +113,40 @@ def in_zip(source: Source, name: str) -> OfflineBundle:
         unpacked = zip_format.blocks(source, files[path])
         return b"".join(unpacked) if sizes[path] <= _IN_MEMORY else next(unpacked, b"")
 
-    return OfflineBundle(name, sizes, lambda path: _unpacked(source, files[path]), head)
+    return DepotFiles(name, sizes, lambda path: _unpacked(source, files[path]), head, layout="zip")
 
 
-def in_folder(folder: Folder) -> OfflineBundle:
+def in_folder(folder: Folder) -> DepotFiles:
     """The depot in an open folder, which stays its owner's to close."""
 
     def head(path: str) -> bytes:
         with folder.open(path) as source:
             return source.read(0, min(source.size, len(ar.MAGIC)))
 
-    return OfflineBundle(folder.name, folder.sizes, folder.open, head, folder.failures)
+    return DepotFiles(folder.name, folder.sizes, folder.open, head, folder.failures)
 
 
-def in_sources(name: str, files: Mapping[str, Source]) -> OfflineBundle:
+def in_layout(folder: Folder) -> DepotFiles:
+    """The depot in an OCI image layout, by the names of its layers. Raises `FormatError` (index-invalid)."""
+
+    def content(path: str) -> bytes:
+        if folder.sizes.get(path, limits.DEPOT_INDEX_SIZE + 1) > limits.DEPOT_INDEX_SIZE:
+            raise FormatError("index-invalid", f"{folder.name}: {path} of the OCI image layout is missing or too large")
+        with folder.open(path) as source:
+            return source.read(0, source.size)
+
+    blobs, named = oci.read(content, folder.sizes)
+    there = {path: one for path, one in blobs.items() if oci.place(one.sha256) in folder.sizes}
+    strange = {path: size for path, size in folder.sizes.items() if path not in named}
+    sizes = {path: one.size for path, one in there.items()} | strange
+
+    def opener(path: str) -> AbstractContextManager[Source]:
+        return folder.open(oci.place(there[path].sha256) if path in there else path)
+
+    return DepotFiles(folder.name, sizes, opener, lambda _: b"", folder.failures, layout="oci")
+
+
+def in_sources(name: str, files: Mapping[str, Source]) -> DepotFiles:
     """The depot in files of an image, which stays its owner's to close. Paths that are not safe are failures."""
     unsafe = {path: failure for path in sorted(files) if (failure := rules.check_path(path))}
 
@@ -125,11 +154,11 @@ def in_sources(name: str, files: Mapping[str, Source]) -> OfflineBundle:
         return files[path].read(0, min(files[path].size, len(ar.MAGIC)))
 
     sizes = {path: source.size for path, source in files.items() if path not in unsafe}
-    return OfflineBundle(name, sizes, lambda path: nullcontext(files[path]), head, tuple(unsafe.values()))
+    return DepotFiles(name, sizes, lambda path: nullcontext(files[path]), head, tuple(unsafe.values()))
 
 
 @contextmanager
-def open_depot(path: str | Path) -> Iterator[OfflineBundle]:
+def open_depot(path: str | Path) -> Iterator[DepotFiles]:
     """Open a depot: a zip file, or a folder.
 
     Raises `InputError` where it cannot be read, `FormatError` where the zip file is not what `format.zip` accepts.
@@ -137,7 +166,7 @@ def open_depot(path: str | Path) -> Iterator[OfflineBundle]:
     """
     if os.path.isdir(path):
         with open_folder(path) as folder:
-            yield in_folder(folder)
+            yield in_layout(folder) if oci.LAYOUT in folder.sizes else in_folder(folder)
     else:
         with open_file(path) as descriptor:
             yield in_zip(FileSource(descriptor), str(path))

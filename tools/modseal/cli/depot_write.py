@@ -1,0 +1,304 @@
+"""`modseal depot build | add | remove | merge | recall`: what writes depots."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from modseal.cli.depot_options import (
+    DEPOT_ARGUMENT,
+    EXPIRES,
+    OCI,
+    index_options,
+    issue_of,
+    key_options,
+    open_signers,
+    progress,
+)
+from modseal.cli.options import BUNDLES, FILE, OUTPUT, now
+from modseal.depot.offline_plan import FORMS, Choices
+from modseal.errors import UsageError
+from modseal.report.text import safe
+
+if TYPE_CHECKING:
+    from modseal.depot.files import DepotFiles
+    from modseal.depot.index import DepotIndex
+    from modseal.packing.signed_depot import Published
+
+_RECALLS = click.option("--recall", "recalls", multiple=True, type=FILE, metavar="FILE", help="A recall to put in.")
+_BUNDLES = click.argument("bundles", nargs=-1, type=FILE, metavar="BUNDLE...", shell_complete=BUNDLES)
+_OFFLINE = (
+    click.option(
+        "--form",
+        type=click.Choice(FORMS),
+        default="component",
+        show_default=True,
+        help="Offline bundle: a component for ESXi 7.0 and later, or the form of 6.x or 5.x.",
+    ),
+    click.option(
+        "--esxi",
+        multiple=True,
+        metavar="VERSION",
+        help="Offline bundle: the ESXi it is for, such as 8.0 or 7.*; repeatable.",
+    ),
+    click.option(
+        "--vendor", default="", metavar="NAME", help="Offline bundle: whose it is; by default the bundles' vendor."
+    ),
+    click.option("--code", default="", metavar="CODE", help="Offline bundle: the vendor's code."),
+    click.option(
+        "--component", default="", metavar="NAME=VERSION", help="Offline bundle: one component that all bundles form."
+    ),
+    click.option("--kb-url", default="", metavar="URL", help="Offline bundle: where people can read about it."),
+    click.option("--contact", default="", metavar="TEXT", help="Offline bundle: whom to ask."),
+)
+
+
+def _offline_options(command: Any) -> Any:
+    for option in reversed(_OFFLINE):
+        command = option(command)
+    return command
+
+
+@click.command()
+@_BUNDLES
+@click.option(
+    "-o",
+    "--output",
+    "destination",
+    required=True,
+    type=FILE,
+    metavar="OUT",
+    help="The depot to write: OUT.zip is an offline bundle, or with --name a signed depot; else a folder.",
+)
+@click.option("--name", metavar="NAME", help="Signed depot: what it is called.")
+@click.option("--previous", metavar="DEPOT", help="Signed depot: the version before this one.")
+@OCI
+@index_options
+@_RECALLS
+@_offline_options
+def build(bundles: tuple[Path, ...], destination: Path, **given: Any) -> None:
+    """Write a depot of BUNDLEs.
+
+    With --name, --expires, --key and --cert it is a signed depot, for .seal and .vib alike. Without, it is an ESXi
+    offline bundle of .vib files; the same input gives the same bytes.
+    """
+    _require_no_input(destination, (*bundles, *given["recalls"], *given["cert"], *given["key"]))
+    if any(given[option] for option in ("name", "previous", "key", "expires", "oci", "recalls")):
+        _build_signed(bundles, destination, given)
+        return
+    if not bundles:
+        raise UsageError("name at least one bundle")
+    if destination.suffix.lower() != ".zip":
+        raise UsageError(
+            f"{destination} does not end with .zip, as an offline bundle does; a signed depot needs --name, --expires, "
+            "--key and --cert"
+        )
+    from modseal.packing import offline_bundle
+    from modseal.packing.plan import read_epoch
+
+    with progress() as tell:
+        written = offline_bundle.build(bundles, destination, choices(given), read_epoch(os.environ), tell)
+    count = len(written.modules)
+    click.echo(
+        f"{safe(destination)}: offline bundle of {count} bundle{'' if count == 1 else 's'}, sha256 {written.sha256}"
+    )
+
+
+def _build_signed(bundles: tuple[Path, ...], output: Path, given: dict[str, Any]) -> None:
+    from modseal.files.staging import require_free
+    from modseal.packing import signed_depot as depots
+    from modseal.packing.depot_layout import kind_of
+
+    layout = kind_of(output, oci=given["oci"])
+    if layout != "zip":
+        require_free(output)
+    issue = issue_of(given, given["name"])
+    with ExitStack() as stack, progress() as tell:
+        previous = _opened(stack, given["previous"]) if given["previous"] else None
+        items = depots.items_of_files(bundles, tell)
+        recalls = [depots.read_recall_file(path) for path in given["recalls"]]
+        _show(depots.publish(output, layout, items, recalls, issue, previous, tell))
+
+
+@click.command()
+@DEPOT_ARGUMENT
+@_BUNDLES
+@index_options
+@_RECALLS
+def add(depot_path: str, bundles: tuple[Path, ...], **given: Any) -> None:
+    """Put BUNDLEs and recalls into the signed DEPOT, as its next version."""
+    from modseal.packing import signed_depot as depots
+
+    if not bundles and not given["recalls"]:
+        raise UsageError("name a bundle, or a recall with --recall")
+    issue = issue_of(given, None)
+    with ExitStack() as stack, progress() as tell:
+        files, index = _opened(stack, depot_path)
+        items = [*depots.items_taken_over(files, index), *depots.items_of_files(bundles, tell)]
+        new = [depots.read_recall_file(path) for path in given["recalls"]]
+        recalls = depots.merged_recalls([*_recalls(files, index), *new])
+        _show(depots.publish(Path(depot_path), _layout(files), items, recalls, issue, (files, index), tell))
+
+
+@click.command()
+@DEPOT_ARGUMENT
+@click.argument("modules", nargs=-1, required=True, metavar="MODULE...")
+@index_options
+def remove(depot_path: str, modules: tuple[str, ...], **given: Any) -> None:
+    """Take MODULEs out of the signed DEPOT, as its next version: NAME, or NAME=VERSION.
+
+    That withdraws nothing from those who have it; `modseal depot recall` does.
+    """
+    from modseal.packing import signed_depot as depots
+
+    issue = issue_of(given, None)
+    with ExitStack() as stack, progress() as tell:
+        files, index = _opened(stack, depot_path)
+        gone = {one.path for text in modules for one in _meant(text, index)}
+        items = [one for one in depots.items_taken_over(files, index) if one.listed.path not in gone]
+        _show(
+            depots.publish(Path(depot_path), _layout(files), items, _recalls(files, index), issue, (files, index), tell)
+        )
+
+
+@click.command()
+@click.argument("depot_paths", nargs=-1, required=True, metavar="DEPOT...")
+@click.option("-o", "--output", "destination", required=True, type=FILE, metavar="OUT", help="The depot to write.")
+@click.option("--name", required=True, metavar="NAME", help="What it is called.")
+@click.option("--previous", metavar="DEPOT", help="The version before this one.")
+@OCI
+@index_options
+def merge(depot_paths: tuple[str, ...], destination: Path, **given: Any) -> None:
+    """Write a signed depot with all bundles of DEPOTs: signed ones and offline bundles.
+
+    Each bundle is examined anew, and nothing that the DEPOTs say is taken over but their recalls.
+    """
+    from modseal.depot.open import open_depot
+    from modseal.depot.signed import is_signed_depot, read_index
+    from modseal.files.staging import require_free
+    from modseal.packing import signed_depot as depots
+    from modseal.packing.depot_layout import kind_of
+
+    layout = kind_of(destination, oci=given["oci"])
+    if layout != "zip":
+        require_free(destination)
+    issue = issue_of(given, given["name"])
+    with ExitStack() as stack, progress() as tell:
+        before = _opened(stack, given["previous"]) if given["previous"] else None
+        items, recalls = [], []
+        for path in depot_paths:
+            files = stack.enter_context(open_depot(path))
+            items += depots.items_of_depot(files, tell)
+            recalls += _recalls(files, read_index(files)) if is_signed_depot(files) else []
+        _show(depots.publish(destination, layout, items, depots.merged_recalls(recalls), issue, before, tell))
+
+
+@click.command()
+@click.argument("modules", nargs=-1, required=True, metavar="MODULE...")
+@click.option("--vendor", required=True, metavar="NAME", help="The vendor of the modules, as their manifests say it.")
+@click.option("--reason", required=True, metavar="TEXT", help="Why they are withdrawn.")
+@click.option("--replacement", default="", metavar="TEXT", help="What to use instead.")
+@click.option("--name", metavar="NAME", help="What the list is called; every version of it has the same name.")
+@click.option("--previous", type=FILE, metavar="FILE", help="The version before, whose entries stay.")
+@click.option("--number", type=click.IntRange(1, 2**31 - 1), metavar="N", help="Its version; by default the next one.")
+@EXPIRES
+@key_options
+@click.option("-o", "--output", required=True, type=OUTPUT, metavar="OUT", help="The recall to write.")
+def recall(modules: tuple[str, ...], output: Path, **given: Any) -> None:
+    """Withdraw MODULEs: a signed list for `modseal verify --recall`, policies and depots.
+
+    MODULE is a name, with versions where not all are meant: "acme-agent >= 1.0, << 1.3". The list counts only from a
+    signer whose anchor covers the vendor and the names.
+    """
+    from modseal.cli.sign import signing_time
+    from modseal.files.small import read_small
+    from modseal.format import recall as recall_format
+    from modseal.format.times import time_text
+    from modseal.limits import RECALL_SIZE
+    from modseal.packing import recall as recalls
+
+    if given["expires"] is None:
+        raise UsageError("a recall needs --expires TIME, until when this version of the list may be used")
+    previous = recall_format.decode(read_small(given["previous"], RECALL_SIZE).data) if given["previous"] else None
+    entry = recalls.Entry(given["vendor"], modules, given["reason"], given["replacement"])
+    time = signing_time()
+    made = recalls.make(entry, given["name"], given["number"], time, given["expires"], previous)
+    made = recalls.sign(made, open_signers(given), now(), time)
+    recalls.write(made, output)
+    click.echo(
+        f"{safe(output)}: recall {safe(made.name)}, version {made.version}, {len(made.modules)} entries, "
+        f"expires {time_text(made.expires)}"
+    )
+
+
+def _require_no_input(destination: Path, inputs: Iterable[Path | str]) -> None:
+    """A depot takes the place of nothing that it is made of."""
+    for path in inputs:
+        with suppress(OSError, ValueError):
+            if destination.samefile(path):
+                raise UsageError(f"{destination} is read by this command; name another file to write")
+
+
+def choices(given: dict[str, Any]) -> Choices:
+    """What the options say of an offline bundle."""
+    name, equals, version = given["component"].partition("=")
+    if given["component"] and not equals:
+        raise UsageError("--component needs a name and a version: NAME=VERSION")
+    return Choices(
+        given["form"],
+        given["esxi"],
+        given["vendor"],
+        given["code"],
+        (name, version) if equals else None,
+        given["kb_url"],
+        given["contact"],
+    )
+
+
+def _opened(stack: ExitStack, path: str) -> tuple[DepotFiles, DepotIndex]:
+    """An open signed depot, and its index."""
+    from modseal.depot.index import INDEX
+    from modseal.depot.open import open_depot
+    from modseal.depot.signed import is_signed_depot, read_index
+
+    files = stack.enter_context(open_depot(path))
+    if not is_signed_depot(files):
+        raise UsageError(f"{path} has no {INDEX}: it is no signed depot; make one with `modseal depot merge`")
+    return files, read_index(files)
+
+
+def _recalls(files: DepotFiles, index: DepotIndex) -> list[bytes]:
+    from modseal.depot.signed import read_recalls
+
+    return [data for _, data in read_recalls(files, index)]
+
+
+def _meant(text: str, index: DepotIndex) -> Iterable[Any]:
+    """The bundles that a text of the command line means."""
+    name, equals, version = text.partition("=")
+    found = [one for one in index.bundles if one.name == name and (not equals or one.version == version)]
+    if not found:
+        raise UsageError(f"the depot lists no {text}")
+    return found
+
+
+def _layout(files: DepotFiles) -> Any:
+    if files.layout == "server":
+        raise UsageError(f"{files.name} is on a server: mirror it, change the copy, and publish that")
+    return files.layout
+
+
+def _show(published: Published) -> None:
+    from modseal.format.times import time_text
+
+    index = published.index
+    count = len(index.bundles)
+    click.echo(
+        f"{safe(published.path)}: depot {safe(index.name)}, version {index.version}, {count} "
+        f"bundle{'' if count == 1 else 's'}, expires {time_text(index.expires)}, sha256 {index.sha256}"
+    )

@@ -1,0 +1,185 @@
+"""Checks a depot: its index, whether exactly what it lists is there, and every bundle under the policy.
+
+A signed depot is proved first (`depot.proved`), then what was proved is remembered, then each bundle is held against
+the index and examined like any other. An offline bundle has no signature: there the bundles decide, and what the
+metadata says is only held against them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from modseal.bundle.fence import fenced
+from modseal.bundle.open import OpenBundle
+from modseal.bundle.verify import Result
+from modseal.codes import CODES
+from modseal.depot import compare, signed, state
+from modseal.depot.compare import BundleOrigin, DepotBundle
+from modseal.depot.files import DepotFiles
+from modseal.depot.index import INDEX, DepotIndex, Listed, listed, signature_path
+from modseal.depot.proved import ProvedIndex, prove
+from modseal.depot.values import unequal
+from modseal.errors import Failure, ModsealError, UsageError
+from modseal.format import rules
+from modseal.format.shape import quote
+from modseal.format.source import Source
+from modseal.policy.sources import with_recalls
+from modseal.trust.examination import WORST_LAST, Examination, Verdict
+from modseal.trust.examine import examine
+from modseal.trust.policy import Policy
+
+Progress = Callable[[int, int, str], None]
+"""Told before each step of long work: how many are done, how many there are, and what is next."""
+
+HARMLESS = frozenset({"metadata-order"})
+"""Failures of metadata that speak against nothing."""
+
+
+def quiet(_done: int, _all: int, _what: str) -> None:
+    """Tells nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What became of a depot: of its index, of each bundle, and all that is wrong besides.
+
+    `index` is what the depot says, `proved` says whether that holds; both are None and False for an offline bundle.
+    `remembered` says that the state file has this index now.
+    """
+
+    depot: str
+    index: DepotIndex | None
+    proved: ProvedIndex | None
+    results: tuple[Result, ...] = ()
+    failures: tuple[Failure, ...] = ()
+    remembered: bool = False
+    recalls: tuple[str, ...] = field(default=())
+
+    @property
+    def verdict(self) -> Verdict:
+        """The worst of all."""
+        against = [CODES[failure.code] for failure in self.failures if failure.code not in HARMLESS]
+        verdicts = [result.verdict for result in self.results]
+        verdicts += [Verdict.UNDECIDED if code.undecided else Verdict.REJECTED for code in against]
+        return max(verdicts, key=WORST_LAST.index, default=Verdict.ACCEPTED)
+
+
+def check(
+    files: DepotFiles,
+    policy: Policy,
+    at: datetime,
+    *,
+    state_file: Path | None = None,
+    name: str | None = None,
+    progress: Progress = quiet,
+) -> Checked:
+    """Check an open depot at a time (aware, UTC). What is wrong with the depot is in the result, and not raised.
+
+    Raises `UsageError` for options that do not fit, `UndecidedError` where the state file cannot be used, `InputError`
+    where it cannot be written.
+    """
+    if not signed.is_signed_depot(files):
+        if state_file or name:
+            raise UsageError(f"{files.name} has no {INDEX}: an offline bundle has neither a version nor a name")
+        return _check_offline(files, policy, at, progress)
+    index: DepotIndex | None = None
+    with state.held(state_file) if state_file else nullcontext():
+        seen = state.read(state_file) if state_file else None
+        try:
+            index = signed.read_index(files)
+            proved = prove(index, signed.read_rotations(files, index), policy, at, seen=seen, name=name)
+            found = signed.read_recalls(files, index)
+        except ModsealError as error:
+            return Checked(files.name, index, None, failures=(error.failure,))
+        if state_file:
+            state.write(state_file, proved, seen, at)
+    failures = [*files.failures, *_presence(files, index)]
+    # What the depot's recalls withdraw is not accepted from it, nor is anything while one of them does not count.
+    policy = with_recalls(policy, [data for _, data in found]) if found else policy
+    results = []
+    for done, one in enumerate(index.bundles):
+        progress(done, len(index.bundles), one.path)
+        if one.path in files.sizes:
+            result, more = _check_bundle(files, one, policy, at)
+            results.append(result)
+            failures += more
+    recalls = tuple(f"{recall.name}, version {recall.version}" for recall, _ in found)
+    return Checked(files.name, index, proved, tuple(results), tuple(failures), state_file is not None, recalls)
+
+
+def examine_bundle(source: Source, name: str, policy: Policy, at: datetime) -> tuple[Examination, str]:
+    """The examination of a bundle, and the SHA-256 of the very bytes that were examined. Raises what reading raises."""
+    with fenced(name):
+        bundle = OpenBundle(source, name, with_digest=True)
+        return examine(bundle, policy, at), bundle.sha256()
+
+
+def _check_bundle(files: DepotFiles, one: Listed, policy: Policy, at: datetime) -> tuple[Result, list[Failure]]:
+    """The verdict on a bundle, and where it is not what the index lists."""
+    try:
+        with files.open(one.path) as source:
+            examination, sha256 = examine_bundle(source, f"{files.name}/{one.path}", policy, at)
+    except ModsealError as error:
+        return Result(one.path, None, None, error.failure), []
+    result = Result(one.path, sha256, examination)
+    if sha256 != one.sha256:
+        detail = f"{quote(one.path, 200)} has the SHA-256 {sha256}, and the index lists {one.sha256}"
+        evidence = {"path": rules.shown(one.path), "listed": one.sha256, "found": sha256}
+        return result, [Failure("bundle-digest-mismatch", detail, evidence)]
+    return result, list(_differences(one, examination))
+
+
+def _differences(one: Listed, examination: Examination) -> Iterator[Failure]:
+    """Where the index says something else than the bundle's own manifest, although the bundle is the listed one."""
+    if examination.manifest is None:
+        return
+    there = listed(examination.manifest, one.path, one.size, one.sha256)
+    values = [
+        {name: getattr(each, name) for name in ("kind", "vendor", "name", "version", "level", "type", "summary")}
+        | dict(each.relationships.by_label())
+        | {"platforms": each.platforms}
+        for each in (one, there)
+    ]
+    for field_, here, other in unequal(*values):
+        detail = f"the index says {field_} {here} of {quote(one.path, 200)}; its manifest says {other}"
+        yield Failure("metadata-mismatch", detail, {"path": rules.shown(one.path), "field": field_})
+
+
+def _presence(files: DepotFiles, index: DepotIndex) -> Iterator[Failure]:
+    """Exactly the listed files are there: none withheld, none added."""
+    indexes = [index.sha256, *(sha256 for _, sha256 in index.rotations)]
+    expected = {INDEX, *index.files, *map(signature_path, indexes)}
+    for path in sorted(expected - set(files.sizes)):
+        detail = f"the index lists {quote(path, 200)}, which the depot does not have"
+        yield Failure("bundle-missing", detail, {"bundle": rules.shown(path)})
+    for path in sorted(set(files.sizes) - expected) if files.complete else ():
+        detail = f"the depot has {quote(path, 200)}, which its index does not list"
+        yield Failure("bundle-unlisted", detail, {"bundle": rules.shown(path)})
+
+
+def _check_offline(files: DepotFiles, policy: Policy, at: datetime, progress: Progress) -> Checked:
+    """Every bundle, and the metadata held against them."""
+    metadata = files.metadata
+    failures = list(files.failures)
+    results, origins = [], []
+    paths = files.bundles
+    for done, path in enumerate(paths):
+        progress(done, len(paths), path)
+        try:
+            with files.open(path) as source:
+                examination, sha256 = examine_bundle(source, f"{files.name}/{path}", policy, at)
+                size = source.size
+        except ModsealError as error:
+            results.append(Result(path, None, None, error.failure))
+            origins.append(BundleOrigin(path, None, proved=False))
+            continue
+        results.append(Result(path, sha256, examination))
+        found = DepotBundle(path, size, sha256, examination.manifest, bool(examination.trusted))
+        origins.append(found.origin)
+        failures += compare.bundle_failures(metadata, found)
+    failures += compare.depot_failures(metadata, files.paths, origins)
+    return Checked(files.name, None, None, tuple(results), tuple(failures))

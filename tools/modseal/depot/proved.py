@@ -1,0 +1,118 @@
+"""Proves the index of a signed depot: who signed it, that it is current, and that nothing newer was seen.
+
+Read `prove` top to bottom. It does no I/O and reads no clock. Whoever has a `ProvedIndex` knows that its bundles are
+what the depot's publisher lists now; whether each bundle is to be trusted, its own signature says.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from modseal.depot.index import DepotIndex
+from modseal.errors import RefusedError, UndecidedError
+from modseal.format.shape import quote
+from modseal.policy.succession import Kind, advance, require_threshold
+from modseal.trust.examination import Examination, Verdict
+from modseal.trust.policy import Policy
+from modseal.trust.statement import examine_statement, withdrawn
+
+INDEX_KIND = Kind(
+    what="depot's index",
+    older="depot-rollback",
+    conflict="depot-conflict",
+    threshold="depot-threshold",
+    expired="depot-expired",
+    invalid="index-invalid",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ProvedIndex:
+    """An index that holds, and the examination that its signers passed. Only `prove` makes one."""
+
+    index: DepotIndex
+    examination: Examination
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """The newest index of a depot that was proved before, and the newest time of all checks."""
+
+    index: DepotIndex
+    newest: datetime
+
+
+def prove(
+    index: DepotIndex,
+    rotations: Sequence[DepotIndex],
+    policy: Policy,
+    at: datetime,
+    *,
+    seen: Seen | None = None,
+    name: str | None = None,
+) -> ProvedIndex:
+    """The index, once it is proved under a policy at a time (aware, UTC).
+
+    `rotations` are earlier indexes that the depot keeps; `name` is the depot that is wanted. Raises `RefusedError`
+    (depot-rollback, -conflict, -threshold, -expired, -name-mismatch, index-invalid, and what speaks against the
+    signers), `UndecidedError` (clock-set-back, and where a signer cannot be judged).
+    """
+    # (1) It is the depot that is wanted.
+    for wanted in (name, seen.index.name if seen else None):
+        if wanted is not None and wanted != index.name:
+            detail = f"this is the depot {quote(index.name)}, not {quote(wanted)}"
+            raise RefusedError("depot-name-mismatch", detail, name=index.name, wanted=wanted)
+    if not index.signature:
+        detail = "the depot has no signature over this index: nobody signed it, or it was changed after it was signed"
+        raise RefusedError("unsigned", detail, sha256=index.sha256)
+    # (2) Its signers: steps 1 to 6, as for a bundle, for all modules that it lists.
+    examination = examine_statement(index.signed, index.signature, index.subjects, "the depot's index", policy, at)
+    require_accepted(examination)
+    # (3) Version by version from the one that was seen, each signed by the root before it; and its expiry. Where the
+    #     policy has withdrawn its trust from the signers of what was seen, that counts no more: else a stolen key could
+    #     lock the depot for ever with a high version (TUF 5.3.11, recovery from fast-forward attacks).
+    trusted = seen and not withdrawn(_examine_seen(seen.index, policy, at))
+    current = advance(
+        INDEX_KIND,
+        seen.index if seen and trusted else None,
+        seen.newest if seen else None,
+        [*rotations, index] if trusted else [index],
+        lambda first: require_threshold(INDEX_KIND, first, None, at),
+        at,
+    )
+    if current.sha256 != index.sha256:
+        raise AssertionError("the newest of the candidates is the index itself")
+    # (4) Recalls never go back either.
+    _require_recalls(index, seen.index if seen and trusted else None)
+    return ProvedIndex(index, examination)
+
+
+def require_accepted(examination: Examination) -> None:
+    """Raises `RefusedError` or `UndecidedError` with what decided first against the signers."""
+    reason = examination.primary
+    if examination.verdict is Verdict.ACCEPTED:
+        return
+    kind = RefusedError if examination.verdict is Verdict.REJECTED else UndecidedError
+    if reason is None or reason.code is None:
+        raise kind("internal-error", "something could not be examined")
+    raise kind(reason.code, reason.detail, **reason.evidence)
+
+
+def _examine_seen(index: DepotIndex, policy: Policy, at: datetime) -> Examination:
+    return examine_statement(index.signed, index.signature, index.subjects, "the depot's index", policy, at)
+
+
+def _require_recalls(index: DepotIndex, seen: DepotIndex | None) -> None:
+    """A recall that was seen is there, in its version or a newer one: what it withdraws stays withdrawn."""
+    found = {one.name: one for one in index.recalls}
+    for one in seen.recalls if seen else ():
+        now = found.get(one.name)
+        if now is None or now.version < one.version:
+            there = f"version {now.version}" if now else "missing"
+            detail = f"the recall {quote(one.name)} is {there}, and version {one.version} was seen already"
+            raise RefusedError("depot-rollback", detail, recall=one.name, seen=one.version)
+        if now.version == one.version and now.sha256 != one.sha256:
+            detail = f"another recall {quote(one.name)} has version {one.version}"
+            raise RefusedError("depot-conflict", detail, recall=one.name, sha256=now.sha256, other=one.sha256)

@@ -1,0 +1,252 @@
+"""Makes and changes signed depots: which bundles an index lists, its version, who may sign the next one; then signs it.
+
+Every bundle is examined before it is listed. What an earlier version of the depot lists is taken over by its digest.
+The finished depot is what `depot_layout` writes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from modseal import limits
+from modseal.depot import index as depot_index
+from modseal.depot import signed as signed_files
+from modseal.depot.check import Progress, quiet
+from modseal.depot.files import DepotFiles
+from modseal.depot.index import (
+    INDEX,
+    DepotIndex,
+    Listed,
+    ListedRecall,
+    bundle_path,
+    listed,
+    recall_path,
+    rotation_path,
+    signature_path,
+)
+from modseal.depot.proved import INDEX_KIND
+from modseal.errors import UsageError
+from modseal.files.open import open_file
+from modseal.files.small import read_small
+from modseal.format import recall as recall_format
+from modseal.format.rooted import Root
+from modseal.format.source import FileSource, Source, sha256
+from modseal.packing import depot_layout
+from modseal.packing.depot_layout import Content, Layout, of_bytes
+from modseal.packing.offline_bundle import Sound, examine_all
+from modseal.packing.sign import require_sound_source
+from modseal.policy.succession import require_threshold
+from modseal.signing import fitness
+from modseal.signing.signer import Signer
+from modseal.signing.statement_writer import add_block
+from modseal.signing.tsa import Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A bundle for an index, and how to open it."""
+
+    listed: Listed
+    open: Callable[[], AbstractContextManager[Source]]
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """Who signs an index, when, and what it says of itself. None stands for what the version before says.
+
+    `root` are certificates of those who may sign the next version, `threshold` how many of them it takes; `at` is the
+    time that signers' certificates are judged at, `time` the one that the index and its signatures say.
+    """
+
+    signers: Sequence[Signer]
+    at: datetime
+    time: datetime
+    name: str | None = None
+    version: int | None = None
+    expires: datetime | None = None
+    root: Sequence[Any] = ()
+    threshold: int | None = None
+    stamp: Stamp | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A depot that was written, and its index."""
+
+    path: Path
+    layout: Layout
+    index: DepotIndex
+
+
+def items_of_files(paths: Sequence[Path], tell: Progress = quiet) -> list[Item]:
+    """Bundles in files, once each is found sound. Raises `RefusedError`, `InputError`."""
+    return [_item(one) for one in examine_all(paths, tell)]
+
+
+def items_of_depot(files: DepotFiles, tell: Progress = quiet) -> list[Item]:
+    """The bundles of a depot of either kind, each examined anew. Raises `RefusedError`, `FormatError`, `InputError`."""
+    found = []
+    own = signed_files.read_index(files) if signed_files.is_signed_depot(files) else None
+    paths = [one.path for one in own.bundles] if own else files.bundles
+    for done, path in enumerate(paths):
+        tell(done, len(paths), path)
+        with files.open(path) as source:
+            manifest = require_sound_source(source, f"{files.name}/{path}")
+            digest = sha256(source).hex()
+            one = listed(manifest, bundle_path(manifest, digest), source.size, digest)
+        found.append(Item(one, lambda path=path: files.open(path)))  # type: ignore[misc]
+    return found
+
+
+def items_taken_over(files: DepotFiles, index: DepotIndex) -> list[Item]:
+    """The bundles that the depot lists already, by their digests."""
+    return [Item(one, lambda path=one.path: files.open(path)) for one in index.bundles]  # type: ignore[misc]
+
+
+def publish(
+    destination: Path,
+    layout: Layout,
+    items: Iterable[Item],
+    recalls: Sequence[bytes],
+    issue: Issue,
+    previous: tuple[DepotFiles, DepotIndex] | None = None,
+    tell: Progress = quiet,
+) -> Published:
+    """Write and sign a depot of these bundles and recalls; `previous` is the version before, open, where there is one.
+
+    Raises `RefusedError` (bundle-conflict, depot-threshold, unfit-certificate, index-invalid), `UsageError`,
+    `FormatError`, `InputError`.
+    """
+    before = previous[1] if previous else None
+    unique = {item.listed.path: item for item in items}
+    contents = [_content(item) for item in unique.values()]
+    listed_recalls = []
+    for data in recalls:
+        one, content = _recall(data)
+        listed_recalls.append(one)
+        contents.append(content)
+    rotations = before.rotations if before else ()
+    if previous and before:
+        kept = signed_files.read_rotations(previous[0], before)
+        if before.previous_root:
+            rotations = (*rotations, (before.version, before.sha256))[-limits.DEPOT_ROTATIONS :]
+            kept = [*kept, before]
+        for earlier in kept:
+            contents += [
+                of_bytes(rotation_path(earlier.version), earlier.signed),
+                of_bytes(signature_path(earlier.sha256), earlier.signature),
+            ]
+    root = _root(issue, before)
+    index = DepotIndex(
+        name=_said(issue.name, before.name if before else None, "--name NAME, what the depot is called"),
+        version=_version(issue, before),
+        issued=issue.time,
+        expires=_said(issue.expires, None, "--expires TIME, until when this version of the depot may be used"),
+        root=root,
+        bundles=tuple(item.listed for item in unique.values()),
+        recalls=tuple(listed_recalls),
+        rotations=rotations,
+        previous_root=before.root if before and before.root != root else None,
+    )
+    index = _sign(depot_index.decode(depot_index.encode(index)), issue)
+    require_threshold(INDEX_KIND, index, before, issue.at)
+    contents.append(of_bytes(signature_path(index.sha256), index.signature))
+    contents.append(of_bytes(INDEX, index.signed))
+    depot_layout.write(layout, destination, contents, index.name, tell)
+    return Published(destination, layout, index)
+
+
+def copy(files: DepotFiles, index: DepotIndex, destination: Path, layout: Layout, tell: Progress = quiet) -> None:
+    """The same depot once more, signatures and all, in this layout: what `depot mirror` writes."""
+    contents = [_content(item) for item in items_taken_over(files, index)]
+    recalls = signed_files.read_recalls(files, index)
+    contents += [of_bytes(one.path, data) for one, (_, data) in zip(index.recalls, recalls, strict=True)]
+    rotations = signed_files.read_rotations(files, index)
+    contents += [of_bytes(rotation_path(one.version), one.signed) for one in rotations]
+    contents += [of_bytes(signature_path(one.sha256), one.signature) for one in (*rotations, index)]
+    contents.append(of_bytes(INDEX, index.signed))
+    depot_layout.write(layout, destination, contents, index.name, tell)
+
+
+def read_recall_file(path: Path) -> bytes:
+    """The bytes of a recall's file. Raises `InputError`, `FormatError` (recall-invalid)."""
+    data = read_small(path, limits.RECALL_SIZE).data
+    recall_format.decode(data)
+    return data
+
+
+def merged_recalls(recalls: Iterable[bytes]) -> list[bytes]:
+    """Of each recall its newest version. Raises `FormatError`."""
+    newest: dict[str, tuple[int, bytes]] = {}
+    for data in recalls:
+        one = recall_format.decode(data)
+        if one.name not in newest or one.version > newest[one.name][0]:
+            newest[one.name] = (one.version, data)
+    return [data for _, data in newest.values()]
+
+
+def _item(sound: Sound) -> Item:
+    path = bundle_path(sound.manifest, sound.sha256)
+
+    @contextmanager
+    def opened() -> Any:
+        with open_file(sound.path) as descriptor:
+            yield FileSource(descriptor)
+
+    return Item(listed(sound.manifest, path, sound.size, sound.sha256), opened)
+
+
+def _content(item: Item) -> Content:
+    return Content(item.listed.path, item.listed.size, item.listed.sha256, item.open)
+
+
+def _recall(data: bytes) -> tuple[ListedRecall, Content]:
+    one = recall_format.decode(data)
+    plain = of_bytes("", data)
+    content = replace(plain, path=recall_path(one.name, one.version, plain.sha256))
+    return ListedRecall(content.path, one.name, one.version, content.size, content.sha256), content
+
+
+def _said(value: Any, otherwise: Any, what: str) -> Any:
+    if value is None and otherwise is None:
+        raise UsageError(f"a signed depot needs {what}")
+    return otherwise if value is None else value
+
+
+def _version(issue: Issue, before: DepotIndex | None) -> int:
+    """The next version, or the one that was asked for, which has to be newer."""
+    if before and issue.version is not None and issue.version <= before.version:
+        raise UsageError(f"version {issue.version} is not newer than version {before.version}")
+    return issue.version if issue.version is not None else before.version + 1 if before else 1
+
+
+def _root(issue: Issue, before: DepotIndex | None) -> Root:
+    """Who may sign the next version: as asked for; else as before; else those who sign now."""
+    if issue.root or before is None:
+        certificates = [fitness.parse(one) for one in issue.root or [signer.certificate for signer in issue.signers]]
+        if len({one.key_der for one in certificates}) < len(certificates):
+            raise UsageError("two root certificates have the same key; one key is one signer")
+        signers = tuple(sorted(one.fingerprint for one in certificates))
+    else:
+        signers = before.root.signers
+    threshold = issue.threshold
+    if threshold is None:
+        threshold = before.root.threshold if before and not issue.root else 1
+    if not 1 <= threshold <= len(signers) <= limits.ROOT_SIGNERS:
+        raise UsageError(
+            f"a threshold of {threshold} does not fit {len(signers)} root certificates; "
+            f"there may be at most {limits.ROOT_SIGNERS}"
+        )
+    return Root(threshold, signers)
+
+
+def _sign(index: DepotIndex, issue: Issue) -> DepotIndex:
+    member = b""
+    for signer in issue.signers:
+        member = add_block(index.signed, member, signer, issue.at, issue.time, stamp=issue.stamp)
+    return replace(index, signature=member)

@@ -1,0 +1,80 @@
+"""Recalls: what a vendor or a site has withdrawn, once its signer is proved.
+
+A list counts only from a signer whose anchor covers every module that it names, as `statement` has it; while it is
+current; and where it is not older than the policy's lowest version of it. A list that does not count leaves the
+question open, so that a bundle is undecided: it may be one of those that a better list withdraws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+
+from modseal.errors import Evidence, Failure
+from modseal.format.manifest import Manifest
+from modseal.format.recall import Recall, Withdrawn
+from modseal.format.times import time_text
+from modseal.trust.examination import Verdict
+from modseal.trust.policy import Policy
+from modseal.trust.statement import examine_statement
+from modseal.trust.version import holds, version_key
+
+
+def recall_failures(manifest: Manifest, policy: Policy, at: datetime) -> Iterator[Failure]:
+    """Why a module is withdrawn under a policy, and which of the policy's lists do not count."""
+    for recall in newest(policy.recalls):
+        problem = recall_problem(recall, policy, at)
+        if problem:
+            yield problem
+            continue
+        for one in recall.modules:
+            if withdraws(one, manifest):
+                better = f"; use {one.replacement}" if one.replacement else ""
+                detail = f"{recall.name}, version {recall.version}, withdraws it: {one.reason}{better}"
+                yield Failure(
+                    "recalled",
+                    detail,
+                    {"recall": recall.name, "version": recall.version, "replacement": one.replacement or None},
+                )
+
+
+def newest(recalls: Iterable[Recall]) -> tuple[Recall, ...]:
+    """Of each list its newest version; two contents of one version both stay."""
+    found: dict[str, list[Recall]] = {}
+    for recall in recalls:
+        kept = found.setdefault(recall.name, [])
+        if not kept or recall.version > kept[0].version:
+            found[recall.name] = [recall]
+        elif recall.version == kept[0].version and recall.sha256 not in {one.sha256 for one in kept}:
+            kept.append(recall)
+    return tuple(recall for name in sorted(found) for recall in found[name])
+
+
+def recall_problem(recall: Recall, policy: Policy, at: datetime) -> Failure | None:
+    """Why a list does not count; None where it does."""
+    evidence: Evidence = {"recall": recall.name, "version": recall.version}
+    what = f"the recall {recall.name}, version {recall.version},"
+    lowest = policy.recall_floors.get(recall.name, 1)
+    if recall.version < lowest:
+        return Failure("recall-rollback", f"{what} is older than version {lowest}", {**evidence, "lowest": lowest})
+    if at < recall.issued:
+        detail = f"{what} was made later, on {time_text(recall.issued)}"
+        return Failure("recall-expired", detail, {**evidence, "issued": time_text(recall.issued)})
+    if at >= recall.expires:
+        detail = f"{what} expired on {time_text(recall.expires)}"
+        return Failure("recall-expired", detail, {**evidence, "expires": time_text(recall.expires)})
+    examination = examine_statement(recall.signed, recall.signature, recall.subjects, "the recall", policy, at)
+    reason = examination.primary
+    if examination.verdict is not Verdict.ACCEPTED and reason:
+        return Failure(
+            "recall-not-trusted", f"{what} does not count: {reason.detail}", {**evidence, "why": reason.code}
+        )
+    return None
+
+
+def withdraws(one: Withdrawn, manifest: Manifest) -> bool:
+    """Whether an entry is about this module and version. Versions compare as `trust.version` says."""
+    if (one.vendor, one.name) != (manifest.vendor, manifest.name):
+        return False
+    key = version_key(manifest.version)
+    return all(holds(key, relation, version_key(version)) for relation, version in one.versions)

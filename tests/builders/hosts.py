@@ -79,9 +79,9 @@ class Host:
     def set_level(self, level: Level) -> Level:
         return settings.set_level(self.root, level, NOW)
 
-    def set_policy(self, **changes: Any) -> tuple[str, ...]:
-        """Another policy; gives the names of the modules that it does not accept."""
-        path = policies.write(self.root.parent, **changes)
+    def set_policy(self, path: Path | None = None, **changes: Any) -> tuple[str, ...]:
+        """Another policy, of a file or made here; gives the names of the modules that it does not accept."""
+        path = path or policies.write(self.root.parent, **changes)
         return tuple(one.name for one in settings.set_policy(self.root, load(str(path)), NOW))
 
     def verify(self) -> Verification:

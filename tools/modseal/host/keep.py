@@ -88,24 +88,20 @@ class Staging:
             os.write(descriptor, data)
             self.end(descriptor, sha256_of(data), mode)
 
-    def place(self, names: Iterable[str]) -> list[str]:
-        """Move staged files to these places of the store, where they are missing or damaged; gives those that are new.
+    def place(self, names: Iterable[str]) -> None:
+        """Move staged files to these places of the store, where they are missing or damaged.
 
         What is there already is looked at, and not trusted for its name.
         """
-        placed = []
         for name in dict.fromkeys(names):
             staged = self._staged.get(name)
             if staged is None or _is_good(name, self._store):
                 continue
-            new = folder.status_of(name, self._store) is None
             above = name.rpartition("/")[0]
             if folder.status_of(above, self._store) is None:
                 os.close(folder.make(above, self._store))
             os.rename(staged, name, src_dir_fd=self.descriptor, dst_dir_fd=self._store)
             del self._staged[name]
-            placed += [name] if new else []
-        return placed
 
     def close(self) -> None:
         """Remove what was not placed."""

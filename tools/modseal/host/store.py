@@ -138,10 +138,10 @@ class Store:
 
     def numbers(self) -> list[int]:
         """The numbers of all generations, in ascending order."""
-        found = self._list(GENERATIONS)
-        return sorted(int(name) for name in found if _NUMBER.fullmatch(name))
+        return sorted(int(name) for name in self.names(GENERATIONS) if _NUMBER.fullmatch(name))
 
-    def _list(self, name: str) -> list[str]:
+    def names(self, name: str) -> list[str]:
+        """What is in a folder of the store. Raises `UndecidedError` (host-invalid)."""
         try:
             descriptor = os.open(name, folder.FLAGS, dir_fd=self.descriptor)
             try:

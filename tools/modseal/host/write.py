@@ -55,29 +55,44 @@ def changing(root: Path) -> Iterator[tuple[Store, Staging]]:
         staging = Staging(store.descriptor)
         try:
             yield store, staging
-        finally:
+        except BaseException:
             staging.close()
+            clean(Store(root, store.descriptor), failed=True)  # by the state that holds now, the old or the new one
+            raise
+        staging.close()
 
 
-def clean(store: Store) -> None:
-    """Remove what killed runs left: staging folders, states that never held, generations that never were."""
-    for name in os.listdir(store.descriptor):
-        if left_behind.is_ours(name):
-            remove_tree(name, store.descriptor)
+def clean(store: Store, *, failed: bool = False) -> None:
+    """Remove what failed and killed runs left: staging folders, states and generations that never held, their parts.
+
+    Raises `OSError`, `UndecidedError` (host-invalid).
+    """
+    newest = store.state.event.number
+    left = [name for name in os.listdir(store.descriptor) if left_behind.is_ours(name)]
+    left += [f"{GENERATIONS}/{number}" for number in store.numbers() if number > store.state.last]
+    left += [f"{STATES}/{name}" for name in store.names(STATES) if name not in (str(newest), str(newest - 1))]
+    for name in left:
+        remove_tree(name, store.descriptor)
+    if left or failed:
+        _sweep(store)
+
+
+def _sweep(store: Store) -> None:
+    """Remove objects that no image has a link to, and records that nothing refers to."""
+    policy = store.state.policy
+    wanted = {policy.text, *(digest for _, digest in policy.files)}
     for number in store.numbers():
-        if number > store.state.last:
-            remove_tree(f"{GENERATIONS}/{number}", store.descriptor)
-    for name in _listed(STATES, store.descriptor):
-        if name.isdecimal() and not store.state.event.number - 1 <= int(name) <= store.state.event.number:
-            remove_tree(f"{STATES}/{name}", store.descriptor)
-
-
-def _listed(name: str, store: int) -> list[str]:
-    descriptor = os.open(name, folder.FLAGS, dir_fd=store)
-    try:
-        return os.listdir(descriptor)
-    finally:
-        os.close(descriptor)
+        for module in store.stored_generation(number)[0].modules:
+            wanted |= {module.record, *records_of(store.module(module.record))}
+    for where in (OBJECTS, RECORDS):
+        for above in store.names(where):
+            for name in store.names(f"{where}/{above}"):
+                path = f"{where}/{above}/{name}"
+                unused = folder.status_of(path, store.descriptor)
+                if unused and unused.st_nlink == 1 and (where == OBJECTS or above + name not in wanted):
+                    os.unlink(path, dir_fd=store.descriptor)
+            with suppress(OSError):  # others are in it
+                os.rmdir(f"{where}/{above}", dir_fd=store.descriptor)
 
 
 def add_generation(
@@ -85,7 +100,7 @@ def add_generation(
 ) -> tuple[Reference, Generation]:
     """Write a generation of these modules, and what it needs of the staged parts. Nothing refers to it yet.
 
-    Raises `OSError`; then what was written is removed again.
+    Raises `OSError`.
     """
     named = tuple(
         ModuleName(one.manifest.vendor, one.name, one.version, staging.record(documents.encode(one.record)))
@@ -95,21 +110,15 @@ def add_generation(
     paths = image.layout(module.entries for module in modules)
     objects = {path: _object(entry) for path, entry in paths.items() if entry.type is FileType.FILE}
     staging.add_object(image.RELEASE, 0o644)
-    records = [record_name(digest) for one in modules for digest in _records(one.record)]
-    placed = staging.place([*objects.values(), *records, *(record_name(one.record) for one in named)])
+    records = [record_name(digest) for one in modules for digest in records_of(one.record)]
+    staging.place([*objects.values(), *records, *(record_name(one.record) for one in named)])
     data = documents.encode(generation)
     name = f"{GENERATIONS}/{generation.number}"
-    try:
-        _stage(staging.descriptor, {GENERATION_FILE: data})
-        _build(staging.descriptor, paths, objects, store)
-        os.sync()  # all of it in one call: after a power cut nothing may be empty under its name
-        os.rename("new", name, src_dir_fd=staging.descriptor, dst_dir_fd=store)
-        _sync(GENERATIONS, store)
-    except OSError:
-        for each in placed:
-            with suppress(OSError):
-                os.unlink(each, dir_fd=store)
-        raise
+    _stage(staging.descriptor, {GENERATION_FILE: data})
+    _build(staging.descriptor, paths, objects, store)
+    os.sync()  # all of it in one call: after a power cut nothing may be empty under its name
+    os.rename("new", name, src_dir_fd=staging.descriptor, dst_dir_fd=store)
+    _sync(GENERATIONS, store)
     return Reference(generation.number, documents.sha256_of(data)), generation
 
 
@@ -117,7 +126,8 @@ def _object(entry: Entry) -> str:
     return object_name(entry.sha256.hex() if entry.sha256 else "", entry.mode or 0)
 
 
-def _records(record: ModuleRecord) -> Iterator[str]:
+def records_of(record: ModuleRecord) -> Iterator[str]:
+    """The digests of everything that is kept of a module."""
     yield from (record.manifest, record.signature, record.decision)
     yield from (part.sha256 for part in record.attachments)
     if record.kind == "vib":
@@ -160,7 +170,8 @@ def switch(store: int, staging: Staging, state: HostState) -> None:
     os.symlink(name, CURRENT, dir_fd=staging.descriptor)
     os.rename(CURRENT, CURRENT, src_dir_fd=staging.descriptor, dst_dir_fd=store)
     folder.sync(store)
-    event_log.append(store, state.event)
+    with suppress(OSError):  # the event is in the state, and the next change adds its line
+        event_log.append(store, state.event)
     remove_tree(f"{STATES}/{state.event.number - 2}", store)  # the one before stays for who reads it right now
 
 

@@ -12,6 +12,7 @@ from builders.policies import trusting
 from modseal.auditing.choice import choose
 from modseal.auditing.finding import Finding, Kind, Severity
 from modseal.auditing.run import Audit
+from modseal.files.names import portable
 
 TEXTS = (
     "</script><script>window.__x=1</script>",
@@ -94,7 +95,7 @@ def audit(
     names = set()
     for one in results:
         names.add(one["bundle"])
-        made.result_spool.append(json.dumps(one).encode("ascii"))
+        made.result_spool.append(json.dumps({**one, "bundle": portable(one["bundle"])}).encode("ascii"))
         made.summary.add_result(one["size"], one["verdict"], one["proven_level"])
     for each in findings:
         spool_of(each, made, names).add(each)

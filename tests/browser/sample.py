@@ -7,7 +7,6 @@ Run as a program, it writes its report, to be looked at: `PYTHONPATH=tools:tests
 from __future__ import annotations
 
 import functools
-import json
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -25,6 +24,7 @@ from modseal.auditing.choice import choose
 from modseal.auditing.discover import discover
 from modseal.auditing.engine import Serial
 from modseal.auditing.run import Audit, run
+from modseal.files.names import dumped, portable
 from modseal.format.level import Level
 from modseal.pki.algorithms import ALGORITHMS
 from modseal.pki.revocation import RevocationRules
@@ -167,7 +167,7 @@ def repeated(source: Audit, wanted: int) -> Audit:
     for number in range(wanted):
         old = results[number % len(results)]
         name = f"{old['bundle']}.{number:06}"
-        made.result_spool.append(json.dumps({**old, "bundle": name}).encode("ascii"))
+        made.result_spool.append(dumped({**old, "bundle": portable(name)}).encode("ascii"))
         made.summary.add_result(old["size"], old["verdict"], old["proven_level"])
         for one in findings:
             if one.bundle == old["bundle"]:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
 from datetime import timedelta
@@ -20,6 +19,7 @@ from modseal.auditing.choice import RuleChoice
 from modseal.auditing.finding import Finding, Kind, Severity, State
 from modseal.auditing.run import Audit
 from modseal.auditing.spool import FindingSpool
+from modseal.files.names import dumped, portable
 from modseal.format.level import Level
 from modseal.trust.policy import Policy
 
@@ -122,7 +122,7 @@ def made_of(
     audit = Audit(replace(policy(), source=source), NOW, ("depot",), RuleChoice(frozenset()), complete=True)
     names = set()
     for one in results:
-        audit.result_spool.append(json.dumps(one).encode())
+        audit.result_spool.append(dumped({**one, "bundle": portable(one["bundle"])}).encode())
         audit.summary.bundles += 1
         audit.summary.verdicts[one["verdict"]] += 1
         names.add(one["bundle"])

@@ -18,6 +18,7 @@ from builders import sarif_schema
 from builders.audit_samples import finding, made_of, result
 from modseal.auditing.finding import State
 from modseal.auditing.run import Audit
+from modseal.files.names import dumped, native
 from modseal.report import audit_csv, audit_gitlab, audit_html, audit_json, audit_junit, audit_sarif, audit_text
 
 ANY = st.text(st.characters(exclude_categories=()), max_size=30)
@@ -75,7 +76,9 @@ def test_json(text: str) -> None:
     told = b"".join(audit_json.render(audit_with(text)))
     assert told.isascii()
     document = json.loads(told)
-    assert document["findings"][0]["detail"] == document["results"][0]["module"]["name"] == text
+    json.dumps(document, ensure_ascii=False).encode("utf-8")  # no reader has to guess what a lone surrogate is
+    assert document["findings"][0]["detail"] == document["results"][0]["module"]["name"] == json.loads(dumped(text))
+    assert native(document["results"][0]["bundle"]) == native(document["findings"][0]["related"][0]) == text
 
 
 @whatever

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 from modseal.codes import CODES
 from modseal.errors import Evidence, Failure
+from modseal.files.names import dumped, native, portable
 
 
 @total_ordering
@@ -85,22 +86,22 @@ class Finding:
     @property
     def fingerprint(self) -> str:
         """SHA-256 (hex) of the rule, the bytes it is about (else the file's name), and the evidence."""
-        what = self.sha256 or self.bundle
+        what = self.sha256 or portable(self.bundle)
         evidence = {key: value for key, value in self.evidence.items() if key not in VOLATILE}
         values = [self.rule, self.step, what, sorted(evidence.items())]
-        return hashlib.sha256(json.dumps(values, ensure_ascii=True).encode()).hexdigest()
+        return hashlib.sha256(dumped(values).encode()).hexdigest()
 
     def about(self, bundle: str) -> Finding:
         """The same finding of a file of this name."""
         return replace(self, bundle=bundle)
 
     def plain(self) -> dict[str, Any]:
-        """As JSON has it (schemas/audit.schema.json)."""
-        return {"bundle": self.bundle, **self._found(), "state": str(self.state), "reason": self.reason}
+        """As JSON has it (schemas/audit.schema.json): names are `portable`."""
+        return {"bundle": portable(self.bundle), **self._found(), "state": str(self.state), "reason": self.reason}
 
     def text(self) -> FindingText:
         """As records and caches keep it."""
-        body = json.dumps(self._found(), ensure_ascii=True)[1:-1]
+        body = dumped(self._found())[1:-1]
         return FindingText(str(self.severity), self.undecided, str(self.kind), body)
 
     def _found(self) -> dict[str, Any]:
@@ -115,7 +116,7 @@ class Finding:
             "detail": self.detail,
             "evidence": dict(self.evidence),
             "next_step": self.next_step,
-            "related": list(self.related),
+            "related": list(map(portable, self.related)),
             "consequences": list(self.consequences),
             "fingerprint": self.fingerprint,
         }
@@ -134,12 +135,13 @@ class FindingText(NamedTuple):
     body: str
 
     def line(self, bundle: str) -> bytes:
-        """The JSON of a finding that counts; `bundle` is the file's name as JSON."""
+        """The JSON of a finding that counts; `bundle` is the file's name as JSON, `portable`."""
         return f'{{"bundle": {bundle}, {self.body}, "state": "new", "reason": null}}'.encode("ascii")
 
     def finding(self, bundle: str) -> Finding:
         """The finding, of a file of this name."""
-        return from_plain(json.loads(f"{{{self.body}}}") | {"bundle": bundle, "state": "new", "reason": None})
+        values = json.loads(f"{{{self.body}}}") | {"bundle": "", "state": "new", "reason": None}
+        return from_plain(values).about(bundle)
 
 
 VOLATILE = frozenset({"at"})
@@ -168,12 +170,12 @@ def from_plain(values: Mapping[str, Any]) -> Finding:
         severity=Severity(values["severity"]),
         detail=values["detail"],
         next_step=values["next_step"],
-        bundle=values["bundle"],
+        bundle=native(values["bundle"]),
         sha256=values["sha256"],
         step=values["step"],
         undecided=values["undecided"],
         evidence=values["evidence"],
-        related=tuple(values["related"]),
+        related=tuple([native(one) for one in values["related"]]),
         consequences=tuple(values.get("consequences", ())),  # older reports have none
         state=State(values["state"]),
         reason=values["reason"],

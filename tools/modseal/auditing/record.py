@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,6 +15,7 @@ from modseal.bundle.verify import Result
 from modseal.codes import CODES, CodeName, next_step
 from modseal.errors import Failure
 from modseal.files.identity import Identity
+from modseal.files.names import dumped
 from modseal.format.times import time_text
 from modseal.trust.examination import Check, Status
 
@@ -62,7 +62,7 @@ def values_of(result: Result, size: int, kind: str | None, at: datetime) -> byte
             plain["not_before"] = time_text(signer.certificate.not_before)
             plain["not_after"] = time_text(signer.certificate.not_after)
             plain["timestamps"] = len(signer.timestamps)
-    return json.dumps(values, ensure_ascii=True).encode("ascii")
+    return dumped(values).encode("ascii")
 
 
 _COUNTING = (Status.FAILED, Status.INCONCLUSIVE)

@@ -24,6 +24,7 @@ from modseal.auditing.finding import Finding, from_plain
 from modseal.auditing.report_shape import Misshapen
 from modseal.errors import InputError
 from modseal.files.identity import Identity, identity_of
+from modseal.files.names import native
 from modseal.format.times import parse_time
 
 LISTS = ("results", "findings")
@@ -57,7 +58,8 @@ class ReportFile:
 
     def results(self) -> Iterator[dict[str, Any]]:
         """Every bundle's result. Raises `InputError` where the file changed since it was loaded."""
-        return self._rows("results")
+        for values in self._rows("results"):
+            yield {**values, "bundle": native(values["bundle"])}
 
     def findings(self) -> Iterator[Finding]:
         """Every finding. Raises `InputError` as `results` does."""
@@ -98,7 +100,7 @@ class _Own:
         """Look at every value once. Raises `_OtherLayoutError`, `Misshapen`."""
         digest = hashlib.sha256()
         lines = _Lines(file, digest.update)
-        head = report_shape.head(_value(_head(lines), "the head"))
+        head = _with_names(report_shape.head(_value(_head(lines), "the head")))
         for name in LISTS:
             self._starts[name] = lines.position
             for _ in self._list(lines, name):
@@ -197,7 +199,7 @@ def _load_at_once(path: Path, file: BinaryIO) -> ReportFile:
         raise Misshapen(
             f"its lines are not those that modseal writes, and it is over {limits.REPORT_REFORMATTED} bytes"
         )
-    values = report_shape.head(_value(data, "it"))
+    values = _with_names(report_shape.head(_value(data, "it")))
     lists: dict[str, list[Any]] = {}
     for name in LISTS:
         rows = values.pop(name, None)
@@ -205,6 +207,12 @@ def _load_at_once(path: Path, file: BinaryIO) -> ReportFile:
             raise Misshapen(f"{name} is missing, or is no array")
         lists[name] = [report_shape.row(name, row, f"{name}[{index}]") for index, row in enumerate(rows)]
     return ReportFile(str(path), hashlib.sha256(data).hexdigest(), values, lambda name: iter(lists[name]))
+
+
+def _with_names(head: dict[str, Any]) -> dict[str, Any]:
+    """A head with the names of files as this machine has them (`files.names`)."""
+    policy = {**head["policy"], "source": native(head["policy"]["source"])}
+    return {**head, "policy": policy, "paths": list(map(native, head["paths"]))}
 
 
 def _value(data: bytes, place: str) -> Any:

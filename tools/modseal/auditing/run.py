@@ -28,6 +28,7 @@ from modseal.auditing.rule import Hit
 from modseal.auditing.spool import FindingSpool, Spool
 from modseal.auditing.target import End, LeftOut, Target, Unreadable
 from modseal.depot.compare import BundleOrigin
+from modseal.files.names import native, portable
 from modseal.format.level import Level
 from modseal.format.times import time_text
 from modseal.trust.examination import Verdict
@@ -131,13 +132,13 @@ class Audit:
         return {
             "schema": SCHEMA,
             "policy": {
-                "source": self.policy.source,
+                "source": portable(self.policy.source),
                 "sha256": self.policy.origin.digest if self.policy.origin else None,
                 "minimum_level": str(self.policy.minimum_level),
             },
             "at": time_text(self.at),
             "complete": self.complete,
-            "paths": list(self.paths),
+            "paths": list(map(portable, self.paths)),
             "rules": sorted(self.choice.ids),
             "summary": self.summary.plain(),
             "hosts": self.hosts,
@@ -145,7 +146,9 @@ class Audit:
 
     def results(self) -> Iterator[dict[str, Any]]:
         """Every bundle's result, in order."""
-        return self.result_spool.values()
+        for values in self.result_spool.values():
+            values["bundle"] = native(values["bundle"])
+            yield values
 
     def findings(self) -> Iterator[Finding]:
         """Every finding, in the order of bundles; then those about depots, or about more than one bundle."""
@@ -300,7 +303,7 @@ class _Flow:
 
 
 def _keep(record: Record, audit: Audit) -> None:
-    row, name = record.row, json.dumps(record.row.bundle)
+    row, name = record.row, json.dumps(portable(record.row.bundle))
     audit.summary.add_result(row.size, row.verdict, str(row.proven) if row.proven else None)
     # The name is that which the file has here: the same bytes may lie under another name elsewhere.
     audit.result_spool.append(b'{"bundle": ' + name.encode("ascii") + b", " + record.values[1:])

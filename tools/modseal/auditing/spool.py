@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from modseal.auditing.finding import Finding, from_plain
+from modseal.files.names import dumped
 
 
 class Spool:
@@ -51,7 +52,7 @@ class FindingSpool(Spool):
 
     def add(self, finding: Finding) -> None:
         """One more finding."""
-        self.append(json.dumps(finding.plain(), ensure_ascii=True).encode("ascii"))
+        self.append(dumped(finding.plain()).encode("ascii"))
 
     def findings(self) -> Iterator[Finding]:
         """Every finding."""

@@ -23,6 +23,7 @@ from modseal.auditing.finding import Finding, Severity, State
 from modseal.auditing.report_file import ReportFile
 from modseal.auditing.run import LEVELS
 from modseal.errors import FormatError
+from modseal.files.names import portable
 from modseal.format import dsse
 from modseal.format.cms import Algorithm
 from modseal.format.times import parse_time, time_text
@@ -105,7 +106,7 @@ def _subjects(results: Rows, *, passed: bool) -> tuple[list[dict[str, Any]], str
         name, digest, accepted = result["bundle"], result["sha256"], result["verdict"] == "accepted"
         if digest and (name, digest) not in seen and (accepted or not passed):
             seen.add((name, digest))
-            subjects.append({"name": name, "digest": {"sha256": digest}})
+            subjects.append({"name": portable(name), "digest": {"sha256": digest}})
         if accepted:
             lowest = max(lowest, LEVELS.index(result["proven_level"] or LEVELS[-1]))
     return subjects, LEVELS[lowest], count

@@ -85,6 +85,7 @@ def _finding(finding: Finding) -> dict[str, object]:
     return {
         **{name: values[name] for name in HEADER if name in values},
         "row": "finding",
+        "bundle": finding.bundle,
         "evidence": "; ".join(f"{name}: {value}" for name, value in evidence(finding)),
         "related": "; ".join(finding.related),
         "consequences": "; ".join(finding.consequences),

@@ -8,6 +8,7 @@ from typing import Any
 from modseal.auditing.diff import Difference, Pair, Side
 from modseal.auditing.finding import Finding
 from modseal.auditing.report_file import ReportFile
+from modseal.files.names import portable
 from modseal.report.audit_json import compact, document
 from modseal.report.text import safe
 
@@ -132,7 +133,7 @@ def _report(report: ReportFile) -> dict[str, Any]:
 
 def _side(side: Side) -> dict[str, Any]:
     level = None if side.level == "none" else side.level
-    return {"bundle": side.name, "sha256": side.sha256, "verdict": str(side.verdict), "proven_level": level}
+    return {"bundle": portable(side.name), "sha256": side.sha256, "verdict": str(side.verdict), "proven_level": level}
 
 
 def _pair(pair: Pair) -> dict[str, Any]:

@@ -5,12 +5,12 @@ It is written piece by piece, one line for each result and finding, so that its 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import chain
 from typing import Any
 
 from modseal.auditing.run import Audit
+from modseal.files.names import dumped
 
 
 def render(audit: Audit) -> Iterator[bytes]:
@@ -21,7 +21,7 @@ def render(audit: Audit) -> Iterator[bytes]:
 
 def document(head: Mapping[str, Any], lists: Mapping[str, Iterable[bytes]]) -> Iterator[bytes]:
     """A JSON object in pieces: first what is short, then arrays of values that are JSON already, one on each line."""
-    yield json.dumps(head, indent=2, ensure_ascii=True).removesuffix("\n}").encode("ascii")
+    yield dumped(head, indent=2).removesuffix("\n}").encode("ascii")
     for name, lines in lists.items():
         yield f',\n  "{name}": ['.encode("ascii")
         end = b""
@@ -42,4 +42,4 @@ def separated(lines: Iterable[bytes], indent: bytes = b"") -> Iterator[bytes]:
 
 def compact(value: object) -> bytes:
     """A value as JSON in one line."""
-    return json.dumps(value, ensure_ascii=True).encode("ascii")
+    return dumped(value).encode("ascii")

@@ -7,6 +7,7 @@ from typing import Any
 
 from modseal.auditing.recheck import Deviation, Recheck
 from modseal.auditing.vsa import Attestation
+from modseal.files.names import portable
 from modseal.report.audit_json import compact, document
 from modseal.report.text import safe
 
@@ -75,7 +76,8 @@ def render_json(check: Recheck, attested: Attestation | None = None) -> Iterator
 
 def _rows(deviations: Iterable[Deviation]) -> Iterator[bytes]:
     for one in deviations:
-        yield compact({"what": one.what, "bundle": one.bundle, "detail": one.detail})
+        name = None if one.bundle is None else portable(one.bundle)
+        yield compact({"what": one.what, "bundle": name, "detail": one.detail})
 
 
 def _plain(attested: Attestation) -> dict[str, Any]:

@@ -184,7 +184,7 @@ def _summary(audit: Audit) -> Iterator[str]:
     policy = head["policy"]
     yield ""
     yield "SUMMARY"
-    yield from _field("policy", f"{safe(policy['source'])}, minimum level {policy['minimum_level']}")
+    yield from _field("policy", f"{safe(audit.policy.source)}, minimum level {policy['minimum_level']}")
     if policy["sha256"]:
         yield from _field("", f"sha256 {policy['sha256']}")
     audited = f"{plural(summary['bundles'], 'bundle')}, {depots}{summary['bytes']:,} bytes"

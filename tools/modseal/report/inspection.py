@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import json
 import stat
 from collections.abc import Iterator
 from typing import Any
 
 from modseal.bundle.inspect import Block, Inspection
 from modseal.errors import Failure
+from modseal.files.names import dumped, portable
 from modseal.format import rules, vib_rules
 from modseal.format.manifest import Entry, FileType, Manifest
 from modseal.report.text import safe
@@ -21,7 +21,7 @@ NOTICE = "UNPROVED: everything below is what the file says of itself; `modseal v
 
 def render_json(inspection: Inspection) -> str:
     """The inspection as one JSON document."""
-    return json.dumps(values(inspection), indent=2)
+    return dumped(values(inspection), indent=2)
 
 
 def values(inspection: Inspection) -> dict[str, Any]:
@@ -30,7 +30,7 @@ def values(inspection: Inspection) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "unproved": True,
-        "bundle": inspection.bundle,
+        "bundle": portable(inspection.bundle),
         "sha256": inspection.sha256,
         "manifest_sha256": inspection.manifest_sha256,
         "payload_sha256": dict(inspection.payload_sha256),

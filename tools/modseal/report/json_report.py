@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import datetime
 
 from modseal.bundle.values import SCHEMA, result_values
 from modseal.bundle.verify import Result
+from modseal.files.names import dumped, portable
 from modseal.format.times import time_text
 
 
@@ -15,8 +15,8 @@ def render(results: Sequence[Result], policy: str, at: datetime) -> str:
     """All results as one JSON document, two spaces of indent."""
     document = {
         "schema": SCHEMA,
-        "policy": policy,
+        "policy": portable(policy),
         "at": time_text(at),
-        "results": [result_values(result) for result in results],
+        "results": [result_values(result) | {"bundle": portable(result.bundle)} for result in results],
     }
-    return json.dumps(document, indent=2, ensure_ascii=True)
+    return dumped(document, indent=2)

@@ -1,0 +1,77 @@
+"""Names that are not UTF-8: every JSON tells them apart, a strict reader can read it, and modseal finds them again."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders import policies
+from builders.audits import folder_of
+from builders.transcript import Transcript, run
+
+NAMES = {b"a\xff.seal": "a\\xff.seal", b"a\xfe.seal": "a\\xfe.seal", b"a\\xff.seal": "a\\\\xff.seal"}
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Path:
+    """A depot of one bundle under three names, of which two are not UTF-8 and one looks like the escape of another."""
+    policies.write(tmp_path)
+    [path] = folder_of(tmp_path / "depot", 1)
+    for name in NAMES:
+        (path.parent / os.fsdecode(name)).write_bytes(path.read_bytes())
+    path.unlink()
+    return tmp_path
+
+
+def strict(text: str) -> Any:
+    """A document, read as a reader does that takes no lone surrogate."""
+    document = json.loads(text)
+    json.dumps(document, ensure_ascii=False).encode("utf-8")
+    return document
+
+
+def audit(site: Path, *arguments: str, leaves: tuple[str, ...] = ()) -> Transcript:
+    return run("audit", *arguments, cwd=site, leaves=leaves)
+
+
+def test_the_report_of_an_audit_has_each_name_once(site: Path) -> None:
+    document = strict(audit(site, "depot", "--policy", "policy.toml", "--format", "json").out)
+    assert {one["bundle"] for one in document["results"]} == {f"depot/{text}" for text in NAMES.values()}
+    assert {one["bundle"] for one in document["findings"]} == {f"depot/{text}" for text in NAMES.values()}
+    twice = [one for one in document["findings"] if one["rule"] == "same-content-twice"]
+    assert {name for one in twice for name in one["related"]} < {f"depot/{text}" for text in NAMES.values()}
+
+
+def test_a_report_is_read_back_with_the_names_of_the_files(site: Path) -> None:
+    paths = [f"depot/{os.fsdecode(name)}" for name in NAMES]
+    done = audit(site, *paths, "--policy", "policy.toml", "--format", "json", "-o", "r.json", leaves=("r.json",))
+    assert done.code == 0, done.err
+    assert strict((site / "r.json").read_text())["paths"] == [f"depot/{text}" for text in NAMES.values()]
+    checked = audit(site, "verify-report", "r.json")
+    assert checked.code == 0, checked.out
+    again = audit(site, *paths, "--policy", "policy.toml", "--format", "json", "--baseline", "r.json")
+    assert sum(strict(again.out)["summary"]["findings"].values()) == 0
+    (site / paths[0]).unlink()
+    gone = audit(site, "verify-report", "r.json", "--format", "json")
+    assert "depot/a\\xff.seal" in {one["bundle"] for one in strict(gone.out)["deviations"]}
+    audit(site, "depot", "--policy", "policy.toml", "--format", "json", "-o", "s.json", leaves=("s.json",))
+    changed = strict(audit(site, "diff", "r.json", "s.json", "--format", "json").out)
+    assert [one["bundle"] for one in changed["removed"]] == ["depot/a\\xff.seal"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_verify_and_inspect_write_names_alike(site: Path, name: bytes) -> None:
+    path = f"depot/{os.fsdecode(name)}"
+    verified = strict(run("verify", path, "--policy", "policy.toml", "--format", "json", cwd=site).out)
+    inspected = strict(run("inspect", path, "--format", "json", cwd=site).out)
+    assert verified["results"][0]["bundle"] == inspected["bundle"] == f"depot/{NAMES[name]}"
+
+
+def test_a_file_that_is_not_there_has_its_name_in_a_readable_error(site: Path) -> None:
+    document = strict(audit(site, os.fsdecode(b"no\xff.seal"), "--policy", "policy.toml", "--format", "json").out)
+    assert document["results"][0]["bundle"] == "no\\xff.seal"
+    assert "no\\xff.seal" in document["results"][0]["error"]["detail"]

@@ -99,6 +99,18 @@ def test_a_suffix_that_contradicts_the_format_is_usage(work: Path, output: str, 
     assert f"{output} is the name of a {Path(output).suffix}, and the format is to be {format}" in done.err
 
 
+def test_the_name_of_an_offline_bundle_is_usage(work: Path) -> None:
+    done = pack(work, "module", "-o", "a.zip")
+    assert done.code == 2
+    assert "a.zip is the name of an offline bundle, which --offline-bundle writes" in done.err
+
+
+def test_a_spec_that_is_not_there_is_said_before_git_is_asked(work: Path) -> None:
+    done = pack(work, "nothing", "--version-from-git")
+    assert done.code == 3
+    assert "nothing: there is no such file or folder" in done.err
+
+
 def test_an_output_that_was_there_is_named(work: Path) -> None:
     (work / "empty").touch()
     assert warnings(pack(work, "module", "-o", "empty")) == []

@@ -43,7 +43,7 @@ def read(
         raise UsageError("--version and --version-from-git exclude each other")
     if version is not None:
         given["version"] = GivenText(version, "--version")
-    if from_git:
+    if from_git and spec.exists():  # else it is said that there is no such spec
         from modseal.packing.git_version import describe
 
         given["version"] = GivenText(describe(spec if spec.is_dir() else spec.parent), "--version-from-git")

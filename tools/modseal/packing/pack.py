@@ -102,6 +102,10 @@ def pack(
 def kind_of_output(output: Path | None, said: Kind | None) -> Kind | None:
     """The format that the output's suffix and the caller say. Raises `UsageError` where they contradict each other."""
     named = suffix_kind(output) if output else None
+    if output and output.suffix.lower() == ".zip":
+        raise UsageError(
+            f"{output} is the name of an offline bundle, which --offline-bundle writes; name a .seal or .vib"
+        )
     if named and said and named != said:
         raise UsageError(f"{output} is the name of a .{named}, and the format is to be {said}; change one of them")
     return said or named

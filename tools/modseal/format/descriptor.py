@@ -13,7 +13,7 @@ The descriptor of a stage folder, from which a `.vib` is still to be made, is fo
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TypeVar
 
@@ -95,8 +95,25 @@ def _unknown(part: Unknown) -> Failure:
     )
 
 
+def _unknown_checksums(root: Node) -> Iterator[Failure]:
+    """Checksums of a kind that modseal does not know, which are taken out: others may bind the payload all the same."""
+    for payload in children(root, "payloads"):
+        for node in [node for node in payload.children if _kind(node) not in _DIGESTS]:
+            payload.children.remove(node)
+            kind, process = _kind(node)
+            of = "" if process is None else f" with verify-process {quote(process)}"
+            name = f"checksum-type {quote(kind)}{of}"
+            yield _unknown(Unknown(name, "checksum", node.line, node.column + 1, node.text, attribute=True))
+
+
+def _kind(node: Node) -> tuple[str, str | None]:
+    """Of which kind a checksum is, and of what."""
+    return node.attributes["checksum-type"], node.attributes.get("verify-process")
+
+
 def from_tree(root: Node, unknown: tuple[Failure, ...] = ()) -> Manifest:
     """The manifest that a parsed document says, which has all that `DESCRIPTOR` has. Raises as `decode` does."""
+    unknown += tuple(_unknown_checksums(root))
     manifest = read_manifest(
         root,
         tuple(map(_read_payload, children(root, "payloads"))),
@@ -218,11 +235,7 @@ def _read_payload(node: Node) -> Payload:
 
 
 def _read_checksum(node: Node) -> Digest:
-    kind, process = node.attributes["checksum-type"], node.attributes.get("verify-process")
-    key = _DIGESTS.get((kind, process))
-    if key is None:
-        process_text = "no verify-process" if process is None else f"verify-process {quote(process)}"
-        raise node.error(f"modseal does not know the checksum-type {quote(kind)} with {process_text}")
+    key = _DIGESTS[_kind(node)]
     algorithm, view = key
     digits = 2 * LENGTHS[algorithm]
     if len(node.text) != digits or not _HEX.fullmatch(node.text):

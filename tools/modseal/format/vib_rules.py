@@ -71,7 +71,7 @@ def check(manifest: Manifest) -> Iterator[Failure]:
     if not manifest.released:
         yield _bad("the release-date is missing", manifest.released)
     for payload in manifest.payloads:
-        yield from _check_payload(payload)
+        yield from _check_payload(payload, known=not (manifest.vib and manifest.vib.unknown))
 
 
 def check_stage(manifest: Manifest) -> Iterator[Failure]:
@@ -120,14 +120,15 @@ def _check_payload_type(payload: Payload) -> Iterator[Failure]:
         yield _bad(f"payload {quote(payload.name)} has fields that only a .seal has", payload.name)
 
 
-def _check_payload(payload: Payload) -> Iterator[Failure]:
+def _check_payload(payload: Payload, *, known: bool) -> Iterator[Failure]:
+    """`known` says that all of the descriptor was read, so that there are no other checksums."""
     name = quote(payload.name)
     if not 0 <= payload.size <= limits.MEMBER_SIZE:
         yield _bad(f"payload {name} has a size over {limits.MEMBER_SIZE}", payload.name)
     if payload.unpacked_size is not None and not 0 <= payload.unpacked_size <= limits.UNPACKED_SIZE:
         yield _bad(f"payload {name} has an uncompressed-size over {limits.UNPACKED_SIZE}", payload.name)
     keys = [(digest.algorithm, digest.view) for digest in payload.digests]
-    if not keys:
+    if not keys and known:
         yield _bad(f"payload {name} has no checksum", payload.name)
     if len(set(keys)) != len(keys):
         yield _bad(f"payload {name} has two checksums of the same kind", payload.name)

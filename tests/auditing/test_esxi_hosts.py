@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import os
+import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -218,6 +220,28 @@ def test_links_in_a_copy_of_a_host_lead_nowhere(policy: Policy, tmp_path: Path) 
     audit = audit_of([root], policy)
     assert of_rule(audit, "payload-absent")
     assert of_rule(audit, "forced-vib")
+
+
+@pytest.mark.parametrize("path", ["vibs/EVIL.XML", "vibs/below/evil.xml", "vibs/lone.xml.sig", "other/document.xml"])
+def test_what_else_lies_in_a_database_is_not_passed_over(policy: Policy, put: Put, path: str) -> None:
+    host = HOST.with_document(path, AGENT.data)  # and if it is a bundle, it is examined
+    audit = audit_of([put(host)], policy)
+    assert audit.summary.left_out == 2 or audit.summary.bundles == 3
+
+
+def test_what_is_no_file_in_a_database_is_said(policy: Policy, tmp_path: Path) -> None:
+    root = HOST.write(tmp_path / "host")
+    os.mkfifo(root / esxi_hosts.PLACE / "vibs/pipe.xml")
+    audit = audit_of([root], policy)
+    assert [finding.bundle[-8:] for finding in of_rule(audit, "left-out")] == ["pipe.xml"]
+
+
+def test_a_database_of_which_only_the_vibs_were_copied_is_one(policy: Policy, tmp_path: Path) -> None:
+    root = HOST.write(tmp_path / "host")
+    shutil.rmtree(root / esxi_hosts.PLACE / "profiles")
+    audit = audit_of([root], policy)
+    assert audit.summary.levels == {"partner": 2}
+    assert of_rule(audit, "host-profile-unclear")
 
 
 def test_the_folder_of_the_database_alone_is_a_host_too_and_finds_the_boot_bank(policy: Policy, tmp_path: Path) -> None:

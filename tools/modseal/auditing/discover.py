@@ -26,6 +26,9 @@ from modseal.format import iso
 from modseal.format.manifest import SUFFIXES
 from modseal.format.zip import starts_like_zip
 
+_IS_HOST = "!/"
+"""Behind a path: it is known as what has the database of a host. No path that is found ends so."""
+
 Found = Target | End | LeftOut | Unreadable
 
 
@@ -133,7 +136,7 @@ def _level(folder: str, known: set[str]) -> Iterator[Found | str]:
         yield from depot
         return
     container = container_in(folder)
-    if container is not None and container not in known:
+    if container is not None and container + _IS_HOST not in known:
         yield from _in_host(container, known)
     try:
         names = sorted(os.listdir(folder), key=os.fsencode)  # names alone: a folder may have a million
@@ -148,7 +151,7 @@ def _level(folder: str, known: set[str]) -> Iterator[Found | str]:
 
 def _in_host(container: str, known: set[str]) -> Iterator[Found]:
     """The VIBs that are installed on a host, by its database."""
-    known.add(container)
+    known.add(container + _IS_HOST)
     try:
         with fenced(container):
             host = host_of(container)

@@ -258,7 +258,8 @@ class Host:
     @property
     def files(self) -> Iterator[str]:
         """What need not be found once more: the database's documents or what holds them, and the payloads."""
-        yield self.name
+        if not os.path.isdir(self.name):  # what else lies in a folder is found like everything
+            yield self.name
         yield from (self.documents + path for path in self.database.read)
         yield from (part.path for part in self.parts())
 
@@ -336,11 +337,11 @@ def _stored(root: str) -> dict[str, FilePart]:
 
 def _is_database(folder: str) -> bool:
     """Whether a folder is a database: by the folders in it, as the names of its documents say nothing."""
-    try:
-        names = {entry.name for entry in os.scandir(folder) if entry.is_dir(follow_symlinks=False)}
-    except OSError:
+    inside = {os.path.basename(path) for path in _entries(folder, lambda entry: entry.is_dir(follow_symlinks=False))}
+    if "vibs" not in inside:
         return False
-    return {"vibs", "profiles"} <= names
+    # A depot's metadata that was unpacked has `vibs` too, and no signatures in it.
+    return "profiles" in inside or any(path.endswith(".xml.sig") for path in _files(os.path.join(folder, "vibs")))
 
 
 def _by_name(paths: Iterable[str]) -> dict[str, FilePart]:

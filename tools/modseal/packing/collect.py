@@ -29,8 +29,10 @@ from modseal.format.visor import VisorFields
 
 _OPEN_FLAGS = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 _LITTER = re.compile(
-    r"\.git|\.gitignore|\.gitattributes|\.gitmodules|\.gitkeep|\.keep|\.svn|\.hg|\.DS_Store|\._.*|__MACOSX|Thumbs\.db|desktop\.ini|__pycache__"
-    r"|.*~|\.?#.*|.*\.sw[a-p]|.*\.orig|.*\.rej"
+    r"\.git|\.gitignore|\.gitattributes|\.gitmodules|\.gitkeep|\.keep|\.svn|CVS|\.bzr|\.hg|\.hgignore"
+    r"|\.DS_Store|\._.*|__MACOSX|\.AppleDouble|\.Spotlight-V100|\.fseventsd|\.Trash.*|\.directory|lost\+found|\.nfs[0-9a-f]+"
+    r"|Thumbs\.db|ehthumbs\.db|desktop\.ini|\.idea|\.vscode|__pycache__|.*\.pyc|\.(pytest|mypy|ruff)_cache|\.tox|\.coverage"
+    r"|.*~|\.?#.*|.*\.sw[a-p]|.*\.bak|.*\.orig|.*\.rej"
 )
 """What version control, desktops and editors leave in a folder, by its last component."""
 _SECRET_NAME = re.compile(

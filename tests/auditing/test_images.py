@@ -20,6 +20,8 @@ from modseal.format import iso
 from modseal.policy.sources import load
 from modseal.trust.policy import Policy
 
+pytestmark = pytest.mark.skipif(not iso.is_available(), reason="pycdlib, which the test group has, is not installed")
+
 GOOD, OTHER = make("vib"), make("seal", name="other")
 
 

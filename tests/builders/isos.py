@@ -8,14 +8,14 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
-import pycdlib
-
 XORRISO = shutil.which("xorriso")
 GENISOIMAGE = shutil.which("genisoimage")
 
 
 def make(files: Mapping[str, bytes], *, rock_ridge: bool = True, joliet: bool = False, udf: bool = False) -> bytes:
     """An image with these files by their paths; folders are made where they are missing."""
+    import pycdlib
+
     image = pycdlib.PyCdlib()
     image.new(
         interchange_level=3,

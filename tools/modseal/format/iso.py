@@ -18,6 +18,9 @@ from modseal.format.source import Source
 _MAGIC, _MAGIC_AT = b"CD001", 0x8001
 """The identifier of a volume descriptor, in the first sector that can have one (ECMA-119 section 8.1.2)."""
 
+_TREES = 4
+"""Rock Ridge, Joliet, the image's own, UDF."""
+
 Runs = tuple[tuple[int, int], ...]
 """Where a file's bytes are: offsets and sizes, in the file's order."""
 
@@ -64,7 +67,9 @@ def read(source: Source) -> tuple[IsoFile, ...]:
     with foreign(lambda why: FormatError("malformed-archive", f"the ISO image cannot be read: {why}")):
         image = pycdlib.PyCdlib()
         image.open_fp(cast("BinaryIO", _Bounded(source)))
-        for one in _of_all_trees(image):
+        for count, one in enumerate(_of_all_trees(image)):
+            if max(len(found), count // _TREES) >= limits.ISO_ENTRIES:
+                raise FormatError("limit-exceeded", f"the ISO image has more than {limits.ISO_ENTRIES} files")
             if one.size and one.runs in places:
                 continue
             places.update([one.runs] if one.runs else [])
@@ -72,8 +77,6 @@ def read(source: Source) -> tuple[IsoFile, ...]:
             while path in found:  # another file of the same name in another tree
                 path += "'"
             found[path] = replace(one, path=path)
-            if len(found) > limits.ISO_ENTRIES:
-                raise FormatError("limit-exceeded", f"the ISO image has more than {limits.ISO_ENTRIES} files")
     return tuple(found[path] for path in sorted(found))
 
 

@@ -91,6 +91,14 @@ def test_what_nobody_means_to_ship_is_left_out_and_named(tmp_path: Path, tree: s
         assert f'"{name}"' in (folder / "module.toml").read_text()
 
 
+def test_a_private_key_is_known_by_its_content_and_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n"
+    folder = module(tmp_path, **{"files__run": "x", "files__release.pem": key})
+    os.mkfifo(folder / "files/pipe")
+    assert "  leaves out release.pem\n" in run("init", "agent", cwd=tmp_path).out
+    assert "'pipe' is a FIFO" in run("pack", "agent", cwd=tmp_path).err
+
+
 def test_a_name_that_is_a_pattern_leaves_out_itself_alone(tmp_path: Path) -> None:
     module(tmp_path, **{"files__[ab]*.key": "x", "files__a.keys": "x"})
     run("init", "agent", cwd=tmp_path)

@@ -25,9 +25,10 @@ def bundles(signed: Path) -> Path:
 
 
 def test_a_verdict_has_its_colour_on_a_terminal(bundles: Path) -> None:
-    seen = on_terminal(*VERIFY, "a.seal", "b.seal", cwd=bundles)
-    assert seen.code == 1
-    assert f"a.seal: {GREEN}accepted\x1b[0m\n" in seen.out
+    assert f"a.seal: {GREEN}accepted\x1b[0m\n" in on_terminal(*VERIFY, "a.seal", cwd=bundles).out
+    both = on_terminal(*VERIFY, "a.seal", "b.seal", cwd=bundles)
+    assert (both.code, f"a.seal: {GREEN}accepted\x1b[0m: Acme" in both.out) == (1, True)
+    seen = on_terminal(*VERIFY, "b.seal", cwd=bundles)
     assert f"b.seal: {RED}rejected\x1b[0m\n" in seen.out
     assert f"1 signature    {RED}failed        \x1b[0m content-digest-mismatch" in seen.out
 
@@ -67,6 +68,15 @@ def test_a_refused_extraction_has_colour_where_its_message_is(bundles: Path) -> 
     arguments = ("extract", "b.seal", "-C", "out", "--policy", "keys/policy.toml")
     assert f"modseal: b.seal: {RED}rejected" in on_terminal(*arguments, cwd=bundles, streams=("err",)).err
     assert "\x1b" not in on_terminal(*arguments, cwd=bundles, streams=("out",)).err
+
+
+def test_the_verdicts_of_an_audit_have_colour_in_their_column_alone(bundles: Path) -> None:
+    audit = ("audit", "a.seal", "b.seal", "--policy", "keys/policy.toml", "--no-cache")
+    seen = on_terminal(*audit, cwd=bundles, streams=("out",))
+    assert (seen.code, f"{RED}rejected   \x1b[0mnone       b.seal" in seen.out) == (1, True)
+    assert re.sub(r"\x1b\[[0-9;]*m", "", seen.out).count("accepted") == seen.out.count("accepted")
+    written = on_terminal(*audit, "-o", "report.txt", cwd=bundles, env={"FORCE_COLOR": "1"})
+    assert (written.code, "\x1b" in (bundles / "report.txt").read_text()) == (1, False)
 
 
 def test_a_name_in_a_bundle_gets_no_colour_and_brings_none(bundles: Path) -> None:

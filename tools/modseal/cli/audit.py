@@ -37,6 +37,7 @@ from modseal.cli.options import (
 from modseal.errors import UsageError
 from modseal.files.address import is_address
 from modseal.policy.sources import load, with_recall_files
+from modseal.report import colour
 
 _EXIT = {Outcome.PASSED: 0, Outcome.FAILED: 1, Outcome.UNDECIDED: 3, Outcome.INTERRUPTED: 130}
 """For an interrupted one as a shell says it: 128 and the number of SIGINT."""
@@ -159,7 +160,9 @@ def audit(
         _warn("no bundle was found, so nothing is proved; check the paths")
     for form, path in also:
         write(pieces(result, form), path)
-    made = pieces(result, output_format, verbose=verbose)
+    # What goes to a file, or is attested, is the same everywhere.
+    in_colour = output is None and attesting is None and colour.wanted(sys.stdout)
+    made = pieces(result, output_format, verbose=verbose, in_colour=in_colour)
     write(attesting.seen(made) if attesting else made, output)
     outcome = result.outcome(Severity(fail_on))
     if attesting:

@@ -55,10 +55,10 @@ def require_writable(files: Iterable[Path]) -> None:
         seen.add(place)
 
 
-def pieces(audit: Audit, form: str, *, verbose: bool = False) -> Iterable[bytes]:
-    """A report in pieces."""
+def pieces(audit: Audit, form: str, *, verbose: bool = False, in_colour: bool = False) -> Iterable[bytes]:
+    """A report in pieces; what a person may ask for counts for the text alone."""
     module: Any = import_module(f"modseal.report.audit_{form}")
-    made: Iterable[bytes] = module.render(audit, *((verbose,) if form == "text" else ()))
+    made: Iterable[bytes] = module.render(audit, *((verbose, in_colour) if form == "text" else ()))
     return made
 
 

@@ -161,9 +161,7 @@ class PayloadTree:
         return SpecProblem(line, "not-packable")
 
     def _file(self, path: str, real: bytes, status: os.stat_result) -> Input:
-        with _open(real) as file:  # an unreadable file is better found before anything is written
-            start = file.read(_SECRET_START)
-        if _SECRET.search(start) or _SECRET_NAME.fullmatch(path.rpartition("/")[2]):
+        if is_secret(path.rpartition("/")[2], real):  # an unreadable file is better found before anything is written
             self.secrets.append(path)
         mode = self._mode(path, status, usual(FileType.FILE, status.st_mode, self.keep))
         return Input(path, FileType.FILE, mode, None, partial(_open, real), status.st_size)
@@ -227,6 +225,13 @@ def _what(mode: int) -> str:
         stat.S_IFDIR: "a directory",
     }
     return names.get(stat.S_IFMT(mode), "of an unknown type")
+
+
+def is_secret(name: str, path: bytes) -> bool:
+    """Whether a file, called so in a module, seems to hold a password, a token or a private key. Raises `OSError`."""
+    with _open(path) as file:
+        start = file.read(_SECRET_START)
+    return bool(_SECRET_NAME.fullmatch(name) or _SECRET.search(start))
 
 
 def is_litter(name: str) -> bool:

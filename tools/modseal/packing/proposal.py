@@ -18,7 +18,7 @@ from modseal.errors import InputError, SpecError, UsageError
 from modseal.files.output import output_file, require_output
 from modseal.files.small import read_small
 from modseal.format import rules, toml_text
-from modseal.packing.collect import is_litter
+from modseal.packing.collect import is_litter, is_secret
 from modseal.packing.pack import SPEC_FILE
 from modseal.packing.spec import ModuleSpec, parse
 from modseal.packing.spec_shape import SCHEMA, SHAPE
@@ -32,8 +32,6 @@ _PLACES = frozenset({"opt", "etc", "usr", "var"})
 """One of these beside it makes `bin` a folder of the host, and not one of the module."""
 
 _OUR_OWN = re.compile(r"(module|policy)\.toml|.*\.(seal|vib|trust)")
-_SECRET = re.compile(r"\.env(\..*)?|.*\.(key|pem|p12|pfx)|id_(rsa|ecdsa|ed25519)|\.netrc|\.npmrc|\.pypirc")
-"""What may well be somebody's secret, by name: nobody means to ship it to all customers."""
 _VERSIONED = re.compile(r"(.+?)[-_]v?([0-9][A-Za-z0-9._+~-]*)")
 _VERSION_FILE = "VERSION"
 _FIRST_VERSION = "0.1.0"
@@ -149,7 +147,9 @@ def _look(folder: Path) -> _Found:
         names = sorted(os.listdir(folder))
     except OSError as error:
         raise InputError.of(folder, error) from error
-    kept = [name for name in names if not (name.startswith(".") or _is_unwanted(name))]
+    kept = [
+        name for name in names if not (name.startswith(".") or _OUR_OWN.fullmatch(name) or _is_unwanted(folder / name))
+    ]
     folders = {name: _unwanted(folder / name) for name in kept if (folder / name).is_dir()}
     files = tuple(name for name in kept if (folder / name).is_file())
     return _Found(folders, files, tuple(name for name in names if name not in kept and not _OUR_OWN.fullmatch(name)))
@@ -172,15 +172,22 @@ def _is_text(name: str) -> bool:
     return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
-def _is_unwanted(name: str) -> bool:
-    return bool(is_litter(name) or _OUR_OWN.fullmatch(name) or _SECRET.fullmatch(name))
+def _is_unwanted(path: Path) -> bool:
+    """Whether nobody means to ship it. What cannot be read is not known to be so: packing says why."""
+    if is_litter(path.name):
+        return True
+    try:
+        return is_secret(path.name, os.fsencode(path))
+    except OSError:
+        return False
 
 
 def _unwanted(root: Path) -> tuple[str, ...]:
     """The names, at any depth of a tree, of what is left out of it. As far as it can be read: packing says the rest."""
     found: set[str] = set()
-    for count, (_, folders, files) in enumerate(os.walk(root)):
-        found.update(name for name in (*folders, *files) if (is_litter(name) or _SECRET.fullmatch(name)))
+    for count, (above, folders, files) in enumerate(os.walk(root)):
+        found.update(name for name in folders if is_litter(name))
+        found.update(name for name in files if _is_unwanted(Path(above, name)))
         folders[:] = [name for name in folders if name not in found]
         if count > limits.FILES:
             break

@@ -15,8 +15,9 @@ from typing import Any
 
 from modseal.auditing.finding import Finding, Kind, Severity, State
 from modseal.auditing.run import Audit
+from modseal.report import colour
 from modseal.report.audit_words import BY_DEFAULT, Words, conclusion, evidence, host_line, plural, words
-from modseal.report.text import safe
+from modseal.report.text import Mark, safe
 from modseal.trust.examination import WORST_LAST, Verdict
 
 _WIDTH = 80
@@ -43,10 +44,11 @@ class _Group:
             self.shown.append(finding)
 
 
-def render(audit: Audit, verbose: bool = False) -> Iterator[bytes]:
+def render(audit: Audit, verbose: bool = False, in_colour: bool = False) -> Iterator[bytes]:
     """The text in pieces; `verbose` lists every bundle, those that are accepted too."""
     groups = _groups(audit)
-    for lines in (_first(audit), _bundles(audit, verbose=verbose), _findings(groups), _summary(audit)):
+    mark = colour.paint if in_colour else colour.plain
+    for lines in (_first(audit), _bundles(audit, mark, verbose=verbose), _findings(groups), _summary(audit)):
         for line in lines:
             yield f"{line}\n".encode()
 
@@ -90,7 +92,7 @@ def _wrapped(text: str, first: str, indent: int) -> Iterator[str]:
     ) or [first.rstrip()]
 
 
-def _bundles(audit: Audit, *, verbose: bool) -> Iterator[str]:
+def _bundles(audit: Audit, mark: Mark, *, verbose: bool) -> Iterator[str]:
     """Those that are not accepted, the rejected first; accepted ones if `verbose`, else their number."""
     yield _COLUMNS.format("VERDICT", "PROVEN") + "BUNDLE; why, its module and its signers below"
     for verdict in reversed(WORST_LAST):
@@ -103,16 +105,17 @@ def _bundles(audit: Audit, *, verbose: bool) -> Iterator[str]:
             for result, findings in audit.results_with_findings():
                 if result["verdict"] == verdict:
                     left -= 1
-                    yield from _bundle(result, findings)
+                    yield from _bundle(result, findings, mark)
                     if total - left == listed:
                         break
         if left:
             more = f"{left:,} more bundles" if listed else plural(left, "bundle")
-            yield f"{verdict:<11}{more}; --verbose lists every one"
+            yield f"{mark(verdict, f'{verdict:<11}')}{more}; --verbose lists every one"
 
 
-def _bundle(result: dict[str, Any], findings: Iterable[Finding]) -> Iterator[str]:
-    yield _COLUMNS.format(result["verdict"], result["proven_level"] or "none") + safe(result["bundle"])
+def _bundle(result: dict[str, Any], findings: Iterable[Finding], mark: Mark) -> Iterator[str]:
+    columns = _COLUMNS.format(result["verdict"], result["proven_level"] or "none")
+    yield mark(Verdict(result["verdict"]), columns[:11]) + columns[11:] + safe(result["bundle"])
     error = result.get("error")
     causes = Counter(one.rule for one in findings if one.kind is Kind.CHECK)
     why = ", ".join(code if count == 1 else f"{code} ({count:,} times)" for code, count in causes.items())

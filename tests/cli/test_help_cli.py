@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from builders.transcript import run
+from modseal.causes import CAUSES
 from modseal.cli.main import COMMANDS, PAGES
 from modseal.codes import CODES
 from modseal.report import pages
@@ -82,3 +83,10 @@ def test_the_help_of_every_command_points_at_pages_that_are_there(tmp_path: Path
 
 def test_the_help_of_a_command_below_a_group_points_at_them_too(tmp_path: Path) -> None:
     assert "\n    modseal help policy\n" in run("policy", "check", "--help", cwd=tmp_path).out
+
+
+def test_every_next_step_names_pages_that_the_reader_has() -> None:
+    steps = [code.next_step or "" for code in CODES.values()] + list(CAUSES.values())
+    named = {page for step in steps for page in re.findall(r"modseal help ([a-z-]+)", step)}
+    assert {"policy", "limits", "vib"} <= named <= pages.pages().keys()
+    assert [step for step in steps if "docs/" in step] == []

@@ -70,6 +70,12 @@ def test_a_refused_extraction_has_colour_where_its_message_is(bundles: Path) -> 
     assert "\x1b" not in on_terminal(*arguments, cwd=bundles, streams=("out",)).err
 
 
+def test_an_explanation_has_colour_and_its_json_none(bundles: Path) -> None:
+    explain = ("policy", "explain", "b.seal", "--policy", "keys/policy.toml")
+    assert f"b.seal: {RED}rejected\x1b[0m" in on_terminal(*explain, cwd=bundles).out
+    assert "\x1b" not in on_terminal(*explain, "--format", "json", cwd=bundles).out
+
+
 def test_the_verdicts_of_an_audit_have_colour_in_their_column_alone(bundles: Path) -> None:
     audit = ("audit", "a.seal", "b.seal", "--policy", "keys/policy.toml", "--no-cache")
     seen = on_terminal(*audit, cwd=bundles, streams=("out",))

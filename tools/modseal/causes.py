@@ -45,7 +45,7 @@ CAUSES: Final[Mapping[CauseName, str]] = {
     "not-seekable": "Write it to a file first: this command takes no stream (`verify` and `inspect` do).",
     "terminal": "Send a bundle into the command with `<` or a pipe, or name a file.",
     "stream-closed": "Give the command an open standard input, or name a file.",
-    "too-long": "Write it to a file first: from a stream, only so much is taken (docs/limits.md).",
+    "too-long": "Write it to a file first: from a stream, only so much is taken (`modseal help limits`).",
     "too-many-open": "Close other programs, or raise the limit of open files (`ulimit -n`).",
     "address": "Download it first; `modseal audit` examines bundles where they are on a server.",
     "empty": "Get the file again: nothing of it arrived.",
@@ -103,7 +103,7 @@ CAUSES: Final[Mapping[CauseName, str]] = {
     "link-in-vib": "Pack the file in the place of the link, or pack a .seal, which can have links.",
     "link-outside": "Make the link relative to its own folder, and to something inside the module.",
     "not-packable": "Remove it from the folder, or leave it out with `exclude`.",
-    "too-many-entries": "Leave out what is not needed with `exclude`, or split the module (docs/limits.md).",
+    "too-many-entries": "Leave out what is not needed with `exclude`, or split the module (`modseal help limits`).",
 }  # fmt: skip
 
 _OF_ERRNO: Final[Mapping[int, CauseName]] = {

@@ -108,7 +108,9 @@ CODES: Final[Mapping[CodeName, Code]] = {
     "missing-member": Code(0, "The manifest declares a member that the archive does not have.", _FRESH),
     "member-order": Code(0, "The members are not in the order of the format.", _FRESH),
     "limit-exceeded": Code(
-        0, "Something is larger than its published limit.", "See docs/limits.md; ask the vendor for a smaller module."
+        0,
+        "Something is larger than its published limit.",
+        "See `modseal help limits`; ask the vendor for a smaller module.",
     ),
     # step 1: signature
     "unsigned": Code(1, "The signature member is empty.", "Ask the vendor for the signed bundle."),
@@ -147,7 +149,7 @@ CODES: Final[Mapping[CodeName, Code]] = {
     "no-anchors": Code(
         3,
         "The policy has no anchors, so it trusts no signer.",
-        "Write a policy file with the anchors that you trust (docs/policy.md).",
+        "Write a policy file with the anchors that you trust (`modseal help policy`).",
     ),
     "expired": Code(
         3,
@@ -299,7 +301,7 @@ CODES: Final[Mapping[CodeName, Code]] = {
     "unsupported-payload": Code(
         7,
         "modseal cannot read this type of payload.",
-        "Update modseal, or ask the vendor for a type that docs/vib.md lists.",
+        "Update modseal, or ask the vendor for a type that `modseal help vib` lists.",
         undecided=True,
     ),
     "payload-absent": Code(

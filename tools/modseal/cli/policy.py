@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -88,12 +89,15 @@ def explain(bundle: Path, policy: str, at: datetime | None, output: str) -> int:
     from modseal.bundle.verify import verify
     from modseal.cli.verify import EXIT
     from modseal.format.times import time_text
-    from modseal.report import explanation
+    from modseal.report import colour, explanation
 
     rules, at = load(policy, now()), at or now()
     result = verify(bundle, rules, at, with_digest=False)
-    render = explanation.render_json if output == "json" else explanation.render_text
-    click.echo(render(result, rules, time_text(at)))
+    if output == "json":
+        click.echo(explanation.render_json(result, rules, time_text(at)))
+    else:
+        in_colour = colour.wanted(sys.stdout)
+        click.echo(explanation.render_text(result, rules, time_text(at), in_colour=in_colour), color=in_colour)
     return EXIT[result.verdict]
 
 

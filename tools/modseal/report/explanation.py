@@ -10,7 +10,7 @@ from typing import Any
 from modseal.bundle.values import check_values
 from modseal.bundle.verify import Result
 from modseal.codes import CODES
-from modseal.report import text
+from modseal.report import colour, text
 from modseal.report.text import safe
 from modseal.trust.examination import STEPS, Check, Examination, Status
 from modseal.trust.policy import Anchor, Policy
@@ -166,30 +166,31 @@ def _plain(check: Check, examination: Examination, policy: Policy) -> list[dict[
     ]
 
 
-def render_text(result: Result, policy: Policy, at: str) -> str:
+def render_text(result: Result, policy: Policy, at: str, *, in_colour: bool = False) -> str:
     """The explanation as lines of text, without a final newline."""
     examination = result.examination
     if examination is None:
-        return text.render(result)
-    return "\n".join(_lines(result, examination, policy, at))
+        return text.render(result, in_colour=in_colour)
+    mark = colour.paint if in_colour else colour.plain
+    return "\n".join(_lines(result, examination, policy, at, mark))
 
 
-def _lines(result: Result, examination: Examination, policy: Policy, at: str) -> Iterator[str]:
-    yield f"{safe(result.bundle)}: {result.verdict}"
+def _lines(result: Result, examination: Examination, policy: Policy, at: str, mark: text.Mark) -> Iterator[str]:
+    yield f"{safe(result.bundle)}: {mark(result.verdict, str(result.verdict))}"
     yield f"  under {safe(policy.source)}, at {at}"
     for step, name in enumerate(STEPS):
         yield f"{step} {name}"
         for check in examination.checks:
             if check.step == step:
-                yield from _check_lines(check, examination, policy)
+                yield from _check_lines(check, examination, policy, mark)
     primary = examination.primary
     if primary and primary.next_step:
         yield f"next: {primary.next_step}"
 
 
-def _check_lines(check: Check, examination: Examination, policy: Policy) -> Iterator[str]:
+def _check_lines(check: Check, examination: Examination, policy: Policy, mark: text.Mark) -> Iterator[str]:
     code = f"{check.code}: " if check.code else ""
-    yield f"  {_MARK[check.status]:<9} {code}{safe(check.detail)}"
+    yield f"  {mark(check.status, f'{_MARK[check.status]:<9}')} {code}{safe(check.detail)}"
     found = deciders(check, examination, policy)
     for one in found:
         yield " " * 12 + _place(one, policy)

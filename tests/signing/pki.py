@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, mldsa, rsa, x25519
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -19,34 +17,12 @@ from cryptography.hazmat.primitives.serialization import (
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from builders.pki import EPOCH, FAR, Identity, ca, new_key
 from modseal.ca import issue
 from modseal.ca.issue import Validity
 from modseal.signing.keys import FileSigner
 
-VALID = Validity(datetime(2024, 1, 1, tzinfo=UTC), datetime(2123, 12, 31, tzinfo=UTC))
-
-_GENERATORS: dict[str, Callable[[], Any]] = {
-    "rsa": lambda: rsa.generate_private_key(65537, 2048),
-    "rsa-1024": lambda: rsa.generate_private_key(65537, 1024),
-    "dsa": lambda: dsa.generate_private_key(1024),
-    "p192": lambda: ec.generate_private_key(ec.SECP192R1()),
-    "p256": lambda: ec.generate_private_key(ec.SECP256R1()),
-    "p384": lambda: ec.generate_private_key(ec.SECP384R1()),
-    "p521": lambda: ec.generate_private_key(ec.SECP521R1()),
-    "k256": lambda: ec.generate_private_key(ec.SECP256K1()),
-    "ed25519": ed25519.Ed25519PrivateKey.generate,
-    "ed448": ed448.Ed448PrivateKey.generate,
-    "x25519": x25519.X25519PrivateKey.generate,
-    "ml-dsa-44": mldsa.MLDSA44PrivateKey.generate,
-    "ml-dsa-65": mldsa.MLDSA65PrivateKey.generate,
-    "ml-dsa-87": mldsa.MLDSA87PrivateKey.generate,
-}
-
-
-@functools.cache
-def new_key(kind: str, number: int = 0) -> Any:
-    """A key of a kind; made once a session for each number."""
-    return _GENERATORS[kind]()
+VALID = Validity(EPOCH, FAR)
 
 
 def kind_for(algorithm: str) -> str:
@@ -81,13 +57,9 @@ class Pki:
 def authority(
     common_name: str, key: Any, issuer: x509.Certificate | None = None, issuer_key: Any = None, **changes: Any
 ) -> x509.Certificate:
-    """A CA of any depth, self-signed where it has no issuer; `extensions` (value, critical) are added."""
-    subject = issue.name(common_name, "Test")
-    validity = changes.get("validity", VALID)
-    builder = issue._builder(subject, issuer.subject if issuer else subject, key.public_key(), validity)
-    builder = builder.add_extension(x509.BasicConstraints(changes.get("ca", True), None), critical=True)
-    builder = builder.add_extension(issue._usage(key_cert_sign=True, crl_sign=True), critical=True)
-    return builder.sign(issuer_key or key, issue.digest_for(issuer_key or key))
+    """A CA of any depth, self-signed where it has no issuer; `changes` are those of `builders.pki.ca`."""
+    above = Identity(issuer, issuer_key) if issuer else None
+    return ca(common_name, issuer=above, key=key, **changes).certificate
 
 
 @functools.cache

@@ -91,9 +91,10 @@ def test_a_namesake_of_the_issuer_is_unrelated(pki: Pki) -> None:
 
 
 def test_an_issuer_that_may_not_issue_is_refused(pki: Pki) -> None:
-    ended = Validity(VALID.start, datetime(2025, 1, 1, tzinfo=UTC))
-    old = authority("Test intermediate", pki.intermediate_key, pki.root, pki.root_key, validity=ended)
-    no_ca = authority("Test intermediate", pki.intermediate_key, pki.root, pki.root_key, ca=False)
+    old = authority(
+        "Test intermediate", pki.intermediate_key, pki.root, pki.root_key, end=datetime(2025, 1, 1, tzinfo=UTC)
+    )
+    no_ca = authority("Test intermediate", pki.intermediate_key, pki.root, pki.root_key, basic=(False, None))
     assert reasons(pki.certificate(), [old]) == "expired"
     assert reasons(pki.certificate(), [no_ca]) == "invalid-chain"
 

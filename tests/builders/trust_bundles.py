@@ -13,7 +13,7 @@ from builders.pki import NOW, Identity, issue, new_key, root
 from modseal.format import ar, trust_bundle
 from modseal.format.rooted import Root
 from modseal.format.trust_bundle import TrustBundle
-from modseal.policy.rotation import Seen
+from modseal.policy.rotation import InstalledBundle
 
 POLICY = b"""schema = "modseal/policy@1"
 minimum-level = "partner"
@@ -82,8 +82,8 @@ def write(folder: Path, bundle: TrustBundle, name: str = "") -> Path:
     return path
 
 
-def seen(bundle: TrustBundle, newest: datetime = NOW - timedelta(hours=1)) -> Seen:
-    return Seen(bundle, newest)
+def seen(bundle: TrustBundle, newest: datetime = NOW - timedelta(hours=1)) -> InstalledBundle:
+    return InstalledBundle(bundle, newest)
 
 
 def clock_at(time: datetime) -> type[datetime]:

@@ -13,13 +13,17 @@ from builders.pki import NOW, crl, issue, new_key, root, signer
 from builders.trust_bundles import POLICY, A, B, C, D, files, keeper, make, root_of, seen, signed
 from modseal.errors import ModsealError, PolicyError, UsageError
 from modseal.format.trust_bundle import TrustBundle
-from modseal.policy.rotation import Seen, advance, policy_of, shortfalls
+from modseal.policy.rotation import InstalledBundle, advance, policy_of, shortfalls
 
 ONE = make(1, [A, B, C], threshold=2)
 
 
 def refused(
-    code: str, installed: Seen | None, *bundles: TrustBundle, initial: Collection[str] = (), at: datetime = NOW
+    code: str,
+    installed: InstalledBundle | None,
+    *bundles: TrustBundle,
+    initial: Collection[str] = (),
+    at: datetime = NOW,
 ) -> str:
     with pytest.raises(ModsealError) as caught:
         advance(installed, bundles, initial, at)

@@ -225,7 +225,7 @@ def recall(modules: tuple[str, ...], output: Path, **given: Any) -> None:
     if given["expires"] is None:
         raise UsageError("a recall needs --expires TIME, until when this version of the list may be used")
     previous = recall_format.decode(read_small(given["previous"], RECALL_SIZE).data) if given["previous"] else None
-    entry = recalls.Entry(given["vendor"], modules, given["reason"], given["replacement"])
+    entry = recalls.RecallEntry(given["vendor"], modules, given["reason"], given["replacement"])
     time = signing_time()
     made = recalls.make(entry, given["name"], given["number"], time, given["expires"], previous)
     made = recalls.sign(made, open_signers(given), now(), time)

@@ -13,12 +13,12 @@ from datetime import datetime
 from modseal.depot.index import DepotIndex
 from modseal.errors import RefusedError, UndecidedError
 from modseal.format.shape import quote
-from modseal.policy.succession import Kind, advance, require_threshold
+from modseal.policy.succession import SuccessionKind, advance, require_threshold
 from modseal.trust.examination import Examination, Verdict
 from modseal.trust.policy import Policy
 from modseal.trust.statement import examine_statement, withdrawn
 
-INDEX_KIND = Kind(
+INDEX_KIND = SuccessionKind(
     what="depot's index",
     older="depot-rollback",
     conflict="depot-conflict",

@@ -20,7 +20,7 @@ _CONSTRAINT = re.compile(rf"({'|'.join(sorted(rules.RELATIONS, key=len, reverse=
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class RecallEntry:
     """What a person withdraws: modules as `parse_module` reads them, of one vendor, for one reason."""
 
     vendor: str
@@ -44,7 +44,12 @@ def parse_module(text: str) -> tuple[str, tuple[tuple[str, str], ...]]:
 
 
 def make(
-    entry: Entry, name: str | None, version: int | None, issued: datetime, expires: datetime, previous: Recall | None
+    entry: RecallEntry,
+    name: str | None,
+    version: int | None,
+    issued: datetime,
+    expires: datetime,
+    previous: Recall | None,
 ) -> Recall:
     """A new version of a recall, unsigned, with what `previous` withdraws too. Raises `UsageError`, `FormatError`."""
     if previous and name not in (None, previous.name):

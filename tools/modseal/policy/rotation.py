@@ -18,10 +18,10 @@ from modseal.format.rooted import Root
 from modseal.format.trust_bundle import POLICY_PATH, TrustBundle
 from modseal.policy import succession
 from modseal.policy.file import parse
-from modseal.policy.succession import Kind
+from modseal.policy.succession import SuccessionKind
 from modseal.trust.policy import Policy
 
-TRUST_BUNDLE = Kind(
+TRUST_BUNDLE = SuccessionKind(
     what="trust bundle",
     older="trust-bundle-rollback",
     conflict="trust-bundle-conflict",
@@ -33,7 +33,7 @@ TRUST_BUNDLE = Kind(
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class InstalledBundle:
     """What a store knows: the installed version, and the newest time that it was updated at."""
 
     bundle: TrustBundle
@@ -41,7 +41,7 @@ class Seen:
 
 
 def advance(
-    seen: Seen | None, candidates: Sequence[TrustBundle], initial: Collection[str], at: datetime
+    seen: InstalledBundle | None, candidates: Sequence[TrustBundle], initial: Collection[str], at: datetime
 ) -> TrustBundle:
     """The trust bundle to install, out of one or several; the installed one where it is the newest already.
 

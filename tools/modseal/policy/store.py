@@ -25,7 +25,7 @@ from modseal.format import canonical_json, rooted, trust_bundle
 from modseal.format.shape import Integer, Table, Text
 from modseal.format.times import time_text
 from modseal.format.trust_bundle import POLICY_PATH
-from modseal.policy.rotation import Seen, policy_of
+from modseal.policy.rotation import InstalledBundle, policy_of
 from modseal.policy.succession import require_clock
 from modseal.trust.policy import Policy
 
@@ -83,7 +83,7 @@ def load_policy(folder: Path, now: datetime) -> Policy:
     return policy_of(bundle, f"{bundle_path(folder, bundle.version)}:{POLICY_PATH}")
 
 
-def read(folder: Path) -> Seen | None:
+def read(folder: Path) -> InstalledBundle | None:
     """The installed trust bundle and the newest time seen, or None where there is no store yet.
 
     The signatures were judged at the installation; here the digests are. Raises `UndecidedError`
@@ -101,7 +101,7 @@ def read(folder: Path) -> Seen | None:
         raise _unusable(f"{path}: {error.failure.detail}") from error
     if (bundle.version, bundle.sha256) != (state.version, state.sha256):
         raise _unusable(f"{path} is not the trust bundle that was installed")
-    return Seen(bundle, state.newest)
+    return InstalledBundle(bundle, state.newest)
 
 
 def bundle_path(folder: Path, version: int) -> Path:

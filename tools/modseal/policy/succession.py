@@ -2,8 +2,9 @@
 
 Read `advance` top to bottom; it follows the client workflow of the TUF specification, section 5.3, for root
 metadata. It does no I/O and reads no clock. Trust bundles (`policy.rotation`) and the indexes of depots
-(`depot.proved`) differ in their `Kind` alone. A signature is a CMS block by an exact certificate that the root lists by
-fingerprint. It counts only while that certificate is valid at the time of the update, and each key counts once.
+(`depot.proved`) differ only in their `SuccessionKind`. A signature is a CMS block by an exact certificate that
+the root lists by fingerprint. It counts only while that certificate is valid at the time of the update, and each key
+counts once.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ T = TypeVar("T", bound=Rooted)
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class SuccessionKind:
     """What a kind of document is called, the codes of its refusals, and whether every version has to be seen."""
 
     what: str
@@ -71,7 +72,7 @@ class Kind:
 
 
 def advance(
-    kind: Kind,
+    kind: SuccessionKind,
     seen: T | None,
     newest: datetime | None,
     candidates: Sequence[T],
@@ -119,13 +120,13 @@ def require_clock(newest: datetime | None, at: datetime) -> None:
         raise UndecidedError("clock-set-back", detail, clock=time_text(at), newest=time_text(newest))
 
 
-def require_threshold(kind: Kind, one: Rooted, previous: Rooted | None, at: datetime) -> None:
+def require_threshold(kind: SuccessionKind, one: Rooted, previous: Rooted | None, at: datetime) -> None:
     """Enough of the document's own root have signed it, and of the root before. Raises `RefusedError`."""
     for sentence in shortfalls(kind, one, previous, at):
         raise below_threshold(kind, f"version {one.version}: {sentence}", one)
 
 
-def shortfalls(kind: Kind, one: Rooted, previous: Rooted | None, at: datetime) -> Iterator[str]:
+def shortfalls(kind: SuccessionKind, one: Rooted, previous: Rooted | None, at: datetime) -> Iterator[str]:
     """A sentence for each root whose threshold is not reached: that of the version itself, and of the one before."""
     found = signers_of(kind, one)
     for version, root in ((one.version, one.root), *([(previous.version, previous.root)] if previous else [])):
@@ -134,12 +135,12 @@ def shortfalls(kind: Kind, one: Rooted, previous: Rooted | None, at: datetime) -
             yield f"{keys} of the {root.threshold} root signers that version {version} asks for have signed{why}"
 
 
-def below_threshold(kind: Kind, detail: str, one: Rooted) -> RefusedError:
+def below_threshold(kind: SuccessionKind, detail: str, one: Rooted) -> RefusedError:
     """The refusal of a document that too few have signed."""
     return RefusedError(kind.threshold, detail, version=one.version, sha256=one.sha256)
 
 
-def signers_of(kind: Kind, one: Rooted) -> tuple[Certificate, ...]:
+def signers_of(kind: SuccessionKind, one: Rooted) -> tuple[Certificate, ...]:
     """Who signed. A block that does not verify refuses the whole; one that we cannot judge counts for no signer."""
     signatures = verify_member(one.signature, one.signed)
     for failure in signatures.failures:
@@ -162,13 +163,13 @@ def count(found: Collection[Certificate], wanted: Collection[str], at: datetime)
     return len(keys), f" ({'; '.join(unusable)})" if unusable else ""
 
 
-def _require_same(kind: Kind, current: Rooted, one: Rooted) -> None:
+def _require_same(kind: SuccessionKind, current: Rooted, one: Rooted) -> None:
     if one.sha256 != current.sha256:
         detail = f"another {kind.what} has version {current.version}"
         raise RefusedError(kind.conflict, detail, version=current.version, sha256=one.sha256, other=current.sha256)
 
 
-def _require_successor(kind: Kind, current: Rooted, one: Rooted, at: datetime) -> None:
+def _require_successor(kind: SuccessionKind, current: Rooted, one: Rooted, at: datetime) -> None:
     """Where the kind has no gaps, exactly the next version: one that is left out could withdraw a root signer."""
     if kind.gap and one.version != current.version + 1:
         detail = f"version {one.version} does not follow version {current.version}"

@@ -27,7 +27,7 @@ from modseal.trust.examination import (
     unexamined,
 )
 from modseal.trust.integrity import Bundle
-from modseal.trust.levels import Claim
+from modseal.trust.levels import LevelClaim
 from modseal.trust.policy import Policy
 from modseal.trust.restrictions import restriction_checks
 from modseal.trust.signature import verify_member
@@ -62,7 +62,7 @@ def examine(bundle: Bundle, policy: Policy, at: datetime) -> Examination:
         checks += signature_checks
 
     # (2) time to (6) level, for each signer by itself, then for all of them together.
-    claim = Claim(manifest.claimed_level, ((manifest.vendor, manifest.name),))
+    claim = LevelClaim(manifest.claimed_level, ((manifest.vendor, manifest.name),))
     undecided = all(check.status is not Status.FAILED for check in checks if check.step == 1)
     found = signers.judge_all(signatures, claim, policy, at, effort, exempt=exempt, undecided=undecided)
     rest = [*found.checks, *signers.expected_checks(manifest, signatures)]

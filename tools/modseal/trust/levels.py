@@ -18,7 +18,7 @@ def prove(claimed: Level, granted: Level) -> Level | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
+class LevelClaim:
     """What signed bytes claim: a level, and the modules that they speak of, each by its vendor and name.
 
     A manifest speaks of one module. `says` is how messages begin.
@@ -30,7 +30,7 @@ class Claim:
 
 
 def level_failure(claimed: Level, granted: Level, minimum: Level, says: str = "the manifest claims") -> Failure | None:
-    """Why a claim under a grant does not reach a minimum, or None where it does. `says` is as in `Claim`."""
+    """Why a claim under a grant does not reach a minimum, or None where it does. `says` is as in `LevelClaim`."""
     proven = prove(claimed, granted)
     evidence = {"claimed": str(claimed), "granted": str(granted), "minimum": str(minimum)}
     if proven is None:

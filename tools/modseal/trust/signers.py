@@ -27,7 +27,7 @@ from modseal.trust.examination import (
     set_aside,
     unexamined,
 )
-from modseal.trust.levels import Claim, level_failure, prove
+from modseal.trust.levels import LevelClaim, level_failure, prove
 from modseal.trust.policy import Anchor, Policy
 from modseal.trust.signature import Signatures, VerifiedSigner
 from modseal.trust.signing_time import SigningTime
@@ -51,7 +51,7 @@ def signature_checks(unsigned: bool, signers: tuple[VerifiedSigner, ...], failur
     return checks
 
 
-def judge(signer: VerifiedSigner, claim: Claim, policy: Policy, at: datetime, effort: Effort) -> Judgement:
+def judge(signer: VerifiedSigner, claim: LevelClaim, policy: Policy, at: datetime, effort: Effort) -> Judgement:
     """Steps 2 to 6 for one signer, under each anchor that a path leads to."""
     # (2) The time that validity is judged at. signingTime is never proof.
     effort.step = 2
@@ -98,7 +98,7 @@ def signing_time(signer: VerifiedSigner, policy: Policy, at: datetime, effort: E
 def _judge_path(
     signer: VerifiedSigner,
     path: AnchoredPath,
-    claim: Claim,
+    claim: LevelClaim,
     policy: Policy,
     at: datetime,
     proven: datetime | None,
@@ -175,7 +175,7 @@ def _revocation_text(path: AnchoredPath, policy: Policy) -> str:
     return "the policy names no CRL of these issuers and requires none"
 
 
-def _scope_failures(path: AnchoredPath, claim: Claim) -> Iterator[Failure]:
+def _scope_failures(path: AnchoredPath, claim: LevelClaim) -> Iterator[Failure]:
     """The first vendor and the first name that the anchor may not speak for."""
     anchor = path.anchor
     vendors, names = (dict.fromkeys(each) for each in zip(*claim.modules, strict=True)) if claim.modules else ({}, {})
@@ -215,7 +215,7 @@ class Judged:
 
 def judge_all(
     signatures: Signatures,
-    claim: Claim,
+    claim: LevelClaim,
     policy: Policy,
     at: datetime,
     effort: Effort,
@@ -243,7 +243,7 @@ def judge_all(
 
 
 def level_checks(
-    claim: Claim,
+    claim: LevelClaim,
     policy: Policy,
     judged: Sequence[Judgement],
     trusted: Sequence[Judgement],

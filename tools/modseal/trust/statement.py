@@ -16,7 +16,7 @@ from modseal.errors import Failure
 from modseal.pki.effort import Effort
 from modseal.trust import signers
 from modseal.trust.examination import Examination, Status, collect
-from modseal.trust.levels import Claim
+from modseal.trust.levels import LevelClaim
 from modseal.trust.policy import Policy
 from modseal.trust.signature import verify_member
 
@@ -35,7 +35,7 @@ def examine_statement(
     checks = signers.signature_checks(not signature, signatures.signers, signatures.failures)
 
     # (2) time to (6) level.
-    claim = Claim(policy.minimum_level, tuple(modules), f"{what} needs a signer of level")
+    claim = LevelClaim(policy.minimum_level, tuple(modules), f"{what} needs a signer of level")
     undecided = all(check.status is not Status.FAILED for check in checks)
     found = signers.judge_all(signatures, claim, policy, at, effort, exempt=False, undecided=undecided)
     checks += [*found.signer_checks(), *found.checks]

@@ -22,6 +22,7 @@ from modseal.format.shape import (
     TextMap,
     Variant,
 )
+from modseal.host import result_shape as host_shape
 from modseal.packing import spec_shape
 from modseal.policy import shape as policy_shape
 
@@ -35,6 +36,7 @@ PUBLISHED: dict[str, tuple[Shape, str]] = {
     "recall": (recall.SHAPE, recall.SCHEMA),
     "report": (result_shape.SHAPE, result_shape.SCHEMA),
     "audit": (report_shape.SHAPE, run.SCHEMA),
+    "host": (host_shape.SHAPE, "modseal host"),
 }
 """The schemas of schemas/ by name: the shape of each, and its title."""
 

@@ -1,0 +1,113 @@
+"""The shapes of what `modseal host --format json` prints: schemas/host.schema.json is made from them."""
+
+from __future__ import annotations
+
+from modseal.bundle.result_shape import CODE, EVIDENCE, LEVEL, LEVELS, SIGNER, array, digest, result, text, time
+from modseal.format.shape import UNBOUNDED, Boolean, Integer, Nullable, Shape, Table, Text, TextMap, Variant
+from modseal.host import values
+from modseal.trust.examination import Verdict
+
+_NUMBER = Integer(0, UNBOUNDED)
+_VERDICT = Text(choices=map(str, Verdict))
+_LEVEL_NAME = Text(choices=LEVELS)
+_NAMED: dict[str, Shape] = {"vendor": text(), "name": text(), "version": text()}
+_MODULE: dict[str, Shape] = {
+    **_NAMED,
+    "claimed_level": _LEVEL_NAME,
+    "proven_level": Nullable(
+        LEVEL.shape, about="What today's policy proves; with null, all of the module is unproved."
+    ),
+}
+_FAILURE: dict[str, Shape] = {"code": CODE, "detail": text(), "evidence": EVIDENCE, "next_step": text()}
+_BY = TextMap(text(), text(), most=UNBOUNDED)
+_EVENT = Table(
+    {
+        "number": _NUMBER,
+        "time": time(),
+        "by": _BY,
+        "event": text(),
+        "facts": _BY,
+        "previous": Nullable(digest(), about="The SHA-256 of the line before."),
+    }
+)
+_CONSTRAINT = Table({"name": text(), "relation": Nullable(text()), "version": Nullable(text())})
+_FILE = Table(
+    {
+        "path": text(),
+        "type": Text(choices=("file", "directory", "symlink")),
+        "mode": text(),
+        "size": Nullable(_NUMBER),
+        "sha256": Nullable(digest()),
+        "target": Nullable(text()),
+    }
+)
+_GENERATION = Table(
+    {
+        "number": _NUMBER,
+        "parent": Nullable(_NUMBER),
+        "made": time(),
+        "action": text(),
+        "state": Text(choices=("active", "pending", "kept")),
+        "modules": array(Table(_NAMED), "As recorded, unproved."),
+    }
+)
+SHAPE = Variant(
+    "schema",
+    {
+        values.CHANGE: Table(
+            {
+                "action": text(),
+                "verdict": _VERDICT,
+                "generation": Nullable(_NUMBER, about="The one that was made or gone to; null where none was."),
+                "waits": Boolean(about="Whether it becomes active with `host activate`."),
+                "why_it_waits": array(text()),
+                "installed": array(Table(_MODULE)),
+                "updated": array(Table({**_MODULE, "from": text()})),
+                "removed": array(Table(_MODULE)),
+                "repaired": array(Table(_MODULE)),
+                "skipped": array(Table({**_MODULE, "why": text()})),
+                "problems": array(Table(_FAILURE), "What speaks against the change, besides the bundles themselves."),
+                "results": array(result(CODE, SIGNER, {}), "The verification of each bundle."),
+            },
+            about="install, update, remove, rollback, activate; a dry run prints the same.",
+        ),
+        values.LIST: Table(
+            {
+                "generation": _NUMBER,
+                "pending": Nullable(_NUMBER),
+                "shown": _NUMBER,
+                "level": _LEVEL_NAME,
+                "modules": array(Table(_MODULE)),
+            }
+        ),
+        values.MODULE: Table(
+            {
+                **_MODULE,
+                "verdict": _VERDICT,
+                "kind": Text(choices=("seal", "vib")),
+                "summary": text(),
+                "released": text(),
+                "manifest_sha256": digest(),
+                "bundle_sha256": digest("As recorded when it was installed."),
+                "signers": array(Table({"subject": text(), "fingerprint": digest(), "anchor": Nullable(text())})),
+                "relations": TextMap(text(), array(_CONSTRAINT), most=UNBOUNDED),
+                "files": array(_FILE),
+            }
+        ),
+        values.HISTORY: Table({"generations": array(_GENERATION)}),
+        values.VERIFICATION: Table(
+            {
+                "verdict": _VERDICT,
+                "at": time(),
+                "policy": text(),
+                "generation": _NUMBER,
+                "paths": _NUMBER,
+                "modules": array(Table({**_MODULE, "verdict": _VERDICT})),
+                "findings": array(Table({"module": Nullable(text()), **_FAILURE})),
+            }
+        ),
+        values.LOG: Table({"head": Nullable(digest()), "events": array(_EVENT)}),
+        values.ACCEPTANCE: Table({"level": _LEVEL_NAME, "policy_minimum": _LEVEL_NAME}),
+    },
+    about="What `modseal host --format json` prints; each command its own table.",
+)

@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help demo test lint format bench shape worst fuzz mutate oracle differential vectors big docs man clean
+.PHONY: help demo demo-host host-system test lint format bench shape worst fuzz mutate oracle differential vectors big docs man clean
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -20,6 +20,9 @@ $(VENV)/.developer: $(VENV)/.installed
 
 demo: $(VENV)/.installed  ## pack, sign and verify an example; see a tampered copy refused
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh docs/examples/demo.sh
+
+demo-host: $(VENV)/.installed  ## a host: install, refuse, run, find damage, repair, roll back
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh docs/examples/demo-host.sh
 
 test: $(VENV)/.developer  ## the whole test suite
 	$(BIN)/python -m pytest -n auto --dist loadgroup -q
@@ -75,6 +78,10 @@ vectors: $(VENV)/.developer  ## write the test vectors for other implementations
 
 big: $(VENV)/.developer  ## payloads and files beyond 4 GiB (sparse), and files that change while they are read
 	MODSEAL_BIG=1 $(BIN)/python -m pytest -n auto -q -rP tests/crash/test_swapped_files.py
+
+host-system: $(VENV)/.developer  ## hosts under a real systemd (root, mmdebstrap), and killed at every single write
+	MODSEAL_HOST_SYSTEM=1 $(BIN)/python -m pytest -q -rs tests/host/test_system.py
+	MODSEAL_EACH_WRITE=1 $(BIN)/python -m pytest -n auto -q tests/host/test_killed.py
 
 docs: $(VENV)/.installed  ## write the generated pages and schemas again
 	$(BIN)/python docs/generate.py

@@ -67,6 +67,20 @@ def test_a_host_does_not_go_back_to_what_is_damaged(host: Host) -> None:
     assert refused(host) == ["installed-changed"]
 
 
+def test_a_repair_puts_the_file_right_in_every_generation_that_has_it(host: Host) -> None:
+    shared = {"opt/acme/shared": b"shared"}
+    host.installed(host.bundle("a", "1", files={**shared, "opt/acme/v": b"1"}))
+    newer = host.bundle("a", "2", files={**shared, "opt/acme/v": b"2"})
+    host.installed(newer)
+    (host.image / "opt/acme/shared").write_bytes(b"SHARED")
+    assert refused(host) == ["installed-changed"]
+    host.installed(newer)
+    assert host.codes() == []
+    assert host.rollback(3).verdict is Verdict.ACCEPTED
+    assert host.modules()["a"] == "1"
+    assert host.codes() == []
+
+
 def test_what_waits_is_proved_again_before_it_becomes_active(host: Host) -> None:
     host.installed(host.bundle("driver", kind="vib"))
     host.set_policy(more='[deny]\nnames = ["driver"]\n')

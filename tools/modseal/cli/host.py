@@ -10,10 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from modseal.cli.options import BUNDLES, FILE, FOLDERS, POLICIES, Choice, at_option, now, policy_option
+from modseal.cli.options import BUNDLES, FILE, FOLDERS, OUTPUT, POLICIES, Choice, at_option, now, policy_option
+from modseal.errors import UsageError
 
 if TYPE_CHECKING:
     from modseal.host.change import Change
+    from modseal.host.verify import Verification
 
 LEVELS = Choice(
     [
@@ -175,7 +177,11 @@ def history(root: Path, output: str) -> None:
 @at_option
 @format_option
 @click.option("--at-boot", is_flag=True, help="Print the verdict in one line, for a unit that runs at boot.")
-def verify(root: Path, at: datetime | None, output: str, *, at_boot: bool) -> int:
+@click.option(
+    "--event-log", type=OUTPUT, metavar="FILE", help="Write what was measured, for `host replay`; with --at-boot."
+)
+@click.option("--tpm", is_flag=True, help="Extend PCR 13 of this machine's TPM by what was measured; with --at-boot.")
+def verify(root: Path, at: datetime | None, output: str, event_log: Path | None, *, at_boot: bool, tpm: bool) -> int:
     """Prove every installed module again under today's policy, and hold every file against what is signed.
 
     Exit status: 0 if and only if nothing was found; 1 if something is wrong; 3 if something cannot be judged.
@@ -185,13 +191,78 @@ def verify(root: Path, at: datetime | None, output: str, *, at_boot: bool) -> in
     from modseal.host.verify import verify as verify_host
     from modseal.report import host_text
 
+    if (event_log or tpm) and not at_boot:
+        raise UsageError("--event-log and --tpm have a meaning only with --at-boot")
     time = at or now()
     found = verify_host(root, time)
+    if event_log or tpm:
+        _measure(root, found, event_log, tpm=tpm)
     if at_boot and output == "text":
         click.echo(host_text.verdict_line(found))
     else:
         show(verification_values(found, time), lambda: host_text.verification(str(root), found), output)
     return EXIT[found.verdict]
+
+
+def _measure(root: Path, found: Verification, path: Path | None, *, tpm: bool) -> None:
+    from modseal.files.output import output_file
+    from modseal.host.measure import measurements
+    from modseal.host.store import open_store
+
+    with open_store(root) as store:
+        measured = list(measurements(store.state, found))
+    if tpm:
+        from modseal.host.tpm import extend
+
+        extend(measured)
+    if path:
+        with output_file(path, is_report=True) as file:
+            file.writelines(one.line() for one in measured)
+
+
+@host.command()
+@click.argument("path", type=FILE, metavar="EVENT-LOG")
+@click.option("--start", metavar="HEX", help="The value of the register before; zeros by default, as after a reset.")
+def replay(path: Path, start: str | None) -> None:
+    """Replay an event log of `host verify --at-boot` to the value that the register of a TPM must have.
+
+    Compare it with a quote by that TPM (tpm2_checkquote): if they are equal, the log is true.
+    """
+    from modseal.files.small import read_small
+    from modseal.host import measure
+    from modseal.limits import HOST_LOG_SIZE
+
+    try:
+        value = bytes.fromhex(start) if start else measure.START
+    except ValueError:
+        value = b""
+    if len(value) != len(measure.START):
+        raise UsageError("--start needs 64 hexadecimal digits")
+    found = measure.replay(read_small(path, HOST_LOG_SIZE, pipes=True).data, str(path))
+    for one in found:
+        click.echo(host_line(one.event))
+    click.echo(f"sha256:{measure.PCR} = {measure.extend(value, found).hex()}")
+
+
+def host_line(event: dict[str, object]) -> str:
+    """One measurement, on a line."""
+    from modseal.report.text import safe
+
+    return "  ".join(f"{safe(name)}={safe(value)}" for name, value in sorted(event.items()))
+
+
+@host.command()
+def unit() -> None:
+    """Print a systemd unit that proves the host at boot, before systemd-sysext merges the modules.
+
+    Write it to /etc/systemd/system/modseal-host-verify.service and enable it. What is not proved is not merged.
+    """
+    import sys
+    from importlib import resources
+
+    text = resources.files("modseal.host").joinpath("units", "modseal-host-verify.service").read_text("utf-8")
+    program = Path(sys.argv[0]).absolute()
+    click.echo(text.replace("/usr/bin/modseal", str(program)) if program.name == "modseal" else text, nl=False)
 
 
 @host.command()

@@ -88,20 +88,26 @@ class Staging:
             os.write(descriptor, data)
             self.end(descriptor, sha256_of(data), mode)
 
-    def place(self, names: Iterable[str]) -> None:
+    def place(self, names: Iterable[str]) -> dict[int, str]:
         """Move staged files to these places of the store, where they are missing or damaged.
 
-        What is there already is looked at, and not trusted for its name.
+        What is there already is looked at, and not trusted for its name. Gives the places of damaged files by their
+        inodes: images may still have them.
         """
+        damaged: dict[int, str] = {}
         for name in dict.fromkeys(names):
             staged = self._staged.get(name)
             if staged is None or _is_good(name, self._store):
                 continue
+            before = folder.status_of(name, self._store)
+            if before:
+                damaged[before.st_ino] = name
             above = name.rpartition("/")[0]
             if folder.status_of(above, self._store) is None:
                 os.close(folder.make(above, self._store))
             os.rename(staged, name, src_dir_fd=self.descriptor, dst_dir_fd=self._store)
             del self._staged[name]
+        return damaged
 
     def close(self) -> None:
         """Remove what was not placed."""

@@ -111,7 +111,9 @@ def add_generation(
     objects = {path: _object(entry) for path, entry in paths.items() if entry.type is FileType.FILE}
     staging.add_object(image.RELEASE, 0o644)
     records = [record_name(digest) for one in modules for digest in records_of(one.record)]
-    staging.place([*objects.values(), *records, *(record_name(one.record) for one in named)])
+    damaged = staging.place([*objects.values(), *records, *(record_name(one.record) for one in named)])
+    if damaged:
+        _heal(store, staging.descriptor, damaged)
     data = documents.encode(generation)
     name = f"{GENERATIONS}/{generation.number}"
     _stage(staging.descriptor, {GENERATION_FILE: data})
@@ -120,6 +122,19 @@ def add_generation(
     os.rename("new", name, src_dir_fd=staging.descriptor, dst_dir_fd=store)
     _sync(GENERATIONS, store)
     return Reference(generation.number, documents.sha256_of(data)), generation
+
+
+def _heal(store: int, staging: int, damaged: Mapping[int, str]) -> None:
+    """Put the good object in the place of a damaged one in the images of all generations: they share it.
+
+    Else nobody could go back to a generation that has a file in common with the one that was changed.
+    """
+    for top, _, names, parent in os.fwalk(GENERATIONS, dir_fd=store):
+        for name in names:
+            good = damaged.get(os.stat(name, dir_fd=parent, follow_symlinks=False).st_ino)
+            if good and f"/{IMAGE}/" in f"{top}/":
+                os.link(good, "healed", src_dir_fd=store, dst_dir_fd=staging, follow_symlinks=False)
+                os.rename("healed", name, src_dir_fd=staging, dst_dir_fd=parent)
 
 
 def _object(entry: Entry) -> str:

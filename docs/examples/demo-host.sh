@@ -1,0 +1,77 @@
+#!/bin/sh
+# A host in one minute: what is signed well enough gets in, nothing else does, and damage is found.
+# Run it with `make demo-host`; it writes to build/demo-host alone.
+set -eu
+cd "$(dirname "$0")/../.."
+rm -rf build/demo-host
+mkdir -p build/demo-host/root
+chmod 600 keys-example/*/*.key
+keys=$PWD/keys-example
+cd build/demo-host
+
+run() {
+    printf '\n$ %s\n' "$*"
+    "$@"
+}
+
+say() {
+    printf '\n# %s\n' "$*"
+}
+
+# A command that must be refused: any other end of it is a fault of the demo.
+refused() {
+    if run "$@"; then
+        echo "this was accepted: it must never be" >&2
+        exit 1
+    fi
+}
+
+# pack LEVEL VERSION: the example, claiming a level, in LEVEL-VERSION.seal, signed by that level's signer
+pack() {
+    rm -rf hello
+    cp -R ../../docs/examples/hello hello
+    sed -i -e "s/^level = .*/level = \"$1\"/" -e "s/^version = .*/version = \"$2\"/" hello/module.toml
+    modseal pack hello -o "$1-$2.seal"
+    modseal sign "$1-$2.seal" --key "$keys/$1/signer.key" --cert "$keys/$1/signer.pem" 2>&1 | grep -v warning
+}
+
+say "A vendor's modules:"
+pack certified 1.0-1
+pack certified 2.0-1
+pack community 3.0-1
+
+say "A host that takes what is proved for partner or above:"
+run modseal host init --root root --policy "$keys/policy.toml" --level partner
+run modseal host install certified-1.0-1.seal --root root
+run modseal host install certified-2.0-1.seal --root root
+run modseal host list --root root
+run root/var/lib/extensions/modseal/opt/hello/bin/hello
+
+say "One byte of a payload is changed in a copy; a community module; an older version:"
+python3 - <<'PYTHON'
+data = bytearray(open("certified-2.0-1.seal", "rb").read())
+data[-20] ^= 1
+open("tampered.seal", "wb").write(data)
+PYTHON
+refused modseal host install tampered.seal --root root
+refused modseal host install community-3.0-1.seal --root root
+refused modseal host install certified-1.0-1.seal --root root
+
+say "Somebody exchanges the program; it is found, and the bundle puts it right:"
+printf '#!/bin/sh\necho evil\n' > root/var/lib/extensions/modseal/opt/hello/bin/hello
+refused modseal host verify --root root
+run modseal host install certified-2.0-1.seal --root root
+run modseal host verify --root root
+
+say "The policy withdraws version 2, and the host goes back to version 1:"
+mkdir policy
+cp -R "$keys/." policy
+digest=$(modseal host get hello --root root --format json | sed -n 's/.*"manifest_sha256": "\(.*\)",/\1/p')
+printf '\n[deny]\ndigests = ["sha256:%s"]\n' "$digest" >> policy/policy.toml
+run modseal host policy set policy/policy.toml --root root
+refused modseal host verify --root root
+run modseal host rollback --root root --to 1
+run modseal host verify --root root
+run root/var/lib/extensions/modseal/opt/hello/bin/hello
+run modseal host history --root root
+run modseal host log --root root --verify

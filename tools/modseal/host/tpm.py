@@ -1,0 +1,29 @@
+"""Extends a register of this machine's TPM, by the tools of tpm2-tools. Which TPM that is, TPM2TOOLS_TCTI can say."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterable
+
+from modseal.errors import InputError
+from modseal.host.measure import PCR, Measurement
+
+_TOOL = "tpm2_pcrextend"
+_SECONDS = 30
+"""Longer than the slowest TPM takes for one register."""
+
+
+def extend(measured: Iterable[Measurement]) -> None:
+    """Extend the register by each measurement, in order. Raises `InputError` where that is not possible."""
+    program = shutil.which(_TOOL)
+    if program is None:
+        raise InputError(f"{_TOOL} is not installed; it is part of tpm2-tools", path=_TOOL)
+    arguments = [f"{PCR}:sha256={one.digest.hex()}" for one in measured]
+    try:
+        done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=_SECONDS, check=False)  # noqa: S603 - digests alone
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise InputError(f"{_TOOL}: {error}", path=_TOOL) from error
+    if done.returncode:
+        why = (done.stderr.splitlines() or ["it failed"])[-1]
+        raise InputError(f"{_TOOL}: {why}", path=_TOOL)

@@ -1,0 +1,25 @@
+"""`make demo-host` shows what it says, to its end."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from docs.console import prepare
+
+
+@pytest.mark.slow
+def test_the_demo_of_a_host_runs_to_its_end(tmp_path: Path) -> None:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    environment = prepare(folder)
+    done = subprocess.run(
+        ["sh", "docs/examples/demo-host.sh"], cwd=folder, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    for said in ("payload-digest-mismatch", "level-below-host", "version-downgraded", "installed-changed", "denied"):
+        assert said in done.stdout
+    assert done.stdout.count("Hello, ") == 2
+    assert "events, unbroken" in done.stdout.splitlines()[-1]

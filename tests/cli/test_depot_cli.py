@@ -161,7 +161,7 @@ def test_only_its_signers_may_publish_the_next_version(signed: Path) -> None:
     publish(signed, "a.seal")
     refused = run("depot", "add", "depot", "a.vib", *LATER, *key_options("certified"), cwd=signed)
     assert refused.code == 1
-    assert "0 of the 1 root signers that version 2 asks for have signed" in refused.err
+    assert "none of the signers is a root signer of version 1" in refused.err
 
 
 def test_a_mirror_takes_only_what_is_proved_and_never_goes_back(signed: Path) -> None:
@@ -197,3 +197,44 @@ def test_an_offline_bundle_is_checked_by_its_bundles(signed: Path) -> None:
     assert checked.code == 0
     assert "not signed: nobody says that this is all, or the newest" in checked.out
     assert check(signed, "offline.zip", "--state", "seen").code == 2
+
+
+def test_a_depot_that_was_changed_on_its_way_is_not_signed_anew(signed: Path) -> None:
+    publish(signed, "a.seal")
+    index = signed / "depot" / "depot.json"
+    before = index.read_bytes()
+    index.write_bytes(before.replace(b'"level":"partner"', b'"level":"accepted"'))
+    refused = run("depot", "add", "depot", "a.vib", *LATER, *key_options("partner"), cwd=signed)
+    assert refused.code == 1
+    assert "version 1, the one before, has no signature" in refused.err
+    index.write_bytes(before)
+    (signed / "elsewhere").mkdir()
+    (signed / "depot" / "recalls").symlink_to(signed / "elsewhere")
+    refused = run("depot", "add", "depot", "a.vib", *LATER, *key_options("partner"), cwd=signed)
+    assert refused.code == 1
+    assert "is a symbolic link" in refused.err
+
+
+def test_a_recall_takes_over_only_what_its_signer_said_before(signed: Path) -> None:
+    common = ("depot", "recall", "acme-agent", "--vendor", "Acme", "--reason", "it burns", *LATER)
+    first = run(*common, "--name", "acme", *key_options("certified"), "-o", "1.recall", cwd=signed)
+    assert first.code == 0
+    refused = run(*common, "--previous", "1.recall", *key_options("partner"), "-o", "2.recall", cwd=signed)
+    assert refused.code == 1
+    assert "is not signed by one of these keys" in refused.err
+    again = run(*common, "--previous", "1.recall", *key_options("certified"), "-o", "2.recall", cwd=signed)
+    assert "recall acme, version 2, 1 entries" in again.out
+    older = run(
+        *common, "--previous", "1.recall", "--number", "1", *key_options("certified"), "-o", "3.recall", cwd=signed
+    )
+    assert older.code == 1
+    assert "is not newer than version 1" in older.err
+
+
+def test_a_merge_under_a_policy_takes_only_what_is_accepted(signed: Path) -> None:
+    run("depot", "build", "a.vib", "-o", "offline.zip", cwd=signed)
+    common = ("depot", "merge", "offline.zip", "--name", "all", *LATER, *key_options("partner"))
+    assert run(*common, *POLICY, "-o", "good", cwd=signed).code == 0
+    refused = run(*common, "--policy", "strict", "-o", "bad", cwd=signed)
+    assert refused.code == 1
+    assert "no-anchors" in refused.err or "names no anchor" in refused.err

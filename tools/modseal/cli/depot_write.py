@@ -20,9 +20,9 @@ from modseal.cli.depot_options import (
     open_signers,
     progress,
 )
-from modseal.cli.options import BUNDLES, FILE, OUTPUT, now
+from modseal.cli.options import BUNDLES, FILE, OUTPUT, now, policy_option
 from modseal.depot.offline_plan import FORMS, Choices
-from modseal.errors import UsageError
+from modseal.errors import RefusedError, UsageError
 from modseal.report.text import safe
 
 if TYPE_CHECKING:
@@ -172,17 +172,21 @@ def remove(depot_path: str, modules: tuple[str, ...], **given: Any) -> None:
 @click.option("--name", required=True, metavar="NAME", help="What it is called.")
 @click.option("--previous", metavar="DEPOT", help="The version before this one.")
 @OCI
+@policy_option(required=False)
 @index_options
 def merge(depot_paths: tuple[str, ...], destination: Path, **given: Any) -> None:
     """Write a signed depot with all bundles of DEPOTs: signed ones and offline bundles.
 
-    Each bundle is examined anew, and nothing that the DEPOTs say is taken over but their recalls.
+    Each bundle is examined anew, and nothing that the DEPOTs say is taken over but their recalls. With --policy each
+    DEPOT and all its bundles must be accepted; else whoever uses the new depot proves its bundles.
     """
+    from modseal.depot.check import require_accepted
     from modseal.depot.open import open_depot
     from modseal.depot.signed import is_signed_depot, read_index
     from modseal.files.staging import require_free
     from modseal.packing import signed_depot as depots
     from modseal.packing.depot_layout import kind_of
+    from modseal.policy.sources import load
 
     layout = kind_of(destination, oci=given["oci"])
     if layout != "zip":
@@ -193,6 +197,8 @@ def merge(depot_paths: tuple[str, ...], destination: Path, **given: Any) -> None
         items, recalls = [], []
         for path in depot_paths:
             files = stack.enter_context(open_depot(path))
+            if given["policy"] is not None:
+                require_accepted(files, load(given["policy"]), now())
             items += depots.items_of_depot(files, tell)
             recalls += _recalls(files, read_index(files)) if is_signed_depot(files) else []
         _show(depots.publish(destination, layout, items, depots.merged_recalls(recalls), issue, before, tell))
@@ -228,7 +234,10 @@ def recall(modules: tuple[str, ...], output: Path, **given: Any) -> None:
     entry = recalls.RecallEntry(given["vendor"], modules, given["reason"], given["replacement"])
     time = signing_time()
     made = recalls.make(entry, given["name"], given["number"], time, given["expires"], previous)
-    made = recalls.sign(made, open_signers(given), now(), time)
+    signers = open_signers(given)
+    if previous:
+        recalls.require_own(previous, signers)
+    made = recalls.sign(made, signers, now(), time)
     recalls.write(made, output)
     click.echo(
         f"{safe(output)}: recall {safe(made.name)}, version {made.version}, {len(made.modules)} entries, "
@@ -269,6 +278,8 @@ def _opened(stack: ExitStack, path: str) -> tuple[DepotFiles, DepotIndex]:
     files = stack.enter_context(open_depot(path))
     if not is_signed_depot(files):
         raise UsageError(f"{path} has no {INDEX}: it is no signed depot; make one with `modseal depot merge`")
+    for failure in files.failures:
+        raise RefusedError(failure.code, f"{path}: {failure.detail}", **failure.evidence)
     return files, read_index(files)
 
 

@@ -23,7 +23,7 @@ from modseal.depot.files import DepotFiles
 from modseal.depot.index import INDEX, DepotIndex, Listed, listed, signature_path
 from modseal.depot.proved import ProvedIndex, prove
 from modseal.depot.values import unequal
-from modseal.errors import Failure, ModsealError, UsageError
+from modseal.errors import Failure, ModsealError, RefusedError, UndecidedError, UsageError
 from modseal.format import rules
 from modseal.format.shape import quote
 from modseal.format.source import Source
@@ -109,6 +109,17 @@ def check(
             failures += more
     recalls = tuple(f"{recall.name}, version {recall.version}" for recall, _ in found)
     return Checked(files.name, index, proved, tuple(results), tuple(failures), state_file is not None, recalls)
+
+
+def require_accepted(files: DepotFiles, policy: Policy, at: datetime) -> None:
+    """Raises `RefusedError` or `UndecidedError` with the first thing that speaks against a depot."""
+    found = check(files, policy, at)
+    for failure in found.failures:
+        if failure.code not in HARMLESS:
+            kind = UndecidedError if CODES[failure.code].undecided else RefusedError
+            raise kind(failure.code, f"{files.name}: {failure.detail}", **failure.evidence)
+    for result in found.results:
+        result.require()
 
 
 def examine_bundle(source: Source, name: str, policy: Policy, at: datetime) -> tuple[Examination, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from modseal.depot import documents_writer as write
@@ -153,7 +153,8 @@ def _code(vibs: Sequence[Vib], vendor: str) -> str:
 
 
 def _placed(vib: Vib) -> DescribedVib:
-    return DescribedVib(vib.manifest, Place(_path(vib.manifest), vib.size, (("sha-256", vib.sha256),)))
+    manifest = replace(vib.manifest, released=_released(vib.manifest))
+    return DescribedVib(manifest, Place(_path(vib.manifest), vib.size, (("sha-256", vib.sha256),)))
 
 
 def _path(manifest: Manifest) -> str:
@@ -183,7 +184,7 @@ def _listed(
         ("description", first.description),
         ("kbUrl", choices.kb_url),
         ("contact", choices.contact),
-        ("releaseDate", max(_released(one.manifest) for one in group)),
+        ("releaseDate", max((one.manifest.released for one in group), key=datetime.fromisoformat)),
     )
     bulletin = Bulletin(
         id=id_,

@@ -13,8 +13,10 @@ from modseal.files.output import output_file
 from modseal.format import recall as recall_format
 from modseal.format import rules
 from modseal.format.recall import Recall, Withdrawn
+from modseal.signing import fitness
 from modseal.signing.signer import Signer
 from modseal.signing.statement_writer import add_block
+from modseal.trust.signature import verify_member
 
 _CONSTRAINT = re.compile(rf"({'|'.join(sorted(rules.RELATIONS, key=len, reverse=True))})\s*(\S+)")
 
@@ -73,6 +75,18 @@ def make(
     kept = previous.modules if previous else ()
     recall = Recall(called, number, issued, expires, tuple(dict.fromkeys((*kept, *new))))
     return replace(recall, signed=recall_format.declare(recall))
+
+
+def require_own(previous: Recall, signers: Sequence[Signer]) -> None:
+    """The version before verifies, and one of the signers has signed it: else others' entries would be signed anew.
+
+    Raises `RefusedError` (recall-invalid).
+    """
+    found = verify_member(previous.signature, previous.signed)
+    mine = {fitness.parse(one.certificate).key_der for one in signers}
+    if found.failures or mine.isdisjoint(signer.certificate.key_der for signer in found.signers):
+        detail = f"version {previous.version}, the one before, is not signed by one of these keys"
+        raise RefusedError("recall-invalid", detail, recall=previous.name, version=previous.version)
 
 
 def sign(recall: Recall, signers: Sequence[Signer], at: datetime, time: datetime) -> Recall:

@@ -30,7 +30,7 @@ from modseal.depot.index import (
     signature_path,
 )
 from modseal.depot.proved import INDEX_KIND
-from modseal.errors import UsageError
+from modseal.errors import RefusedError, UsageError
 from modseal.files.open import open_file
 from modseal.files.small import read_small
 from modseal.format import recall as recall_format
@@ -40,7 +40,7 @@ from modseal.packing import depot_layout
 from modseal.packing.depot_layout import Content, Layout, of_bytes
 from modseal.packing.offline_bundle import Sound, examine_all
 from modseal.packing.sign import require_sound_source
-from modseal.policy.succession import require_threshold
+from modseal.policy.succession import below_threshold, require_threshold
 from modseal.signing import fitness
 from modseal.signing.signer import Signer
 from modseal.signing.statement_writer import add_block
@@ -123,6 +123,8 @@ def publish(
     `FormatError`, `InputError`.
     """
     before = previous[1] if previous else None
+    if before:
+        require_own(before, issue.signers)
     unique = {item.listed.path: item for item in items}
     contents = [_content(item) for item in unique.values()]
     listed_recalls = []
@@ -159,6 +161,22 @@ def publish(
     contents.append(of_bytes(INDEX, index.signed))
     depot_layout.write(layout, destination, contents, index.name, tell)
     return Published(destination, layout, index)
+
+
+def require_own(before: DepotIndex, signers: Sequence[Signer]) -> None:
+    """The version before is what its root signed, and one of the signers is of that root.
+
+    Else whoever changed a depot on its way here would have the change signed with it. Raises `RefusedError`
+    (unsigned, index-invalid, depot-threshold).
+    """
+    if not before.signature:
+        raise RefusedError(
+            "unsigned", f"version {before.version}, the one before, has no signature", sha256=before.sha256
+        )
+    require_threshold(INDEX_KIND, before, None, before.issued)
+    if not {fitness.parse(one.certificate).fingerprint for one in signers} & {*before.root.signers}:
+        detail = f"none of the signers is a root signer of version {before.version}, the one before"
+        raise below_threshold(INDEX_KIND, detail, before)
 
 
 def copy(files: DepotFiles, index: DepotIndex, destination: Path, layout: Layout, tell: Progress = quiet) -> None:

@@ -74,8 +74,7 @@ def examine(bundle: Bundle, policy: Policy, at: datetime) -> Examination:
         bundle,
         manifest,
         members,
-        whole=bool(found.trusted)
-        or exempt,  # else the bundle cannot be accepted, and a part of it is enough for the report
+        whole=bool(found.trusted) or exempt,  # else it cannot be accepted, and a part of it is enough for the report
         to_sink=signed or exempt,
         exempt=exempt,
         raw=bool(policy.deny.digests),  # only a deny list needs the digest of a payload as a whole

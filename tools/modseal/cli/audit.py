@@ -121,7 +121,7 @@ def audit(
     3 if something could not be decided, or no bundle was found.
     """
     if not paths and not hosts:
-        raise UsageError("give a PATH, or --esxi-db and the folder of a host")
+        raise UsageError("Missing argument 'PATH...', or --esxi-db and the folder of an ESXi host")
     paths = (*paths, *map(require_container, hosts))
     written = [*([output] if output else []), *(path for _, path in also)]
     require_no_input(click.get_current_context(), written)

@@ -18,6 +18,8 @@ from modseal.format.shape import Array, Integer, Table, Text
 from modseal.format.times import parse_time, time_text
 
 SCHEMA = "modseal/ca@1"
+ROOT_DAYS, ISSUING_DAYS, SIGNER_DAYS, CRL_DAYS = 7300, 3650, 825, 30
+"""How long a root, an issuing CA, a signer's certificate and a CRL are valid where nothing else is said."""
 CODE_SIGNING, TIME_STAMPING, AUTHORITY = "code-signing", "time-stamping", "ca"
 MOST_CERTIFICATES = 20_000
 """Certificates of one CA: a small PKI has dozens."""

@@ -31,8 +31,8 @@ from modseal.report import policy_text
 from modseal.report.text import safe
 
 if TYPE_CHECKING:
-    from modseal.format.trust_bundle import TrustBundle
     from modseal.signing.signer import Signer
+    from modseal.signing.trust_bundle_file import Written
 
 _PREVIOUS = click.option("--previous", type=FILE, metavar="OLD", help="The trust bundle that this one follows.")
 _PASSPHRASE = click.option(
@@ -138,26 +138,18 @@ def bundle_command(
     `modseal policy endorse`. It takes a threshold of them, and of those of the version before.
     """
     from modseal.cli.sign import signing_time
-    from modseal.policy.update import read_bundle
-    from modseal.signing import trust_bundle_writer as writer
-    from modseal.signing.material import read_certificates
+    from modseal.signing import trust_bundle_file
 
     require_no_input(click.get_current_context())
     if len(root_key) > len(root_cert):
         raise UsageError("every --root-key needs its --root-cert")
     signers = [_signer(key, cert, passphrase_file) for key, cert in zip(root_key, root_cert, strict=False)]
-    certificates = [signer.certificate for signer in signers]
-    for path in root_cert[len(root_key) :]:
-        found = read_certificates(path)
-        if len(found) > 1:
-            raise UsageError(f"{path} has {len(found)} certificates; a root signer is one")
-        certificates += found
-    root = writer.root_of(certificates, len(certificates) if threshold is None else threshold, now(), expires)
-    old = read_bundle(previous) if previous else None
-    made = writer.make(writer.gather(policy_file), number, signing_time(), expires, root, old)
-    for signer in signers:
-        made = writer.endorse(made, signer, now())
-    _write(output, made, old)
+    others, times = root_cert[len(root_key) :], (signing_time(), expires)
+    _print(
+        trust_bundle_file.make(
+            policy_file, output, number, times, signers, others, now(), threshold=threshold, previous=previous
+        )
+    )
 
 
 @policy.command()
@@ -178,17 +170,11 @@ def endorse(
     output: Path | None,
 ) -> None:
     """Add a root signer's signature to a trust bundle. Read its policy first: you vouch for all of it."""
-    from modseal.policy.update import read_bundle
-    from modseal.signing import trust_bundle_writer as writer
+    from modseal.signing import trust_bundle_file
 
     require_no_input(click.get_current_context())
-    made, old = read_bundle(bundle), read_bundle(previous) if previous else None
     signer = _signer(root_key, root_cert, passphrase_file)
-    endorsed = writer.endorse(made, signer, now())
-    if not writer.counts(signer, made, old):
-        where = f"version {made.version}" + (f" or {old.version}" if old else "; give --previous if it is one of that")
-        click.echo(f"modseal: warning: this is not a root signer of {where}", err=True)
-    _write(output or bundle, endorsed, old)
+    _print(trust_bundle_file.endorse(bundle, output or bundle, signer, now(), previous=previous))
 
 
 @policy.command()
@@ -245,15 +231,11 @@ def _signer(key: str, cert: Path | None, passphrase_file: Path | None) -> Signer
     return signer
 
 
-def _write(path: Path, made: TrustBundle, previous: TrustBundle | None) -> None:
-    from modseal.files.output import output_file
-    from modseal.format import trust_bundle
-    from modseal.policy.rotation import shortfalls
+def _print(written: Written) -> None:
     from modseal.signing.trust_bundle_writer import describe
 
-    data = trust_bundle.encode(made)
-    with output_file(path) as file:
-        file.write(data)
-    click.echo(f"{safe(path)}: trust bundle {describe(made)}")
-    for sentence in shortfalls(made, previous, now()):
+    for warning in written.warnings:
+        click.echo(f"modseal: warning: {safe(warning)}", err=True)
+    click.echo(f"{safe(written.path)}: trust bundle {describe(written.bundle)}")
+    for sentence in written.missing:
         click.echo(f"modseal: not complete: {safe(sentence)}; `modseal policy endorse` adds a signature", err=True)

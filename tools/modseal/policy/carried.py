@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from modseal.errors import Failure, FormatError, PolicyError
+from modseal.errors import Failure, FormatError, PolicyError, RefusedError
 from modseal.format import trust_bundle
 from modseal.format.trust_bundle import POLICY_PATH, TrustBundle
 from modseal.pki.certificate import Certificate
@@ -49,7 +49,7 @@ def decode(data: bytes, path: str, now: datetime) -> Carried:
     signatures = verify_member(bundle.signature, bundle.signed)
     try:
         missing = tuple(shortfalls(bundle, None, now))
-    except FormatError as error:
+    except (FormatError, RefusedError) as error:
         problems.append(error.failure)
     return Carried(
         path,

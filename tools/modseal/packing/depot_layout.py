@@ -70,7 +70,7 @@ def write(kind: Layout, destination: Path, contents: Sequence[Content], name: st
         else:
             _write_folder(destination, contents, tell)
     except OSError as error:
-        raise InputError(f"{destination}: {error.strerror}", path=str(destination)) from error
+        raise InputError.of(destination, error) from error
 
 
 def _write_folder(destination: Path, contents: Sequence[Content], tell: Progress) -> None:

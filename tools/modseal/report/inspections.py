@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from modseal.bundle.inspect import Inspection, Uninspected
+from modseal.files.names import dumped
 from modseal.report import inspection
 from modseal.report.text import safe
 
@@ -29,7 +29,7 @@ def pieces(each: Iterable[Inspection | Carried | Uninspected], form: str) -> Ite
     """Several files: a line for each, as soon as it is known; or one JSON document with all of them."""
     if form == "json":
         document = {"schema": SCHEMA, "unproved": True, "results": [_values(one) for one in each]}
-        yield json.dumps(document, indent=2)
+        yield dumped(document, indent=2)
     else:
         yield from map(_line, each)
 

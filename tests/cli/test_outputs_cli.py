@@ -68,7 +68,21 @@ INTO_FOLDERS = ("sign --output", "timestamp --output")
 READ = {
     *("bundle", "bundles", "cert", "chain", "csr", "passphrase_file", "parent_passphrase_file", "prepared", "attach"),
     *("tsa_anchor", "root_cert", "previous", "policy_file", "spec", "certificate", "request", "baseline", "path"),
-    *("old", "new", "report", "root", "attestation", "key", "crl", "verifier_cert", "anchor", "recalls"),
+    *(
+        "old",
+        "new",
+        "report",
+        "root",
+        "attestation",
+        "key",
+        "crl",
+        "verifier_cert",
+        "anchor",
+        "left",
+        "right",
+        "hosts",
+        "recalls",
+    ),
 }
 """Parameters that are files, and that are only read."""
 FOLDERS = {"directory", "folder", "store", "parent", "below", "destination", "state_file"}

@@ -187,7 +187,7 @@ def test_depots_of_both_kinds_are_merged_and_compared(signed: Path) -> None:
     assert "all: depot all, version 1, 2 bundles" in merged.out
     assert check(signed, "all").code == 0
     different = run("depot", "diff", "depot", "all", cwd=signed)
-    assert different.out.splitlines()[0] == "depot -> all: 1 differences (unproved)"
+    assert different.out.splitlines()[0] == "depot -> all: 1 difference (unproved)"
     assert "  + acme-agent 1.2.3-4  Acme  partner" in different.out
 
 
@@ -223,7 +223,7 @@ def test_a_recall_takes_over_only_what_its_signer_said_before(signed: Path) -> N
     assert refused.code == 1
     assert "is not signed by one of these keys" in refused.err
     again = run(*common, "--previous", "1.recall", *key_options("certified"), "-o", "2.recall", cwd=signed)
-    assert "recall acme, version 2, 1 entries" in again.out
+    assert "recall acme, version 2, 1 entry" in again.out
     older = run(
         *common, "--previous", "1.recall", "--number", "1", *key_options("certified"), "-o", "3.recall", cwd=signed
     )

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from typing import Any
 
 from cryptography import x509
 
-from builders import crls
+from builders import crls, recalls
+from builders.pki import Identity
+from modseal.format import recall as recall_format
 from vectors.keys import AT, ISSUING, OTHER_ROOT, ROOT, SECOND, SIGNER, STRANGER, TSA_ROOT
 
 TRUSTING = """\
@@ -21,6 +24,11 @@ grants = "certified"
 """
 
 
+def recall(*by: Identity, **changes: Any) -> bytes:
+    """A recall of the module that most vectors are."""
+    return recall_format.encode(recalls.make(by=by, **changes))
+
+
 FILES: dict[str, bytes] = {
     "root.pem": ROOT.pem,
     "root2.pem": OTHER_ROOT.pem,
@@ -32,6 +40,9 @@ FILES: dict[str, bytes] = {
     "other.crl": crls.make(OTHER_ROOT, extensions=crls.key_id(OTHER_ROOT)),
     "forged.crl": crls.make(ISSUING, key=OTHER_ROOT.key, extensions=crls.key_id(ISSUING)),
     "delta.crl": crls.make(ROOT, extensions=[(x509.DeltaCRLIndicator(1), True)]),
+    "good.recall": recall(SIGNER),
+    "old.recall": recall(SIGNER, expires=AT),
+    "strange.recall": recall(STRANGER),
 }
 """What the policies name, beside them."""
 
@@ -61,6 +72,8 @@ POLICIES: dict[str, str] = {
     "crl-forged": crl("empty.crl", "forged.crl"),
     "deny-name": TRUSTING + '\n[deny]\nnames = ["acme-*"]\n',
     "floor": TRUSTING + '\n[versions]\nacme-agent = "1.2.3-10"\n',
+    **{f"recall-{name}": f'{TRUSTING}\n[recall]\nfiles = ["{name}.recall"]\n' for name in ("good", "old", "strange")},
+    "recall-lowest": f'{TRUSTING}\n[recall]\nfiles = ["good.recall"]\n\n[recall.lowest]\nacme-recalls = 2\n',
     "attachment": TRUSTING + '\n[attachments]\nrequired = ["application/spdx+json"]\n',
     "powerless": TRUSTING.replace('"certified"', '"community"'),
     "community-paths": TRUSTING + '\n[paths]\ncommunity = ["opt/other/"]\n',

@@ -255,4 +255,11 @@ def levels() -> Iterator[Vector]:
 def restrictions() -> Iterator[Vector]:
     yield seal("denied", SEAL, "denied", "The policy denies the name.", "deny-name")
     yield seal("version-below-floor", SEAL, "version-below-floor", "1.2.3-4 is older than 1.2.3-10.", "floor")
+    yield seal("recalled", SEAL, "recalled", "A recall that counts withdraws the module.", "recall-good")
+    for name, policy, about in (
+        ("recall-expired", "recall-old", "The recall has expired."),
+        ("recall-rollback", "recall-lowest", "The policy takes no older version than 2 of the recall."),
+        ("recall-not-trusted", "recall-strange", "No anchor vouches for the signer of the recall."),
+    ):
+        yield seal(name, SEAL, name, about, policy, undecided=True)
     yield seal("attachment-missing", SEAL, "attachment-missing", "The policy asks for an attachment.", "attachment")

@@ -239,8 +239,9 @@ def recall(modules: tuple[str, ...], output: Path, **given: Any) -> None:
         recalls.require_own(previous, signers)
     made = recalls.sign(made, signers, now(), time)
     recalls.write(made, output)
+    entries = f"{len(made.modules)} entr{'y' if len(made.modules) == 1 else 'ies'}"
     click.echo(
-        f"{safe(output)}: recall {safe(made.name)}, version {made.version}, {len(made.modules)} entries, "
+        f"{safe(output)}: recall {safe(made.name)}, version {made.version}, {entries}, "
         f"expires {time_text(made.expires)}"
     )
 

@@ -157,7 +157,7 @@ def diff_json(before: str, after: str, difference: DepotDifference) -> str:
 
 def _diff(before: str, after: str, difference: DepotDifference) -> Iterator[str]:
     count = len(difference.added) + len(difference.removed) + len(difference.changed)
-    yield f"{safe(before)} -> {safe(after)}: {count} differences (unproved)"
+    yield f"{safe(before)} -> {safe(after)}: {count} difference{'' if count == 1 else 's'} (unproved)"
     for label, old, new in difference.about:
         yield f"  {label:<14} {safe(old)} -> {safe(new)}"
     for row in difference.added:

@@ -238,3 +238,12 @@ def test_a_merge_under_a_policy_takes_only_what_is_accepted(signed: Path) -> Non
     refused = run(*common, "--policy", "strict", "-o", "bad", cwd=signed)
     assert refused.code == 1
     assert "no-anchors" in refused.err or "names no anchor" in refused.err
+
+
+def test_a_depot_or_recall_that_nobody_could_use_is_not_made(signed: Path) -> None:
+    past = ("--expires", "2020-01-01", *key_options("partner"))
+    built = run("depot", "build", "a.seal", "-o", "depot", "--name", "acme", *past, cwd=signed)
+    assert built.code == 2
+    assert "2020-01-01T00:00:00Z is past" in built.err
+    common = ("depot", "recall", "a", "--vendor", "Acme", "--reason", "x", "--name", "n")
+    assert run(*common, *past, "-o", "a.recall", cwd=signed).code == 2

@@ -295,7 +295,7 @@ def _meant(text: str, index: DepotIndex) -> Iterable[Any]:
     name, equals, version = text.partition("=")
     found = [one for one in index.bundles if one.name == name and (not equals or one.version == version)]
     if not found:
-        raise UsageError(f"the depot lists no {text}")
+        raise UsageError(f"the depot lists no module {text}")
     return found
 
 

@@ -13,6 +13,7 @@ from modseal.files.output import output_file
 from modseal.format import recall as recall_format
 from modseal.format import rules
 from modseal.format.recall import Recall, Withdrawn
+from modseal.format.times import time_text
 from modseal.signing import fitness
 from modseal.signing.signer import Signer
 from modseal.signing.statement_writer import add_block
@@ -68,6 +69,8 @@ def make(
             version=number,
             lowest=previous.version + 1,
         )
+    if expires <= issued:
+        raise UsageError(f"{time_text(expires)} is past: the recall would never count; give a later --expires")
     new = (
         Withdrawn(entry.vendor, module, entry.reason, versions, entry.replacement)
         for module, versions in map(parse_module, entry.modules)

@@ -36,6 +36,7 @@ from modseal.files.small import read_small
 from modseal.format import recall as recall_format
 from modseal.format.rooted import Root
 from modseal.format.source import FileSource, Source, sha256
+from modseal.format.times import time_text
 from modseal.packing import depot_layout
 from modseal.packing.depot_layout import Content, Layout, of_bytes
 from modseal.packing.offline_bundle import Sound, examine_all
@@ -125,6 +126,8 @@ def publish(
     before = previous[1] if previous else None
     if before:
         require_own(before, issue.signers)
+    if issue.expires is not None and issue.expires <= issue.time:
+        raise UsageError(f"{time_text(issue.expires)} is past: nobody could use the depot; give a later --expires")
     unique = {item.listed.path: item for item in items}
     contents = [_content(item) for item in unique.values()]
     listed_recalls = []

@@ -189,3 +189,10 @@ def test_a_process_of_its_own_loads_no_signing_code(desk_host: Path) -> None:
         text=True,
     )
     assert done.stdout.splitlines()[-1] == "[]", done.stderr
+
+
+def test_a_guard_takes_file_systems_only(desk_host: Path) -> None:
+    done = host(desk_host, "guard", "--mount", "R")
+    assert (done.code, done.out) == (2, "")
+    assert "R is not where a file system is mounted" in done.err
+    assert host(desk_host, "guard").code == 2

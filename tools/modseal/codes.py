@@ -59,6 +59,9 @@ CodeName = Literal[
     # hosts: what is found of an installed image, and of the event log
     "installed-changed", "installed-missing", "installed-extra", "installed-type", "installed-mode", "installed-owner",
     "installed-link", "installed-attribute", "installed-twin", "log-broken",
+    # hosts: why the guard denies
+    "guard-impossible", "content-not-installed", "rights-not-installed", "interpreter-direct", "content-writable",
+    "content-unreadable", "guard-late",
 ]  # fmt: skip
 """Every code, so that a type checker finds a misspelt one; a test holds it against the table."""
 
@@ -687,6 +690,42 @@ CODES: Final[Mapping[CodeName, Code]] = {
         None,
         "The event log is not the one that was written: a line was changed, removed or added.",
         "Treat the host as changed by somebody unknown; compare the log with a copy that is kept elsewhere.",
+    ),
+    # hosts: why the guard denies
+    "guard-impossible": Code(
+        None,
+        "The kernel does not let the guard hold what is to run.",
+        "Run the guard as root of the machine, on Linux, on a file system that has files of its own.",
+        undecided=True,
+    ),
+    "content-not-installed": Code(
+        None,
+        "A file was to run whose content no module of the active generation has.",
+        "Find out who put it there; install what is needed as a module.",
+    ),
+    "rights-not-installed": Code(
+        None,
+        "A file was to run with a set-user-id or set-group-id bit that no module gives it.",
+        "Find out who set the bit, and remove the file.",
+    ),
+    "interpreter-direct": Code(
+        None,
+        "A program that runs other files was to run by itself, and not for an installed file that names it.",
+        "Start the script itself: an installed file with a `#!` line.",
+    ),
+    "content-writable": Code(
+        None,
+        "A file was to run while somebody had it open for writing.",
+        "Start it again when it is written; install what is needed as a module.",
+    ),
+    "content-unreadable": Code(
+        None, "A file was to run that could not be read.", "Check the disk and the file system that it is on."
+    ),
+    "guard-late": Code(
+        None,
+        "The guard could not answer in time.",
+        "Check whether the machine is overloaded, or a file system stands still.",
+        undecided=True,
     ),
 }
 

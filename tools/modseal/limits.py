@@ -338,6 +338,35 @@ EFFORT = 50_000
 """Units of about 10 us that the signatures, certificates, chains and timestamps of one bundle may cost together. Six
 signers with chains of four and a timestamp each spend some 6,000."""
 
+GUARD_DEADLINE = 10
+"""Seconds within which the guard answers. The largest file that a module may have is hashed in less on most machines;
+a program that waits longer looks like a hung machine."""
+
+GUARD_TICK = 1
+"""Seconds after which the guard looks for late answers and a new generation although nothing happens."""
+
+GUARD_PROOF_AGE = 3600
+"""Seconds after which the guard proves the generation again: a signer may have expired."""
+
+GUARD_RETRY = 10
+"""Seconds after which the guard tries again to prove a generation that it could not prove."""
+
+GUARD_CONTENTS = 65_536
+"""Files whose digest the guard remembers: about 20 MiB. A large Linux server has some thousand programs."""
+
+GUARD_STARTS = 4096
+"""Threads of which the guard remembers the interpreter that the kernel opens next; old ones are dropped."""
+
+GUARD_LEASE_TIME = 1
+"""Seconds for which the guard keeps writers away from a file after its answer. The kernel does so itself as soon as the
+program runs, some microseconds later on an idle machine."""
+
+GUARD_LEASES = 256
+"""Files that the guard keeps writers away from at a time. Each is an open file."""
+
+GUARD_LOG_LINES = 10_000
+"""Lines of the guard's log that wait for its reader. More are lost: programs must not wait for it."""
+
 EXTENSIONS = 64
 """Extensions of one certificate, CRL or entry of a CRL. Genuine certificates have about ten; a signature member has
 room for 70,000, of which the library makes an object each."""

@@ -384,3 +384,43 @@ def show_policy(root: Path) -> None:
 
     with open_store(root) as store:
         click.echo(policy_text.render(store.policy))
+
+
+@host.command()
+@root_option
+@click.option(
+    "--mount",
+    "mounts",
+    type=FILE,
+    metavar="DIR",
+    multiple=True,
+    required=True,
+    shell_complete=FOLDERS,
+    help="Where a file system is mounted that is to be guarded, all of it. Several times: several of them.",
+)
+@click.option("--audit", is_flag=True, help="Deny nothing; log what would be denied.")
+@click.option("--libraries", is_flag=True, help="Hold ELF files as soon as they are opened, so shared libraries too.")
+@click.option(
+    "--late",
+    type=click.Choice(["deny", "allow"]),
+    default="deny",
+    help="What happens to a program that cannot be judged in time; deny by default.",
+)
+def guard(root: Path, mounts: tuple[Path, ...], late: str, *, audit: bool, libraries: bool) -> None:
+    """Let run only what is in the active generation, by its content. Needs root; runs until it is told to stop.
+
+    Writes one line of JSON for each denial. For hosts whose kernel cannot enforce the rule itself (`host export`), and
+    for finding out what it would deny.
+    """
+    import signal
+    import sys
+
+    from modseal.host.guard import Guard, runs_from_memory
+
+    found = Guard(root, mounts, now, sys.stdout, audit=audit, libraries=libraries, allow_late=late == "allow")
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: found.stop())
+    if runs_from_memory():
+        note = "programs can still be run from memory (memfd_create); `sysctl vm.memfd_noexec=2` ends that"
+        click.echo(f"modseal: warning: {note}", err=True)
+    found.serve()

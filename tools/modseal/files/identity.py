@@ -6,10 +6,14 @@ import fcntl
 import os
 import signal
 import time
+from functools import lru_cache
 from typing import NamedTuple
 
 _SETTLED = 2_000_000_000
 """Nanoseconds: FAT counts time in steps of 2 s, and no file system in longer ones."""
+
+_COUNT_MAPPED_WRITES = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs"})
+"""File systems that are told of the first write to each page of a mapping (`page_mkwrite`), and set the times then."""
 
 
 class Identity(NamedTuple):
@@ -34,26 +38,75 @@ def identity_of(status: os.stat_result, part: str = "") -> Identity:
 def settled_identity(descriptor: int) -> Identity | None:
     """The identity of an open file where every later change of its bytes will show in it; else None.
 
-    Its times must lie back further than the steps that file systems count time in. And nobody may have it open, or
-    mapped, for writing: what is written through an old mapping need not show in its times. A read lease, which the
-    kernel gives for a file without writers alone, proves that; it takes the file's owner, or root.
+    Its times must lie back further than the steps that file systems count time in, and the file system must count what
+    is written through a mapping. And nobody may have it open, or mapped, for writing.
     """
     status = os.fstat(descriptor)
-    if max(status.st_mtime_ns, status.st_ctime_ns) > time.time_ns() - _SETTLED or not _has_no_writer(descriptor):
+    settled = max(status.st_mtime_ns, status.st_ctime_ns) <= time.time_ns() - _SETTLED
+    if not settled or not _counts_mapped_writes(descriptor) or not has_no_writer(descriptor):
         return None
     return identity_of(status)
 
 
-def _has_no_writer(descriptor: int) -> bool:
+def has_no_writer(descriptor: int, *, keep: bool = False) -> bool:
+    """Whether nobody has an open file open, or mapped, for writing. With `keep` that stays so until it is closed.
+
+    A read lease, which the kernel gives for a file without writers alone, proves that; it takes the file's owner, or
+    root. While it is held, whoever opens the file for writing waits (fcntl(2), F_SETLEASE).
+    """
     if not hasattr(fcntl, "F_SETLEASE"):
         return False
     try:
         fcntl.fcntl(descriptor, fcntl.F_SETSIG, signal.SIGURG)  # who opens it now sends a signal that nobody hears
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        if not keep:
+            fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
     except OSError:
         return False
     return True
+
+
+def _counts_mapped_writes(descriptor: int) -> bool:
+    """Whether a write through a shared mapping shows in a file's times. On tmpfs it does not, once the page was read.
+
+    Only file systems of which that is known count. An overlay has the times of its upper folder's file system; where
+    that cannot be seen, as in a container, nothing is known of it.
+    """
+    try:
+        with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as lines:
+            mount = next(line.split()[1] for line in lines if line.startswith("mnt_id:"))
+    except (OSError, StopIteration):
+        return False
+    return _mount_counts_mapped_writes(mount)
+
+
+@lru_cache(maxsize=64)
+def _mount_counts_mapped_writes(mount: str) -> bool:
+    kind, options = _mount_of(mount)
+    if kind != "overlay":
+        return kind in _COUNT_MAPPED_WRITES
+    upper = next((one.removeprefix("upperdir=") for one in options.split(",") if one.startswith("upperdir=")), None)
+    if upper is None:
+        return False
+    try:
+        folder = os.open(upper, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return _counts_mapped_writes(folder)
+    finally:
+        os.close(folder)
+
+
+def _mount_of(mount: str) -> tuple[str, str]:
+    """The type and the file system's options of a mount (proc_pid_mountinfo(5)), by its number."""
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
+        for line in lines:
+            before, _, after = line.partition(" - ")
+            if before.split()[0] == mount:
+                kind, _, options = after.split()
+                return kind, options
+    return "", ""
 
 
 def is_still(descriptor: int, settled: Identity | None) -> bool:

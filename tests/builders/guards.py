@@ -1,0 +1,127 @@
+"""A guard for tests, on a tmpfs in a mount namespace of its own. Needs root and the tools of util-linux."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from builders.hosts import Host
+from modseal import limits
+from modseal.errors import UndecidedError
+from modseal.host.fanotify import Fanotify
+
+_HOLD = 'mount -t tmpfs none "$0" && echo mounted && exec sleep 600'
+_SERVE = """
+import signal, sys
+from pathlib import Path
+sys.path[:0] = {path!r}
+from builders.pki import NOW
+from modseal import limits
+from modseal.host.guard import Guard
+limits.GUARD_DEADLINE, limits.GUARD_RETRY = {deadline!r}, 0.2
+guard = Guard(Path({root!r}), [Path({mount!r})], lambda: NOW, sys.stdout, **{options!r})
+signal.signal(signal.SIGTERM, lambda *_: guard.stop())
+guard.serve()
+"""
+
+
+def why_impossible() -> str | None:
+    """Why no guard can run here, or None."""
+    if os.geteuid():
+        return "a guard needs root"
+    if not all(map(shutil.which, ("unshare", "nsenter", "mount"))):
+        return "util-linux is not here"
+    try:
+        Fanotify().close()
+    except UndecidedError as error:
+        return str(error)
+    made = subprocess.run(["unshare", "--mount", "true"], capture_output=True)
+    return None if made.returncode == 0 else "mount namespaces are not allowed here"
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """A running guard: `mount` is a folder of its file system, which only commands of `run` see."""
+
+    process: subprocess.Popen[bytes]
+    namespace: str
+    mount: Path
+    log: Path
+
+    def run(self, *command: object, **options: Any) -> subprocess.CompletedProcess[bytes]:
+        """A command beside the guard. What may not run gives 126, or `OSError`'s text."""
+        enter = ["nsenter", "--target", self.namespace, "--mount", f"--wdns={self.mount}"]
+        return subprocess.run([*enter, *map(str, command)], capture_output=True, timeout=60, **options)
+
+    def runs(self, *command: object) -> bool:
+        """Whether a program may run."""
+        done = self.run("sh", "-c", '"$@"', "sh", *command)
+        assert done.returncode in (0, 126) or b"Operation not permitted" in done.stderr, done
+        return done.returncode == 0
+
+    def put(self, name: str, content: bytes, mode: int = 0o755) -> Path:
+        """A file on the guarded file system."""
+        path = self.mount / name
+        self.run("sh", "-c", 'cat >"$0" && chmod "$1" "$0"', path, f"{mode:o}", input=content).check_returncode()
+        return path
+
+    def lines(self) -> list[dict[str, Any]]:
+        """What the guard has logged."""
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def codes(self, *expected: str) -> bool:
+        """Whether it denied, or would deny, for these reasons. Its log is written a moment after its answer."""
+        for _ in range(100):
+            events = ("denied", "would-deny", "allowed-late")
+            found = tuple(line["code"] for line in self.lines() if line["event"] in events)
+            if len(found) >= len(expected):
+                break
+            time.sleep(0.05)
+        assert found == expected
+        return True
+
+    def said(self, event: str) -> dict[str, Any]:
+        """The line of an event, as soon as it is there."""
+        for _ in range(100):
+            for line in self.lines():
+                if line["event"] == event:
+                    return line
+            time.sleep(0.05)
+        raise AssertionError(self.lines())
+
+
+@contextmanager
+def guarded(host: Host, *, deadline: float = limits.GUARD_DEADLINE, **options: bool) -> Iterator[Guarded]:
+    """A guard that has begun. Its end is part of the test: it stops by itself when it is told to."""
+    mount, log = host.root.parent / "guarded", host.root.parent / "guard.log"
+    mount.mkdir()
+    hold = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _HOLD, str(mount)]
+    with subprocess.Popen(hold, stdout=subprocess.PIPE) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == b"mounted\n"
+        try:
+            code = _SERVE.format(
+                path=sys.path, root=str(host.root), mount=str(mount), deadline=deadline, options=options
+            )
+            enter = ["nsenter", "--target", str(holder.pid), "--mount", sys.executable, "-c", code]
+            with log.open("wb") as output, subprocess.Popen(enter, stdout=output) as process:
+                found = Guarded(process, str(holder.pid), mount, log)
+                while process.poll() is None and b'"started"' not in log.read_bytes():
+                    time.sleep(0.02)
+                try:
+                    yield found
+                finally:
+                    process.send_signal(signal.SIGTERM)
+                    assert process.wait(timeout=30) == 0
+        finally:
+            holder.kill()

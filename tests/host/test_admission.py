@@ -1,0 +1,102 @@
+"""What may run, on values: content, bits that lend rights, and interpreters."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as some
+
+from modseal.format.manifest import Entry, FileType
+from modseal.host.admission import HEAD_SIZE, Admission, interpreter
+
+
+def file(path: str, content: bytes = b"program", mode: int = 0o755) -> Entry:
+    return Entry(path, FileType.FILE, mode, len(content), hashlib.sha256(content).digest())
+
+
+def code(admission: Admission, content: bytes, mode: int = 0o755, **options: bool) -> str | None:
+    failure = admission.judge(hashlib.sha256(content).digest(), mode, **{"execute": True, "started": False} | options)
+    return failure.code if failure else None
+
+
+def test_content_that_a_module_has_may_run_whatever_its_path() -> None:
+    admission = Admission({"acme": [file("opt/acme/run"), Entry("opt/acme", FileType.DIRECTORY, 0o755)]})
+    assert code(admission, b"program") is None
+    assert code(admission, b"program ") == "content-not-installed"
+    assert admission.sizes == {len(b"program")}
+
+
+def test_content_that_was_not_read_may_not_run() -> None:
+    failure = Admission({"acme": [file("opt/run")]}).judge(None, 0o755, execute=True, started=True)
+    assert failure
+    assert failure.code == "content-not-installed"
+
+
+def test_nothing_runs_where_no_module_is_accepted() -> None:
+    assert code(Admission({}), b"") == "content-not-installed"
+
+
+def test_rights_are_lent_only_as_a_module_has_it() -> None:
+    plain = Admission({"acme": [file("opt/run")]})
+    assert code(plain, b"program", 0o4755) == "rights-not-installed"
+    assert code(plain, b"program", 0o2755) == "rights-not-installed"
+    assert code(plain, b"program", 0o1755) is None
+    lending = Admission({"acme": [file("opt/run")], "other": [file("opt/su", mode=0o4755)]})
+    assert code(lending, b"program", 0o4755) is None
+    assert code(lending, b"program", 0o6755) == "rights-not-installed"
+    assert code(plain, b"program", 0o4755, execute=False) is None
+
+
+@pytest.mark.parametrize("path", ["usr/bin/bash", "opt/acme/python3.11", "usr/lib/ld-linux-x86-64.so.2"])
+def test_what_runs_other_files_runs_only_for_one_that_names_it(path: str) -> None:
+    admission = Admission({"acme": [file(path)]})
+    assert code(admission, b"program") == "interpreter-direct"
+    assert code(admission, b"program", started=True) is None
+    assert code(admission, b"program", execute=False) is None
+
+
+def test_a_content_is_indirect_if_it_is_anywhere() -> None:
+    admission = Admission({"acme": [file("usr/bin/tool")], "other": [file("usr/bin/sh")]})
+    assert code(admission, b"program") == "interpreter-direct"
+
+
+@pytest.mark.parametrize(
+    ("head", "path"),
+    [
+        (b"#!/bin/sh\n", "/bin/sh"),
+        (b"#! \t/bin/sh -e\nrest", "/bin/sh"),
+        (b"#!/usr/bin/env\tpython3\n", "/usr/bin/env"),
+        (b"#!/bin/sh", "/bin/sh"),
+        (b"#!\n/bin/sh", None),
+        (b"# !/bin/sh", None),
+        (b"", None),
+        (b"\x7fELF", None),
+    ],
+)
+def test_the_interpreter_is_what_the_first_line_names(head: bytes, path: str | None) -> None:
+    assert interpreter(head) == path
+
+
+@pytest.mark.skipif(not shutil.which("readelf"), reason="readelf is not here")
+@pytest.mark.parametrize("program", ["/bin/true", "/bin/sh", "/usr/bin/openssl"])
+def test_the_loader_is_the_one_that_readelf_shows(program: str) -> None:
+    if not Path(program).exists():
+        pytest.skip(f"{program} is not here")
+    shown = subprocess.run(["readelf", "-l", program], capture_output=True, text=True, check=True).stdout
+    with open(program, "rb") as file:
+        found = interpreter(file.read(HEAD_SIZE))
+    assert (f"[Requesting program interpreter: {found}]" in shown) or (found is None and "interpreter" not in shown)
+
+
+STARTS = [b"", b"#!", b"\x7fELF\x01\x01", b"\x7fELF\x02\x01", b"\x7fELF\x02\x02"]
+
+
+@given(some.binary(max_size=200), some.sampled_from(STARTS))
+def test_any_start_of_a_file_gives_a_path_or_none(rest: bytes, start: bytes) -> None:
+    found = interpreter(start + rest)
+    assert found is None or isinstance(found, str)

@@ -1,0 +1,299 @@
+"""The guard on a file system of its own: what runs, what does not, and that nothing hangs."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+import modseal.host
+from builders import guards, hosts
+from builders.guards import Guarded
+from builders.hosts import Host
+from builders.pki import NOW
+from modseal import limits
+from modseal.errors import UsageError
+from modseal.host.guard import Guard, GuardLog
+
+_WHY = guards.why_impossible()
+pytestmark = pytest.mark.skipif(bool(_WHY), reason=str(_WHY))
+
+TRUE = Path(shutil.which("true") or "/bin/true").read_bytes()
+ECHO = Path(shutil.which("echo") or "/bin/echo").read_bytes()
+SHELL = Path(os.path.realpath(shutil.which("sh") or "/bin/sh")).read_bytes()
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    found = hosts.host(tmp_path)
+    script = f"#!{tmp_path}/guarded/sh\nexit 0\n".encode()
+    files = {"opt/acme-agent/run": TRUE, "opt/acme-agent/sh": SHELL, "opt/acme-agent/script": script}
+    found.installed(found.bundle(files=files))
+    return found
+
+
+@pytest.fixture
+def guard(host: Host) -> Iterator[Guarded]:
+    with guards.guarded(host) as found:
+        found.put("run", TRUE)
+        found.put("sh", SHELL)
+        found.put("script", f"#!{found.mount}/sh\nexit 0\n".encode())
+        yield found
+
+
+def test_a_program_runs_if_its_content_is_installed(guard: Guarded) -> None:
+    assert guard.runs(guard.mount / "run")
+    assert guard.runs(guard.put("another-name", TRUE))
+    assert guard.codes()
+
+
+@pytest.mark.parametrize("content", [TRUE + b"\0", TRUE[:-1], ECHO, bytes([TRUE[0], *TRUE[1:-1], TRUE[-1] ^ 1])])
+def test_other_content_does_not_run(guard: Guarded, content: bytes) -> None:
+    assert not guard.runs(guard.put("other", content))
+    assert guard.codes("content-not-installed")
+
+
+def test_a_denial_says_what_who_and_why(guard: Guarded) -> None:
+    path = guard.put("other", ECHO)
+    assert not guard.runs(path)
+    line = guard.said("denied")
+    assert (line["path"], line["user"], line["generation"]) == (str(path), 0, 1)
+    assert line["program"] == os.path.realpath(shutil.which("sh") or "")
+
+
+def test_a_file_that_is_written_again_after_it_ran_is_judged_again(guard: Guarded) -> None:
+    path = guard.put("other", TRUE)
+    assert guard.runs(path)
+    guard.put("other", ECHO)
+    assert not guard.runs(path)
+    guard.run("cp", "--preserve=all", guard.mount / "run", guard.mount / "new").check_returncode()
+    guard.run("mv", guard.mount / "new", path).check_returncode()
+    assert guard.runs(path)
+
+
+def test_a_mount_namespace_of_its_own_helps_nobody(guard: Guarded) -> None:
+    path = guard.put("other", ECHO)
+    done = guard.run("unshare", "--mount", "sh", "-c", 'mount --bind "$0" "$0"; exec "$0"/other', guard.mount)
+    assert done.returncode == 126, done
+    assert not guard.runs(path)
+
+
+def test_rights_that_no_module_lends_do_not_run(guard: Guarded) -> None:
+    assert not guard.runs(guard.put("lending", TRUE, 0o4755))
+    assert guard.codes("rights-not-installed")
+
+
+def test_an_interpreter_runs_installed_scripts_only(guard: Guarded) -> None:
+    shell, script = guard.mount / "sh", guard.mount / "script"
+    assert guard.runs(script)
+    for command in ((shell,), (shell, "-c", "true"), (shell, script)):
+        assert not guard.runs(*command)
+    other = guard.put("other", f"#!{shell}\nexit 0 \n".encode())
+    assert not guard.runs(other)
+    assert guard.runs(script)
+    assert guard.codes(*["interpreter-direct"] * 3, "content-not-installed")
+
+
+_MAPPED = """
+import mmap, os, sys
+descriptor = os.open(sys.argv[1], os.O_RDWR)
+view = mmap.mmap(descriptor, 0)
+os.close(descriptor)
+view[0]  # the page is there, and writable: tmpfs is told of no later write
+print("mapped", flush=True)
+sys.stdin.readline()
+view[-1] ^= 1
+view.close() if len(sys.argv) > 2 else None
+print("changed", flush=True)
+sys.stdin.readline()
+"""
+
+
+def mapping(guard: Guarded, path: Path, *options: str) -> subprocess.Popen[bytes]:
+    enter = ["nsenter", "--target", guard.namespace, "--mount", sys.executable, "-c", _MAPPED, str(path), *options]
+    found = subprocess.Popen(enter, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert found.stdout is not None
+    assert found.stdout.readline() == b"mapped\n"
+    return found
+
+
+def test_a_file_that_somebody_could_change_by_a_mapping_does_not_run(guard: Guarded) -> None:
+    path = guard.put("other", TRUE)
+    with mapping(guard, path) as process:
+        assert not guard.runs(path)
+        process.communicate(b"\n\n")
+    assert guard.codes("content-writable")
+
+
+def test_a_change_through_a_mapping_that_no_time_shows_is_seen(guard: Guarded) -> None:
+    path = guard.put("other", TRUE, 0o777)  # others could open it: what was read of it is not remembered
+    assert guard.runs(path)
+    times = guard.run("stat", "-c", "%Y %Z %i", path).stdout
+    with mapping(guard, path, "close") as process:
+        process.communicate(b"\n\n")
+    assert not guard.runs(path)
+    if guard.run("stat", "-c", "%Y %Z %i", path).stdout != times:
+        pytest.skip("this kernel's tmpfs shows what is written through a mapping")
+
+
+def test_audit_denies_nothing_and_says_what_it_would(host: Host) -> None:
+    with guards.guarded(host, audit=True) as guard:
+        assert guard.runs(guard.put("other", ECHO))
+        assert guard.said("would-deny")["code"] == "content-not-installed"
+        assert guard.said("started")["audit"] is True
+
+
+def test_a_new_generation_holds_at_once(guard: Guarded, host: Host) -> None:
+    path = guard.put("other", ECHO)
+    assert not guard.runs(path)
+    host.installed(host.bundle("other", files={"opt/other/run": ECHO}))
+    assert guard.runs(path)
+    host.rollback()
+    assert not guard.runs(path)
+    assert guard.runs(guard.mount / "run")
+
+
+def test_a_module_that_the_policy_no_longer_accepts_does_not_run(guard: Guarded, host: Host) -> None:
+    assert host.set_policy(more='[deny]\nnames = ["acme-agent"]\n') == ("acme-agent",)
+    assert not guard.runs(guard.mount / "run")
+    assert guard.said("module-refused")["module"] == "acme-agent"
+
+
+def test_a_store_that_is_damaged_lets_nothing_run(guard: Guarded, host: Host) -> None:
+    current = host.root / "var/lib/modseal/current"
+    before = os.readlink(current)
+    current.unlink()
+    assert not guard.runs(guard.mount / "run")
+    assert guard.said("not-proved")
+    current.symlink_to(before)
+    assert eventually(lambda: guard.runs(guard.mount / "run"))
+
+
+def eventually(holds: Callable[[], bool]) -> bool:
+    for _ in range(100):
+        if holds():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def test_many_programs_and_switches_at_once_neither_hang_nor_let_anything_through(guard: Guarded, host: Host) -> None:
+    other = guard.put("other", ECHO)
+    host.installed(host.bundle("harmless", files={"opt/harmless": b"data"}))
+    stop = threading.Event()
+
+    def switch() -> None:
+        while not stop.is_set():
+            host.rollback(1)
+            host.rollback(2)
+
+    loop = 'i=0; while [ $i -lt 100 ]; do "$0" || echo "$?"; i=$((i+1)); done'
+    switching = threading.Thread(target=switch)
+    switching.start()
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            allowed = [pool.submit(guard.run, "sh", "-c", loop, guard.mount / "run") for _ in range(2)]
+            denied = [pool.submit(guard.run, "sh", "-c", loop, other) for _ in range(2)]
+    finally:
+        stop.set()
+        switching.join()
+    assert [one.result().stdout for one in allowed] == [b""] * 2
+    assert [one.result().stdout for one in denied] == [b"126\n" * 100] * 2
+
+
+def test_a_program_whose_judgement_does_not_come_is_denied_after_the_deadline(host: Host) -> None:
+    with guards.guarded(host, deadline=0.5) as guard:
+        path = guard.put("run", TRUE)
+        store = host.root / "var/lib/modseal"
+        generation = next(store.glob("generations/1/generation.json"))
+        content = generation.read_bytes()
+        generation.unlink()
+        os.mkfifo(generation)  # not a file: nothing is proved
+        (store / "current").unlink()
+        (store / "current").symlink_to("states/99")
+        assert not guard.runs(path)
+        generation.unlink()
+        generation.write_bytes(content)
+
+
+def test_libraries_are_held_when_they_are_opened(host: Host) -> None:
+    with guards.guarded(host, libraries=True) as guard:
+        path = guard.put("library.so", b"text")
+        assert guard.run("cat", path).stdout == b"text"
+        path = guard.put("other.so", ECHO)
+        assert guard.run("cat", path).returncode == 1
+        assert guard.run("cat", guard.put("own.so", TRUE)).stdout == TRUE
+        assert guard.codes("content-not-installed")
+
+
+def test_a_guard_that_dies_stops_nobody(guard: Guarded) -> None:
+    guard.process.send_signal(signal.SIGSTOP)
+    waiting = subprocess.Popen(
+        ["nsenter", "--target", guard.namespace, "--mount", str(guard.mount / "run")], stderr=subprocess.DEVNULL
+    )
+    time.sleep(0.3)
+    assert waiting.poll() is None  # nobody answers
+    guard.process.send_signal(signal.SIGCONT)
+    assert waiting.wait(timeout=30) == 0
+
+
+@pytest.mark.parametrize(("mount", "said"), [("/", "would stop"), ("", "not where a file system is mounted")])
+def test_only_a_file_system_without_the_running_system_is_guarded(host: Host, mount: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        Guard(host.root, [Path(mount or host.root)], lambda: NOW, StringIO())
+
+
+class _Stuck(StringIO):
+    """What is read by nobody."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.released = threading.Event()
+
+    def write(self, text: str) -> int:
+        self.released.wait(30)
+        return super().write(text)
+
+
+def test_the_log_does_not_wait_for_its_reader_and_counts_what_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "GUARD_LOG_LINES", 3)
+    stream = _Stuck()
+    log = GuardLog(stream, lambda: NOW)
+    for number in range(10):
+        log.write("denied", number=number)
+    assert log.lost >= 6
+    stream.released.set()
+    while "3" not in stream.getvalue() and log.lost:
+        log.write("after")
+    log.close()
+    assert '"lost": ' in stream.getvalue()
+
+
+def test_nothing_runs_from_memory_once_the_kernel_is_told_so(guard: Guarded) -> None:
+    code = f"import os; os.write(f := os.memfd_create('x'), {TRUE!r}); os.execve(f, ['x'], {{}})"
+    told = 'echo 2 >/proc/sys/vm/memfd_noexec && exec "$0" -c "$1"'
+    isolated = ("unshare", "--pid", "--fork", "--mount-proc")
+    if not os.path.exists("/proc/sys/vm/memfd_noexec"):
+        pytest.skip("this kernel has no vm.memfd_noexec")
+    assert guard.run(*isolated, "sh", "-c", told, sys.executable, code).returncode == 1
+    assert guard.run(*isolated, sys.executable, "-c", code).returncode == 0  # the sysctl is what stops it, and no guard
+
+
+def test_the_unit_is_one_that_systemd_understands(tmp_path: Path) -> None:
+    if not shutil.which("systemd-analyze"):
+        pytest.skip("systemd-analyze is not here")
+    unit = Path(modseal.host.__file__).parent / "units/modseal-guard.service"
+    done = subprocess.run(["systemd-analyze", "verify", str(unit)], capture_output=True, text=True)
+    # Its pages of the manual need not be installed here.
+    said = [line for line in done.stderr.splitlines() if "modseal-guard" in line and "man modseal" not in line]
+    assert said == [], done.stderr

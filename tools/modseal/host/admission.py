@@ -1,0 +1,101 @@
+"""Which files may run: those whose content is in the active generation. Decides on values alone, and reads nothing.
+
+*Indirect* files are those that run other files (`Power.INTERPRETERS`: shells, Python, `ld.so`). Started by themselves
+they would run anything that they are told, so they run only where the kernel starts them for a file that may run: as
+the interpreter that its `#!` line names, or the loader that its ELF header names.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from modseal.errors import Failure
+from modseal.format.manifest import Entry, FileType
+from modseal.trust.powers import LENT_RIGHTS, Power, uses
+
+HEAD_SIZE = 4096
+"""Bytes of a file's start that `interpreter` needs; the kernel itself reads 256 of a script."""
+_SHEBANG_SIZE = 256
+"""Bytes of a script's start that the kernel reads (`BINPRM_BUF_SIZE` of Linux)."""
+ELF = b"\x7fELF"
+_ELF_FIELDS = {1: ("I", 28, 42, 4, 16), 2: ("Q", 32, 54, 8, 32)}
+"""By class (32 and 64 bit): how an offset is written; where the header has its table's, and size and number of the
+table's rows; where a row has the offset and the size of its part."""
+_PT_INTERP = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A content that may run: the modules that have it, the bits with which it lends rights, whether it is indirect."""
+
+    modules: frozenset[str]
+    rights: int
+    indirect: bool
+
+
+class Admission:
+    """The files of a generation's proved modules, by their content."""
+
+    def __init__(self, modules: Mapping[str, Iterable[Entry]]) -> None:
+        """`modules` are the entries of each module that today's policy accepts, by name."""
+        self._by_content: dict[bytes, Admitted] = {}
+        sizes: set[int] = set()
+        for name, entries in modules.items():
+            files = [entry for entry in entries if entry.type is FileType.FILE]
+            indirect = {use.where for use in uses(files) if use.power is Power.INTERPRETERS}
+            for entry in files:
+                if entry.sha256 is None or entry.size is None:
+                    continue
+                before = self._by_content.get(entry.sha256, Admitted(frozenset(), 0, indirect=False))
+                self._by_content[entry.sha256] = Admitted(
+                    before.modules | {name},
+                    before.rights | ((entry.mode or 0) & LENT_RIGHTS),
+                    before.indirect or entry.path in indirect,
+                )
+                sizes.add(entry.size)
+        self.sizes = frozenset(sizes)
+        """The sizes that a file can have: no other one has to be read."""
+
+    def judge(self, sha256: bytes | None, mode: int, *, execute: bool, started: bool) -> Failure | None:
+        """Why a file may not run (with `execute`) or be loaded, or None.
+
+        `sha256` is None for a file whose size no module has. `started`: the kernel starts it for a file that may run.
+        """
+        admitted = self._by_content.get(sha256) if sha256 else None
+        if admitted is None:
+            evidence = {"sha256": sha256.hex()} if sha256 else {}
+            return Failure("content-not-installed", "no module of the active generation has this content", evidence)
+        module = ", ".join(sorted(admitted.modules))
+        if execute and mode & LENT_RIGHTS & ~admitted.rights:
+            detail = f"the file lends rights (mode {mode & 0o7777:04o}), and no module has it like this"
+            return Failure("rights-not-installed", detail, {"module": module, "mode": f"{mode & 0o7777:04o}"})
+        if execute and admitted.indirect and not started:
+            detail = "it runs other files, and no installed file was started that names it"
+            return Failure("interpreter-direct", detail, {"module": module})
+        return None
+
+
+def interpreter(head: bytes) -> str | None:
+    """The path of what the kernel starts for a file with this start: a script's interpreter, a program's loader.
+
+    None where it has none. Only what is within `head` is found, and so `HEAD_SIZE` has to hold it: linkers put the
+    loader's name right behind the program headers. Sources: Linux fs/binfmt_script.c; System V ABI, Program Header.
+    """
+    if head.startswith(b"#!"):
+        line = head[2:_SHEBANG_SIZE].split(b"\n", 1)[0].strip(b" \t")
+        return line.replace(b"\t", b" ").split(b" ", 1)[0].decode(errors="surrogateescape") or None
+    if not head.startswith(ELF) or len(head) < 64 or head[4] not in _ELF_FIELDS:
+        return None
+    offset, at_table, at_rows, at_offset, at_size = _ELF_FIELDS[head[4]]
+    order = ">" if head[5] == 2 else "<"
+    (table,) = struct.unpack_from(order + offset, head, at_table)
+    row_size, rows = struct.unpack_from(order + "HH", head, at_rows)
+    for row in range(table, min(table + row_size * rows, len(head) - at_size - 8), max(row_size, 1)):
+        if struct.unpack_from(order + "I", head, row)[0] == _PT_INTERP:
+            (start,) = struct.unpack_from(order + offset, head, row + at_offset)
+            (size,) = struct.unpack_from(order + offset, head, row + at_size)
+            name = head[start : start + size]
+            return name.rstrip(b"\0").decode(errors="surrogateescape") if len(name) == size and name else None
+    return None

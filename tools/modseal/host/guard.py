@@ -1,0 +1,354 @@
+"""The guard: a file of the guarded file systems runs only if its content is in the active generation.
+
+The kernel holds each program that is to run until `Fanotify.answer`. Content is hashed while a read lease proves that
+nobody can write to it, and the answer is remembered for files alone that nobody but root can write to: a write through
+a shared mapping need not show in any of a file's times (tmpfs never shows it).
+
+It must not stop the machine. Each event has a deadline; its own threads are let through; what is logged never waits for
+whoever reads the log; if it dies, the kernel allows everything, and the service manager starts it again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import select
+import stat
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from pathlib import Path
+from typing import IO, NamedTuple
+
+from modseal import limits
+from modseal.errors import Failure, ModsealError, UsageError
+from modseal.files.identity import Identity, has_no_writer, identity_of
+from modseal.host import plan as planning
+from modseal.host.admission import ELF, HEAD_SIZE, Admission, interpreter
+from modseal.host.fanotify import Event, Fanotify
+from modseal.host.guard_log import GuardLog, notify
+from modseal.host.installed import prove
+from modseal.host.store import CURRENT, open_place, open_store
+
+_BLOCK = 1 << 20
+_WORKERS = 4
+"""Threads that hash. One slow disk must not hold up what another one has."""
+
+
+class _Content(NamedTuple):
+    """What was found of an open file. `sha256` is None where it was not read; `trouble` says why that failed."""
+
+    mode: int
+    sha256: bytes | None = None
+    interpreter: str | None = None
+    trouble: Failure | None = None
+
+
+class _Start(NamedTuple):
+    """The file that the kernel will start for one that was let run, and until when that is believed."""
+
+    until: float
+    file: tuple[int, int]
+
+
+class _Loaded(NamedTuple):
+    """What a state of the store lets run."""
+
+    state: str
+    generation: int
+    admission: Admission
+    proved_at: float
+
+
+class Guard:
+    """The guard of some mounts for the host below a root. `serve` runs it until `stop`."""
+
+    def __init__(
+        self,
+        root: Path,
+        mounts: Sequence[Path],
+        clock: Callable[[], datetime],
+        log: IO[str],
+        *,
+        audit: bool = False,
+        libraries: bool = False,
+        allow_late: bool = False,
+    ) -> None:
+        """Proves the active generation, then begins to hold what is to run.
+
+        `audit`: report only. `libraries`: ELF files are held as soon as they are opened. `allow_late`: what cannot be
+        answered within `limits.GUARD_DEADLINE` is let through instead of denied.
+        Raises `UsageError`, `UndecidedError` (host-invalid, guard-impossible), `PolicyError`.
+        """
+        for mount in mounts:
+            _require_mount(mount, audit=audit)
+        self._root, self._clock = root, clock
+        self._audit, self._libraries, self._allow_late = audit, libraries, allow_late
+        self._log = GuardLog(log, clock)
+        self._loaded: _Loaded | None = self._prove()
+        self._fresh: _Loaded | None = None
+        self._loading = False
+        self._held: list[Event] = []
+        self._waiting: dict[int, tuple[Event, float]] = {}
+        self._starts: dict[int, _Start] = {}
+        self._contents: dict[Identity, _Content] = {}
+        self._leases: list[tuple[float, int]] = []
+        self._lock = threading.Lock()
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._stopping = False
+        self._place = open_place(root)
+        self._pool = ThreadPoolExecutor(_WORKERS)
+        self._kernel = Fanotify()
+        for mount in mounts:
+            self._kernel.mark(str(mount), opens=libraries)
+        self._log.write("started", mounts=[str(one) for one in mounts], audit=audit, libraries=libraries)
+
+    def stop(self) -> None:
+        """End `serve`. May be called by a signal handler."""
+        self._stopping = True
+        os.eventfd_write(self._wake, 1)
+
+    def serve(self) -> None:
+        """Answer until `stop`. What waits then is answered as what is late."""
+        poll = select.poll()
+        poll.register(self._kernel.descriptor, select.POLLIN)
+        poll.register(self._wake, select.POLLIN)
+        notify("READY=1")
+        try:
+            while not self._stopping:
+                poll.poll(limits.GUARD_TICK * 1000)
+                with contextlib.suppress(BlockingIOError):
+                    os.eventfd_read(self._wake)
+                for event in self._follow_state():
+                    self._begin(event)
+                for event in self._kernel.read():
+                    if not event.execute and os.path.exists(f"/proc/self/task/{event.thread}"):
+                        self._kernel.answer(event.descriptor, allow=True)  # we would wait for ourselves
+                        os.close(event.descriptor)
+                        continue
+                    self._waiting[event.descriptor] = (event, time.monotonic() + limits.GUARD_DEADLINE)
+                    self._begin(event)
+                self._end_late(time.monotonic())
+                notify("WATCHDOG=1")
+        finally:
+            self._end_late(float("inf"))
+            self._log.write("stopped")
+            self._kernel.close()
+            self._pool.shutdown()
+            for descriptor in (self._place, self._wake, *(one for _, one in self._leases)):
+                os.close(descriptor)
+            self._log.close()
+
+    # ---- what may run
+
+    def _prove(self) -> _Loaded:
+        """The active generation, with the modules that today's policy accepts for the host's level."""
+        with open_store(self._root) as store:
+            at = self._clock()
+            store.require_clock(at)
+            modules = [prove(store, one, store.policy, at) for one in store.generation(store.state.generation).modules]
+            refused = {
+                str(failure.evidence["module"]): failure
+                for failure in (
+                    *planning.policy_failures(modules),
+                    *planning.level_failures(modules, store.state.level),
+                )
+            }
+            for name, failure in refused.items():
+                self._log.write("module-refused", module=name, code=failure.code, detail=failure.detail)
+            admission = Admission({one.name: one.entries for one in modules if one.name not in refused})
+            self._log.write("generation", generation=store.state.generation.number, modules=len(modules) - len(refused))
+            return _Loaded(store.state_name, store.state.generation.number, admission, time.monotonic())
+
+    def _follow_state(self) -> list[Event]:
+        """Prove again when the host has another state, and now and then for signers that expire. Until then all wait.
+
+        Gives the events that have waited for it.
+        """
+        with self._lock:
+            if self._fresh:
+                self._loaded, self._fresh, self._loading = self._fresh, None, False
+            try:
+                state = os.readlink(CURRENT, dir_fd=self._place)
+            except OSError as error:
+                state = f"unknown: {error.strerror}"
+            loaded = self._loaded
+            if loaded and loaded.state != state:
+                self._loaded = loaded = None
+            due = not loaded or time.monotonic() - loaded.proved_at > limits.GUARD_PROOF_AGE
+            if due and not self._loading:
+                self._loading = True
+                self._pool.submit(self._load, state)
+            held, self._held = (self._held, []) if loaded else ([], self._held)
+            return held
+
+    def _load(self, state: str) -> None:
+        try:
+            loaded = self._prove()
+        except Exception as error:  # noqa: BLE001 - whatever it is, nothing is proved, and nothing runs until it is
+            detail = str(error) if isinstance(error, ModsealError) else f"{type(error).__name__}: {error}"
+            self._log.write("not-proved", detail=detail)
+            retry = time.monotonic() - limits.GUARD_PROOF_AGE + limits.GUARD_RETRY
+            loaded = _Loaded(state, -1, Admission({}), retry)
+        self._fresh = loaded
+        os.eventfd_write(self._wake, 1)
+
+    # ---- one event
+
+    def _begin(self, event: Event) -> None:
+        """Answer from memory, or have the file read by another thread."""
+        with self._lock:
+            loaded = self._loaded
+            if loaded is None:
+                self._held.append(event)
+                return
+        status = os.fstat(event.descriptor)
+        content = self._contents.get(identity_of(status))
+        if content is None and (not stat.S_ISREG(status.st_mode) or status.st_size not in loaded.admission.sizes):
+            content = _Content(status.st_mode)  # no module has a file of that size, so it need not be read
+        if content:
+            self._decide(event, content)
+        else:
+            self._pool.submit(self._examine, event)
+
+    def _examine(self, event: Event) -> None:
+        try:
+            content = self._read(event.descriptor)
+        except Exception as error:  # noqa: BLE001 - an unread file is an unproved file
+            content = _Content(0, trouble=Failure("content-unreadable", f"{type(error).__name__}: {error}"))
+        self._decide(event, content, leased=True)
+
+    def _read(self, descriptor: int) -> _Content:
+        """Hash a file while nobody can write to it."""
+        status = os.fstat(descriptor)
+        if not has_no_writer(descriptor, keep=True):
+            return _Content(status.st_mode, trouble=Failure("content-writable", "somebody has it open for writing"))
+        digest = hashlib.sha256()
+        offset = 0
+        while data := os.pread(descriptor, _BLOCK, offset):
+            digest.update(data)
+            offset += len(data)
+        head = os.pread(descriptor, HEAD_SIZE, 0)
+        content = _Content(status.st_mode, digest.digest(), interpreter(head))
+        if (
+            status.st_uid == 0
+            and not status.st_mode & 0o022
+            and "system.posix_acl_access" not in os.listxattr(descriptor)
+        ):
+            with self._lock:
+                if len(self._contents) >= limits.GUARD_CONTENTS:
+                    self._contents.clear()
+                self._contents[identity_of(status)] = content
+        return content
+
+    def _decide(self, event: Event, content: _Content, *, leased: bool = False) -> None:
+        with self._lock:
+            if event.descriptor not in self._waiting:  # it was late, and is answered
+                os.close(event.descriptor)
+                return
+            loaded = self._loaded
+            if loaded is None:  # another state holds since: asked again when that is proved
+                self._held.append(event)
+                return
+            del self._waiting[event.descriptor]
+            failure = self._judge(event, content, loaded.admission)
+            if failure:
+                self._report(event, content, failure, loaded.generation)
+            self._kernel.answer(event.descriptor, allow=self._audit or failure is None)
+            if not leased:
+                os.close(event.descriptor)
+                return
+            # The lease stays for a moment: until the kernel itself keeps writers away from a running program.
+            self._leases.append((time.monotonic() + limits.GUARD_LEASE_TIME, event.descriptor))
+            if len(self._leases) > limits.GUARD_LEASES:
+                os.close(self._leases.pop(0)[1])
+
+    def _judge(self, event: Event, content: _Content, admission: Admission) -> Failure | None:
+        started = self._is_started(event) if event.execute else False
+        if not event.execute and os.pread(event.descriptor, len(ELF), 0) != ELF:
+            return None
+        failure = content.trouble or admission.judge(
+            content.sha256, content.mode, execute=event.execute, started=started
+        )
+        if event.execute and content.interpreter and (self._audit or failure is None):
+            self._expect(event.thread, content.interpreter)
+        return failure
+
+    def _expect(self, thread: int, path: str) -> None:
+        """The next file that the kernel opens for this thread is this one, within the same execve."""
+        if not path.startswith("/"):
+            return
+        with contextlib.suppress(OSError):
+            status = os.stat(f"/proc/{thread}/root{path}")
+            now = time.monotonic()
+            if len(self._starts) >= limits.GUARD_STARTS:
+                self._starts = {one: start for one, start in self._starts.items() if start.until > now}
+            self._starts[thread] = _Start(now + limits.GUARD_DEADLINE, (status.st_dev, status.st_ino))
+
+    def _is_started(self, event: Event) -> bool:
+        start = self._starts.pop(event.thread, None)
+        status = os.fstat(event.descriptor)
+        return start is not None and start.until > time.monotonic() and start.file == (status.st_dev, status.st_ino)
+
+    def _end_late(self, now: float) -> None:
+        """Answer what has waited too long, and give up leases that have done their work."""
+        with self._lock:
+            for event in [event for event, deadline in self._waiting.values() if deadline <= now]:
+                del self._waiting[event.descriptor]
+                detail = f"not answered within {limits.GUARD_DEADLINE} s"
+                self._report(event, _Content(0), Failure("guard-late", detail), -1, allow=self._allow_late)
+                self._kernel.answer(event.descriptor, allow=self._audit or self._allow_late)
+                if event in self._held:  # nobody else will close it
+                    self._held.remove(event)
+                    os.close(event.descriptor)
+            while self._leases and self._leases[0][0] <= now:
+                os.close(self._leases.pop(0)[1])
+
+    def _report(
+        self, event: Event, content: _Content, failure: Failure, generation: int, *, allow: bool = False
+    ) -> None:
+        self._log.write(
+            "would-deny" if self._audit else "allowed-late" if allow else "denied",
+            code=failure.code,
+            detail=failure.detail,
+            path=_link(f"/proc/self/fd/{event.descriptor}"),
+            sha256=content.sha256.hex() if content.sha256 else None,
+            execute=event.execute,
+            thread=event.thread,
+            program=_link(f"/proc/{event.thread}/exe"),
+            user=_owner(f"/proc/{event.thread}"),
+            generation=generation,
+        )
+
+
+def runs_from_memory() -> bool:
+    """Whether programs can be run from files in memory. Those lie on a file system that nobody can mark."""
+    try:
+        return Path("/proc/sys/vm/memfd_noexec").read_text(encoding="ascii").strip() != "2"
+    except OSError:  # Linux before 6.3 has no such switch
+        return True
+
+
+def _require_mount(mount: Path, *, audit: bool) -> None:
+    """It holds a whole file system, so the top of one has to be named; not that of `/`: the machine would stop."""
+    if not os.path.ismount(mount):
+        raise UsageError(f"{mount} is not where a file system is mounted; the guard holds whole file systems")
+    if not audit and os.stat(mount).st_dev == os.stat("/").st_dev:
+        raise UsageError(f"{mount}: the system itself runs from this file system, and would stop; use --audit there")
+
+
+def _link(path: str) -> str | None:
+    try:
+        return os.readlink(path)
+    except OSError:
+        return None
+
+
+def _owner(path: str) -> int | None:
+    try:
+        return os.stat(path).st_uid
+    except OSError:
+        return None

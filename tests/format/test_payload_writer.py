@@ -190,7 +190,7 @@ def test_a_file_that_cannot_be_read_is_named(type):  # noqa: A002
     def denied():
         raise PermissionError(13, "Permission denied")
 
-    with pytest.raises(InputError, match="'secret' cannot be read: Permission denied"):
+    with pytest.raises(InputError, match="secret cannot be read: Permission denied"):
         written([replace(file("secret", b"x"), open=denied)], type)
     with pytest.raises(InputError, match="'secret' cannot be read"):
         written([replace(file("secret", b"x"), open=None)], type)

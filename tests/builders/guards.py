@@ -29,6 +29,7 @@ from builders.pki import NOW
 from modseal import limits
 from modseal.host.guard import Guard
 limits.GUARD_DEADLINE, limits.GUARD_RETRY = {deadline!r}, 0.2
+{before}
 guard = Guard(Path({root!r}), [Path({mount!r})], lambda: NOW, sys.stdout, **{options!r})
 signal.signal(signal.SIGTERM, lambda *_: guard.stop())
 guard.serve()
@@ -101,8 +102,10 @@ class Guarded:
 
 
 @contextmanager
-def guarded(host: Host, *, deadline: float = limits.GUARD_DEADLINE, **options: bool) -> Iterator[Guarded]:
-    """A guard that has begun. Its end is part of the test: it stops by itself when it is told to."""
+def guarded(
+    host: Host, *, deadline: float = limits.GUARD_DEADLINE, before: str = "", **options: bool
+) -> Iterator[Guarded]:
+    """A guard that has begun, after the code `before`. It must stop by itself when it is told to."""
     mount, log = host.root.parent / "guarded", host.root.parent / "guard.log"
     mount.mkdir()
     hold = ["unshare", "--mount", "--propagation", "private", "sh", "-c", _HOLD, str(mount)]
@@ -111,7 +114,7 @@ def guarded(host: Host, *, deadline: float = limits.GUARD_DEADLINE, **options: b
         assert holder.stdout.readline() == b"mounted\n"
         try:
             code = _SERVE.format(
-                path=sys.path, root=str(host.root), mount=str(mount), deadline=deadline, options=options
+                path=sys.path, root=str(host.root), mount=str(mount), deadline=deadline, before=before, options=options
             )
             enter = ["nsenter", "--target", str(holder.pid), "--mount", sys.executable, "-c", code]
             with log.open("wb") as output, subprocess.Popen(enter, stdout=output) as process:

@@ -22,7 +22,8 @@ from builders.guards import Guarded
 from builders.hosts import Host
 from builders.pki import NOW
 from modseal import limits
-from modseal.errors import UsageError
+from modseal.errors import UndecidedError, UsageError
+from modseal.host.fanotify import Fanotify
 from modseal.host.guard import Guard, GuardLog
 
 _WHY = guards.why_impossible()
@@ -211,19 +212,33 @@ def test_many_programs_and_switches_at_once_neither_hang_nor_let_anything_throug
     assert [one.result().stdout for one in denied] == [b"126\n" * 100] * 2
 
 
-def test_a_program_whose_judgement_does_not_come_is_denied_after_the_deadline(host: Host) -> None:
-    with guards.guarded(host, deadline=0.5) as guard:
-        path = guard.put("run", TRUE)
-        store = host.root / "var/lib/modseal"
-        generation = next(store.glob("generations/1/generation.json"))
-        content = generation.read_bytes()
-        generation.unlink()
-        os.mkfifo(generation)  # not a file: nothing is proved
-        (store / "current").unlink()
-        (store / "current").symlink_to("states/99")
-        assert not guard.runs(path)
-        generation.unlink()
-        generation.write_bytes(content)
+SLOW = "import time; read = Guard._read; Guard._read = lambda *given: time.sleep(2) or read(*given)"
+
+
+@pytest.mark.parametrize("allow_late", [False, True])
+def test_what_is_not_judged_within_the_deadline_is_denied_unless_it_is_to_run(host: Host, allow_late: bool) -> None:
+    with guards.guarded(host, deadline=0.3, before=SLOW, allow_late=allow_late) as guard:
+        assert guard.runs(guard.put("run", TRUE)) is allow_late
+        assert guard.codes("guard-late")
+
+
+def test_a_file_that_cannot_be_read_does_not_run(host: Host) -> None:
+    with guards.guarded(host, before="Guard._read = lambda *given: 1 / 0") as guard:
+        assert not guard.runs(guard.put("run", TRUE))
+        assert guard.codes("content-unreadable")
+
+
+def test_files_in_memory_lie_on_no_file_system_that_can_be_guarded() -> None:
+    kernel, memory = Fanotify(), os.memfd_create("memory")
+    try:
+        with pytest.raises(UndecidedError) as error:
+            kernel.mark(f"/proc/self/fd/{memory}", opens=False)
+        assert error.value.failure.code == "guard-impossible"
+        with pytest.raises(UsageError):
+            kernel.mark("/nowhere/at/all", opens=False)
+    finally:
+        kernel.close()
+        os.close(memory)
 
 
 def test_libraries_are_held_when_they_are_opened(host: Host) -> None:

@@ -16,7 +16,7 @@ from modseal.depot.files import open_depot
 from modseal.depot.offline_plan import Choices
 from modseal.errors import InputError, RefusedError, UsageError
 from modseal.format.manifest import Platform
-from modseal.packing.offline_bundle import Written, build
+from modseal.packing.offline_bundle import WrittenOfflineBundle, build
 
 
 def vib(**changes: Any) -> Bundle:
@@ -156,5 +156,7 @@ def test_what_does_not_fit_is_said(tmp_path: Path, made: tuple[Bundle, ...], cho
 
 def test_its_time_is_the_newest_release_or_what_the_caller_says(tmp_path: Path) -> None:
     paths = write(tmp_path, vib())
-    results: list[Written] = [build(paths, tmp_path / f"{epoch}.zip", Choices(), epoch) for epoch in (None, 0, 86400)]
+    results: list[WrittenOfflineBundle] = [
+        build(paths, tmp_path / f"{epoch}.zip", Choices(), epoch) for epoch in (None, 0, 86400)
+    ]
     assert len({one.sha256 for one in results}) == 3

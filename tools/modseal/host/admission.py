@@ -27,7 +27,7 @@ _PT_INTERP = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Admitted:
+class RunnableContent:
     """A content that may run: the modules that have it, the bits with which it lends rights, whether it is indirect."""
 
     modules: frozenset[str]
@@ -40,7 +40,7 @@ class Admission:
 
     def __init__(self, modules: Mapping[str, Iterable[Entry]]) -> None:
         """`modules` are the entries of each module that today's policy accepts, by name."""
-        self._by_content: dict[bytes, Admitted] = {}
+        self._by_content: dict[bytes, RunnableContent] = {}
         sizes: set[int] = set()
         for name, entries in modules.items():
             files = [entry for entry in entries if entry.type is FileType.FILE]
@@ -48,8 +48,8 @@ class Admission:
             for entry in files:
                 if entry.sha256 is None or entry.size is None:
                     continue
-                before = self._by_content.get(entry.sha256, Admitted(frozenset(), 0, indirect=False))
-                self._by_content[entry.sha256] = Admitted(
+                before = self._by_content.get(entry.sha256, RunnableContent(frozenset(), 0, indirect=False))
+                self._by_content[entry.sha256] = RunnableContent(
                     before.modules | {name},
                     before.rights | ((entry.mode or 0) & LENT_RIGHTS),
                     before.indirect or entry.path in indirect,

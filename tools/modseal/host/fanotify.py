@@ -29,7 +29,7 @@ _READ_SIZE = 16 * 1024
 """Bytes of one read: room for 682 events. Each is a thread that waits, so more are rare."""
 
 
-class Event(NamedTuple):
+class OpenEvent(NamedTuple):
     """A thread waits for the answer to one open. `descriptor` is the file, open for reading; `execute`: to run it."""
 
     descriptor: int
@@ -66,7 +66,7 @@ class Fanotify:
                 raise UsageError(f"{path}: {os.strerror(number)}")
             raise _impossible(f"fanotify_mark of {path}", number)
 
-    def read(self) -> list[Event]:
+    def read(self) -> list[OpenEvent]:
         """The events that are there, without waiting. Their descriptors are the caller's to close.
 
         Raises `OSError`, `UndecidedError` (guard-impossible) where the kernel speaks another version.
@@ -75,7 +75,7 @@ class Fanotify:
             data = os.read(self.descriptor, _READ_SIZE)
         except BlockingIOError:
             return []
-        found: list[Event] = []
+        found: list[OpenEvent] = []
         offset = 0
         while offset < len(data):
             length, version, _, _, mask, descriptor, thread = _EVENT.unpack_from(data, offset)
@@ -84,7 +84,7 @@ class Fanotify:
                 raise UndecidedError("guard-impossible", detail)
             offset += length
             if descriptor >= 0:
-                found.append(Event(descriptor, thread, bool(mask & _OPEN_EXEC_PERM)))
+                found.append(OpenEvent(descriptor, thread, bool(mask & _OPEN_EXEC_PERM)))
         return found
 
     def answer(self, descriptor: int, *, allow: bool) -> None:

@@ -28,7 +28,7 @@ from modseal.errors import Failure, ModsealError, UsageError
 from modseal.files.identity import Identity, has_no_writer, identity_of
 from modseal.host import plan as planning
 from modseal.host.admission import ELF, HEAD_SIZE, Admission, interpreter
-from modseal.host.fanotify import Event, Fanotify
+from modseal.host.fanotify import Fanotify, OpenEvent
 from modseal.host.guard_log import GuardLog, notify
 from modseal.host.installed import prove
 from modseal.host.store import CURRENT, open_place, open_store
@@ -91,8 +91,8 @@ class Guard:
         self._loaded: _Loaded | None = self._prove()
         self._fresh: _Loaded | None = None
         self._loading = False
-        self._held: list[Event] = []
-        self._waiting: dict[int, tuple[Event, float]] = {}
+        self._held: list[OpenEvent] = []
+        self._waiting: dict[int, tuple[OpenEvent, float]] = {}
         self._starts: dict[int, _Start] = {}
         self._contents: dict[Identity, _Content] = {}
         self._leases: list[tuple[float, int]] = []
@@ -163,7 +163,7 @@ class Guard:
             self._log.write("generation", generation=store.state.generation.number, modules=len(modules) - len(refused))
             return _Loaded(store.state_name, store.state.generation.number, admission, time.monotonic())
 
-    def _follow_state(self) -> list[Event]:
+    def _follow_state(self) -> list[OpenEvent]:
         """Prove again when the host has another state, and now and then for signers that expire. Until then all wait.
 
         Gives the events that have waited for it.
@@ -198,7 +198,7 @@ class Guard:
 
     # ---- one event
 
-    def _begin(self, event: Event) -> None:
+    def _begin(self, event: OpenEvent) -> None:
         """Answer from memory, or have the file read by another thread."""
         with self._lock:
             loaded = self._loaded
@@ -214,7 +214,7 @@ class Guard:
         else:
             self._pool.submit(self._examine, event)
 
-    def _examine(self, event: Event) -> None:
+    def _examine(self, event: OpenEvent) -> None:
         try:
             content = self._read(event.descriptor)
         except Exception as error:  # noqa: BLE001 - an unread file is an unproved file
@@ -244,7 +244,7 @@ class Guard:
                 self._contents[identity_of(status)] = content
         return content
 
-    def _decide(self, event: Event, content: _Content, *, leased: bool = False) -> None:
+    def _decide(self, event: OpenEvent, content: _Content, *, leased: bool = False) -> None:
         with self._lock:
             if event.descriptor not in self._waiting:  # it was late, and is answered
                 os.close(event.descriptor)
@@ -266,7 +266,7 @@ class Guard:
             if len(self._leases) > limits.GUARD_LEASES:
                 os.close(self._leases.pop(0)[1])
 
-    def _judge(self, event: Event, content: _Content, admission: Admission) -> Failure | None:
+    def _judge(self, event: OpenEvent, content: _Content, admission: Admission) -> Failure | None:
         started = self._is_started(event) if event.execute else False
         if not event.execute and os.pread(event.descriptor, len(ELF), 0) != ELF:
             return None
@@ -288,7 +288,7 @@ class Guard:
                 self._starts = {one: start for one, start in self._starts.items() if start.until > now}
             self._starts[thread] = _Start(now + limits.GUARD_DEADLINE, (status.st_dev, status.st_ino))
 
-    def _is_started(self, event: Event) -> bool:
+    def _is_started(self, event: OpenEvent) -> bool:
         start = self._starts.pop(event.thread, None)
         status = os.fstat(event.descriptor)
         return start is not None and start.until > time.monotonic() and start.file == (status.st_dev, status.st_ino)
@@ -308,7 +308,7 @@ class Guard:
                 os.close(self._leases.pop(0)[1])
 
     def _report(
-        self, event: Event, content: _Content, failure: Failure, generation: int, *, allow: bool = False
+        self, event: OpenEvent, content: _Content, failure: Failure, generation: int, *, allow: bool = False
     ) -> None:
         self._log.write(
             "would-deny" if self._audit else "allowed-late" if allow else "denied",

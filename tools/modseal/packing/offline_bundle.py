@@ -29,7 +29,7 @@ from modseal.packing.sign import ANY_TIME, require_sound
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
+class WrittenOfflineBundle:
     """A depot that was written: where, its SHA-256 where it is one file, and the modules in it."""
 
     path: Path
@@ -64,7 +64,7 @@ def _sound(bundle: OpenBundle, path: Path) -> Sound:
 
 def build(
     paths: Sequence[Path], output: Path, choices: Choices, epoch: int | None, progress: Progress = quiet
-) -> Written:
+) -> WrittenOfflineBundle:
     """Write an offline bundle of some `.vib` files, atomically; the same input gives the same bytes.
 
     Its time is `epoch` (seconds after 1970), else the newest release date of the bundles.
@@ -79,7 +79,7 @@ def build(
         source = FileSource(file.fileno())
         _require_reads_back(source, output)
         digest = sha256(source).hex()
-    return Written(output, digest, tuple(one.manifest for one in sound))
+    return WrittenOfflineBundle(output, digest, tuple(one.manifest for one in sound))
 
 
 def _require_reads_back(source: Source, output: Path) -> None:

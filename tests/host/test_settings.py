@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from builders.hosts import Host, tree
 from builders.pki import NOW
 from modseal.errors import RefusedError, UndecidedError
 from modseal.format.level import Level
-from modseal.host import change, event_log
+from modseal.host import change, documents, event_log
 from modseal.trust.examination import Verdict
 
 
@@ -89,7 +90,7 @@ def test_every_change_is_an_event(host: Host) -> None:
     assert [line["event"] for line in lines] == ["init", "install", "acceptance", "policy", "rollback"]
     assert [line["number"] for line in lines] == list(range(5))
     assert all(line["by"]["uid"] and line["time"] == "2026-01-01T00:00:00Z" for line in lines)
-    assert lines[2]["facts"] == {"from": "partner", "to": "community"}
+    assert {**lines[2]["facts"], "state": ""} == {"from": "partner", "to": "community", "state": ""}
     assert lines[3]["facts"]["from"] != lines[3]["facts"]["to"]
     with host.store() as store:
         assert len(list(event_log.events(store))) == 5
@@ -132,6 +133,19 @@ def test_a_log_that_is_not_whole_is_found(host: Host, change_lines) -> None:
         broken(host)
         host.set_level(Level.COMMUNITY)  # it keeps nobody from changing the host
         broken(host)
+
+
+def test_a_state_that_no_event_tells_of_is_found(host: Host) -> None:
+    """Who can write to the store could go back to an old generation, and be seen by nobody."""
+    host.installed(host.bundle(version="1.0"))
+    host.installed(host.bundle(version="2.0"))
+    with host.store() as store:
+        path = store.path / store.state_name / "state.json"
+        old = store.stored_generation(1)[1]
+        path.chmod(0o600)
+        path.write_bytes(documents.encode(replace(store.state, generation=old)))
+    assert host.modules() == {"acme-agent": "1.0"}
+    assert host.codes() == ["log-broken"]
 
 
 def test_a_clock_that_was_set_back_decides_nothing(host: Host) -> None:

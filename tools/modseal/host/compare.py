@@ -9,11 +9,7 @@ from modseal.codes import CodeName
 from modseal.errors import Failure
 from modseal.format import rules
 from modseal.format.manifest import Entry, FileType
-from modseal.host.scan import Found
-
-KERNEL_LABELS = frozenset({"security.selinux", "security.SMACK64", "security.ima", "security.evm"})
-"""Extended attributes that label a file for the kernel and give nobody rights. Every other one is a finding: a
-capability or an access list gives rights, and `trusted.overlay` ones change what a merge shows."""
+from modseal.host.scan import KERNEL_LABELS, Found
 
 
 class HostDifference(NamedTuple):

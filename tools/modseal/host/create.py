@@ -11,7 +11,7 @@ from modseal.files import folder
 from modseal.format.level import Level
 from modseal.format.times import time_text
 from modseal.host import event_log
-from modseal.host.documents import Generation, HostState, PolicyRecord
+from modseal.host.documents import Generation, HostState, PolicyRecord, bound
 from modseal.host.image import EXTENSION
 from modseal.host.keep import Staging
 from modseal.host.store import CURRENT, IMAGE, PLACE, record_name, remove_tree
@@ -85,7 +85,7 @@ def _fill(store: int, policy: Policy, level: Level, at: datetime) -> HostState:
             "level": str(level),
         }
         event = event_log.following(None, at, "init", facts)
-        state = HostState(reference, None, 0, level, record, event)
+        state = bound(HostState(reference, None, 0, level, record, event))
         switch(store, staging, state)
         return state
     finally:

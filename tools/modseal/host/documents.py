@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 from modseal import limits
@@ -210,6 +210,19 @@ def encode(document: HostState | Generation | ModuleRecord) -> bytes:
     if isinstance(document, HostState):
         plain["level"] = str(document.level)
     return canonical_json.dump(plain) + b"\n"
+
+
+def digest_of(state: HostState) -> str:
+    """The SHA-256 of all that a state says but its event, which has it among its facts."""
+    plain = {**asdict(state), "level": str(state.level)}
+    del plain["event"]
+    return sha256_of(canonical_json.dump(plain))
+
+
+def bound(state: HostState) -> HostState:
+    """A state whose event has its digest: who goes back to an old state without an event is found."""
+    event = replace(state.event, facts={**state.event.facts, "state": digest_of(state)})
+    return replace(state, event=event)
 
 
 def encode_event(event: Event) -> bytes:

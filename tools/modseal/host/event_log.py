@@ -89,6 +89,8 @@ def events(store: Store) -> Iterator[Event]:
         yield newest
     elif last != documents.encode_event(newest):
         raise _broken(number, f"it ends there, and the newest event of this host is number {newest.number}")
+    if newest.facts.get("state") != documents.digest_of(store.state):
+        raise _broken(newest.number, "the state of this host is not the one that its newest event tells of")
 
 
 def _event(line: bytes, number: int) -> Event:

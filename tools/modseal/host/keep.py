@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from modseal.files import folder, left_behind
 from modseal.format.source import Span, blocks
 from modseal.host.documents import sha256_of
+from modseal.host.scan import KERNEL_LABELS
 from modseal.host.store import object_name, record_name, remove_tree
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -139,6 +140,8 @@ def _is_good(name: str, store: int) -> bool:
         status = os.fstat(descriptor)
         above, _, last = name.partition("/")[2].partition("/")
         digest, _, mode = last.partition(".")
-        as_owned = (status.st_uid, status.st_gid) == (os.geteuid(), os.getegid()) and not os.listxattr(descriptor)
+        as_owned = (status.st_uid, status.st_gid) == (os.geteuid(), os.getegid()) and KERNEL_LABELS.issuperset(
+            os.listxattr(descriptor)
+        )
         as_made = not mode or status.st_mode & 0o7777 == int(mode, 8)
         return as_owned and as_made and hashlib.file_digest(file, "sha256").hexdigest() == above + digest

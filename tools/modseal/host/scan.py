@@ -17,6 +17,10 @@ from modseal.format.manifest import FileType
 from modseal.format.payload import is_relocatable
 
 TOP = "."
+KERNEL_LABELS = frozenset({"security.selinux", "security.SMACK64", "security.ima", "security.evm"})
+"""Extended attributes that label a file for the kernel and give nobody rights. Every other one is a finding: a
+capability or an access list gives rights, and `trusted.overlay` ones change what a merge shows."""
+
 _BLOCK = 1 << 20
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from modseal.errors import ModsealError, UndecidedError
 from modseal.files import folder, left_behind
 from modseal.files.tree import Tree
 from modseal.format.manifest import Entry, FileType
@@ -57,7 +58,8 @@ def changing(root: Path) -> Iterator[tuple[Store, Staging]]:
             yield store, staging
         except BaseException:
             staging.close()
-            clean(Store(root, store.descriptor), failed=True)  # by the state that holds now, the old or the new one
+            with suppress(OSError, ModsealError):  # what cannot be cleaned now, the next change cleans
+                clean(Store(root, store.descriptor), failed=True)  # by the state that holds now, the old or the new one
             raise
         staging.close()
 
@@ -74,7 +76,8 @@ def clean(store: Store, *, failed: bool = False) -> None:
     for name in left:
         remove_tree(name, store.descriptor)
     if left or failed:
-        _sweep(store)
+        with suppress(UndecidedError):  # where a record cannot be read, nobody knows what is still needed
+            _sweep(store)
 
 
 def _sweep(store: Store) -> None:
@@ -157,6 +160,7 @@ def _stage(staging: int, files: Mapping[str, bytes]) -> None:
         with os.fdopen(os.open(f"new/{name}", flags, _FILE, dir_fd=staging), "wb") as file:
             file.write(data)
             file.flush()
+            os.fchmod(file.fileno(), _FILE)  # whatever the umask is
             os.fsync(file.fileno())
 
 
@@ -203,7 +207,7 @@ def advance(
 ) -> HostState:
     """Change the state, and log that as an event. Raises `OSError`."""
     following = event_log.following(store.state.event, at, event, facts)
-    state = replace(store.state, event=following, **changes)  # type: ignore[arg-type]
+    state = documents.bound(replace(store.state, event=following, **changes))  # type: ignore[arg-type]
     switch(store.descriptor, staging, state)
     return state
 

@@ -16,7 +16,7 @@ from builders.hosts import LIVE, Host
 from builders.pki import crl, root, signer
 from modseal.errors import UndecidedError
 from modseal.format.level import Level
-from modseal.host.store import open_store
+from modseal.host.store import open_store, record_name
 from modseal.trust.examination import Verdict
 
 FILES = {
@@ -216,6 +216,22 @@ def test_a_changed_record_proves_nothing(tmp_path: Path, kind, part: str) -> Non
     found = host.verify()
     assert found.verdict is Verdict.REJECTED
     assert found.findings[0].module == "acme-agent"
+    assert host.install(host.bundle("other")).verdict is Verdict.REJECTED
+    again = host.root.parent / f"acme-agent-1.0.{kind}"
+    assert host.installed(again).generation == 2
+    assert host.codes() == []
+
+
+def test_a_module_that_proves_nothing_any_more_can_be_removed(host: Host) -> None:
+    host.installed(host.bundle("other"))
+    with host.store() as store:
+        (name, _) = store.generation(store.state.generation).modules
+        path = store.path / record_name(store.module(name.record).manifest)
+    path.unlink()
+    assert [failure.code for failure in host.remove("other").failures] == ["installed-changed"]
+    assert host.remove("acme-agent").verdict is Verdict.ACCEPTED
+    assert host.modules() == {"other": "1.0"}
+    assert host.codes() == []
 
 
 @pytest.mark.parametrize("name", ["generations/1/generation.json", "states/1/state.json"])

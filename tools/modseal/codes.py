@@ -645,7 +645,7 @@ CODES: Final[Mapping[CodeName, Code]] = {
     # hosts: what is found of an installed image, and of the event log
     "installed-changed": Code(
         None,
-        "The content of an installed file is not what the signed manifest says.",
+        "An installed file, or what is kept to prove a module, is not what was signed.",
         "Do not run it. Find out who changed it; then install the module's bundle again, which puts it right.",
     ),
     "installed-missing": Code(

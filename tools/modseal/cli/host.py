@@ -252,6 +252,37 @@ def host_line(event: dict[str, object]) -> str:
 
 
 @host.command()
+@click.argument("path", metavar="PATH")
+@root_option
+@format_option
+def owner(path: str, root: Path, output: str) -> int:
+    """Show which modules bring PATH, or the content of this SHA-256, in which generations: as recorded, unproved.
+
+    Exit status: 1 where none does.
+    """
+    from modseal.host import index
+    from modseal.host.store import open_store
+    from modseal.host.values import owner_values
+    from modseal.report import host_text
+
+    with open_store(root) as store:
+        found = index.owners(store, path, now())
+    show(owner_values(found), lambda: host_text.owners(path, found), output)
+    return 0 if found else 1
+
+
+@host.command()
+@root_option
+def rebuild(root: Path) -> None:
+    """Make the index anew that `host owner` asks. It decides nothing, and is made from the store alone."""
+    from modseal.host import index
+    from modseal.host.store import open_store
+
+    with open_store(root) as store:
+        click.echo(f"{index.rebuild(store, now())} entries")
+
+
+@host.command()
 def unit() -> None:
     """Print a systemd unit that proves the host at boot, before systemd-sysext merges the modules.
 

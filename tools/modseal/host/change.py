@@ -14,12 +14,12 @@ from pathlib import Path
 
 from modseal.bundle.verify import Result
 from modseal.codes import CODES
-from modseal.errors import Failure
+from modseal.errors import Failure, UndecidedError
 from modseal.host import plan as planning
 from modseal.host.admit import Keeper, admit
 from modseal.host.installed import Installed, prove
 from modseal.host.keep import Nothing, Staging
-from modseal.host.plan import ChangePlan
+from modseal.host.plan import ChangePlan, LostModule
 from modseal.host.store import Store, open_store
 from modseal.host.verify import verify_generation
 from modseal.host.write import add_generation, advance, changing, next_generation
@@ -60,10 +60,17 @@ def opened(root: Path, *, dry_run: bool) -> Iterator[tuple[Store, Staging | None
             yield opened
 
 
-def present(store: Store, at: datetime) -> tuple[Installed, ...]:
-    """The modules of the newest generation, proved again under today's policy."""
-    generation = store.generation(store.newest)
-    return tuple(prove(store, module, store.policy, at) for module in generation.modules)
+def present(store: Store, at: datetime) -> tuple[list[Installed], list[LostModule]]:
+    """The modules of the newest generation, proved again under today's policy; and those that cannot be."""
+    found: list[Installed] = []
+    lost: list[LostModule] = []
+    for module in store.generation(store.newest).modules:
+        try:
+            found.append(prove(store, module, store.policy, at))
+        except UndecidedError as error:
+            detail = f"{module.name} {module.version}, which is installed: {error.failure.detail}"
+            lost.append(LostModule(module, Failure("installed-changed", detail, {"module": module.name})))
+    return found, lost
 
 
 def install(
@@ -82,7 +89,7 @@ def install(
         coming = {_content(one.module): one.module for one in admitted if one.module}  # named twice counts once
         if not all(one.module for one in admitted):
             return Change(action, results)
-        found = planning.arrival(present(store, at), [*coming.values()], store.state.level, update=update)
+        found = planning.arrival(*present(store, at), [*coming.values()], store.state.level, update=update)
         if found.skipped and not found.failures and not found.changes:
             _, findings, _ = verify_generation(store, store.newest, at)
             found = planning.repair(found, {finding.module for finding in findings})
@@ -97,7 +104,7 @@ def remove(root: Path, names: Sequence[str], at: datetime, *, dry_run: bool = Fa
     """Remove modules by their names. Raises what `install` raises."""
     with opened(root, dry_run=dry_run) as (store, staging):
         store.require_clock(at)
-        found = planning.removal(present(store, at), tuple(dict.fromkeys(names)))
+        found = planning.removal(*present(store, at), tuple(dict.fromkeys(names)))
         return _carry_out(store, staging, at, "remove", (), found)
 
 
@@ -125,7 +132,10 @@ def facts_of(found: ChangePlan, number: int, *, waits: bool) -> dict[str, str]:
     names = {
         "installed": [f"{one.name} {one.version} ({one.record.manifest})" for one in found.installed],
         "updated": [f"{one.name} {old.version} -> {one.version} ({one.record.manifest})" for old, one in found.updated],
-        "removed": [f"{one.name} {one.version}" for one in found.removed],
+        "removed": [
+            *(f"{one.name} {one.version}" for one in found.removed),
+            *(f"{one.name} {one.version}" for one in found.lost),
+        ],
         "repaired": [f"{one.name} {one.version}" for one in found.repaired],
     }
     return facts | {label: ", ".join(each) for label, each in names.items() if each}

@@ -13,6 +13,7 @@ from modseal.depot import relations
 from modseal.errors import Failure
 from modseal.format.level import Level
 from modseal.host import ownership
+from modseal.host.documents import ModuleName
 from modseal.host.image import placement_failures
 from modseal.host.installed import Installed, is_accepted
 
@@ -28,10 +29,19 @@ class Skipped:
 
 
 @dataclass(frozen=True, slots=True)
+class LostModule:
+    """A module whose stored parts are not those that were installed, as it is recorded, and why it proves nothing."""
+
+    recorded: ModuleName
+    why: Failure
+
+
+@dataclass(frozen=True, slots=True)
 class ChangePlan:
     """The modules after a change, in order of their names, and how they differ from those before.
 
-    `waits` says why the change needs `host activate`; without a reason it can be made on the running host.
+    `lost` are modules that go and of which nothing can be proved any more. `waits` says why the change needs
+    `host activate`; without a reason it can be made on the running host.
     """
 
     modules: tuple[Installed, ...]
@@ -39,6 +49,7 @@ class ChangePlan:
     updated: tuple[tuple[Installed, Installed], ...] = ()
     removed: tuple[Installed, ...] = ()
     repaired: tuple[Installed, ...] = ()
+    lost: tuple[ModuleName, ...] = ()
     skipped: tuple[Skipped, ...] = ()
     failures: tuple[Failure, ...] = ()
     waits: tuple[str, ...] = ()
@@ -46,11 +57,21 @@ class ChangePlan:
     @property
     def changes(self) -> bool:
         """Whether anything is other than before."""
-        return bool(self.installed or self.updated or self.removed or self.repaired)
+        return bool(self.installed or self.updated or self.removed or self.repaired or self.lost)
 
 
-def arrival(present: Sequence[Installed], arriving: Sequence[Installed], level: Level, *, update: bool) -> ChangePlan:
-    """The plan for modules that come; `update` takes only newer ones of those that are installed."""
+def arrival(
+    present: Sequence[Installed],
+    lost: Sequence[LostModule],
+    arriving: Sequence[Installed],
+    level: Level,
+    *,
+    update: bool,
+) -> ChangePlan:
+    """The plan for modules that come; `update` takes only newer ones of those that are installed.
+
+    One that comes takes the place of a lost one of its name; a lost one that would stay is a failure.
+    """
     failures = list(_twice(arriving))
     coming: list[Installed] = []
     skipped: list[Skipped] = []
@@ -72,6 +93,7 @@ def arrival(present: Sequence[Installed], arriving: Sequence[Installed], level: 
     staying = [module for module in staying if module.name not in names]
     after = sorted([*staying, *coming], key=lambda module: module.name)
     failures += _set_failures(after, staying, coming, level)
+    failures += _lost_failures(lost, coming)
     plan = ChangePlan(
         tuple(after),
         installed=tuple(module for module in coming if module.name not in before),
@@ -95,9 +117,14 @@ def repair(plan: ChangePlan, damaged: Collection[str | None]) -> ChangePlan:
     return replace(plan, repaired=again, skipped=tuple(one for one in plan.skipped if one.module not in again))
 
 
-def removal(present: Sequence[Installed], names: Sequence[str]) -> ChangePlan:
-    """The plan for modules that go. What stays is not judged: with fewer modules a host gets no worse."""
-    failures = [_not_installed(name) for name in names if name not in {module.name for module in present}]
+def removal(present: Sequence[Installed], lost: Sequence[LostModule], names: Sequence[str]) -> ChangePlan:
+    """The plan for modules that go. What stays is not judged: with fewer modules a host gets no worse.
+
+    Only a lost one cannot stay: a new generation cannot be made of it.
+    """
+    known = {*(module.name for module in present), *(one.recorded.name for one in lost)}
+    failures = [_not_installed(name) for name in names if name not in known]
+    failures += [one.why for one in lost if one.recorded.name not in names]
     after = tuple(module for module in present if module.name not in names)
     gone = tuple(module for module in present if module.name in names)
     before = list(relations.unmet(present))
@@ -106,7 +133,8 @@ def removal(present: Sequence[Installed], names: Sequence[str]) -> ChangePlan:
             wanted = relations.constraint_text(need.constraint)
             detail = f"{need.module.name} {need.module.version} needs {wanted}, which nothing else offers"
             failures.append(Failure("module-needed", detail, {"module": need.module.name, "needs": wanted}))
-    plan = ChangePlan(after, removed=gone, failures=tuple(failures))
+    broken = tuple(one.recorded for one in lost if one.recorded.name in names)
+    plan = ChangePlan(after, removed=gone, lost=broken, failures=tuple(failures))
     return replace(plan, waits=tuple(_waits(plan)))
 
 
@@ -161,7 +189,8 @@ def _twice(arriving: Sequence[Installed]) -> Iterator[Failure]:
 def _why_skipped(old: Installed | None, module: Installed, *, update: bool) -> str:
     if update and old is None:
         return "not installed"
-    if old and (old.record.manifest, old.record.signature) == (module.record.manifest, module.record.signature):
+    same = old and (old.record.manifest, old.record.signature) == (module.record.manifest, module.record.signature)
+    if old and same and is_accepted(old):  # else its payloads were changed, and this bundle has the right ones
         return _SAME
     if update and old and not relations.is_newer(module.version, old.version):
         return f"not newer than {old.version}"
@@ -189,6 +218,17 @@ def _refusal(old: Installed | None, module: Installed, before: dict[str, Install
         detail = f"another {module.name} {old.version} is installed, with other content"
         return Failure("version-changed", detail, evidence)
     return None
+
+
+def _lost_failures(lost: Sequence[LostModule], coming: Sequence[Installed]) -> Iterator[Failure]:
+    arriving = {module.name: module for module in coming}
+    for one in lost:
+        new, name, version = arriving.get(one.recorded.name), one.recorded.name, one.recorded.version
+        if new is None:
+            yield one.why
+        elif relations.is_newer(version, new.version):
+            detail = f"{name} {new.version} is older than {version}, which is recorded to be installed"
+            yield Failure("version-downgraded", detail, {"module": name, "version": new.version, "installed": version})
 
 
 def _set_failures(

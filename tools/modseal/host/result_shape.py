@@ -51,6 +51,17 @@ _GENERATION = Table(
         "modules": array(Table(_NAMED), "As recorded, unproved."),
     }
 )
+_INDEXED = Table(
+    {
+        "generation": _NUMBER,
+        "path": text(),
+        "module": text(),
+        "version": text(),
+        "type": Text(choices=("file", "directory", "symlink")),
+        "mode": text(),
+        "sha256": Nullable(digest()),
+    }
+)
 SHAPE = Variant(
     "schema",
     {
@@ -65,6 +76,7 @@ SHAPE = Variant(
                 "updated": array(Table({**_MODULE, "from": text()})),
                 "removed": array(Table(_MODULE)),
                 "repaired": array(Table(_MODULE)),
+                "lost": array(Table(_NAMED), "Removed; nothing of them could be proved, so these are recorded names."),
                 "skipped": array(Table({**_MODULE, "why": text()})),
                 "problems": array(Table(_FAILURE), "What speaks against the change, besides the bundles themselves."),
                 "results": array(result(CODE, SIGNER, {}), "The verification of each bundle."),
@@ -107,6 +119,7 @@ SHAPE = Variant(
             }
         ),
         values.LOG: Table({"head": Nullable(digest()), "events": array(_EVENT)}),
+        values.OWNERS: Table({"files": array(_INDEXED, "As recorded, unproved.")}),
         values.ACCEPTANCE: Table({"level": _LEVEL_NAME, "policy_minimum": _LEVEL_NAME}),
     },
     about="What `modseal host --format json` prints; each command its own table.",

@@ -17,6 +17,7 @@ from modseal.format.manifest import Constraint, Entry
 from modseal.format.times import time_text
 from modseal.host.change import Change
 from modseal.host.documents import Event, Generation
+from modseal.host.index import IndexedFile
 from modseal.host.installed import Installed
 from modseal.host.plan import ChangePlan
 from modseal.host.store import Store
@@ -29,6 +30,7 @@ HISTORY = "modseal/host-history@1"
 VERIFICATION = "modseal/host-verification@1"
 LOG = "modseal/host-log@1"
 ACCEPTANCE = "modseal/host-acceptance@1"
+OWNERS = "modseal/host-owner@1"
 
 
 def module_values(module: Installed) -> dict[str, Any]:
@@ -67,6 +69,7 @@ def change_values(change: Change) -> dict[str, Any]:
         "updated": [{**module_values(new), "from": old.version} for old, new in found.updated],
         "removed": [module_values(one) for one in found.removed],
         "repaired": [module_values(one) for one in found.repaired],
+        "lost": [{"vendor": m.vendor, "name": m.name, "version": m.version} for m in found.lost],
         "skipped": [{**module_values(one.module), "why": one.why} for one in found.skipped],
         "problems": [failure_values(failure) for failure in change.failures],
         "results": [result_values(result) for result in change.results],
@@ -171,6 +174,11 @@ def log_values(events: Iterable[Event], head: str | None) -> dict[str, Any]:
             for one in events
         ],
     }
+
+
+def owner_values(found: Iterable[IndexedFile]) -> dict[str, Any]:
+    """Who brings a path or content, as recorded."""
+    return {"schema": OWNERS, "files": [{**one._asdict(), "mode": f"{one.mode:04o}"} for one in found]}
 
 
 def acceptance_values(level: Level, minimum: Level) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from modseal.depot import relations
 from modseal.errors import Failure
 from modseal.host.change import Change
 from modseal.host.documents import Event, Generation
+from modseal.host.index import IndexedFile
 from modseal.host.installed import Installed
 from modseal.host.plan import ChangePlan
 from modseal.host.store import Store
@@ -64,6 +65,8 @@ def _changed(done: Change) -> Iterator[str]:
         yield f"installed  {_named(module)}"
     for old, new in found.updated:
         yield f"updated    {_named(new)}, was {safe(old.version)}"
+    for recorded in found.lost:
+        yield f"removed    {safe(recorded.name)} {safe(recorded.version)}, of which nothing could be proved"
     for module in found.removed:
         yield f"removed    {safe(module.name)} {safe(module.version)}"
     for module in found.repaired:
@@ -162,3 +165,13 @@ def event(one: Event) -> str:
     login = f", login {one.by['login_uid']}" if "login_uid" in one.by else ""
     facts = "  ".join(f"{safe(name)}={safe(value)}" for name, value in one.facts.items() if name != "state")
     return f"{one.number:>4}  {one.time}  {safe(who)}{safe(login)}  {safe(one.event)}  {facts}".rstrip()
+
+
+def owners(path: str, found: Sequence[IndexedFile]) -> str:
+    """Who brings a path or content, as recorded."""
+    lines = [
+        f"generation {one.generation}  {safe(one.module)} {safe(one.version)}  "
+        f"{one.type} {one.mode:04o}  {safe(one.path)}"
+        for one in found
+    ]
+    return "\n".join(lines) if found else f"no module brings {safe(path)}"

@@ -1,0 +1,74 @@
+"""The index answers whose a path is, is made anew whenever it is not of this state, and decides nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from builders import hosts
+from builders.hosts import Host
+from builders.pki import NOW
+from builders.transcript import run
+from modseal.host import index
+from modseal.host.store import INDEX
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    found = hosts.host(tmp_path)
+    found.installed(found.bundle(version="1"))
+    found.installed(found.bundle(version="2"))
+    return found
+
+
+def asked(host: Host, path: str = "/opt/acme-agent/bin/run") -> list[tuple[int, str]]:
+    with host.store() as store:
+        return [(one.generation, one.version) for one in index.owners(store, path, NOW)]
+
+
+def test_a_path_has_its_modules_in_every_generation(host: Host) -> None:
+    assert asked(host) == [(1, "1"), (2, "2")]
+    assert asked(host, "opt/nothing") == []
+    host.installed(host.bundle(version="3"))
+    assert asked(host) == [(1, "1"), (2, "2"), (3, "3")]
+
+
+def test_a_content_is_found_by_its_digest(host: Host) -> None:
+    with host.store() as store:
+        (one, _) = index.owners(store, "opt/acme-agent/bin/run", NOW)
+        assert index.owners(store, (one.sha256 or "").upper(), NOW) == [one]
+
+
+@pytest.mark.parametrize("damage", [b"", b"SQLite format 3\0 and rubbish", None])
+def test_an_index_that_cannot_be_read_is_made_anew(host: Host, damage: bytes | None) -> None:
+    before = asked(host)
+    path = host.root / "var/lib/modseal" / INDEX
+    if damage is None:
+        path.unlink()
+    else:
+        path.write_bytes(damage)
+    assert asked(host) == before
+    assert host.codes() == []
+
+
+def test_a_forged_index_decides_nothing(host: Host) -> None:
+    """Who changes the index changes an answer that is said to be unproved, and nothing else."""
+    asked(host)
+    path = host.root / "var/lib/modseal" / INDEX
+    path.write_bytes(path.read_bytes().replace(b"acme-agent", b"evil-agent"))
+    assert host.codes() == []
+    assert host.installed(host.bundle("other")).generation == 3
+    assert asked(host) == [(1, "1"), (2, "2"), (3, "2")]
+
+
+def test_the_command_says_it_with_its_exit_status(host: Host) -> None:
+    folder = host.root.parent
+    done = run("host", "owner", "/opt/acme-agent/bin/run", "--root", "root", cwd=folder)
+    assert done.out.splitlines() == [
+        "generation 1  acme-agent 1  file 0644  opt/acme-agent/bin/run",
+        "generation 2  acme-agent 2  file 0644  opt/acme-agent/bin/run",
+    ]
+    none = run("host", "owner", "/opt/nothing", "--root", "root", cwd=folder)
+    assert (none.code, none.out) == (1, "no module brings /opt/nothing\n")
+    assert run("host", "rebuild", "--root", "root", cwd=folder).out == "2 entries\n"

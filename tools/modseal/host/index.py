@@ -1,0 +1,112 @@
+"""An index of a host in SQLite, for questions: whose a path is, and where a content is. It decides nothing.
+
+It is made from the generations' documents and the modules' manifests, and can be thrown away: it names the state that
+it was made of, and one of another state is made again. What it answers is recorded, not proved.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import datetime
+from typing import NamedTuple
+
+from modseal.errors import InputError, UndecidedError
+from modseal.files import folder, left_behind
+from modseal.host.installed import prove
+from modseal.host.store import INDEX, Store
+
+_VERSION = 1
+_TABLES = """
+CREATE TABLE made (version INTEGER NOT NULL, state INTEGER NOT NULL, event TEXT NOT NULL);
+CREATE TABLE file (generation INTEGER NOT NULL, path TEXT NOT NULL, module TEXT NOT NULL, module_version TEXT NOT NULL,
+  type TEXT NOT NULL, mode INTEGER NOT NULL, sha256 TEXT, PRIMARY KEY (generation, path, module)) WITHOUT ROWID;
+CREATE INDEX file_sha256 ON file (sha256) WHERE sha256 IS NOT NULL;
+"""
+
+
+class IndexedFile(NamedTuple):
+    """A path of a generation, and the module that brings it, as recorded."""
+
+    generation: int
+    path: str
+    module: str
+    version: str
+    type: str
+    mode: int
+    sha256: str | None
+
+
+def rebuild(store: Store, at: datetime) -> int:
+    """Make the index anew, of every generation that can be read; gives the number of its rows.
+
+    It is written beside the old one and renamed. Raises `InputError`.
+    """
+    name = left_behind.new_name()
+    path = f"/proc/self/fd/{store.descriptor}/{name}"
+    try:
+        with (
+            folder.locked(store.path, "another change of this host is running"),
+            closing(sqlite3.connect(path)) as index,
+        ):
+            index.executescript(_TABLES)
+            state = store.state.event
+            index.execute("INSERT INTO made VALUES (?, ?, ?)", (_VERSION, state.number, state.previous or ""))
+            index.executemany("INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?)", _rows(store, at))
+            index.commit()
+            count = int(index.execute("SELECT count(*) FROM file").fetchone()[0])
+            os.chmod(name, 0o600, dir_fd=store.descriptor)
+            os.replace(name, INDEX, src_dir_fd=store.descriptor, dst_dir_fd=store.descriptor)
+    except sqlite3.Error as error:
+        raise InputError(f"{store.path}/{INDEX}: {error}", path=INDEX) from error
+    return count
+
+
+def owners(store: Store, path: str, at: datetime) -> list[IndexedFile]:
+    """Whose a path is, or whose a content is by its SHA-256, in all generations: as recorded. Raises `InputError`."""
+    wanted = path.lstrip("/")
+    with _current(store, at) as index:
+        rows = index.execute(
+            "SELECT * FROM file WHERE path = ? OR sha256 = ? ORDER BY generation, module", (wanted, path.lower())
+        )
+        return [IndexedFile(*row) for row in rows]
+
+
+@contextmanager
+def _current(store: Store, at: datetime) -> Iterator[sqlite3.Connection]:
+    """The index of the state that holds, made anew where it is of another one, or cannot be read."""
+    if not _is_current(store):
+        rebuild(store, at)
+    try:
+        with closing(sqlite3.connect(f"file:/proc/self/fd/{store.descriptor}/{INDEX}?mode=ro", uri=True)) as index:
+            yield index
+    except sqlite3.Error as error:
+        raise InputError(f"{store.path}/{INDEX}: {error}", path=INDEX) from error
+
+
+def _is_current(store: Store) -> bool:
+    state = store.state.event
+    try:
+        with closing(sqlite3.connect(f"file:/proc/self/fd/{store.descriptor}/{INDEX}?mode=ro", uri=True)) as index:
+            made = index.execute("SELECT version, state, event FROM made").fetchall()
+            return made == [(_VERSION, state.number, state.previous or "")]
+    except sqlite3.Error:
+        return False
+
+
+def _rows(store: Store, at: datetime) -> Iterator[tuple[object, ...]]:
+    for number in store.numbers():
+        if number > store.state.last:
+            continue
+        try:
+            generation = store.stored_generation(number)[0]
+            modules = [prove(store, module, store.policy, at) for module in generation.modules]
+        except UndecidedError:
+            continue  # what cannot be read is not in the index; `host verify` says what is wrong with it
+        for module in modules:
+            for entry in module.entries:
+                digest = entry.sha256.hex() if entry.sha256 else None
+                kind, mode = str(entry.type), entry.mode or 0
+                yield number, entry.path, module.name, module.version, kind, mode, digest

@@ -118,6 +118,16 @@ def sparse_module(folder: Path, size: int) -> Path:
     return module
 
 
+def host_module(module: Path, size: int) -> Path:
+    """A module of 10,000 files of this size in 100 folders, none like another."""
+    source = random.Random(size)
+    for number in range(10_000):
+        path = module / "files" / "opt" / "app" / f"d{number % 100:02}" / f"f{number:05}"
+        _write(path, iter([source.randbytes(size)]))
+    _describe(module)
+    return module
+
+
 def _describe(module: Path) -> None:
     (module / "module.toml").write_text(_TOML.format(name=module.name))
 
@@ -176,6 +186,8 @@ def main() -> None:
     what, folder, size = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
     if what == "large":
         large_module(folder, size)
+    elif what == "host":
+        host_module(folder, size)
     elif what == "huge":
         sparse_module(folder, size)
     else:

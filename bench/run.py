@@ -23,12 +23,13 @@ from measure import MIB, Contender, Section, compare
 MEMORY_LIMIT = 100 * MIB
 """Peak of resident memory for a payload of any size."""
 
+KIB = 1024
 HUGE_SIZE = 4 * 1024 * MIB
 PYTHON = [sys.executable, "-I", "-c"]
 MODSEAL = [*PYTHON, "from modseal.cli.main import main; main()"]
 X509 = "python -I -c 'import cryptography.x509'"
 DIGEST = ["openssl", "dgst", "-sha256"]
-SECTIONS = ("cold", "warm", "audit", "large", "huge")
+SECTIONS = ("cold", "warm", "audit", "large", "host", "huge")
 
 
 class Bench:
@@ -172,6 +173,29 @@ class Bench:
         ]
         notes = ["openssl dgst reads the packed bytes only; rpmkeys too; modseal unpacks and compares every file"]
         compare(Section(f"Verify {size} (unpacked)", base, contenders, self.rounds, notes=notes + self.notes))
+
+    def host(self) -> None:
+        """A host with one module of 10,000 files, proved again: against reading and hashing the same files."""
+        for size in (1, 4, 16, 64):
+            self._host(size * KIB)
+
+    def _host(self, size: int) -> None:
+        module, root = self.folder / f"host-{size}", self.folder / f"root-{size}"
+        bundle = module.with_suffix(".seal")
+        _quietly([sys.executable, str(Path(__file__).with_name("corpus.py")), "host", str(module), str(size)])
+        _quietly([*MODSEAL, "pack", str(module), "-o", str(bundle)])
+        self._sign(bundle)
+        root.mkdir()
+        _quietly([*MODSEAL, "host", "init", "--root", str(root), "--policy", str(self.keys / "policy.toml")])
+        _quietly([*MODSEAL, "host", "install", "--root", str(root), str(bundle)])
+        image = (root / "var/lib/extensions/modseal").resolve()
+        files = sorted(path for path in image.rglob("*") if path.is_file())
+        base = "sha256sum, the same files"
+        contenders = [
+            Contender(base, f"find '{image}' -type f -print0 | xargs -0 sha256sum", files),
+            Contender("modseal host verify", [*MODSEAL, "host", "verify", "--root", str(root)], files),
+        ]
+        compare(Section(f"Host: 10,000 files of {size // KIB} KiB", base, contenders, self.rounds))
 
     def huge(self) -> bool:
         """A sparse payload of 4 GiB within the limit of memory; says whether it held."""

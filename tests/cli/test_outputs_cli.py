@@ -60,6 +60,7 @@ REPORTS = {
     "audit --output": ("audit", "signed.seal", "--policy", "keys/policy.toml", "-o", TARGET),
     "verify --output": ("verify", "signed.seal", "--policy", "keys/policy.toml", "-o", TARGET),
     "audit --also": ("audit", "signed.seal", "--policy", "keys/policy.toml", "--also", f"json={TARGET}"),
+    "host verify --event-log": ("host", "verify", "--root", "host", "--at-boot", "--event-log", TARGET),
 }
 """What may go through a device or a pipe."""
 COMMANDS = {**BUNDLES, **KEYS, **REPORTS}
@@ -123,12 +124,15 @@ def place(example_keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "module/module.toml").write_text(SPEC)
     shutil.copytree(example_keys, folder / "keys")
     (folder / "pass").write_text("a long passphrase\n")
+    (folder / "host").mkdir()
     for arguments in (
         ("pack", "module", "-o", "a.seal", "--provenance", "--builder-id", "https://ci.example/1"),
         ("sign", "a.seal", *SIGNER, "-o", "signed.seal"),
         ("keys", "ca", "ca", "--name", "CA", *PASS),
         ("keys", "csr", "--key", "keys/partner/signer.key", "--subject", "CN=A", "-o", "csr"),
         (*BUNDLES["policy bundle --output"][:-1], "1.trust", "--root-cert", "keys/accepted/signer.pem"),
+        ("host", "init", "--root", "host", "--policy", "keys/policy.toml"),
+        ("host", "install", "signed.seal", "--root", "host"),
     ):
         done = run(*arguments, cwd=folder, env={"GITHUB_ACTIONS": "", "GITLAB_CI": ""})
         assert done.code == 0, done.err

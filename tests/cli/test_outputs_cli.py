@@ -119,8 +119,8 @@ def test_no_command_that_writes_a_file_is_forgotten() -> None:
 def place(example_keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with everything that the commands read."""
     folder = tmp_path_factory.mktemp("outputs")
-    (folder / "module/files").mkdir(parents=True)
-    (folder / "module/files/agent").write_bytes(b"agent")
+    (folder / "module/files/opt").mkdir(parents=True)
+    (folder / "module/files/opt/agent").write_bytes(b"agent")
     (folder / "module/module.toml").write_text(SPEC)
     shutil.copytree(example_keys, folder / "keys")
     (folder / "pass").write_text("a long passphrase\n")

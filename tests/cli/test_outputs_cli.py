@@ -86,7 +86,7 @@ READ = {
     ),
 }
 """Parameters that are files, and that are only read."""
-FOLDERS = {"directory", "folder", "store", "parent", "below", "destination", "state_file"}
+FOLDERS = {"directory", "folder", "store", "parent", "below", "destination", "state_file", "mounts"}
 """And what may be one or a file (tests/cli/test_depot_cli.py)."""
 
 

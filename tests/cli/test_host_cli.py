@@ -140,6 +140,13 @@ def test_a_changed_byte_is_found_and_the_bundle_puts_it_right(desk_host: Path) -
     assert host(desk_host, "verify").code == 0
 
 
+def test_a_host_can_be_judged_at_another_time(desk_host: Path) -> None:
+    host(desk_host, "install", "a.seal")
+    done = run("host", "verify", *ROOT, "--at", "2020-01-01", cwd=desk_host)
+    assert done.code == 1
+    assert "not-yet-valid" in done.out
+
+
 def test_the_log_says_who_did_what(desk_host: Path) -> None:
     host(desk_host, "install", "a.seal")
     lines = host(desk_host, "log").out.splitlines()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from pathlib import Path
 
@@ -47,6 +48,23 @@ def test_a_module_is_there_once_it_is_installed(host: Host) -> None:
     assert (image / "opt/acme/link").readlink() == Path("run")
     assert (image / "usr/bin/acme").read_bytes() == b"acme"
     assert (image / "usr/lib/extension-release.d/extension-release.modseal").read_text() == "ID=_any\n"
+    assert host.codes() == []
+
+
+@pytest.mark.parametrize("mask", [0, 0o777])
+def test_what_is_written_does_not_depend_on_the_umask(tmp_path: Path, mask: int) -> None:
+    before = os.umask(mask)
+    try:
+        host = hosts.host(tmp_path)
+        bundle = host.bundle()
+        bundle.chmod(0o600)
+        host.installed(bundle)
+    finally:
+        os.umask(before)
+    store = host.root / "var/lib/modseal"
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (store, store / "log.jsonl", store / "objects")}
+    assert modes == {"modseal": 0o700, "log.jsonl": 0o600, "objects": 0o700}
+    assert stat.S_IMODE((store / "states/1/state.json").stat().st_mode) == 0o400
     assert host.codes() == []
 
 

@@ -194,7 +194,7 @@ def verify(root: Path, at: datetime | None, output: str, event_log: Path | None,
     if (event_log or tpm) and not at_boot:
         raise UsageError("--event-log and --tpm have a meaning only with --at-boot")
     time = at or now()
-    found = verify_host(root, time)
+    found = verify_host(root, time, now())
     if event_log or tpm:
         _measure(root, found, event_log, tpm=tpm)
     if at_boot and output == "text":

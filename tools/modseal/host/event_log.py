@@ -51,6 +51,7 @@ def append(store: int, event: Event, after: int | None = None) -> None:
     with os.fdopen(os.open(LOG, flags, 0o600, dir_fd=store), "ab") as file:
         if after is not None:
             os.ftruncate(file.fileno(), after)
+        os.fchmod(file.fileno(), 0o600)  # whatever the umask was
         file.write(documents.encode_event(event))
         file.flush()
         os.fsync(file.fileno())

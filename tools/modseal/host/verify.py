@@ -46,13 +46,13 @@ class Verification:
         return Verdict.UNDECIDED if undecided else Verdict.REJECTED
 
 
-def verify(root: Path, at: datetime) -> Verification:
-    """Verify the active generation of a host, and the one that waits.
+def verify(root: Path, at: datetime, clock: datetime | None = None) -> Verification:
+    """Verify the active generation of a host, and the one that waits, at a time; `clock` is now, if it is another.
 
     Raises `UsageError`, `InputError`, `PolicyError`, `UndecidedError` (host-invalid, clock-set-back).
     """
     with open_store(root) as store:
-        store.require_clock(at)
+        store.require_clock(clock or at)
         modules, findings, paths = verify_generation(store, store.state.generation, at)
         if store.state.pending:
             _, more, count = verify_generation(store, store.state.pending, at)

@@ -213,7 +213,7 @@ def test_DOS_03_a_crowd_of_extensions_is_refused_before_the_library_makes_object
 def test_DOS_03_a_crowd_of_tags_is_refused_before_they_are_read(more: bytes) -> None:
     good = make("vib")
     text = good.manifest_bytes
-    with mock.patch.object(strict_xml, "_Reader") as reader:
+    with mock.patch.object(strict_xml, "_XmlReader") as reader:
         found = judge(good.with_manifest_bytes(text.replace(b"<vib", more + b"<vib", 1)), trusting())
     assert (found.verdict, "limit-exceeded" in codes(found)) == (Verdict.REJECTED, True)
     assert reader.call_count == 0

@@ -136,7 +136,7 @@ EDGES: dict[str, tuple[str, Callable[[], object], type[ModsealError], set[str]]]
     ),
     "JSON": ("json.loads", lambda: canonical_json.load(b"{}", "m"), FormatError, {"bad-manifest"}),
     "XML": (
-        "modseal.format.strict_xml._Reader",
+        "modseal.format.strict_xml._XmlReader",
         lambda: strict_xml.parse(b"", mock.Mock()),
         FormatError,
         {"bad-manifest"},

@@ -51,8 +51,8 @@ def html_tells(audit: Audit) -> Told:
     page = _Page()
     page.feed(b"".join(audit_html.render(audit)).decode())
     page.close()
-    told = _flat(" ".join(page.texts))
-    return lambda finding: all(_flat(part) in told for part in _parts(finding))
+    told = _bare(" ".join(page.texts))
+    return lambda finding: all(_bare(part) in told for part in _parts(finding))
 
 
 FORMS: dict[str, Callable[[Audit], Told]] = {
@@ -64,9 +64,9 @@ FORMS: dict[str, Callable[[Audit], Told]] = {
 
 
 def require_told(audit: Audit, rules: Iterable[str], forms: Iterable[str] = tuple(FORMS)) -> None:
-    """Assert that there is a finding for each of these rules and codes, and that every form tells all of it."""
+    """Assert that each of these rules and codes is a finding or follows from one, and that every form tells all of it."""
     findings = list(audit.findings())
-    assert {finding.rule for finding in findings} >= set(rules)
+    assert {one for finding in findings for one in (finding.rule, *finding.consequences)} >= set(rules)
     for form in forms:
         tells = FORMS[form](audit)
         for finding in _first_of_each(findings):
@@ -83,12 +83,24 @@ def _first_of_each(findings: Iterable[Finding]) -> Iterator[Finding]:
 
 def _parts(finding: Finding) -> list[str]:
     values = ["none" if value is None else safe(value) for value in finding.evidence.values()]
-    return [finding.rule, safe(finding.bundle), safe(finding.detail), safe(finding.next_step), *values]
+    return [
+        finding.rule,
+        safe(finding.bundle),
+        safe(finding.detail),
+        safe(finding.next_step),
+        *finding.consequences,
+        *values,
+    ]
 
 
 def _flat(text: str) -> str:
     """A text without regard to where its lines end."""
     return " ".join(text.split())
+
+
+def _bare(text: str) -> str:
+    """A text without blanks and backticks: what stands in backticks is an element of its own."""
+    return "".join(text.split()).replace("`", "")
 
 
 class _Page(HTMLParser):

@@ -83,9 +83,11 @@ def result(finding: Finding, index: int) -> dict[str, Any]:
 
 
 def _message(finding: Finding) -> str:
-    """Detail, evidence and next step: services show little else."""
+    """Detail, evidence, what follows from it, and next step: services show little else."""
     step = f"step {finding.step}: " if finding.step is not None else ""
     lines = [f"{step}{safe(finding.detail)}", *(f"{name}: {value}" for name, value in evidence(finding))]
+    if finding.consequences:
+        lines.append(f"From this follows: {', '.join(map(safe, finding.consequences))}")
     return literal("\n".join([*lines, f"Next step: {safe(finding.next_step)}"]))
 
 
@@ -98,6 +100,7 @@ def _properties(finding: Finding) -> dict[str, Any]:
         "sha256": finding.sha256,
         "evidence": printable(finding.evidence),
         "nextStep": safe(finding.next_step),
+        "consequences": [safe(one) for one in finding.consequences],
     }
 
 

@@ -4,6 +4,7 @@ import contextlib
 import functools
 import gzip as python_gzip
 import hashlib
+import random
 import shutil
 import struct
 import subprocess
@@ -124,6 +125,23 @@ def test_gzip_is_what_zlib_makes_at_the_level_that_is_said():
     body = zlib.compressobj(compression.GZIP_LEVEL, zlib.DEFLATED, -15, 8)
     expected = body.compress(TEXT) + body.flush() + struct.pack("<II", zlib.crc32(TEXT), len(TEXT))
     assert run(compression.gzip, TEXT) == bytes.fromhex("1f8b08000000000002ff") + expected
+
+
+@pytest.mark.parametrize("size", [0, 1, 1 << 20, (1 << 20) + 1, (5 << 20) - 1])
+def test_gzip_of_several_parts_is_one_member_and_the_same_on_one_core(size, monkeypatch):
+    data = (TEXT * (size // len(TEXT) + 1))[:size]
+    packed = run(compression.gzip, data)
+    reader = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    assert (reader.decompress(packed), reader.eof, reader.unused_data) == (data, True, b"")
+    monkeypatch.setattr(compression, "PACK_THREADS", 1)
+    assert run(compression.gzip, data, 100_000) == packed
+
+
+def test_a_part_finds_what_the_part_before_has():
+    """Without the bytes before it each part would begin with nothing to refer to."""
+    data = random.Random(1).randbytes(16_000) * 200
+    whole = zlib.compress(data, compression.GZIP_LEVEL)
+    assert len(run(compression.gzip, data)) < 1.01 * len(whole)
 
 
 def test_gzip_is_read_by_others():

@@ -64,7 +64,7 @@ FORMS: dict[str, Callable[[Audit], Told]] = {
 
 
 def require_told(audit: Audit, rules: Iterable[str], forms: Iterable[str] = tuple(FORMS)) -> None:
-    """Assert that each of these rules and codes is a finding or follows from one, and that every form tells all of it."""
+    """Assert that each of these rules and codes is a finding or follows from one, and that every form tells all."""
     findings = list(audit.findings())
     assert {one for finding in findings for one in (finding.rule, *finding.consequences)} >= set(rules)
     for form in forms:

@@ -203,3 +203,21 @@ def test_a_guard_takes_file_systems_only(desk_host: Path) -> None:
     assert (done.code, done.out) == (2, "")
     assert "R is not where a file system is mounted" in done.err
     assert host(desk_host, "guard").code == 2
+
+
+@pytest.mark.parametrize("kind", ["ima", "fsverity", "fapolicyd"])
+def test_a_host_is_exported_whole_or_not_at_all(desk_host: Path, kind: str) -> None:
+    assert host(desk_host, "install", "a.seal").code == 0
+    done = host(desk_host, "export", "--format", kind, "-o", "out")
+    assert (done.code, done.out) == (0, f"out: generation 1, 1 modules, 2 files, for {kind}\n")
+    assert ("not signed" in done.err) == (kind != "fapolicyd")
+    before = {path: path.read_bytes() for path in (desk_host / "out").rglob("*") if path.is_file()}
+    assert host(desk_host, "export", "--format", kind, "-o", "out").code == 2
+    assert {path: path.read_bytes() for path in (desk_host / "out").rglob("*") if path.is_file()} == before
+
+
+def test_an_export_names_what_it_cannot_use(desk_host: Path) -> None:
+    for arguments in (("fapolicyd", "--base", "00"), ("ipe", "--base", "00"), ("fapolicyd", "--key", "k")):
+        done = host(desk_host, "export", "--format", *arguments, "-o", "out")
+        assert (done.code, done.out) == (2, "")
+    assert not (desk_host / "out").exists()

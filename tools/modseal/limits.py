@@ -309,6 +309,9 @@ HOST_MODULES = 4096
 HOST_DOCUMENT_SIZE = 64 * MIB
 """Bytes of one document of an image store. A module's listing with 50,000 paths has about 10 MiB."""
 
+IPE_POLICY_SIZE = 62 * 1024
+"""Bytes of an IPE policy. With its signature the kernel takes 64 KiB of one write; 560 root hashes fit."""
+
 HOST_LOG_SIZE = 256 * MIB
 """Bytes of a host's event log, which is read to verify it. 100,000 changes need about 60 MiB."""
 

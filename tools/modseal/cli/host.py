@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from modseal.cli.depot_options import key_options
 from modseal.cli.options import BUNDLES, FILE, FOLDERS, OUTPUT, POLICIES, Choice, at_option, now, policy_option
 from modseal.errors import UsageError
 
@@ -317,6 +318,45 @@ def activate(root: Path, output: str, *, dry_run: bool) -> int:
     from modseal.host.switch import activate as activate_on
 
     return _report(activate_on(root, now(), dry_run=dry_run), output, dry_run=dry_run)
+
+
+@host.command()
+@root_option
+@click.option(
+    "--format", "kind", type=Choice(["ipe", "ima", "fsverity", "fapolicyd"]), required=True, help="What enforces it."
+)
+@click.option("-o", "--output", "out", type=FILE, required=True, metavar="OUT", help="The folder to write; a new one.")
+@click.option(
+    "--base",
+    multiple=True,
+    metavar="HEX",
+    help="ipe: the dm-verity root hash of an image of the system itself, which may run too; repeatable.",
+)
+@key_options
+def export(root: Path, kind: str, out: Path, base: tuple[str, ...], **given: Any) -> None:
+    """Write what the kernel's own enforcement needs to run the active generation, once all of it is proved again."""
+    from modseal.cli.depot_options import open_signers
+    from modseal.packing import host_export
+    from modseal.report.text import safe
+
+    if base and kind != "ipe":
+        raise UsageError("--base has a meaning only with --format ipe")
+    if given["key"] and kind == "fapolicyd":
+        raise UsageError("fapolicyd reads no signature; leave out --key")
+    try:
+        roots = tuple(bytes.fromhex(one.removeprefix("sha256:")) for one in base)
+    except ValueError:
+        roots = (b"",)
+    if any(len(one) != 32 for one in roots):
+        raise UsageError("--base needs 64 hexadecimal digits")
+    signers = open_signers(given) if given["key"] or given["cert"] else []
+    if len(signers) > 1:
+        raise UsageError("name one --key")
+    signer = signers[0] if signers else None
+    done = host_export.write(root, kind, out, now(), signer, roots)  # type: ignore[arg-type]
+    click.echo(f"{safe(out)}: generation {done.generation}, {done.modules} modules, {done.files} files, for {kind}")
+    if not done.signed and kind != "fapolicyd":
+        click.echo("modseal: this is not signed; the kernel takes it only signed: use --key and --cert", err=True)
 
 
 @host.command("log")

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help demo demo-host host-system test lint format bench shape worst fuzz mutate oracle differential vectors big docs man clean
+.PHONY: help demo demo-host host-system vm test lint format bench shape worst fuzz mutate oracle differential vectors big docs man clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -82,6 +82,9 @@ big: $(VENV)/.developer  ## payloads and files beyond 4 GiB (sparse), and files 
 host-system: $(VENV)/.developer  ## hosts under a real systemd (root, mmdebstrap), and killed at every single write
 	MODSEAL_HOST_SYSTEM=1 $(BIN)/python -m pytest -q -rs tests/host/test_system.py
 	MODSEAL_EACH_WRITE=1 $(BIN)/python -m pytest -n auto -q tests/host/test_killed.py
+
+vm: $(VENV)/.developer  ## the exported IPE policy under a real kernel in QEMU: make vm MODSEAL_VM=folder of an unpacked kernel package
+	MODSEAL_VM=$(MODSEAL_VM) $(BIN)/python -m pytest -q -rs tests/vm
 
 docs: $(VENV)/.installed  ## write the generated pages and schemas again
 	$(BIN)/python docs/generate.py

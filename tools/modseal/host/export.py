@@ -29,7 +29,7 @@ _PIECE = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
-class Listed:
+class TrustedFile:
     """A regular file of a proved module: the absolute path that it is merged at, size in bytes, SHA-256, in hex."""
 
     path: str
@@ -65,9 +65,9 @@ def files(modules: Iterable[Installed]) -> list[Entry]:
     return sorted(found, key=lambda entry: entry.path.encode())
 
 
-def listed(entry: Entry) -> Listed:
+def listed(entry: Entry) -> TrustedFile:
     """A file as the lists have it."""
-    return Listed(f"/{entry.path}", entry.size or 0, (entry.sha256 or b"").hex())
+    return TrustedFile(f"/{entry.path}", entry.size or 0, (entry.sha256 or b"").hex())
 
 
 def content(store: Store, entry: Entry) -> Iterator[bytes]:
@@ -86,7 +86,7 @@ def content(store: Store, entry: Entry) -> Iterator[bytes]:
         raise invalid(f"{store.path}/{name} was changed", path=entry.path)
 
 
-def fapolicyd(entries: Iterable[Listed]) -> str:
+def fapolicyd(entries: Iterable[TrustedFile]) -> str:
     """A trust file of fapolicyd: path, size, SHA-256 (fapolicyd.trust(5)). Spaces may be in a path, line ends not.
 
     Raises `RefusedError` (unsafe-path).

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
@@ -247,3 +248,80 @@ def test_a_depot_or_recall_that_nobody_could_use_is_not_made(signed: Path) -> No
     assert "2020-01-01T00:00:00Z is past" in built.err
     common = ("depot", "recall", "a", "--vendor", "Acme", "--reason", "x", "--name", "n")
     assert run(*common, *past, "-o", "a.recall", cwd=signed).code == 2
+
+
+def recall(folder: Path, out: str, who: str, *more: str, module: str = "acme-agent") -> None:
+    done = run(
+        "depot", "recall", module, "--vendor", "Acme", "--reason", "it burns", "--name", "acme", *LATER,
+        *key_options(who), "-o", out, *more, cwd=folder,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+
+
+@pytest.mark.parametrize("kind", ["depot", "depot.zip", "oci"])
+def test_a_swapped_recall_is_refused_and_never_signed_anew(signed: Path, kind: str) -> None:
+    recall(signed, "a.recall", "partner")
+    recall(signed, "other.recall", "certified", module="nothing")
+    publish(signed, "a.seal", to=kind, more=("--recall", "a.recall", *(("--oci",) if kind == "oci" else ())))
+    old, new = ((signed / name).read_bytes() for name in ("a.recall", "other.recall"))
+    if kind == "depot.zip":
+        swap_in_zip(signed / kind, old, new)
+    else:
+        [path] = [path for path in (signed / kind).rglob("*") if path.is_file() and path.read_bytes() == old]
+        path.write_bytes(new)
+    refused = check(signed, kind, "--state", "seen")
+    assert refused.code == 1
+    assert "bundle-digest-mismatch" in refused.out
+    common = (*LATER, *key_options("partner"))
+    for command in (
+        ("add", kind, "a.vib", *common),
+        ("remove", kind, "acme-agent", *common),
+        ("merge", kind, "-o", "all", "--name", "all", *common),
+        ("build", "a.vib", "-o", "next", "--name", "acme", "--previous", kind, "--recall", "a.recall", *common),
+        ("mirror", kind, "-o", "copy", *POLICY),
+    ):
+        done = run("depot", *command, cwd=signed)
+        assert done.code == 1, (command, done.err)
+        assert "and the index lists" in done.out + done.err, command
+
+
+def swap_in_zip(path: Path, old: bytes, new: bytes) -> None:
+    """One file of a zip exchanged, the rest as it was."""
+    with ZipFile(path) as archive:
+        held = {name: archive.read(name) for name in archive.namelist()}
+    with ZipFile(path, "w") as archive:
+        for name, data in held.items():
+            archive.writestr(name, new if data == old else data)
+
+
+def test_a_swapped_bundle_is_never_signed_anew(signed: Path) -> None:
+    publish(signed, "a.seal")
+    [seal] = (signed / "depot" / "bundles").glob("*.seal")
+    seal.write_bytes((signed / "a.vib").read_bytes())
+    common = (*LATER, *key_options("partner"))
+    for command in (("add", "depot", "a.vib"), ("merge", "depot", "-o", "all", "--name", "all")):
+        done = run("depot", *command, *common, cwd=signed)
+        assert done.code == 1, done.err
+        assert "and the index lists" in done.err
+
+
+def test_a_recall_in_a_depot_is_replaced_only_by_its_own_signer(signed: Path) -> None:
+    recall(signed, "1.recall", "partner")
+    recall(signed, "2.recall", "certified", "--number", "2", module="nothing")
+    recall(signed, "same.recall", "partner", module="nothing")
+    publish(signed, "a.seal", more=("--recall", "1.recall"))
+    publish(signed, "a.vib", to="other", more=("--recall", "2.recall"))
+    common = (*LATER, *key_options("partner"))
+    for command in (
+        ("add", "depot", "--recall", "2.recall"),
+        ("add", "depot", "--recall", "same.recall"),
+        ("merge", "depot", "other", "-o", "all", "--name", "all"),
+        ("build", "a.seal", "-o", "new", "--name", "acme", "--previous", "depot", "--recall", "2.recall"),
+    ):
+        refused = run("depot", *command, *common, cwd=signed)
+        assert refused.code == 1, refused.err
+        assert "of the recall acme has no signer" in refused.err or "two recalls are called" in refused.err, command
+    recall(signed, "3.recall", "certified", "--number", "3", *key_options("partner"), module="nothing")
+    added = run("depot", "add", "depot", "--recall", "3.recall", *common, cwd=signed)
+    assert added.code == 0, added.err
+    assert check(signed).code == 0

@@ -9,10 +9,11 @@ import pytest
 from builders import recalls
 from builders import signed_depots as depots
 from builders.bundles import make
-from builders.pki import NOW, leaf, new_key, root, signer
+from builders.pki import NOW, Identity, leaf, new_key, root, signer
 from builders.policies import anchor, trusting
 from modseal.depot.check import Checked, check
-from modseal.depot.index import INDEX, signature_path
+from modseal.depot.index import INDEX, rotation_path, signature_path
+from modseal.format import recall as recall_format
 from modseal.format.level import Level
 from modseal.trust.examination import Verdict
 from modseal.trust.policy import Policy
@@ -105,3 +106,40 @@ def test_a_recall_in_the_depot_withdraws_a_module() -> None:
     verdicts = {result.bundle.rpartition(".")[2]: str(result.verdict) for result in found.results}
     assert verdicts == {"seal": "rejected", "vib": "accepted"}
     assert found.recalls == ("acme-recalls, version 1",)
+
+
+# Every file that the index names is the one that it names, whatever signature it has of its own.
+
+RECALL = recalls.make(recalls.entry("other"))
+STRANGER = leaf("Stranger", issuer=root(3), key=new_key("p256", 77))
+
+
+@pytest.mark.parametrize("by", [signer(), STRANGER], ids=["the same signer", "another signer"])
+def test_a_swapped_recall_is_seen_even_if_its_name_and_version_are_right(by: Identity) -> None:
+    held = depots.contents(depots.index(recalls=[RECALL]), recalls=[RECALL])
+    other = recalls.make(recalls.entry("nothing"), by=[by])
+    held[depots.recall_entry(RECALL).path] = recall_format.encode(other)
+    assert codes(held) == ["bundle-digest-mismatch"]
+
+
+def test_a_recall_that_was_signed_once_more_is_another_file() -> None:
+    held = depots.contents(depots.index(recalls=[RECALL]), recalls=[RECALL])
+    held[depots.recall_entry(RECALL).path] = recall_format.encode(replace(RECALL, signature=RECALL.signature * 2))
+    assert codes(held) == ["bundle-digest-mismatch"]
+
+
+def test_a_swapped_rotation_is_seen() -> None:
+    earlier, other = depots.index(), depots.index(depots.SEAL)
+    made = depots.index(version=2, rotations=[earlier])
+    held = depots.contents(made, rotations=[earlier])
+    held |= {rotation_path(1): other.signed, signature_path(other.sha256): other.signature}
+    assert codes(held) == ["bundle-digest-mismatch"]
+
+
+def test_an_index_cannot_lie_about_the_size_of_a_file() -> None:
+    lying = replace(depots.entry(depots.SEAL), size=7)
+    made = depots.signed(replace(depots.index(depots.SEAL), bundles=(lying,)), signer())
+    assert codes(depots.contents(made, [depots.SEAL])) == ["metadata-mismatch"]
+    listed = replace(depots.recall_entry(RECALL), size=7)
+    made = depots.signed(replace(depots.index(recalls=[RECALL]), recalls=(listed,)), signer())
+    assert codes(depots.contents(made, recalls=[RECALL])) == ["metadata-mismatch"]

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
 from builders import recalls
 from builders.bundles import judge, make
-from builders.pki import NOW, leaf, new_key, root, signer
+from builders.pki import NOW, Identity, leaf, new_key, root, signer
 from builders.policies import anchor, trusting
 from modseal.format.recall import Recall
 from modseal.trust import moments
@@ -20,8 +21,6 @@ BUNDLE = make("seal", version="1.2")
 
 
 def judged(*lists: Recall, policy: Policy | None = None, **floors: int) -> Examination:
-    from dataclasses import replace
-
     return judge(BUNDLE, replace(policy or trusting(), recalls=lists, recall_floors=floors))
 
 
@@ -84,8 +83,6 @@ def test_a_recall_counts_while_it_is_current(changes: dict[str, object]) -> None
 
 def test_an_older_list_is_refused() -> None:
     old, new = recalls.make(version=3), recalls.make(recalls.entry("other"), version=4)
-    from dataclasses import replace
-
     floors = replace(trusting(), recalls=(old,), recall_floors={"acme-recalls": 4})
     found = judge(BUNDLE, floors)
     assert (found.verdict, code(found)) == (Verdict.UNDECIDED, "recall-rollback")
@@ -99,8 +96,54 @@ def test_two_contents_of_one_version_both_count() -> None:
 
 
 def test_a_verdict_holds_until_a_recall_begins_or_ends() -> None:
-    from dataclasses import replace
-
     recall = recalls.make()
     found = moments.of_policy(replace(trusting(), recalls=(recall,)))
     assert {recall.issued, recall.expires, signer().certificate.not_valid_after_utc} <= found
+
+
+# A name belongs to nobody: who may not speak for what the older list withdraws does not replace it.
+
+
+def _two_vendors() -> tuple[Policy, Identity]:
+    policy = trusting(anchor(root(), vendors=("Acme",)), anchor(root(1), name="other", vendors=("Other",)))
+    return policy, leaf("Other vendor", issuer=root(1), key=new_key("p256", 903))
+
+
+@pytest.mark.parametrize("floors", [{}, {"acme-recalls": 1}])
+def test_a_newer_list_of_another_vendor_replaces_nothing(floors: dict[str, int]) -> None:
+    policy, other = _two_vendors()
+    old, foreign = recalls.make(), recalls.make(recalls.entry(vendor="Other"), version=9, by=[other])
+    for lists in ([old, foreign], [foreign, old]):
+        found = judge(BUNDLE, replace(policy, recalls=tuple(lists), recall_floors=floors))
+        assert (found.verdict, code(found)) == (Verdict.REJECTED, "recalled")
+
+
+def test_a_newer_list_of_another_vendor_satisfies_no_lowest_version() -> None:
+    policy, other = _two_vendors()
+    lists = recalls.make(recalls.entry("other")), recalls.make(recalls.entry(vendor="Other"), version=9, by=[other])
+    found = judge(BUNDLE, replace(policy, recalls=lists, recall_floors={"acme-recalls": 5}))
+    assert (found.verdict, code(found)) == (Verdict.UNDECIDED, "recall-rollback")
+
+
+def test_a_newer_list_that_withdraws_nothing_replaces_only_what_its_signer_may_speak_for() -> None:
+    policy, other = _two_vendors()
+    nothing = Recall("acme-recalls", 9, NOW - DAY, NOW + DAY, ())
+    lifted = judge(BUNDLE, replace(policy, recalls=(recalls.make(), recalls.signed(nothing, signer()))))
+    assert lifted.verdict is Verdict.ACCEPTED
+    found = judge(BUNDLE, replace(policy, recalls=(recalls.make(), recalls.signed(nothing, other))))
+    assert (found.verdict, code(found)) == (Verdict.REJECTED, "recalled")
+
+
+def test_a_newer_list_that_nobody_trusted_signed_replaces_nothing() -> None:
+    found = judged(recalls.make(), recalls.make(recalls.entry("other"), version=9, by=[]))
+    assert (found.verdict, code(found)) == (Verdict.REJECTED, "recalled")
+
+
+def test_a_list_that_was_replaced_stays_replaced_when_a_third_one_follows() -> None:
+    policy, other = _two_vendors()
+    lists = (
+        recalls.make(),
+        recalls.make(recalls.entry("something"), version=2),
+        recalls.make(recalls.entry(vendor="Other"), version=3, by=[other]),
+    )
+    assert judge(BUNDLE, replace(policy, recalls=lists)).verdict is Verdict.ACCEPTED

@@ -534,8 +534,8 @@ CODES: Final[Mapping[CodeName, Code]] = {
     ),
     "bundle-digest-mismatch": Code(
         None,
-        "A bundle of the depot is not the one that its signed index lists.",
-        "Get the depot again from its publisher; do not use this bundle.",
+        "A file of the depot is not the one that its signed index lists.",
+        "Get the depot again from its publisher; do not use this file.",
     ),
     "index-invalid": Code(
         None,
@@ -576,7 +576,7 @@ CODES: Final[Mapping[CodeName, Code]] = {
     ),
     "recall-invalid": Code(
         None,
-        "The recall is not well formed.",
+        "The recall is not well formed, or none of the signers of the one that it would replace has signed it.",
         "Get the recall again from the vendor who publishes it, and compare its SHA-256 with the published one.",
     ),
     # hosts: what a change is refused for

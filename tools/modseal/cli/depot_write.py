@@ -121,7 +121,9 @@ def _build_signed(bundles: tuple[Path, ...], output: Path, given: dict[str, Any]
     with ExitStack() as stack, progress() as tell:
         previous = _opened(stack, given["previous"]) if given["previous"] else None
         items = depots.items_of_files(bundles, tell)
-        recalls = [depots.read_recall_file(path) for path in given["recalls"]]
+        new = [depots.read_recall_file(path) for path in given["recalls"]]
+        depots.merged_recalls([*(_recalls(*previous) if previous else ()), *new])  # refused if one replaces another's
+        recalls = depots.merged_recalls(new)
         _show(depots.publish(output, layout, items, recalls, issue, previous, tell))
 
 
@@ -201,6 +203,8 @@ def merge(depot_paths: tuple[str, ...], destination: Path, **given: Any) -> None
                 require_accepted(files, load(given["policy"]), now())
             items += depots.items_of_depot(files, tell)
             recalls += _recalls(files, read_index(files)) if is_signed_depot(files) else []
+        before_recalls = _recalls(*before) if before else []
+        depots.merged_recalls([*before_recalls, *recalls])  # refused if one replaces another's
         _show(depots.publish(destination, layout, items, depots.merged_recalls(recalls), issue, before, tell))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,9 +11,10 @@ from modseal import limits
 from modseal.depot import index as depot_index
 from modseal.depot.files import DepotFiles, open_depot
 from modseal.depot.index import INDEX, DepotIndex, invalid, rotation_path, signature_path
-from modseal.errors import RefusedError, UsageError
-from modseal.format import recall
+from modseal.errors import Failure, FormatError, RefusedError, UsageError
+from modseal.format import recall, rules
 from modseal.format.recall import Recall
+from modseal.format.shape import quote
 from modseal.format.source import blocks
 
 
@@ -27,22 +30,28 @@ def read_index(files: DepotFiles) -> DepotIndex:
 
 
 def read_rotations(files: DepotFiles, index: DepotIndex) -> list[DepotIndex]:
-    """The earlier indexes that an index names, in order. Raises as `read_index` does."""
+    """The earlier indexes that an index names, in order. Raises as `read_index` does, and bundle-digest-mismatch."""
     found = []
     for version, sha256 in index.rotations:
         path = rotation_path(version)
-        one = depot_index.decode(content(files, path, limits.DEPOT_INDEX_SIZE))
-        if (one.version, one.sha256, one.name) != (version, sha256, index.name):
+        data = content(files, path, limits.DEPOT_INDEX_SIZE)
+        require_listed(path, sha256, hashlib.sha256(data).hexdigest())
+        one = depot_index.decode(data)
+        if (one.version, one.name) != (version, index.name):
             raise invalid(f"{path} is not the earlier index that it names")
         found.append(_signed(files, one))
     return found
 
 
 def read_recalls(files: DepotFiles, index: DepotIndex) -> list[tuple[Recall, bytes]]:
-    """The recalls that an index lists, each with the bytes of its file. Raises `FormatError`, `InputError`."""
+    """The recalls that an index lists, each with the bytes of its file.
+
+    Raises `FormatError` (index-invalid, recall-invalid, bundle-digest-mismatch, metadata-mismatch), `InputError`.
+    """
     found = []
     for one in index.recalls:
         data = content(files, one.path, limits.RECALL_SIZE)
+        require_listed(one.path, one.sha256, hashlib.sha256(data).hexdigest(), one.size, len(data))
         parsed = recall.decode(data)
         if (parsed.name, parsed.version) != (one.name, one.version):
             raise invalid(f"{one.path} is not the recall that it lists")
@@ -57,7 +66,28 @@ def content(files: DepotFiles, path: str, limit: int) -> bytes:
     if files.sizes[path] > limit:
         raise invalid(f"{path} has more than {limit} bytes", path=path)
     with files.open(path) as source:
+        if source.size > limit:  # of a server's file, only the index said how large it is
+            raise invalid(f"{path} has more than {limit} bytes", path=path)
         return b"".join(blocks(source))
+
+
+def unlike_listed(path: str, listed: str, found: str, listed_size: int = 0, size: int = 0) -> Iterator[Failure]:
+    """Where a file is not the one that an index names, by its SHA-256, or where the index gives another size.
+
+    Its name and version are never enough: others' signed files may have them too.
+    """
+    if found != listed:
+        detail = f"{quote(path, limits.PATH_LENGTH)} has the SHA-256 {found}, and the index lists {listed}"
+        yield Failure("bundle-digest-mismatch", detail, {"path": rules.shown(path), "listed": listed, "found": found})
+    elif size != listed_size:
+        detail = f"the index says that {quote(path, limits.PATH_LENGTH)} has {listed_size} bytes; it has {size}"
+        yield Failure("metadata-mismatch", detail, {"path": rules.shown(path), "field": "size"})
+
+
+def require_listed(path: str, listed: str, found: str, listed_size: int = 0, size: int = 0) -> None:
+    """Raises `FormatError` with what `unlike_listed` finds."""
+    for failure in unlike_listed(path, listed, found, listed_size, size):
+        raise FormatError(failure.code, failure.detail, **failure.evidence)
 
 
 def _signed(files: DepotFiles, index: DepotIndex) -> DepotIndex:

@@ -19,6 +19,7 @@ from typing import Literal
 
 from modseal.depot.check import Progress
 from modseal.depot.oci import Blob, layout
+from modseal.depot.signed import require_listed
 from modseal.errors import InputError
 from modseal.files.folder import make_folder
 from modseal.files.output import output_file
@@ -54,7 +55,10 @@ def of_bytes(path: str, data: bytes) -> Content:
 
 
 def write(kind: Layout, destination: Path, contents: Sequence[Content], name: str, tell: Progress) -> None:
-    """Write a depot of this name; the last of `contents` is its index. Raises `InputError`, `UsageError`."""
+    """Write a depot of this name; the last of `contents` is its index.
+
+    Raises `FormatError` (bundle-digest-mismatch, metadata-mismatch), `InputError`, `UsageError`.
+    """
     if kind == "zip":
         _write_zip(destination, contents, tell)
         return
@@ -146,14 +150,14 @@ def _write_zip(destination: Path, contents: Sequence[Content], tell: Progress) -
 
 
 def _copied(one: Content) -> Iterable[bytes]:
-    """The bytes of a file. Raises `InputError` after the last where they are not what was listed."""
-    digest = hashlib.sha256()
+    """The bytes of a file. Raises `FormatError` after the last where they are not what is listed."""
+    digest, size = hashlib.sha256(), 0
     with one.open() as source:
         for block in blocks(source):
             digest.update(block)
+            size += len(block)
             yield block
-    if digest.hexdigest() != one.sha256:
-        raise InputError(f"{one.path}: its bytes are not those that were examined", path=one.path)
+    require_listed(one.path, one.sha256, digest.hexdigest(), one.size, size)
 
 
 def kind_of(destination: Path, *, oci: bool) -> Layout:

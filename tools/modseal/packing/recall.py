@@ -85,11 +85,15 @@ def require_own(previous: Recall, signers: Sequence[Signer]) -> None:
 
     Raises `RefusedError` (recall-invalid).
     """
-    found = verify_member(previous.signature, previous.signed)
-    mine = {fitness.parse(one.certificate).key_der for one in signers}
-    if found.failures or mine.isdisjoint(signer.certificate.key_der for signer in found.signers):
+    if recall_keys(previous).isdisjoint(fitness.parse(one.certificate).key_der for one in signers):
         detail = f"version {previous.version}, the one before, is not signed by one of these keys"
         raise RefusedError("recall-invalid", detail, recall=previous.name, version=previous.version)
+
+
+def recall_keys(recall: Recall) -> frozenset[bytes]:
+    """The keys that have signed a recall, none where one of its blocks does not verify. Whose they are is unproved."""
+    found = verify_member(recall.signature, recall.signed)
+    return frozenset(() if found.failures else (signer.certificate.key_der for signer in found.signers))
 
 
 def sign(recall: Recall, signers: Sequence[Signer], at: datetime, time: datetime) -> Recall:

@@ -34,12 +34,14 @@ from modseal.errors import RefusedError, UsageError
 from modseal.files.open import open_file
 from modseal.files.small import read_small
 from modseal.format import recall as recall_format
+from modseal.format.recall import Recall
 from modseal.format.rooted import Root
 from modseal.format.source import FileSource, Source, sha256
 from modseal.format.times import time_text
 from modseal.packing import depot_layout
 from modseal.packing.depot_layout import Content, Layout, of_bytes
 from modseal.packing.offline_bundle import Sound, examine_all
+from modseal.packing.recall import recall_keys
 from modseal.packing.sign import require_sound_source
 from modseal.policy.succession import below_threshold, require_threshold
 from modseal.signing import fitness
@@ -90,15 +92,21 @@ def items_of_files(paths: Sequence[Path], tell: Progress = quiet) -> list[Item]:
 
 
 def items_of_depot(files: DepotFiles, tell: Progress = quiet) -> list[Item]:
-    """The bundles of a depot of either kind, each examined anew. Raises `RefusedError`, `FormatError`, `InputError`."""
+    """The bundles of a depot of either kind, each examined anew, and those of a signed one as its index lists them.
+
+    Raises `RefusedError`, `FormatError`, `InputError`.
+    """
     found = []
     own = signed_files.read_index(files) if signed_files.is_signed_depot(files) else None
-    paths = [one.path for one in own.bundles] if own else files.bundles
+    known = {one.path: one for one in own.bundles} if own else {}
+    paths = tuple(known) if own else files.bundles
     for done, path in enumerate(paths):
         tell(done, len(paths), path)
         with files.open(path) as source:
             manifest = require_sound_source(source, f"{files.name}/{path}")
             digest = sha256(source).hex()
+            if (given := known.get(path)) is not None:
+                signed_files.require_listed(path, given.sha256, digest, given.size, source.size)
             one = listed(manifest, bundle_path(manifest, digest), source.size, digest)
         found.append(Item(one, lambda path=path: files.open(path)))  # type: ignore[misc]
     return found
@@ -202,12 +210,27 @@ def read_recall_file(path: Path) -> bytes:
 
 
 def merged_recalls(recalls: Iterable[bytes]) -> list[bytes]:
-    """Of each recall its newest version. Raises `FormatError`."""
-    newest: dict[str, tuple[int, bytes]] = {}
-    for data in recalls:
-        one = recall_format.decode(data)
-        if one.name not in newest or one.version > newest[one.name][0]:
-            newest[one.name] = (one.version, data)
+    """Of each recall its newest version, where a signer of every older version has signed the next one too.
+
+    Anybody can give a list any name and number: else whoever hands one in could take another vendor's list away.
+    Raises `RefusedError` (recall-invalid), `FormatError`.
+    """
+    decoded = [(recall_format.decode(data), data) for data in recalls]
+    newest: dict[str, tuple[Recall, bytes]] = {}
+    for one, data in sorted(decoded, key=lambda pair: pair[0].version):
+        before, _ = newest.get(one.name, (None, b""))
+        if before and before.sha256 == one.sha256:
+            continue
+        if before and before.version == one.version:
+            detail = f"two recalls are called {one.name} and have version {one.version}: {before.sha256}, {one.sha256}"
+            raise RefusedError("recall-invalid", detail, recall=one.name, version=one.version)
+        if before and recall_keys(before).isdisjoint(recall_keys(one)):
+            detail = (
+                f"version {one.version} of the recall {one.name} has no signer of version {before.version}, which it "
+                "would replace: its publisher signs it with an earlier key too, or gives the list a name of its own"
+            )
+            raise RefusedError("recall-invalid", detail, recall=one.name, version=one.version)
+        newest[one.name] = one, data
     return [data for _, data in newest.values()]
 
 

@@ -1,5 +1,8 @@
 """Recalls: what a vendor or a site has withdrawn, once its signer is proved.
 
+Any signer may give a list any name. So a newer version replaces an older one only where its signers may speak for all
+that the older one withdraws; else nobody's list would be safe from a higher number, and both count.
+
 A list counts only from a signer whose anchor covers every module that it names, as `statement` has it; while it is
 current; and where it is not older than the policy's lowest version of it. A list that does not count leaves the
 question open, so that a bundle is undecided: it may be one of those that a better list withdraws.
@@ -22,7 +25,7 @@ from modseal.trust.version import holds, version_key
 
 def recall_failures(manifest: Manifest, policy: Policy, at: datetime) -> Iterator[Failure]:
     """Why a module is withdrawn under a policy, and which of the policy's lists do not count."""
-    for recall in newest(policy.recalls):
+    for recall in not_replaced(policy.recalls, policy, at):
         problem = recall_problem(recall, policy, at)
         if problem:
             yield problem
@@ -38,16 +41,24 @@ def recall_failures(manifest: Manifest, policy: Policy, at: datetime) -> Iterato
                 )
 
 
-def newest(recalls: Iterable[Recall]) -> tuple[Recall, ...]:
-    """Of each list its newest version; two contents of one version both stay."""
-    found: dict[str, list[Recall]] = {}
+def not_replaced(recalls: Iterable[Recall], policy: Policy, at: datetime) -> Iterator[Recall]:
+    """The lists that no newer version of the same name replaces; two contents of one version both stay."""
+    named: dict[str, dict[str, Recall]] = {}
     for recall in recalls:
-        kept = found.setdefault(recall.name, [])
-        if not kept or recall.version > kept[0].version:
-            found[recall.name] = [recall]
-        elif recall.version == kept[0].version and recall.sha256 not in {one.sha256 for one in kept}:
-            kept.append(recall)
-    return tuple(recall for name in sorted(found) for recall in found[name])
+        named.setdefault(recall.name, {}).setdefault(recall.sha256, recall)
+    for name in sorted(named):
+        lists = sorted(named[name].values(), key=lambda one: one.version, reverse=True)
+        for one in lists:
+            newer = (other for other in lists if other.version > one.version)
+            if not any(_may_replace(other, one, policy, at) for other in newer):
+                yield one
+
+
+def _may_replace(newer: Recall, older: Recall, policy: Policy, at: datetime) -> bool:
+    """Whether the signers of a list may speak for all that it and the older one withdraw."""
+    subjects = dict.fromkeys((*newer.subjects, *older.subjects))
+    found = examine_statement(newer.signed, newer.signature, subjects, "the recall", policy, at)
+    return found.verdict is Verdict.ACCEPTED
 
 
 def recall_problem(recall: Recall, policy: Policy, at: datetime) -> Failure | None:

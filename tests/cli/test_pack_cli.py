@@ -247,7 +247,7 @@ def test_version_date_and_other_fields_come_from_the_command_line(work: Path, sp
         work,
         *(spec, "-o", f"a.{kind}", "--version", "2.3", "--release-date", "2026-01-31"),
         *("--set", "summary=A = B", "--set", "vendor=Other", "--set", "level=accepted", "--set", "description="),
-        *("--set", "stateless-ready=false"),
+        *(("--set", "stateless-ready=false") if kind == "vib" else ()),
     )
     assert (done.code, done.err) == (0, "")
     found = manifest(work, f"a.{kind}")
@@ -363,3 +363,74 @@ def test_a_signed_bundle_keeps_the_suffix_of_its_format(work: Path) -> None:
     done = run("sign", "a.seal", "--key", "s.key", "--cert", "s.pem", "-o", "b.vib", cwd=work)
     assert done.code == 2
     assert "b.vib is the name of a .vib, and a.seal is a .seal" in done.err
+
+
+# Outputs that are inputs; what may be in a statement; what must be said.
+
+
+@pytest.mark.parametrize(
+    ("target", "words"),
+    [
+        ("stage/descriptor.xml", "stage/descriptor.xml is an input of the module"),
+        ("stage/payloads/payload1/it.zip", "lies in stage/payloads, which is packed"),
+        ("o.vib", "o.vib is written twice"),
+        ("./o.vib", "o.vib is written twice"),
+        ("link.zip", "link.zip is written twice"),
+    ],
+)
+def test_an_offline_bundle_takes_the_place_of_no_input_and_of_no_other_output(
+    work: Path, target: str, words: str
+) -> None:
+    (work / "o.vib").write_bytes(b"there")
+    (work / "link.zip").symlink_to("o.vib")
+    done = pack(work, "stage", "--version", "1", "-o", "o.vib", "--offline-bundle", target)
+    assert done.code == 2
+    assert words in done.err
+    assert (work / "o.vib").read_bytes() == b"there"
+
+
+def test_an_offline_bundle_that_was_there_is_named(work: Path) -> None:
+    (work / "d.zip").write_bytes(b"there")
+    done = pack(work, "stage", "--version", "1", "-o", "o.vib", "--offline-bundle", "d.zip")
+    assert warnings(done) == ["d.zip was there already, and is replaced"]
+
+
+@pytest.mark.parametrize("field", ["overlay=true", "type=bootbank", "maintenance-mode=true"])
+@pytest.mark.parametrize("spec", ["module", "stage"])
+def test_a_field_that_a_seal_does_not_have_is_refused(work: Path, spec: str, field: str) -> None:
+    version = ("--version", "1") if spec == "stage" else ()
+    done = pack(work, spec, "-o", "a.seal", *version, "--set", field)
+    assert done.code == 2
+    assert f"--set {field.partition('=')[0]}: a .seal has no such field" in done.err
+
+
+def test_a_setuid_bit_that_stays_is_named(work: Path) -> None:
+    text = HEAD + 'level = "partner"\n' + TREE + '[[file]]\npath = "opt/hello/conf"\nmode = "4755"\n'
+    (work / "module/module.toml").write_text(text)
+    assert warnings(pack(work, "module", "-o", "a.seal")) == [
+        "payload payload1 has 1 path ('opt/hello/conf') with the setuid or setgid bit, run with their owner's rights"
+    ]
+
+
+@pytest.mark.skipif(not shutil.which("git"), reason="no git")
+@pytest.mark.parametrize("spec", ["module", "stage"])
+def test_an_untracked_file_is_no_part_of_a_tag(work: Path, spec: str) -> None:
+    def git(*arguments: str) -> None:
+        identity = ("-c", "user.name=A", "-c", "user.email=a@example.test", "-c", "commit.gpgsign=false")
+        subprocess.run(["git", "-C", str(work), *identity, *arguments], check=True, capture_output=True)
+
+    git("init", "-q")
+    (work / ".gitignore").write_text("*.log\n")
+    git("add", "-A")
+    git("commit", "-q", "-m", "it")
+    git("tag", "v1.2.3")
+    folder = work / ("module/files/opt" if spec == "module" else "stage/payloads/payload1/opt")
+    (work / "notes").write_text("not packed")
+    (folder / "a.log").write_text("ignored")
+    assert pack(work, spec, "--version-from-git", "-o", "a.seal").code == 0
+    (folder / "new/deep").mkdir(parents=True)
+    (folder / "new/deep/sneaky").write_text("x")
+    done = pack(work, spec, "--version-from-git", "-o", "b.seal")
+    assert done.code == 2
+    assert "opt/new/deep/sneaky" in done.err
+    assert "is packed, and git does not know it, so that no tag is the version of what is packed" in done.err

@@ -252,3 +252,68 @@ def test_what_cannot_have_provenance_is_refused(module: Path, text: str, kind: K
     with pytest.raises(error):
         pack(module, module / "it", kind, environ={}, build=FULL)
     assert not (module / "it").exists()
+
+
+SECRETS = [
+    "https://user:hunter2@host.example/x",
+    "https://hunter2@host.example/x",
+    "git+https://user:hunter2@host.example/x@main",
+    "git+ssh://git:hunter2@host.example/x",
+    "https://host.example/x?token=hunter2",
+    "https://host.example/x?a=1&access_token=hunter2",
+    "https://host.example/x#private_token=hunter2",
+    "https://host.example/ghp_16C7e42F292c6912E7710c838347Ae178B4a/x",
+    "https://host.example/token/hunter2",
+    "https://host.example/eyJhbGciOiJIUzI1NiJ9/x",
+    "urn:user:hunter2@host",
+    "user:hunter2@host.example/x",
+]
+PUBLIC = [
+    "https://host.example/acme/hello",
+    "https://host.example:8443/acme/hello/-/jobs/9?attempt=2#step:3",
+    f"git+https://host.example/acme/hello@{COMMIT}",
+    f"git+https://host.example/acme/hello@{COMMIT}#subfolder",
+    "git+ssh://git@host.example/acme/hello@refs/tags/v1",
+    "https://ci.example/runs/3f2504e0-4f89-41d3-9a0c-0305e82c3301",
+    "urn:uuid:3f2504e0-4f89-41d3-9a0c-0305e82c3301",
+    "https://ci.example/runs/12345678901234567890/attempts/1",
+    "https://github.example/acme/hello/.github/workflows/release.yml@refs/tags/v1",
+    BUILD_TYPE,
+]
+
+
+@pytest.mark.parametrize("uri", SECRETS)
+@pytest.mark.parametrize("field", ["builder_id", "build_type", "source_uri", "invocation_id"])
+def test_what_may_be_a_secret_gets_into_no_statement(uri: str, field: str) -> None:
+    with pytest.raises(UsageError) as error:
+        read_build({}, **{"builder_id": "urn:x", field: uri})
+    assert field.split("_", maxsplit=1)[0] in str(error.value)
+    assert "everybody who gets the bundle" in str(error.value)
+    assert "hunter2" not in str(error.value)
+    assert "7710c838" not in str(error.value)
+
+
+@pytest.mark.parametrize("uri", PUBLIC)
+def test_what_everybody_may_know_does(uri: str) -> None:
+    build = read_build({}, builder_id=uri, build_type=uri, source_uri=uri, invocation_id=uri)
+    assert {build.builder_id, build.build_type, build.source_uri, build.invocation_id} == {uri}
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {**GITHUB, "GITHUB_SERVER_URL": "https://user:hunter2@github.example"},
+        {**GITLAB, "CI_PROJECT_URL": "https://gitlab-ci-token:hunter2@gitlab.example/acme/hello"},
+        {**GITLAB, "CI_JOB_URL": "https://gitlab.example/acme/hello/-/jobs/9?private_token=hunter2"},
+    ],
+)
+def test_a_secret_in_a_variable_of_a_job_is_refused_too(environ: dict[str, str]) -> None:
+    with pytest.raises(UsageError, match="everybody who gets the bundle") as error:
+        read_build(environ)
+    assert "hunter2" not in str(error.value)
+
+
+def test_the_digest_of_the_source_is_not_repeated_where_it_is_none() -> None:
+    with pytest.raises(UsageError) as error:
+        read_build({}, builder_id="urn:x", source_digest="https://user:hunter2@host/x")
+    assert "hunter2" not in str(error.value)

@@ -12,7 +12,6 @@ import click
 from modseal.cli.options import FILE, OUTPUT, Choice, Time
 from modseal.cli.progress import progress
 from modseal.errors import UsageError
-from modseal.files.output import require_output
 from modseal.format.manifest import Kind
 from modseal.packing import given
 from modseal.packing.pack import pack as pack_module
@@ -79,7 +78,6 @@ def pack(
         if kind == "seal":
             raise UsageError("--offline-bundle is for a .vib; a .seal goes into a signed depot (`modseal depot build`)")
         kind = "vib"
-        require_output(offline_bundle)
     with progress(f"packing {spec}"):
         packed = pack_module(
             spec,
@@ -90,6 +88,7 @@ def pack(
             build=_build(build, provenance=provenance),
             given=given.read(spec, version, release_date, fields, from_git=version_from_git),
             keep_modes=keep_modes,
+            offline_bundle=offline_bundle,
         )
     for warning in packed.warnings:
         click.echo(f"modseal: warning: {safe(warning)}", err=True)

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from modseal.errors import InputError, UsageError
+from modseal.errors import InputError, ModsealError, UsageError
 from modseal.files import folder, left_behind
 
 _LINKS = 40
@@ -62,6 +62,18 @@ def require_output(path: Path, *, is_report: bool = False, new: bool = False) ->
     """Raises now what `output_file` would raise for what is at `path`, before work is done in vain."""
     with _placed(path, is_report=is_report, new=new):
         pass
+
+
+def takes_place(path: Path) -> bool:
+    """Whether an output at `path` replaces a file that has something in it, which is worth a word."""
+    with suppress(OSError, ModsealError):
+        place = _find(path, follow=True)
+        try:
+            status = None if place.is_own else folder.status_of(place.name, place.folder)
+            return status is not None and stat.S_ISREG(status.st_mode) and status.st_size > 0
+        finally:
+            os.close(place.folder)
+    return False
 
 
 @dataclass(frozen=True, slots=True)

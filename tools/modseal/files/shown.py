@@ -19,6 +19,8 @@ _FILE = re.compile(r"[^/]{1,100}\.(?:seal|vib|zip|trust|xml|json|toml|pem|crt|ce
 _TIME = re.compile(r"[0-9]{8}(?:T[0-9]{4,6}Z?)?")
 _RUN = re.compile(r"[A-Za-z0-9]+")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_HEX = re.compile(r"(?:[a-z0-9]+:)?[0-9a-f]{7,128}")
+"""A commit or a digest, which names what everybody may see."""
 _NAMED = re.compile(
     r"(?:.*[^a-z])?(?:token|api-?key|key|secret|sig|signature|auth|passw(?:or)?d|pwd|credentials?|session)[^=:]*[=:].*",
     re.IGNORECASE | re.DOTALL,
@@ -56,6 +58,28 @@ def shown_path(path: str) -> str:
         for index, segment in enumerate(segments)
     ]
     return "/".join(HIDDEN if hide else segment for segment, hide in zip(segments, hidden, strict=True))
+
+
+def secret_in(uri: str) -> str | None:
+    """What of a URI, or of a name like one, may be a secret, in words; None where it may be published.
+
+    Unlike what is shown, this refuses work. So what is public by its nature is none: a query or fragment without a
+    name of secrets, a commit or a digest in hex, a UUID, a number, and the user alone of ssh (`git@host`).
+    """
+    scheme, _, rest = uri.partition(":/") if ":/" in uri else ("", "", uri)
+    host = re.split(r"[/\\?#]", rest.lstrip("/\\"), maxsplit=1)[0]
+    user, at, _ = host.rpartition("@")
+    if at and (":" in user if not scheme or scheme.lower().endswith("ssh") else True):
+        return "a user name or password in it"
+    parts = [unquote(part) for part in re.split(r"[/\\?#&;@]", rest.removeprefix(host)) if part]
+    for before, part in pairwise(("", *parts)):
+        if not _is_public(part) and (_may_be_secret(part, is_last=False) or before.lower() in _NAMES):
+            return "a part that may be a token or password"
+    return None
+
+
+def _is_public(part: str) -> bool:
+    return part.isdecimal() or _HEX.fullmatch(part) is not None or _UUID.fullmatch(part) is not None
 
 
 def without_secrets(text: str) -> str:

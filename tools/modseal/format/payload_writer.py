@@ -27,7 +27,10 @@ _START = 16
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """One path to pack. A file has `open` (which may be called twice) and its `size` in bytes, a link `target`."""
+    """One path to pack. A file has `open` (which may be called twice) and its `size` in bytes, a link `target`.
+
+    `disk` is where a file or a link was found, without links in the folders above it; empty for what is on no disk.
+    """
 
     path: str
     type: FileType
@@ -35,6 +38,7 @@ class Input:
     target: str | None = None
     open: Callable[[], BinaryIO] | None = None
     size: int = 0
+    disk: bytes = b""
 
 
 def write_seal_payload(

@@ -152,7 +152,7 @@ class PayloadTree:
         status = item.stat(follow_symlinks=False)
         if stat.S_ISLNK(status.st_mode):
             target = os.readlink(item.path).decode("utf-8", "surrogateescape")
-            return Input(path, FileType.SYMLINK, tar.LINK_MODE, target)
+            return Input(path, FileType.SYMLINK, tar.LINK_MODE, target, disk=item.path)
         if stat.S_ISDIR(status.st_mode):
             return Input(path, FileType.DIRECTORY, self._mode(path, status, usual(FileType.DIRECTORY, 0)))
         if stat.S_ISREG(status.st_mode):
@@ -164,7 +164,7 @@ class PayloadTree:
         if is_secret(path.rpartition("/")[2], real):  # an unreadable file is better found before anything is written
             self.secrets.append(path)
         mode = self._mode(path, status, usual(FileType.FILE, status.st_mode, self.keep))
-        return Input(path, FileType.FILE, mode, None, partial(_open, real), status.st_size)
+        return Input(path, FileType.FILE, mode, None, partial(_open, real), status.st_size, real)
 
     def _mode(self, path: str, status: os.stat_result, usual: int) -> int:
         """The mode of an entry: the usual one, unless those on disk are to be kept."""

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 from modseal.errors import UsageError
 from modseal.format import rules
 from modseal.format.shape import quote
 
+OPTION = "--version-from-git"
+"""The option that asks for it, as messages name it."""
 TAGS = ("v[0-9]*", "[0-9]*")
 """What a tag with a version looks like, for git; so that tags of other parts of a repository are not taken."""
 
@@ -44,6 +47,26 @@ def describe(folder: Path) -> str:
     return version
 
 
+def require_known(folder: Path, packed: Iterable[bytes]) -> None:
+    """Check that git knows what is packed, each path as `Input.disk` has it. What git ignores is left out on purpose.
+
+    `git describe` says nothing of files that were never added. Raises `UsageError`.
+    """
+    top = os.path.realpath(_git(folder, "rev-parse", "--show-toplevel").stdout.rstrip("\n"))
+    listed = _git(Path(top), "ls-files", "--others", "--exclude-standard", "-z")
+    if listed.returncode:
+        raise UsageError(f"{OPTION}: git cannot say which files it knows: {quote(listed.stderr.strip())}")
+    unknown = {os.path.join(top, path) for path in listed.stdout.split("\0") if path}
+    nested = tuple(path for path in unknown if path.endswith("/"))  # another repository within, as one folder
+    found = sorted(path for path in map(os.fsdecode, packed) if path in unknown or path.startswith(nested))
+    if found:
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        raise UsageError(
+            f"{OPTION}: {quote(os.path.relpath(found[0], os.path.realpath(folder)))}{more} is packed, and git does not "
+            "know it, so that no tag is the version of what is packed; commit it, have git ignore it, or say --version"
+        )
+
+
 def _reason(folder: Path, error: str) -> str:
     """Why git does not describe a folder, in words with a way out."""
     if "not a git repository" in error:
@@ -75,7 +98,7 @@ def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             encoding="utf-8",
-            errors="replace",
+            errors="surrogateescape",  # so that a path is the one on disk
             timeout=_SECONDS,
             check=False,
         )

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 
 from modseal.errors import UsageError
+from modseal.format.manifest import Kind
 from modseal.format.shape import Steps, quote, suggestion
 from modseal.format.stage_descriptor import GivenText
 from modseal.format.times import time_text
@@ -44,9 +45,9 @@ def read(
     if version is not None:
         given["version"] = GivenText(version, "--version")
     if from_git and spec.exists():  # else it is said that there is no such spec
-        from modseal.packing.git_version import describe
+        from modseal.packing.git_version import OPTION, describe
 
-        given["version"] = GivenText(describe(spec if spec.is_dir() else spec.parent), "--version-from-git")
+        given["version"] = GivenText(describe(spec if spec.is_dir() else spec.parent), OPTION)
     if released is not None:
         given["released"] = GivenText(time_text(released), "--release-date")
     for item in fields:
@@ -61,6 +62,13 @@ def read(
             raise UsageError(f"{given[name].source} and --set {said} say the same field")
         given[name] = GivenText(text, f"--set {said}")
     return given
+
+
+def require_fields_of(kind: Kind, given: Mapping[str, GivenText]) -> None:
+    """Check that a bundle of this format has every field that is given. Raises `UsageError`."""
+    for name, one in given.items():
+        if kind == "seal" and FIELDS[name][0] == "vib":
+            raise UsageError(f"{one.source}: a .seal has no such field; leave it out, or pack a .vib")
 
 
 def for_stage(given: Mapping[str, GivenText]) -> dict[str, GivenText]:

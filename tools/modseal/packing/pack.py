@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from modseal.bundle.open import OpenBundle
 from modseal.errors import InputError, RefusedError, SpecError, UsageError
-from modseal.files.output import output_file, require_output
+from modseal.files.output import output_file, require_output, takes_place
 from modseal.format.manifest import FileType, Kind, Manifest
 from modseal.format.source import FileSource
 from modseal.format.stage_descriptor import GivenText
@@ -71,6 +71,7 @@ def pack(
     build: Build | None = None,
     given: Mapping[str, GivenText] | None = None,
     keep_modes: bool = False,
+    offline_bundle: Path | None = None,
 ) -> Packed:
     """Pack the module of `spec`: a `module.toml`, a folder with one, or a stage folder.
 
@@ -78,16 +79,22 @@ def pack(
     `output` is by default named after the module, in the current folder, and is replaced atomically. Of `environ` only
     SOURCE_DATE_EPOCH counts. `sbom` embeds an SBOM even if the spec does not ask for one; a `build` embeds provenance.
     `given` are values in the place of the spec's (`packing.given`); `keep_modes` takes modes as they are on disk.
+    An `offline_bundle` is where the caller will write one: it is judged as the output is, before anything is written.
     Raises `SpecError` (every problem of the spec at once), `UsageError`, `FormatError` or `RefusedError` (what
     a verifier would reject), `InputError`. Nothing is left behind by a failure.
     """
     epoch = read_epoch(environ)
     kind = kind_of_output(output, kind)
     plan = _checked(make_plan(spec, kind, epoch, given, keep_modes=keep_modes))
+    _require_given(given or {}, spec, plan)
     plan = _attested(plan, epoch, build, sbom=sbom)
     target = output or Path(default_name(plan.manifest))
-    _require_output(target, plan)
-    replaced = [f"{target} was there already, and is replaced"] if target.is_file() and target.stat().st_size else []
+    outputs = [target, *([offline_bundle] if offline_bundle else [])]
+    for each in outputs:
+        _require_output(each, plan)
+    if offline_bundle and os.path.realpath(offline_bundle) == os.path.realpath(target):
+        raise UsageError(f"{offline_bundle} is written twice, as the bundle and as the offline bundle; name two files")
+    replaced = [f"{each} was there already, and is replaced" for each in outputs if takes_place(each)]
     with _spool(target) as spool:
         manifest, parts = spool_parts(plan, spool)
         with output_file(target) as file:
@@ -134,6 +141,18 @@ def make_plan(
     if is_stage:
         return plan_stage(spec, kind or "vib", epoch, given, keep_modes=keep_modes)
     raise SpecError(f"{spec}: has neither a {SPEC_FILE} nor a {DESCRIPTOR}").because("spec-missing")
+
+
+def _require_given(given: Mapping[str, GivenText], spec: Path, plan: Plan) -> None:
+    """Check what was said in the place of the spec against what is packed. Raises `UsageError`."""
+    from modseal.packing import git_version
+    from modseal.packing.given import require_fields_of
+
+    require_fields_of(plan.manifest.kind, given)
+    if "version" in given and given["version"].source == git_version.OPTION:
+        inputs = (item.disk for payload in plan.payloads for item in payload.inputs if item.disk)
+        single = (os.fsencode(os.path.realpath(path)) for path in plan.sources)
+        git_version.require_known(spec if spec.is_dir() else spec.parent, (*inputs, *single))
 
 
 def _checked(plan: Plan) -> Plan:

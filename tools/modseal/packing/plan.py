@@ -300,8 +300,16 @@ def tree_warnings(trees: Iterable[PayloadTree], depends: Iterable[Constraint], k
             special = [word for bit, word in _SPECIAL.items() if before & ~after & bit]
             what = f"mode {before:04o}{f' ({chr(32).join(special)})' if special else ''} becomes {after:04o}"
             yield f"payload {tree.name}: {what} for {_paths(paths)}; {keeps}"
+        if special := [path for path, item in tree.inputs.items() if _is_special(item)]:
+            what = f"has {_paths(special)} with the setuid or setgid bit"
+            yield f"payload {tree.name} {what}, run with their owner's rights"
         if tree.type == "vzstd" and _ZSTD_ON_HOST not in {item.name for item in depends}:
             yield f"payload {tree.name} is vzstd, but the module does not depend on {_ZSTD_ON_HOST} = 1.0"
+
+
+def _is_special(item: Input) -> bool:
+    """Whether it has rights beyond those of its reader. The sticky bit of a file of a host says to keep changes."""
+    return item.type is FileType.FILE and bool(item.mode & (S_ISUID | S_ISGID))
 
 
 def _paths(paths: list[str]) -> str:

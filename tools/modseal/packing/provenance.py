@@ -19,6 +19,7 @@ from typing import Any
 
 from modseal import __version__, limits
 from modseal.errors import UsageError
+from modseal.files.shown import secret_in, shown
 from modseal.format.manifest import Manifest
 from modseal.packing.plan import GeneratedPlan, Plan, read_file, with_generated
 from modseal.packing.spec import ComponentSpec
@@ -60,7 +61,7 @@ def read_build(
     """The build as the flags say it, and where they are silent the variables of GitHub Actions or GitLab CI.
 
     Either flag on the source replaces both variables: the commit of one repository is not that of another.
-    Raises `UsageError` for a build without a builder, for an invalid URI, and for an invalid digest.
+    Raises `UsageError` for a build without a builder, an invalid URI or digest, and for what may be a secret.
     """
     found = _github(environ) or _gitlab(environ) or Build("")
     from_flags = bool(source_uri or source_digest)
@@ -74,6 +75,12 @@ def read_build(
     if not build.builder_id:
         raise UsageError("--provenance needs --builder-id: this is not a job of GitHub Actions or GitLab CI")
     uris = {"builder id": build.builder_id, "build type": build.build_type, "source": build.source_uri}
+    for label, said in (*uris.items(), ("invocation id", build.invocation_id)):
+        if secret := secret_in(said):
+            raise UsageError(
+                f"the {label} has {secret}, and everybody who gets the bundle reads it; give it without "
+                "(it comes from an option, or from a variable of the CI job)"
+            )
     for label, uri in uris.items():
         if uri and not URI.fullmatch(uri):
             raise UsageError(f"the {label} is {uri!r}, and must be a URI")
@@ -87,7 +94,7 @@ def _digest_text(said: str) -> str:
     match = _DIGEST.fullmatch(said)
     algorithm = (match[1] or "gitCommit") if match else ""
     if not match or len(match[2]) not in _HEX[algorithm]:
-        raise UsageError(f"the source digest is {said!r}, and must be a git commit or like sha256:HEX")
+        raise UsageError(f"the source digest is {shown(said)!r}, and must be a git commit or like sha256:HEX")
     return f"{algorithm}:{match[2]}"
 
 

@@ -23,6 +23,7 @@ from modseal.auditing.finding import Finding
 from modseal.auditing.run import Audit
 from modseal.errors import InputError
 from modseal.format.level import Level
+from modseal.format.shape import quote
 from modseal.policy.sources import load
 from modseal.trust.policy import Policy
 
@@ -139,6 +140,30 @@ def test_a_community_vib_on_a_community_host_was_not(policy: Policy, put: Put) -
     hobby = make("vib", claimed_level=Level.COMMUNITY).unsigned()
     audit = audit_of([put(esxi_hosts.make(hobby, level="community"))], policy)
     assert of_rule(audit, "forced-vib") == of_rule(audit, "host-level-not-proven") == []
+
+
+@pytest.mark.parametrize("level", ["", "Partner", "gold", "partner certified"])
+def test_a_host_whose_level_cannot_be_told_is_undecided(policy: Policy, put: Put, level: str) -> None:
+    hobby = make("vib", claimed_level=Level.COMMUNITY).unsigned()
+    audit = audit_of([put(esxi_hosts.make(hobby, level=level))], policy)
+    [finding] = of_rule(audit, "host-level-not-proven")
+    assert finding.undecided
+    assert f"says {quote(level)}" in finding.detail if level else "says no acceptance level" in finding.detail
+    assert audit.hosts[0]["claimed_level"] is None
+
+
+def test_a_profile_without_the_element_says_no_level(policy: Policy, put: Put) -> None:
+    host = HOST.edit_document("profiles/Test-1.0", "<acceptancelevel>partner</acceptancelevel>", "")
+    [finding] = of_rule(audit_of([put(host)], policy), "host-level-not-proven")
+    assert finding.undecided
+
+
+@pytest.mark.parametrize("level", ["PartnerSupported", " partner "])
+def test_the_levels_of_esxcli_are_understood(policy: Policy, put: Put, level: str) -> None:
+    hobby = make("vib", claimed_level=Level.COMMUNITY).unsigned()
+    audit = audit_of([put(esxi_hosts.make(hobby, level=level))], policy)
+    assert audit.hosts[0]["claimed_level"] == "partner"
+    assert {"forced-vib", "host-level-not-proven"} <= of_hosts(audit)
 
 
 def test_a_vib_that_the_profile_does_not_list_is_said_and_the_reverse(policy: Policy, put: Put) -> None:

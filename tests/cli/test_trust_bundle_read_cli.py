@@ -118,6 +118,13 @@ def test_a_signature_that_does_not_verify_is_a_problem_and_exit_1(place: Path) -
     assert done.code == 1
     assert "  problem        trust-bundle-invalid: " in done.out
     assert "has signed" not in done.out
+    shown = run("policy", "show", "bad.trust", cwd=place)
+    assert (shown.code, shown.out) == (1, done.out)
+    checked = run("policy", "check", "bad.trust", "policy.toml", cwd=place)
+    assert checked.code == 1
+    assert checked.out.splitlines()[0].startswith("UNPROVED: ")
+    assert checked.out.splitlines()[1].startswith("bad.trust: problem: trust-bundle-invalid: ")
+    assert len(checked.out.splitlines()) == 3
 
 
 def test_a_policy_that_cannot_be_used_is_a_problem(place: Path) -> None:

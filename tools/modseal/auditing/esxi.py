@@ -214,6 +214,15 @@ class HostEnd(End):
                 detail = f"no VIB of the image profile has the boot file {quote(name)}"
                 yield rules.BOOT_FILE, Hit(detail, {"file": format_rules.shown(name)})
         claimed = profile.level
+        if claimed is None:
+            said = (
+                f"says {quote(profile.said_level)}, which is none" if profile.said_level else "says no acceptance level"
+            )
+            detail = (
+                f"the image profile {said}; which level the host has, and whether its VIBs reach it, cannot be told"
+            )
+            unknown = {"profile": format_rules.shown(profile.name), "claimed": format_rules.shown(profile.said_level)}
+            yield rules.HOST_LEVEL, Hit(detail, unknown, undecided=True)
         if claimed and claimed > Level.COMMUNITY:
             below = [vib for vib in members if vib.proven is None or vib.proven < claimed]
             if below:

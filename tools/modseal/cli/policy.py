@@ -31,8 +31,10 @@ from modseal.report import policy_text
 from modseal.report.text import safe
 
 if TYPE_CHECKING:
+    from modseal.policy.carried import Carried
     from modseal.signing.signer import Signer
     from modseal.signing.trust_bundle_file import Written
+    from modseal.trust.policy import Policy
 
 _PREVIOUS = click.option("--previous", type=FILE, metavar="OLD", help="The trust bundle that this one follows.")
 _PASSPHRASE = click.option(
@@ -47,33 +49,46 @@ def policy() -> None:
 
 @policy.command()
 @click.argument("references", nargs=-1, required=True, metavar="POLICY...", shell_complete=POLICIES)
-def check(references: tuple[str, ...]) -> None:
+def check(references: tuple[str, ...]) -> int:
     """Read each POLICY and say in one line the weakest thing that it would accept.
 
     POLICY is a policy file, a built-in policy (strict or vmware), a trust store (store:, store:DIR or its folder), or a
     trust bundle, of which nothing is proved.
 
-    Exit status: 0, or 3 with every problem of the first policy that cannot be used.
+    Exit status: 0; 1 where a trust bundle is damaged; 3 with every problem of the first policy that cannot be used.
     """
     from modseal.policy.carried import load_unproved
     from modseal.report import carried
 
+    status = 0
     for reference in references:
-        click.echo(carried.weakest(load_unproved(reference, now())))
+        found = load_unproved(reference, now())
+        click.echo(carried.weakest(found))
+        status = max(status, _status(found))
+    return status
 
 
 @policy.command()
 @click.argument("reference", metavar="POLICY", shell_complete=POLICIES)
-def show(reference: str) -> None:
+def show(reference: str) -> int:
     """Show what POLICY says, defaults included.
 
     POLICY is a policy file, a built-in policy (strict or vmware), a trust store (store:, store:DIR or its folder), or a
     trust bundle, of which nothing is proved.
+
+    Exit status: 0; 1 where a trust bundle is damaged; 3 where the policy cannot be used.
     """
     from modseal.policy.carried import load_unproved
     from modseal.report import carried
 
-    click.echo(carried.show(load_unproved(reference, now())))
+    found = load_unproved(reference, now())
+    click.echo(carried.show(found))
+    return _status(found)
+
+
+def _status(found: Policy | Carried) -> int:
+    """That of `inspect`: 1 for a trust bundle with a problem."""
+    return 1 if getattr(found, "problems", ()) else 0
 
 
 @policy.command()

@@ -36,11 +36,13 @@ _PROFILE = ElementRule(
 class Profile:
     """What a profile says, unproved. `vibs` has the boot file of each payload by VIB id and payload name.
 
-    `level` is the acceptance level of the host, None where the profile does not say one that is known.
+    `level` is the acceptance level of the host, and `said_level` how the profile says it: empty where it says none,
+    and with no `level` where it is no known one.
     """
 
     name: str
     level: Level | None
+    said_level: str
     vibs: Mapping[str, Mapping[str, str]]
 
 
@@ -63,12 +65,15 @@ def _read(root: Node) -> Profile:
             raise node.error(f"the profile lists {quote(id_)} twice")
         payloads = (one for group in node.all("payloads") for one in group.children)
         vibs[id_] = {one.attributes["payload-name"]: one.text.strip() for one in payloads}
-    return Profile(_text(root, "name"), _level(root), vibs)
+    said = _text(root, "acceptancelevel")
+    return Profile(_text(root, "name"), _level(said), said, vibs)
 
 
-def _level(root: Node) -> Level | None:
-    text = _text(root, "acceptancelevel")
-    return next((level for level in Level if str(level) == text), None)
+def _level(said: str) -> Level | None:
+    try:
+        return Level.parse(said)
+    except ValueError:
+        return None
 
 
 def _text(node: Node, name: str) -> str:

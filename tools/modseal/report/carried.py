@@ -27,10 +27,12 @@ def line(carried: Carried) -> str:
 
 
 def weakest(found: Policy | Carried) -> str:
-    """The weakest thing that a policy would accept, as one line; of a trust bundle's policy unproved."""
+    """The weakest thing that a policy would accept, as one line; of a trust bundle unproved, with its problems."""
     if isinstance(found, Policy):
         return policy_text.weakest(found)
-    return f"UNPROVED: {policy_text.weakest(found.policy)}" if found.policy else line(found)
+    weak = f"UNPROVED: {policy_text.weakest(found.policy)}" if found.policy else line(found)
+    problems = (f"{safe(found.path)}: problem: {problem.code}: {safe(problem.detail)}" for problem in found.problems)
+    return "\n".join((weak, *problems))
 
 
 def show(found: Policy | Carried) -> str:

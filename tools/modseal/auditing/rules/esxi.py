@@ -62,7 +62,7 @@ HOST_LEVEL = Rule(
     severity=Severity.HIGH,
     title="The host's acceptance level is not proven",
     what="The image profile claims an acceptance level above community, and not every VIB is proven to be of at least "
-    "that level under this policy.",
+    "that level under this policy; or it says no level that is known, and nothing is decided about it.",
     why="The level of a host says what its weakest VIB is. The profile is not signed: it says what somebody wrote.",
     remedy="Look at the findings of the VIBs that are named; the host is of the level that the weakest of them proves.",
     example="The profile says `partner`, and one of 136 VIBs has an empty signature.",

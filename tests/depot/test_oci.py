@@ -13,6 +13,7 @@ from builders import recalls, registry
 from builders import signed_depots as depots
 from builders.pki import NOW, signer
 from builders.policies import trusting
+from modseal import limits
 from modseal.depot import oci
 from modseal.depot.check import Checked, check
 from modseal.depot.files import open_depot
@@ -133,3 +134,71 @@ def test_two_layers_of_one_name_are_refused() -> None:
     held = dict([*documents, last])
     with pytest.raises(FormatError, match="two layers are called"):
         oci.read(held.__getitem__, {})
+
+
+def put(layout: Path, document: object) -> dict[str, object]:
+    """A document as a blob of the layout, and the entry that leads to it."""
+    data = document if isinstance(document, bytes) else json.dumps(document).encode()
+    digest = registry.digest_of(data)
+    (layout / "blobs/sha256" / digest.removeprefix("sha256:")).write_bytes(data)
+    return {"mediaType": oci.MANIFEST_TYPE, "digest": digest, "size": len(data)}
+
+
+def add_entries(layout: Path, *entries: dict[str, object]) -> None:
+    path = layout / "index.json"
+    index = json.loads(path.read_bytes())
+    index["manifests"] += entries
+    path.write_text(json.dumps(index))
+
+
+def test_a_bundle_without_a_title_is_unlisted_however_it_is_listed(layout: Path) -> None:
+    more = put(layout, depots.bundles.make("seal", name="other").data)
+    manifest = put(layout, {"schemaVersion": 2, "layers": [more]})
+    add_entries(layout, manifest)
+    failures = checked(layout).failures
+    assert {one.code for one in failures} == {"bundle-unlisted"}
+    digests = {str(one["digest"]).removeprefix("sha256:") for one in (more, manifest)}
+    assert {one.evidence["bundle"] for one in failures} == {oci.place(digest) for digest in digests}
+
+
+def test_a_config_or_an_empty_manifest_or_index_hides_nothing(layout: Path) -> None:
+    more = put(layout, depots.bundles.make("seal", name="other").data)
+    add_entries(
+        layout,
+        put(layout, {"schemaVersion": 2, "config": more, "layers": []}),
+        put(layout, {"schemaVersion": 2, "mediaType": oci.INDEX_TYPE, "manifests": []}),
+    )
+    assert [one.code for one in checked(layout).failures] == ["bundle-unlisted"] * 3
+
+
+def test_a_document_that_is_listed_many_times_is_read_once(layout: Path) -> None:
+    leaf = put(layout, {"layers": []})
+    inner = put(layout, {"mediaType": oci.INDEX_TYPE, "manifests": [leaf] * 400})
+    outer = put(layout, {"mediaType": oci.INDEX_TYPE, "manifests": [inner] * 400})
+    add_entries(layout, *[outer] * 400)
+    read: list[str] = []
+
+    def content(path: str) -> bytes:
+        read.append(path)
+        return (layout / path).read_bytes()
+
+    oci.read(content, {})
+    assert len(read) == len(set(read))
+    assert {one.code for one in checked(layout).failures} == {"bundle-unlisted"}
+
+
+def test_the_entries_of_a_layout_are_bounded_repeated_ones_too(layout: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "OCI_ENTRIES", 20)
+    assert checked(layout).verdict is Verdict.ACCEPTED
+    add_entries(layout, *[put(layout, {"layers": []})] * 20)
+    with pytest.raises(FormatError, match="more than 20 manifests and layers"), open_depot(layout):
+        pass
+
+
+def test_a_document_that_leads_to_itself_is_read_once(layout: Path) -> None:
+    """Digests are not believed, so that a file may be called as it likes."""
+    entry = {"mediaType": oci.INDEX_TYPE, "digest": "sha256:" + "0" * 64, "size": 1}
+    circle = {"mediaType": oci.INDEX_TYPE, "manifests": [entry]}
+    (layout / oci.place("0" * 64)).write_text(json.dumps(circle))
+    add_entries(layout, entry)
+    assert [one.code for one in checked(layout).failures] == ["bundle-unlisted"]

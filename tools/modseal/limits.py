@@ -240,6 +240,10 @@ DEPOT_INDEX_SIZE = MANIFEST_SIZE
 DEPOT_BUNDLES = 20_000
 """Bundles of one signed depot, as many as a zip archive has entries."""
 
+OCI_ENTRIES = 4 * DEPOT_BUNDLES
+"""Manifests and layers that an OCI image layout may list, repeated ones included: one of each for every bundle, and as
+many again for recalls, signatures and what tools put around them."""
+
 DEPOT_ROTATIONS = 64
 """Earlier indexes that a signed depot keeps, one for each change of its signers: decades of yearly changes."""
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,41 +62,65 @@ def layout(name: str, files: Sequence[Blob]) -> tuple[list[tuple[str, bytes]], t
     return list(documents.items()), (INDEX, outer)
 
 
-def read(content: Any, sizes: dict[str, int]) -> tuple[dict[str, Blob], set[str]]:
-    """The files of the depot in a layout by their paths, and the paths of all blobs that the layout names.
+def read(content: Callable[[str], bytes], sizes: Mapping[str, int]) -> tuple[dict[str, Blob], set[str]]:
+    """The files of the depot in a layout by their paths, and the paths of all blobs that lead to one.
 
-    `content` gives the bytes of a small file of the layout. Raises `FormatError` (index-invalid).
+    Whatever else the layout names belongs to no depot. `content` gives the bytes of a small file of the layout.
+    Raises `FormatError` (index-invalid).
     """
-    found: dict[str, Blob] = {}
-    named: set[str] = {LAYOUT, INDEX}
-    _walk(_document(content(INDEX), INDEX), content, sizes, found, named, 0)
-    return found, named
+    reader = _Reader(content, sizes)
+    reader.follow(INDEX, 0)
+    return reader.found, reader.named | {LAYOUT, INDEX}
 
 
-def _walk(index: Any, content: Any, sizes: dict[str, int], found: dict[str, Blob], named: set[str], depth: int) -> None:
-    if depth >= _DEPTH:
-        raise _bad("image indexes are nested too deeply")
-    for entry in _list(index, "manifests"):
-        path = _path(entry)
-        named.add(path)
-        if len(named) > 4 * limits.DEPOT_BUNDLES:
-            raise _bad(f"it names more than {4 * limits.DEPOT_BUNDLES} blobs")
-        document = _document(content(path), path)
-        if document.get("mediaType") == INDEX_TYPE:
-            _walk(document, content, sizes, found, named, depth + 1)
-            continue
-        if isinstance(document.get("config"), dict):
-            named.add(_path(document["config"]))
-        for layer in _list(document, "layers"):
-            blob = _path(layer)
-            named.add(blob)
-            title = layer.get("annotations", {}).get(TITLE) if isinstance(layer.get("annotations"), dict) else None
-            if not isinstance(title, str):
-                continue  # nobody's file: a layer of an image, for example
+class _Reader:
+    """What was found so far. Each document is followed once, however often it is listed."""
+
+    def __init__(self, content: Callable[[str], bytes], sizes: Mapping[str, int]) -> None:
+        self.found: dict[str, Blob] = {}
+        self.named: set[str] = set()
+        self._content, self._sizes = content, sizes
+        self._followed: set[str] = set()
+        self._entries = 0
+
+    def follow(self, path: str, depth: int) -> None:
+        """Follow an image index or a manifest; it is named if all that it lists is."""
+        if path in self._followed:
+            return
+        self._followed.add(path)
+        document = _document(self._content(path), path)
+        if path == INDEX or document.get("mediaType") == INDEX_TYPE:
+            if depth >= _DEPTH:
+                raise _bad("image indexes are nested too deeply")
+            below = [_path(entry) for entry in self._list(document, "manifests")]
+            for each in below:
+                self.follow(each, depth + 1)
+        else:
+            below = list(map(self._layer, self._list(document, "layers")))
+            config = document.get("config")
+            if isinstance(config, dict) and _path(config) == _place(EMPTY):
+                self.named.add(_place(EMPTY))
+        if below and self.named.issuperset(below):
+            self.named.add(path)
+
+    def _layer(self, layer: dict[str, Any]) -> str:
+        """The path of a layer's blob, which is a file of the depot if it has a title."""
+        blob = _path(layer)
+        title = layer.get("annotations", {}).get(TITLE) if isinstance(layer.get("annotations"), dict) else None
+        if isinstance(title, str):
             rules.require(rules.check_path(title))
-            one = Blob(title, sizes.get(blob, 0), blob.rpartition("/")[2])
-            if found.setdefault(title, one) != one:
+            one = Blob(title, self._sizes.get(blob, 0), blob.rpartition("/")[2])
+            if self.found.setdefault(title, one) != one:
                 raise _bad(f"two layers are called {quote(title, limits.PATH_LENGTH)}")
+            self.named.add(blob)
+        return blob
+
+    def _list(self, document: dict[str, Any], key: str) -> list[dict[str, Any]]:
+        values = _list(document, key)
+        self._entries += len(values)
+        if self._entries > limits.OCI_ENTRIES:
+            raise _bad(f"it lists more than {limits.OCI_ENTRIES} manifests and layers")
+        return values
 
 
 def _list(document: Any, key: str) -> list[dict[str, Any]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -197,7 +198,29 @@ def test_an_offline_bundle_is_checked_by_its_bundles(signed: Path) -> None:
     checked = check(signed, "offline.zip")
     assert checked.code == 0
     assert "not signed: nobody says that this is all, or the newest" in checked.out
-    assert check(signed, "offline.zip", "--state", "seen").code == 2
+
+
+@pytest.mark.parametrize("how", ["stripped", "linked", "an offline bundle"])
+def test_who_wants_a_signed_depot_takes_no_other(signed: Path, how: str) -> None:
+    publish(signed, "a.seal")
+    assert check(signed, "depot", "--state", "seen").code == 0
+    before = (signed / "seen").read_bytes()
+    index, name = signed / "depot" / "depot.json", "depot"
+    if how == "an offline bundle":
+        name = "offline.zip"
+        run("depot", "build", "a.vib", "-o", name, cwd=signed)
+    else:
+        index.rename(signed / "kept.json")
+    if how == "linked":
+        index.symlink_to("../kept.json")
+    for wanted in (("--state", "seen"), ("--name", "acme")):
+        refused = check(signed, name, *wanted)
+        assert refused.code == 1
+        assert "index-invalid" in refused.out
+        assert "has no depot.json that can be read" in refused.out
+        assert ("unsafe-link" in refused.out) == (how == "linked")
+        assert run("depot", "mirror", name, "-o", "copy", *POLICY, *wanted, cwd=signed).code == 1
+    assert (signed / "seen").read_bytes() == before
 
 
 def test_a_depot_that_was_changed_on_its_way_is_not_signed_anew(signed: Path) -> None:
@@ -325,3 +348,76 @@ def test_a_recall_in_a_depot_is_replaced_only_by_its_own_signer(signed: Path) ->
     added = run("depot", "add", "depot", "--recall", "3.recall", *common, cwd=signed)
     assert added.code == 0, added.err
     assert check(signed).code == 0
+
+
+def test_a_mirror_in_a_zip_file_never_goes_back_either(signed: Path) -> None:
+    publish(signed, "a.seal")
+    publish(signed, "a.vib", to="new", more=("--number", "2"))
+    for source in ("depot", "new"):
+        assert run("depot", "mirror", source, "-o", "copy.zip", *POLICY, cwd=signed).code == 0
+    before = (signed / "copy.zip").read_bytes()
+    back = run("depot", "mirror", "depot", "-o", "copy.zip", *POLICY, cwd=signed)
+    assert back.code == 1
+    assert "older than version 2" in back.err
+    assert (signed / "copy.zip").read_bytes() == before
+    (signed / "mine.zip").write_bytes(b"my own file")
+    strange = run("depot", "mirror", "depot", "-o", "mine.zip", *POLICY, cwd=signed)
+    assert strange.code == 2
+    assert "is no depot" in strange.err
+    assert (signed / "mine.zip").read_bytes() == b"my own file"
+
+
+def test_a_zip_file_that_is_replaced_is_told(signed: Path) -> None:
+    common = ("--name", "acme", *LATER, *key_options("partner"), "-o", "d.zip")
+    said = "modseal: warning: d.zip was there already, and is replaced"
+    for command in (("build", "a.vib", "-o", "d.zip"), ("build", "a.seal", *common), ("merge", "other", *common)):
+        publish(signed, "a.seal", to="other") if not (signed / "other").exists() else None
+        done = run("depot", *command, cwd=signed)
+        assert done.code == 0, done.err
+        assert (said in done.err) == (command[1] != "a.vib")
+
+
+def test_a_check_at_a_later_time_is_not_remembered(signed: Path) -> None:
+    publish(signed, "a.seal")
+    assert check(signed, "depot", "--state", "seen").code == 0
+    before = (signed / "seen").read_bytes()
+    tomorrow = f"{datetime.now(UTC) + timedelta(days=1):%Y-%m-%dT%H:%M:%SZ}"
+    assert check(signed, "depot", "--state", "seen", "--at", tomorrow).code == 0
+    mirrored = run("depot", "mirror", "depot", "-o", "copy", *POLICY, "--state", "seen", "--at", tomorrow, cwd=signed)
+    assert mirrored.code == 0
+    assert (signed / "seen").read_bytes() == before
+    assert check(signed, "depot", "--state", "seen").code == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--reason", "x\ny"), "must be printable text on one line"),
+        (("--vendor", " Acme"), "the vendor ' Acme'"),
+        (("--name", "my list"), "name: is 'my list'"),
+    ],
+)
+def test_who_writes_a_recall_is_told_of_mistakes_as_such(signed: Path, options: tuple[str, ...], said: str) -> None:
+    refused = run(
+        "depot", "recall", "a", "--vendor", "Acme", "--reason", "x", "--name", "n", *options, *LATER,
+        *key_options("partner"), "-o", "a.recall", cwd=signed,
+    )  # fmt: skip
+    assert refused.code == 2
+    assert said in refused.err
+    assert "Get the recall again" not in refused.err
+
+
+def test_a_name_that_no_depot_may_have_is_a_mistake_of_usage(signed: Path) -> None:
+    common = (*LATER, *key_options("partner"), "-o", "depot")
+    refused = run("depot", "build", "a.seal", "--name", "my depot", *common, cwd=signed)
+    assert refused.code == 2
+    assert "name: is 'my depot'" in refused.err
+
+
+@pytest.mark.parametrize("versions", [">= 2.0, << 1.0", ">> 1.0, <= 1.0", "= 1.0, = 1.1", "= 1.0, << 1.00"])
+def test_a_recall_of_no_version_at_all_is_not_made(signed: Path, versions: str) -> None:
+    common = ("--vendor", "Acme", "--reason", "x", "--name", "n", *LATER, *key_options("partner"), "-o", "a.recall")
+    refused = run("depot", "recall", f"a {versions}", *common, cwd=signed)
+    assert refused.code == 2
+    assert "no version is in" in refused.err
+    assert run("depot", "recall", "a >= 1.0, <= 1.00, = 1.0", *common, cwd=signed).code == 0

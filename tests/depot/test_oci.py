@@ -202,3 +202,17 @@ def test_a_document_that_leads_to_itself_is_read_once(layout: Path) -> None:
     (layout / oci.place("0" * 64)).write_text(json.dumps(circle))
     add_entries(layout, entry)
     assert [one.code for one in checked(layout).failures] == ["bundle-unlisted"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b'{"manifests":' + b"[" * 200_000, b'{"manifests":' + b"9" * 6_000 + b"}", b"\xff\xfe{\x00}\x00", b"{,}", b""],
+    ids=["deep", "number", "UTF-16", "broken", "empty"],
+)
+def test_what_is_no_json_is_told_in_our_words(layout: Path, data: bytes) -> None:
+    (layout / "index.json").write_bytes(data)
+    with (
+        pytest.raises(FormatError, match=r"index\.json is not JSON in UTF-8, or nested too deeply$"),
+        open_depot(layout),
+    ):
+        pass

@@ -88,9 +88,10 @@ def check(
     from modseal.policy.sources import load
     from modseal.report import depot_text
 
-    rules, at = load(policy), at or now()
+    rules, clock = load(policy), now()
+    at = at or clock
     with open_depot(depot_path) as opened, progress() as tell:
-        found = check_depot(opened, rules, at, state_file=state_file, name=name, progress=tell)
+        found = check_depot(opened, rules, at, state_file=state_file, name=name, remember=at <= clock, progress=tell)
     if form == "json":
         click.echo(depot_text.check_json(found, rules.source, at))
     else:
@@ -136,7 +137,7 @@ def mirror(
 ) -> int:
     """Copy the signed DEPOT, signatures and all, once it is proved: what is not accepted is not copied.
 
-    A folder or layout that is there is brought up to date, and never to an older version.
+    A depot that is there is brought up to date, and never to an older version.
     Exit status: as of `modseal depot check`.
     """
     from modseal.cli.verify import EXIT
@@ -149,14 +150,15 @@ def mirror(
     from modseal.report import depot_text
     from modseal.trust.examination import Verdict
 
-    rules, at = load(policy), at or now()
+    rules, clock = load(policy), now()
+    at = at or clock
     layout = kind_of(destination, oci=oci)
     with ExitStack() as stack:
         opened = stack.enter_context(open_depot(depot_path))
         tell = stack.enter_context(progress())
-        if not is_signed_depot(opened):
+        if not (is_signed_depot(opened) or state_file or name):
             raise UsageError(f"{opened.name} is no signed depot; copy the file, or make one with `modseal depot merge`")
-        found = check_depot(opened, rules, at, state_file=state_file, name=name, progress=tell)
+        found = check_depot(opened, rules, at, state_file=state_file, name=name, remember=at <= clock, progress=tell)
         if found.verdict is Verdict.ACCEPTED and found.index:
             require_update(destination, found.index)
             copy(opened, found.index, destination, layout, tell)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from contextlib import ExitStack, suppress
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,7 +101,7 @@ def build(bundles: tuple[Path, ...], destination: Path, **given: Any) -> None:
     from modseal.packing import offline_bundle
     from modseal.packing.plan import read_epoch
 
-    with progress() as tell:
+    with progress() as tell, _told_if_replaced(destination):
         written = offline_bundle.build(bundles, destination, choices(given), read_epoch(os.environ), tell)
     count = len(written.modules)
     click.echo(
@@ -118,7 +118,7 @@ def _build_signed(bundles: tuple[Path, ...], output: Path, given: dict[str, Any]
     if layout != "zip":
         require_free(output)
     issue = issue_of(given, given["name"])
-    with ExitStack() as stack, progress() as tell:
+    with _told_if_replaced(output), ExitStack() as stack, progress() as tell:
         previous = _opened(stack, given["previous"]) if given["previous"] else None
         items = depots.items_of_files(bundles, tell)
         new = [depots.read_recall_file(path) for path in given["recalls"]]
@@ -194,7 +194,7 @@ def merge(depot_paths: tuple[str, ...], destination: Path, **given: Any) -> None
     if layout != "zip":
         require_free(destination)
     issue = issue_of(given, given["name"])
-    with ExitStack() as stack, progress() as tell:
+    with _told_if_replaced(destination), ExitStack() as stack, progress() as tell:
         before = _opened(stack, given["previous"]) if given["previous"] else None
         items, recalls = [], []
         for path in depot_paths:
@@ -256,6 +256,15 @@ def _require_no_input(destination: Path, inputs: Iterable[Path | str]) -> None:
         with suppress(OSError, ValueError):
             if destination.samefile(path):
                 raise UsageError(f"{destination} is read by this command; name another file to write")
+
+
+@contextmanager
+def _told_if_replaced(destination: Path) -> Iterator[None]:
+    """Warns once a file that was there has been replaced."""
+    there = destination.is_file() and destination.stat().st_size > 0
+    yield
+    if there:
+        click.echo(f"modseal: warning: {safe(destination)} was there already, and is replaced", err=True)
 
 
 def choices(given: dict[str, Any]) -> Choices:

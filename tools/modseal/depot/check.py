@@ -23,7 +23,7 @@ from modseal.depot.files import DepotFiles
 from modseal.depot.index import INDEX, DepotIndex, Listed, listed, signature_path
 from modseal.depot.proved import ProvedIndex, prove
 from modseal.depot.values import unequal
-from modseal.errors import Failure, ModsealError, RefusedError, UndecidedError, UsageError
+from modseal.errors import Failure, ModsealError, RefusedError, UndecidedError
 from modseal.format import rules
 from modseal.format.shape import quote
 from modseal.format.source import Source
@@ -75,16 +75,19 @@ def check(
     *,
     state_file: Path | None = None,
     name: str | None = None,
+    remember: bool = True,
     progress: Progress = quiet,
 ) -> Checked:
     """Check an open depot at a time (aware, UTC). What is wrong with the depot is in the result, and not raised.
 
-    Raises `UsageError` for options that do not fit, `UndecidedError` where the state file cannot be used, `InputError`
-    where it cannot be written.
+    `remember` is for checks at the time that it is, or was: what holds at a later one is not yet proved, and a clock
+    that was seen to be there would stop every check until then. Raises `UndecidedError` where the state file cannot be
+    used, `InputError` where it cannot be written.
     """
     if not signed.is_signed_depot(files):
         if state_file or name:
-            raise UsageError(f"{files.name} has no {INDEX}: an offline bundle has neither a version nor a name")
+            detail = f"{files.name} has no {INDEX} that can be read, and an offline bundle has neither version nor name"
+            return Checked(files.name, None, None, failures=(Failure("index-invalid", detail), *files.failures))
         return _check_offline(files, policy, at, progress)
     index: DepotIndex | None = None
     with state.held(state_file) if state_file else nullcontext():
@@ -95,7 +98,7 @@ def check(
             found = signed.read_recalls(files, index)
         except ModsealError as error:
             return Checked(files.name, index, None, failures=(error.failure,))
-        if state_file:
+        if state_file and remember:
             state.write(state_file, proved, seen, at)
     failures = [*files.failures, *_presence(files, index)]
     # What the depot's recalls withdraw is not accepted from it, nor is anything while one of them does not count.
@@ -108,7 +111,7 @@ def check(
             results.append(result)
             failures += more
     recalls = tuple(f"{recall.name}, version {recall.version}" for recall, _ in found)
-    return Checked(files.name, index, proved, tuple(results), tuple(failures), state_file is not None, recalls)
+    return Checked(files.name, index, proved, tuple(results), tuple(failures), bool(state_file) and remember, recalls)
 
 
 def require_accepted(files: DepotFiles, policy: Policy, at: datetime) -> None:

@@ -143,8 +143,8 @@ def _path(descriptor: dict[str, Any]) -> str:
 
 
 def _document(data: bytes, name: str) -> Any:
-    with foreign(lambda why: _bad(f"{name} is not JSON: {why}")):
-        document = json.loads(data)
+    with foreign(lambda _: _bad(f"{name} is not JSON in UTF-8, or nested too deeply")):
+        document = json.loads(data.decode("utf-8"))
     if not isinstance(document, dict):
         raise _bad(f"{name} is no JSON object")
     return document

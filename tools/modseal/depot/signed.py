@@ -102,14 +102,17 @@ def require_update(destination: Path, index: DepotIndex) -> None:
 
     Raises `UsageError` for another depot or something else, `RefusedError` (depot-rollback, depot-conflict).
     """
-    if not destination.is_dir() or not any(destination.iterdir()):
+    if not (any(destination.iterdir()) if destination.is_dir() else destination.is_file()):
         return
-    with open_depot(destination) as files:
-        if not is_signed_depot(files):
-            raise UsageError(f"{destination} is not empty, and is no signed depot; name a new folder")
-        there = read_index(files)
+    try:
+        with open_depot(destination) as files:
+            there = read_index(files) if is_signed_depot(files) else None
+    except FormatError as error:
+        raise UsageError(f"{destination} is there, and is no depot: {error.failure.detail}") from error
+    if there is None:
+        raise UsageError(f"{destination} is there, and is no signed depot; name a new one")
     if there.name != index.name:
-        raise UsageError(f"{destination} is the depot {there.name}, not {index.name}; name another folder")
+        raise UsageError(f"{destination} is the depot {there.name}, not {index.name}; name another one")
     if there.version > index.version:
         detail = f"version {index.version} is older than version {there.version}, which is at {destination}"
         raise RefusedError("depot-rollback", detail, version=index.version, seen=there.version)

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
-from modseal.errors import RefusedError, UsageError
+from modseal.errors import FormatError, RefusedError, UsageError
 from modseal.files.output import output_file
 from modseal.format import recall as recall_format
 from modseal.format import rules
@@ -18,6 +18,7 @@ from modseal.signing import fitness
 from modseal.signing.signer import Signer
 from modseal.signing.statement_writer import add_block
 from modseal.trust.signature import verify_member
+from modseal.trust.version import holds, version_key
 
 _CONSTRAINT = re.compile(rf"({'|'.join(sorted(rules.RELATIONS, key=len, reverse=True))})\s*(\S+)")
 
@@ -43,7 +44,20 @@ def parse_module(text: str) -> tuple[str, tuple[tuple[str, str], ...]]:
         if match is None or not rules.VERSION.fullmatch(match[2]):
             raise UsageError(f"{part!r} is not a relation ({', '.join(rules.RELATIONS)}) and a version")
         versions.append((match[1], match[2]))
+    if _excludes_all(versions):
+        raise UsageError(f"no version is in {rest.strip()!r}: the recall would withdraw nothing")
     return name, tuple(versions)
+
+
+def _excludes_all(versions: Sequence[tuple[str, str]]) -> bool:
+    """Whether a lower bound is above an upper one, or at it where one of them does not include it."""
+    keys = [(relation, version_key(version)) for relation, version in versions]
+    return any(
+        low > high or (low == high and not (holds(low, above, low) and holds(high, below, high)))
+        for above, low in keys
+        for below, high in keys
+        if above in ("=", ">=", ">>") and below in ("=", "<=", "<<")
+    )
 
 
 def make(
@@ -54,7 +68,7 @@ def make(
     expires: datetime,
     previous: Recall | None,
 ) -> Recall:
-    """A new version of a recall, unsigned, with what `previous` withdraws too. Raises `UsageError`, `FormatError`."""
+    """A new version of a recall, unsigned, with what `previous` withdraws too. Raises `UsageError`, `RefusedError`."""
     if previous and name not in (None, previous.name):
         raise UsageError(f"the recall before is called {previous.name}, not {name}")
     called = name or (previous.name if previous else None)
@@ -77,7 +91,10 @@ def make(
     )
     kept = previous.modules if previous else ()
     recall = Recall(called, number, issued, expires, tuple(dict.fromkeys((*kept, *new))))
-    return replace(recall, signed=recall_format.declare(recall))
+    try:
+        return replace(recall, signed=recall_format.declare(recall))
+    except FormatError as error:
+        raise UsageError(error.failure.detail) from error  # of what the options say: no recall is at fault
 
 
 def require_own(previous: Recall, signers: Sequence[Signer]) -> None:

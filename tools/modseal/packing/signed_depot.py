@@ -30,7 +30,7 @@ from modseal.depot.index import (
     signature_path,
 )
 from modseal.depot.proved import INDEX_KIND
-from modseal.errors import RefusedError, UsageError
+from modseal.errors import FormatError, RefusedError, UsageError
 from modseal.files.open import open_file
 from modseal.files.small import read_small
 from modseal.format import recall as recall_format
@@ -128,7 +128,7 @@ def publish(
 ) -> Published:
     """Write and sign a depot of these bundles and recalls; `previous` is the version before, open, where there is one.
 
-    Raises `RefusedError` (bundle-conflict, depot-threshold, unfit-certificate, index-invalid), `UsageError`,
+    Raises `RefusedError` (depot-threshold, unfit-certificate), `UsageError`,
     `FormatError`, `InputError`.
     """
     before = previous[1] if previous else None
@@ -166,7 +166,13 @@ def publish(
         rotations=rotations,
         previous_root=before.root if before and before.root != root else None,
     )
-    index = _sign(depot_index.decode(depot_index.encode(index)), issue)
+    try:
+        encoded = depot_index.encode(index)
+    except FormatError as error:
+        if error.failure.code != "index-invalid":
+            raise
+        raise UsageError(error.failure.detail) from error  # of what the options say: no depot is at fault
+    index = _sign(depot_index.decode(encoded), issue)
     require_threshold(INDEX_KIND, index, before, issue.at)
     contents.append(of_bytes(signature_path(index.sha256), index.signature))
     contents.append(of_bytes(INDEX, index.signed))

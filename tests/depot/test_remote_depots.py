@@ -8,13 +8,15 @@ from pathlib import Path
 import pytest
 
 from builders import depots as offline_depots
-from builders import policies, s3, web
+from builders import policies, recalls, s3, web
 from builders import signed_depots as depots
 from builders.pki import NOW
 from builders.policies import trusting
 from builders.transcript import run
+from modseal import limits
 from modseal.depot.check import Checked, check
 from modseal.depot.open import open_depot
+from modseal.format import recall as recall_format
 from modseal.trust.examination import Verdict
 
 pytest.importorskip("fsspec", reason="the extra `remote` is not installed")
@@ -44,6 +46,18 @@ def test_a_depot_on_a_web_server_is_proved_there(site: web.Site, end: str) -> No
     found = checked(f"{site.url}/{end}")
     assert found.verdict is Verdict.ACCEPTED
     assert "s3cr3t" not in found.depot
+
+
+def test_a_recall_that_a_server_has_exchanged_is_seen(tmp_path: Path) -> None:
+    """Also where it is longer than all that a recall may be: the index's size is only what the index says."""
+    recall = recalls.make(recalls.entry("other"))
+    held = depots.contents(depots.index(recalls=[recall]), recalls=[recall])
+    path = depots.recall_entry(recall).path
+    other = recall_format.encode(recalls.make(recalls.entry("nothing")))
+    for data, code in ((other, "bundle-digest-mismatch"), (bytes(limits.RECALL_SIZE + 1), "index-invalid")):
+        depots.write(tmp_path / "site" / "acme", {**held, path: data})
+        with web.site(tmp_path / "site") as site:
+            assert [one.code for one in checked(f"{site.url}/acme").failures] == [code]
 
 
 def test_listing_it_fetches_no_bundle(site: web.Site, tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ FAMILIES = {
     "TAR": 11,
     "GZ": 5,
     "ZIP": 1,
-    "DEP": 2,
+    "DEP": 5,
     "XML": 8,
     "ERR": 3,
     "DOS": 3,

@@ -83,13 +83,13 @@ def spoil(site: Path) -> None:
 
 
 def test_what_is_found_is_attested_and_the_report_is_bound_to_it(site: Path) -> None:
-    done = audit(site, "depot", *POLICY, "--format", "json", "-o", "r.json", *ATTEST)
+    done = audit(site, "depot", *POLICY, "--format", "json", "-o", "n.json", *ATTEST)
     who = "CN=Example partner signer,O=modseal example with ecdsa-p256-sha256"
     assert (done.out, done.err) == ("", f"modseal: a.vsa: PASSED for 1 bundle(s), signed by {who}\n")
     details = statement(site)["predicate"]["urn:modseal:audit:1"]
-    digest = hashlib.sha256((site / "r.json").read_bytes()).hexdigest()
-    assert details["report"] == {"name": "r.json", "mediaType": "application/json", "digest": {"sha256": digest}}
-    assert "  attested: PASSED MODSEAL_LEVEL_PARTNER, 1 bundle(s)" in audit(site, "verify-report", "r.json", *CHECK).out
+    digest = hashlib.sha256((site / "n.json").read_bytes()).hexdigest()
+    assert details["report"] == {"name": "n.json", "mediaType": "application/json", "digest": {"sha256": digest}}
+    assert "  attested: PASSED MODSEAL_LEVEL_PARTNER, 1 bundle(s)" in audit(site, "verify-report", "n.json", *CHECK).out
 
 
 def test_a_failed_audit_is_attested_as_failed_and_fails(site: Path) -> None:

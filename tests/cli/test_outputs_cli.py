@@ -86,7 +86,9 @@ READ = {
     ),
 }
 """Parameters that are files, and that are only read."""
-FOLDERS = {"directory", "folder", "store", "parent", "below", "destination", "state_file", "mounts"}
+NAMING_A_POLICY = ("verify --output", "audit --output", "audit --also", "audit --attest", "policy bundle --output")
+"""Commands whose policy names files, which are read as the policy is."""
+FOLDERS = {"directory", "folder", "out", "store", "parent", "below", "destination", "state_file", "mounts"}
 """And what may be one or a file (tests/cli/test_depot_cli.py)."""
 
 
@@ -225,6 +227,31 @@ def test_a_file_is_replaced_also_where_a_link_leads_to_it(name: str, place: Path
             path.unlink()
 
 
+@pytest.mark.parametrize("name", [name for name in {**BUNDLES, **REPORTS} if not name.startswith("host ")])
+def test_a_file_that_is_replaced_is_named_and_no_other(name: str, place: Path, target: Path) -> None:
+    said = f"modseal: warning: {TARGET} was there already, and is replaced"
+    for make, times in ((nothing, 0), (Path.touch, 0), (regular, 1)):
+        target.unlink(missing_ok=True)
+        make(target)
+        assert run(*COMMANDS[name], cwd=place).err.splitlines().count(said) == times
+
+
+def test_a_file_that_stays_is_not_said_to_be_replaced(place: Path, target: Path) -> None:
+    regular(target)
+    done = run("keys", "issue", "--ca", "ca", "--csr", "signed.seal", *PASS, "-o", TARGET, cwd=place)
+    assert done.code not in (0, 2)
+    assert "is replaced" not in done.err
+    assert target.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize("name", [name for name in COMMANDS if not name.startswith(("pack --off", "host "))])
+def test_a_dash_is_no_name_of_an_output(name: str, place: Path) -> None:
+    done = run(*(each.replace(TARGET, "-") for each in COMMANDS[name]), cwd=place)
+    assert done.code == 2
+    assert "- is no file to write" in done.err
+    assert not (place / "-").exists()
+
+
 @pytest.mark.parametrize("make", [regular, link, dangling, device, link_to_device, os.mkfifo, make_socket])
 @pytest.mark.parametrize("name", KEYS)
 def test_a_key_replaces_nothing(name: str, make: Callable[[Path], object], place: Path, target: Path) -> None:
@@ -331,6 +358,8 @@ def test_a_link_that_others_could_have_put_there_is_refused(name: str, place: Pa
         ("audit --output", "signed.seal"),
         ("audit --also", "keys/policy.toml"),
         ("audit --attest", "keys/policy.toml"),
+        *((name, "keys/partner/root.pem") for name in NAMING_A_POLICY),
+        ("verify --output", "keys/policy.toml"),
         ("audit --attest", "signed.seal"),
         ("pack --output", "module/module.toml"),
         ("pack --output", "module/files/agent"),
@@ -402,3 +431,33 @@ def test_a_bundle_does_not_go_to_standard_output(name: str, place: Path) -> None
     done = shell(place, command)
     assert (done.returncode, done.stdout) == (2, "")
     assert f"{name} is a stream; name a file to write" in done.stderr
+
+
+def test_an_offline_bundle_that_is_replaced_is_named(place: Path, target: Path) -> None:
+    vib, depot = f"{TARGET}.vib", f"{TARGET}.zip"
+    assert run("pack", "module", "-o", vib, cwd=place).code == 0
+    for times in (0, 1):
+        done = run("depot", "build", vib, "-o", depot, cwd=place)
+        assert done.code == 0
+        assert done.err.count(f"{depot} was there already, and is replaced") == times
+    assert target.with_suffix(".zip").is_file()
+
+
+def test_a_report_takes_the_place_of_nothing_in_a_trust_store(place: Path, target: Path) -> None:
+    bundle, store = f"{TARGET}.trust", f"{TARGET}.store"
+    made = run(*BUNDLES["policy bundle --output"][:-1], bundle, cwd=place)
+    assert made.code == 0, made.err
+    fingerprint = next(
+        each.split(":")[1].rstrip(",")
+        for each in run("policy", "show", bundle, cwd=place).out.split()
+        if "sha256:" in each
+    )
+    assert run("policy", "update", bundle, "--store", store, "--initial-root", fingerprint, cwd=place).code == 0
+    state = next(path for path in (place / store).iterdir() if path.is_file())
+    before = state.read_bytes()
+    for reference in (store, f"store:{store}"):
+        done = run("verify", "signed.seal", "--policy", reference, "-o", state, cwd=place)
+        assert done.code == 2
+        assert "is read by this command" in done.err
+    assert state.read_bytes() == before
+    assert not target.exists()

@@ -33,6 +33,7 @@ from modseal.cli.options import (
     policy_option,
     recall_option,
     require_no_input,
+    tell_replaced,
 )
 from modseal.errors import UsageError
 from modseal.files.address import is_address
@@ -127,6 +128,7 @@ def audit(
     require_no_input(click.get_current_context(), written)
     require_writable(written)
     attesting = asked(signing, written, paths)
+    tell_replaced(*written, signing["attest"])
     if dask is not None and jobs is not None:
         raise UsageError("--dask and --jobs exclude each other: the cluster's workers are its jobs")
     given = click.get_current_context().get_parameter_source("deadline")

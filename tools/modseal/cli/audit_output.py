@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from modseal.cli.options import OUTPUT
 from modseal.errors import UsageError
 from modseal.files.output import output_file, require_output
 
@@ -41,7 +42,7 @@ class FormatAndFile(click.ParamType[tuple[str, Path]]):
         form, _, name = value.partition("=")
         if form not in FORMATS or not name:
             self.fail(f"{value!r} is not a form of {', '.join(FORMATS)}, '=' and a file", param, ctx)
-        return form, Path(name)
+        return form, OUTPUT.convert(name, param, ctx)
 
 
 def require_writable(files: Iterable[Path]) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,17 @@ from modseal.cli.depot_options import (
     open_signers,
     progress,
 )
-from modseal.cli.options import BUNDLES, FILE, OUTPUT, now, policy_option
+from modseal.cli.options import (
+    BUNDLES,
+    FILE,
+    OUTPUT,
+    now,
+    policy_files,
+    policy_option,
+    require_no_input,
+    require_not_read,
+    tell_replaced,
+)
 from modseal.depot.offline_plan import FORMS, Choices
 from modseal.errors import RefusedError, UsageError
 from modseal.report.text import safe
@@ -87,7 +97,8 @@ def build(bundles: tuple[Path, ...], destination: Path, **given: Any) -> None:
     With --name, --expires, --key and --cert it is a signed depot, for .seal and .vib alike. Without, it is an ESXi
     offline bundle of .vib files; the same input gives the same bytes.
     """
-    _require_no_input(destination, (*bundles, *given["recalls"], *given["cert"], *given["key"]))
+    require_not_read([destination], (*bundles, *given["recalls"], *given["cert"], *given["key"]))
+    tell_replaced(destination)
     if any(given[option] for option in ("name", "previous", "key", "expires", "oci", "recalls")):
         _build_signed(bundles, destination, given)
         return
@@ -101,7 +112,7 @@ def build(bundles: tuple[Path, ...], destination: Path, **given: Any) -> None:
     from modseal.packing import offline_bundle
     from modseal.packing.plan import read_epoch
 
-    with progress() as tell, _told_if_replaced(destination):
+    with progress() as tell:
         written = offline_bundle.build(bundles, destination, choices(given), read_epoch(os.environ), tell)
     count = len(written.modules)
     click.echo(
@@ -118,7 +129,7 @@ def _build_signed(bundles: tuple[Path, ...], output: Path, given: dict[str, Any]
     if layout != "zip":
         require_free(output)
     issue = issue_of(given, given["name"])
-    with _told_if_replaced(output), ExitStack() as stack, progress() as tell:
+    with ExitStack() as stack, progress() as tell:
         previous = _opened(stack, given["previous"]) if given["previous"] else None
         items = depots.items_of_files(bundles, tell)
         new = [depots.read_recall_file(path) for path in given["recalls"]]
@@ -190,11 +201,13 @@ def merge(depot_paths: tuple[str, ...], destination: Path, **given: Any) -> None
     from modseal.packing.depot_layout import kind_of
     from modseal.policy.sources import load
 
+    require_not_read([destination], (*policy_files(given["policy"]), *given["cert"], *given["key"]))
+    tell_replaced(destination)
     layout = kind_of(destination, oci=given["oci"])
     if layout != "zip":
         require_free(destination)
     issue = issue_of(given, given["name"])
-    with _told_if_replaced(destination), ExitStack() as stack, progress() as tell:
+    with ExitStack() as stack, progress() as tell:
         before = _opened(stack, given["previous"]) if given["previous"] else None
         items, recalls = [], []
         for path in depot_paths:
@@ -234,6 +247,8 @@ def recall(modules: tuple[str, ...], output: Path, **given: Any) -> None:
 
     if given["expires"] is None:
         raise UsageError("a recall needs --expires TIME, until when this version of the list may be used")
+    require_no_input(click.get_current_context())
+    tell_replaced(output)
     previous = recall_format.decode(read_small(given["previous"], RECALL_SIZE).data) if given["previous"] else None
     entry = recalls.RecallEntry(given["vendor"], modules, given["reason"], given["replacement"])
     time = signing_time()
@@ -248,23 +263,6 @@ def recall(modules: tuple[str, ...], output: Path, **given: Any) -> None:
         f"{safe(output)}: recall {safe(made.name)}, version {made.version}, {entries}, "
         f"expires {time_text(made.expires)}"
     )
-
-
-def _require_no_input(destination: Path, inputs: Iterable[Path | str]) -> None:
-    """A depot takes the place of nothing that it is made of."""
-    for path in inputs:
-        with suppress(OSError, ValueError):
-            if destination.samefile(path):
-                raise UsageError(f"{destination} is read by this command; name another file to write")
-
-
-@contextmanager
-def _told_if_replaced(destination: Path) -> Iterator[None]:
-    """Warns once a file that was there has been replaced."""
-    there = destination.is_file() and destination.stat().st_size > 0
-    yield
-    if there:
-        click.echo(f"modseal: warning: {safe(destination)} was there already, and is replaced", err=True)
 
 
 def choices(given: dict[str, Any]) -> Choices:

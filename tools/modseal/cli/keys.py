@@ -9,7 +9,7 @@ import click
 
 from modseal.cli import keys_ca
 from modseal.cli.key_options import PASSPHRASE, UNENCRYPTED, new_passphrase, type_option, warn
-from modseal.cli.options import FILE, OUTPUT, now, require_no_input
+from modseal.cli.options import FILE, OUTPUT, now, require_no_input, tell_replaced
 from modseal.cli.sign import passphrase
 from modseal.report.text import safe
 
@@ -64,6 +64,7 @@ def csr(key: Path, subject: str, passphrase_file: Path | None, output: Path) -> 
     name = parse_subject(subject)
     require_no_input(click.get_current_context())
     require_output(output)
+    tell_replaced(output)
     found = read_key(key, lambda: passphrase(str(key), passphrase_file))
     warn(found.warnings)
     data = make_request(name, found.key).public_bytes(Encoding.PEM)

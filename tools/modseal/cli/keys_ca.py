@@ -11,7 +11,7 @@ import click
 
 from modseal.ca.index import CODE_SIGNING, CRL_DAYS, ISSUING_DAYS, REASONS, ROOT_DAYS, SIGNER_DAYS, TIME_STAMPING
 from modseal.cli.key_options import PASSPHRASE, UNENCRYPTED, new_passphrase, type_option, warn
-from modseal.cli.options import FILE, FOLDERS, OUTPUT, Choice, now, require_no_input
+from modseal.cli.options import FILE, FOLDERS, OUTPUT, Choice, now, require_no_input, tell_replaced
 from modseal.cli.sign import passphrase
 from modseal.errors import UsageError
 from modseal.format.level import Level
@@ -122,6 +122,7 @@ def issue(
     from modseal.ca import acts
 
     require_no_input(click.get_current_context())
+    tell_replaced(output)
     made = acts.issue(folder, request, output, days, _purpose(timestamping), _secret(folder, passphrase_file), now())
     warn(made.warnings)
     click.echo(f"{safe(output)}: {safe(made.subject)}, for {made.purpose}, valid until {made.until:%Y-%m-%d}")
@@ -151,6 +152,7 @@ def crl(folder: Path, days: int, passphrase_file: Path | None, output: Path) -> 
     from modseal.ca import acts
 
     require_no_input(click.get_current_context())
+    tell_replaced(output)
     made = acts.write_crl(folder, output, days, _secret(folder, passphrase_file), now())
     warn(made.warnings)
     click.echo(

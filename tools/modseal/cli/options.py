@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,12 @@ class File(click.Path):
 
 class Output(File):
     """A file that a command writes. All others are only read."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See `click.Path`. A `-`, which is standard output for many programs, would be a file of that name."""
+        if str(value) == "-":
+            raise UsageError("- is no file to write; name one")
+        return super().convert(value, param, ctx)
 
 
 class Choice(click.Choice[str]):
@@ -89,7 +96,8 @@ POLICIES = offer("file", ".toml", values=("strict", "vmware", "store:"))
 def require_no_input(context: click.Context, more: Iterable[Path] = (), reads: Iterable[Path] = ()) -> None:
     """Check that no output of the command, or of `more`, is a file that it reads, except the bundle that it changes.
 
-    `reads` are bundles that it does not change. Raises `UsageError`.
+    What a policy was read from is read: its file, those that it names, or its store. `reads` are bundles that the
+    command does not change. Raises `UsageError`.
     """
     outputs, inputs = set(more), set(map(str, reads))
     for parameter in context.command.params:
@@ -98,11 +106,42 @@ def require_no_input(context: click.Context, more: Iterable[Path] = (), reads: I
             outputs.update([given] if given else [])
         elif parameter.name not in ("bundle", "bundles", "paths"):
             inputs.update(str(each) for each in (given if isinstance(given, tuple) else (given,)))
-    for output in outputs:
-        for path in inputs:
-            with suppress(OSError, ValueError):
-                if output.samefile(path):
-                    raise UsageError(f"{output} is read by this command; name another file to write")
+    if outputs:
+        for name in ("policy", "policy_file"):
+            inputs.update(map(str, policy_files(context.params.get(name))))
+    require_not_read(outputs, inputs)
+
+
+def require_not_read(outputs: Iterable[Path], inputs: Iterable[Path | str]) -> None:
+    """Check that no output is one of the inputs, whatever its name. Raises `UsageError`."""
+    for output, path in product(outputs, inputs):
+        with suppress(OSError, ValueError):
+            if output.samefile(path):
+                raise UsageError(f"{output} is read by this command; name another file to write")
+
+
+def policy_files(reference: str | Path | None) -> list[Path]:
+    """The files behind `--policy`, without those of a policy that cannot be used, which no command gets beyond."""
+    from modseal.policy.sources import files_of
+
+    return files_of(str(reference)) if reference else []
+
+
+def tell_replaced(*outputs: Path | None) -> None:
+    """Have a warning said at the end of the command for each file with content whose place one of these took."""
+    from modseal.files.output import takes_place
+
+    before = {path: path.stat() for path in outputs if path and takes_place(path)}
+
+    def tell() -> None:
+        from modseal.report.text import safe
+
+        for path, status in before.items():
+            with suppress(OSError):
+                if not os.path.samestat(status, path.stat()):
+                    click.echo(f"modseal: warning: {safe(path)} was there already, and is replaced", err=True)
+
+    click.get_current_context().call_on_close(tell)
 
 
 def require_one_stream(bundles: Iterable[Path]) -> None:

@@ -24,6 +24,7 @@ from modseal.cli.options import (
     offer,
     policy_option,
     require_no_input,
+    tell_replaced,
 )
 from modseal.errors import UsageError
 from modseal.policy.sources import load
@@ -156,6 +157,7 @@ def bundle_command(
     from modseal.signing import trust_bundle_file
 
     require_no_input(click.get_current_context())
+    tell_replaced(output)
     if len(root_key) > len(root_cert):
         raise UsageError("every --root-key needs its --root-cert")
     signers = [_signer(key, cert, passphrase_file) for key, cert in zip(root_key, root_cert, strict=False)]
@@ -188,6 +190,7 @@ def endorse(
     from modseal.signing import trust_bundle_file
 
     require_no_input(click.get_current_context())
+    tell_replaced(output if output != bundle else None)
     signer = _signer(root_key, root_cert, passphrase_file)
     _print(trust_bundle_file.endorse(bundle, output or bundle, signer, now(), previous=previous))
 

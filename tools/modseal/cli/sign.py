@@ -23,6 +23,7 @@ from modseal.cli.options import (
     now,
     require_no_input,
     signer_options,
+    tell_replaced,
     tsa_options,
 )
 from modseal.cli.several import each, targets
@@ -89,6 +90,7 @@ def sign(context: click.Context, /, bundles: tuple[Path, ...], **given: Any) -> 
     """
     mode = _mode(context)
     require_no_input(context)
+    tell_replaced(given["prepare"], given["dsse"])
     if len(bundles) > 1 and mode in _SINGLE:
         raise UsageError(f"--{mode} is for one bundle, and {len(bundles)} are named")
     pairs = targets(bundles, given["output"])

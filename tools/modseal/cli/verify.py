@@ -22,6 +22,7 @@ from modseal.cli.options import (
     recall_option,
     require_no_input,
     require_one_stream,
+    tell_replaced,
 )
 from modseal.cli.progress import progress
 from modseal.errors import UsageError
@@ -66,6 +67,7 @@ def verify(
         raise UsageError("--quiet is a form of the text, and does not go with --verbose or --format")
     require_one_stream(bundles)
     require_no_input(context, reads=bundles)
+    tell_replaced(output)
     rules, at = with_recall_files(load(policy), recalls), at or now()
     verdicts: set[Verdict] = set()
 

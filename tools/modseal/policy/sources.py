@@ -11,7 +11,7 @@ from pathlib import Path
 
 from modseal import limits
 from modseal.causes import CauseName, of_errno
-from modseal.errors import PolicyError, UndecidedError
+from modseal.errors import ModsealError, PolicyError, UndecidedError
 from modseal.files.small import read_small
 from modseal.format.shape import suggestion
 from modseal.policy.file import parse
@@ -54,6 +54,26 @@ def load(reference: str, now: datetime | None = None) -> Policy:
     except PolicyError:
         _require_text(data, reference)
         raise
+
+
+def files_of(reference: str) -> list[Path]:
+    """The files that a policy is read from: its own and those that it names, or all of a trust store.
+
+    None of a built-in policy, and none of one that cannot be used; one in a pipe is not read twice.
+    """
+    if reference in BUILT_IN:
+        return []
+    if reference.startswith(STORE) or os.path.isdir(reference):
+        from modseal.policy import store
+
+        folder = store.folder_of(reference.removeprefix(STORE), os.environ)
+        return [path for path in folder.rglob("*") if path.is_file()]
+    path = Path(reference)
+    try:
+        origin = load(reference).origin if path.is_file() else None
+    except ModsealError:
+        return [path]
+    return [path, *(path.parent / name for name, _ in origin.files)] if origin else [path]
 
 
 def _require_text(data: bytes, reference: str) -> None:

@@ -171,7 +171,7 @@ def test_the_whole_job_in_processes(tmp_path: Path, desk: Path) -> None:
     """The installed command, once around: same exit codes, nothing on standard error."""
     for arguments, code in (
         (("verify", "a.seal", *POLICY), 1),
-        (("sign", "a.seal", *key_options("partner")), 0),
+        (("sign", "a.seal", *key_options("partner"), "--policy", "keys/policy.toml"), 0),
         (("verify", "a.seal", *POLICY), 0),
         (("extract", "a.seal", "-C", "out", *POLICY), 0),
         (("verify", "a.seal", "--policy", "strict"), 1),

@@ -57,7 +57,7 @@ def test_every_command_is_offered_with_a_few_words_on_it(tmp_path: Path) -> None
 
 def test_commands_and_options_are_offered_by_how_they_start(tmp_path: Path) -> None:
     assert values("ver", cwd=tmp_path) == ["verify"]
-    assert values("--ver", cwd=tmp_path) == ["--version"]
+    assert values("--ver", cwd=tmp_path) == ["--verbose", "--version"]
     assert values("policy", "en", cwd=tmp_path) == ["endorse"]
     assert values("verify", "--fo", cwd=tmp_path) == ["--format"]
 

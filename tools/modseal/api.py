@@ -149,6 +149,7 @@ def _place(file: File) -> tuple[Path, str]:
     if isinstance(file, str | os.PathLike):
         return Path(file), os.fspath(file)
     try:
-        return Path(f"/dev/fd/{file.fileno()}"), str(getattr(file, "name", "open file"))
+        # Opened again by this path, from its start; `/dev/fd` is what is left of a stream (`files.stream`).
+        return Path(f"/proc/{os.getpid()}/fd/{file.fileno()}"), str(getattr(file, "name", "open file"))
     except (AttributeError, OSError) as error:
         raise UsageError("an open file needs a descriptor; write bytes that are in memory to a file first") from error

@@ -125,12 +125,7 @@ class Guard:
                 for event in self._follow_state():
                     self._begin(event)
                 for event in self._kernel.read():
-                    if not event.execute and os.path.exists(f"/proc/self/task/{event.thread}"):
-                        self._kernel.answer(event.descriptor, allow=True)  # we would wait for ourselves
-                        os.close(event.descriptor)
-                        continue
-                    self._waiting[event.descriptor] = (event, time.monotonic() + limits.GUARD_DEADLINE)
-                    self._begin(event)
+                    self._take(event)
                 self._end_late(time.monotonic())
                 notify("WATCHDOG=1")
         finally:
@@ -197,6 +192,14 @@ class Guard:
         os.eventfd_write(self._wake, 1)
 
     # ---- one event
+
+    def _take(self, event: OpenEvent) -> None:
+        if not event.execute and os.path.exists(f"/proc/self/task/{event.thread}"):
+            self._kernel.answer(event.descriptor, allow=True)  # we would wait for ourselves
+            os.close(event.descriptor)
+            return
+        self._waiting[event.descriptor] = (event, time.monotonic() + limits.GUARD_DEADLINE)
+        self._begin(event)
 
     def _begin(self, event: OpenEvent) -> None:
         """Answer from memory, or have the file read by another thread."""

@@ -1,0 +1,138 @@
+"""Limits of the guard, without a kernel: just under, and just over."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from io import StringIO
+from pathlib import Path
+
+import pytest
+
+from builders import hosts
+from builders.pki import NOW
+from limits.cover import bounds
+from modseal import limits
+from modseal.host import guard as room
+from modseal.host.fanotify import OpenEvent
+from modseal.host.guard import Guard
+from modseal.host.guard_log import GuardLog
+
+CLOCK = 1_000_000.0
+
+
+class _Kernel:
+    """Takes the answers."""
+
+    def __init__(self) -> None:
+        self.descriptor = -1
+        self.answers: list[bool] = []
+
+    def answer(self, descriptor: int, *, allow: bool) -> None:
+        self.answers.append(allow)
+
+
+@pytest.fixture
+def guard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Guard]:
+    monkeypatch.setattr(room, "Fanotify", _Kernel)
+    host = hosts.host(tmp_path)
+    host.installed(host.bundle(files={"opt/run": b"program"}))
+    found = Guard(host.root, [], lambda: NOW, StringIO())
+    monkeypatch.setattr(room.time, "monotonic", lambda: CLOCK)
+    yield found
+    found._pool.shutdown()
+
+
+def program(folder: Path, content: bytes = b"program", number: int = 0) -> int:
+    path = folder / f"program{number}"
+    path.write_bytes(content)
+    path.chmod(0o755)
+    return os.open(path, os.O_RDONLY)
+
+
+@bounds("GUARD_DEADLINE")
+def test_an_answer_is_late_after_so_many_seconds(guard: Guard, tmp_path: Path) -> None:
+    guard._loaded = None  # it is being proved
+    event = OpenEvent(program(tmp_path), os.getpid(), execute=True)
+    guard._take(event)
+    guard._end_late(CLOCK + limits.GUARD_DEADLINE - 0.01)
+    assert guard._kernel.answers == []
+    guard._end_late(CLOCK + limits.GUARD_DEADLINE)
+    assert guard._kernel.answers == [False]
+
+
+@bounds("GUARD_LEASE_TIME", "GUARD_LEASES")
+def test_writers_are_kept_away_for_so_long_and_from_so_many_files(guard: Guard, tmp_path: Path) -> None:
+    def run() -> int:
+        descriptor = program(tmp_path)
+        event = OpenEvent(descriptor, os.getpid(), execute=True)
+        guard._waiting[descriptor] = (event, CLOCK + limits.GUARD_DEADLINE)
+        guard._examine(event)
+        return descriptor
+
+    first = run()
+    guard._end_late(CLOCK + limits.GUARD_LEASE_TIME - 0.01)
+    os.fstat(first)
+    guard._end_late(CLOCK + limits.GUARD_LEASE_TIME)
+    assert guard._leases == []
+    for _ in range(limits.GUARD_LEASES + 1):
+        run()
+    assert len(guard._leases) == limits.GUARD_LEASES
+    guard._end_late(float("inf"))
+    assert guard._kernel.answers == [True] * (limits.GUARD_LEASES + 2)
+
+
+@bounds("GUARD_STARTS")
+def test_so_many_threads_are_expected_to_start_an_interpreter(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+    for thread in range(limits.GUARD_STARTS):
+        guard._starts[thread] = room._Start(CLOCK, (0, 0))
+    thread = os.getpid()
+    guard._starts.pop(thread, None)
+    guard._starts[-1] = room._Start(CLOCK, (0, 0))
+    guard._expect(thread, "/")
+    assert list(guard._starts) == [thread]  # those that did not come in time are gone
+
+
+@bounds("GUARD_CONTENTS")
+def test_so_many_contents_are_remembered(guard: Guard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    if os.geteuid():
+        pytest.skip("nothing is remembered of what belongs to somebody else than root")
+    monkeypatch.setattr(limits, "GUARD_CONTENTS", 3)
+    counts = []
+    for number in range(5):
+        guard._read(program(tmp_path, b"program", number))
+        counts.append(len(guard._contents))
+    assert counts == [1, 2, 3, 1, 2]
+
+
+@bounds("GUARD_PROOF_AGE", "GUARD_RETRY", "GUARD_TICK")
+def test_a_generation_is_proved_again_after_so_long(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
+    proofs: list[str] = []
+    monkeypatch.setattr(guard, "_load", proofs.append)
+
+    def after(seconds: float) -> int:
+        monkeypatch.setattr(room.time, "monotonic", lambda: guard._loaded.proved_at + seconds)
+        guard._loading = False
+        guard._follow_state()
+        guard._pool.submit(int).result()
+        return len(proofs)
+
+    assert after(limits.GUARD_PROOF_AGE) == 0
+    assert after(limits.GUARD_PROOF_AGE + 1) == 1
+    monkeypatch.undo()
+    monkeypatch.setattr(room.time, "monotonic", lambda: CLOCK)
+    monkeypatch.setattr(guard, "_prove", lambda: 1 / 0)
+    guard._load("states/1")
+    assert guard._fresh.proved_at == CLOCK - limits.GUARD_PROOF_AGE + limits.GUARD_RETRY
+    assert min(limits.GUARD_RETRY, limits.GUARD_DEADLINE) >= limits.GUARD_TICK
+
+
+@bounds("GUARD_LOG_LINES")
+def test_so_many_lines_wait_for_whoever_reads_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(GuardLog, "_run", lambda _self: None)
+    log = GuardLog(StringIO(), lambda: NOW)
+    for _ in range(limits.GUARD_LOG_LINES):
+        log.write("denied")
+    assert log.lost == 0
+    log.write("denied")
+    assert log.lost == 1

@@ -420,7 +420,7 @@ def test_a_signature_made_elsewhere_has_at_most_so_many_bytes(tmp_path: Path) ->
 def test_a_trust_bundle_has_at_most_so_many_bytes(tmp_path: Path) -> None:
     """As a sparse file that is not even an archive."""
     path = tmp_path / "bundle"
-    for size, words in ((limits.TRUST_BUNDLE_SIZE, "ar magic"), (limits.TRUST_BUNDLE_SIZE + 1, "it is over")):
+    for size, words in ((limits.TRUST_BUNDLE_SIZE, "begins with zeros"), (limits.TRUST_BUNDLE_SIZE + 1, "it is over")):
         with path.open("wb") as file:
             file.truncate(size)
         assert words in refused("trust-bundle-invalid", read_bundle, path)

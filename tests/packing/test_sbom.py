@@ -242,14 +242,13 @@ def test_bytes_that_change_after_they_were_examined_are_not_given(
     from modseal.bundle import attested
 
     path = write(tmp_path, {sbom.NAME: (sbom.MEDIA_TYPE, b"good")})
-    examined = attested.examine_integrity
+    find = attested.find
 
-    def then_change(*arguments: Any) -> Any:
-        found = examined(*arguments)
+    def change_and_find(*arguments: Any) -> Any:
         path.write_bytes(path.read_bytes().replace(b"good", b"evil"))
-        return found
+        return find(*arguments)
 
-    monkeypatch.setattr(attested, "examine_integrity", then_change)
+    monkeypatch.setattr(attested, "find", change_and_find)
     with pytest.raises(RefusedError) as caught:
         read(path, WANTED, None, NOW)
     assert caught.value.failure.code == "attachment-mismatch"

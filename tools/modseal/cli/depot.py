@@ -10,12 +10,12 @@ import click
 
 from modseal.cli import depot_write
 from modseal.cli.depot_options import DEPOT_ARGUMENT, OCI, progress
-from modseal.cli.options import FILE, at_option, now, policy_option
+from modseal.cli.options import FILE, Choice, at_option, now, policy_option
 from modseal.errors import UsageError
 from modseal.report.text import safe
 
 _FORMAT = click.option(
-    "--format", "form", type=click.Choice(["text", "json"]), default="text", help="The form of the result."
+    "--format", "form", type=Choice(["text", "json"]), default="text", help="The form of the result."
 )
 _STATE = click.option(
     "--state",

@@ -24,6 +24,7 @@ from modseal.cli.options import (
     BUNDLES,
     FILE,
     OUTPUT,
+    Choice,
     now,
     policy_files,
     policy_option,
@@ -45,7 +46,7 @@ _BUNDLES = click.argument("bundles", nargs=-1, type=FILE, metavar="BUNDLE...", s
 _OFFLINE = (
     click.option(
         "--form",
-        type=click.Choice(FORMS),
+        type=Choice(FORMS),
         default="component",
         show_default=True,
         help="Offline bundle: a component for ESXi 7.0 and later, or the form of 6.x or 5.x.",

@@ -473,7 +473,7 @@ def show_policy(root: Path) -> None:
 @click.option("--libraries", is_flag=True, help="Hold ELF files as soon as they are opened, so shared libraries too.")
 @click.option(
     "--late",
-    type=click.Choice(["deny", "allow"]),
+    type=Choice(["deny", "allow"]),
     default="deny",
     help="What happens to a program that cannot be judged in time; deny by default.",
 )

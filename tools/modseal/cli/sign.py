@@ -126,11 +126,15 @@ def _sign(pairs: list[tuple[Path, Path]], given: dict[str, Any]) -> int:
     fitness.check_certificate(signer.certificate, signer.chain, now())
     fitness.choose_algorithm(signer.certificate, given["algorithm"])
 
+    signed: list[Path] = []
+
     def add(bundle: Path, output: Path) -> None:
         _show(sign_bundle(bundle, output, signer, now(), signing_time(), given["algorithm"], stamp))
+        signed.append(output)
 
     status = each(pairs, add, signatures_text.CHANGED)
-    _warn_of_issuer(given, signer.certificate, signer.chain)
+    if signed:
+        _warn_of_issuer(given, signer.certificate, signer.chain)
     return status
 
 

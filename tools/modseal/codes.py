@@ -583,8 +583,8 @@ CODES: Final[Mapping[CodeName, Code]] = {
     "host-invalid": Code(
         None,
         "The image store is damaged, or open to others.",
-        "Check the disk, and the store's owner and permissions. If somebody may have changed it, treat the host as changed "
-        "by somebody unknown: keep the store as evidence, and set the host up anew.",
+        "Check the disk, and the store's owner and permissions. If somebody may have changed it, treat the host as "
+        "changed by somebody unknown: keep the store as evidence, and set the host up anew.",
         undecided=True,
     ),
     "not-installed": Code(None, "No module of that name is installed.", "See the names with `modseal host list`."),

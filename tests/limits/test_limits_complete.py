@@ -31,6 +31,7 @@ def test_every_limit_has_a_test_at_its_edge() -> None:
         "test_limits_reports",
         "test_limits_host",
         "test_limits_guard",
+        "test_limits_images",
     ):
         importlib.import_module(f"limits.{module}")
     assert set(LIMITS) == cover.COVERED

@@ -68,9 +68,10 @@ def read(source: Source) -> tuple[IsoFile, ...]:
         image = pycdlib.PyCdlib()
         image.open_fp(cast("BinaryIO", _Bounded(source)))
         for count, one in enumerate(_of_all_trees(image)):
-            if max(len(found), count // _TREES) >= limits.ISO_ENTRIES:
+            known = bool(one.size) and one.runs in places
+            if count // _TREES >= limits.ISO_ENTRIES or (not known and len(found) >= limits.ISO_ENTRIES):
                 raise FormatError("limit-exceeded", f"the ISO image has more than {limits.ISO_ENTRIES} files")
-            if one.size and one.runs in places:
+            if known:
                 continue
             places.update([one.runs] if one.runs else [])
             path = one.path

@@ -63,20 +63,20 @@ def test_an_answer_is_late_after_so_many_seconds(guard: Guard, tmp_path: Path) -
 
 @bounds("GUARD_LEASE_TIME", "GUARD_LEASES")
 def test_writers_are_kept_away_for_so_long_and_from_so_many_files(guard: Guard, tmp_path: Path) -> None:
-    def run() -> int:
-        descriptor = program(tmp_path)
+    def run(number: int) -> int:
+        descriptor = program(tmp_path, number=number)
         event = OpenEvent(descriptor, os.getpid(), execute=True)
         guard._waiting[descriptor] = (event, CLOCK + limits.GUARD_DEADLINE)
         guard._examine(event)
         return descriptor
 
-    first = run()
+    first = run(0)
     guard._end_late(CLOCK + limits.GUARD_LEASE_TIME - 0.01)
     os.fstat(first)
     guard._end_late(CLOCK + limits.GUARD_LEASE_TIME)
     assert guard._leases == []
-    for _ in range(limits.GUARD_LEASES + 1):
-        run()
+    for number in range(limits.GUARD_LEASES + 1):
+        run(number + 1)
     assert len(guard._leases) == limits.GUARD_LEASES
     guard._end_late(float("inf"))
     assert guard._kernel.answers == [True] * (limits.GUARD_LEASES + 2)

@@ -87,6 +87,13 @@ def test_no_error_has_a_secret_of_an_address(
         f"https://user:{QUERY}@127.0.0.1:1/a.seal",
         f"ftp://user:{QUERY}@127.0.0.1:1/{TOKEN}/a.seal",
         f"s3://user:{QUERY}@bucket/a.seal",
+        f"user:{QUERY}@127.0.0.1:1/a.seal",
+        f"user:{QUERY}@host",
+        f"http:/user:{QUERY}@127.0.0.1:1/a.seal",
+        f"http:user:{QUERY}@127.0.0.1:1/a.seal",
+        f"//user:{QUERY}@127.0.0.1:1/a.seal",
+        f"//127.0.0.1:1/{TOKEN}/PROD/a.seal?token={QUERY}",
+        f"//user@127.0.0.1:1/a.seal?q={QUERY}",
     ):
         done = run(*(word.format(address) for word in command), cwd=tmp_path, prefixed=False)
         assert done.code in (1, 2, 3)

@@ -29,9 +29,11 @@ class File(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """See `click.Path`."""
-        if "://" in str(value) and not os.path.lexists(value):
-            from modseal.files.shown import shown
+        if _MAYBE.search(str(value)) and not os.path.lexists(value):
+            from modseal.files.shown import is_like_address, shown
 
+            if not is_like_address(str(value)):
+                return super().convert(value, param, ctx)
             raise InputError(f"{shown(str(value))}: an address, and not a file").because("address")
         return super().convert(value, param, ctx)
 
@@ -57,6 +59,8 @@ class Choice(click.Choice[str]):
 
 
 FILE, OUTPUT = File(path_type=Path), Output(path_type=Path)
+_MAYBE = re.compile("//|:/|@")
+"""What every address has, so that the rule need not be loaded for a file."""
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z)?")
 
 

@@ -13,8 +13,10 @@ from urllib.parse import unquote
 
 HIDDEN = "..."
 
-_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*:/{1,3})([^/?#]*)([^?#]*)(.*)", re.DOTALL)
-_IN_TEXT = re.compile(r"\b(?:https?|s3|gs|ftp|tcp|tls):/{1,3}[^\s'\"<>|\\^`]+")
+_ADDRESS = re.compile(r"((?:[A-Za-z][A-Za-z0-9+.-]*:/{1,3}|//))([^/?#]*)([^?#]*)(.*)", re.DOTALL)
+_IN_TEXT = re.compile(r"(?:\b(?:https?|s3|gs|ftp|tcp|tls):/{1,3}|(?<![:\w/.])//)" r"[^\s'\"<>|\\^`]+")
+_BARE = re.compile(r"[^\s/:@'\"]+:[^\s/@'\"]+@(?!sha[0-9]+:)([^\s?#'\"]*)(?:[?#][^\s'\"]*)?")
+"""A user and a password before a host. An image by its digest (`name:tag@sha256:...`) has none."""
 _FILE = re.compile(r"[^/]{1,100}\.(?:seal|vib|zip|trust|xml|json|toml|pem|crt|cer|crl|html?)", re.IGNORECASE)
 _TIME = re.compile(r"[0-9]{8}(?:T[0-9]{4,6}Z?)?")
 _RUN = re.compile(r"[A-Za-z0-9]+")
@@ -35,14 +37,23 @@ _MIXED = 0.4
 
 
 def shown(text: str) -> str:
-    """An address as it may be shown; any other text as it is."""
+    """An address as it may be shown; of any other text all but a user and a password before a host."""
     found = _ADDRESS.fullmatch(text)
     if not found:
-        return text
+        return _BARE.sub(rf"{HIDDEN}@\1", text)
     scheme, host, path, rest = found.groups()
     host = f"{HIDDEN}@{host.rpartition('@')[2]}" if "@" in host else host
     query = f"?{HIDDEN}" if rest.startswith("?") else f"#{HIDDEN}" if rest else ""
     return f"{scheme}{host}{shown_path(path)}{query}"
+
+
+def is_like_address(text: str) -> bool:
+    """Whether a text can only be meant as an address, or has a secret as one has: `user:password@host`, `//host/?q`.
+
+    A file that is called so is named as `./user:password@host`.
+    """
+    hides = _ADDRESS.fullmatch(text) is not None and shown(text) != text
+    return "://" in text or hides or _BARE.match(text) is not None
 
 
 def shown_path(path: str) -> str:
@@ -84,7 +95,9 @@ def _is_public(part: str) -> bool:
 
 def without_secrets(text: str) -> str:
     """Any text, with the addresses in it as they may be shown."""
-    return _IN_TEXT.sub(lambda found: shown(found[0]), text) if ":/" in text else text
+    if "//" in text or ":/" in text:
+        text = _IN_TEXT.sub(lambda found: shown(found[0]), text)
+    return _BARE.sub(rf"{HIDDEN}@\1", text) if "@" in text else text
 
 
 def _may_be_secret(segment: str, *, is_last: bool) -> bool:

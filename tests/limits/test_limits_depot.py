@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import struct
 from collections.abc import Callable
@@ -13,7 +15,7 @@ from builders import depots, recalls, signed_depots, zips
 from builders.zips import STORED, Part, archive
 from limits.cover import bounds
 from modseal import limits
-from modseal.depot import documents
+from modseal.depot import documents, oci
 from modseal.depot import index as depot_index
 from modseal.depot.files import in_zip
 from modseal.errors import FormatError, ModsealError
@@ -194,3 +196,21 @@ def code_of(call: Callable[[], object]) -> str | None:
     except ModsealError as error:
         return error.failure.code
     return None
+
+
+@bounds("OCI_ENTRIES")
+def test_an_oci_layout_names_at_most_so_many_manifests_and_layers(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two entries, both of which lead to the same manifest without layers."""
+    manifest = json.dumps({"layers": []}).encode()
+    digest = hashlib.sha256(manifest).hexdigest()
+    entry = {"mediaType": oci.MANIFEST_TYPE, "digest": f"sha256:{digest}", "size": len(manifest)}
+    files = {
+        "oci-layout": json.dumps({"imageLayoutVersion": "1.0.0"}).encode(),
+        "index.json": json.dumps({"schemaVersion": 2, "manifests": [entry, entry]}).encode(),
+        oci.place(digest): manifest,
+    }
+    monkeypatch.setattr(limits, "OCI_ENTRIES", 2)
+    oci.read(files.__getitem__, {})
+    monkeypatch.setattr(limits, "OCI_ENTRIES", 1)
+    with pytest.raises(FormatError, match="more than 1 manifests"):
+        oci.read(files.__getitem__, {})

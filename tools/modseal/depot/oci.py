@@ -68,12 +68,12 @@ def read(content: Callable[[str], bytes], sizes: Mapping[str, int]) -> tuple[dic
     Whatever else the layout names belongs to no depot. `content` gives the bytes of a small file of the layout.
     Raises `FormatError` (index-invalid).
     """
-    reader = _Reader(content, sizes)
+    reader = _OciReader(content, sizes)
     reader.follow(INDEX, 0)
     return reader.found, reader.named | {LAYOUT, INDEX}
 
 
-class _Reader:
+class _OciReader:
     """What was found so far. Each document is followed once, however often it is listed."""
 
     def __init__(self, content: Callable[[str], bytes], sizes: Mapping[str, int]) -> None:

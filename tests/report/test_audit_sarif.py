@@ -71,8 +71,15 @@ def test_verify_and_audit_say_the_same_of_a_bundle(tmp_path: Path) -> None:
     audited = run_of(audit_of([path], trusting()))
 
     def checks(run: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """An audit has rules besides, and so more that follows from a check."""
         found = [dict(entry) for entry in run["results"] if entry["properties"]["kind"] == "check"]
-        return [{**entry, "ruleIndex": None} for entry in found]
+        for entry in found:
+            entry["ruleIndex"] = None
+            follows = entry["properties"]["consequences"]
+            codes = [one for one in follows if one in CODES]
+            entry["properties"] = {**entry["properties"], "consequences": codes}
+            entry["message"] = {"text": entry["message"]["text"].replace(", ".join(follows), ", ".join(codes))}
+        return found
 
     assert checks(verified) == checks(audited) != []
 

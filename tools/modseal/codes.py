@@ -56,6 +56,8 @@ CodeName = Literal[
     "host-invalid", "not-installed", "level-below-host", "level-in-use", "dependency-missing", "module-needed",
     "module-conflicts", "module-of-another-vendor", "version-downgraded", "version-changed", "path-owned",
     "path-not-mergeable", "no-generation",
+    # sets of modules: why a bundle cannot be in one
+    "platform-mismatch", "content-differs",
     # hosts: what is found of an installed image, and of the event log
     "installed-changed", "installed-missing", "installed-extra", "installed-type", "installed-mode", "installed-owner",
     "installed-link", "installed-attribute", "installed-twin", "log-broken",
@@ -642,6 +644,17 @@ CODES: Final[Mapping[CodeName, Code]] = {
         None,
         "There is no such generation to go to.",
         "See the generations with `modseal host history`.",
+    ),
+    # sets of modules: why a bundle cannot be in one
+    "platform-mismatch": Code(
+        None,
+        "A bundle is for other hosts than the target.",
+        "Ask the vendor for a bundle for the target's version.",
+    ),
+    "content-differs": Code(
+        None,
+        "Depots have two bundles of one vendor, name and version with different content.",
+        "Ask the vendor which of the two is theirs, and use a depot without the other.",
     ),
     # hosts: what is found of an installed image, and of the event log
     "installed-changed": Code(

@@ -11,6 +11,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable
+from functools import lru_cache
 
 _RUN = re.compile(r"[0-9]+|[A-Za-z]+|~")
 _END = (1, 0, "")
@@ -20,6 +21,7 @@ Key = tuple[tuple[tuple[int, int, str], ...], ...]
 """What sorts as versions do."""
 
 
+@lru_cache(maxsize=4096)  # a solver compares the same few versions hundreds of thousands of times
 def version_key(version: str) -> Key:
     """A key that sorts versions; equal keys are equal versions (`1.0` and `1.00`)."""
     head, _, release = version.partition("-")

@@ -1,0 +1,85 @@
+"""`modseal profile solve` as a user types it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from builders.transcript import Transcript, run
+
+LIST = """\
+Name      Version              Vendor  Acceptance Level  Install Date
+--------  -------------------  ------  ----------------  ------------
+esx-base  8.0.2-0.0.22380479   VMware  VMwareCertified   2024-01-01
+"""
+
+
+@pytest.fixture
+def shelf(signed: Path) -> Path:
+    assert run("depot", "build", "a.vib", "-o", "d.zip", cwd=signed).code == 0
+    (signed / "list.txt").write_text(LIST)
+    return signed
+
+
+def solve(folder: Path, *arguments: str) -> Transcript:
+    return run("profile", "solve", *arguments, "--policy", "keys/policy.toml", cwd=folder)
+
+
+def test_a_module_goes_onto_a_host(shelf: Path) -> None:
+    found = solve(shelf, "acme-agent >= 1.0", "--depot", "d.zip", "--installed", "list.txt")
+    assert found.code == 0, found.out + found.err
+    assert found.out.splitlines()[0] == "solved: 2 modules, 1 of them new"
+    assert "esx-base 8.0.2-0.0.22380479  installed (as listed, unproved)" in found.out
+
+
+def test_a_version_that_is_not_there_is_impossible(shelf: Path) -> None:
+    found = solve(shelf, "acme-agent >= 9", "--depot", "d.zip")
+    assert found.code == 1
+    assert "asked for: acme-agent >= 9, and the newest acme-agent in d.zip is 1.2.3-4" in found.out
+
+
+def test_a_bundle_that_the_policy_refuses_does_not_count(desk: Path) -> None:
+    assert run("depot", "build", "a.vib", "-o", "d.zip", cwd=desk).code == 0
+    found = solve(desk, "acme-agent", "--depot", "d.zip", "--format", "json")
+    assert found.code == 1
+    document = json.loads(found.out)
+    assert document["verdict"] == "impossible"
+    assert [one["code"] for one in document["refused"]] == ["unsigned"]
+
+
+def test_a_level_that_the_module_has_not_is_not_met(shelf: Path) -> None:
+    found = solve(shelf, "acme-agent", "--depot", "d.zip", "--level", "certified")
+    assert found.code == 1
+    assert "refused: acme-agent 1.2.3-4: level-" in found.out
+
+
+@pytest.mark.parametrize("form", ["csv", "json", "host"])
+def test_other_lists_are_read(shelf: Path, form: str) -> None:
+    rows = [{"Name": "acme-agent", "Version": "1.0", "Vendor": "Acme"}]
+    text = {
+        "csv": "AcceptanceLevel,Name,Vendor,Version,\nX,acme-agent,Acme,1.0,\n",
+        "json": json.dumps(rows),
+        "host": json.dumps({"modules": [{"name": "acme-agent", "version": "1.0", "vendor": "Acme"}]}),
+    }[form]
+    (shelf / "have").write_text(text)
+    found = solve(shelf, "acme-agent", "--depot", "d.zip", "--installed", "have")
+    assert found.code == 0, found.err
+    assert "acme-agent 1.2.3-4" in found.out
+
+
+def test_what_is_no_list_is_refused(shelf: Path) -> None:
+    (shelf / "have").write_text("nothing of use\n")
+    found = solve(shelf, "acme-agent", "--depot", "d.zip", "--installed", "have")
+    assert found.code == 3
+    assert "neither a list of installed modules nor a depot" in found.err
+
+
+def test_the_base_depot_says_what_the_target_has(shelf: Path) -> None:
+    found = solve(shelf, "acme-agent", "--depot", "d.zip", "--installed", "d.zip")
+    assert found.code == 0, found.err
+
+
+def test_a_name_that_is_none_is_a_usage_error(shelf: Path) -> None:
+    assert solve(shelf, "acme-agent >=", "--depot", "d.zip").code == 2

@@ -1,0 +1,70 @@
+"""`modseal profile`: sets of modules that go together."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import click
+
+from modseal.cli.options import FILE, FILES, at_option, now, policy_option
+
+
+@click.group()
+def profile() -> None:
+    """Find sets of modules that go together, from depots, for a target."""
+
+
+@profile.command()
+@click.argument("names", nargs=-1, required=True, metavar="NAME...")
+@click.option(
+    "--depot", "depots", multiple=True, required=True, metavar="DEPOT", shell_complete=FILES, help="Repeatable."
+)
+@policy_option(required=True)
+@click.option("--installed", type=FILE, metavar="FILE", help="What the target has: a list of VIBs, or its depot.")
+@click.option("--platform", metavar="VERSION", help="The target's ESXi, such as 8.0.2; by default its esx-base.")
+@click.option("--level", metavar="LEVEL", help="Take only modules that are proved for this level or above.")
+@at_option
+@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="The form of the result.")
+def solve(
+    names: tuple[str, ...],
+    depots: tuple[str, ...],
+    policy: str,
+    installed: Path | None,
+    platform: str | None,
+    level: str | None,
+    at: datetime | None,
+    form: str,
+) -> int:
+    """Find the modules that NAME needs and that can live together. NAME may be 'acme-agent >= 1.0'.
+
+    Only bundles that the policy accepts count. Modules that are installed stay, get newer or are replaced.
+
+    Exit status: 0 if there is a set; 1 if there is none; 3 if that cannot be decided.
+    """
+    from modseal.errors import UsageError
+    from modseal.format.level import Level
+    from modseal.policy.sources import load
+    from modseal.profile.candidates import Refused, open_shelf, require_one_content
+    from modseal.profile.installed import Installed, read_installed
+    from modseal.profile.solve import parse_asked
+    from modseal.profile.solve import solve as solve_set
+    from modseal.report import profile_text
+
+    asked = [parse_asked(name) for name in names]
+    rules = load(policy)
+    if level:
+        try:
+            rules = replace(rules, minimum_level=max(rules.minimum_level, Level.parse(level)))
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+    there = read_installed(installed) if installed else Installed()
+    refused: list[Refused] = []
+    with ExitStack() as stack:
+        shelf = open_shelf(stack, depots, rules, at or now())
+        candidates = require_one_content(shelf.candidates(platform or there.platform, refused))
+        found = solve_set(asked, candidates, there, shelf.why_not, refused)
+    click.echo(profile_text.solution_json(found) if form == "json" else profile_text.solution_text(found))
+    return 0 if found.modules else 3 if found.uncertain else 1

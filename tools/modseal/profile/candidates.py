@@ -1,0 +1,146 @@
+"""The modules that a solver may choose from: what depots have, and what a target has already.
+
+What a manifest says is claimed here. `profile.solve` proves a bundle before it counts on it, and of the same bytes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime
+from fnmatch import fnmatchcase
+
+from modseal.bundle.open import OpenBundle
+from modseal.depot import proved, signed
+from modseal.depot.check import examine_bundle
+from modseal.depot.files import DepotFiles
+from modseal.depot.open import open_depot
+from modseal.errors import Failure, ModsealError, RefusedError
+from modseal.format.manifest import Manifest, Relationships
+from modseal.format.source import BytesSource, sha256
+from modseal.policy.sources import with_recalls
+from modseal.trust.examination import Verdict
+from modseal.trust.integrity import read_manifest
+from modseal.trust.policy import Policy
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A module that may be in the set. `depot` and `path` are empty for one that the target has already.
+
+    `digest` is the SHA-256 (hexadecimal) of the manifest's bytes; empty where only a list names the module.
+    """
+
+    name: str
+    version: str
+    vendor: str = ""
+    relationships: Relationships = field(default_factory=Relationships)
+    platforms: tuple[str, ...] = ()
+    depot: str = ""
+    path: str = ""
+    digest: str = ""
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether the target has it already."""
+        return not self.path
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A bundle that is no candidate, and why."""
+
+    label: str
+    failure: Failure
+    undecided: bool = False
+
+
+class Shelf:
+    """Open depots, with the policy under which each one's bundles are judged."""
+
+    def __init__(self, policy: Policy, at: datetime) -> None:
+        self._at = at
+        self._policy = policy
+        self._depots: dict[str, tuple[DepotFiles, Policy, dict[str, str]]] = {}
+
+    def add(self, files: DepotFiles) -> None:
+        """Take a depot: a signed one only once its index is proved. Raises `ModsealError` of what is wrong with it."""
+        if not signed.is_signed_depot(files):
+            self._depots[files.name] = files, self._policy, {}
+            return
+        index = signed.read_index(files)
+        proved.prove(index, signed.read_rotations(files, index), self._policy, self._at)
+        found = signed.read_recalls(files, index)
+        policy = with_recalls(self._policy, [data for _, data in found]) if found else self._policy
+        self._depots[files.name] = files, policy, {one.path: one.sha256 for one in index.bundles}
+
+    def candidates(self, platform: str | None, refused: list[Refused]) -> Iterator[Candidate]:
+        """What the manifests of all bundles say; those that cannot be read, or are for other hosts, are `refused`."""
+        for files, _, listed in self._depots.values():
+            for path in sorted(listed) or files.bundles:
+                try:
+                    one = read_candidate(files, path)
+                except ModsealError as error:
+                    refused.append(Refused(f"{files.name}/{path}", error.failure, undecided=error.exit_code == 3))
+                    continue
+                if platform and one.platforms and not any(fnmatchcase(platform, each) for each in one.platforms):
+                    detail = f"{one.name} {one.version} is for {', '.join(one.platforms)}, and the target is {platform}"
+                    refused.append(Refused(f"{one.name} {one.version}", Failure("platform-mismatch", detail, {})))
+                    continue
+                yield one
+
+    def why_not(self, one: Candidate) -> Refused | None:
+        """Examine a candidate's bundle: None where the policy accepts the very manifest that was read."""
+        files, policy, listed = self._depots[one.depot]
+        label = f"{one.name} {one.version}"
+        try:
+            with files.open(one.path) as source:
+                examination, digest = examine_bundle(source, f"{files.name}/{one.path}", policy, self._at)
+                now = sha256(BytesSource(OpenBundle(source, one.path).manifest)).hex()
+        except ModsealError as error:
+            return Refused(label, error.failure, undecided=error.exit_code == 3)
+        if examination.verdict is not Verdict.ACCEPTED:
+            reason = examination.primary or Failure("internal-error", f"{label}: something could not be examined", {})
+            failure = Failure(reason.code or "internal-error", reason.detail, reason.evidence)
+            return Refused(label, failure, undecided=examination.verdict is Verdict.UNDECIDED)
+        if now != one.digest or digest != listed.get(one.path, digest):
+            detail = f"{one.depot}/{one.path} is not the bundle that the index lists, or changed while it was read"
+            return Refused(label, Failure("bundle-digest-mismatch", detail, {"found": digest}))
+        return None
+
+
+def read_candidate(files: DepotFiles, path: str) -> Candidate:
+    """What the manifest of a bundle in a depot says. Raises `FormatError`, `InputError`."""
+    with files.open(path) as source:
+        bundle = OpenBundle(source, path)
+        bundle.members  # noqa: B018 - raises where the container cannot be read
+        manifest: Manifest = read_manifest(bundle.kind, bundle.manifest)
+        digest = sha256(BytesSource(bundle.manifest)).hex()
+    platforms = tuple(each.version for each in manifest.vib.platforms) if manifest.vib else ()
+    return Candidate(
+        manifest.name, manifest.version, manifest.vendor, manifest.relationships, platforms, files.name, path, digest
+    )
+
+
+def require_one_content(candidates: Iterable[Candidate]) -> list[Candidate]:
+    """The candidates, each once. Raises `RefusedError` (content-differs) for one id with two contents."""
+    seen: dict[tuple[str, str, str, str], Candidate] = {}
+    for one in candidates:
+        kind = one.path.rpartition(".")[2].lower()
+        other = seen.setdefault((one.vendor, one.name, one.version, kind), one)
+        if other.digest != one.digest:
+            detail = (
+                f"{one.name} {one.version} of {one.vendor} has two contents: the manifest of {other.depot}/{other.path}"
+                f" has the SHA-256 {other.digest}, that of {one.depot}/{one.path} has {one.digest}"
+            )
+            raise RefusedError("content-differs", detail, module=one.name, one=other.digest, other=one.digest)
+    return list(seen.values())
+
+
+def open_shelf(stack: ExitStack, places: Iterable[str], policy: Policy, at: datetime) -> Shelf:
+    """The depots at some places, open until the stack ends. Raises what `open_depot` and `Shelf.add` raise."""
+    shelf = Shelf(policy, at)
+    for place in places:
+        shelf.add(stack.enter_context(open_depot(place)))
+    return shelf

@@ -7,7 +7,7 @@ from time import perf_counter
 
 from modseal.format.manifest import Constraint, Relationships
 from modseal.profile.candidates import Candidate
-from modseal.profile.installed import Installed
+from modseal.profile.installed import TargetModules
 from modseal.profile.solve import solve
 
 NAMES, VERSIONS = 1000, 5
@@ -15,7 +15,7 @@ NAMES, VERSIONS = 1000, 5
 
 def universe() -> list[Candidate]:
     """1,000 names of 5 versions each; each needs up to three of the names before it, and some refuse one."""
-    chance = random.Random(7)  # noqa: S311 - the same universe each time
+    chance = random.Random(7)
     found = []
     for number in range(NAMES):
         for version in range(1, VERSIONS + 1):
@@ -33,7 +33,7 @@ def main() -> None:
     asked = [Constraint(f"m{number}") for number in range(NAMES - 300, NAMES)]
     for label, wanted in (("found", asked), ("impossible", [*asked, Constraint("m1", ">=", "9")])):
         start = perf_counter()
-        solution = solve(wanted, among, Installed(), lambda _: None)
+        solution = solve(wanted, among, TargetModules(), lambda _: None)
         seconds = perf_counter() - start
         print(f"{label}: {len(among)} modules, {len(solution.modules)} chosen, {seconds:.2f} s")
 

@@ -83,3 +83,14 @@ def test_the_base_depot_says_what_the_target_has(shelf: Path) -> None:
 
 def test_a_name_that_is_none_is_a_usage_error(shelf: Path) -> None:
     assert solve(shelf, "acme-agent >=", "--depot", "d.zip").code == 2
+
+
+def test_a_bundle_for_other_hosts_does_not_count(signed: Path) -> None:
+    spec = signed / "module" / "module.toml"
+    spec.write_text(spec.read_text().replace("[[payload]]", '[vib]\nplatforms = [{ version = "7.*" }]\n\n[[payload]]'))
+    (signed / "module/files/opt/acme/current").unlink()  # a .vib cannot have links
+    assert run("pack", "module", "-o", "b.vib", "--format", "vib", cwd=signed).code == 0
+    assert run("depot", "build", "b.vib", "-o", "d.zip", cwd=signed).code == 0
+    found = solve(signed, "acme-agent", "--depot", "d.zip", "--platform", "8.0.2")
+    assert found.code == 1
+    assert "platform-mismatch" in [line.split(": ")[2] for line in found.out.splitlines() if "refused" in line]

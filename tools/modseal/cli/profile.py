@@ -48,7 +48,7 @@ def solve(
     from modseal.format.level import Level
     from modseal.policy.sources import load
     from modseal.profile.candidates import Refused, open_shelf, require_one_content
-    from modseal.profile.installed import Installed, read_installed
+    from modseal.profile.installed import TargetModules, read_installed
     from modseal.profile.solve import parse_asked
     from modseal.profile.solve import solve as solve_set
     from modseal.report import profile_text
@@ -60,7 +60,7 @@ def solve(
             rules = replace(rules, minimum_level=max(rules.minimum_level, Level.parse(level)))
         except ValueError as error:
             raise UsageError(str(error)) from None
-    there = read_installed(installed) if installed else Installed()
+    there = read_installed(installed) if installed else TargetModules()
     refused: list[Refused] = []
     with ExitStack() as stack:
         shelf = open_shelf(stack, depots, rules, at or now())

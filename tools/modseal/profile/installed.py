@@ -1,6 +1,6 @@
 """What a target has already, from a file: a list of VIBs or modules, or the depot that it was made from.
 
-A list names modules and says nothing of what they need, refuse or provide: `Installed.is_list` tells.
+A list names modules and says nothing of what they need, refuse or provide: `TargetModules.is_list` tells.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _RULE = re.compile(r"-+")
 
 
 @dataclass(frozen=True, slots=True)
-class Installed:
+class TargetModules:
     """The modules of a target, one of each name."""
 
     modules: tuple[Candidate, ...] = ()
@@ -37,7 +37,7 @@ class Installed:
         return next((one.version.partition("-")[0] for one in self.modules if one.name == "esx-base"), None)
 
 
-def read_installed(path: Path) -> Installed:
+def read_installed(path: Path) -> TargetModules:
     """Read a list (`esxcli software vib list` as table, csv or json; `modseal host list --format json`), or a depot.
 
     Raises `InputError` for anything else, and where a name is there twice.
@@ -55,17 +55,17 @@ def read_installed(path: Path) -> Installed:
         raise InputError(f"{path}: neither a list of installed modules nor a depot", path=str(path))
     if len({one.name for one in modules}) < len(modules):
         raise InputError(f"{path}: a module is listed twice", path=str(path))
-    return Installed(tuple(modules), is_list=True)
+    return TargetModules(tuple(modules), is_list=True)
 
 
-def _of_depot(path: str) -> Installed:
+def _of_depot(path: str) -> TargetModules:
     found: dict[str, list[Candidate]] = {}
     with open_depot(path) as files:
         for place in files.bundles:
             one = read_candidate(files, place)
             bare = Candidate(one.name, one.version, one.vendor, one.relationships, one.platforms, digest=one.digest)
             found.setdefault(one.name, []).append(bare)
-    return Installed(tuple(newest(versions) for versions in found.values()))
+    return TargetModules(tuple(newest(versions) for versions in found.values()))
 
 
 def _rows(text: str) -> Iterable[Mapping[str, str]]:

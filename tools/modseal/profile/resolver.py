@@ -2,7 +2,7 @@
 
 resolvelib pins one candidate for each identifier. A module's name is one, and `ABSENT` is a candidate of every name:
 it meets what refuses and never what needs. A need that several names can meet is an identifier of its own, with a
-`Choice` for each module that offers it.
+`OneWay` for each module that offers it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from modseal.trust.version import version_key
 
 
 @dataclass(frozen=True, slots=True)
-class Rule:
+class Demand:
     """What one module, or who asks (`by` is None), says of an identifier.
 
     `kind` is `needs`, `conflicts`, `compatibleWith`, `replaces`, `keeps` or `is`.
@@ -38,7 +38,7 @@ class Rule:
 
     def allows(self, one: Pin) -> bool:
         """Whether a pin of the identifier is in keeping with the rule."""
-        if isinstance(one, Choice):
+        if isinstance(one, OneWay):
             return True
         if isinstance(one, Absent):
             return self.kind in ("conflicts", "compatibleWith", "replaces")
@@ -64,20 +64,20 @@ class Absent:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class OneWay:
     """One way to meet a need."""
 
     identifier: str
     module: Candidate
 
 
-Pin = Candidate | Absent | Choice
+Pin = Candidate | Absent | OneWay
 
 
 class Impossible(Exception):  # noqa: N818 - an answer, and not an error
     """No set is possible: `rules` are those that met in the end."""
 
-    def __init__(self, rules: Sequence[Rule]) -> None:
+    def __init__(self, rules: Sequence[Demand]) -> None:
         super().__init__()
         self.rules = tuple(rules)
 
@@ -102,32 +102,32 @@ class Universe:
         """The modules that offer what is asked for."""
         return [one for one in self.by_offer.get(constraint.name, ()) if relations.meets(one, constraint)]
 
-    def need(self, constraint: Constraint, by: Candidate | None = None) -> Rule:
+    def need(self, constraint: Constraint, by: Candidate | None = None) -> Demand:
         """The rule that somebody needs something."""
         names = {one.name for one in self.by_offer.get(constraint.name, ())}
         identifier = constraint.name if names <= {constraint.name} else f"? {constraint_text(constraint)}"
-        return Rule("needs", identifier, constraint, by)
+        return Demand("needs", identifier, constraint, by)
 
-    def keep(self, one: Candidate) -> Rule:
+    def keep(self, one: Candidate) -> Demand:
         """The rule that a module of the target stays, or a newer one or one that replaces it comes."""
-        return Rule("keeps", f"= {one.name}", Constraint(one.name, ">=", one.version), None, one)
+        return Demand("keeps", f"= {one.name}", Constraint(one.name, ">=", one.version), None, one)
 
-    def pins(self, rule: Rule) -> list[Pin]:
+    def pins(self, rule: Demand) -> list[Pin]:
         """All pins of a rule's identifier, the best first."""
         if rule.identifier.startswith("? "):
-            return [Choice(rule.identifier, one) for one in self.meeting(rule.constraint)]
+            return [OneWay(rule.identifier, one) for one in self.meeting(rule.constraint)]
         if rule.kind == "keeps" and rule.only:
             old = rule.only
             same = [one for one in self.by_name[old.name] if not relations.is_newer(old.version, one.version)]
             others = [one for each in self.by_name.values() for one in each if relations.replaces(one, old)]
-            return [Choice(rule.identifier, one) for one in (*same, *others)]
+            return [OneWay(rule.identifier, one) for one in (*same, *others)]
         return [Absent(rule.identifier), *self.by_name.get(rule.identifier, ())]
 
-    def rules_of(self, one: Pin) -> Iterator[Rule]:
+    def rules_of(self, one: Pin) -> Iterator[Demand]:
         """All that a pin says of others."""
-        if isinstance(one, Choice):
+        if isinstance(one, OneWay):
             chosen = one.module
-            yield Rule("is", chosen.name, Constraint(chosen.name, "=", chosen.version), None, chosen)
+            yield Demand("is", chosen.name, Constraint(chosen.name, "=", chosen.version), None, chosen)
             return
         if isinstance(one, Absent):
             return
@@ -138,10 +138,10 @@ class Universe:
             for constraint in constraints:
                 names = {other.name for other in self.by_offer.get(constraint.name, ())} - {one.name}
                 for name in sorted(names):
-                    yield Rule(kind, name, constraint, one)
+                    yield Demand(kind, name, constraint, one)
         for constraint in said.replaces:
             if constraint.name != one.name and constraint.name in self.by_name:
-                yield Rule("replaces", constraint.name, constraint, one)
+                yield Demand("replaces", constraint.name, constraint, one)
 
 
 class _Provider(AbstractProvider):  # type: ignore[type-arg, misc, unused-ignore]
@@ -150,7 +150,7 @@ class _Provider(AbstractProvider):  # type: ignore[type-arg, misc, unused-ignore
     def __init__(self, universe: Universe) -> None:
         self._universe = universe
 
-    def identify(self, requirement_or_candidate: Rule | Pin) -> str:
+    def identify(self, requirement_or_candidate: Demand | Pin) -> str:
         if isinstance(requirement_or_candidate, Candidate | Absent):
             return requirement_or_candidate.name
         return requirement_or_candidate.identifier
@@ -171,20 +171,20 @@ class _Provider(AbstractProvider):  # type: ignore[type-arg, misc, unused-ignore
         return not asked, not needed, identifier
 
     def find_matches(
-        self, identifier: str, requirements: Mapping[str, Iterator[Rule]], incompatibilities: Mapping[str, Any]
+        self, identifier: str, requirements: Mapping[str, Iterator[Demand]], incompatibilities: Mapping[str, Any]
     ) -> list[Pin]:
         rules, bad = list(requirements[identifier]), list(incompatibilities[identifier])
         pins = self._universe.pins(rules[0])
         return [one for one in pins if one not in bad and all(rule.allows(one) for rule in rules)]
 
-    def is_satisfied_by(self, requirement: Rule, candidate: Pin) -> bool:
+    def is_satisfied_by(self, requirement: Demand, candidate: Pin) -> bool:
         return requirement.allows(candidate)
 
-    def get_dependencies(self, candidate: Pin) -> list[Rule]:
+    def get_dependencies(self, candidate: Pin) -> list[Demand]:
         return list(self._universe.rules_of(candidate))
 
 
-def resolve(universe: Universe, rules: Sequence[Rule]) -> list[Candidate]:
+def resolve(universe: Universe, rules: Sequence[Demand]) -> list[Candidate]:
     """A set in which all rules hold, in the order of names.
 
     Raises `Impossible`, and `UndecidedError` past the limit.

@@ -15,8 +15,8 @@ from modseal.depot.relations import constraint_text
 from modseal.errors import InternalError, UsageError
 from modseal.format.manifest import Constraint
 from modseal.profile.candidates import Candidate, Refused
-from modseal.profile.installed import Installed
-from modseal.profile.resolver import Impossible, Rule, Universe, resolve
+from modseal.profile.installed import TargetModules
+from modseal.profile.resolver import Demand, Impossible, Universe, resolve
 
 _ASKED = re.compile(r"\s*([^\s<>=]+)\s*(?:(<<|<=|=|>=|>>)\s*([^\s<>=]+)\s*)?")
 
@@ -48,7 +48,7 @@ def parse_asked(text: str) -> Constraint:
 def solve(
     asked: Sequence[Constraint],
     candidates: Sequence[Candidate],
-    installed: Installed,
+    installed: TargetModules,
     why_not: Callable[[Candidate], Refused | None],
     refused: Sequence[Refused] = (),
 ) -> Solution:
@@ -95,7 +95,7 @@ def _require_sound(asked: Sequence[Constraint], chosen: Sequence[Candidate]) -> 
 
 
 def _reasons(
-    universe: Universe, asked: Sequence[Constraint], installed: Installed, impossible: Impossible
+    universe: Universe, asked: Sequence[Constraint], installed: TargetModules, impossible: Impossible
 ) -> tuple[tuple[str, ...], bool]:
     """Why nothing fits, told of the newest of what was asked for; and whether nobody offers something."""
     rules, older = impossible.rules, list[str]()
@@ -103,7 +103,7 @@ def _reasons(
     for one in asked:
         if versions := universe.meeting(one):
             newest = relations.newest(versions)
-            pinned.append(Rule("is", newest.name, Constraint(newest.name, "=", newest.version), None, newest))
+            pinned.append(Demand("is", newest.name, Constraint(newest.name, "=", newest.version), None, newest))
             if len(versions) > 1:
                 older.append(f"no other {constraint_text(one)} of the {len(versions)} fits either")
     try:
@@ -114,10 +114,13 @@ def _reasons(
         older = []  # several newest fit together only without the others' rules
     unmet = any(rule.kind == "needs" and not universe.meeting(rule.constraint) for rule in rules)
     texts = [_reason(universe, rule) for rule in rules if rule.by or rule.kind != "is"]
+    if not texts:  # the rules that met are all of ways to meet needs, which would tell nobody anything
+        together = ", ".join(map(constraint_text, asked))
+        texts = [f"asked for: {together}, and no way to meet all needs is free of conflicts"]
     return tuple(dict.fromkeys((*texts, *older))), unmet
 
 
-def _reason(universe: Universe, rule: Rule) -> str:
+def _reason(universe: Universe, rule: Demand) -> str:
     wanted = constraint_text(rule.constraint)
     if rule.kind == "keeps":
         return f"{rule.constraint.name} {rule.constraint.version} is installed, and stays or gets newer"

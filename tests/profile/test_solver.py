@@ -87,11 +87,13 @@ def test_what_is_replaced_goes() -> None:
     assert [one.name for one in found.removed] == ["foo"]
 
 
-def test_a_list_that_does_not_say_what_is_provided_leaves_a_missing_need_undecided() -> None:
+def test_what_is_in_a_list_offers_its_own_name_and_version_only() -> None:
     there = TargetModules((Candidate("base", "8.0"),), is_list=True)
+    assert names(solved("a", among=[module("a", depends=needs("base >= 8"))], installed=there)) == ["a 1.0", "base 8.0"]
     found = solved("a", among=[module("a", depends=needs("vmkapi"))], installed=there)
     assert not found.modules
-    assert found.uncertain
+    assert not found.uncertain
+    assert any("names and versions" in note for note in found.notes)
 
 
 def test_only_a_proved_bundle_counts() -> None:
@@ -150,7 +152,7 @@ def _is_good(chosen: list[Candidate], asked: tuple[Constraint, ...]) -> bool:
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=1500, deadline=None)
 @given(_universe(), st.lists(_constraint, min_size=1, max_size=2).map(tuple))
 def test_a_set_is_found_if_and_only_if_there_is_one(among: list[Candidate], asked: tuple[Constraint, ...]) -> None:
     found = solve(asked, among, TargetModules(), lambda _: None)

@@ -16,7 +16,7 @@ from modseal.errors import InternalError, UsageError
 from modseal.format.manifest import Constraint
 from modseal.profile.candidates import Candidate, Refused
 from modseal.profile.installed import TargetModules
-from modseal.profile.resolver import Demand, Impossible, Universe, resolve
+from modseal.profile.resolver import Demand, Impossible, Universe, exactly, keep, need, resolve
 
 _ASKED = re.compile(r"\s*([^\s<>=]+)\s*(?:(<<|<=|=|>=|>>)\s*([^\s<>=]+)\s*)?")
 
@@ -25,8 +25,7 @@ _ASKED = re.compile(r"\s*([^\s<>=]+)\s*(?:(<<|<=|=|>=|>>)\s*([^\s<>=]+)\s*)?")
 class Solution:
     """The answer: the modules of the set, or why there is none (`reasons`), and what was refused on the way.
 
-    `uncertain` says that modseal cannot judge: a bundle that could not be examined, or a list of installed modules that
-    does not say what they provide, might change the answer.
+    `uncertain` says that modseal cannot judge: a bundle that could not be examined might change the answer.
     """
 
     modules: tuple[Candidate, ...] = ()
@@ -57,12 +56,12 @@ def solve(
     notes = (_NOTE,) if installed.is_list else ()
     while True:
         universe = Universe([*installed.modules, *left], {one.name for one in asked})
-        roots = [*map(universe.need, asked), *map(universe.keep, installed.modules)]
+        roots = [*map(need, asked), *map(keep, installed.modules)]
         try:
             chosen = resolve(universe, roots)
         except Impossible as impossible:
-            reasons, unmet = _reasons(universe, asked, installed, impossible)
-            uncertain = any(one.undecided for one in found) or (installed.is_list and unmet)
+            reasons = _reasons(universe, asked, installed, impossible)
+            uncertain = any(one.undecided for one in found)
             return Solution(reasons=reasons, refused=tuple(found), uncertain=uncertain, notes=notes)
         wrong = dict[Candidate, Refused]()
         for one in chosen:
@@ -80,44 +79,53 @@ def solve(
         left = [one for one in left if one not in wrong]
 
 
-_NOTE = "the list of installed modules does not say what they need, refuse or provide"
+_NOTE = "the list of installed modules says only names and versions: each counts as offering these and nothing else"
 
 
 def _require_sound(asked: Sequence[Constraint], chosen: Sequence[Candidate]) -> None:
     """The resolver's answer is held against the rules that hosts use. What is installed was judged by its host."""
-    new = [one for one in chosen if not one.is_installed]
-    broken = [need for need in relations.unmet(chosen) if need.module in new]
-    broken_pairs = [one for one in relations.clashes(chosen) if one.module in new or one.other in new]
+    new = {one.name for one in chosen if not one.is_installed}
+    by_name = {one.name: one for one in chosen}
+    broken = [one for one in relations.unmet(chosen) if one.module.name in new]
+    broken_pairs = [one for one in relations.clashes(chosen) if one.module.name in new or one.other.name in new]
     missed = [one for one in asked if not any(relations.meets(each, one) for each in chosen)]
-    replaced = any(relations.replaces(one, other) for one in chosen for other in chosen if one in new or other in new)
+    replaced = [
+        one
+        for one in chosen
+        for constraint in one.relationships.replaces
+        if (other := by_name.get(constraint.name))
+        and relations.replaces(one, other)
+        and (one.name in new or other.name in new)
+    ]
+    if len(by_name) < len(chosen):
+        raise InternalError("the resolver gave a set with two versions of one module")
     if broken or broken_pairs or missed or replaced:
         raise InternalError("the resolver gave a set that breaks the rules of its own modules")
 
 
 def _reasons(
     universe: Universe, asked: Sequence[Constraint], installed: TargetModules, impossible: Impossible
-) -> tuple[tuple[str, ...], bool]:
-    """Why nothing fits, told of the newest of what was asked for; and whether nobody offers something."""
+) -> tuple[str, ...]:
+    """Why nothing fits, told of the newest of what was asked for."""
     rules, older = impossible.rules, list[str]()
-    pinned = [universe.need(one) for one in asked]
+    pinned = list[Demand]()
     for one in asked:
         if versions := universe.meeting(one):
             newest = relations.newest(versions)
-            pinned.append(Demand("is", newest.name, Constraint(newest.name, "=", newest.version), None, newest))
+            pinned.append(exactly(newest))
             if len(versions) > 1:
                 older.append(f"no other {constraint_text(one)} of the {len(versions)} fits either")
     try:
-        resolve(universe, [*pinned, *map(universe.keep, installed.modules)])
+        resolve(universe, [*pinned, *map(need, asked), *map(keep, installed.modules)])
     except Impossible as narrower:
         rules = narrower.rules
     else:
         older = []  # several newest fit together only without the others' rules
-    unmet = any(rule.kind == "needs" and not universe.meeting(rule.constraint) for rule in rules)
     texts = [_reason(universe, rule) for rule in rules if rule.by or rule.kind != "is"]
     if not texts:  # the rules that met are all of ways to meet needs, which would tell nobody anything
         together = ", ".join(map(constraint_text, asked))
         texts = [f"asked for: {together}, and no way to meet all needs is free of conflicts"]
-    return tuple(dict.fromkeys((*texts, *older))), unmet
+    return tuple(dict.fromkeys((*texts, *older)))
 
 
 def _reason(universe: Universe, rule: Demand) -> str:

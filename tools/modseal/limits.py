@@ -238,7 +238,7 @@ DEPOT_INDEX_SIZE = MANIFEST_SIZE
 """Bytes of the `depot.json` of a signed depot. 10,000 bundles need about 5 MiB."""
 
 SOLVER_ROUNDS = 200_000
-"""Steps in which a set of modules is looked for. One for each module that is chosen, where nothing conflicts."""
+"""Steps in which a set of modules is looked for. At most one for each module chosen, and one for each dead end."""
 
 DEPOT_BUNDLES = 20_000
 """Bundles of one signed depot, as many as a zip archive has entries."""

@@ -1,6 +1,7 @@
 """What a target has already, from a file: a list of VIBs or modules, or the depot that it was made from.
 
-A list names modules and says nothing of what they need, refuse or provide: `TargetModules.is_list` tells.
+A list names modules and says nothing of what they need, refuse or provide (`TargetModules.is_list`): each counts as
+offering its own name and version.
 """
 
 from __future__ import annotations

@@ -47,9 +47,11 @@ class Universe:
         asked = set(asked)
         self.by_name: dict[str, list[Candidate]] = {}
         self.by_offer: dict[str, list[Candidate]] = {}
-        found = sorted(candidates, key=lambda one: (version_key(one.version), one.version, one.is_installed))
+        found = sorted(
+            candidates, key=lambda one: (version_key(one.version), one.version, one.is_installed), reverse=True
+        )
         # What the target has stays as it is, unless its name was asked for; else the newest first.
-        for one in sorted(reversed(found), key=lambda one: not (one.is_installed and one.name not in asked)):
+        for one in sorted(found, key=lambda one: not (one.is_installed and one.name not in asked)):
             self.by_name.setdefault(one.name, []).append(one)
             for name in dict.fromkeys(offer.name for offer in relations.offers(one)):
                 self.by_offer.setdefault(name, []).append(one)
@@ -98,11 +100,8 @@ def exactly(one: Candidate) -> Demand:
     return Demand("is", Constraint(one.name, "=", one.version), None, one)
 
 
-def resolve(universe: Universe, rules: Sequence[Demand]) -> list[Candidate]:
-    """A set in which all rules hold, in the order of names.
-
-    Raises `Impossible`, and `UndecidedError` past the limit.
-    """
+def _clauses(universe: Universe, rules: Sequence[Demand]) -> tuple[list[Candidate], list[Clause]]:
+    """The modules that the rules can lead to, numbered from 2, and all that has to hold among them."""
     numbers = dict[int, int]()  # by identity: to hash a candidate means to hash all that it says
     reached = list[Candidate]()
     clauses = list[Clause]()
@@ -128,6 +127,15 @@ def resolve(universe: Universe, rules: Sequence[Demand]) -> list[Candidate]:
     for versions in universe.by_name.values():
         for pair in combinations([numbers[id(one)] for one in versions if id(one) in numbers], 2):
             clauses.append(Clause([-each for each in pair]))
+    return reached, clauses
+
+
+def resolve(universe: Universe, rules: Sequence[Demand]) -> list[Candidate]:
+    """A set in which all rules hold, in the order of names.
+
+    Raises `Impossible`, and `UndecidedError` past the limit.
+    """
+    reached, clauses = _clauses(universe, rules)
     try:
         chosen = Search(len(reached) + 1, clauses).run(limits.SOLVER_ROUNDS)
     except Contradiction as found:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from modseal.cli.options import FILE, FILES, at_option, now, policy_option
+from modseal.cli.options import FILE, FILES, Choice, at_option, now, policy_option
 
 
 @click.group()
@@ -27,7 +27,7 @@ def profile() -> None:
 @click.option("--platform", metavar="VERSION", help="The target's ESXi, such as 8.0.2; by default its esx-base.")
 @click.option("--level", metavar="LEVEL", help="Take only modules that are proved for this level or above.")
 @at_option
-@click.option("--format", "form", type=click.Choice(["text", "json"]), default="text", help="The form of the result.")
+@click.option("--format", "form", type=Choice(["text", "json"]), default="text", help="The form of the result.")
 def solve(
     names: tuple[str, ...],
     depots: tuple[str, ...],

@@ -19,7 +19,7 @@ from modseal.trust.version import version_key
 
 
 @dataclass(frozen=True, slots=True)
-class SetRule:
+class Condition:
     """What one module, or who asks (`by` is None), says of others.
 
     `kind` is `needs`, `conflicts`, `compatibleWith`, `replaces`, `keeps` (`only` stays or gets newer) or `is` (`only`
@@ -35,7 +35,7 @@ class SetRule:
 class Impossible(Exception):  # noqa: N818 - an answer, and not an error
     """No set is possible: `rules` cannot all hold."""
 
-    def __init__(self, rules: Sequence[SetRule]) -> None:
+    def __init__(self, rules: Sequence[Condition]) -> None:
         super().__init__()
         self.rules = tuple(rules)
 
@@ -60,7 +60,7 @@ class Universe:
         """The modules that offer what is asked for."""
         return [one for one in self.by_offer.get(constraint.name, ()) if relations.meets(one, constraint)]
 
-    def ways(self, rule: SetRule) -> list[Candidate]:
+    def ways(self, rule: Condition) -> list[Candidate]:
         """The modules of which one has to come, for a rule that is no refusal."""
         if rule.only is None:
             return self.meeting(rule.constraint)
@@ -71,36 +71,36 @@ class Universe:
         others = [one for each in self.by_name.values() for one in each if relations.replaces(one, old)]
         return [*same, *others]
 
-    def refusals(self, one: Candidate) -> Iterator[tuple[SetRule, Candidate]]:
+    def refusals(self, one: Candidate) -> Iterator[tuple[Condition, Candidate]]:
         """The modules that one does not go together with."""
         said = one.relationships
         for kind, constraints in (("conflicts", said.conflicts), ("compatibleWith", said.compatible_with)):
             for constraint in constraints:
                 for other in self.by_offer.get(constraint.name, ()):
                     if other.name != one.name and relations.meets(other, constraint) == (kind == "conflicts"):
-                        yield SetRule(kind, constraint, one), other
+                        yield Condition(kind, constraint, one), other
         for constraint in said.replaces:
             for other in self.by_name.get(constraint.name, ()):
                 if other.name != one.name and relations.holds(constraint, other.version):
-                    yield SetRule("replaces", constraint, one), other
+                    yield Condition("replaces", constraint, one), other
 
 
-def need(constraint: Constraint) -> SetRule:
+def need(constraint: Constraint) -> Condition:
     """The rule that who asks needs something."""
-    return SetRule("needs", constraint)
+    return Condition("needs", constraint)
 
 
-def keep(one: Candidate) -> SetRule:
+def keep(one: Candidate) -> Condition:
     """The rule that a module of the target stays, or a newer one or one that replaces it comes."""
-    return SetRule("keeps", Constraint(one.name, ">=", one.version), None, one)
+    return Condition("keeps", Constraint(one.name, ">=", one.version), None, one)
 
 
-def exactly(one: Candidate) -> SetRule:
+def exactly(one: Candidate) -> Condition:
     """The rule that this module is in the set."""
-    return SetRule("is", Constraint(one.name, "=", one.version), None, one)
+    return Condition("is", Constraint(one.name, "=", one.version), None, one)
 
 
-def _clauses(universe: Universe, rules: Sequence[SetRule]) -> tuple[list[Candidate], list[Clause]]:
+def _clauses(universe: Universe, rules: Sequence[Condition]) -> tuple[list[Candidate], list[Clause]]:
     """The modules that the rules can lead to, numbered from 2, and all that has to hold among them."""
     numbers = dict[int, int]()  # by identity: to hash a candidate means to hash all that it says
     reached = list[Candidate]()
@@ -116,7 +116,7 @@ def _clauses(universe: Universe, rules: Sequence[SetRule]) -> tuple[list[Candida
         clauses.append(Clause([-1, *map(number, universe.ways(rule))], rule))
     for one in reached:  # grows on the way
         for constraint in one.relationships.depends:
-            rule = SetRule("needs", constraint, one)
+            rule = Condition("needs", constraint, one)
             ways = [number(each) for each in universe.ways(rule)]
             if number(one) not in ways:
                 clauses.append(Clause([-number(one), *ways], rule))
@@ -130,7 +130,7 @@ def _clauses(universe: Universe, rules: Sequence[SetRule]) -> tuple[list[Candida
     return reached, clauses
 
 
-def resolve(universe: Universe, rules: Sequence[SetRule]) -> list[Candidate]:
+def resolve(universe: Universe, rules: Sequence[Condition]) -> list[Candidate]:
     """A set in which all rules hold, in the order of names.
 
     Raises `Impossible`, and `UndecidedError` past the limit.
@@ -141,7 +141,7 @@ def resolve(universe: Universe, rules: Sequence[SetRule]) -> list[Candidate]:
     except Contradiction as found:
         core = set(map(id, found.clauses))
         labels = [clause.label for clause in clauses if id(clause) in core]
-        raise Impossible([label for label in labels if isinstance(label, SetRule)]) from None
+        raise Impossible([label for label in labels if isinstance(label, Condition)]) from None
     except TooManyStepsError:
         raise UndecidedError("limit-exceeded", "no set was found within the limit of steps") from None
     return sorted((reached[one - 2] for one in chosen), key=lambda one: one.name)

@@ -16,7 +16,7 @@ from modseal.errors import InternalError, UsageError
 from modseal.format.manifest import Constraint
 from modseal.profile.candidates import Candidate, Refused
 from modseal.profile.installed import TargetModules
-from modseal.profile.resolver import Impossible, SetRule, Universe, exactly, keep, need, resolve
+from modseal.profile.resolver import Impossible, Condition, Universe, exactly, keep, need, resolve
 
 _ASKED = re.compile(r"\s*([^\s<>=]+)\s*(?:(<<|<=|=|>=|>>)\s*([^\s<>=]+)\s*)?")
 
@@ -108,7 +108,7 @@ def _reasons(
 ) -> tuple[str, ...]:
     """Why nothing fits, told of the newest of what was asked for."""
     rules, older = impossible.rules, list[str]()
-    pinned = list[SetRule]()
+    pinned = list[Condition]()
     for one in asked:
         if versions := universe.meeting(one):
             newest = relations.newest(versions)
@@ -128,7 +128,7 @@ def _reasons(
     return tuple(dict.fromkeys((*texts, *older)))
 
 
-def _reason(universe: Universe, rule: SetRule) -> str:
+def _reason(universe: Universe, rule: Condition) -> str:
     wanted = constraint_text(rule.constraint)
     if rule.kind == "keeps":
         return f"{rule.constraint.name} {rule.constraint.version} is installed, and stays or gets newer"

@@ -16,7 +16,7 @@ from modseal.errors import InternalError, UsageError
 from modseal.format.manifest import Constraint
 from modseal.profile.candidates import Candidate, Refused
 from modseal.profile.installed import TargetModules
-from modseal.profile.resolver import Impossible, Condition, Universe, exactly, keep, need, resolve
+from modseal.profile.resolver import Condition, Impossible, Universe, exactly, keep, need, resolve
 
 _ASKED = re.compile(r"\s*([^\s<>=]+)\s*(?:(<<|<=|=|>=|>>)\s*([^\s<>=]+)\s*)?")
 

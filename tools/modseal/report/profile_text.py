@@ -52,7 +52,8 @@ def _values(one: Candidate) -> dict[str, str | bool | None]:
 def _lines(solution: Solution) -> Iterator[str]:
     if solution.modules:
         new = sum(not one.is_installed for one in solution.modules)
-        yield f"solved: {len(solution.modules)} modules, {new} of them new"
+        count = len(solution.modules)
+        yield f"solved: {count} module{'' if count == 1 else 's'}, {new} of them new"
     else:
         yield f"{_verdict(solution)}: no set of modules has all that was asked for"
     for one in solution.modules:

@@ -98,7 +98,7 @@ def test_one_bad_bundle_among_many_is_found(repository: Desk, bundles: Path) -> 
     shutil.copy(bundles / "bad.seal", repository.folder / "037 bundle.seal")
     done = commit(repository, "modseal-verify", args=options())
     assert done.returncode == 1
-    assert re.findall(r"^(.*): rejected$", done.stdout, re.MULTILINE) == ["037 bundle.seal"]
+    assert re.findall(r"^(.*?): rejected\b", done.stdout, re.MULTILINE) == ["037 bundle.seal"]
 
 
 def test_a_file_cannot_bring_its_own_policy_by_its_name(repository: Desk, bundles: Path) -> None:

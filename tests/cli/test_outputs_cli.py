@@ -83,6 +83,7 @@ READ = {
         "right",
         "hosts",
         "recalls",
+        "installed",
     ),
 }
 """Parameters that are files, and that are only read."""

@@ -7,7 +7,7 @@ of chosen modules are read whole.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from modseal.depot import relations
@@ -132,10 +132,7 @@ def _reason(universe: Universe, rule: Condition) -> str:
     wanted = constraint_text(rule.constraint)
     if rule.kind == "keeps":
         return f"{rule.constraint.name} {rule.constraint.version} is installed, and stays or gets newer"
-    who = f"{rule.by.name} {rule.by.version} " if rule.by else ""
-    verb = rule.kind if rule.by else "asked for:"
-    separator = "" if rule.by else " "
-    text = f"{who}{verb} {wanted}" if rule.by else f"{verb}{separator}{wanted}"
+    text = f"{rule.by.name} {rule.by.version} {rule.kind} {wanted}" if rule.by else f"asked for: {wanted}"
     if rule.kind == "needs" and not universe.meeting(rule.constraint):
         text += f", and {_what_there_is(universe, rule.constraint)}"
     return text
@@ -147,8 +144,3 @@ def _what_there_is(universe: Universe, constraint: Constraint) -> str:
         return "nothing that can be used offers it"
     one = relations.newest(found)
     return f"the newest {one.name} {f'in {one.depot}' if one.depot else 'installed'} is {one.version}"
-
-
-def added(solution: Solution) -> Iterator[Candidate]:
-    """The modules that come from a depot."""
-    return (one for one in solution.modules if not one.is_installed)

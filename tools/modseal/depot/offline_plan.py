@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from modseal.depot import documents_writer as write
 from modseal.depot.documents import Bulletin, DescribedVib, ListedVib, Place, Vendor
 from modseal.depot.metadata import INDEX, LISTING, VENDOR_INDEX
-from modseal.depot.values import listed_vib
+from modseal.depot.values import listed_vib, released_with_zone
 from modseal.errors import RefusedError, UsageError
 from modseal.format import rules
 from modseal.format.manifest import Manifest, Platform
@@ -153,7 +153,7 @@ def _code(vibs: Sequence[Vib], vendor: str) -> str:
 
 
 def _placed(vib: Vib) -> DescribedVib:
-    manifest = replace(vib.manifest, released=_released(vib.manifest))
+    manifest = replace(vib.manifest, released=released_with_zone(vib.manifest))
     return DescribedVib(manifest, Place(_path(vib.manifest), vib.size, (("sha-256", vib.sha256),)))
 
 
@@ -198,11 +198,6 @@ def _listed(
 
 
 def _timestamp(vibs: Sequence[Vib], epoch: int | None) -> str:
-    newest = max(datetime.fromisoformat(_released(vib.manifest)) for vib in vibs)
+    newest = max(datetime.fromisoformat(released_with_zone(vib.manifest)) for vib in vibs)
     time = newest if epoch is None else datetime.fromtimestamp(epoch, UTC)
     return time.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")
-
-
-def _released(manifest: Manifest) -> str:
-    """The time of release with a zone: one without is that of UTC."""
-    return manifest.released if re.search(r"[+-]\d\d:\d\d$", manifest.released) else f"{manifest.released}+00:00"

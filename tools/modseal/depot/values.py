@@ -82,10 +82,14 @@ def listed_vib(manifest: Manifest, place: Place, platforms: tuple[Platform, ...]
 def of_descriptor(manifest: Manifest) -> Values:
     """All of a manifest, the fields of a `.vib` beside the others. A time without a zone gets that of UTC."""
     vib = {name: value for name, value in plain(manifest.vib or VibFields()).items() if name not in _DEPOT_MAKERS}
-    released = manifest.released if _ZONE.search(manifest.released) else f"{manifest.released}+00:00"
     relationships = dict(manifest.relationships.by_label())
     values = {name: value for name, value in plain(manifest).items() if name != "relationships"}
-    return {**values, **vib, **relationships, "vib": manifest.vib is not None, "released": released}
+    return {**values, **vib, **relationships, "vib": manifest.vib is not None, "released": released_with_zone(manifest)}
+
+
+def released_with_zone(manifest: Manifest) -> str:
+    """The time of release; one without a zone is that of UTC."""
+    return manifest.released if _ZONE.search(manifest.released) else f"{manifest.released}+00:00"
 
 
 def plain(value: Manifest | VibFields | Bulletin | Payload) -> dict[str, object]:

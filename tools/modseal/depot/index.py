@@ -17,13 +17,13 @@ and at every moment the index that is there has its signature.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from modseal import limits
-from modseal.errors import Failure, FormatError
+from modseal.errors import FormatError
 from modseal.format import canonical_json, rooted, rules
 from modseal.format.level import Level
 from modseal.format.manifest import Constraint, Kind, Manifest, Platform, Relationships
@@ -236,7 +236,7 @@ def encode(index: DepotIndex) -> bytes:
     if index.rotations:
         plain["rotations"] = [{"version": version, "sha256": sha256} for version, sha256 in index.rotations]
     rooted.require(plain, SHAPE, invalid, _problems)
-    rules.require(next(_conflicts(index.bundles), None))
+    _require_one_content(index.bundles)
     data = canonical_json.dump(plain)
     if len(data) > limits.DEPOT_INDEX_SIZE:
         raise invalid(f"it is over {limits.DEPOT_INDEX_SIZE} bytes")
@@ -249,7 +249,7 @@ def decode(data: bytes, signature: bytes = b"") -> DepotIndex:
         raise invalid(f"it is over {limits.DEPOT_INDEX_SIZE} bytes")
     plain = rooted.load(data, INDEX, SHAPE, invalid, _problems)
     bundles = tuple(map(_read, plain["bundles"]))
-    rules.require(next(_conflicts(bundles), None))
+    _require_one_content(bundles)
     return DepotIndex(
         name=plain["name"],
         version=plain["version"],
@@ -265,14 +265,8 @@ def decode(data: bytes, signature: bytes = b"") -> DepotIndex:
     )
 
 
-def _conflicts(bundles: tuple[Listed, ...]) -> Iterator[Failure]:
-    """One id has one content: an id is what people and relations name."""
-    seen: dict[str, str] = {}
-    for one in bundles:
-        other = seen.setdefault(one.id, one.sha256)
-        if other != one.sha256:
-            detail = f"two bundles are {quote(one.id, 200)}, with the SHA-256 {other} and {one.sha256}"
-            yield Failure("bundle-conflict", detail, {"id": rules.shown(one.id), "sha256": one.sha256, "other": other})
+def _require_one_content(bundles: Iterable[Listed]) -> None:
+    rules.require(next(rules.check_contents((one.id, one.sha256) for one in bundles), None))
 
 
 def _problems(plain: dict[str, Any]) -> Iterator[str]:

@@ -18,7 +18,6 @@ from modseal.depot.values import listed_vib, released_with_zone
 from modseal.errors import RefusedError, UsageError
 from modseal.format import rules
 from modseal.format.manifest import Manifest, Platform
-from modseal.format.shape import quote
 
 METADATA = "metadata.zip"
 FORMS = ("component", "6", "5")
@@ -87,23 +86,9 @@ def plan(vibs: Sequence[Vib], choices: Choices, epoch: int | None) -> OfflinePla
     return OfflinePlan({INDEX: index, VENDOR_INDEX: vendor_index}, metadata, tuple(_path(vib.manifest) for vib in vibs))
 
 
-def require_distinct(ids: Sequence[tuple[str, str]]) -> None:
-    """Each id has one content; `ids` are ids and SHA-256. Raises `RefusedError` (bundle-conflict)."""
-    seen: dict[str, str] = {}
-    for id_, sha256 in ids:
-        other = seen.setdefault(id_, sha256)
-        if other != sha256:
-            raise RefusedError(
-                "bundle-conflict",
-                f"two bundles are {quote(id_, 200)}, with the SHA-256 {other} and {sha256}",
-                id=rules.shown(id_),
-                sha256=sha256,
-                other=other,
-            )
-
-
 def _require_vibs(vibs: Sequence[Vib]) -> None:
-    require_distinct([(vib.manifest.id, vib.sha256) for vib in vibs])
+    for failure in rules.check_contents((vib.manifest.id, vib.sha256) for vib in vibs):
+        raise RefusedError(failure.code, failure.detail, **failure.evidence)
     if len({vib.manifest.id for vib in vibs}) < len(vibs):
         raise UsageError("a bundle is given twice")
     for vib in vibs:

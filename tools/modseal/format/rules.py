@@ -270,6 +270,16 @@ def check_expected_signers(keys: tuple[str, ...]) -> Iterator[Failure]:
         yield _bad("the expected signers are not in ascending order, each once", keys[0])
 
 
+def check_contents(digests: Iterable[tuple[str, str]]) -> Iterator[Failure]:
+    """One id has one content, for an id is what people and relations name: pairs of an id and a SHA-256 in hex."""
+    seen: dict[str, str] = {}
+    for id_, sha256 in digests:
+        other = seen.setdefault(id_, sha256)
+        if other != sha256:
+            detail = f"two bundles are {quote(id_, 200)}, with the SHA-256 {other} and {sha256}"
+            yield Failure("bundle-conflict", detail, {"id": shown(id_), "sha256": sha256, "other": other})
+
+
 def _check_count(label: str, count: int, most: int) -> Iterator[Failure]:
     if count > most:
         yield Failure("bad-manifest", f"there are {count} {label}, and may be at most {most}", {"count": count})

@@ -16,7 +16,6 @@ from modseal.bundle.open import OpenBundle, open_bundle
 from modseal.errors import Failure, RefusedError, UsageError
 from modseal.format import cms, rules
 from modseal.format.manifest import Kind, Manifest
-from modseal.format.source import Source
 from modseal.format.times import time_text
 from modseal.packing.rewrite import write_signature
 from modseal.pki.certificate import Certificate
@@ -107,11 +106,6 @@ def append_block(member: bytes, der: bytes) -> bytes:
 
 ANY_TIME = datetime.fromtimestamp(0, UTC)
 """Whether a bundle is whole does not depend on the time."""
-
-
-def require_sound_source(source: Source, name: str) -> Manifest:
-    """Refuse a broken bundle, whoever signed it. Returns its manifest; raises `RefusedError`."""
-    return require_sound(OpenBundle(source, name), ANY_TIME)
 
 
 def require_sound(bundle: OpenBundle, at: datetime) -> Manifest:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from modseal import limits
+from modseal.bundle.open import OpenBundle
 from modseal.depot import index as depot_index
 from modseal.depot import signed as signed_files
 from modseal.depot.check import Progress, quiet
@@ -36,13 +37,13 @@ from modseal.files.small import read_small
 from modseal.format import recall as recall_format
 from modseal.format.recall import Recall
 from modseal.format.rooted import Root
-from modseal.format.source import FileSource, Source, sha256
+from modseal.format.source import FileSource, Source
 from modseal.format.times import time_text
 from modseal.packing import depot_layout
 from modseal.packing.depot_layout import Content, Layout, of_bytes
 from modseal.packing.offline_bundle import Sound, examine_all
 from modseal.packing.recall import recall_keys
-from modseal.packing.sign import require_sound_source
+from modseal.packing.sign import ANY_TIME, require_sound
 from modseal.policy.succession import below_threshold, require_threshold
 from modseal.signing import fitness
 from modseal.signing.signer import Signer
@@ -103,8 +104,8 @@ def items_of_depot(files: DepotFiles, tell: Progress = quiet) -> list[Item]:
     for done, path in enumerate(paths):
         tell(done, len(paths), path)
         with files.open(path) as source:
-            manifest = require_sound_source(source, f"{files.name}/{path}")
-            digest = sha256(source).hex()
+            bundle = OpenBundle(source, f"{files.name}/{path}", with_digest=True)
+            manifest, digest = require_sound(bundle, ANY_TIME), bundle.sha256()
             if (given := known.get(path)) is not None:
                 signed_files.require_listed(path, given.sha256, digest, given.size, source.size)
             one = listed(manifest, bundle_path(manifest, digest), source.size, digest)

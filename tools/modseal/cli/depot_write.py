@@ -208,13 +208,14 @@ def merge(depot_paths: tuple[str, ...], destination: Path, **given: Any) -> None
     if layout != "zip":
         require_free(destination)
     issue = issue_of(given, given["name"])
+    rules = None if given["policy"] is None else load(given["policy"])
     with ExitStack() as stack, progress() as tell:
         before = _opened(stack, given["previous"]) if given["previous"] else None
         items, recalls = [], []
         for path in depot_paths:
             files = stack.enter_context(open_depot(path))
-            if given["policy"] is not None:
-                require_accepted(files, load(given["policy"]), now())
+            if rules:
+                require_accepted(files, rules, now())
             items += depots.items_of_depot(files, tell)
             recalls += _recalls(files, read_index(files)) if is_signed_depot(files) else []
         before_recalls = _recalls(*before) if before else []

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -35,7 +35,7 @@ from modseal.trust.policy import Policy
 Progress = Callable[[int, int, str], None]
 """Told before each step of long work: how many are done, how many there are, and what is next."""
 
-HARMLESS = frozenset({"metadata-order"})
+_HARMLESS = frozenset({"metadata-order"})
 """Failures of metadata that speak against nothing."""
 
 
@@ -47,8 +47,7 @@ def quiet(_done: int, _all: int, _what: str) -> None:
 class Checked:
     """What became of a depot: of its index, of each bundle, and all that is wrong besides.
 
-    `index` is what the depot says, `proved` says whether that holds; both are None and False for an offline bundle.
-    `remembered` says that the state file has this index now.
+    `index` is what the depot says, `proved` the same once it holds; both are None for an offline bundle.
     """
 
     depot: str
@@ -56,15 +55,18 @@ class Checked:
     proved: ProvedIndex | None
     results: tuple[Result, ...] = ()
     failures: tuple[Failure, ...] = ()
-    remembered: bool = False
-    recalls: tuple[str, ...] = field(default=())
+    recalls: tuple[str, ...] = ()
+
+    @property
+    def against(self) -> tuple[Failure, ...]:
+        """The failures that speak against the depot."""
+        return tuple(failure for failure in self.failures if failure.code not in _HARMLESS)
 
     @property
     def verdict(self) -> Verdict:
         """The worst of all."""
-        against = [CODES[failure.code] for failure in self.failures if failure.code not in HARMLESS]
         verdicts = [result.verdict for result in self.results]
-        verdicts += [Verdict.UNDECIDED if code.undecided else Verdict.REJECTED for code in against]
+        verdicts += [Verdict.UNDECIDED if CODES[one.code].undecided else Verdict.REJECTED for one in self.against]
         return max(verdicts, key=WORST_LAST.index, default=Verdict.ACCEPTED)
 
 
@@ -111,16 +113,15 @@ def check(
             results.append(result)
             failures += more
     recalls = tuple(f"{recall.name}, version {recall.version}" for recall, _ in found)
-    return Checked(files.name, index, proved, tuple(results), tuple(failures), bool(state_file) and remember, recalls)
+    return Checked(files.name, index, proved, tuple(results), tuple(failures), recalls)
 
 
 def require_accepted(files: DepotFiles, policy: Policy, at: datetime) -> None:
     """Raises `RefusedError` or `UndecidedError` with the first thing that speaks against a depot."""
     found = check(files, policy, at)
-    for failure in found.failures:
-        if failure.code not in HARMLESS:
-            kind = UndecidedError if CODES[failure.code].undecided else RefusedError
-            raise kind(failure.code, f"{files.name}: {failure.detail}", **failure.evidence)
+    for failure in found.against:
+        kind = UndecidedError if CODES[failure.code].undecided else RefusedError
+        raise kind(failure.code, f"{files.name}: {failure.detail}", **failure.evidence)
     for result in found.results:
         result.require()
 

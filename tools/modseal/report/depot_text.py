@@ -9,14 +9,14 @@ from datetime import datetime
 from typing import Any
 
 from modseal.bundle.values import result_values
-from modseal.depot.check import HARMLESS, Checked
+from modseal.depot.check import Checked
 from modseal.depot.listing import DepotDifference, DepotRow, Listing
 from modseal.errors import Failure
 from modseal.format.times import time_text
+from modseal.limits import MIB
 from modseal.report.text import render, safe
 from modseal.trust.examination import Verdict
 
-_MIB = 1024 * 1024
 _SHOWN = 12
 """Failures shown; JSON has them all."""
 LISTING_SCHEMA, CHECK_SCHEMA, DIFF_SCHEMA = "modseal/depot-listing@1", "modseal/depot-check@1", "modseal/depot-diff@1"
@@ -57,7 +57,7 @@ def _values(row: DepotRow) -> dict[str, Any]:
 
 def _listing(name: str, listing: Listing) -> Iterator[str]:
     count, size = len(listing.rows), sum(row.size for row in listing.rows)
-    yield f"{safe(name)}: {listing.kind}, {count} bundle{'' if count == 1 else 's'}, {size / _MIB:.1f} MiB (unproved)"
+    yield f"{safe(name)}: {listing.kind}, {count} bundle{'' if count == 1 else 's'}, {size / MIB:.1f} MiB (unproved)"
     for label, text in listing.about:
         yield f"  {label:<14} {safe(text)}"
     for row in listing.rows:
@@ -127,9 +127,8 @@ def _check(checked: Checked, *, verbose: bool) -> Iterator[str]:
         yield f"  {failure.code}: {safe(failure.detail)}"
     if len(shown) < len(checked.failures):
         yield f"  ... and {len(checked.failures) - len(shown)} more; --verbose has them all"
-    decisive = next((one for one in checked.failures if one.code not in HARMLESS), None)
-    if decisive:
-        yield f"  next: {decisive.next_step}"
+    if checked.against:
+        yield f"  next: {checked.against[0].next_step}"
     for result in checked.results:
         if verbose or result.verdict is not Verdict.ACCEPTED:
             yield render(result)

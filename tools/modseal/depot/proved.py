@@ -68,12 +68,12 @@ def prove(
         detail = "the depot has no signature over this index: nobody signed it, or it was changed after it was signed"
         raise RefusedError("unsigned", detail, sha256=index.sha256)
     # (2) Its signers: steps 1 to 6, as for a bundle, for all modules that it lists.
-    examination = examine_statement(index.signed, index.signature, index.subjects, "the depot's index", policy, at)
-    require_accepted(examination)
+    examination = _examine(index, policy, at)
+    _require_accepted(examination)
     # (3) Version by version from the one that was seen, each signed by the root before it; and its expiry. Where the
     #     policy has withdrawn its trust from the signers of what was seen, that counts no more: else a stolen key could
     #     lock the depot for ever with a high version (TUF 5.3.11, recovery from fast-forward attacks).
-    trusted = seen and not withdrawn(_examine_seen(seen.index, policy, at))
+    trusted = seen and not withdrawn(_examine(seen.index, policy, at))
     current = advance(
         INDEX_KIND,
         seen.index if seen and trusted else None,
@@ -89,7 +89,7 @@ def prove(
     return ProvedIndex(index, examination)
 
 
-def require_accepted(examination: Examination) -> None:
+def _require_accepted(examination: Examination) -> None:
     """Raises `RefusedError` or `UndecidedError` with what decided first against the signers."""
     reason = examination.primary
     if examination.verdict is Verdict.ACCEPTED:
@@ -100,7 +100,7 @@ def require_accepted(examination: Examination) -> None:
     raise kind(reason.code, reason.detail, **reason.evidence)
 
 
-def _examine_seen(index: DepotIndex, policy: Policy, at: datetime) -> Examination:
+def _examine(index: DepotIndex, policy: Policy, at: datetime) -> Examination:
     return examine_statement(index.signed, index.signature, index.subjects, "the depot's index", policy, at)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -102,12 +102,8 @@ def contents(
 
 def files(held: Mapping[str, bytes]) -> DepotFiles:
     """An open depot of these files."""
-
-    @contextmanager
-    def opened(path: str):
-        yield BytesSource(held[path])
-
-    return DepotFiles("depot", {path: len(data) for path, data in held.items()}, opened, lambda _: b"")
+    sizes = {path: len(data) for path, data in held.items()}
+    return DepotFiles("depot", sizes, lambda path: nullcontext(BytesSource(held[path])), lambda _: b"")
 
 
 def write(folder: Path, held: Mapping[str, bytes]) -> Path:

@@ -7,7 +7,7 @@ secrets: only their names (`files.address`) come into messages.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
 from typing import Any
 
@@ -63,7 +63,7 @@ def _signed(folder: Address) -> DepotFiles:
     sizes |= {path: len(data) for path, data in small.items()}
 
     def opener(path: str) -> AbstractContextManager[Source]:
-        return _at_hand(small[path]) if path in small else fetch.fetched(folder.below(path))
+        return nullcontext(BytesSource(small[path])) if path in small else fetch.fetched(folder.below(path))
 
     return DepotFiles(folder.name, sizes, opener, lambda _: b"", layout="server")
 
@@ -80,11 +80,6 @@ def _beside(folder: Address, index: DepotIndex) -> Iterator[tuple[str, bytes]]:
 def _small(address: Address, limit: int) -> bytes:
     """The whole of a small file. One byte over its limit comes too, so that its reader refuses it."""
     return fetch.head(address, limit + 1)
-
-
-@contextmanager
-def _at_hand(data: bytes) -> Iterator[Source]:
-    yield BytesSource(data)
 
 
 class _Anything(Mapping[str, int]):

@@ -11,8 +11,8 @@ from __future__ import annotations
 import hashlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, suppress
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -46,12 +46,7 @@ class Content:
 
 def of_bytes(path: str, data: bytes) -> Content:
     """A file that is at hand."""
-
-    @contextmanager
-    def opened() -> Iterator[Source]:
-        yield BytesSource(data)
-
-    return Content(path, len(data), hashlib.sha256(data).hexdigest(), opened)
+    return Content(path, len(data), hashlib.sha256(data).hexdigest(), lambda: nullcontext(BytesSource(data)))
 
 
 def write(kind: Layout, destination: Path, contents: Sequence[Content], name: str, tell: Progress) -> None:

@@ -75,7 +75,7 @@ def in_folder(folder: Path) -> Database:
     room = limits.DEPOT_METADATA_SIZE
     for path, status in _listed(folder):
         if len(contents) + len(others) + len(failures) > limits.ZIP_ENTRIES:
-            failures.append(_too_much(f"more than {limits.ZIP_ENTRIES} files"))
+            failures.append(Failure("limit-exceeded", f"the database has more than {limits.ZIP_ENTRIES} files"))
             break
         if not stat.S_ISREG(status.st_mode) or path.split("/")[0] not in _FOLDERS:
             others.append(path)
@@ -136,10 +136,6 @@ def _assembled(contents: Mapping[str, bytes], failures: list[Failure], others: l
             failures.append(Failure(error.failure.code, detail, {**error.failure.evidence, "document": path}))
     others += [path for path in contents if path not in taken]
     return Database(tuple(vibs), tuple(profiles), tuple(failures), taken & contents.keys(), tuple(others))
-
-
-def _too_much(what: str) -> Failure:
-    return Failure("limit-exceeded", f"the database has {what}")
 
 
 class _Reader:

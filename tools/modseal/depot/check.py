@@ -104,7 +104,7 @@ def check(
             state.write(state_file, proved, seen, at)
     failures = [*files.failures, *_presence(files, index)]
     # What the depot's recalls withdraw is not accepted from it, nor is anything while one of them does not count.
-    policy = with_recalls(policy, [data for _, data in found]) if found else policy
+    policy = with_recalls(policy, [data for _, data in found])
     results = []
     for done, one in enumerate(index.bundles):
         progress(done, len(index.bundles), one.path)

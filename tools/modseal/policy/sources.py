@@ -101,16 +101,18 @@ def from_bytes(origin: PolicyBytes, source: str) -> Policy:
     """The policy that was read from these bytes, in another process. Raises `PolicyError`."""
     files = dict(origin.files)
     policy = parse(origin.text, source, files.__getitem__, built_in=origin.built_in)
-    return with_recalls(policy, origin.recalls) if origin.recalls else policy
+    return with_recalls(policy, origin.recalls)
 
 
 def with_recall_files(policy: Policy, paths: Sequence[Path]) -> Policy:
     """The policy with the recalls of some files beside its own. Raises `InputError`, `FormatError` (recall-invalid)."""
-    return with_recalls(policy, [read_small(path, limits.RECALL_SIZE).data for path in paths]) if paths else policy
+    return with_recalls(policy, [read_small(path, limits.RECALL_SIZE).data for path in paths])
 
 
 def with_recalls(policy: Policy, contents: Sequence[bytes]) -> Policy:
     """The policy with some recalls more, each as the bytes of its file. Raises `FormatError` (recall-invalid)."""
+    if not contents:
+        return policy
     from modseal.format import recall
 
     more = tuple(map(recall.decode, contents))

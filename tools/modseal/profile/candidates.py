@@ -5,6 +5,7 @@ What a manifest says is claimed here. `profile.solve` proves a bundle before it 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -18,7 +19,6 @@ from modseal.depot.files import DepotFiles
 from modseal.depot.open import open_depot
 from modseal.errors import Failure, ModsealError, RefusedError
 from modseal.format.manifest import Manifest, Relationships
-from modseal.format.source import BytesSource, sha256
 from modseal.policy.sources import with_recalls
 from modseal.trust.examination import Verdict
 from modseal.trust.integrity import read_manifest
@@ -71,8 +71,7 @@ class Shelf:
             return
         index = signed.read_index(files)
         proved.prove(index, signed.read_rotations(files, index), self._policy, self._at)
-        found = signed.read_recalls(files, index)
-        policy = with_recalls(self._policy, [data for _, data in found]) if found else self._policy
+        policy = with_recalls(self._policy, [data for _, data in signed.read_recalls(files, index)])
         self._depots[files.name] = files, policy, {one.path: one.sha256 for one in index.bundles}
 
     def candidates(self, platform: str | None, refused: list[Refused]) -> Iterator[Candidate]:
@@ -97,7 +96,7 @@ class Shelf:
         try:
             with files.open(one.path) as source:
                 examination, digest = examine_bundle(source, f"{files.name}/{one.path}", policy, self._at)
-                now = sha256(BytesSource(OpenBundle(source, one.path).manifest)).hex()
+                now = hashlib.sha256(OpenBundle(source, one.path).manifest).hexdigest()
         except ModsealError as error:
             return Refused(label, error.failure, undecided=error.exit_code == 3)
         if examination.verdict is not Verdict.ACCEPTED:
@@ -116,7 +115,7 @@ def read_candidate(files: DepotFiles, path: str) -> Candidate:
         bundle = OpenBundle(source, path)
         bundle.members  # noqa: B018 - raises where the container cannot be read
         manifest: Manifest = read_manifest(bundle.kind, bundle.manifest)
-        digest = sha256(BytesSource(bundle.manifest)).hex()
+        digest = hashlib.sha256(bundle.manifest).hexdigest()
     platforms = tuple(each.version for each in manifest.vib.platforms) if manifest.vib else ()
     return Candidate(
         manifest.name, manifest.version, manifest.vendor, manifest.relationships, platforms, files.name, path, digest

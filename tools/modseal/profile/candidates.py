@@ -62,12 +62,13 @@ class Shelf:
     def __init__(self, policy: Policy, at: datetime) -> None:
         self._at = at
         self._policy = policy
-        self._depots: dict[str, tuple[DepotFiles, Policy, dict[str, str]]] = {}
+        # The SHA-256 of each listed bundle by its path; None where nobody lists them, in an offline bundle.
+        self._depots: dict[str, tuple[DepotFiles, Policy, dict[str, str] | None]] = {}
 
     def add(self, files: DepotFiles) -> None:
         """Take a depot: a signed one only once its index is proved. Raises `ModsealError` of what is wrong with it."""
         if not signed.is_signed_depot(files):
-            self._depots[files.name] = files, self._policy, {}
+            self._depots[files.name] = files, self._policy, None
             return
         index = signed.read_index(files)
         proved.prove(index, signed.read_rotations(files, index), self._policy, self._at)
@@ -77,7 +78,7 @@ class Shelf:
     def candidates(self, platform: str | None, refused: list[Refused]) -> Iterator[Candidate]:
         """What the manifests of all bundles say; those that cannot be read, or are for other hosts, are `refused`."""
         for files, _, listed in self._depots.values():
-            for path in sorted(listed) or files.bundles:
+            for path in files.bundles if listed is None else sorted(listed):
                 try:
                     one = read_candidate(files, path)
                 except ModsealError as error:
@@ -103,7 +104,7 @@ class Shelf:
             reason = examination.primary or Failure("internal-error", f"{label}: something could not be examined", {})
             failure = Failure(reason.code or "internal-error", reason.detail, reason.evidence)
             return Refused(label, failure, undecided=examination.verdict is Verdict.UNDECIDED)
-        if now != one.digest or digest != listed.get(one.path, digest):
+        if now != one.digest or (listed is not None and digest != listed[one.path]):
             detail = f"{one.depot}/{one.path} is not the bundle that the index lists, or changed while it was read"
             return Refused(label, Failure("bundle-digest-mismatch", detail, {"found": digest}))
         return None

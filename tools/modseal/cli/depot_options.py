@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from modseal.cli.options import FILE, FILES, Time, now, offer, tsa_options
+from modseal.cli.options import FILE, FILES, Time, now, offer, tsa_options, with_options
 from modseal.errors import UsageError
 from modseal.report.text import safe
 
@@ -48,9 +48,7 @@ def key_options(command: Any) -> Any:
             help="A file with the passphrase; else it is asked for.",
         ),
     )
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return with_options(command, options)
 
 
 def index_options(command: Any) -> Any:
@@ -71,9 +69,7 @@ def index_options(command: Any) -> Any:
         click.option("--threshold", type=click.IntRange(1), metavar="K", help="How many of them it takes."),
         tsa_options(required=False),
     )
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return with_options(command, options)
 
 
 def open_signers(given: Mapping[str, Any]) -> list[Signer]:

@@ -31,6 +31,7 @@ from modseal.cli.options import (
     require_no_input,
     require_not_read,
     tell_replaced,
+    with_options,
 )
 from modseal.depot.offline_plan import FORMS, Choices
 from modseal.errors import RefusedError, UsageError
@@ -70,9 +71,7 @@ _OFFLINE = (
 
 
 def _offline_options(command: Any) -> Any:
-    for option in reversed(_OFFLINE):
-        command = option(command)
-    return command
+    return with_options(command, _OFFLINE)
 
 
 @click.command()

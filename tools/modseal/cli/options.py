@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import product
@@ -181,6 +181,13 @@ recall_option = click.option(
 at_option = click.option("--at", type=Time(), metavar="TIME", help="Judge validity at this time (UTC) instead of now.")
 
 
+def with_options(command: Any, options: Sequence[Callable[[Any], Any]]) -> Any:
+    """A command with some options more, in this order in its help: click puts the last one that it gets first."""
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 def signer_options(command: Any) -> Any:
     """`--key`, `--cert`, `--chain`, `--passphrase-file`, `--algorithm`: who signs, and how."""
     from modseal.pki.algorithms import ALGORITHMS
@@ -211,9 +218,7 @@ def signer_options(command: Any) -> Any:
             help="Default: the usual one for the key.",
         ),
     )
-    for option in reversed(options):
-        command = option(command)
-    return command
+    return with_options(command, options)
 
 
 def tsa_options(*, required: bool) -> Callable[[Any], Any]:

@@ -26,16 +26,23 @@ class Site:
 def site(answers: Mapping[str, Answer] | Path, context: ssl.SSLContext | None = None) -> Iterator[Site]:
     """Serves answers by path, or a folder with listings; everything else is 404."""
     found = Site("")
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(answers, found.asked))
+    with serving(_handler(answers, found.asked), context) as host:
+        found.url = f"{'https' if context else 'http'}://{host}"
+        yield found
+
+
+@contextmanager
+def serving(handler: Callable[..., BaseHTTPRequestHandler], context: ssl.SSLContext | None = None) -> Iterator[str]:
+    """A server with this handler, in a thread: its host and port."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.daemon_threads = True
     server.block_on_close = False  # some answers never end
     if context:
         server.socket = context.wrap_socket(server.socket, server_side=True)
-    found.url = f"{'https' if context else 'http'}://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
     thread.start()
     try:
-        yield found
+        yield f"127.0.0.1:{server.server_port}"
     finally:
         server.shutdown()
         server.server_close()

@@ -16,21 +16,13 @@ Versions are compared by `trust.version`, the one order of all versions.
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from modseal.format.manifest import Constraint, Relationships
+from modseal.trust.version import holds as holds_between
 from modseal.trust.version import version_key
-
-_COMPARE: Mapping[str, Callable[[Any, Any], bool]] = {
-    "<<": operator.lt,
-    "<=": operator.le,
-    "=": operator.eq,
-    ">=": operator.ge,
-    ">>": operator.gt,
-}
 
 
 class Related(Protocol):
@@ -89,7 +81,9 @@ def holds(constraint: Constraint, version: str | None) -> bool:
     """Whether a version is in the range of a constraint. No version at all meets only a constraint without one."""
     if constraint.relation is None or constraint.version is None:
         return True
-    return version is not None and _COMPARE[constraint.relation](version_key(version), version_key(constraint.version))
+    return version is not None and holds_between(
+        version_key(version), constraint.relation, version_key(constraint.version)
+    )
 
 
 def offers(module: Related) -> Iterator[Constraint]:

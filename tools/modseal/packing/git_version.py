@@ -30,20 +30,18 @@ def describe(folder: Path) -> str:
     """
     said = _git(folder, "describe", "--tags", "--long", "--dirty", *(f"--match={pattern}" for pattern in TAGS))
     if said.returncode:
-        raise UsageError(f"--version-from-git: {_reason(folder, said.stderr)}")
+        raise UsageError(f"{OPTION}: {_reason(folder, said.stderr)}")
     found = _DESCRIBED.fullmatch(said.stdout.strip())
     if not found:
-        raise UsageError(f"--version-from-git: git describes {folder} as {quote(said.stdout.strip())}: no version")
+        raise UsageError(f"{OPTION}: git describes {folder} as {quote(said.stdout.strip())}: no version")
     if found["dirty"]:
         raise UsageError(
-            f"--version-from-git: files of {folder}'s repository are changed and not committed, so that no tag is the "
+            f"{OPTION}: files of {folder}'s repository are changed and not committed, so that no tag is the "
             "version of what is packed (`git status` shows them); commit them, or say --version"
         )
     version = found["version"] + ("" if found["after"].startswith("-0-g") else found["after"])
     if not rules.VERSION.fullmatch(version):
-        raise UsageError(
-            f"--version-from-git: the tag says {quote(version)}, and a version must be {rules.VERSION_FORM}"
-        )
+        raise UsageError(f"{OPTION}: the tag says {quote(version)}, and a version must be {rules.VERSION_FORM}")
     return version
 
 
@@ -103,6 +101,6 @@ def _git(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
             check=False,
         )
     except FileNotFoundError:
-        raise UsageError("--version-from-git: git is not installed; say --version") from None
+        raise UsageError(f"{OPTION}: git is not installed; say --version") from None
     except subprocess.TimeoutExpired:
-        raise UsageError(f"--version-from-git: git took more than {_SECONDS} seconds; say --version") from None
+        raise UsageError(f"{OPTION}: git took more than {_SECONDS} seconds; say --version") from None

@@ -97,6 +97,11 @@ def test_every_authority_that_failed_is_named() -> None:
     assert second in detail
 
 
+def test_why_no_connection_was_made_is_said_in_words() -> None:
+    url = closed_port()
+    assert refusal(asking(url, rounds=1)).endswith(f"{url}: Connection refused")
+
+
 def another_token(_: bytes) -> bytes:
     return sequence(sequence(der.encode_integer(0)), token(SIGNATURE))
 

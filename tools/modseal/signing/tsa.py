@@ -70,7 +70,8 @@ class Authorities:
                 reasons[shown(url)] = error.failure.detail
                 causes.add("timestamp-anchor" if error.failure.evidence.get("reason") == "no-path" else "tsa-answer")
             except OSError as error:
-                reasons[shown(url)] = str(getattr(error, "reason", None) or error) or type(error).__name__
+                why = getattr(error, "reason", None) or error  # urllib wraps the system's error in one of its own
+                reasons[shown(url)] = getattr(why, "strerror", None) or str(why) or type(error).__name__
                 causes.add("tsa-unreachable")
         detail = "; ".join(f"{url}: {reason}" for url, reason in reasons.items())
         failed = UndecidedError("tsa-failed", f"no timestamp authority gave a usable timestamp: {detail}")

@@ -15,6 +15,7 @@ from builders.pki import signer
 from builders.terminal import on_terminal
 from builders.transcript import run
 from cli.conftest import key_options
+from modseal.format.manifest import Platform, VibFields
 
 UNPROVED = "UNPROVED: what is compared is what the files say of themselves"
 POLICY = ("--policy", "keys/policy.toml")
@@ -145,6 +146,19 @@ def test_a_seal_and_a_vib_of_one_module_are_compared_file_by_file(signed: Path) 
     assert ("file", "opt/acme/current") in parts  # a .vib has no links
     assert ("file", "opt/acme/agent") not in parts  # the same file
     assert ("field", "vib type") in parts
+
+
+def test_what_only_a_vib_says_is_compared_in_words(tmp_path: Path) -> None:
+    old = VibFields(platforms=(Platform("8.*"),))
+    new = VibFields(platforms=(Platform("8.*"), Platform("9.*", locale="de")), maintenance_mode=True, packed_size=5)
+    (tmp_path / "a.vib").write_bytes(make("vib", vib=old).data)
+    (tmp_path / "b.vib").write_bytes(make("vib", vib=new).data)
+    _, found = changes(tmp_path, "a.vib", "b.vib")
+    assert rows(found, "signer") == [
+        ("field", "vib maintenance mode", "", "no", "yes"),
+        ("field", "vib platforms", "", "8.* embeddedEsx", "8.* embeddedEsx; 9.* embeddedEsx de"),
+        ("field", "vib packed size", "", "none", "5"),
+    ]
 
 
 @pytest.mark.parametrize("order", [("a.seal", "x"), ("x", "a.seal")])

@@ -18,7 +18,7 @@ from modseal.bundle.inspect import Block, Inspection, inspect
 from modseal.bundle.verify import Result, verify
 from modseal.errors import Failure, InputError
 from modseal.format.cms import SignerInfo
-from modseal.format.manifest import Entry, FileType, Manifest
+from modseal.format.manifest import Entry, FileType, Manifest, Platform
 from modseal.trust.examination import WORST_LAST, Verdict
 from modseal.trust.policy import Policy
 
@@ -165,8 +165,15 @@ def _fields(manifest: Manifest) -> Iterator[tuple[str, Attributes]]:
 
 
 def _text(value: object) -> str:
+    """The value of a field of a `.vib` in words."""
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Platform):
+        return " ".join(filter(None, dataclasses.astuple(value)))
     if isinstance(value, tuple):
-        return "; ".join(" ".join(map(str, item)) if isinstance(item, tuple) else str(item) for item in value)
+        return "; ".join(" ".join(item) if isinstance(item, tuple) else _text(item) for item in value)
     return str(value)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from builders.transcript import run
+from modseal.auditing import rules
 from modseal.causes import CAUSES
 from modseal.cli.main import COMMANDS, PAGES
 from modseal.codes import CODES
@@ -46,12 +47,21 @@ def test_a_code_is_shown_with_its_meaning_and_next_step(tmp_path: Path, code: st
     assert out.startswith(f"{code}: {dict(CODES)[code].meaning}\n")  # type: ignore[index]
 
 
+@pytest.mark.parametrize("id_", ["forced-vib", "left-out", "metadata-weak-digest"])
+def test_a_rule_of_an_audit_is_shown_with_its_meaning_reason_and_next_step(tmp_path: Path, id_: str) -> None:
+    rule = rules.BY_ID[id_]
+    out = run("help", id_, cwd=tmp_path).out
+    assert out.startswith(f"{rule.id} ({rule.severity}): {rule.title}\n")
+    assert {f"what: {rule.what}", f"why: {rule.why}", f"next: {rule.remedy}"} <= set(out.splitlines())
+
+
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
         (("polcy",), "did you mean 'policy'?"),
         (("sign-in-pipeline",), "did you mean 'sign-in-a-pipeline'?"),
         (("no-pth",), "did you mean 'no-path'?"),
+        (("forced-vibs",), "did you mean 'forced-vib'?"),
         (("qqqqq",), "`modseal help` lists all topics"),
         (("../policy",), "there is no topic"),
         (("policy", "chekc"), "there is no topic"),

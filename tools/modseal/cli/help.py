@@ -26,7 +26,8 @@ def _topics(_context: click.Context, _parameter: click.Parameter, incomplete: st
 def help_command(topic: tuple[str, ...], schema: str | None) -> None:
     """Show a page of the documentation; without TOPIC, list them all.
 
-    TOPIC is the name of a page, a command, or the code of a refusal. On a terminal, a pager shows it.
+    TOPIC is the name of a page, a command, the code of a refusal, or a rule of audits. On a terminal, a pager shows
+    it.
     """
     if topic and schema:
         raise UsageError("give either a TOPIC or --schema")
@@ -46,7 +47,7 @@ def _schema(name: str) -> str:
 
 
 def _text(topic: tuple[str, ...]) -> str:
-    """The page, the code or the command that some words name."""
+    """The page, the code, the command or the rule of audits that some words name."""
     name, found = " ".join(topic), pages.pages()
     if name in found:
         return found[name].text()
@@ -55,10 +56,15 @@ def _text(topic: tuple[str, ...]) -> str:
         next_step = f"next: {code.next_step}\n" if code.next_step else ""
         return f"{name}: {code.meaning}\n{next_step}All codes: modseal help codes\n"
     usage = _usage(topic)
-    if usage is None:
-        hint = suggestion(name, [*found, *COMMANDS, *CODES]) or "; `modseal help` lists all topics"
-        raise UsageError(f"there is no topic {name!r}{hint}")
-    return f"{usage}\n"
+    if usage is not None:
+        return f"{usage}\n"
+    from modseal.auditing.rules import BY_ID
+    from modseal.report import rules_text
+
+    if name in BY_ID:
+        return f"{rules_text.describe(BY_ID[name])}\n"
+    hint = suggestion(name, [*found, *COMMANDS, *CODES, *BY_ID]) or "; `modseal help` lists all topics"
+    raise UsageError(f"there is no topic {name!r}{hint}")
 
 
 def _usage(words: tuple[str, ...]) -> str | None:

@@ -58,7 +58,7 @@ def listing() -> str:
     """All pages with their headings, without a final newline."""
     found = pages()
     width = max(map(len, found)) + 2
-    lines = ["modseal help TOPIC shows one of these pages; TOPIC may also be a command, or a code of a refusal."]
+    lines = ["modseal help TOPIC shows one of these pages; TOPIC may also be a command, a code, or a rule of audits."]
     for heading, is_how_to in (("Reference", False), ("How to", True)):
         lines += ["", f"{heading}:"]
         lines += [f"  {name:<{width}}{page.title}" for name, page in found.items() if page.is_how_to is is_how_to]

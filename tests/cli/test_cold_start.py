@@ -38,6 +38,7 @@ UNNEEDED = (
     "modseal.packing.pack",
     "modseal.packing.sign",
     "modseal.bundle.inspect",
+    "modseal.files.output",
     "modseal.report.sarif",
     "modseal.report.json_report",
     "urllib.request",

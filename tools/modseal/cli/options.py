@@ -133,9 +133,12 @@ def policy_files(reference: str | Path | None) -> list[Path]:
 
 def tell_replaced(*outputs: Path | None) -> None:
     """Have a warning said at the end of the command for each file with content whose place one of these took."""
+    given = [path for path in outputs if path]
+    if not given:
+        return
     from modseal.files.output import takes_place
 
-    before = {path: path.stat() for path in outputs if path and takes_place(path)}
+    before = {path: path.stat() for path in given if takes_place(path)}
 
     def tell() -> None:
         from modseal.report.text import safe

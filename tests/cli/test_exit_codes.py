@@ -62,6 +62,27 @@ def test_what_cannot_be_read_is_undecided(place: Path, command: str, bundle: str
     assert f"{bundle}: {text}" in (done.out + done.err)
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("verify", "", *POLICY),
+        ("verify", "good", *POLICY, "--recall", ""),
+        ("inspect", "good", ""),
+        ("extract", "good", "-C", "", *POLICY),
+        ("pack", ""),
+        ("pack", "folder", "-o", ""),
+        ("init", ""),
+        ("keys", "show", ""),
+        ("audit", ""),
+    ],
+    ids=" ".join,
+)
+def test_an_empty_path_is_usage_and_not_the_current_folder(place: Path, arguments: tuple[str, ...]) -> None:
+    before = sorted(place.iterdir())
+    done = run(*arguments, cwd=place)
+    assert (done.code, done.out, sorted(place.iterdir())) == (2, "", before)
+
+
 @pytest.mark.parametrize("bundle", ["empty", "text"])
 @pytest.mark.parametrize("command", ["verify", "inspect", "extract"])
 def test_what_is_no_bundle_is_rejected(place: Path, command: str, bundle: str) -> None:

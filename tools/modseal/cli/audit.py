@@ -33,6 +33,7 @@ from modseal.cli.options import (
     policy_option,
     recall_option,
     require_no_input,
+    require_path,
     tell_replaced,
 )
 from modseal.errors import UsageError
@@ -123,6 +124,8 @@ def audit(
     """
     if not paths and not hosts:
         raise UsageError("Missing argument 'PATH...', or --esxi-db and the folder of an ESXi host")
+    for path in paths:
+        require_path(path)
     paths = (*paths, *map(require_container, hosts))
     written = [*([output] if output else []), *(path for _, path in also)]
     require_no_input(click.get_current_context(), written)

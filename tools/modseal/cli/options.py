@@ -28,7 +28,8 @@ class File(click.Path):
     """A file or a folder of this machine; an address is told so, without what may be a secret in it."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """See `click.Path`."""
+        """See `click.Path`. An empty text, as of an unset variable, would be the current folder."""
+        require_path(str(value))
         if _MAYBE.search(str(value)) and not os.path.lexists(value):
             from modseal.files.shown import is_like_address, shown
 
@@ -95,6 +96,12 @@ FILES = offer("file")
 BUNDLES = offer("file", ".seal", ".vib")
 FOLDERS = offer("dir")
 POLICIES = offer("file", ".toml", values=("strict", "vmware", "store:"))
+
+
+def require_path(text: str) -> None:
+    """Check that a text names a file or a folder. Raises `UsageError`."""
+    if not text:
+        raise UsageError("an empty path names no file; the current folder is .")
 
 
 def require_no_input(context: click.Context, more: Iterable[Path] = (), reads: Iterable[Path] = ()) -> None:

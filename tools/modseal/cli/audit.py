@@ -124,8 +124,8 @@ def audit(
     """
     if not paths and not hosts:
         raise UsageError("Missing argument 'PATH...', or --esxi-db and the folder of an ESXi host")
-    for path in paths:
-        require_path(path)
+    for name in paths:
+        require_path(name)
     paths = (*paths, *map(require_container, hosts))
     written = [*([output] if output else []), *(path for _, path in also)]
     require_no_input(click.get_current_context(), written)

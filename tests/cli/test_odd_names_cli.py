@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from builders import policies
+from builders import policies, trust_bundles
 from builders.audits import folder_of
 from builders.transcript import Transcript, run
 
@@ -75,3 +75,22 @@ def test_a_file_that_is_not_there_has_its_name_in_a_readable_error(site: Path) -
     document = strict(audit(site, os.fsdecode(b"no\xff.seal"), "--policy", "policy.toml", "--format", "json").out)
     assert document["results"][0]["bundle"] == "no\\xff.seal"
     assert "no\\xff.seal" in document["results"][0]["error"]["detail"]
+
+
+def test_a_comparison_has_the_names_of_both_files(site: Path) -> None:
+    first, second, _ = (f"depot/{os.fsdecode(name)}" for name in NAMES)
+    done = run("diff", first, second, "--format", "json", cwd=site)
+    document = strict(done.out)
+    assert [document[side]["bundle"] for side in ("left", "right")] == ["depot/a\\xff.seal", "depot/a\\xfe.seal"]
+
+
+def test_an_explanation_has_the_name_of_the_file(site: Path) -> None:
+    name = f"depot/{os.fsdecode(next(iter(NAMES)))}"
+    done = run("policy", "explain", name, "--policy", "policy.toml", "--format", "json", cwd=site)
+    assert strict(done.out)["bundle"] == "depot/a\\xff.seal"
+
+
+def test_a_trust_bundle_has_the_name_of_its_file(site: Path) -> None:
+    name = os.fsdecode(b"t\xff.trust")
+    trust_bundles.write(site, trust_bundles.make(), name)
+    assert strict(run("inspect", name, "--format", "json", cwd=site).out)["bundle"] == "t\\xff.trust"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator
 from itertools import groupby
 from typing import Any
 
 from modseal.bundle.diff import BundleChange, ComparedBundle, Comparison
+from modseal.files.names import dumped, portable
 from modseal.report.colour import paint, plain
 from modseal.report.text import safe
 
@@ -30,13 +30,13 @@ def render_json(found: Comparison) -> str:
         "right": _side(found.right),
         "changes": [change._asdict() for change in found.changes],
     }
-    return json.dumps(document, indent=2)
+    return dumped(document, indent=2)
 
 
 def _side(side: ComparedBundle) -> dict[str, Any]:
     examination = side.result.examination if side.result else None
     return {
-        "bundle": side.inspection.bundle,
+        "bundle": portable(side.inspection.bundle),
         "sha256": side.inspection.sha256,
         "verdict": str(side.verdict) if side.verdict else None,
         "proven_level": str(examination.proven_level) if examination and examination.proven_level else None,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator
 from typing import Any
 
+from modseal.files.names import dumped, portable
 from modseal.format.times import time_text
 from modseal.policy.carried import Carried
 from modseal.report import policy_text
@@ -78,7 +78,7 @@ def values(carried: Carried) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "unproved": True,
-        "bundle": carried.path,
+        "bundle": portable(carried.path),
         "sha256": carried.sha256,
         "declaration_sha256": bundle.sha256,
         "size": carried.size,
@@ -100,4 +100,4 @@ def values(carried: Carried) -> dict[str, Any]:
 
 def render_json(carried: Carried) -> str:
     """The trust bundle as one JSON document."""
-    return json.dumps(values(carried), indent=2)
+    return dumped(values(carried), indent=2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from modseal.bundle.values import check_values
 from modseal.bundle.verify import Result
 from modseal.codes import CODES
+from modseal.files.names import dumped, portable
 from modseal.report import colour, text
 from modseal.report.text import safe
 from modseal.trust.examination import STEPS, Check, Examination, Status
@@ -138,9 +138,9 @@ def render_json(result: Result, policy: Policy, at: str) -> str:
     failure = result.failure
     document: dict[str, Any] = {
         "schema": SCHEMA,
-        "policy": policy.source,
+        "policy": portable(policy.source),
         "at": at,
-        "bundle": result.bundle,
+        "bundle": portable(result.bundle),
         "verdict": str(result.verdict),
         "error": {"code": failure.code, "detail": failure.detail} if failure else None,
         "steps": [],
@@ -156,7 +156,7 @@ def render_json(result: Result, policy: Policy, at: str) -> str:
             else []
         )
         document["steps"].append({"step": step, "name": name, "integrity": step in _INTEGRITY, "checks": checks})
-    return json.dumps(document, indent=2, ensure_ascii=True)
+    return dumped(document, indent=2)
 
 
 def _plain(check: Check, examination: Examination, policy: Policy) -> list[dict[str, Any]]:

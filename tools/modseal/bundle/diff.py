@@ -6,7 +6,6 @@ What is compared is unproved until a policy accepts both: then the very bytes th
 from __future__ import annotations
 
 import dataclasses
-import stat
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from modseal.bundle.inspect import Block, Inspection, inspect
+from modseal.bundle.inspect import Block, Inspection, inspect, listed_mode
 from modseal.bundle.verify import Result, verify
 from modseal.errors import Failure, InputError
 from modseal.format.cms import SignerInfo
@@ -27,7 +26,6 @@ Attributes = Mapping[str, str]
 
 _PARTS = ("payloads", "files", "attachments", "relationships", "vib", "expected_signers")
 """Fields of a manifest that are compared piece by piece."""
-_TYPES = {FileType.FILE: stat.S_IFREG, FileType.DIRECTORY: stat.S_IFDIR, FileType.SYMLINK: stat.S_IFLNK}
 
 
 class BundleChange(NamedTuple):
@@ -222,8 +220,7 @@ def _payloads(manifest: Manifest, digests: Mapping[str, str]) -> Iterator[tuple[
 
 def _files(entries: tuple[Entry, ...]) -> Iterator[tuple[str, Attributes]]:
     for entry in entries:
-        mode = stat.filemode(_TYPES.get(entry.type or FileType.FILE, 0) | (entry.mode or 0))
-        found = {"mode": mode, "payload": entry.payload or "?"}
+        found = {"mode": listed_mode(entry), "payload": entry.payload or "?"}
         if entry.type is FileType.FILE:
             found |= {"size": str(entry.size), "sha256": entry.sha256.hex() if entry.sha256 else "unknown"}
         if entry.target:

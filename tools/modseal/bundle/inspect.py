@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,7 +17,7 @@ from modseal.errors import Failure, FormatError, InputError, InternalError
 from modseal.format import cms
 from modseal.format.ar import Member
 from modseal.format.cms import SignedData
-from modseal.format.manifest import Entry, Kind, Manifest
+from modseal.format.manifest import Entry, FileType, Kind, Manifest
 from modseal.pki.certificate import Certificate
 from modseal.trust.integrity import read_manifest
 
@@ -58,6 +59,12 @@ class Uninspected:
 
     bundle: str
     failure: Failure
+
+
+def listed_mode(entry: Entry) -> str:
+    """An entry's type and mode as `ls -l` shows them."""
+    kinds = {FileType.FILE: stat.S_IFREG, FileType.DIRECTORY: stat.S_IFDIR, FileType.SYMLINK: stat.S_IFLNK}
+    return stat.filemode(kinds.get(entry.type or FileType.FILE, 0) | (entry.mode or 0))
 
 
 def inspect(path: Path) -> Inspection:

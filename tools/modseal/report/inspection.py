@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import stat
 from collections.abc import Iterator
 from typing import Any
 
-from modseal.bundle.inspect import Block, Inspection
+from modseal.bundle.inspect import Block, Inspection, listed_mode
 from modseal.errors import Failure
 from modseal.files.names import dumped, portable
 from modseal.format import rules, vib_rules
-from modseal.format.manifest import Entry, FileType, Manifest
+from modseal.format.manifest import Entry, Manifest
 from modseal.report.text import safe
 
 SCHEMA = "modseal/inspection@1"
@@ -132,7 +131,7 @@ def _lines(inspection: Inspection) -> Iterator[str]:
 
 def entry_line(entry: Entry) -> str:
     """One path, as `ls -l` would show it."""
-    return f"  entry          {_mode(entry)} {entry.size or 0:>10} {safe(entry.path)}{_target(entry)}"
+    return f"  entry          {listed_mode(entry)} {entry.size or 0:>10} {safe(entry.path)}{_target(entry)}"
 
 
 def manifest_lines(manifest: Manifest) -> Iterator[str]:
@@ -178,11 +177,6 @@ def _signature_lines(blocks: tuple[Block, ...]) -> Iterator[str]:
             yield f"                 {rules.key_name(certificate.key_der)}"
             validity = f"{certificate.not_before:%Y-%m-%d} to {certificate.not_after:%Y-%m-%d}"
             yield f"                 issued by {safe(certificate.issuer)}, {validity}"
-
-
-def _mode(entry: Entry) -> str:
-    kinds = {FileType.FILE: stat.S_IFREG, FileType.DIRECTORY: stat.S_IFDIR, FileType.SYMLINK: stat.S_IFLNK}
-    return stat.filemode(kinds.get(entry.type or FileType.FILE, 0) | (entry.mode or 0))
 
 
 def _target(entry: Entry) -> str:

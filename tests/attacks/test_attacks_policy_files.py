@@ -276,3 +276,31 @@ def test_PEM_06_a_byte_order_mark_is_named(tmp_path: Path) -> None:
     unusable(path, "starts with a byte order mark")
     path.write_bytes(text.encode("utf-16"))
     unusable(path, "text in UTF-16")
+
+
+SECRET_TEXTS = {
+    "openssl": "Private-Key: (256 bit)\npriv:\n    0a:1b:2c:3d\npub:\n    04:05\n",
+    "openssl, its first line lost": "priv:\n    0a:1b:2c:3d\n",
+    "openssl, rsa": "    privateExponent:\n    0a:1b\nprime1:\n    2c:3d\n",
+    "jwk": '{"kty": "EC", "crv": "P-256", "x": "AA", "d":"c2VjcmV0"}\n',
+    "jwk in lines": '{\n  "kty": "EC",\n  "d" : "c2VjcmV0"\n}\n',
+    "age": "AGE-SECRET-KEY-1QQQQ\n",
+    "putty": "PuTTY-User-Key-File-3: ecdsa-sha2-nistp256\n",
+}
+
+
+@pytest.mark.parametrize("name", ["root.pem", "other.pem", "lists.pem"])
+@pytest.mark.parametrize("text", SECRET_TEXTS.values(), ids=SECRET_TEXTS)
+def test_PEM_03_a_private_key_in_another_form_is_no_explanatory_text(name: str, text: str, tmp_path: Path) -> None:
+    path = policy(tmp_path, FIRST + SECOND)
+    (tmp_path / name).write_bytes(text.encode() + (tmp_path / name).read_bytes())
+    unusable(path, name, "a private key, which belongs to its owner alone")
+    _makes_no_trust_bundle(tmp_path, signer())
+
+
+@pytest.mark.parametrize("text", SECRET_TEXTS.values(), ids=SECRET_TEXTS)
+def test_PEM_03_a_private_key_in_another_form_is_no_comment_of_a_policy(text: str, tmp_path: Path) -> None:
+    path = policy(tmp_path, FIRST + SECOND)
+    path.write_text("".join(f"# {line}\n" for line in text.splitlines()) + path.read_text())
+    unusable(path, "a private key, which belongs to its owner alone")
+    _makes_no_trust_bundle(tmp_path, signer())

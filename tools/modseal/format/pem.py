@@ -44,7 +44,14 @@ _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _HEADER = re.compile(rb"[A-Za-z][A-Za-z0-9-]*:")
 _KEY_HEADER = re.compile(rb"(Proc-Type|DEK-Info): [\x20-\x7e]+")
 """Those of a private key that an old OpenSSL encrypted (RFC 1421 section 4.6)."""
-_KEY_TRACE = re.compile(rb"(BEGIN|END)[A-Z0-9 ]{0,40}PRIVATE KEY")
+_KEY_TRACE = re.compile(
+    rb"(BEGIN|END)[A-Z0-9 ]{0,40}PRIVATE KEY"
+    # `openssl pkey -text`, whose numbers stand on the lines below
+    rb"|^[ \t#]*(priv|prime1|prime2|exponent1|exponent2|coefficient|privateExponent):|Private-Key:"
+    # a private JWK (RFC 7518 sections 6.2.2 and 6.3.2), age, PuTTY
+    rb'|"(d|p|q|dp|dq|qi)"[ \t]*:[ \t]*"|AGE-SECRET-KEY-|PuTTY-User-Key-File-|^[ \t#]*Private-(Lines|MAC|Hash):',
+    re.MULTILINE,
+)
 _BLANK = b" \t"
 _ENOUGH = 8
 _FORMS = {
@@ -119,7 +126,7 @@ def is_der(data: bytes) -> bool:
 
 
 def has_private_key(data: bytes) -> bool:
-    """Whether there is a trace of a private key in PEM, however damaged it is."""
+    """Whether there is a trace of a private key in PEM, however damaged, or in another form of text."""
     return _KEY_TRACE.search(data) is not None
 
 
@@ -211,6 +218,8 @@ def _require_text(number: int, line: bytes) -> None:
         what = "base64 that is in no block; its BEGIN line is damaged or missing"
     elif control := _CONTROL.search(line):
         what = f"a byte {control[0][0]:#04x}, which is not text"
+    elif has_private_key(line):
+        what = f"a part of {PRIVATE_KEY}"
     else:
         return
     raise ValueError(f"line {number}: {what}")

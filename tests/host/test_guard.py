@@ -228,6 +228,40 @@ def test_a_file_that_cannot_be_read_does_not_run(host: Host) -> None:
         assert guard.codes("content-unreadable")
 
 
+FEW_FILES = "import resource; resource.setrlimit(resource.RLIMIT_NOFILE, (24, 24))\n" + SLOW
+
+
+def test_more_waiting_programs_than_files_can_be_open_do_not_end_the_guard(host: Host) -> None:
+    with guards.guarded(host, before=FEW_FILES) as guard:
+        path, other = guard.put("run", TRUE), guard.put("other", ECHO)
+        guard.run("sh", "-c", 'for each in $(seq 40); do "$0" & done; wait', path)
+        assert "Too many open files" in guard.said("denied")["detail"]
+        assert eventually(lambda: guard.runs(path))
+        assert not guard.runs(other)
+
+
+BAD_DISK = """
+import os
+read = os.pread
+def pread(*given):
+    if os.path.exists({bad!r}):
+        raise OSError(5, "bad disk")
+    return read(*given)
+os.pread = pread
+"""
+
+
+@pytest.mark.parametrize("content", [ECHO, TRUE])  # judged by its size alone, and by another thread that reads it
+def test_a_library_whose_start_cannot_be_read_is_denied_at_once(host: Host, tmp_path: Path, content: bytes) -> None:
+    bad = tmp_path / "bad"
+    with guards.guarded(host, before=BAD_DISK.format(bad=str(bad)), libraries=True) as guard:
+        path = guard.put("library.so", content)
+        bad.touch()
+        assert guard.run("timeout", "5", "cat", path).returncode == 1
+        assert guard.codes("content-unreadable")
+        assert guard.process.poll() is None
+
+
 def test_files_in_memory_lie_on_no_file_system_that_can_be_guarded() -> None:
     kernel, memory = Fanotify(), os.memfd_create("memory")
     try:

@@ -69,7 +69,8 @@ class Fanotify:
     def read(self) -> list[OpenEvent]:
         """The events that are there, without waiting. Their descriptors are the caller's to close.
 
-        Raises `OSError`, `UndecidedError` (guard-impossible) where the kernel speaks another version.
+        Raises `OSError` where a file cannot be opened for us, as when too many are open: the kernel has denied that
+        event by then. Raises `UndecidedError` (guard-impossible) where the kernel speaks another version.
         """
         try:
             data = os.read(self.descriptor, _READ_SIZE)

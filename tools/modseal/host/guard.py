@@ -11,6 +11,7 @@ whoever reads the log; if it dies, the kernel allows everything, and the service
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import os
 import select
@@ -124,7 +125,7 @@ class Guard:
                     os.eventfd_read(self._wake)
                 for event in self._follow_state():
                     self._begin(event)
-                for event in self._kernel.read():
+                for event in self._arrived():
                     self._take(event)
                 self._end_late(time.monotonic())
                 notify("WATCHDOG=1")
@@ -193,6 +194,16 @@ class Guard:
 
     # ---- one event
 
+    def _arrived(self) -> list[OpenEvent]:
+        try:
+            return self._kernel.read()
+        except OSError as error:
+            if error.errno == errno.EBADF:  # nothing is held any more
+                raise
+            detail = f"the kernel cannot open it for the guard: {error.strerror}"
+            self._log.write("denied", code="content-unreadable", detail=detail)
+            return []
+
     def _take(self, event: OpenEvent) -> None:
         if not event.execute and os.path.exists(f"/proc/self/task/{event.thread}"):
             self._kernel.answer(event.descriptor, allow=True)  # we would wait for ourselves
@@ -221,7 +232,7 @@ class Guard:
         try:
             content = self._read(event.descriptor)
         except Exception as error:  # noqa: BLE001 - an unread file is an unproved file
-            content = _Content(0, trouble=Failure("content-unreadable", f"{type(error).__name__}: {error}"))
+            content = _Content(0, trouble=_unreadable(error))
         self._decide(event, content, leased=True)
 
     def _read(self, descriptor: int) -> _Content:
@@ -257,7 +268,10 @@ class Guard:
                 self._held.append(event)
                 return
             del self._waiting[event.descriptor]
-            failure = self._judge(event, content, loaded.admission)
+            try:
+                failure = self._judge(event, content, loaded.admission)
+            except OSError as error:  # it waits for an answer all the same
+                failure = _unreadable(error)
             if failure:
                 self._report(event, content, failure, loaded.generation)
             self._kernel.answer(event.descriptor, allow=self._audit or failure is None)
@@ -271,7 +285,7 @@ class Guard:
 
     def _judge(self, event: OpenEvent, content: _Content, admission: Admission) -> Failure | None:
         started = self._is_started(event) if event.execute else False
-        if not event.execute and os.pread(event.descriptor, len(ELF), 0) != ELF:
+        if not event.execute and not self._is_elf(event.descriptor):
             return None
         failure = content.trouble or admission.judge(
             content.sha256, content.mode, execute=event.execute, started=started
@@ -279,6 +293,11 @@ class Guard:
         if event.execute and content.interpreter and (self._audit or failure is None):
             self._expect(event.thread, content.interpreter)
         return failure
+
+    @staticmethod
+    def _is_elf(descriptor: int) -> bool:
+        """Linux before 6.14 asks for pipes and devices as well, and no library is one."""
+        return stat.S_ISREG(os.fstat(descriptor).st_mode) and os.pread(descriptor, len(ELF), 0) == ELF
 
     def _expect(self, thread: int, path: str) -> None:
         """The next file that the kernel opens for this thread is this one, within the same execve."""
@@ -341,6 +360,10 @@ def _require_mount(mount: Path, *, audit: bool) -> None:
         raise UsageError(f"{mount} is not where a file system is mounted; the guard holds whole file systems")
     if not audit and os.stat(mount).st_dev == os.stat("/").st_dev:
         raise UsageError(f"{mount}: the system itself runs from this file system, and would stop; use --audit there")
+
+
+def _unreadable(error: Exception) -> Failure:
+    return Failure("content-unreadable", f"{type(error).__name__}: {error}")
 
 
 def _link(path: str) -> str | None:

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -17,6 +18,7 @@ from builders.transcript import run
 from modseal.errors import FormatError, RefusedError
 from modseal.host import measure
 from modseal.host.measure import Measurement
+from modseal.host.verify import Verification, verify
 
 
 @pytest.fixture
@@ -27,8 +29,7 @@ def host(tmp_path: Path) -> Host:
 
 
 def measured(host: Host) -> list[Measurement]:
-    with host.store() as store:
-        return list(measure.measurements(store.state, host.verify()))
+    return list(measure.measurements(host.verify()))
 
 
 def test_a_log_replays_to_the_value_of_the_register(host: Host) -> None:
@@ -49,6 +50,20 @@ def test_the_value_is_that_of_the_state_and_not_of_the_time(host: Host) -> None:
     assert measure.extend(measure.START, measured(host)) != measure.extend(measure.START, first)
     host.rollback(0)
     assert [one.event["what"] for one in measured(host)] == ["policy", "level", "verdict"]
+
+
+def test_a_change_meanwhile_is_not_measured(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    def changed_after(*given: Any) -> Verification:
+        found = verify(*given)
+        host.rollback(0)
+        host.set_policy(more='[deny]\nnames = ["acme-agent"]\n')
+        return found
+
+    before = measured(host)
+    monkeypatch.setattr("modseal.host.verify.verify", changed_after)
+    folder = host.root.parent
+    assert run("host", "verify", "--root", "root", "--at-boot", "--event-log", "boot.jsonl", cwd=folder).code == 0
+    assert (folder / "boot.jsonl").read_bytes() == b"".join(one.line() for one in before)
 
 
 def test_a_changed_log_is_refused(host: Host) -> None:

@@ -197,7 +197,7 @@ def verify(root: Path, at: datetime | None, output: str, event_log: Path | None,
     time = at or now()
     found = verify_host(root, time, now())
     if event_log or tpm:
-        _measure(root, found, event_log, tpm=tpm)
+        _measure(found, event_log, tpm=tpm)
     if at_boot and output == "text":
         click.echo(host_text.verdict_line(found))
     else:
@@ -205,13 +205,11 @@ def verify(root: Path, at: datetime | None, output: str, event_log: Path | None,
     return EXIT[found.verdict]
 
 
-def _measure(root: Path, found: Verification, path: Path | None, *, tpm: bool) -> None:
+def _measure(found: Verification, path: Path | None, *, tpm: bool) -> None:
     from modseal.files.output import output_file
     from modseal.host.measure import measurements
-    from modseal.host.store import open_store
 
-    with open_store(root) as store:
-        measured = list(measurements(store.state, found))
+    measured = list(measurements(found))
     if tpm:
         from modseal.host.tpm import extend
 

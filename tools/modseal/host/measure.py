@@ -16,7 +16,6 @@ from modseal import limits
 from modseal.errors import FormatError, RefusedError
 from modseal.format import canonical_json
 from modseal.format.shape import Scalar, Table, Text, TextMap
-from modseal.host.documents import HostState
 from modseal.host.verify import Verification
 
 PCR = 13
@@ -46,11 +45,12 @@ class Measurement(NamedTuple):
         return canonical_json.dump({"digest": self.digest.hex(), "event": self.event}) + b"\n"
 
 
-def measurements(state: HostState, found: Verification) -> Iterator[Measurement]:
+def measurements(found: Verification) -> Iterator[Measurement]:
     """What is measured of a host: nothing in it depends on the time, so that equal hosts have equal values."""
-    files = ",".join(digest for _, digest in state.policy.files)
-    yield Measurement({"what": "policy", "sha256": state.policy.text, "files": files})
-    yield Measurement({"what": "level", "level": str(state.level)})
+    policy = found.state.policy
+    files = ",".join(digest for _, digest in policy.files)
+    yield Measurement({"what": "policy", "sha256": policy.text, "files": files})
+    yield Measurement({"what": "level", "level": str(found.state.level)})
     for module in found.modules:
         record = module.record
         event = {"what": "module", "name": module.name, "version": module.version, "manifest": record.manifest}

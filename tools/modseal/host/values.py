@@ -149,7 +149,7 @@ def verification_values(found: Verification, at: datetime) -> dict[str, Any]:
         "schema": VERIFICATION,
         "verdict": str(found.verdict),
         "at": time_text(at),
-        "policy": found.policy,
+        "policy": found.state.policy.source,
         "generation": found.generation,
         "paths": found.paths,
         "modules": [{**module_values(one), "verdict": str(one.examination.verdict)} for one in found.modules],

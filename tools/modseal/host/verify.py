@@ -20,7 +20,7 @@ from modseal.host import event_log, image
 from modseal.host import plan as planning
 from modseal.host.compare import HostDifference, differences
 from modseal.host.create import EXTENSIONS, link_of_extension
-from modseal.host.documents import Reference
+from modseal.host.documents import HostState, Reference
 from modseal.host.installed import Installed, prove
 from modseal.host.scan import TOP, Found, scan
 from modseal.host.store import GENERATIONS, IMAGE, Store, open_store
@@ -29,13 +29,17 @@ from modseal.trust.examination import Verdict
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What was found of a host. `paths` is how many names of its images were looked at."""
+    """What was found of a host in this state. `paths` is how many names of its images were looked at."""
 
-    generation: int
-    policy: str
+    state: HostState
     modules: tuple[Installed, ...]
     findings: tuple[HostDifference, ...]
     paths: int
+
+    @property
+    def generation(self) -> int:
+        """The number of the active generation."""
+        return self.state.generation.number
 
     @property
     def verdict(self) -> Verdict:
@@ -59,7 +63,7 @@ def verify(root: Path, at: datetime, clock: datetime | None = None) -> Verificat
             findings = [*findings, *(one for one in more if one not in findings)]
             paths += count
         findings += [*_extension(store), *_log(store)]
-        return Verification(store.state.generation.number, store.policy.source, modules, tuple(findings), paths)
+        return Verification(store.state, modules, tuple(findings), paths)
 
 
 def verify_generation(

@@ -11,7 +11,6 @@ import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain
 
 from modseal import limits
 from modseal.codes import CODES
@@ -45,7 +44,7 @@ def proved_modules(store: Store, at: datetime) -> tuple[Installed, ...]:
     store.require_clock(at)
     generation = store.generation(store.state.generation)
     modules = tuple(prove(store, one, store.policy, at) for one in generation.modules)
-    for failure in chain(plan.policy_failures(modules), plan.level_failures(modules, store.state.level)):
+    for failure in plan.unfit(modules, store.state.level):
         raise _refused(failure)
     if not all(is_accepted(one) for one in modules):
         raise UndecidedError("internal-error", "a module is not accepted, and has no failure")

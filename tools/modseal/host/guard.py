@@ -146,13 +146,8 @@ class Guard:
             at = self._clock()
             store.require_clock(at)
             modules = [prove(store, one, store.policy, at) for one in store.generation(store.state.generation).modules]
-            refused = {
-                str(failure.evidence["module"]): failure
-                for failure in (
-                    *planning.policy_failures(modules),
-                    *planning.level_failures(modules, store.state.level),
-                )
-            }
+            unfit = planning.unfit(modules, store.state.level)
+            refused = {str(failure.evidence["module"]): failure for failure in unfit}
             for name, failure in refused.items():
                 self._log.write("module-refused", module=name, code=failure.code, detail=failure.detail)
             admission = Admission({one.name: one.entries for one in modules if one.name not in refused})

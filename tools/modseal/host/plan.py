@@ -155,6 +155,12 @@ def exchange(before: Sequence[Installed], after: Sequence[Installed]) -> ChangeP
     return replace(plan, waits=tuple(_waits(plan)))
 
 
+def unfit(modules: Sequence[Installed], level: Level) -> Iterator[Failure]:
+    """What keeps each of some modules from being active: today's policy, or the host's level."""
+    yield from policy_failures(modules)
+    yield from level_failures(modules, level)
+
+
 def level_failures(modules: Iterable[Installed], level: Level) -> Iterator[Failure]:
     """The modules below a host's level."""
     for module in modules:

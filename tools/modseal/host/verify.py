@@ -78,8 +78,10 @@ def verify_generation(
         except UndecidedError as error:  # its stored parts are not those that were installed
             failure = Failure("installed-changed", error.failure.detail, error.failure.evidence)
             findings.append(HostDifference(one.name, failure))
-    unfit = (*planning.policy_failures(modules), *planning.level_failures(modules, store.state.level))
-    findings += [HostDifference(str(failure.evidence["module"]), failure) for failure in unfit]
+    findings += [
+        HostDifference(str(failure.evidence["module"]), failure)
+        for failure in planning.unfit(modules, store.state.level)
+    ]
     expected = image.layout(module.entries for module in modules)
     found = _scan(store, reference, expected)
     expected[TOP] = Entry(TOP, FileType.DIRECTORY, image.FOLDER_MODE)

@@ -313,3 +313,16 @@ def test_modules_of_several_levels_are_shown_with_their_own(tmp_path: Path) -> N
         ("high", "certified"),
         ("low", "community"),
     ]
+
+
+@pytest.mark.parametrize("kind", ["seal", "vib"])
+def test_a_folder_in_the_place_of_what_is_kept_of_a_module_is_a_finding(tmp_path: Path, kind: str) -> None:
+    host = hosts.host(tmp_path)
+    host.installed(host.bundle(kind=kind))
+    with host.store() as store:
+        (name,) = store.generation(store.newest).modules
+        record = store.module(name.record)
+        path = store.path / record_name(record.manifest if kind == "seal" else record.payloads[0].sha256)
+    path.unlink()
+    path.mkdir()
+    assert "installed-changed" in host.codes()

@@ -7,7 +7,6 @@ accepted ends the export: a list without it would look like the whole. The texts
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -72,12 +71,8 @@ def listed(entry: Entry) -> TrustedFile:
 def content(store: Store, entry: Entry) -> Iterator[bytes]:
     """The bytes of a file from the store. Raises `UndecidedError` (host-invalid), if need be after the last."""
     name = object_name((entry.sha256 or b"").hex(), entry.mode or 0)
-    try:
-        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=store.descriptor)
-    except OSError as error:
-        raise invalid(f"{store.path}/{name}: {error.strerror}") from None
     digest = hashlib.sha256()
-    with os.fdopen(descriptor, "rb") as file:
+    with store.open(name) as file:
         while piece := file.read(_PIECE):
             digest.update(piece)
             yield piece

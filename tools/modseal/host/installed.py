@@ -32,7 +32,7 @@ from modseal.format.manifest import (
 from modseal.format.payload import Measured, measure
 from modseal.format.source import FileSource
 from modseal.host.documents import ModuleName, ModuleRecord, invalid
-from modseal.host.store import Store
+from modseal.host.store import Store, record_name
 from modseal.trust.examination import Examination, Verdict
 from modseal.trust.examine import examine
 from modseal.trust.policy import Policy
@@ -105,8 +105,8 @@ class _StoredBundle:
         """See `trust.integrity.Bundle.measure`."""
         part = self._parts[payload.name]
         if self.kind == "vib" and self._unpack:
-            with self._store.open_record(part.sha256) as descriptor:
-                found = measure(payload, FileSource(descriptor), bound=up_to)
+            with self._store.open(record_name(part.sha256)) as file:  # the digest is compared by `examine`
+                found = measure(payload, FileSource(file.fileno()), bound=up_to)
         else:
             found = self._as_declared(payload, bytes.fromhex(part.sha256))
         self.measured.append(found)

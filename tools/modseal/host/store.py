@@ -25,6 +25,7 @@ from contextlib import contextmanager, suppress
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
+from typing import BinaryIO
 
 from modseal import limits
 from modseal.errors import InputError, UndecidedError, UsageError
@@ -39,6 +40,7 @@ PLACE = ("var", "lib", "modseal")
 CURRENT, STATES, GENERATIONS, OBJECTS, RECORDS = "current", "states", "generations", "objects", "records"
 STATE_FILE, GENERATION_FILE, IMAGE, LOG, INDEX = "state.json", "generation.json", "image", "log.jsonl", "index.sqlite"
 
+READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _STATE_LINK = re.compile(rf"{STATES}/(0|[1-9][0-9]{{0,15}})")
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,15}")
 
@@ -78,17 +80,20 @@ class Store:
         """The generation that the next one is made from: the one that waits, else the active one."""
         return self.state.pending or self.state.generation
 
-    def read(self, name: str, limit: int) -> bytes:
-        """The bytes of a file of the store. Raises `UndecidedError` (host-invalid)."""
+    def open(self, name: str) -> BinaryIO:
+        """A regular file of the store, to be read. Raises `UndecidedError` (host-invalid)."""
         try:
-            descriptor = os.open(
-                name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.descriptor
-            )
+            descriptor = os.open(name, READ_FLAGS, dir_fd=self.descriptor)
         except OSError as error:
             raise invalid(f"{self.path}/{name}: {error.strerror}") from None
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                raise invalid(f"{self.path}/{name} is not a regular file")
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise invalid(f"{self.path}/{name} is not a regular file")
+        return os.fdopen(descriptor, "rb")
+
+    def read(self, name: str, limit: int) -> bytes:
+        """The bytes of a file of the store. Raises `UndecidedError` (host-invalid)."""
+        with self.open(name) as file:
             data = file.read(limit + 1)
         if len(data) > limit:
             raise invalid(f"{self.path}/{name} has over {limit} bytes")
@@ -100,21 +105,6 @@ class Store:
         if sha256_of(data) != sha256:
             raise invalid(f"{self.path}/{record_name(sha256)} was changed", sha256=sha256)
         return data
-
-    @contextmanager
-    def open_record(self, sha256: str) -> Iterator[int]:
-        """The descriptor of a record that is too large to be read at once; its reader compares the digest."""
-        name = record_name(sha256)
-        try:
-            descriptor = os.open(
-                name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=self.descriptor
-            )
-        except OSError as error:
-            raise invalid(f"{self.path}/{name}: {error.strerror}") from None
-        try:
-            yield descriptor
-        finally:
-            os.close(descriptor)
 
     def module(self, sha256: str) -> ModuleRecord:
         """The record of a module. Raises `UndecidedError` (host-invalid)."""

@@ -10,7 +10,7 @@ from modseal.files import folder, left_behind
 from modseal.format.source import Span, blocks
 from modseal.host.documents import sha256_of
 from modseal.host.scan import KERNEL_LABELS
-from modseal.host.store import object_name, record_name, remove_tree
+from modseal.host.store import READ_FLAGS, object_name, record_name, remove_tree
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _RECORD_MODE = 0o400
@@ -51,7 +51,7 @@ class Staging:
         self._staged: dict[str, str] = {}
         self._count = 0
 
-    def begin(self) -> int | None:
+    def begin(self) -> int:
         """See `admit.Keeper`. The file is for its owner alone until `end`."""
         return os.open(self._next(), _NEW, 0o600, dir_fd=self.descriptor)
 
@@ -65,29 +65,17 @@ class Staging:
     def record(self, data: bytes) -> str:
         """See `admit.Keeper`."""
         digest = sha256_of(data)
-        if record_name(digest) not in self._staged:
-            self._write_record(digest, [data])
-        return digest
+        return digest if record_name(digest) in self._staged else self._write_record([data])
 
     def record_source(self, source: Span) -> str:
         """See `admit.Keeper`."""
-        digest = hashlib.sha256()
-        name = self._next()
-        with os.fdopen(os.open(name, _NEW, 0o600, dir_fd=self.descriptor), "wb") as file:
-            for block in blocks(source):
-                digest.update(block)
-                file.write(block)
-            file.flush()
-            os.fchmod(file.fileno(), _RECORD_MODE)
-        self._staged[record_name(digest.hexdigest())] = name
-        return digest.hexdigest()
+        return self._write_record(blocks(source))
 
     def add_object(self, data: bytes, mode: int) -> None:
         """A file of the image that no bundle brings."""
         descriptor = self.begin()
-        if descriptor is not None:
-            os.write(descriptor, data)
-            self.end(descriptor, sha256_of(data), mode)
+        os.write(descriptor, data)
+        self.end(descriptor, sha256_of(data), mode)
 
     def place(self, names: Iterable[str]) -> dict[int, str]:
         """Move staged files to these places of the store, where they are missing or damaged.
@@ -120,20 +108,23 @@ class Staging:
         self._count += 1
         return str(self._count)
 
-    def _write_record(self, digest: str, pieces: Iterable[bytes]) -> None:
+    def _write_record(self, pieces: Iterable[bytes]) -> str:
+        digest = hashlib.sha256()
         name = self._next()
         with os.fdopen(os.open(name, _NEW, 0o600, dir_fd=self.descriptor), "wb") as file:
             for piece in pieces:
+                digest.update(piece)
                 file.write(piece)
             file.flush()
             os.fchmod(file.fileno(), _RECORD_MODE)
-        self._staged[record_name(digest)] = name
+        self._staged[record_name(digest.hexdigest())] = name
+        return digest.hexdigest()
 
 
 def _is_good(name: str, store: int) -> bool:
     """Whether a file of the store has the content, and an object the mode, that its name says."""
     try:
-        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=store)
+        descriptor = os.open(name, READ_FLAGS, dir_fd=store)
     except OSError:
         return False
     with os.fdopen(descriptor, "rb") as file:

@@ -118,7 +118,7 @@ def _carry_out(
     generation = next_generation(store, at, action)
     waits = bool(found.waits) or store.state.pending is not None  # what is made from one that waits, waits as well
     if staging:
-        reference, _ = add_generation(store.descriptor, staging, generation, found.modules)
+        reference = add_generation(store.descriptor, staging, generation, found.modules)
         facts = facts_of(found, reference.number, waits=waits)
         where = {"pending": reference} if waits else {"generation": reference}
         advance(store, staging, at, action, facts, last=reference.number, **where)

@@ -78,7 +78,7 @@ def _fill(store: int, policy: Policy, level: Level, at: datetime) -> HostState:
         record = keep_policy(staging, policy)
         staging.place([record_name(digest) for digest in (record.text, *(each for _, each in record.files))])
         empty = Generation(0, None, time_text(at), "init")
-        reference, _ = add_generation(store, staging, empty, ())
+        reference = add_generation(store, staging, empty, ())
         facts = {
             "policy": policy.source,
             "policy_sha256": policy.origin.digest if policy.origin else "",

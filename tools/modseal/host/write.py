@@ -98,9 +98,7 @@ def _sweep(store: Store) -> None:
                 os.rmdir(f"{where}/{above}", dir_fd=store.descriptor)
 
 
-def add_generation(
-    store: int, staging: Staging, generation: Generation, modules: Sequence[Installed]
-) -> tuple[Reference, Generation]:
+def add_generation(store: int, staging: Staging, generation: Generation, modules: Sequence[Installed]) -> Reference:
     """Write a generation of these modules, and what it needs of the staged parts. Nothing refers to it yet.
 
     Raises `OSError`.
@@ -119,12 +117,12 @@ def add_generation(
         _heal(store, staging.descriptor, damaged)
     data = documents.encode(generation)
     name = f"{GENERATIONS}/{generation.number}"
-    _stage(staging.descriptor, {GENERATION_FILE: data})
+    _stage(staging.descriptor, GENERATION_FILE, data)
     _build(staging.descriptor, paths, objects, store)
     os.sync()  # all of it in one call: after a power cut nothing may be empty under its name
     os.rename("new", name, src_dir_fd=staging.descriptor, dst_dir_fd=store)
     _sync(GENERATIONS, store)
-    return Reference(generation.number, documents.sha256_of(data)), generation
+    return Reference(generation.number, documents.sha256_of(data))
 
 
 def _heal(store: int, staging: int, damaged: Mapping[int, str]) -> None:
@@ -152,16 +150,15 @@ def records_of(record: ModuleRecord) -> Iterator[str]:
         yield from (part.sha256 for part in record.payloads)
 
 
-def _stage(staging: int, files: Mapping[str, bytes]) -> None:
-    """A new folder `new` in the staging folder, with these files."""
+def _stage(staging: int, name: str, data: bytes) -> None:
+    """A new folder `new` in the staging folder, with this file."""
     os.close(folder.make("new", staging))
-    for name, data in files.items():
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        with os.fdopen(os.open(f"new/{name}", flags, _FILE, dir_fd=staging), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fchmod(file.fileno(), _FILE)  # whatever the umask is
-            os.fsync(file.fileno())
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    with os.fdopen(os.open(f"new/{name}", flags, _FILE, dir_fd=staging), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fchmod(file.fileno(), _FILE)  # whatever the umask is
+        os.fsync(file.fileno())
 
 
 def _build(staging: int, paths: Mapping[str, Entry], objects: Mapping[str, str], store: int) -> None:
@@ -181,7 +178,7 @@ def switch(store: int, staging: Staging, state: HostState) -> None:
     """Make a state the one that holds. From the rename of the pointer on it does. Raises `OSError`."""
     name = f"{STATES}/{state.event.number}"
     remove_tree(name, store)  # what a killed run left, if anything
-    _stage(staging.descriptor, {STATE_FILE: documents.encode(state)})
+    _stage(staging.descriptor, STATE_FILE, documents.encode(state))
     os.symlink(f"../../{GENERATIONS}/{state.generation.number}/{IMAGE}", f"new/{IMAGE}", dir_fd=staging.descriptor)
     _sync("new", staging.descriptor)
     os.rename("new", name, src_dir_fd=staging.descriptor, dst_dir_fd=store)
@@ -204,12 +201,11 @@ def _sync(name: str, parent: int) -> None:
 
 def advance(
     store: Store, staging: Staging, at: datetime, event: str, facts: Mapping[str, str], **changes: object
-) -> HostState:
+) -> None:
     """Change the state, and log that as an event. Raises `OSError`."""
     following = event_log.following(store.state.event, at, event, facts)
     state = documents.bound(replace(store.state, event=following, **changes))  # type: ignore[arg-type]
     switch(store.descriptor, staging, state)
-    return state
 
 
 def next_generation(store: Store, at: datetime, action: str) -> Generation:

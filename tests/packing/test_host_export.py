@@ -151,6 +151,16 @@ def test_the_images_are_what_veritysetup_verifies(
     assert policy.read_text().splitlines()[-1] == f"op=EXECUTE dmverity_roothash=sha256:{root} action=ALLOW"
 
 
+def test_an_image_has_every_file_of_its_module(tmp_path: Path) -> None:
+    tool("mkfs.erofs")
+    made, files = hosts.host(tmp_path), {"usr/lib/extension-tool/run": b"#!/bin/sh\n"}
+    made.installed(made.bundle("acme-a", "1.0", files=files))
+    write(made.root, "ipe", tmp_path / "out", NOW)
+    (image,) = (tmp_path / "out/images").iterdir()
+    run("fsck.erofs", f"--extract={tmp_path / 'there'}", image)
+    assert folder(tmp_path / "there") == files
+
+
 def test_the_same_generation_gives_the_same_bytes(host: hosts.Host, tmp_path: Path) -> None:
     tool("mkfs.erofs")
     for name in ("one", "two"):

@@ -21,12 +21,13 @@ HIERARCHIES = ("usr", "opt")
 """What systemd-sysext merges. What lies elsewhere would be installed and never be seen (systemd-sysext(8))."""
 EXTENSION = "modseal"
 """The extension's name: systemd demands a release file of that name."""
-RELEASE_PATH = f"usr/lib/extension-release.d/extension-release.{EXTENSION}"
+RELEASE_FOLDER = "usr/lib/extension-release.d/"
+RELEASE_PATH = f"{RELEASE_FOLDER}extension-release.{EXTENSION}"
 RELEASE = b"ID=_any\n"
 """The extension fits any distribution: its policy says what may be installed, and not the host's name."""
 FOLDER_MODE = 0o755
 
-_RESERVED = ("usr/lib/extension-release.d/", "usr/lib/os-release", "usr/lib/initrd-release")
+_RESERVED = (RELEASE_FOLDER, "usr/lib/os-release", "usr/lib/initrd-release")
 """With its own os-release, systemd takes an image for a whole system and merges nothing (systemd-sysext(8))."""
 _RELEASE_ENTRY = Entry(RELEASE_PATH, FileType.FILE, 0o644, len(RELEASE), hashlib.sha256(RELEASE).digest())
 _PLAIN = tuple(Entry(path, FileType.DIRECTORY, FOLDER_MODE) for path in reversed([*rules.parents(RELEASE_PATH)]))

@@ -17,7 +17,7 @@ from modseal.files.tree import Tree
 from modseal.format import rules, verity
 from modseal.format.manifest import Entry, FileType
 from modseal.host import export
-from modseal.host.image import layout
+from modseal.host.image import RELEASE_FOLDER, layout
 from modseal.host.installed import Installed
 from modseal.host.store import Store, open_store
 from modseal.packing import kernel_signature
@@ -133,7 +133,7 @@ def _make_erofs(store: Store, entries: tuple[Entry, ...], folder: Path, image: P
     descriptor = os.open(folder / "tree", os.O_RDONLY | os.O_DIRECTORY)
     try:
         tree = Tree(descriptor)
-        paths = {path: entry for path, entry in layout([entries]).items() if not path.startswith("usr/lib/extension-")}
+        paths = {path: entry for path, entry in layout([entries]).items() if not f"{path}/".startswith(RELEASE_FOLDER)}
         for path in sorted(paths, key=rules.sort_key):
             _place(store, tree, paths[path])
         for path in sorted(paths, key=lambda one: one.count("/"), reverse=True):

@@ -140,7 +140,7 @@ def test_signers_who_are_not_trusted_do_not_matter() -> None:
 
 def test_a_thousand_bundles_are_one_finding_that_names_ten() -> None:
     from builders.rules import record
-    from modseal.auditing.rules.algorithm_leaving import Leaving
+    from modseal.auditing.rules.keys import Leaving
 
     state = Leaving()
     row = record(GOOD).row

@@ -15,7 +15,7 @@ from builders.policies import anchor, pin, trusting
 from builders.rules import found, record
 from builders.tsa import stamped, token, tsa_root
 from modseal.auditing.rules import BY_ID
-from modseal.auditing.rules.signer_expires_soon import WINDOW
+from modseal.auditing.rules.signers import WINDOW
 from modseal.format.level import Level
 from modseal.format.manifest import Kind
 from modseal.trust.policy import Policy

@@ -14,7 +14,7 @@ from builders.bundles import make
 from builders.pki import NOW, Identity
 from modseal.format.level import Level
 from modseal.format.manifest import Constraint, Kind, Relationships, VibFields
-from modseal.host import change, settings, switch
+from modseal.host import change, prune, settings, switch
 from modseal.host.change import Change
 from modseal.host.create import create
 from modseal.host.store import Store, open_store
@@ -75,6 +75,11 @@ class Host:
 
     def activate(self) -> Change:
         return switch.activate(self.root, NOW)
+
+    def prune(self, keep: int, **options: bool) -> tuple[list[int], list[int]]:
+        """The numbers of the generations that went, and of those that there are."""
+        done = prune.prune(self.root, keep, NOW, **options)
+        return [one.number for one in done.removed], [one.number for one in done.kept]
 
     def set_level(self, level: Level) -> Level:
         return settings.set_level(self.root, level, NOW)

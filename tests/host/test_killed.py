@@ -38,7 +38,7 @@ def every_write_counts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Host:
-    """A host with two generations, and one that waits."""
+    """A host with three generations, each with a file of its own."""
     host = hosts.host(tmp_path_factory.mktemp("original"))
     host.installed(host.bundle(version="1.0"), host.bundle("other"))
     host.installed(host.bundle(version="2.0"))
@@ -57,6 +57,7 @@ JOBS: dict[str, Callable[[Host], object]] = {
     "install what waits": lambda host: host.install(host.root.parent / "driver-1.0.vib"),
     "activate": lambda host: host.activate(),
     "acceptance": lambda host: host.set_level(Level.COMMUNITY),
+    "prune": lambda host: host.prune(1),
     "policy": lambda host: host.set_policy(host.root.parent / "stricter.toml"),
 }
 
@@ -76,7 +77,8 @@ def standing(host: Host) -> object:
         state = store.state
     waits = state.pending and state.pending.number
     policy = state.policy.text
-    return host.modules(), host.modules(pending=True), state.level, policy, state.generation.number, waits
+    kept = [one.number for one in state.kept]
+    return host.modules(), host.modules(pending=True), state.level, policy, state.generation.number, waits, kept
 
 
 @pytest.mark.parametrize("name", JOBS)
@@ -146,7 +148,7 @@ def require_clean(host: Host) -> None:
     assert faults.leftovers(store) == []
     assert [path for path in (store / "objects").rglob("*") if path.is_file() and path.stat().st_nlink == 1] == []
     with host.store() as opened:
-        assert max(opened.numbers()) == opened.state.last
+        assert sorted(opened.names("generations"), key=int) == [str(one.number) for one in opened.state.kept]
     assert len(list((store / "states").iterdir())) <= 2
 
 

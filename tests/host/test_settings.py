@@ -141,7 +141,7 @@ def test_a_state_that_no_event_tells_of_is_found(host: Host) -> None:
     host.installed(host.bundle(version="2.0"))
     with host.store() as store:
         path = store.path / store.state_name / "state.json"
-        old = store.stored_generation(1)[1]
+        old = store.state.kept[1]
         path.chmod(0o600)
         path.write_bytes(documents.encode(replace(store.state, generation=old)))
     assert host.modules() == {"acme-agent": "1.0"}

@@ -42,7 +42,7 @@ def test_the_generation_after_a_rollback_has_a_number_of_its_own(host: Host) -> 
     host.rollback()
     assert host.installed(host.bundle(version="3.0")).generation == 3
     with host.store() as store:
-        assert [(one, store.stored_generation(one)[0].parent) for one in store.numbers()] == [
+        assert [(one.number, store.generation(one).parent) for one in store.state.kept] == [
             *((0, None), (1, 0), (2, 1), (3, 1))
         ]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from modseal import limits
 from modseal.errors import UndecidedError
 from modseal.format.times import time_text
 from modseal.host import documents, event_log
-from modseal.host.documents import Generation, ModuleName
+from modseal.host.documents import DepotRecord, Generation, ModuleName
 
 
 @bounds("HOST_MODULES")
@@ -25,6 +26,29 @@ def test_a_generation_has_at_most_so_many_modules() -> None:
     more = Generation(1, 0, time_text(NOW), "install", (*modules, modules[0]))
     with pytest.raises(UndecidedError, match="items"):
         documents.decode_generation(documents.encode(more), "g")
+
+
+@bounds("HOST_DEPOTS", "HOST_RECALLS")
+def test_a_host_remembers_at_most_so_many_depots_and_recalls(tmp_path: Path) -> None:
+    with hosts.host(tmp_path).store() as store:
+        depots = tuple(DepotRecord(f"d{number}", "0" * 64) for number in range(limits.HOST_DEPOTS))
+        most = replace(store.state, depots=depots, recalls=("0" * 64,) * limits.HOST_RECALLS)
+        assert documents.decode_state(documents.encode(most), "s") == most
+        for more in (replace(most, depots=(*depots, depots[0])), replace(most, recalls=(*most.recalls, "1" * 64))):
+            with pytest.raises(UndecidedError, match="items"):
+                documents.decode_state(documents.encode(more), "s")
+
+
+@bounds("HOST_GENERATIONS")
+def test_a_change_leaves_at_most_so_many_generations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "HOST_GENERATIONS", 2)
+    host = hosts.host(tmp_path)
+    host.installed(host.bundle(version="1"))
+    with host.store() as store:
+        assert len(store.state.kept) == 2
+    host.installed(host.bundle(version="2"))
+    with host.store() as store:
+        assert [one.number for one in store.state.kept] == [1, 2]
 
 
 @bounds("HOST_DOCUMENT_SIZE", "HOST_LOG_SIZE")
@@ -41,6 +65,6 @@ def test_a_document_and_the_log_have_at_most_so_many_bytes(tmp_path: Path) -> No
             assert len(store.read(name, limit)) == limit
             os.truncate(path, limit + 1)
         with pytest.raises(UndecidedError, match="over"):
-            store.stored_generation(0)
+            store.generation(store.state.generation)
         with pytest.raises(UndecidedError, match="over"):
             list(event_log.events(store))

@@ -316,6 +316,16 @@ HOST_MODULES = 4096
 HOST_DOCUMENT_SIZE = 64 * MIB
 """Bytes of one document of an image store. A module's listing with 50,000 paths has about 10 MiB."""
 
+HOST_GENERATIONS = 32
+"""Generations that a host keeps by itself; a change that makes one more removes the oldest. ESXi keeps two. Each costs
+an inode for each file, and space for what no other one has."""
+
+HOST_DEPOTS = 256
+"""Signed depots whose newest index a host remembers. One that installs from ten has many."""
+
+HOST_RECALLS = 256
+"""Lists of recalls that a host keeps. A vendor or site has one or a few; each is examined for each module."""
+
 IPE_POLICY_SIZE = 62 * 1024
 """Bytes of an IPE policy. With its signature the kernel takes 64 KiB of one write; 560 root hashes fit."""
 

@@ -13,6 +13,7 @@ import click
 from modseal.cli.depot_options import key_options
 from modseal.cli.options import BUNDLES, FILE, FOLDERS, OUTPUT, POLICIES, Choice, at_option, now, policy_option
 from modseal.errors import UsageError
+from modseal.limits import HOST_GENERATIONS
 
 if TYPE_CHECKING:
     from modseal.host.change import Change
@@ -113,9 +114,13 @@ def _report(change: Change, output: str, *, dry_run: bool = False) -> int:
     from modseal.report import host_text
 
     show(change_values(change), lambda: host_text.change(change), output)
+    _say_dry_run(dry_run)
+    return EXIT[change.verdict]
+
+
+def _say_dry_run(dry_run: bool) -> None:
     if dry_run:
         click.echo("modseal: this was a dry run; nothing was changed", err=True)
-    return EXIT[change.verdict]
 
 
 @host.command("list")
@@ -169,7 +174,7 @@ def history(root: Path, output: str) -> None:
     from modseal.report import host_text
 
     with open_store(root) as store:
-        found = [store.stored_generation(number)[0] for number in store.numbers() if number <= store.state.last]
+        found = [store.generation(one) for one in store.state.kept]
         show(history_values(store, found), lambda: host_text.history(store, found), output)
 
 
@@ -316,6 +321,31 @@ def activate(root: Path, output: str, *, dry_run: bool) -> int:
     from modseal.host.switch import activate as activate_on
 
     return _report(activate_on(root, now(), dry_run=dry_run), output, dry_run=dry_run)
+
+
+@host.command()
+@root_option
+@click.option(
+    "--keep",
+    type=click.IntRange(1),
+    default=HOST_GENERATIONS,
+    metavar="N",
+    help=f"How many of the newest generations stay; {HOST_GENERATIONS} by default.",
+)
+@dry_run_option
+@format_option
+def prune(root: Path, keep: int, output: str, *, dry_run: bool) -> None:
+    """Remove old generations, and the files that only they have.
+
+    The active one stays, and the one that waits, and those that a rollback from them goes to.
+    """
+    from modseal.host.prune import prune as prune_on
+    from modseal.host.values import pruned_values
+    from modseal.report import host_text
+
+    done = prune_on(root, keep, now(), dry_run=dry_run)
+    show(pruned_values(done), lambda: host_text.pruned(done), output)
+    _say_dry_run(dry_run)
 
 
 @host.command()

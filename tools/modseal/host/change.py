@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from modseal import limits
 from modseal.bundle.verify import Result
 from modseal.codes import CODES
 from modseal.errors import Failure, UndecidedError
@@ -22,7 +23,7 @@ from modseal.host.keep import Nothing, Staging
 from modseal.host.plan import ChangePlan, LostModule
 from modseal.host.store import Store, open_store
 from modseal.host.verify import verify_generation
-from modseal.host.write import add_generation, advance, changing, next_generation
+from modseal.host.write import add_generation, advance, changing, next_generation, numbers_text, retained
 from modseal.trust.examination import WORST_LAST, Verdict
 
 
@@ -119,9 +120,13 @@ def _carry_out(
     waits = bool(found.waits) or store.state.pending is not None  # what is made from one that waits, waits as well
     if staging:
         reference = add_generation(store.descriptor, staging, generation, found.modules)
+        active, pending = (store.state.generation, reference) if waits else (reference, None)
+        kept = retained(store, (*store.state.kept, reference), active, pending, limits.HOST_GENERATIONS)
         facts = facts_of(found, reference.number, waits=waits)
-        where = {"pending": reference} if waits else {"generation": reference}
-        advance(store, staging, at, action, facts, last=reference.number, **where)
+        pruned = [one for one in store.state.kept if one not in kept]
+        facts |= {"pruned": numbers_text(pruned)} if pruned else {}
+        changes = {"generation": active, "pending": pending, "last": reference.number, "kept": kept}
+        advance(store, staging, at, action, facts, **changes)
     return Change(action, results, found, generation=generation.number, waits=waits)
 
 

@@ -85,7 +85,7 @@ def _fill(store: int, policy: Policy, level: Level, at: datetime) -> HostState:
             "level": str(level),
         }
         event = event_log.following(None, at, "init", facts)
-        state = bound(HostState(reference, None, 0, level, record, event))
+        state = bound(HostState(reference, None, 0, (reference,), level, record, event))
         switch(store, staging, state)
         return state
     finally:

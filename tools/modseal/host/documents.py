@@ -18,6 +18,7 @@ from modseal.errors import FormatError, UndecidedError
 from modseal.format import canonical_json, rules
 from modseal.format.level import Level
 from modseal.format.manifest import Kind
+from modseal.format.recall import NAME
 from modseal.format.shape import UNBOUNDED, Array, Boolean, Integer, Nullable, Shape, Table, Text, TextMap
 
 STATE = "modseal/host-state@1"
@@ -66,8 +67,11 @@ _SHAPES: dict[str, Table] = {
             "generation": _REFERENCE,
             "pending": Nullable(_REFERENCE),
             "last": _NUMBER,
+            "kept": Array(_REFERENCE, most=UNBOUNDED),
             "level": _LEVEL,
             "policy": _POLICY,
+            "depots": Array(Table({"name": NAME, "sha256": _SHA256}), most=limits.HOST_DEPOTS),
+            "recalls": Array(_SHA256, most=limits.HOST_RECALLS),
             "event": EVENT,
         }
     ),
@@ -132,19 +136,31 @@ class PolicyRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class DepotRecord:
+    """What a host has seen of a signed depot: its name, and the SHA-256 of its state (`depot.state`)."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class HostState:
     """Everything that holds on a host now.
 
-    `pending` waits to become the active generation. `last` is the highest number of a generation that was made: what
-    has a higher one was left by a run that was killed.
+    `pending` waits to become the active generation. `kept` are all generations that there are, in order of their
+    numbers; another one was left by a run that was killed. `last` is the highest number that was ever given to one.
+    `recalls` are the SHA-256 of lists that the host keeps.
     """
 
     generation: Reference
     pending: Reference | None
     last: int
+    kept: tuple[Reference, ...]
     level: Level
     policy: PolicyRecord
     event: Event
+    depots: tuple[DepotRecord, ...] = ()
+    recalls: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,11 +254,14 @@ def decode_state(data: bytes, name: str) -> HostState:
         Reference(**plain["generation"]),
         plain["pending"] and Reference(**plain["pending"]),
         plain["last"],
+        tuple(Reference(**one) for one in plain["kept"]),
         Level.parse(plain["level"]),
         PolicyRecord(
             policy["source"], policy["built_in"], policy["text"], tuple((one[0], one[1]) for one in policy["files"])
         ),
         Event(**plain["event"]),
+        tuple(DepotRecord(**one) for one in plain["depots"]),
+        tuple(plain["recalls"]),
     )
     return _same(state, encode(state), data, name)
 

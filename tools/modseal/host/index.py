@@ -97,11 +97,10 @@ def _is_current(store: Store) -> bool:
 
 
 def _rows(store: Store, at: datetime) -> Iterator[tuple[object, ...]]:
-    for number in store.numbers():
-        if number > store.state.last:
-            continue
+    for kept in store.state.kept:
+        number = kept.number
         try:
-            generation = store.stored_generation(number)[0]
+            generation = store.generation(kept)
             modules = [prove(store, module, store.policy, at) for module in generation.modules]
         except UndecidedError:
             continue  # what cannot be read is not in the index; `host verify` says what is wrong with it

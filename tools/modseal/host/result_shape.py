@@ -107,6 +107,7 @@ SHAPE = Variant(
             }
         ),
         values.HISTORY: Table({"generations": array(_GENERATION)}),
+        values.PRUNED: Table({"removed": array(_NUMBER), "kept": array(_NUMBER)}, about="Numbers of generations."),
         values.VERIFICATION: Table(
             {
                 "verdict": _VERDICT,

@@ -22,13 +22,14 @@ import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
 from modseal import limits
-from modseal.errors import InputError, UndecidedError, UsageError
+from modseal.errors import FormatError, InputError, UndecidedError, UsageError
 from modseal.files import folder
 from modseal.format.times import parse_time, time_text
 from modseal.host import documents
@@ -42,7 +43,6 @@ STATE_FILE, GENERATION_FILE, IMAGE, LOG, INDEX = "state.json", "generation.json"
 
 READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _STATE_LINK = re.compile(rf"{STATES}/(0|[1-9][0-9]{{0,15}})")
-_NUMBER = re.compile(r"0|[1-9][0-9]{0,15}")
 
 
 class Store:
@@ -112,23 +112,12 @@ class Store:
 
     def generation(self, reference: Reference) -> Generation:
         """A generation, whose document must have this digest. Raises `UndecidedError` (host-invalid)."""
-        found = self.stored_generation(reference.number)
-        if found[1] != reference:
-            raise invalid(f"generation {reference.number} of {self.path} is not the one that was made")
-        return found[0]
-
-    def stored_generation(self, number: int) -> tuple[Generation, Reference]:
-        """A generation by its number alone, and the digest that its document has."""
-        name = f"{GENERATIONS}/{number}/{GENERATION_FILE}"
+        name = f"{GENERATIONS}/{reference.number}/{GENERATION_FILE}"
         data = self.read(name, limits.HOST_DOCUMENT_SIZE)
         generation = documents.decode_generation(data, f"{self.path}/{name}")
-        if generation.number != number:
-            raise invalid(f"{self.path}/{name} is generation {generation.number}")
-        return generation, Reference(number, sha256_of(data))
-
-    def numbers(self) -> list[int]:
-        """The numbers of all generations, in ascending order."""
-        return sorted(int(name) for name in self.names(GENERATIONS) if _NUMBER.fullmatch(name))
+        if Reference(generation.number, sha256_of(data)) != reference:
+            raise invalid(f"generation {reference.number} of {self.path} is not the one that was made")
+        return generation
 
     def names(self, name: str) -> list[str]:
         """What is in a folder of the store. Raises `UndecidedError` (host-invalid)."""
@@ -143,12 +132,27 @@ class Store:
 
     @cached_property
     def policy(self) -> Policy:
-        """The host's policy, from its original bytes. Raises `PolicyError`, `UndecidedError` (host-invalid)."""
+        """The host's policy, from its original bytes, with the recalls that the host keeps.
+
+        Raises `PolicyError`, `UndecidedError` (host-invalid).
+        """
         from modseal.policy.sources import from_bytes
 
         policy = self.state.policy
         files = tuple((name, self.record(digest, limits.POLICY_FILE_SIZE)) for name, digest in policy.files)
-        return from_bytes(PolicyBytes(self.record(policy.text), files, policy.built_in), policy.source)
+        return self.with_recalls(
+            from_bytes(PolicyBytes(self.record(policy.text), files, policy.built_in), policy.source)
+        )
+
+    def with_recalls(self, policy: Policy) -> Policy:
+        """A policy with the recalls that the host keeps. Raises `UndecidedError` (host-invalid)."""
+        from modseal.format import recall
+
+        try:
+            kept = tuple(recall.decode(self.record(one, limits.RECALL_SIZE)) for one in self.state.recalls)
+        except FormatError as error:
+            raise invalid(f"{self.path}: {error.failure.detail}") from error
+        return replace(policy, kept_recalls=kept)
 
     def require_clock(self, at: datetime) -> None:
         """Time does not go back: a clock that was set back would bring expired signers to life again.

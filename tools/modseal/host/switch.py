@@ -32,10 +32,10 @@ def rollback(root: Path, to: int | None, at: datetime, *, dry_run: bool = False)
         if state.pending and to in (None, state.generation.number):
             return _give_up(store, staging, at, state.pending)
         number = store.generation(state.generation).parent if to is None else to
-        if number is None or number not in store.numbers() or number > state.last:
+        target = next((one for one in state.kept if one.number == number), None)
+        if target is None:
             wanted = "before the active one" if number is None else str(number)
             raise RefusedError("no-generation", f"there is no generation {wanted}", generation=number)
-        target = store.stored_generation(number)[1]
         return _go(store, staging, at, "rollback", target)
 
 

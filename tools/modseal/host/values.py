@@ -20,6 +20,7 @@ from modseal.host.documents import Event, Generation
 from modseal.host.index import IndexedFile
 from modseal.host.installed import Installed
 from modseal.host.plan import ChangePlan
+from modseal.host.prune import Pruned
 from modseal.host.store import Store
 from modseal.host.verify import Verification
 
@@ -27,6 +28,7 @@ CHANGE = "modseal/host-change@1"
 LIST = "modseal/host-list@1"
 MODULE = "modseal/host-get@1"
 HISTORY = "modseal/host-history@1"
+PRUNED = "modseal/host-prune@1"
 VERIFICATION = "modseal/host-verification@1"
 LOG = "modseal/host-log@1"
 ACCEPTANCE = "modseal/host-acceptance@1"
@@ -141,6 +143,15 @@ def standing(store: Store, number: int) -> str:
     if number == store.state.generation.number:
         return "active"
     return "pending" if store.state.pending and number == store.state.pending.number else "kept"
+
+
+def pruned_values(done: Pruned) -> dict[str, Any]:
+    """The generations that went, and those that there are."""
+    return {
+        "schema": PRUNED,
+        "removed": [one.number for one in done.removed],
+        "kept": [one.number for one in done.kept],
+    }
 
 
 def verification_values(found: Verification, at: datetime) -> dict[str, Any]:

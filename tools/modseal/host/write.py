@@ -54,24 +54,26 @@ def changing(root: Path) -> Iterator[tuple[Store, Staging]]:
         event_log.complete(store)
         clean(store)
         staging = Staging(store.descriptor)
+        failed = True
         try:
             yield store, staging
-        except BaseException:
+            failed = False
+        finally:
             staging.close()
             with suppress(OSError, ModsealError):  # what cannot be cleaned now, the next change cleans
-                clean(Store(root, store.descriptor), failed=True)  # by the state that holds now, the old or the new one
-            raise
-        staging.close()
+                clean(Store(root, store.descriptor), failed=failed)  # by the state that holds now, the old or the new
 
 
 def clean(store: Store, *, failed: bool = False) -> None:
-    """Remove what failed and killed runs left: staging folders, states and generations that never held, their parts.
+    """Remove what failed and killed runs left, and what was pruned.
 
+    That is staging folders, states and generations that are not among those that hold, and parts that nothing needs.
     Raises `OSError`, `UndecidedError` (host-invalid).
     """
     newest = store.state.event.number
     left = [name for name in os.listdir(store.descriptor) if left_behind.is_ours(name)]
-    left += [f"{GENERATIONS}/{number}" for number in store.numbers() if number > store.state.last]
+    kept = {str(one.number) for one in store.state.kept}
+    left += [f"{GENERATIONS}/{name}" for name in store.names(GENERATIONS) if name not in kept]
     left += [f"{STATES}/{name}" for name in store.names(STATES) if name not in (str(newest), str(newest - 1))]
     for name in left:
         remove_tree(name, store.descriptor)
@@ -82,10 +84,11 @@ def clean(store: Store, *, failed: bool = False) -> None:
 
 def _sweep(store: Store) -> None:
     """Remove objects that no image has a link to, and records that nothing refers to."""
-    policy = store.state.policy
-    wanted = {policy.text, *(digest for _, digest in policy.files)}
-    for number in store.numbers():
-        for module in store.stored_generation(number)[0].modules:
+    state = store.state
+    wanted = {state.policy.text, *(digest for _, digest in state.policy.files)}
+    wanted |= {*(one.sha256 for one in state.depots), *state.recalls}
+    for kept in state.kept:
+        for module in store.generation(kept).modules:
             wanted |= {module.record, *records_of(store.module(module.record))}
     for where in (OBJECTS, RECORDS):
         for above in store.names(where):
@@ -206,6 +209,25 @@ def advance(
     following = event_log.following(store.state.event, at, event, facts)
     state = documents.bound(replace(store.state, event=following, **changes))  # type: ignore[arg-type]
     switch(store.descriptor, staging, state)
+
+
+def retained(
+    store: Store, there: Sequence[Reference], active: Reference, pending: Reference | None, most: int
+) -> tuple[Reference, ...]:
+    """The generations that stay of those that are there: the newest ones, so many, and those that are needed.
+
+    Needed are the active one, the one that waits, and the one that each was made from, where a rollback goes to.
+    Raises `UndecidedError` (host-invalid).
+    """
+    needed = [active, *([pending] if pending else [])]
+    numbers = {one.number for one in needed} | {store.generation(one).parent for one in needed}
+    newest = there[-most:]
+    return tuple(one for one in there if one in newest or one.number in numbers)
+
+
+def numbers_text(references: Sequence[Reference]) -> str:
+    """Generations as the log has them."""
+    return ", ".join(str(one.number) for one in references)
 
 
 def next_generation(store: Store, at: datetime, action: str) -> Generation:

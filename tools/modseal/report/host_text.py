@@ -11,6 +11,7 @@ from modseal.host.documents import Event, Generation
 from modseal.host.index import IndexedFile
 from modseal.host.installed import Installed
 from modseal.host.plan import ChangePlan
+from modseal.host.prune import Pruned
 from modseal.host.store import Store
 from modseal.host.values import standing
 from modseal.host.verify import Verification
@@ -132,6 +133,13 @@ def history(store: Store, generations: Sequence[Generation]) -> str:
         names = ", ".join(f"{safe(each.name)} {safe(each.version)}" for each in one.modules) or "no modules"
         lines.append(f"{mark} {one.number:>4}  {one.made}  {safe(one.action):<9}  {names}")
     return "\n".join(lines)
+
+
+def pruned(done: Pruned) -> str:
+    """The generations that went, and how many there are."""
+    lines = [f"removed    generation {one.number}" for one in done.removed]
+    count = len(done.kept)
+    return "\n".join([*(lines or ["nothing to do"]), f"{count} generation{'' if count == 1 else 's'} kept"])
 
 
 def verification(root: str, found: Verification) -> str:

@@ -100,7 +100,7 @@ class Policy:
     """One policy. `source` says where it came from, for reports; `origin` has its text.
 
     `unsigned_may` is what an unsigned community module may do, where it is allowed at all. `recalls` are unproved
-    (`trust.recalls`), `recall_floors` the lowest version of each that counts.
+    (`trust.recalls`), `recall_floors` the lowest version of each that counts; `kept_recalls` counted once, on a host.
     """
 
     source: str
@@ -124,6 +124,7 @@ class Policy:
     allowances: tuple[Allowance, ...] = ()
     unsigned_may: May = UNSAID
     recalls: tuple[Recall, ...] = ()
+    kept_recalls: tuple[Recall, ...] = ()
     recall_floors: dict[str, int] = field(default_factory=dict)
     origin: PolicyBytes | None = field(default=None, repr=False, compare=False)
 

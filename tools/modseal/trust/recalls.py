@@ -6,6 +6,10 @@ that the older one withdraws; else nobody's list would be safe from a higher num
 A list counts only from a signer whose anchor covers every module that it names, as `statement` has it; while it is
 current; and where it is not older than the policy's lowest version of it. A list that does not count leaves the
 question open, so that a bundle is undecided: it may be one of those that a better list withdraws.
+
+A list that a host keeps (`Policy.kept_recalls`) counted once. What it withdraws stays withdrawn, even when the list or
+its signer's certificate has run out: only a newer version ends that, or a policy that has withdrawn its trust from
+whoever signed it. It leaves nothing open, because a host has to start on the day after, too.
 """
 
 from __future__ import annotations
@@ -17,17 +21,20 @@ from modseal.errors import Evidence, Failure
 from modseal.format.manifest import Manifest
 from modseal.format.recall import Recall, Withdrawn
 from modseal.format.times import time_text
-from modseal.trust.examination import Verdict
+from modseal.trust.examination import Examination, Verdict
 from modseal.trust.policy import Policy
-from modseal.trust.statement import examine_statement
+from modseal.trust.statement import examine_statement, withdrawn
 from modseal.trust.version import holds, version_key
 
 
 def recall_failures(manifest: Manifest, policy: Policy, at: datetime) -> Iterator[Failure]:
     """Why a module is withdrawn under a policy, and which of the policy's lists do not count."""
-    for recall in not_replaced(policy.recalls, policy, at):
-        problem = recall_problem(recall, policy, at)
-        if problem:
+    current = {recall.sha256 for recall in policy.recalls}
+    for recall in not_replaced((*policy.recalls, *policy.kept_recalls), policy, at):
+        if recall.sha256 not in current:
+            if withdrawn(_examine(recall, policy, at)):
+                continue
+        elif problem := recall_problem(recall, policy, at):
             yield problem
             continue
         for one in recall.modules:
@@ -74,13 +81,17 @@ def recall_problem(recall: Recall, policy: Policy, at: datetime) -> Failure | No
     if at >= recall.expires:
         detail = f"{what} expired on {time_text(recall.expires)}"
         return Failure("recall-expired", detail, {**evidence, "expires": time_text(recall.expires)})
-    examination = examine_statement(recall.signed, recall.signature, recall.subjects, "the recall", policy, at)
+    examination = _examine(recall, policy, at)
     reason = examination.primary
     if examination.verdict is not Verdict.ACCEPTED and reason:
         return Failure(
             "recall-not-trusted", f"{what} does not count: {reason.detail}", {**evidence, "why": reason.code}
         )
     return None
+
+
+def _examine(recall: Recall, policy: Policy, at: datetime) -> Examination:
+    return examine_statement(recall.signed, recall.signature, recall.subjects, "the recall", policy, at)
 
 
 def withdraws(one: Withdrawn, manifest: Manifest) -> bool:

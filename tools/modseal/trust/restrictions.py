@@ -27,7 +27,7 @@ def restriction_checks(
         failures.append(Failure("version-below-floor", detail, {"version": manifest.version, "floor": floor}))
     if matches_any(manifest.name, policy.deny.names):
         failures.append(Failure("denied", f"the deny list has the module {manifest.name!r}", {"name": manifest.name}))
-    if policy.recalls:
+    if policy.recalls or policy.kept_recalls:
         from modseal.trust.recalls import recall_failures  # not loaded where no policy needs it
 
         failures += recall_failures(manifest, policy, at)

@@ -1,0 +1,36 @@
+"""Removes old generations: never one that is active, that waits, or that a rollback would go to.
+
+Which generations there are is part of the state, so that they go, with the line of the log that says so, by the one
+rename that every change is made by. Their files are removed after it, by this run or the next one (`write.clean`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from modseal.host.change import opened
+from modseal.host.documents import Reference
+from modseal.host.write import advance, numbers_text, retained
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What became of the generations: those that went, and those that there are, in order of their numbers."""
+
+    removed: tuple[Reference, ...]
+    kept: tuple[Reference, ...]
+
+
+def prune(root: Path, keep: int, at: datetime, *, dry_run: bool = False) -> Pruned:
+    """Keep the newest generations, so many of them, and those that are needed. Raises what `change.install` raises."""
+    with opened(root, dry_run=dry_run) as (store, staging):
+        store.require_clock(at)
+        state = store.state
+        kept = retained(store, state.kept, state.generation, state.pending, keep)
+        removed = tuple(one for one in state.kept if one not in kept)
+        if staging and removed:
+            facts = {"removed": numbers_text(removed), "keep": str(keep)}
+            advance(store, staging, at, "prune", facts, kept=kept)
+        return Pruned(removed, kept)

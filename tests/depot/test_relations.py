@@ -118,3 +118,24 @@ def test_a_module_that_joins_only_meets_needs(pairs, name):
     modules = [module(each, depends=(Constraint(needed),)) for each, needed in pairs]
     after = list(relations.unmet([*modules, module(name)]))
     assert after == [one for one in relations.unmet(modules) if one.constraint.name != name]
+
+
+@pytest.mark.parametrize(
+    ("platforms", "target", "fits"),
+    [
+        ([], "8.0.2", True),
+        ([""], "8.0.2", True),
+        (["8.0"], "8.0.2", True),  # as genuine bundles name a release and all its updates
+        (["8.0"], "8.0", True),
+        (["8.*"], "8.0.2", True),
+        (["7.0", "8.0"], "8.0.2", True),
+        (["8.0.2"], "8.0.2", True),
+        (["8.0.2"], "8.0.1", False),
+        (["8.0.2"], "8.0", False),
+        (["8.0"], "8.01.2", False),
+        (["7.*"], "8.0.2", False),
+        (["[8"], "8.0.2", False),
+    ],
+)
+def test_a_bundle_is_for_the_versions_of_esxi_that_it_names(platforms: list[str], target: str, *, fits: bool) -> None:
+    assert relations.is_for(platforms, target) == fits

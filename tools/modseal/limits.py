@@ -237,8 +237,12 @@ about 400."""
 DEPOT_INDEX_SIZE = MANIFEST_SIZE
 """Bytes of the `depot.json` of a signed depot. 10,000 bundles need about 5 MiB."""
 
-SOLVER_ROUNDS = 200_000
-"""Steps in which a set of modules is looked for. At most one for each module chosen, and one for each dead end."""
+SOLVER_STEPS = 50_000_000
+"""Rules and modules that are looked at while a set of modules is searched for: about a minute. 5,000 modules need less
+than a million; what takes more is a puzzle, and not a depot."""
+
+SOLVER_RULES = 2_000_000
+"""Mentions of modules in the rules of one search: about 300 MB. 5,000 modules with ten needs each have 250,000."""
 
 DEPOT_BUNDLES = 20_000
 """Bundles of one signed depot, as many as a zip archive has entries."""

@@ -18,6 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Protocol, TypeVar
 
 from modseal.format.manifest import Constraint, Relationships
@@ -102,6 +103,16 @@ def replaces(module: Related, other: Related) -> bool:
     return module.name != other.name and any(
         constraint.name == other.name and holds(constraint, other.version)
         for constraint in module.relationships.replaces
+    )
+
+
+def is_for(platforms: Sequence[str], target: str) -> bool:
+    """Whether a bundle for these versions of ESXi is for a target, such as `8.0.2`.
+
+    Genuine bundles name a release (`8.0`, which all of its updates are), a pattern (`8.*`), or nothing for any.
+    """
+    return not platforms or any(
+        not one or fnmatchcase(target, one) or fnmatchcase(target, f"{one}.*") for one in platforms
     )
 
 

@@ -10,10 +10,9 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
-from fnmatch import fnmatchcase
 
 from modseal.bundle.open import OpenBundle
-from modseal.depot import proved, signed
+from modseal.depot import proved, relations, signed
 from modseal.depot.check import examine_bundle
 from modseal.depot.files import DepotFiles
 from modseal.depot.open import open_depot
@@ -84,7 +83,7 @@ class Shelf:
                 except ModsealError as error:
                     refused.append(Refused(f"{files.name}/{path}", error.failure, undecided=error.exit_code == 3))
                     continue
-                if platform and one.platforms and not any(fnmatchcase(platform, each) for each in one.platforms):
+                if platform and not relations.is_for(one.platforms, platform):
                     detail = f"{one.name} {one.version} is for {', '.join(one.platforms)}, and the target is {platform}"
                     refused.append(Refused(f"{one.name} {one.version}", Failure("platform-mismatch", detail, {})))
                     continue

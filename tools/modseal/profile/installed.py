@@ -23,6 +23,7 @@ from modseal.files.small import read_small
 from modseal.profile.candidates import Candidate, read_candidate
 
 _RULE = re.compile(r"-+")
+_NOTE = "the list of installed modules says only names and versions: each counts as offering these and nothing else"
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,11 @@ class TargetModules:
 
     modules: tuple[Candidate, ...] = ()
     is_list: bool = False
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What has to be said beside a result that rests on it."""
+        return (_NOTE,) if self.is_list else ()
 
     @property
     def platform(self) -> str | None:

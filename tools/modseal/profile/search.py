@@ -15,7 +15,7 @@ class Clause:
 
     __slots__ = ("label", "literals", "parents")
 
-    def __init__(self, literals: Iterable[int], label: object = None, parents: Sequence[Clause | int] = ()) -> None:
+    def __init__(self, literals: Iterable[int], label: int | None = None, parents: Sequence[Clause | int] = ()) -> None:
         self.literals = list(literals)
         self.label = label
         self.parents = parents
@@ -33,10 +33,25 @@ class TooManyStepsError(Exception):
     """The limit was reached first."""
 
 
+class Steps:
+    """How much work may still be done: one step for each rule or module that is looked at."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def spend(self, count: int) -> None:
+        """Raises `TooManyStepsError` where that is more than is left."""
+        self.left -= count
+        if self.left < 0:
+            raise TooManyStepsError
+
+
 class Search:
     """One search. Number 1 is who asks, and is true."""
 
-    def __init__(self, size: int, clauses: Iterable[Clause]) -> None:
+    def __init__(self, size: int, clauses: Iterable[Clause], steps: Steps) -> None:
+        self._steps = steps
+        steps.spend(size)
         # A list that is indexed by literals: a negative one counts from its end.
         self._value = [0] * (2 * size + 1)
         self._watched: list[list[Clause]] = [[] for _ in range(2 * size + 1)]
@@ -54,9 +69,10 @@ class Search:
                 self._needs[-who].append(tuple(ways))
             self._add(clause)
 
-    def run(self, steps: int) -> list[int]:
+    def run(self) -> list[int]:
         """The numbers that are true. Raises `Contradiction`, `TooManyStepsError`."""
-        for _ in range(steps):
+        while True:
+            self._steps.spend(1)
             if wrong := self._propagate():
                 if not self._starts:
                     raise Contradiction(_origins(wrong, self._reason))
@@ -66,7 +82,6 @@ class Search:
                 self._set(next(one for one in ways if not self._value[one]), None)
             else:
                 return [one for one in self._trail if one > 1]
-        raise TooManyStepsError
 
     def _add(self, clause: Clause) -> None:
         literals = clause.literals
@@ -92,6 +107,7 @@ class Search:
             self._done += 1
             watched, kept = self._watched[false], list[Clause]()
             self._watched[false] = kept
+            self._steps.spend(len(watched))
             for place, clause in enumerate(watched):
                 literals = clause.literals
                 if literals[0] == false:
@@ -115,6 +131,7 @@ class Search:
         while self._passed < len(self._trail):
             who = self._trail[self._passed]
             for ways in self._needs[who] if who > 0 else ():
+                self._steps.spend(len(ways))
                 if not any(self._value[one] > 0 for one in ways):
                     return ways
             self._passed += 1
@@ -128,6 +145,7 @@ class Search:
         while True:
             if clause:
                 parents.append(clause)
+                self._steps.spend(len(clause.literals))
                 for literal in clause.literals:
                     number = abs(literal)
                     if number in seen or self._value[literal] > 0:

@@ -7,16 +7,19 @@ of chosen modules are read whole.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from modseal import limits
 from modseal.depot import relations
 from modseal.depot.relations import constraint_text
-from modseal.errors import InternalError, UsageError
+from modseal.errors import InternalError, UndecidedError, UsageError
+from modseal.format import rules
 from modseal.format.manifest import Constraint
 from modseal.profile.candidates import Candidate, Refused
 from modseal.profile.installed import TargetModules
 from modseal.profile.resolver import Condition, Impossible, Universe, exactly, keep, need, resolve
+from modseal.profile.search import Steps
 
 _ASKED = re.compile(r"\s*([^\s<>=]+)\s*(?:(<<|<=|=|>=|>>)\s*([^\s<>=]+)\s*)?")
 
@@ -41,7 +44,10 @@ def parse_asked(text: str) -> Constraint:
     match = _ASKED.fullmatch(text)
     if match is None:
         raise UsageError(f"{text!r} is neither a name nor a name with a version, such as 'acme-agent >= 1.0'")
-    return Constraint(*match.groups())
+    asked = Constraint(*match.groups())
+    for failure in rules.check_constraint("what is asked for", asked):
+        raise UsageError(failure.detail)
+    return asked
 
 
 def solve(
@@ -52,95 +58,113 @@ def solve(
     refused: Sequence[Refused] = (),
 ) -> Solution:
     """The set for what is asked. `why_not` proves one bundle. Raises `UndecidedError` past the solver's limit."""
-    left, found, proved = list(candidates), list(refused), set[Candidate]()
-    notes = (_NOTE,) if installed.is_list else ()
+    found, proved = list(refused), set[int]()
+    universe = Universe([*installed.modules, *candidates], {one.name for one in asked})
+    steps = Steps(limits.SOLVER_STEPS)
+    roots = [*map(need, asked), *map(keep, installed.modules)]
     while True:
-        universe = Universe([*installed.modules, *left], {one.name for one in asked})
-        roots = [*map(need, asked), *map(keep, installed.modules)]
         try:
-            chosen = resolve(universe, roots)
+            chosen = resolve(universe, roots, steps)
         except Impossible as impossible:
-            reasons = _reasons(universe, asked, installed, impossible)
+            reasons = _reasons(universe, asked, installed, impossible, steps)
             uncertain = any(one.undecided for one in found)
-            return Solution(reasons=reasons, refused=tuple(found), uncertain=uncertain, notes=notes)
-        wrong = dict[Candidate, Refused]()
-        for one in chosen:
-            if not one.is_installed and one not in proved:
-                if refusal := why_not(one):
-                    wrong[one] = refusal
-                else:
-                    proved.add(one)
+            return Solution(reasons=reasons, refused=tuple(found), uncertain=uncertain, notes=installed.notes)
+        wrong = [
+            (one, refusal)
+            for one in chosen
+            if not one.is_installed and id(one) not in proved and (refusal := why_not(one))
+        ]
         if not wrong:
-            _require_sound(asked, chosen)
+            _require_sound(asked, chosen, installed)
             names = {one.name for one in chosen}
             gone = tuple(one for one in installed.modules if one.name not in names)
-            return Solution(tuple(chosen), gone, refused=tuple(found), notes=notes)
-        found += wrong.values()
-        left = [one for one in left if one not in wrong]
+            return Solution(tuple(chosen), gone, refused=tuple(found), notes=installed.notes)
+        proved |= set(map(id, chosen))
+        for one, refusal in wrong:
+            found.append(refusal)
+            universe.discard(one)
 
 
-_NOTE = "the list of installed modules says only names and versions: each counts as offering these and nothing else"
-
-
-def _require_sound(asked: Sequence[Constraint], chosen: Sequence[Candidate]) -> None:
-    """The resolver's answer is held against the rules that hosts use. What is installed was judged by its host."""
-    new = {one.name for one in chosen if not one.is_installed}
+def _require_sound(asked: Sequence[Constraint], chosen: Sequence[Candidate], installed: TargetModules) -> None:
+    """The resolver's answer is held against the rules that hosts use."""
     by_name = {one.name: one for one in chosen}
-    broken = [one for one in relations.unmet(chosen) if one.module.name in new]
-    broken_pairs = [one for one in relations.clashes(chosen) if one.module.name in new or one.other.name in new]
-    missed = [one for one in asked if not any(relations.meets(each, one) for each in chosen)]
-    replaced = [
-        one
+    replaced = any(
+        relations.replaces(one, other) and not (one.is_installed and other.is_installed)
         for one in chosen
         for constraint in one.relationships.replaces
         if (other := by_name.get(constraint.name))
-        and relations.replaces(one, other)
-        and (one.name in new or other.name in new)
-    ]
+    )
+    missed = any(not any(relations.meets(each, one) for each in chosen) for one in asked)
+    older = any(
+        (one := by_name.get(old.name)) and relations.is_newer(old.version, one.version) for old in installed.modules
+    )
     if len(by_name) < len(chosen):
         raise InternalError("the resolver gave a set with two versions of one module")
-    if broken or broken_pairs or missed or replaced:
+    if missed or replaced or older or any(relations.unmet(chosen)) or any(relations.clashes(chosen)):
         raise InternalError("the resolver gave a set that breaks the rules of its own modules")
 
 
 def _reasons(
-    universe: Universe, asked: Sequence[Constraint], installed: TargetModules, impossible: Impossible
+    universe: Universe, asked: Sequence[Constraint], installed: TargetModules, impossible: Impossible, steps: Steps
 ) -> tuple[str, ...]:
     """Why nothing fits, told of the newest of what was asked for."""
-    rules, older = impossible.rules, list[str]()
+    met, older = impossible.rules, list[str]()
     pinned = list[Condition]()
     for one in asked:
         if versions := universe.meeting(one):
             newest = relations.newest(versions)
-            pinned.append(exactly(newest))
+            pinned.append(exactly(newest, one))
             if len(versions) > 1:
                 older.append(f"no other {constraint_text(one)} of the {len(versions)} fits either")
     try:
-        resolve(universe, [*pinned, *map(need, asked), *map(keep, installed.modules)])
+        resolve(universe, [*pinned, *map(need, asked), *map(keep, installed.modules)], steps)
     except Impossible as narrower:
-        rules = narrower.rules
+        met = narrower.rules
+    except UndecidedError:
+        older = []  # that there is no set is certain all the same
     else:
         older = []  # several newest fit together only without the others' rules
-    texts = [_reason(universe, rule) for rule in rules if rule.by or rule.kind != "is"]
-    if not texts:  # the rules that met are all of ways to meet needs, which would tell nobody anything
-        together = ", ".join(map(constraint_text, asked))
-        texts = [f"asked for: {together}, and no way to meet all needs is free of conflicts"]
-    return tuple(dict.fromkeys((*texts, *older)))
+    return tuple(dict.fromkeys((*_texts(universe, met), *older)))
 
 
-def _reason(universe: Universe, rule: Condition) -> str:
-    wanted = constraint_text(rule.constraint)
-    if rule.kind == "keeps":
-        return f"{rule.constraint.name} {rule.constraint.version} is installed, and stays or gets newer"
-    text = f"{rule.by.name} {rule.by.version} {rule.kind} {wanted}" if rule.by else f"asked for: {wanted}"
-    if rule.kind == "needs" and not universe.meeting(rule.constraint):
-        text += f", and {_what_there_is(universe, rule.constraint)}"
-    return text
+def _texts(universe: Universe, met: Sequence[Condition]) -> Iterator[str]:
+    """Each rule as a sentence. What one module says of several versions of another is one."""
+    if not any(rule.kind == "is" or (rule.kind == "needs" and rule.by is None) for rule in met):
+        yield "whatever is asked for, what is installed does not go together"
+    told = {id(one) for rule in met if rule.kind != "is" for one in (rule.by, rule.only)}
+    together: dict[tuple[str, int, Constraint], list[Condition]] = {}
+    for rule in (rule for rule in met if rule.kind != "is" or id(rule.only) not in told):
+        together.setdefault((rule.kind, id(rule.by), rule.constraint), []).append(rule)
+    for (kind, _, constraint), found in together.items():
+        by, wanted = found[0].by, constraint_text(constraint)
+        who = _named(by) if by else ""
+        others = ", ".join(dict.fromkeys(_named(rule.only) for rule in found if rule.only))
+        if kind == "is":
+            several = len(universe.meeting(constraint)) > 1
+            yield f"asked for: {wanted}{f', the newest of which is {others}' if several else ''}"
+        elif kind == "keeps":
+            yield f"{constraint.name} {constraint.version} is installed: it stays, gets newer or is replaced"
+        elif kind == "needs":
+            text = f"{who} needs {wanted}" if by else f"asked for: {wanted}"
+            yield text if universe.meeting(constraint) else f"{text}, and {_what_there_is(universe, constraint)}"
+        elif kind == "conflicts":
+            yield f"{who} conflicts with {wanted}: {others}"
+        elif kind == "compatibleWith":
+            yield f"{who} is compatible only with {wanted}, not with {others}"
+        else:
+            yield f"{who} replaces {wanted}: {others}"
+
+
+def _named(one: Candidate) -> str:
+    return f"{one.name} {one.version}{' (installed)' if one.is_installed else ''}"
 
 
 def _what_there_is(universe: Universe, constraint: Constraint) -> str:
-    found = universe.by_name.get(constraint.name)
-    if not found:
-        return "nothing that can be used offers it"
-    one = relations.newest(found)
-    return f"the newest {one.name} {f'in {one.depot}' if one.depot else 'installed'} is {one.version}"
+    """The nearest that there is to what nothing meets: what has its name, else what provides it."""
+    if found := universe.by_name.get(constraint.name):
+        one = relations.newest(found)
+        return f"the newest {one.name} {f'in {one.depot}' if one.depot else 'installed'} is {one.version}"
+    for one, versions in universe.offering(constraint.name):
+        offered = ", ".join(version or f"{constraint.name} without a version" for version in versions)
+        return f"{_named(one)} offers {offered if None in versions else f'{constraint.name} {offered}'}"
+    return "nothing that can be used offers it"

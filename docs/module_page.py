@@ -252,7 +252,7 @@ def _table(path: tuple[str, ...]) -> Table:
         shape = shape.fields[key] if isinstance(shape, Table) else shape
         shape = shape.item if isinstance(shape, Array) else shape
     if not isinstance(shape, Table):
-        raise TypeError(f"{'.'.join(path)} is no table")
+        raise TypeError(f"{'.'.join(path)} is not a table")
     return shape
 
 

@@ -120,7 +120,7 @@ REFUSALS = (
     ),
     Refusal(
         "anchor-as-certificate",
-        "An anchor that has expired, is no CA, or has an extension that refuses it",
+        "An anchor that has expired, is not a CA, or has an extension that refuses it",
         ("expired", "invalid-chain", "unsupported-extension", "wrong-purpose"),
         "RFC 5280 takes an anchor as name and key alone. Its certificate says more, and we hold it to that.",
     ),

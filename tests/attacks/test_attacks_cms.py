@@ -35,7 +35,7 @@ def test_CMS_01_a_signature_without_signed_attributes_is_refused(kind: Kind, tmp
 
 
 def test_CMS_01_signed_attributes_cannot_be_replayed_as_a_manifest(tmp_path: Path) -> None:
-    """What the victim signed is the DER SET of attributes; presented as content, it is no manifest either way."""
+    """What the victim signed is the DER SET of attributes; presented as content, it is not a manifest either way."""
     victim = make("seal")
     attributes = cms_format.decode(cms_format.split_blocks(victim.signature)[0]).signers[0]
     content = attributes.signed_attributes

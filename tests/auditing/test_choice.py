@@ -130,7 +130,7 @@ def test_no_check_can_be_allowed() -> None:
 
 
 def test_a_rule_that_does_not_exist_cannot_be_allowed_even_after_its_day() -> None:
-    with pytest.raises(PolicyError, match="is no rule of an audit; did you mean 'fling-leftover'"):
+    with pytest.raises(PolicyError, match="is not a rule of an audit; did you mean 'fling-leftover'"):
         choose(allowing("fling-leftovers"), NOW + timedelta(days=999))
 
 

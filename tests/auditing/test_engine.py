@@ -76,7 +76,7 @@ class Endless:
 
 @dataclass(frozen=True)
 class Slow:
-    """A target that takes a good part of the deadline, and is no bundle."""
+    """A target that takes a good part of the deadline, and is not a bundle."""
 
     name: str
     size: int = 0

@@ -66,7 +66,7 @@ HIDDEN = {
     "a bundle with a byte in front": (b"\n" + VIB, "a bundle with 1 bytes in front"),
     "an ar archive that starts with another member": (
         bundles.make("vib").insert(0, bundles.Member("first", b"")).data,
-        "an ar archive whose first member is no manifest",
+        "an ar archive whose first member is not a manifest",
     ),
 }
 PLAIN = {

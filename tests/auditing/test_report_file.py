@@ -122,7 +122,7 @@ def test_memory_does_not_grow_with_the_report(tmp_path: Path) -> None:
     assert most < size / 5
 
 
-# What is no report.
+# What is not a report.
 
 
 def without(*path: str | int) -> dict[str, Any]:
@@ -165,7 +165,7 @@ def test_what_is_missing_is_named_with_its_place(
     ("value", "path", "words"),
     [
         ("modseal/audit@2", ("schema",), "its schema is not modseal/audit@1"),
-        ("2026-02-30T00:00:00Z", ("at",), "at: is '2026-02-30T00:00:00Z', which is no day of the calendar"),
+        ("2026-02-30T00:00:00Z", ("at",), "at: is '2026-02-30T00:00:00Z', which is not a day of the calendar"),
         ("yesterday", ("at",), "at: is 'yesterday', and must be a time"),
         (7, ("at",), "at: must be text, not an integer"),
         (1, ("complete",), "complete: must be true or false, not an integer"),
@@ -193,16 +193,16 @@ def test_what_is_wrong_is_named_with_its_place(
     tmp_path: Path, value: object, path: tuple[str | int, ...], words: str
 ) -> None:
     assert words in refused(tmp_path / "r.json", json.dumps(having(value, *path)).encode())
-    if path != ("results", 1):  # a row that is no table is another layout
+    if path != ("results", 1):  # a row that is not a table is another layout
         assert words in refused(tmp_path / "r.json", written(having(value, *path)))
 
 
 @pytest.mark.parametrize(
     ("data", "words"),
     [
-        (b"", "is no JSON"),
+        (b"", "is not JSON"),
         (b"[]", "its schema is not"),
-        (b"\xff\xfe{}", "is no JSON"),
+        (b"\xff\xfe{}", "is not JSON"),
         (b"[" * 100_000, "nested too deeply"),
         (BYTES[:-2], "something follows its findings"),
         (BYTES + b" ", "something follows its findings"),
@@ -210,8 +210,8 @@ def test_what_is_wrong_is_named_with_its_place(
         (BYTES[: BYTES.index(b'    {"bundle": "depot/b')], "it ends, or breaks, in results[1]"),
         (BYTES.replace(b'"},\n    {"bundle"', b'"}\n    {"bundle"'), "results[1] follows no comma"),
         (BYTES.replace(b"}\n  ],", b"},\n  ],"), "results ends with a comma"),
-        (BYTES.replace(b'"size": 1000', b'"size": NaN', 1), "results[0] is no JSON: NaN is no number"),
-        (BYTES.replace(b'"size": 1000', b'"size": 1' + b"0" * 5000, 1), "results[0] is no JSON"),
+        (BYTES.replace(b'"size": 1000', b'"size": NaN', 1), "results[0] is not JSON: NaN is not a number"),
+        (BYTES.replace(b'"size": 1000', b'"size": 1' + b"0" * 5000, 1), "results[0] is not JSON"),
         (BYTES.replace(b'"signers": []', b'"signers": ' + b"[" * 100_000, 1), "results[0] is nested too deeply"),
     ],
 )

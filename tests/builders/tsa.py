@@ -35,7 +35,7 @@ OPENSSL = shutil.which("openssl")
 
 @functools.cache
 def tsa_root(number: int = 0) -> Identity:
-    """The root of timestamp authorities, which is no root of module signers."""
+    """The root of timestamp authorities, which is not a root of module signers."""
     return ca(f"Test TSA root {number}", key=new_key("p256", 900 + number))
 
 

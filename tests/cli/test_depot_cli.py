@@ -363,7 +363,7 @@ def test_a_mirror_in_a_zip_file_never_goes_back_either(signed: Path) -> None:
     (signed / "mine.zip").write_bytes(b"my own file")
     strange = run("depot", "mirror", "depot", "-o", "mine.zip", *POLICY, cwd=signed)
     assert strange.code == 2
-    assert "is no depot" in strange.err
+    assert "is not a depot" in strange.err
     assert (signed / "mine.zip").read_bytes() == b"my own file"
 
 

@@ -249,7 +249,7 @@ def test_a_file_that_stays_is_not_said_to_be_replaced(place: Path, target: Path)
 def test_a_dash_is_no_name_of_an_output(name: str, place: Path) -> None:
     done = run(*(each.replace(TARGET, "-") for each in COMMANDS[name]), cwd=place)
     assert done.code == 2
-    assert "- is no file to write" in done.err
+    assert "- is not a file to write" in done.err
     assert not (place / "-").exists()
 
 

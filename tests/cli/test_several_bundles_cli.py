@@ -25,7 +25,7 @@ NO_BUNDLE = (
 
 @pytest.fixture
 def place(tmp_path: Path) -> Path:
-    """A policy, two good bundles, one that is not signed, and one that is no bundle."""
+    """A policy, two good bundles, one that is not signed, and one that is not a bundle."""
     policies.write(tmp_path)
     good = make("seal")
     for name, data in (("a.seal", good.data), ("b.seal", good.data), ("bare.seal", good.unsigned().data)):

@@ -103,7 +103,7 @@ def test_a_folder_takes_the_signed_bundles(work: Path) -> None:
 def test_several_bundles_and_one_output_file_are_usage(work: Path) -> None:
     done = sign(work, *NAMES, "-o", "out.seal")
     assert done.code == 2
-    assert "out.seal is no folder, and 3 bundles need one" in done.err
+    assert "out.seal is not a folder, and 3 bundles need one" in done.err
 
 
 def test_two_bundles_of_one_name_in_a_folder_are_usage(work: Path) -> None:

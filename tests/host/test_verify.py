@@ -185,7 +185,7 @@ def test_the_bundle_installed_again_puts_it_right(host: Host, name: str) -> None
 def test_a_file_that_was_moved_is_named_with_its_old_place(host: Host) -> None:
     move(host.image)
     details = [one.failure.detail for one in host.verify().findings]
-    assert "'opt/acme/moved' is no module's, and has the content of 'opt/acme/bin/run', which is missing" in details
+    assert "'opt/acme/moved' is not a module's, and has the content of 'opt/acme/bin/run', which is missing" in details
 
 
 def test_a_change_of_a_vib_is_found(tmp_path: Path) -> None:

@@ -99,7 +99,7 @@ BROKEN = {
         changed(BOM, "bomFormat", value="SPDX"),
         "$.bomFormat: must be one of CycloneDX",
     ),
-    "an unknown field": (sbom.MEDIA_TYPE, changed(BOM, "extra", value=1), "$: 'extra' is no field of it"),
+    "an unknown field": (sbom.MEDIA_TYPE, changed(BOM, "extra", value=1), "$: 'extra' is not a field of it"),
     "no name": (sbom.MEDIA_TYPE, changed(BOM, "components", 0, "name"), "$.components[0]: 'name' is missing"),
     "a bad digest": (
         sbom.MEDIA_TYPE,

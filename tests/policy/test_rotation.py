@@ -45,7 +45,7 @@ def test_a_first_trust_bundle_needs_a_person_who_names_its_root_signers() -> Non
     ("named", "by"),
     [
         ([A], [A, B, C]),  # fewer are named than the trust bundle's own threshold
-        ([A, D], [A, B, C, D]),  # one is named that is no root signer of it
+        ([A, D], [A, B, C, D]),  # one is named that is not a root signer of it
         ([A, B, C], [A, B]),  # one is named that has not signed
         ([A, B], []),
         ([D], [D]),

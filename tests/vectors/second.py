@@ -175,7 +175,7 @@ def parse(raw: bytes) -> dict[str, Any]:
 
 
 def _no_float(_: str) -> None:
-    raise ValueError("a number that is no integer")
+    raise ValueError("a number that is not an integer")
 
 
 def canonical(value: object) -> str:

@@ -115,7 +115,7 @@ def signatures() -> Iterator[Vector]:
         "A descriptor with an element that nobody has described.",
         undecided=True,
     )
-    yield vib("vib-not-xml", VIB.with_manifest_bytes(b"{}"), "bad-manifest", "A descriptor that is no XML.")
+    yield vib("vib-not-xml", VIB.with_manifest_bytes(b"{}"), "bad-manifest", "A descriptor that is not XML.")
 
 
 def times() -> Iterator[Vector]:
@@ -181,7 +181,7 @@ def chains() -> Iterator[Vector]:
         "invalid-chain",
         SEAL.signed(leaf("Vector signer below a leaf", no_ca).with_chain(no_ca)),
         "invalid-chain",
-        "The issuer is no CA.",
+        "The issuer is not a CA.",
     )
     odd = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00")
     yield seal(

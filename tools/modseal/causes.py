@@ -66,7 +66,7 @@ CAUSES: Final[Mapping[CauseName, str]] = {
     "manifest-alone": "Name the .seal or .vib file; for what an ESXi host has installed, `modseal audit --esxi-db`.",
     "program": "Name a .seal or .vib file: modseal packs programs (`modseal pack`), and verifies bundles.",
     "base64": "Decode the file (`base64 -d`), and verify the result.",
-    "text": "Name a .seal or .vib file, which is no text.",
+    "text": "Name a .seal or .vib file, which is not text.",
     "zeros": "Get the file again, and compare its SHA-256 with the published one.",
     "policy-not-found": "Give the path of a policy file, or one of strict, vmware and store:.",
     "not-a-policy": "Name the policy, a TOML file; `modseal policy check` reads it and says what it accepts.",

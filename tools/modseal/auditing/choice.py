@@ -85,7 +85,7 @@ def _no_rule(name: str) -> str:
 
 def _require_rule(allowance: Allowance, policy: Policy) -> None:
     if allowance.rule not in rules.BY_ID:
-        why = "is a check, which cannot be allowed" if allowance.rule in CODES else "is no rule of an audit"
+        why = "is a check, which cannot be allowed" if allowance.rule in CODES else "is not a rule of an audit"
         close = suggestion(allowance.rule, rules.BY_ID)
         raise PolicyError(f"{policy.source}:{allowance.line}: allow.rule: {allowance.rule} {why}{close}")
 

@@ -63,7 +63,7 @@ class Cluster:
             raise ValueError("only a policy that was read from bytes can be read in another process")
         if not address.startswith(("tcp://", "tls://")):
             raise UsageError(
-                f"{shown(address)!r} is no address of a Dask scheduler; give tcp://HOST:PORT or tls://HOST:PORT"
+                f"{shown(address)!r} is not an address of a Dask scheduler; give tcp://HOST:PORT or tls://HOST:PORT"
             )
         if find_spec("distributed") is None:
             raise UsageError("a Dask cluster needs distributed: pip install modseal[dask]")

@@ -232,7 +232,7 @@ def open_any(name: str, image: str = "") -> Iterator[DepotFiles]:
 def depot_targets(name: str, image: str = "") -> Iterator[Target | DepotEnd | LeftOut]:
     """The bundles of a depot in the order of their paths, then its end. Raises `InputError` and `FormatError`.
 
-    An archive without an index is no depot: nothing says what should be there, and its other files are left out.
+    An archive without an index is not a depot: nothing says what should be there, and its other files are left out.
     """
     with open_any(name, image) as depot:
         salt = salt_of(depot)

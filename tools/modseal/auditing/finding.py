@@ -63,7 +63,7 @@ class Kind(enum.StrEnum):
 class Finding:
     """One row. `bundle` names the file, `sha256` its bytes (None where they could not be read to the end).
 
-    `step` is the check's; `undecided` says that the check could not be judged, which is no rejection. `related`
+    `step` is the check's; `undecided` says that the check could not be judged, which is not a rejection. `related`
     names other bundles that belong to it. `consequences` are the codes and rules of what follows from it in its bundle,
     which is not a finding of its own. `evidence` holds nothing that changes from day to day.
     """

@@ -33,7 +33,7 @@ _TAR = 257
 """Where the magic of a tar header is."""
 _ARCHIVES = (
     (_ZIP, "a zip archive in which no bundle was found"),
-    (b"!<arch>\n", "an ar archive whose first member is no manifest"),
+    (b"!<arch>\n", "an ar archive whose first member is not a manifest"),
     (b"\xed\xab\xee\xdb", "an rpm package"),
     *ARCHIVES,
 )

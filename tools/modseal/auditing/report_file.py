@@ -204,7 +204,7 @@ def _load_at_once(path: Path, file: BinaryIO) -> ReportFile:
     for name in LISTS:
         rows = values.pop(name, None)
         if not isinstance(rows, list):
-            raise Misshapen(f"{name} is missing, or is no array")
+            raise Misshapen(f"{name} is missing, or is not an array")
         lists[name] = [report_shape.row(name, row, f"{name}[{index}]") for index, row in enumerate(rows)]
     return ReportFile(str(path), hashlib.sha256(data).hexdigest(), values, lambda name: iter(lists[name]))
 
@@ -222,13 +222,13 @@ def _value(data: bytes, place: str) -> Any:
     except RecursionError:
         raise Misshapen(f"{place} is nested too deeply") from None
     except UnicodeDecodeError:
-        raise Misshapen(f"{place} is no JSON: not UTF-8") from None
+        raise Misshapen(f"{place} is not JSON: not UTF-8") from None
     except ValueError as error:
-        raise Misshapen(f"{place} is no JSON: {error}") from None
+        raise Misshapen(f"{place} is not JSON: {error}") from None
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number")
+    raise ValueError(f"{name} is not a number")
 
 
 _DECODER = json.JSONDecoder(parse_constant=_no_constant)

@@ -52,7 +52,7 @@ _SUMMARY = Table(
         "bundles": _count(),
         "bytes": _count(),
         "depots": _count(),
-        "left_out": _count("Files that are no bundles, and links to folders."),
+        "left_out": _count("Files that are not bundles, and links to folders."),
         "verdicts": _counts(Verdict),
         "proven_levels": _counts(LEVELS),
         "findings": _counts(_SEVERITIES, "Those that count, by severity."),
@@ -99,12 +99,12 @@ _FINDING = Table(
         "bundle": text(),
         "sha256": Nullable(digest()),
         "step": Nullable(STEP, about="The check's step."),
-        "undecided": Boolean(about="Whether it could not be judged, which is no rejection."),
+        "undecided": Boolean(about="Whether it could not be judged, which is not a rejection."),
         "detail": text(),
         "evidence": EVIDENCE,
         "next_step": Text(most=UNBOUNDED),
         "related": array(text(), "Other bundles that belong to it."),
-        "consequences": array(_RULE, "Codes and rules of what follows from it, and is no finding of its own."),
+        "consequences": array(_RULE, "Codes and rules of what follows from it, and is not a finding of its own."),
         "state": Text(choices=map(str, State), about="It counts where it is new."),
         "reason": Nullable(text(), about="Why it does not count."),
         "fingerprint": digest("Of what was found in which bytes, wherever they lay and whenever they were looked at."),
@@ -161,7 +161,7 @@ def head(values: Any) -> dict[str, Any]:
     try:
         parse_time(values["at"])
     except ValueError:
-        raise Misshapen(f"at: is {values['at']!r}, which is no day of the calendar") from None
+        raise Misshapen(f"at: is {values['at']!r}, which is not a day of the calendar") from None
     return values
 
 

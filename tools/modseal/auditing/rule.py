@@ -50,7 +50,7 @@ class Subject:
 
     @property
     def members(self) -> tuple[Member, ...]:
-        """The members of its archive, none where it is no archive."""
+        """The members of its archive, none where it is not an archive."""
         return self.bundle.container if isinstance(self.bundle.container, tuple) else ()
 
     @cached_property

@@ -251,7 +251,7 @@ class _Flow:
                 yield None
 
     def _step(self, one: LeftOut | Unreadable | End) -> _Step:
-        """What is to be done for something that is no bundle."""
+        """What is to be done for something that is not a bundle."""
         if isinstance(one, LeftOut):
             return partial(self._left_out, one)
         if isinstance(one, Unreadable):

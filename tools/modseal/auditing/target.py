@@ -96,7 +96,7 @@ class End:
 
 @dataclass(frozen=True, slots=True)
 class LeftOut:
-    """Something below a folder that is no bundle, or a link that was not followed; `hides` says it could hold one."""
+    """Something below a folder that is not a bundle, or a link not followed; `hides` says it could hold one."""
 
     name: str
     why: str
@@ -104,7 +104,7 @@ class LeftOut:
 
     @classmethod
     def file(cls, name: str, hides: str | None) -> LeftOut:
-        """A file that is no bundle, by the hiding place that it is (`auditing.hiding`)."""
+        """A file that is not a bundle, by the hiding place that it is (`auditing.hiding`)."""
         return cls(name, hides or "no bundle", hides=hides is not None)
 
 

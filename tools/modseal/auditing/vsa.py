@@ -146,7 +146,7 @@ def check(data: bytes, name: str, certificate: Certificate, report: ReportFile) 
     """
     envelope = dsse.decode(data, name)
     if envelope.payload_type != dsse.STATEMENT:
-        raise dsse.bad(name, "what it has in it is no in-toto statement")
+        raise dsse.bad(name, "what it has in it is not an in-toto statement")
     algorithm = _signed_with(envelope, certificate)
     if algorithm is None:
         raise dsse.bad(name, f"{certificate.subject} did not sign it")
@@ -193,12 +193,12 @@ def _statement(payload: bytes, name: str) -> dict[str, Any]:
     try:
         plain = json.loads(payload.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise dsse.bad(name, f"its statement is no JSON: {error}") from None
+        raise dsse.bad(name, f"its statement is not JSON: {error}") from None
     if not isinstance(plain, dict) or (plain.get("_type"), plain.get("predicateType")) != (
         STATEMENT_TYPE,
         PREDICATE_TYPE,
     ):
-        raise dsse.bad(name, "it is no verification summary (v1) in an in-toto statement (v1)")
+        raise dsse.bad(name, "it is not a verification summary (v1) in an in-toto statement (v1)")
     return plain
 
 

@@ -157,7 +157,9 @@ def mirror(
         opened = stack.enter_context(open_depot(depot_path))
         tell = stack.enter_context(progress())
         if not (is_signed_depot(opened) or state_file or name):
-            raise UsageError(f"{opened.name} is no signed depot; copy the file, or make one with `modseal depot merge`")
+            raise UsageError(
+                f"{opened.name} is not a signed depot; copy the file, or make one with `modseal depot merge`"
+            )
         found = check_depot(opened, rules, at, state_file=state_file, name=name, remember=at <= clock, progress=tell)
         if found.verdict is Verdict.ACCEPTED and found.index:
             require_update(destination, found.index)

@@ -290,7 +290,7 @@ def _opened(stack: ExitStack, path: str) -> tuple[DepotFiles, DepotIndex]:
 
     files = stack.enter_context(open_depot(path))
     if not is_signed_depot(files):
-        raise UsageError(f"{path} has no {INDEX}: it is no signed depot; make one with `modseal depot merge`")
+        raise UsageError(f"{path} has no {INDEX}: it is not a signed depot; make one with `modseal depot merge`")
     for failure in files.failures:
         raise RefusedError(failure.code, f"{path}: {failure.detail}", **failure.evidence)
     return files, read_index(files)

@@ -45,7 +45,7 @@ class Output(File):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """See `click.Path`. A `-`, which is standard output for many programs, would be a file of that name."""
         if str(value) == "-":
-            raise UsageError("- is no file to write; name one")
+            raise UsageError("- is not a file to write; name one")
         return super().convert(value, param, ctx)
 
 

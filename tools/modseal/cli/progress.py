@@ -1,6 +1,6 @@
 """How far a long command is: one line on a terminal, which is gone when the command has an answer.
 
-A command that ends within a second shows nothing, and where standard error is no terminal there never is anything.
+A command that ends within a second shows nothing, and where standard error is not a terminal there never is anything.
 """
 
 from __future__ import annotations

@@ -30,7 +30,7 @@ def targets(bundles: tuple[Path, ...], output: Path | None) -> list[tuple[Path, 
                 raise UsageError(f"{other} and {bundle} would both be written to {output / bundle.name}")
         return [(bundle, output / bundle.name) for bundle in bundles]
     if len(bundles) > 1:
-        raise UsageError(f"{output} is no folder, and {len(bundles)} bundles need one; make it, or leave -o out")
+        raise UsageError(f"{output} is not a folder, and {len(bundles)} bundles need one; make it, or leave -o out")
     return [(bundles[0], output)]
 
 

@@ -168,11 +168,11 @@ class _Reader:
 
 
 def _unpacked(source: Source) -> Iterator[tuple[str, bytes | None]]:
-    """The files of a tar in gzip, with their paths; None for the content of what is no plain file."""
+    """The files of a tar in gzip, with their paths; None for the content of what is not a plain file."""
     start = next(inflate(blocks(source), GZIP, "the archive"), b"")
     if start[_TAR_MAGIC : _TAR_MAGIC + 5] == b"visor":
         raise FormatError("malformed-archive", "it is a visor tar, of which other readers see other files")
-    with foreign(lambda why: FormatError("malformed-archive", f"it is no tar archive that can be read: {why}")):
+    with foreign(lambda why: FormatError("malformed-archive", f"it is not a tar archive that can be read: {why}")):
         count = 0
         reader = _Reader(source)
         with tarfile.open(fileobj=cast("IO[bytes]", reader), mode="r|") as archive:

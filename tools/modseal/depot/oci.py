@@ -138,7 +138,7 @@ def place(sha256: str) -> str:
 def _path(descriptor: dict[str, Any]) -> str:
     match = _DIGEST.fullmatch(str(descriptor.get("digest")))
     if match is None:
-        raise _bad(f"{quote(str(descriptor.get('digest')))} is no SHA-256 digest")
+        raise _bad(f"{quote(str(descriptor.get('digest')))} is not a SHA-256 digest")
     return place(match[1])
 
 
@@ -146,7 +146,7 @@ def _document(data: bytes, name: str) -> Any:
     with foreign(lambda _: _bad(f"{name} is not JSON in UTF-8, or nested too deeply")):
         document = json.loads(data.decode("utf-8"))
     if not isinstance(document, dict):
-        raise _bad(f"{name} is no JSON object")
+        raise _bad(f"{name} is not JSON object")
     return document
 
 

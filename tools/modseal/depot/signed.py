@@ -108,9 +108,9 @@ def require_update(destination: Path, index: DepotIndex) -> None:
         with open_depot(destination) as files:
             there = read_index(files) if is_signed_depot(files) else None
     except FormatError as error:
-        raise UsageError(f"{destination} is there, and is no depot: {error.failure.detail}") from error
+        raise UsageError(f"{destination} is there, and is not a depot: {error.failure.detail}") from error
     if there is None:
-        raise UsageError(f"{destination} is there, and is no signed depot; name a new one")
+        raise UsageError(f"{destination} is there, and is not a signed depot; name a new one")
     if there.name != index.name:
         raise UsageError(f"{destination} is the depot {there.name}, not {index.name}; name another one")
     if there.version > index.version:

@@ -40,7 +40,7 @@ def read_small(
 ) -> Small:
     """The file at `path`, of at most `limit` bytes.
 
-    `pipes` takes what is no regular file as well, such as `/dev/fd/63` of a shell, and waits for it. Without `follow`,
+    `pipes` takes what is not a regular file too, such as `/dev/fd/63` of a shell, and waits for it. Without `follow`,
     a symbolic link in the file's place is not followed. Raises what `unread` makes of the reason (else `InputError`),
     and for a file over the limit what `too_large` makes of it (else `unread`).
     """

@@ -90,7 +90,7 @@ def _of_all_trees(image: Any) -> Iterator[IsoFile]:
         *(["udf_path"] if image.has_udf() else []),
     ]
     for kind in kinds:
-        # What is no file is said once: without content nobody can tell whether two trees mean the same.
+        # What is not a file is said once: without content nobody can tell whether two trees mean the same.
         yield from (one for one in _of_tree(image, kind) if one.runs is not None or one.is_hiding or kind == kinds[0])
 
 
@@ -103,7 +103,7 @@ def _of_tree(image: Any, kind: str) -> Iterator[IsoFile]:
                 shown = shown.partition(";")[0].removesuffix(".")
             record = image.get_record(**path)
             if not record.is_file() or record.is_symlink():
-                yield IsoFile(shown, None, "a link, or another thing that is no file")
+                yield IsoFile(shown, None, "a link, or another thing that is not a file")
             elif _is_read_otherwise(record):
                 yield IsoFile(shown, None, "a file that is interleaved, or has an extended attribute record", True)
             else:

@@ -92,7 +92,7 @@ def not_text(data: bytes) -> str | None:
 
 
 def recognise(head: bytes, size: int) -> Lookalike | None:
-    """What a file of `size` bytes is that begins with `head` and is no bundle; None where it is not recognised."""
+    """What a file of `size` bytes is that begins with `head` and is not a bundle; None where it is not recognised."""
     if size == 0:
         return Lookalike("empty", "it is empty")
     for start, found in _STARTS:

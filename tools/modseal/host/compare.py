@@ -54,13 +54,13 @@ def _stranger(
     moved = lost.get(now.sha256) if now.sha256 else None
     if moved is not None:
         detail = (
-            f"{rules.shown(path)!r} is no module's, and has the content of {rules.shown(moved)!r}, which is missing"
+            f"{rules.shown(path)!r} is not a module's, and has the content of {rules.shown(moved)!r}, which is missing"
         )
         return HostDifference(
             owners.get(moved),
             Failure("installed-extra", detail, {"path": rules.shown(path), "other": rules.shown(moved)}),
         )
-    return _finding("installed-extra", path, owners, "is no module's")
+    return _finding("installed-extra", path, owners, "is not a module's")
 
 
 def _compare(

@@ -108,7 +108,7 @@ def arrival(
 def repair(plan: ChangePlan, damaged: Collection[str | None]) -> ChangePlan:
     """A plan that changes nothing, made into one that lays the same modules out again.
 
-    `damaged` are the names of the modules of which something was found, None for what is no module's: that goes
+    `damaged` are the names of the modules of which something was found, None for what is not a module's: that goes
     whichever module is laid out again.
     """
     again = tuple(

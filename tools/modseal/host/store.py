@@ -67,7 +67,7 @@ class Store:
         except OSError as error:
             raise invalid(f"{self.path}/{CURRENT}: {error.strerror}") from None
         if not _STATE_LINK.fullmatch(name):
-            raise invalid(f"{self.path}/{CURRENT} leads to {name!r}, which is no state")
+            raise invalid(f"{self.path}/{CURRENT} leads to {name!r}, which is not a state")
         return name
 
     @property

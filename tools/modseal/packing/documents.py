@@ -58,7 +58,7 @@ def check(attachments: Iterable[AttachmentPlan]) -> tuple[str, ...]:
 
 
 def _problems(item: AttachmentPlan, unfit: str, problems_of: Callable[[Any], Iterator[str]]) -> tuple[str, ...]:
-    """What does not fit. Raises `SpecError` for what is no JSON, or is nested too deep to be judged."""
+    """What does not fit. Raises `SpecError` for what is not JSON, or is nested too deep to be judged."""
     data = read_small(item.path, limits.ATTACHMENT_SIZE).data
     with foreign(lambda why: SpecError(f"{unfit}: {why[:_LONGEST]}")):
         document = json.loads(data.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
@@ -73,7 +73,7 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is no number of JSON")
+    raise ValueError(f"{name} is not a number of JSON")
 
 
 def _cyclonedx(document: Any) -> Iterator[str]:
@@ -108,7 +108,7 @@ def _sentence(error: Any) -> str:
         words = f"{quote(missing)} is missing"
     elif error.validator == "additionalProperties":
         unknown = next((name for name in error.instance if name not in error.schema.get("properties", ())), "")
-        words = f"{quote(unknown)} is no field of it"
+        words = f"{quote(unknown)} is not a field of it"
     else:
         shown = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
         words = _WORDS.get(error.validator, "has none of the forms that it may have").format(value=shown[:_LONGEST])

@@ -78,7 +78,7 @@ def start(
 
     With `policy`, a spec that is there stays, and where there is nothing to pack there is none: then it is None.
     Nothing is replaced. Raises `UsageError` for what is there already, for a folder that has nothing that could be
-    packed, and for a value that no spec may have; `KeyMaterialError` for an anchor that is no certificate;
+    packed, and for a value that no spec may have; `KeyMaterialError` for an anchor that is not a certificate;
     `InputError` where something cannot be read or written.
     """
     if not folder.is_dir():

@@ -317,7 +317,7 @@ def path_failures(
             detail = f"{certificate.subject} has extensions that modseal does not judge: {unjudged}"
             yield Failure("unsupported-extension", detail, {**evidence, "extensions": unjudged})
         if certificate.name_constraints and not certificate.is_ca:
-            detail = f"{certificate.subject} has name constraints but is no CA"
+            detail = f"{certificate.subject} has name constraints but is not a CA"
             yield Failure("invalid-chain", detail, {**evidence, "extensions": unjudged})
         if depth:
             yield from purpose.issuer_failures(certificate, profile)

@@ -26,7 +26,7 @@ def propose(folder: Path, anchors: Sequence[Path], vendor: str, level: str) -> s
     `level`, for modules of `vendor` alone if that is not empty. Without anchors the policy accepts nothing, and shows
     in a comment what an anchor looks like.
 
-    Raises `KeyMaterialError` for a file that is no certificate, `InputError` for one that cannot be read.
+    Raises `KeyMaterialError` for a file that is not a certificate, `InputError` for one that cannot be read.
     """
     return "\n".join(_lines(folder, [(path, _read(path)) for path in anchors], vendor, level)) + "\n"
 

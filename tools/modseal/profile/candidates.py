@@ -48,7 +48,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A bundle that is no candidate, and why."""
+    """A bundle that is not a candidate, and why."""
 
     label: str
     failure: Failure

@@ -74,7 +74,7 @@ class Universe:
         return [one for one, meets in self._offering(constraint) if meets]
 
     def ways(self, rule: Condition) -> list[Candidate]:
-        """The modules of which one has to come, for a rule that is no refusal."""
+        """The modules of which one has to come, for a rule that is not a refusal."""
         if rule.only is None:
             return self.meeting(rule.constraint)
         old = rule.only

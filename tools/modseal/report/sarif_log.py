@@ -129,7 +129,7 @@ def _resolved(name: str) -> str:
 
 
 def _quoted(path: str) -> str:
-    """Percent-encoded bytes of a path; what is no text in a file's name is the byte that it was."""
+    """Percent-encoded bytes of a path; what is not text in a file's name is the byte that it was."""
     try:
         return quote(path.encode("utf-8", "surrogateescape"))
     except UnicodeEncodeError:

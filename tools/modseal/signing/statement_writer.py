@@ -1,4 +1,4 @@
-"""Signs statements that are no bundles: the index of a depot, and recalls."""
+"""Signs statements that are not bundles: the index of a depot, and recalls."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def payload_failures(payload: Payload, measured: Measured, size: int) -> Iterato
     if payload.digests and not any(one.algorithm in STRONG_DIGESTS and one.view is View.RAW for one in payload.digests):
         yield Failure("weak-digest", f"payload {name!r} has no SHA-256 over its bytes", {"payload": name})
     yield from (failure for failure in measured.failures if CODES[failure.code].step != FILES)
-    # A digest that could not be computed is no mismatch. Where something failed before, that failure says why.
+    # A digest that could not be computed is not a mismatch. Where something failed before, that failure says why.
     if not measured.failures:
         for digest in payload.digests:
             if digest.view is not View.TXT_MLE and (digest.algorithm, digest.view) not in measured.digests:

@@ -1,4 +1,4 @@
-"""Signed statements that are no bundles: steps 1 to 6 for the index of a depot and for a recall.
+"""Signed statements that are not bundles: steps 1 to 6 for the index of a depot and for a recall.
 
 They are signed as a manifest is, by CMS blocks over the raw bytes, and judged by the same functions as in `examine`.
 What differs is the claim. A statement speaks of all the modules that it names, so a signer's anchor must cover the

@@ -198,7 +198,7 @@ LEFT_OUT = Rule(
     id="left-out",
     severity=Severity.LOW,
     title="Something that was left out could hold a bundle",
-    what="Below a folder, or in a zip archive, lies something that is no bundle and was not looked into, and that "
+    what="Below a folder, or in a zip archive, lies something that is not a bundle and was not looked into, and that "
     "could hold one, by its first or last 64 KiB: an archive or a compressed file of another kind, a zip archive or a "
     "bundle with bytes in front, a link to a folder, a device. With `--strict-coverage` it leaves the audit undecided "
     "(exit status 3), whatever is ignored or known.",

@@ -54,15 +54,25 @@ class Host:
         _write(folder / "imgdb.tgz", self.archive())
         return folder
 
-    def archive(self, *more: tuple[str, bytes]) -> bytes:
-        """`imgdb.tgz`, as Python's tarfile writes it, with more documents."""
+    def archive(self, *more: tuple[str, bytes], under: str = f"{PLACE}/") -> bytes:
+        """`imgdb.tgz`, as Python's tarfile writes it, with more documents; `under` goes before the name of each."""
+        return self.archive_with(*(entry(under + path, data) for path, data in more))
+
+    def archive_with(self, *more: tuple[tarfile.TarInfo, bytes]) -> bytes:
+        """`imgdb.tgz` with more entries of any kind at its end."""
         out = io.BytesIO()
+        documents = (entry(f"{PLACE}/{path}", data) for path, data in self.database.items())
         with tarfile.open(fileobj=out, mode="w:gz") as archive:
-            for path, data in (*self.database.items(), *more):
-                member = tarfile.TarInfo(f"{PLACE}/{path}")
-                member.size = len(data)
+            for member, data in (*documents, *more):
                 archive.addfile(member, io.BytesIO(data))
         return out.getvalue()
+
+
+def entry(name: str, data: bytes = b"", kind: bytes = tarfile.REGTYPE, link: str = "") -> tuple[tarfile.TarInfo, bytes]:
+    """An entry of an archive."""
+    member = tarfile.TarInfo(name)
+    member.size, member.type, member.linkname = len(data), kind, link
+    return member, data
 
 
 def make(*bundles: Bundle, level: str = "partner") -> Host:

@@ -47,9 +47,9 @@ def test_a_database_without_payloads_is_undecided_and_not_rejected(tmp_path: Pat
         "host": "esximg",
         "profile": "Test-1.0",
         "claimed_level": "partner",
-        "proven_level": "partner",
+        "proven_level": None,
         "vibs": 2,
-        "vibs_as_claimed": 2,
+        "vibs_as_claimed": 0,
         "payloads": 2,
         "payloads_present": 0,
     }

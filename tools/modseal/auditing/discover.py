@@ -150,13 +150,17 @@ def _level(folder: str, known: set[str]) -> Iterator[Found | str]:
 
 
 def _in_host(container: str, known: set[str]) -> Iterator[Found]:
-    """The VIBs that are installed on a host, by its database."""
+    """The VIBs that are installed on a host, by its database; and by that in its boot bank where it is another one."""
     known.add(container + _IS_HOST)
     try:
         with fenced(container):
             host = host_of(container)
             known.update(host.files)
             yield from host.found()
+            if host.archive and host.again:
+                yield from _in_host(host.archive, known)
+            elif host.archive:
+                known.update((host.archive, host.archive + _IS_HOST))
     except (InputError, InternalError, FormatError) as error:
         yield Unreadable(container, error.failure)
 

@@ -9,8 +9,8 @@ from datetime import datetime
 
 from modseal.auditing.cache import Cache
 from modseal.auditing.depots import DepotTarget, bounded, finding_of
-from modseal.auditing.esxi import InstalledVib
 from modseal.auditing.finding import Finding
+from modseal.auditing.installed_vib import InstalledVib
 from modseal.auditing.record import Record, findings_of, unreadable, values_of
 from modseal.auditing.rule import Row, Rule, Subject
 from modseal.auditing.target import Opened, Target

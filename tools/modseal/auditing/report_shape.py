@@ -83,10 +83,10 @@ _HOST = Table(
             Text(choices=result_shape.LEVELS), about="The acceptance level of its profile, unproved."
         ),
         "proven_level": Nullable(
-            Text(choices=result_shape.LEVELS), about="That of its weakest VIB; null where one proves none."
+            Text(choices=result_shape.LEVELS), about="That of its weakest VIB; null where one is not accepted or proves none."
         ),
         "vibs": _count("VIBs in its database."),
-        "vibs_as_claimed": _count("Those whose proven level is the claimed one."),
+        "vibs_as_claimed": _count("Those that are accepted and proven to be of the level that the host shows."),
         "payloads": _count("Payloads that the descriptors declare."),
         "payloads_present": _count("Those that were there to be examined."),
     }

@@ -21,8 +21,9 @@ from modseal.auditing.choice import RuleChoice
 from modseal.auditing.depots import DepotTarget
 from modseal.auditing.discover import Found
 from modseal.auditing.engine import Engine
-from modseal.auditing.esxi import HostEnd, HostVib, InstalledVib
+from modseal.auditing.esxi_end import HostEnd, HostVib
 from modseal.auditing.finding import Finding, Kind, Severity, State, failure_finding
+from modseal.auditing.installed_vib import InstalledVib
 from modseal.auditing.record import Record, unreadable
 from modseal.auditing.rule import Hit
 from modseal.auditing.spool import FindingSpool, Spool
@@ -269,7 +270,7 @@ class _Flow:
             origin = BundleOrigin(target.path, record.row.vendor, record.row.proved)
             self._members.setdefault(target.depot, []).append(origin)
         elif isinstance(target, InstalledVib):
-            self._members.setdefault(target.host, []).append(HostVib.of(record.row))
+            self._members.setdefault(target.host, []).append(HostVib.of(record))
         self._take(record)
 
     def _left_out(self, one: LeftOut) -> None:

@@ -2,37 +2,36 @@
 
 For each VIB there is a descriptor as the host writes it (`vibs/NAME.xml`), which its tools show; the signature
 (`NAME.xml.sig`); and where the host's own writing changed a byte, the descriptor as it was signed (`NAME.xml.orig`).
-`profiles/` has the image profile. This module reads documents, bounded, and judges nothing.
+`profiles/` has the image profile. This module reads documents, bounded, and judges nothing. What it does not take for
+one of these, and a host could, is *odd*: links, other spellings, a signature without its descriptor.
 """
 
 from __future__ import annotations
 
 import os
+import posixpath
 import stat
-import tarfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, cast
+from typing import NamedTuple
 
 from modseal import limits
-from modseal.depot import esxi_profile
+from modseal.depot import esxi_archive, esxi_profile
 from modseal.depot.esxi_profile import Profile
-from modseal.errors import Failure, FormatError, InputError, foreign
+from modseal.errors import Failure, FormatError, InputError
 from modseal.files.small import read_small
 from modseal.format import rules
-from modseal.format.inflate import GZIP, inflate
 from modseal.format.shape import quote
-from modseal.format.source import Source, blocks
+from modseal.format.source import Source
 
 PLACE = "var/db/esximg"
 """Where a host has its database, below the root of its file system and in `imgdb.tgz`."""
 ARCHIVE = "imgdb.tgz"
 """What has the database in a boot bank, and on an installer's disc."""
+_ABOVE = posixpath.dirname(PLACE)
 _ORIGINAL, _SIGNATURE = ".orig", ".sig"
 _FOLDERS = ("vibs", "profiles")
-_TAR_MAGIC = 257
-_BLOCK = 64 * limits.KIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,55 +52,92 @@ class Documents:
         return self.shown if self.original is None else self.original
 
 
+class OddFile(NamedTuple):
+    """Something of a host that the host could read, or read otherwise than it is read here; `why` is a sentence."""
+
+    path: str
+    why: str
+
+
 @dataclass(frozen=True, slots=True)
 class Database:
     """A host's database: the documents of its VIBs, its profiles, and what is wrong with it.
 
-    `read` are the paths of all documents that were made use of, `others` those of what else lies there.
+    `contents` has all documents that were read, by their paths, `others` the paths of what else lies there.
     """
 
     vibs: tuple[Documents, ...]
     profiles: tuple[Profile, ...]
-    failures: tuple[Failure, ...] = ()
-    read: frozenset[str] = frozenset()
-    others: tuple[str, ...] = ()
+    failures: tuple[Failure, ...]
+    odd: tuple[OddFile, ...]
+    contents: Mapping[str, bytes]
+    others: tuple[str, ...]
+
+    @property
+    def read(self) -> frozenset[str]:
+        """The paths of all documents that were made use of."""
+        return frozenset(self.contents.keys() - set(self.others))
+
+    def unlike(self, other: Database) -> tuple[str, ...]:
+        """The paths of all documents that only one of two databases has, or that are not the same in both."""
+        paths = self.contents.keys() | other.contents.keys()
+        return tuple(sorted(path for path in paths if self.contents.get(path) != other.contents.get(path)))
 
 
 def in_folder(folder: Path) -> Database:
     """The database in a folder that has `vibs/`. No link is followed. Raises `InputError`."""
-    contents: dict[str, bytes] = {}
-    failures: list[Failure] = []
-    others: list[str] = []
-    room = limits.DEPOT_METADATA_SIZE
+    reading = _Reading()
     for path, status in _listed(folder):
-        if len(contents) + len(others) + len(failures) > limits.ZIP_ENTRIES:
-            failures.append(Failure("limit-exceeded", f"the database has more than {limits.ZIP_ENTRIES} files"))
+        if reading.count > limits.ZIP_ENTRIES:
+            failure = Failure("limit-exceeded", f"the database has more than {limits.ZIP_ENTRIES} files")
+            reading.failures.append(failure)
             break
-        if not stat.S_ISREG(status.st_mode) or path.split("/")[0] not in _FOLDERS:
-            others.append(path)
-            continue
-        try:
-            contents[path] = read_small(folder / path, min(room, limits.MANIFEST_SIZE), follow=False).data
-        except InputError as error:
-            failures.append(error.failure)
-            continue
-        room -= len(contents[path])
-    return _assembled(contents, failures, others)
+        if not stat.S_ISREG(status.st_mode):
+            reading.no_file(path, "it is a link" if stat.S_ISLNK(status.st_mode) else "it is not a plain file")
+        elif path.split("/")[0] not in _FOLDERS:
+            reading.others.append(path)
+        else:
+            try:
+                room = min(reading.room, limits.MANIFEST_SIZE)
+                reading.add(path, read_small(folder / path, room, follow=False).data)
+            except InputError as error:
+                reading.failures.append(error.failure)
+    return reading.database()
 
 
 def in_archive(source: Source) -> Database:
     """The database in an `imgdb.tgz`, read once from its beginning to its end. Raises `FormatError`."""
-    contents: dict[str, bytes] = {}
-    others: list[str] = []
-    for path, data in _unpacked(source):
-        within = path.removeprefix("./").removeprefix(f"{PLACE}/")
-        if data is None or within == path.removeprefix("./") or within.split("/")[0] not in _FOLDERS:
-            others.append(path)
-        elif within in contents:
-            raise FormatError("duplicate-member", f"{quote(path)} is in the archive twice", member=rules.shown(path))
+    reading = _Reading()
+    for entry in esxi_archive.entries(source):
+        within = entry.path.removeprefix(f"{PLACE}/")
+        if entry.odd:
+            reading.odd.append(OddFile(entry.path, entry.odd))
+        elif not entry.path.startswith(f"{_ABOVE}/"):
+            why = f"it is outside of {_ABOVE}, and becomes a file of the host when it boots"
+            reading.odd.append(OddFile(entry.path, why))
+        if entry.data is None or within == entry.path or within.split("/")[0] not in _FOLDERS:
+            reading.others.append(entry.path)
+        elif within in reading.contents:
+            detail = f"{quote(entry.path)} is in the archive twice"
+            raise FormatError("duplicate-member", detail, member=rules.shown(entry.path))
         else:
-            contents[within] = data
-    return _assembled(contents, [], others)
+            reading.add(within, entry.data)
+    return reading.database()
+
+
+def in_files(files: Iterable[tuple[str, Source | None]]) -> Database:
+    """The database of these files, by their paths in it; None for what is not a plain file. Raises `FormatError`."""
+    reading = _Reading()
+    for path, source in files:
+        if source is None:
+            reading.no_file(path, "it is not a plain file")
+        elif path.split("/")[0] not in _FOLDERS:
+            reading.others.append(path)
+        elif source.size > min(reading.room, limits.MANIFEST_SIZE):
+            reading.failures.append(Failure("limit-exceeded", f"{quote(path)} has {source.size} bytes, too many"))
+        else:
+            reading.add(path, source.read(0, source.size))
+    return reading.database()
 
 
 def _listed(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
@@ -118,71 +154,62 @@ def _listed(folder: Path) -> Iterator[tuple[str, os.stat_result]]:
         raise InputError.of(folder, error) from None
 
 
-def _assembled(contents: Mapping[str, bytes], failures: list[Failure], others: list[str]) -> Database:
-    """The database of these documents, by their paths in it."""
-    taken: frozenset[str] = frozenset()
-    vibs = []
-    for path in (path for path in contents if path.startswith("vibs/") and path.endswith(".xml")):
-        beside = (path + _ORIGINAL, path + _SIGNATURE)
-        taken |= {path, *beside}
-        vibs.append(Documents(path, contents[path], *map(contents.get, beside)))
-    profiles = []
-    for path in (path for path in contents if path.startswith("profiles/")):
-        taken |= {path}
-        try:
-            profiles.append(esxi_profile.decode(contents[path]))
-        except FormatError as error:
-            detail = f"{quote(path, limits.PATH_LENGTH)}: {error.failure.detail}"
-            failures.append(Failure(error.failure.code, detail, {**error.failure.evidence, "document": path}))
-    others += [path for path in contents if path not in taken]
-    return Database(tuple(vibs), tuple(profiles), tuple(failures), taken & contents.keys(), tuple(others))
+class _Reading:
+    """What was found of a database so far."""
+
+    def __init__(self) -> None:
+        self.contents: dict[str, bytes] = {}
+        self.failures: list[Failure] = []
+        self.odd: list[OddFile] = []
+        self.others: list[str] = []
+        self.room = limits.DEPOT_METADATA_SIZE
+        """Bytes that may still be read."""
+
+    @property
+    def count(self) -> int:
+        """How many files there were."""
+        return len(self.contents) + len(self.others) + len(self.failures)
+
+    def add(self, path: str, data: bytes) -> None:
+        """A document."""
+        self.contents[path] = data
+        self.room -= len(data)
+
+    def no_file(self, path: str, why: str) -> None:
+        """Something that is not a plain file: of other folders, hosts make no use."""
+        self.others.append(path)
+        if path.split("/", maxsplit=1)[0].casefold() in _FOLDERS:
+            self.odd.append(OddFile(path, why))
+
+    def database(self) -> Database:
+        """The database of these documents."""
+        taken: set[str] = set()
+        vibs = []
+        for path in (path for path in self.contents if path.startswith("vibs/") and path.endswith(".xml")):
+            beside = (path + _ORIGINAL, path + _SIGNATURE)
+            taken |= {path, *beside}
+            vibs.append(Documents(path, self.contents[path], *map(self.contents.get, beside)))
+        profiles = []
+        for path in (path for path in self.contents if path.startswith("profiles/")):
+            taken |= {path}
+            try:
+                profiles.append(esxi_profile.decode(self.contents[path]))
+            except FormatError as error:
+                detail = f"{quote(path, limits.PATH_LENGTH)}: {error.failure.detail}"
+                self.failures.append(Failure(error.failure.code, detail, {**error.failure.evidence, "document": path}))
+        left = [path for path in self.contents if path not in taken]
+        self.odd += (OddFile(path, _STRAY) for path in left)
+        self.odd += (OddFile(path, _CASE) for path in self.others if _is_otherwise_spelled(path))
+        others = (*self.others, *left)
+        failures = tuple(self.failures)
+        return Database(tuple(vibs), tuple(profiles), failures, tuple(self.odd), self.contents, others)
 
 
-class _Reader:
-    """What `tarfile` reads from: gzip's content, no more of it than a limit."""
-
-    def __init__(self, source: Source) -> None:
-        self._rest = inflate(blocks(source), GZIP, "the archive")
-        self._left = limits.DEPOT_METADATA_SIZE
-        self._held = b""
-
-    def read(self, size: int) -> bytes:
-        """The next bytes, fewer only at the end."""
-        pieces = [self._held]
-        have = len(self._held)
-        while have < size and (block := next(self._rest, b"")):
-            self._left -= len(block)
-            if self._left < 0:
-                raise FormatError("limit-exceeded", f"it unpacks to more than {limits.DEPOT_METADATA_SIZE} bytes")
-            pieces.append(block)
-            have += len(block)
-        data = b"".join(pieces)
-        self._held = data[size:]
-        return data[:size]
-
-    def require_end(self) -> None:
-        """Read on to the end of the gzip file: only zeros may follow a tar, which other readers could read on after."""
-        while data := self.read(_BLOCK):
-            if data.strip(b"\0"):
-                raise FormatError("trailing-bytes", "bytes follow the end of the tar archive")
+_STRAY = "it is not a `NAME.xml`, nor a `.xml.orig` or `.xml.sig` beside one"
+_CASE = "its folder is that of the VIBs or profiles but for capitals"
 
 
-def _unpacked(source: Source) -> Iterator[tuple[str, bytes | None]]:
-    """The files of a tar in gzip, with their paths; None for the content of what is not a plain file."""
-    start = next(inflate(blocks(source), GZIP, "the archive"), b"")
-    if start[_TAR_MAGIC : _TAR_MAGIC + 5] == b"visor":
-        raise FormatError("malformed-archive", "it is a visor tar, of which other readers see other files")
-    with foreign(lambda why: FormatError("malformed-archive", f"it is not a tar archive that can be read: {why}")):
-        count = 0
-        reader = _Reader(source)
-        with tarfile.open(fileobj=cast("IO[bytes]", reader), mode="r|") as archive:
-            for member in archive:
-                count += 1
-                if count > limits.ZIP_ENTRIES:
-                    raise FormatError("limit-exceeded", f"it has more than {limits.ZIP_ENTRIES} entries")
-                # A sparse file's content can be a terabyte of zeros that the archive does not have.
-                if member.isreg() and member.sparse is None and (file := archive.extractfile(member)):
-                    yield member.name, file.read()
-                elif not member.isdir():
-                    yield member.name, None
-        reader.require_end()
+def _is_otherwise_spelled(path: str) -> bool:
+    """Whether the folder of a file, in the database or in an archive that has it, is only called like one of ours."""
+    first, slash, _ = path.removeprefix(f"{PLACE}/").partition("/")
+    return bool(slash) and first not in _FOLDERS and first.casefold() in _FOLDERS

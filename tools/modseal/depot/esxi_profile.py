@@ -63,8 +63,12 @@ def _read(root: Node) -> Profile:
         id_ = _text(node, "vib-id")
         if id_ in vibs:
             raise node.error(f"the profile lists {quote(id_)} twice")
-        payloads = (one for group in node.all("payloads") for one in group.children)
-        vibs[id_] = {one.attributes["payload-name"]: one.text.strip() for one in payloads}
+        payloads = vibs[id_] = {}
+        for one in (one for group in node.all("payloads") for one in group.children):
+            name = one.attributes["payload-name"]
+            if name in payloads:
+                raise one.error(f"the profile lists the payload {quote(name)} of {quote(id_)} twice")
+            payloads[name] = one.text.strip()
     said = _text(root, "acceptancelevel")
     return Profile(_text(root, "name"), _level(said), said, vibs)
 

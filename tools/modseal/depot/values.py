@@ -87,6 +87,21 @@ def of_descriptor(manifest: Manifest) -> Values:
     return {**values, **vib, **relationships, "vib": manifest.vib is not None, "released": released_with_zone(manifest)}
 
 
+def of_form(manifest: Manifest) -> Values:
+    """What `of_descriptor` leaves out: what does not say what the bundle is, and what modseal does not know."""
+    vib = manifest.vib or VibFields()
+    return {
+        "version of the format": "5.0" if vib.has_version else None,
+        "list of files": "present" if vib.lists_files else None,
+        "packed size": vib.packed_size,
+        "platforms": vib.platforms,
+        "unknown parts": tuple(
+            f"{failure.evidence['name']} in <{failure.evidence['holder']}> {failure.evidence['text']}".rstrip()
+            for failure in vib.unknown
+        ),
+    }
+
+
 def released_with_zone(manifest: Manifest) -> str:
     """The time of release; one without a zone is that of UTC."""
     return manifest.released if _ZONE.search(manifest.released) else f"{manifest.released}+00:00"

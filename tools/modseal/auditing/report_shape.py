@@ -83,7 +83,8 @@ _HOST = Table(
             Text(choices=result_shape.LEVELS), about="The acceptance level of its profile, unproved."
         ),
         "proven_level": Nullable(
-            Text(choices=result_shape.LEVELS), about="That of its weakest VIB; null where one is not accepted or proves none."
+            Text(choices=result_shape.LEVELS),
+            about="That of its weakest VIB; null where one is not accepted or proves none.",
         ),
         "vibs": _count("VIBs in its database."),
         "vibs_as_claimed": _count("Those that are accepted and proven to be of the level that the host shows."),

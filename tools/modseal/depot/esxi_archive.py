@@ -32,8 +32,8 @@ _NAMING = {"path", "linkpath", "size"}
 class ArchiveEntry(NamedTuple):
     """A file of the archive. `path` has no part that means nothing (`.`, `//`, a slash at its beginning).
 
-    `data` is None for what is not a plain file. `odd` says why another reader could see something else, empty where none
-    could.
+    `data` is None for what is not a plain file. `odd` says why another reader could see something else, empty where
+    none could.
     """
 
     path: str

@@ -120,8 +120,7 @@ HOST_LEVEL = Rule(
     "policy and proven to be of at least that level. Where all others only lack a payload, or where it says no level "
     "that is known, nothing is decided about it.",
     why="The level of a host says what its weakest VIB is. The profile is not signed: it says what somebody wrote.",
-    remedy="Look at the findings of the VIBs that are named; the host is of the level that the weakest of them "
-    "proves.",
+    remedy="Look at the findings of the VIBs that are named; the host is of the level that the weakest of them proves.",
     example="The profile says `partner`, and one of 136 VIBs has an empty signature.",
 )
 PROFILE = Rule(

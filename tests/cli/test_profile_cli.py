@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from builders.transcript import Transcript, run
+from cli.conftest import key_options
 
 LIST = """\
 Name      Version              Vendor  Acceptance Level  Install Date
@@ -61,7 +62,7 @@ def test_other_lists_are_read(shelf: Path, form: str) -> None:
     text = {
         "csv": "AcceptanceLevel,Name,Vendor,Version,\nX,acme-agent,Acme,1.0,\n",
         "json": json.dumps(rows),
-        "host": json.dumps({"modules": [{"name": "acme-agent", "version": "1.0", "vendor": "Acme"}]}),
+        "host": json.dumps({"schema": "modseal/host-list@1", "modules": [{k.lower(): v for k, v in rows[0].items()}]}),
     }[form]
     (shelf / "have").write_text(text)
     found = solve(shelf, "acme-agent", "--depot", "d.zip", "--installed", "have")
@@ -73,7 +74,29 @@ def test_what_is_no_list_is_refused(shelf: Path) -> None:
     (shelf / "have").write_text("nothing of use\n")
     found = solve(shelf, "acme-agent", "--depot", "d.zip", "--installed", "have")
     assert found.code == 3
-    assert "neither a list of installed modules nor a depot" in found.err
+    assert "have: this is no list of installed modules" in found.err
+    assert "next: Write it on the target with" in found.err
+
+
+def test_a_host_of_ours_says_what_it_has_by_its_root_and_by_its_list(shelf: Path) -> None:
+    (shelf / "root").mkdir()
+    for arguments in (["init", "--policy", "keys/policy.toml"], ["install", "a.seal"]):
+        done = run("host", *arguments, "--root", "root", cwd=shelf)
+        assert done.code == 0, done.err
+    (shelf / "list.json").write_text(run("host", "list", "--format", "json", "--root", "root", cwd=shelf).out)
+    for have in ("root", "list.json"):
+        found = solve(shelf, "acme-agent", "--depot", "d.zip", "--installed", have)
+        assert found.code == 0, found.err
+        assert found.out.splitlines()[0] == "solved: 1 module, 0 of them new"
+
+
+def test_which_esxi_the_target_runs_has_to_be_known(signed: Path) -> None:
+    for_esxi(signed, "8.0")
+    found = solve(signed, "acme-agent", "--depot", "d.zip")
+    assert found.code == 0
+    assert "note: acme-agent 1.2.3-4 is for ESXi 8.0, and nothing says which one the target runs" in found.out
+    assert "note:" not in solve(signed, "acme-agent", "--depot", "d.zip", "--platform", "8.0.2").out
+    assert solve(signed, "acme-agent", "--depot", "d.zip", "--platform", "7.0.3").code == 1
 
 
 def test_the_base_depot_says_what_the_target_has(shelf: Path) -> None:
@@ -85,12 +108,20 @@ def test_a_name_that_is_none_is_a_usage_error(shelf: Path) -> None:
     assert solve(shelf, "acme-agent >=", "--depot", "d.zip").code == 2
 
 
+def for_esxi(folder: Path, version: str) -> None:
+    """Pack and sign the module again, for this version of ESXi, and build its depot."""
+    spec = folder / "module" / "module.toml"
+    spec.write_text(
+        spec.read_text().replace("[[payload]]", f'[vib]\nplatforms = [{{ version = "{version}" }}]\n\n[[payload]]')
+    )
+    (folder / "module/files/opt/acme/current").unlink()  # a .vib cannot have links
+    assert run("pack", "module", "-o", "b.vib", "--format", "vib", cwd=folder).code == 0
+    assert run("sign", "b.vib", *key_options("partner"), cwd=folder).code == 0
+    assert run("depot", "build", "b.vib", "-o", "d.zip", cwd=folder).code == 0
+
+
 def test_a_bundle_for_other_hosts_does_not_count(signed: Path) -> None:
-    spec = signed / "module" / "module.toml"
-    spec.write_text(spec.read_text().replace("[[payload]]", '[vib]\nplatforms = [{ version = "7.*" }]\n\n[[payload]]'))
-    (signed / "module/files/opt/acme/current").unlink()  # a .vib cannot have links
-    assert run("pack", "module", "-o", "b.vib", "--format", "vib", cwd=signed).code == 0
-    assert run("depot", "build", "b.vib", "-o", "d.zip", cwd=signed).code == 0
+    for_esxi(signed, "7.*")
     found = solve(signed, "acme-agent", "--depot", "d.zip", "--platform", "8.0.2")
     assert found.code == 1
     assert "platform-mismatch" in [line.split(": ")[2] for line in found.out.splitlines() if "refused" in line]

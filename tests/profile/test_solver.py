@@ -8,7 +8,7 @@ from modseal import limits
 from modseal.errors import Failure, RefusedError, UndecidedError, UsageError
 from modseal.format.manifest import Constraint, Relationships
 from modseal.profile.candidates import Candidate, Refused, require_one_content
-from modseal.profile.installed import TargetModules
+from modseal.profile.installed import BARE_LIST, TargetModules
 from modseal.profile.solve import Solution, parse_asked, solve
 
 
@@ -91,7 +91,7 @@ def test_what_is_installed_gets_no_older_where_another_module_replaces_it() -> N
 
 
 def test_what_is_in_a_list_offers_its_own_name_and_version_only() -> None:
-    there = TargetModules((Candidate("base", "8.0"),), is_list=True)
+    there = TargetModules((Candidate("base", "8.0"),), (BARE_LIST,))
     assert names(solved("a", among=[module("a", depends=needs("base >= 8"))], installed=there)) == ["a 1.0", "base 8.0"]
     found = solved("a", among=[module("a", depends=needs("vmkapi"))], installed=there)
     assert not found.modules

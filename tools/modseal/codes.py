@@ -57,7 +57,7 @@ CodeName = Literal[
     "module-conflicts", "module-of-another-vendor", "version-downgraded", "version-changed", "path-owned",
     "path-not-mergeable", "no-generation",
     # sets of modules: why a bundle cannot be in one
-    "platform-mismatch", "content-differs",
+    "platform-mismatch", "content-differs", "list-invalid",
     # hosts: what is found of an installed image, and of the event log
     "installed-changed", "installed-missing", "installed-extra", "installed-type", "installed-mode", "installed-owner",
     "installed-link", "installed-attribute", "installed-twin", "log-broken",
@@ -655,6 +655,12 @@ CODES: Final[Mapping[CodeName, Code]] = {
         None,
         "Depots have two bundles of one vendor, name and version with different content.",
         "Ask the vendor which of the two is theirs, and use a depot without the other.",
+    ),
+    "list-invalid": Code(
+        None,
+        "The file does not say what a target has.",
+        "Write it on the target with `esxcli --formatter=json software vib get` or `modseal host list --format json`.",
+        undecided=True,
     ),
     # hosts: what is found of an installed image, and of the event log
     "installed-changed": Code(

@@ -6,10 +6,14 @@ from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from modseal.cli.options import FILE, FILES, Choice, at_option, now, policy_option
+
+if TYPE_CHECKING:
+    from modseal.profile.installed import TargetModules
 
 
 @click.group()
@@ -23,7 +27,12 @@ def profile() -> None:
     "--depot", "depots", multiple=True, required=True, metavar="DEPOT", shell_complete=FILES, help="Repeatable."
 )
 @policy_option(required=True)
-@click.option("--installed", type=FILE, metavar="FILE", help="What the target has: a list of VIBs, or its depot.")
+@click.option(
+    "--installed",
+    type=FILE,
+    metavar="FILE",
+    help="What the target has: a list, a host's root or database, or its depot.",
+)
 @click.option("--platform", metavar="VERSION", help="The target's ESXi, such as 8.0.2; by default its esx-base.")
 @click.option("--level", metavar="LEVEL", help="Take only modules that are proved for this level or above.")
 @at_option
@@ -48,7 +57,7 @@ def solve(
     from modseal.format.level import Level
     from modseal.policy.sources import load
     from modseal.profile.candidates import Refused, open_shelf, require_one_content
-    from modseal.profile.installed import TargetModules, read_installed
+    from modseal.profile.installed import TargetModules
     from modseal.profile.solve import parse_asked
     from modseal.profile.solve import solve as solve_set
     from modseal.report import profile_text
@@ -60,11 +69,24 @@ def solve(
             rules = replace(rules, minimum_level=max(rules.minimum_level, Level.parse(level)))
         except ValueError as error:
             raise UsageError(str(error)) from None
-    there = read_installed(installed) if installed else TargetModules()
+    there = _target(installed, at or now()) if installed else TargetModules()
+    target = platform or there.platform
     refused: list[Refused] = []
     with ExitStack() as stack:
         shelf = open_shelf(stack, depots, rules, at or now())
-        candidates = require_one_content(shelf.candidates(platform or there.platform, refused))
-        found = solve_set(asked, candidates, there, shelf.why_not, refused)
+        candidates = require_one_content(shelf.candidates(target, refused))
+        found = solve_set(asked, candidates, there, shelf.why_not, refused, target)
     click.echo(profile_text.solution_json(found) if form == "json" else profile_text.solution_text(found))
     return 0 if found.modules else 3 if found.uncertain else 1
+
+
+def _target(path: Path, at: datetime) -> TargetModules:
+    """What a target has: the modules of a host of ours at its root, else what the file or folder says."""
+    from modseal.host.look import modules_of
+    from modseal.host.store import PLACE, open_store
+    from modseal.profile.installed import of_manifests, read_installed
+
+    if not path.joinpath(*PLACE).is_dir():
+        return read_installed(path)
+    with open_store(path) as store:
+        return of_manifests(one.manifest for one in modules_of(store, store.state.generation, at))

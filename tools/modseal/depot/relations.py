@@ -16,6 +16,7 @@ Versions are compared by `trust.version`, the one order of all versions.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -42,6 +43,8 @@ class Related(Protocol):
         """What it says of others."""
 
 
+_CONSTRAINT = re.compile(r"\s*([^\s<>=]+)\s*(?:(<<|<=|=|>=|>>)\s*([^\s<>=]+)\s*)?")
+
 M = TypeVar("M", bound=Related)
 
 
@@ -66,6 +69,12 @@ class Clash:
 def constraint_text(constraint: Constraint) -> str:
     """A constraint as people write it: `name`, or `name >= 1.0`."""
     return f"{constraint.name} {constraint.relation} {constraint.version}" if constraint.relation else constraint.name
+
+
+def parse_constraint(text: str) -> Constraint | None:
+    """The opposite of `constraint_text`; spaces around the relation may be missing. None where it has another form."""
+    match = _CONSTRAINT.fullmatch(text)
+    return Constraint(*match.groups()) if match else None
 
 
 def is_newer(version: str, other: str) -> bool:

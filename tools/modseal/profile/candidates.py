@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from modseal.bundle.open import OpenBundle
@@ -109,17 +109,20 @@ class Shelf:
         return None
 
 
+def of_manifest(manifest: Manifest, data: bytes = b"") -> Candidate:
+    """What a manifest says of a module that a target has; `data` are its bytes, where they are known."""
+    platforms = tuple(each.version for each in manifest.vib.platforms) if manifest.vib else ()
+    digest = hashlib.sha256(data).hexdigest() if data else ""
+    return Candidate(manifest.name, manifest.version, manifest.vendor, manifest.relationships, platforms, digest=digest)
+
+
 def read_candidate(files: DepotFiles, path: str) -> Candidate:
     """What the manifest of a bundle in a depot says. Raises `FormatError`, `InputError`."""
     with files.open(path) as source:
         bundle = OpenBundle(source, path)
         bundle.members  # noqa: B018 - raises where the container cannot be read
         manifest: Manifest = read_manifest(bundle.kind, bundle.manifest)
-        digest = hashlib.sha256(bundle.manifest).hexdigest()
-    platforms = tuple(each.version for each in manifest.vib.platforms) if manifest.vib else ()
-    return Candidate(
-        manifest.name, manifest.version, manifest.vendor, manifest.relationships, platforms, files.name, path, digest
-    )
+        return replace(of_manifest(manifest, bundle.manifest), depot=files.name, path=path)
 
 
 def require_one_content(candidates: Iterable[Candidate]) -> list[Candidate]:

@@ -1,42 +1,38 @@
-"""What a target has already, from a file: a list of VIBs or modules, or the depot that it was made from.
+"""What a target has already, from a file or folder: a list, an ESXi host's database, or the depot it was made from.
 
-A list names modules and says nothing of what they need, refuse or provide (`TargetModules.is_list`): each counts as
-offering its own name and version.
+Nothing of it is proved: it says what is there, and grants nothing.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from modseal import limits
-from modseal.depot.files import looks_like_depot
+from modseal.depot import esxi_database, signed
+from modseal.depot.esxi_database import Database
+from modseal.depot.files import DepotFiles, looks_like_depot
+from modseal.depot.metadata import INDEX, LISTING
 from modseal.depot.open import open_depot
 from modseal.depot.relations import newest
-from modseal.errors import InputError
+from modseal.errors import FormatError, InputError, UndecidedError
+from modseal.files.open import open_file
 from modseal.files.small import read_small
-from modseal.profile.candidates import Candidate, read_candidate
-
-_RULE = re.compile(r"-+")
-_NOTE = "the list of installed modules says only names and versions: each counts as offering these and nothing else"
+from modseal.format import descriptor
+from modseal.format.manifest import Manifest
+from modseal.format.shape import quote
+from modseal.format.source import FileSource
+from modseal.profile import lists
+from modseal.profile.candidates import Candidate, of_manifest, read_candidate
 
 
 @dataclass(frozen=True, slots=True)
 class TargetModules:
-    """The modules of a target, one of each name."""
+    """The modules of a target, one of each name; `notes` are what has to be said of every result that rests on them."""
 
     modules: tuple[Candidate, ...] = ()
-    is_list: bool = False
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What has to be said beside a result that rests on it."""
-        return (_NOTE,) if self.is_list else ()
+    notes: tuple[str, ...] = ()
 
     @property
     def platform(self) -> str | None:
@@ -44,55 +40,101 @@ class TargetModules:
         return next((one.version.partition("-")[0] for one in self.modules if one.name == "esx-base"), None)
 
 
+BARE_LIST = "the list of installed modules says only names and versions: each counts as offering these and nothing else"
+
+
 def read_installed(path: Path) -> TargetModules:
-    """Read a list (`esxcli software vib list` as table, csv or json; `modseal host list --format json`), or a depot.
+    """Read a list (`profile.lists`), an ESXi host's root or database, its `imgdb.tgz`, or a depot.
 
-    Raises `InputError` for anything else, and where a name is there twice.
+    Raises `UndecidedError` (list-invalid, and what is wrong with a database or depot), `InputError`.
     """
-    if looks_like_depot(path):
-        return _of_depot(str(path))
-    text = read_small(path, limits.MANIFEST_SIZE).data.decode("utf-8", "replace").lstrip("\ufeff")
     try:
-        rows = list(_rows(text))
-        modules = [Candidate(row["name"], row["version"], row["vendor"]) for row in rows]
-    except (ValueError, KeyError, TypeError, AttributeError, csv.Error, RecursionError):
-        modules = []
-    texts: list[object] = [text for one in modules for text in (one.name, one.version)]
-    if not texts or not all(isinstance(text, str) and text for text in texts):
-        raise InputError(f"{path}: neither a list of installed modules nor a depot", path=str(path))
-    if len({one.name for one in modules}) < len(modules):
-        raise InputError(f"{path}: a module is listed twice", path=str(path))
-    return TargetModules(tuple(modules), is_list=True)
+        if database := _database(path):
+            return _of_database(database)
+        if looks_like_depot(path) or path.is_dir():
+            return _of_depot(path)
+        modules, is_whole = lists.decode(read_small(path, limits.MANIFEST_SIZE).data)
+    except FormatError as error:  # the target's description decides nothing about any bundle
+        raise UndecidedError(error.failure.code, f"{path}: {error.failure.detail}", **error.failure.evidence) from None
+    return TargetModules(modules, () if is_whole else (BARE_LIST,))
 
 
-def _of_depot(path: str) -> TargetModules:
-    found: dict[str, list[Candidate]] = {}
-    with open_depot(path) as files:
-        for place in files.bundles:
-            one = read_candidate(files, place)
-            bare = Candidate(one.name, one.version, one.vendor, one.relationships, one.platforms, digest=one.digest)
-            found.setdefault(one.name, []).append(bare)
-    return TargetModules(tuple(newest(versions) for versions in found.values()))
+def of_manifests(manifests: Iterable[Manifest]) -> TargetModules:
+    """The modules of a host that has their manifests."""
+    return TargetModules(tuple(map(of_manifest, manifests)))
 
 
-def _rows(text: str) -> Iterable[Mapping[str, str]]:
-    """The rows of a list, keys in lower case."""
-    if text.lstrip().startswith(("{", "[")):
-        document = json.loads(text)
-        rows = document["modules"] if isinstance(document, dict) else document
-    elif "," in text.partition("\n")[0]:
-        rows = list(csv.DictReader(io.StringIO(text)))
-    else:
-        return _table(text)
-    return [{key.lower(): value for key, value in row.items()} for row in rows]
+def _database(path: Path) -> Database | None:
+    """The database of the ESXi host that a path is, has, or is the archive of; None for what is something else."""
+    for folder in (path, path / esxi_database.PLACE):
+        if (folder / "vibs").is_dir() and not any((folder / name).exists() for name in (INDEX, LISTING)):
+            return esxi_database.in_folder(folder)
+    archive = path / esxi_database.ARCHIVE if path.is_dir() else path
+    if not archive.is_file() or archive.name.casefold() != esxi_database.ARCHIVE:
+        return None
+    with open_file(archive) as opened:
+        return esxi_database.in_archive(FileSource(opened))
 
 
-def _table(text: str) -> Iterable[Mapping[str, str]]:
-    """The rows of a table whose second line is a rule of hyphens below each column."""
-    head, rule, *lines = [line for line in text.splitlines() if line.strip()]
-    if set(rule.strip()) != {"-", " "}:
-        raise ValueError(rule)
-    starts = [match.start() for match in _RULE.finditer(rule)]
-    spans = list(zip(starts, [*starts[1:], None], strict=True))
-    names = [head[start:end].strip().lower() for start, end in spans]
-    return [dict(zip(names, (line[start:end].strip() for start, end in spans), strict=True)) for line in lines]
+def _of_database(database: Database) -> TargetModules:
+    """The VIBs of the image profile where there is one; what the host keeps besides is not installed."""
+    for failure in database.failures:
+        raise UndecidedError(failure.code, failure.detail, **failure.evidence)
+    found: dict[str, Candidate] = {}
+    ids: set[str] = set()
+    listed = database.profiles[0].vibs.keys() if len(database.profiles) == 1 else None
+    for vib in database.vibs:
+        try:
+            manifest = descriptor.decode(vib.descriptor)
+        except FormatError as error:
+            raise FormatError(error.failure.code, f"{quote(vib.path)}: {error.failure.detail}") from None
+        if listed is not None and manifest.id not in listed:
+            continue
+        if manifest.name in found:
+            raise FormatError("list-invalid", f"the database has {quote(manifest.name)} twice")
+        ids.add(manifest.id)
+        found[manifest.name] = of_manifest(manifest, vib.descriptor)
+    for missing in sorted((listed or set()) - ids):
+        raise FormatError("list-invalid", f"the image profile lists {quote(missing)}, which the database does not have")
+    if not found:
+        raise FormatError("list-invalid", "the database has no VIB")
+    notes = []
+    if listed is None:
+        notes.append(f"there are {len(database.profiles)} image profiles in the database: all of its VIBs count")
+    elif len(ids) < len(database.vibs):
+        notes.append(f"{len(database.vibs) - len(ids)} VIBs of the database are not in the image profile: none counts")
+    return TargetModules(tuple(found.values()), tuple(notes))
+
+
+def _of_depot(path: Path) -> TargetModules:
+    with open_depot(str(path)) as files:
+        found: dict[str, list[Candidate]] = {}
+        for one in _offered(files):
+            found.setdefault(one.name, []).append(one)
+    if not found:
+        what = "folder" if path.is_dir() else "archive"
+        raise InputError(f"{path}: this {what} is neither a depot, nor has it a host's database", path=str(path))
+    several = [name for name, versions in found.items() if len(versions) > 1]
+    notes = (f"the depot has several versions of {', '.join(sorted(several))}: the newest counts",) if several else ()
+    return TargetModules(tuple(newest(versions) for versions in found.values()), notes)
+
+
+def _offered(files: DepotFiles) -> Iterator[Candidate]:
+    """What a signed depot's index lists; else all bundles that are there, and those that are only described."""
+    if signed.is_signed_depot(files):
+        for row in signed.read_index(files).bundles:
+            platforms = tuple(each.version for each in row.platforms)
+            yield Candidate(row.name, row.version, row.vendor, row.relationships, platforms)
+        return
+    for path in files.bundles:
+        one = read_candidate(files, path)
+        digest = one.digest if path.lower().endswith(".vib") else ""
+        yield Candidate(one.name, one.version, one.vendor, one.relationships, one.platforms, digest=digest)
+    missing = files.metadata.places().difference(files.paths)
+    if missing and files.metadata.failures:
+        failure = files.metadata.failures[0]
+        raise FormatError(failure.code, failure.detail, **failure.evidence)
+    for catalog in files.metadata.catalogs:
+        described = {catalog.locate(vib.place): vib.manifest for _, vib in catalog.described}
+        for path in sorted(missing & described.keys()):
+            yield of_manifest(described[path])

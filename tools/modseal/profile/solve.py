@@ -6,7 +6,6 @@ of chosen modules are read whole.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -20,8 +19,6 @@ from modseal.profile.candidates import Candidate, Refused
 from modseal.profile.installed import TargetModules
 from modseal.profile.resolver import Condition, Impossible, Universe, exactly, keep, need, resolve
 from modseal.profile.search import Steps
-
-_ASKED = re.compile(r"\s*([^\s<>=]+)\s*(?:(<<|<=|=|>=|>>)\s*([^\s<>=]+)\s*)?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +38,9 @@ class Solution:
 
 def parse_asked(text: str) -> Constraint:
     """`name`, or `name >= 1.0`. Raises `UsageError`."""
-    match = _ASKED.fullmatch(text)
-    if match is None:
+    asked = relations.parse_constraint(text)
+    if asked is None:
         raise UsageError(f"{text!r} is neither a name nor a name with a version, such as 'acme-agent >= 1.0'")
-    asked = Constraint(*match.groups())
     for failure in rules.check_constraint("what is asked for", asked):
         raise UsageError(failure.detail)
     return asked
@@ -56,9 +52,14 @@ def solve(
     installed: TargetModules,
     why_not: Callable[[Candidate], Refused | None],
     refused: Sequence[Refused] = (),
+    platform: str | None = None,
 ) -> Solution:
-    """The set for what is asked. `why_not` proves one bundle. Raises `UndecidedError` past the solver's limit."""
+    """The set for what is asked. `why_not` proves one bundle; `platform` is what candidates were held against.
+
+    Raises `UndecidedError` past the solver's limits.
+    """
     found, proved = list(refused), set[int]()
+    notes = [*installed.notes, *_other_contents(candidates, installed)]
     universe = Universe([*installed.modules, *candidates], {one.name for one in asked})
     steps = Steps(limits.SOLVER_STEPS)
     roots = [*map(need, asked), *map(keep, installed.modules)]
@@ -68,7 +69,7 @@ def solve(
         except Impossible as impossible:
             reasons = _reasons(universe, asked, installed, impossible, steps)
             uncertain = any(one.undecided for one in found)
-            return Solution(reasons=reasons, refused=tuple(found), uncertain=uncertain, notes=installed.notes)
+            return Solution(reasons=reasons, refused=tuple(found), uncertain=uncertain, notes=tuple(notes))
         wrong = [
             (one, refusal)
             for one in chosen
@@ -76,13 +77,37 @@ def solve(
         ]
         if not wrong:
             _require_sound(asked, chosen, installed)
+            if platform is None:
+                notes += _for_unknown(chosen)
             names = {one.name for one in chosen}
             gone = tuple(one for one in installed.modules if one.name not in names)
-            return Solution(tuple(chosen), gone, refused=tuple(found), notes=installed.notes)
+            return Solution(tuple(chosen), gone, refused=tuple(found), notes=tuple(notes))
         proved |= set(map(id, chosen))
         for one, refusal in wrong:
             found.append(refusal)
             universe.discard(one)
+
+
+def _other_contents(candidates: Sequence[Candidate], installed: TargetModules) -> Iterator[str]:
+    """Where a depot has an installed module with another content."""
+    there = {(one.vendor, one.name, one.version): one.digest for one in installed.modules if one.digest}
+    for one in candidates:
+        digest = there.get((one.vendor, one.name, one.version), one.digest)
+        if digest != one.digest and one.path.lower().endswith(".vib"):
+            yield (
+                f"{one.name} {one.version} is installed with another content than {one.depot}/{one.path} has:"
+                f" the SHA-256 of its manifest is {digest}, there it is {one.digest}"
+            )
+
+
+def _for_unknown(chosen: Sequence[Candidate]) -> Iterator[str]:
+    """New modules for certain versions of ESXi, where nobody knows the target's."""
+    for one in chosen:
+        if one.platforms and not one.is_installed:
+            yield (
+                f"{one.name} {one.version} is for ESXi {', '.join(one.platforms)}, and nothing says which one the"
+                f" target runs; name it with --platform"
+            )
 
 
 def _require_sound(asked: Sequence[Constraint], chosen: Sequence[Candidate], installed: TargetModules) -> None:

@@ -21,12 +21,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import ClassVar, Self
 
 from modseal import limits
 from modseal.causes import CauseName, of_errno
 from modseal.codes import CODES, CodeName, next_step
+from modseal.values import dataclass
 
 Scalar = str | int | bool | None
 Evidence = Mapping[str, Scalar]

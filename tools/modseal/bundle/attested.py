@@ -7,7 +7,6 @@ that changes in between cannot put other bytes into an accepted answer.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from modseal.errors import RefusedError
 from modseal.format.manifest import Attachment, Manifest
 from modseal.trust.examination import Verdict
 from modseal.trust.policy import Policy
+from modseal.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +19,7 @@ from modseal.format.cms import SignerInfo
 from modseal.format.manifest import Entry, FileType, Manifest, Platform
 from modseal.trust.examination import WORST_LAST, Verdict
 from modseal.trust.policy import Policy
+from modseal.values import dataclass
 
 Attributes = Mapping[str, str]
 """What can differ of one thing, in words."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import stat
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +19,7 @@ from modseal.format.cms import SignedData
 from modseal.format.manifest import Entry, FileType, Kind, Manifest
 from modseal.pki.certificate import Certificate
 from modseal.trust.integrity import read_manifest
+from modseal.values import dataclass
 
 if TYPE_CHECKING:
     from modseal.policy.carried import Carried

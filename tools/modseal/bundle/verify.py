@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from modseal.trust.examination import Examination, Verdict
 from modseal.trust.examine import examine
 from modseal.trust.integrity import examine_integrity
 from modseal.trust.policy import Policy
+from modseal.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

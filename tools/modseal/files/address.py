@@ -7,12 +7,13 @@ its name leaves out what may be one (`files.shown`), and no error shows more tha
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from importlib.util import find_spec
 from urllib.parse import quote, urlsplit
 
 from modseal.errors import UsageError
 from modseal.files.shown import shown
+from modseal.values import dataclass
 
 DRIVERS = {"http": "aiohttp", "https": "aiohttp", "s3": "s3fs", "gs": "gcsfs", "memory": "fsspec"}
 """Scheme -> the package that fsspec needs for it. Others that fsspec has (local files, archives, caches, shells on

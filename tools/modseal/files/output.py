@@ -18,12 +18,12 @@ import stat
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
 from modseal.errors import InputError, ModsealError, UsageError
 from modseal.files import folder, left_behind
+from modseal.values import dataclass
 
 _LINKS = 40
 """As many links in a row as the kernel follows."""

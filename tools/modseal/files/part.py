@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from modseal.files.open import open_file
 from modseal.format.source import FileSource, Joined, Source, Span
+from modseal.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from modseal import limits
 from modseal.codes import CodeName
@@ -17,6 +16,7 @@ from modseal.errors import FormatError
 from modseal.format.manifest import Kind
 from modseal.format.rules import MEMBER_NAME, MEMBER_NAME_FORM, fold
 from modseal.format.source import Source, Span
+from modseal.values import dataclass
 
 MAGIC = b"!<arch>\n"
 HEADER_SIZE = 60

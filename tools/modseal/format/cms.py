@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import re
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from modseal import limits
@@ -18,6 +17,7 @@ from modseal.errors import FormatError, foreign
 from modseal.format import der
 from modseal.format.der import Reader, Value
 from modseal.format.manifest import Kind
+from modseal.values import dataclass
 
 ID_DATA = "1.2.840.113549.1.7.1"
 ID_SIGNED_DATA = "1.2.840.113549.1.7.2"

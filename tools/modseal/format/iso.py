@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import posixpath
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, BinaryIO, cast
 
 from modseal import limits
 from modseal.errors import FormatError, foreign
 from modseal.format.source import Source
+from modseal.values import dataclass
 
 _MAGIC, _MAGIC_AT = b"CD001", 0x8001
 """The identifier of a volume descriptor, in the first sector that can have one (ECMA-119 section 8.1.2)."""

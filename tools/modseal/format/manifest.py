@@ -8,11 +8,12 @@ says: `trust.examine` decides which parts are proved.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Literal
 
 from modseal.errors import Failure
 from modseal.format.level import Level
+from modseal.values import dataclass
 
 Kind = Literal["seal", "vib"]
 

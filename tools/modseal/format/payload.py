@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
 from modseal import limits
@@ -19,6 +19,7 @@ from modseal.format import compression, tar
 from modseal.format.manifest import Entry, FileType, Payload, View
 from modseal.format.source import Source, blocks
 from modseal.format.stream import Stream, ahead
+from modseal.values import dataclass
 
 if TYPE_CHECKING:
     from modseal.format.visor import VisorLayout

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import BinaryIO
 
 from modseal import limits
@@ -20,6 +20,7 @@ from modseal.format.meter import READ
 from modseal.format.payload import SEAL_TYPES, VIB_TYPES
 from modseal.format.source import BLOCK
 from modseal.format.visor import VisorLayout
+from modseal.values import dataclass
 
 _START = 16
 """Bytes of a file that tell an executable."""

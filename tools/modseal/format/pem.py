@@ -20,10 +20,11 @@ import binascii
 import codecs
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from modseal.errors import FormatError
 from modseal.format import der
+from modseal.values import dataclass
 
 CERTIFICATE = "CERTIFICATE"
 CRL = "X509 CRL"

@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +24,7 @@ from modseal.format.rooted import TIME, VERSION
 from modseal.format.shape import Array, Table, Text
 from modseal.format.source import BytesSource
 from modseal.format.times import time_text
+from modseal.values import dataclass
 
 SCHEMA = "modseal/recall@1"
 MEMBER = "recall.json"

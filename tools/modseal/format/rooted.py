@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +11,7 @@ from modseal import limits
 from modseal.errors import FormatError, foreign
 from modseal.format import canonical_json, times
 from modseal.format.shape import Array, Integer, Shape, Table, Text
+from modseal.values import dataclass
 
 MAXIMUM_VERSION = 2**31 - 1
 

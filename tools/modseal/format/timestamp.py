@@ -7,7 +7,6 @@ are: strict DER, one signer, named by issuer and serial number, with signed attr
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from modseal import limits
@@ -15,6 +14,7 @@ from modseal.errors import FormatError, foreign
 from modseal.format import cms, der
 from modseal.format.cms import Algorithm, CertificateId, read_algorithm
 from modseal.format.der import Reader
+from modseal.values import dataclass
 
 ID_TST_INFO = "1.2.840.113549.1.9.16.1.4"
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Generic, NamedTuple, TypeVar
 
 from modseal import limits
 from modseal.errors import FormatError
 from modseal.format import rules
 from modseal.format.manifest import Entry, FileType
+from modseal.values import dataclass
 
 T = TypeVar("T")
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import codecs
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import tomli
 
 from modseal import limits
 from modseal.errors import foreign
 from modseal.format.shape import Problem, Shape, Steps
+from modseal.values import dataclass
 
 _SEPARATORS = b"\n,.=[{"
 """What ends or begins a line, a key or a value; also where it stands in a text."""

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +23,7 @@ from modseal.format.manifest import SIGNATURE_MEMBER
 from modseal.format.rooted import HEX, MAXIMUM_VERSION, ROOT, TIME, Root
 from modseal.format.shape import Array, Integer, Table, Text
 from modseal.format.source import BytesSource
+from modseal.values import dataclass
 
 SCHEMA = "modseal/trust-bundle@1"
 DECLARATION_MEMBER = "trust.json"

@@ -12,7 +12,7 @@ from __future__ import annotations
 import enum
 import struct
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 from modseal.errors import FormatError
@@ -20,6 +20,7 @@ from modseal.format import tar
 from modseal.format.manifest import Entry, FileType
 from modseal.format.stream import Stream, is_zero, zeros
 from modseal.format.tar import BLOCK, NAME_SIZE, VISOR_MAGIC, EntryRules, Item
+from modseal.values import dataclass
 
 PAGE = 4096
 EXECUTABLE = "7"

@@ -7,7 +7,9 @@ written here `strict_xml` reads.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from modseal.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from stat import S_IFDIR, S_IFMT, S_IFREG
 
 from modseal import limits
@@ -34,6 +33,7 @@ from modseal.format.zip_records import (
     Header,
     malformed,
 )
+from modseal.values import dataclass
 
 _DOS_DIRECTORY = 0x10
 _DOS_REFUSED = 0x08 | 0x40 | 0x400

@@ -6,7 +6,6 @@ what it recognises and never accepts; anything else is unsupported. A policy nar
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -17,6 +16,7 @@ from modseal import limits
 from modseal.errors import FormatError, is_foreign
 from modseal.format import der
 from modseal.format.cms import Algorithm, read_algorithm
+from modseal.values import dataclass
 
 Family = Literal["rsa-pkcs1", "rsa-pss", "ecdsa", "ed25519", "ml-dsa"]
 

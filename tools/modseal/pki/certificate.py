@@ -10,7 +10,7 @@ import functools
 import hashlib
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -39,6 +39,7 @@ from modseal.pki.extensions import (
     read_signed,
 )
 from modseal.pki.names import GeneralName, Name, read_general_names, read_name, read_point_names
+from modseal.values import dataclass
 
 if TYPE_CHECKING:
     from modseal.pki.name_constraints import NameConstraints

@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from modseal import limits
 from modseal.format import der
 from modseal.pki.extensions import (
@@ -17,6 +15,7 @@ from modseal.pki.extensions import (
     Extensions,
     read_count,
 )
+from modseal.values import dataclass
 
 ANY_POLICY = "2.5.29.32.0"
 

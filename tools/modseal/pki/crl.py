@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import NamedTuple
 
@@ -30,6 +30,7 @@ from modseal.pki.extensions import (
     read_signed,
 )
 from modseal.pki.names import DIRECTORY, GeneralName, Name, read_name, read_point_names
+from modseal.values import dataclass
 
 REASONS = {
     0: "unspecified",

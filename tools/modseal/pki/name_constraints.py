@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 
 from modseal import limits
 from modseal.errors import FormatError
@@ -27,6 +26,7 @@ from modseal.pki.names import (
     is_comparable,
     read_general_name,
 )
+from modseal.values import dataclass
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")

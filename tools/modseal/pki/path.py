@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import heapq
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
@@ -26,6 +26,7 @@ from modseal.pki.certificate_policies import NO_POLICIES, NO_POLICY_REQUIRED
 from modseal.pki.effort import Effort, ExhaustedError, of_signature
 from modseal.pki.purpose import CODE_SIGNING_PROFILE, CRL_SIGNING_PROFILE, MINIMUM_RSA_BITS, ChainProfile
 from modseal.pki.revocation import RevocationRules
+from modseal.values import dataclass
 
 if TYPE_CHECKING:
     from modseal.pki.crl import Crl

@@ -10,9 +10,9 @@ with the policies expected below it and those at the top that it stems from.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from modseal.pki.certificate_policies import ANY_POLICY, NO_POLICIES, PolicyExtensions, PolicyInputs
+from modseal.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

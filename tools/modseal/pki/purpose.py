@@ -6,7 +6,6 @@ The signer calls the same rules before it signs, so that it never makes a signat
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -17,6 +16,7 @@ from modseal.format.times import time_text
 from modseal.pki.algorithms import key_bits
 from modseal.pki.certificate import Certificate
 from modseal.pki.certificate_policies import NO_POLICY_REQUIRED, PolicyInputs
+from modseal.values import dataclass
 
 CODE_SIGNING = "1.3.6.1.5.5.7.3.3"
 TIME_STAMPING = "1.3.6.1.5.5.7.3.8"

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from modseal.errors import Evidence, Failure, FormatError
 from modseal.pki import algorithms
 from modseal.pki.certificate import Certificate
 from modseal.pki.effort import Effort, of_signature
+from modseal.values import dataclass
 
 if TYPE_CHECKING:
     from modseal.pki.crl import Crl

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from modseal.policy.sources import load
 from modseal.policy.update import read_file
 from modseal.trust.policy import Policy
 from modseal.trust.signature import verify_member
+from modseal.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,6 @@ The rule is `succession.advance`. What is the trust bundle's own, each on purpos
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from modseal.errors import PolicyError, RefusedError, UsageError
@@ -20,6 +19,7 @@ from modseal.policy import succession
 from modseal.policy.file import parse
 from modseal.policy.succession import SuccessionKind
 from modseal.trust.policy import Policy
+from modseal.values import dataclass
 
 TRUST_BUNDLE = SuccessionKind(
     what="trust bundle",

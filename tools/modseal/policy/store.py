@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from stat import S_ISDIR, S_IWGRP, S_IWOTH, filemode
@@ -28,6 +27,7 @@ from modseal.format.trust_bundle import POLICY_PATH
 from modseal.policy.rotation import InstalledBundle, policy_of
 from modseal.policy.succession import require_clock
 from modseal.trust.policy import Policy
+from modseal.values import dataclass
 
 SCHEMA = "modseal/trust-store@1"
 VARIABLE = "MODSEAL_TRUST_STORE"

@@ -10,7 +10,6 @@ counts once.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeVar
 
@@ -21,6 +20,7 @@ from modseal.format.times import time_text
 from modseal.pki import purpose
 from modseal.pki.certificate import Certificate
 from modseal.trust.signature import verify_member
+from modseal.values import dataclass
 
 
 class Rooted(Protocol):

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -21,6 +20,7 @@ from modseal.format.trust_bundle import TrustBundle
 from modseal.policy import store as trust_store
 from modseal.policy.rotation import advance
 from modseal.policy.store import StoreState
+from modseal.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

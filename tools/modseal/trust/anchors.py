@@ -7,7 +7,6 @@ share one, with other grants and scopes.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from modseal.errors import Failure
@@ -16,6 +15,7 @@ from modseal.pki.certificate import Certificate
 from modseal.pki.effort import Effort, ExhaustedError
 from modseal.pki.path import NoPath, Path, find_paths
 from modseal.trust.policy import Anchor, Policy
+from modseal.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

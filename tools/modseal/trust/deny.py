@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from modseal.errors import Failure, FormatError
 from modseal.format import der, rules
 from modseal.pki.certificate import Certificate
+from modseal.values import dataclass
 
 _ORDERS = tuple(curve.group_order for curve in (ec.SECP256R1(), ec.SECP384R1(), ec.SECP521R1()))
 """The n of each curve of `pki.algorithms`. Which one an issuer's key is on, a certificate does not say."""

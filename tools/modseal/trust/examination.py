@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from datetime import datetime
 
 from modseal.codes import CODES, CodeName, next_step
@@ -15,6 +15,7 @@ from modseal.trust.anchors import AnchoredPath
 from modseal.trust.policy import Anchor
 from modseal.trust.signature import VerifiedSigner
 from modseal.trust.signing_time import Stamp
+from modseal.values import dataclass
 
 STEPS = (
     "container",

@@ -7,7 +7,6 @@ to cover everything that the module does, because two signers who each vouch for
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 
 from modseal.errors import Evidence, Failure
@@ -18,6 +17,7 @@ from modseal.format.payload import Measured
 from modseal.trust.examination import Check, failed, passed, skipped, unexamined
 from modseal.trust.policy import Anchor
 from modseal.trust.powers import May, Power, lends_rights, overlays, uses
+from modseal.values import dataclass
 
 
 @dataclass(frozen=True)

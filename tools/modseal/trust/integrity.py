@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from typing import Protocol
@@ -20,6 +19,7 @@ from modseal.trust.contents import attachment_failure, by_path, file_failures, p
 from modseal.trust.examination import Check, Examination, Judgement, collect, failed, passed, unexamined
 from modseal.trust.granted import Demand, demand_of, undeclared_modes
 from modseal.trust.signature import verify_member
+from modseal.values import dataclass
 
 
 def read_manifest(kind: Kind, data: bytes) -> Manifest:

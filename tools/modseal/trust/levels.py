@@ -6,10 +6,9 @@ raise a module above what its manifest claims, and a claim does not raise itself
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from modseal.errors import Failure
 from modseal.format.level import Level
+from modseal.values import dataclass
 
 
 def prove(claimed: Level, granted: Level) -> Level | None:

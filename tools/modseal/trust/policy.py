@@ -7,7 +7,7 @@ here can skip the container, the signature, the payloads or the files.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import date
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
@@ -20,6 +20,7 @@ from modseal.pki.purpose import MINIMUM_RSA_BITS
 from modseal.pki.revocation import RevocationRules
 from modseal.trust.deny import Deny, fingerprints
 from modseal.trust.powers import UNSAID, May, Power
+from modseal.values import dataclass
 
 if TYPE_CHECKING:
     from modseal.format.recall import Recall

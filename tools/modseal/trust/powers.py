@@ -9,13 +9,13 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import product
 from typing import NamedTuple
 
 from modseal.format import rules
 from modseal.format.level import Level
 from modseal.format.manifest import Entry, FileType, Manifest
+from modseal.values import dataclass
 
 
 class Power(enum.StrEnum):

@@ -10,7 +10,6 @@ import functools
 import hashlib
 import hmac
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from modseal.errors import Evidence, Failure, FormatError
 from modseal.format import cms
@@ -19,6 +18,7 @@ from modseal.format.manifest import Kind
 from modseal.pki import algorithms
 from modseal.pki.certificate import Certificate
 from modseal.pki.effort import Effort, of_certificate, of_signature
+from modseal.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

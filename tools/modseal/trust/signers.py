@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from modseal import limits
@@ -31,6 +31,7 @@ from modseal.trust.levels import LevelClaim, level_failure, prove
 from modseal.trust.policy import Anchor, Policy
 from modseal.trust.signature import Signatures, VerifiedSigner
 from modseal.trust.signing_time import SigningTime
+from modseal.values import dataclass
 
 
 def signature_checks(unsigned: bool, signers: tuple[VerifiedSigner, ...], failures: tuple[Failure, ...]) -> list[Check]:

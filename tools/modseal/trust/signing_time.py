@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from modseal.errors import Evidence, Failure
 from modseal.pki.certificate import Certificate
+from modseal.values import dataclass
 
 if TYPE_CHECKING:
     from modseal.format.timestamp import Token

@@ -23,7 +23,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cryptography import x509
@@ -42,6 +41,7 @@ from modseal.pki.path import Denials, NoPath, PathRules, find_path, revocation_f
 from modseal.trust.policy import Policy
 from modseal.trust.signature import VerifiedSigner, is_named_by
 from modseal.trust.signing_time import SigningTime, Stamp
+from modseal.values import dataclass
 
 CLOCK_TOLERANCE = timedelta(minutes=5)
 """How far a verifier's clock may be behind an authority's: machines without NTP drift by minutes, not by hours."""

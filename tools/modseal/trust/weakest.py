@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from itertools import combinations, islice, product
 
 from modseal.format.level import Level
 from modseal.trust.policy import Anchor, Policy, matches_any
 from modseal.trust.powers import Power
+from modseal.values import dataclass
 
 _TRIED = 40_000
 """Combinations that are looked at: 256 pins of which two have to sign make 32,640, of which three 2.8 million."""

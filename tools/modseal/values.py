@@ -1,0 +1,52 @@
+"""The one kind of value in the rooms that a `verify` loads: a dataclass that is cheap to define and to make.
+
+`dataclasses.dataclass` writes and compiles up to seven functions for each frozen class with slots: for the 53 that a
+cold `verify` loads, a quarter of its time (docs/adr/0039). Here it writes `__init__` alone; comparison, hash and text
+are shared. To the type checker it is `dataclasses.dataclass` itself, so that an assignment to a field of a frozen
+value is an error there. At run time it is not refused.
+
+`replace`, `fields` and `field` of `dataclasses` are for these values too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass as _dataclass
+from dataclasses import fields
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+__all__ = ["dataclass"]
+
+if TYPE_CHECKING:
+    from dataclasses import dataclass
+else:
+
+    def dataclass(cls=None, /, *, frozen=False, slots=False, eq=True, weakref_slot=False):
+        """See `dataclasses.dataclass`; the parameters that no value needs are left out."""
+
+        def make(cls):
+            cls = _dataclass(cls, slots=slots, eq=False, repr=False, weakref_slot=weakref_slot)
+            cls.__repr__ = _repr
+            if eq:
+                _compare_by_fields(cls, frozen=frozen)
+            return cls
+
+        return make if cls is None else make(cls)
+
+
+def _repr(self: Any) -> str:
+    shown = ", ".join(f"{field.name}={getattr(self, field.name)!r}" for field in fields(self) if field.repr)
+    return f"{type(self).__qualname__}({shown})"
+
+
+def _compare_by_fields(cls: Any, *, frozen: bool) -> None:
+    names = [field.name for field in fields(cls) if field.compare]
+    values = attrgetter(*names) if names else lambda _: ()
+
+    def equal(self: Any, other: object) -> Any:
+        if other.__class__ is not self.__class__:
+            return NotImplemented
+        return values(self) == values(other)
+
+    cls.__eq__ = equal
+    cls.__hash__ = (lambda self: hash(values(self))) if frozen else None

@@ -234,3 +234,87 @@ def test_a_certificate_signed_with_pss_verifies_with_the_salt_that_it_says(salt:
     with pytest.raises(FormatError) as caught:
         one.verify_issued_by(ca("Other root", key=new_key("rsa", 65)).parsed)
     assert caught.value.failure.code == "bad-signature"
+
+
+KEY_USAGE, PURPOSES, AUTHORITY, OWN = "2.5.29.15", "2.5.29.37", "2.5.29.35", "2.5.29.14"
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        extension(BASIC, der.encode(der.SEQUENCE, der.encode_integer(1))),
+        extension(BASIC, der.encode(der.SEQUENCE, b"\x01\x01\xff", b"\x02\x01\xff")),
+        extension(BASIC, der.encode(der.SEQUENCE, b"\x01\x01\xff", der.encode_integer(1), b"\x05\x00")),
+        extension(KEY_USAGE, b"\x03\x00"),
+        extension(KEY_USAGE, b"\x03\x01\x01"),
+        extension(KEY_USAGE, b"\x03\x02\x08\x00"),
+        extension(KEY_USAGE, b"\x03\x02\x01\x81"),
+        extension(PURPOSES, der.encode(der.SEQUENCE)),
+        extension(PURPOSES, der.encode(der.SEQUENCE, b"\x05\x00")),
+        extension(AUTHORITY, der.encode(der.SEQUENCE, b"\x82\x01\x05")),
+        extension(AUTHORITY, der.encode(der.SEQUENCE, der.encode(der.context(1)))),
+        extension(AUTHORITY, der.encode(der.SEQUENCE, b"\x05\x00")),
+        extension(OWN, b"\x04\x01x\x00"),
+    ],
+    ids=[
+        "a bound without a CA",
+        "a negative bound",
+        "a field more in basic constraints",
+        "no bits at all",
+        "unused bits of nothing",
+        "eight unused bits",
+        "an unused bit that is set",
+        "no purpose",
+        "a purpose that is no identifier",
+        "a serial number without an issuer",
+        "an issuer without a serial number",
+        "a field more in an authority key identifier",
+        "bytes after a key identifier",
+    ],
+)
+def test_an_extension_that_is_judged_has_its_one_form(part: bytes) -> None:
+    refused(with_extensions(part))
+
+
+def subject(*relative: bytes) -> bytes:
+    """A good certificate with another subject, of these relative names."""
+    return edited(lambda fields: [*fields[:5], der.encode(der.SEQUENCE, *relative), *fields[6:]])
+
+
+def attribute(tag: int, text: bytes, oid: str = "2.5.4.3") -> bytes:
+    return der.encode(der.SEQUENCE, der.encode_oid(oid), der.encode(tag, text))
+
+
+@pytest.mark.parametrize(
+    ("tag", "text", "shown"),
+    [
+        (0x0C, "Ä, <b>".encode(), "CN=Ä\\, \\<b\\>"),
+        (0x13, b"Plain 1", "CN=Plain 1"),
+        (0x14, b"Old", "CN=Old"),
+        (0x1E, "Ä".encode("utf-16-be"), "CN=Ä"),
+        (0x0C, b" # ", "CN=\\ #\\ "),
+        (0x0C, b"#1", "CN=\\#1"),
+        (0x0C, b" ", "CN=\\ "),
+        (0x0C, b"a\0b", "CN=a\\00b"),
+    ],
+)
+def test_a_name_is_shown_as_rfc_4514_has_it(tag: int, text: bytes, shown: str) -> None:
+    data = subject(der.encode(der.SET, attribute(tag, text)))
+    assert Certificate.parse(data).subject == shown
+    assert x509.load_der_x509_certificate(data).subject.rfc4514_string() == shown
+
+
+@pytest.mark.parametrize(
+    ("tag", "text"),
+    [(0x0C, b"\xff"), (0x13, b"a*"), (0x13, b"\xc3\x84"), (0x12, b"a"), (0x16, b"\xc3\x84"), (0x1A, b"\n"),
+     (0x1E, b"a"), (0x02, b"\1"), (0x03, b"\0a"), (0x30, b"")],
+)  # fmt: skip
+def test_a_name_that_is_no_text_of_its_encoding_is_refused(tag: int, text: bytes) -> None:
+    refused(subject(der.encode(der.SET, attribute(tag, text))))
+
+
+def test_the_attributes_of_a_relative_name_are_in_the_order_of_der() -> None:
+    one, two = sorted((attribute(0x0C, b"a"), attribute(0x0C, b"b", "2.5.4.10")))
+    assert Certificate.parse(subject(der.encode(der.SET, one, two))).subject == "CN=a+O=b"
+    refused(subject(der.encode(der.SET, two, one)))
+    refused(subject(der.encode(der.SET, one, one)))

@@ -6,7 +6,6 @@ A command that ends within a second shows nothing, and where standard error is n
 from __future__ import annotations
 
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -49,6 +48,8 @@ def progress(what: str, path: Path | None = None) -> Iterator[None]:
 
 
 def _show(what: str, total: int, ended: Event) -> None:
+    import shutil
+
     start, pause, is_shown = READ.count, DELAY, False
     while not ended.wait(pause):
         done, pause = READ.count - start, PERIOD

@@ -5,8 +5,6 @@ Nothing here holds more than a few blocks, however large the payload is.
 
 from __future__ import annotations
 
-import queue
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -110,6 +108,10 @@ def ahead(blocks: Iterator[bytes], depth: int) -> Iterator[Iterator[bytes]]:
     What the thread raises is raised where its block would have come. The thread has ended when the
     context is left, however it is left.
     """
+    # Imported here: most payloads are small, and need no thread.
+    import queue
+    import threading
+
     ready: queue.SimpleQueue[bytes | BaseException | None] = queue.SimpleQueue()
     free = threading.Semaphore(depth)
     stopped = threading.Event()

@@ -1,7 +1,7 @@
-"""A certificate as this engine sees it: parsed once, every foreign exception converted here.
+"""A certificate as this engine sees it: parsed once, by the one strict reader of DER (docs/adr/0040).
 
-The signature, names and extensions that decide are read from the DER at parse time, so that nothing
-can fail later in the middle of a judgement.
+All that decides is read at parse time, so that nothing can fail later in the middle of a judgement. Only the public
+key is a library's: its exceptions are converted here.
 """
 
 from __future__ import annotations
@@ -9,14 +9,13 @@ from __future__ import annotations
 import functools
 import hashlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from modseal.errors import FormatError, foreign
 from modseal.format import der
@@ -24,6 +23,7 @@ from modseal.format.cms import Algorithm
 from modseal.pki import algorithms, public_key
 from modseal.pki.certificate_policies import PolicyExtensions
 from modseal.pki.extensions import (
+    AUTHORITY_KEY_ID,
     BASIC_CONSTRAINTS,
     CERTIFICATE_POLICIES,
     DISTRIBUTION_POINTS,
@@ -34,11 +34,15 @@ from modseal.pki.extensions import (
     POLICY_CONSTRAINTS,
     POLICY_MAPPINGS,
     SUBJECT_ALTERNATIVE_NAME,
-    Extension,
+    SUBJECT_KEY_ID,
+    KeyUsage,
+    read_authority_key_id,
+    read_basic_constraints,
     read_extensions,
+    read_purposes,
     read_signed,
 )
-from modseal.pki.names import GeneralName, Name, read_general_names, read_name, read_point_names
+from modseal.pki.names import GeneralName, Name, name_text, read_general_names, read_name, read_point_names
 from modseal.values import dataclass
 
 if TYPE_CHECKING:
@@ -58,7 +62,8 @@ JUDGED_EXTENSIONS = {
 """Extensions that path validation applies. A critical one outside this set refuses the certificate.
 Key identifiers are not in it: they only help to find issuers, and are never critical (RFC 5280 section 4.2.1.1)."""
 
-_VERSION_3 = der.encode_integer(2)
+_VERSION_2, _VERSION_3 = der.encode_integer(1), der.encode_integer(2)
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -82,7 +87,7 @@ class Certificate:
     authority_key_id: bytes | None
     is_ca: bool
     path_length: int | None
-    key_usage: x509.KeyUsage | None
+    key_usage: KeyUsage | None
     extended_key_usage: frozenset[str] | None
     name_constraints: NameConstraints | None = field(repr=False)
     policies: PolicyExtensions = field(repr=False)
@@ -137,9 +142,9 @@ class Certificate:
 @functools.lru_cache(maxsize=256)
 def _parse(data: bytes) -> Certificate:
     with foreign(_malformed), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # negative serials and the like: judged here, not warned about
+        warnings.simplefilter("ignore")  # about keys, such as short ones: judged here, not warned about
         try:
-            return _from_library(x509.load_der_x509_certificate(data), data)
+            return _read(data)
         except UnsupportedAlgorithm as error:
             # Not damage: a newer kind of key, which a block may carry beside an older one (docs/adr, 10).
             detail = "a certificate has a kind of key that this machine's library does not know"
@@ -157,102 +162,88 @@ def _malformed(why: str) -> FormatError:
     return FormatError("malformed-certificate", f"a certificate cannot be parsed: {why}")
 
 
-def _from_library(parsed: x509.Certificate, data: bytes) -> Certificate:
-    parts = _read(data)  # first: it bounds what the library is asked to make text of
-    extensions = {extension.oid: extension.value for extension in parsed.extensions}
-
-    def value(kind: Any) -> Any:
-        return extensions.get(kind.oid)
-
-    constraints, usage = value(x509.BasicConstraints), value(x509.ExtendedKeyUsage)
-    key_id, authority = value(x509.SubjectKeyIdentifier), value(x509.AuthorityKeyIdentifier)
-    critical = [oid for oid, extension in parts.extensions.items() if extension.critical]
-    key = parsed.public_key()
-    algorithms.require_bounded(key)
-    alternative = parts.extensions.get(SUBJECT_ALTERNATIVE_NAME)
-    name_constraints = None
-    if constrained := parts.extensions.get(NAME_CONSTRAINTS):
-        from modseal.pki.name_constraints import NameConstraints  # imported here: few CAs have any
-
-        name_constraints = NameConstraints.parse(constrained.value)
-    return Certificate(
-        der=data,
-        fingerprint=hashlib.sha256(data).hexdigest(),
-        subject=parsed.subject.rfc4514_string(),
-        subject_name=parts.subject,
-        issuer=parsed.issuer.rfc4514_string(),
-        issuer_der=parsed.issuer.public_bytes(),
-        issuer_name=parts.issuer,
-        alternative_names=read_general_names(der.only(alternative.value)) if alternative else (),
-        serial=parsed.serial_number,
-        not_before=parts.not_before,
-        not_after=parts.not_after,
-        key=key,
-        key_der=key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
-        key_id=key_id.digest if key_id else None,
-        authority_key_id=authority.key_identifier if authority else None,
-        is_ca=bool(constraints and constraints.ca),
-        path_length=constraints.path_length if constraints else None,
-        key_usage=value(x509.KeyUsage),
-        extended_key_usage=frozenset(oid.dotted_string for oid in usage) if usage else None,
-        name_constraints=name_constraints,
-        policies=PolicyExtensions.parse(parts.extensions),
-        distribution_points=tuple(_distribution_points(parts)),
-        unjudged=tuple(oid for oid in critical if oid not in JUDGED_EXTENSIONS),
-        signed_bytes=parts.signed,
-        signature_algorithm=parts.algorithm,
-        signature=parts.signature,
-    )
-
-
-class _Parts(NamedTuple):
-    """What is read from the DER by our own strict reader: what is signed, how, and what has a meaning in it."""
-
-    signed: bytes
-    algorithm: Algorithm
-    signature: bytes
-    issuer: Name
-    not_before: datetime
-    not_after: datetime
-    subject: Name
-    extensions: dict[str, Extension]
-
-
-def _read(data: bytes) -> _Parts:
-    """The parts of a certificate (RFC 5280 section 4.1). Raises `FormatError`.
+def _read(data: bytes) -> Certificate:
+    """A certificate (RFC 5280 section 4.1). Raises `FormatError`, and what the library raises for its key.
 
     The issuer has a name (section 4.1.2.4), and only version 3 has extensions (section 4.1.2.1).
     """
     signed = read_signed(data)
-    inner = signed.fields
-    version = inner.optional(der.context(0))
-    inner.integer()  # the serial number
+    fields = signed.fields
+    version = fields.optional(der.context(0))
+    serial = fields.integer()
     signed.require_algorithm()
-    issuer = read_name(inner.next())
-    validity = inner.enter()
+    issuer = fields.next()
+    issuer_name = read_name(issuer)
+    validity = fields.enter()
     not_before, not_after = der.decode_either_time(validity.next()), der.decode_either_time(validity.next())
     validity.end()
-    subject = read_name(inner.next())
-    public_key.require_form(inner.enter())
-    inner.optional(0x81)  # unique identifiers: obsolete (RFC 5280 section 4.1.2.8), so not read further
-    inner.optional(0x82)
-    wrapped = inner.optional(der.context(3))
-    inner.end()
-    if not issuer:
+    subject = fields.next()
+    subject_name = read_name(subject)
+    key_info = fields.take(der.SEQUENCE)
+    public_key.require_form(fields.inside(key_info))  # so that a key has one DER, by which keys are told apart
+    fields.optional(0x81)  # unique identifiers: obsolete (RFC 5280 section 4.1.2.8), so not read further
+    fields.optional(0x82)
+    wrapped = fields.optional(der.context(3))
+    fields.end()
+    if not issuer_name:
         raise der.malformed("its issuer has no name")
+    if version and version.content not in (_VERSION_2, _VERSION_3):
+        raise der.malformed("its version is none of X.509, or is the default and encoded")
     if wrapped and (not version or version.content != _VERSION_3):
         raise der.malformed("it has extensions, and no version that has them")
     extensions = read_extensions(der.only(wrapped.content)) if wrapped else {}
-    return _Parts(signed.raw, signed.algorithm, signed.signature, issuer, not_before, not_after, subject, extensions)
+
+    def read(oid: str, reader: Callable[[bytes], _T]) -> _T | None:
+        return reader(extensions[oid].value) if oid in extensions else None
+
+    constraints = read(BASIC_CONSTRAINTS, read_basic_constraints)
+    name_constraints = None
+    if NAME_CONSTRAINTS in extensions:
+        from modseal.pki.name_constraints import NameConstraints  # imported here: few CAs have any
+
+        name_constraints = NameConstraints.parse(extensions[NAME_CONSTRAINTS].value)
+    return Certificate(
+        der=data,
+        fingerprint=hashlib.sha256(data).hexdigest(),
+        subject=name_text(subject),
+        subject_name=subject_name,
+        issuer=name_text(issuer),
+        issuer_der=issuer.raw,
+        issuer_name=issuer_name,
+        alternative_names=read(SUBJECT_ALTERNATIVE_NAME, lambda value: read_general_names(der.only(value))) or (),
+        serial=serial,
+        not_before=not_before,
+        not_after=not_after,
+        key_der=key_info.raw,
+        key_id=read(SUBJECT_KEY_ID, lambda value: der.only_value(value, der.OCTET_STRING).content),
+        authority_key_id=read(AUTHORITY_KEY_ID, read_authority_key_id),
+        is_ca=bool(constraints and constraints.ca),
+        path_length=constraints.path_length if constraints else None,
+        key_usage=read(KEY_USAGE, KeyUsage.parse),
+        extended_key_usage=read(EXTENDED_KEY_USAGE, read_purposes),
+        name_constraints=name_constraints,
+        policies=PolicyExtensions.parse(extensions),
+        distribution_points=read(DISTRIBUTION_POINTS, lambda value: tuple(_points(value, issuer_name))) or (),
+        unjudged=tuple(oid for oid, one in extensions.items() if one.critical and oid not in JUDGED_EXTENSIONS),
+        signed_bytes=signed.raw,
+        signature_algorithm=signed.algorithm,
+        signature=signed.signature,
+        key=_key(key_info.raw),  # last: a kind of key that is not known does not hide damage
+    )
 
 
-def _distribution_points(parts: _Parts) -> Iterator[GeneralName]:
+def _key(data: bytes) -> Any:
+    key = load_der_public_key(data)
+    algorithms.require_bounded(key)
+    return key
+
+
+def _points(value: bytes, issuer: Name) -> Iterator[GeneralName]:
     """The names of the points that have the issuer's own CRLs for all reasons (RFC 5280 section 4.2.1.13)."""
-    found = parts.extensions.get(DISTRIBUTION_POINTS)
-    body = der.only(found.value) if found else der.Reader(b"")
+    body = der.only(value)
     while body.more():
         point = body.enter()
-        name, reasons, issuer = point.optional(der.context(0)), point.optional(0x81), point.optional(der.context(2))
+        name, reasons, indirect = point.optional(der.context(0)), point.optional(0x81), point.optional(der.context(2))
         point.end()
-        if name and not reasons and not issuer:
-            yield from read_point_names(name.content, parts.issuer)
+        if name and not reasons and not indirect:
+            yield from read_point_names(name.content, issuer)

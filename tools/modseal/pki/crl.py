@@ -26,6 +26,7 @@ from modseal.pki.extensions import (
     ISSUING_DISTRIBUTION_POINT,
     REASON_CODE,
     Extension,
+    read_authority_key_id,
     read_extensions,
     read_signed,
 )
@@ -143,7 +144,6 @@ def _read(data: bytes, source: str) -> Crl:
         raise der.malformed("its version does not fit, or it names no issuer")
     scope = _read_scope(extensions.get(ISSUING_DISTRIBUTION_POINT), issuer)
     expired, authority = extensions.get(EXPIRED_CERTIFICATES_ON_CRL), extensions.get(AUTHORITY_KEY_ID)
-    key_id = der.only(authority.value).optional(0x80) if authority else None  # keyIdentifier (section 5.2.1)
     return Crl(
         source=source,
         issuer=issuer,
@@ -152,7 +152,7 @@ def _read(data: bytes, source: str) -> Crl:
         scope=scope,
         unjudged=(*_unjudged(extensions), *unknown, *scope.unjudged),
         keeps_expired_since=_read_time(expired) if expired else None,
-        authority_key_id=key_id.content if key_id else None,
+        authority_key_id=read_authority_key_id(authority.value) if authority else None,
         entries=entries,
         signed_bytes=signed.raw,
         signature_algorithm=signed.algorithm,

@@ -13,6 +13,7 @@ from modseal import limits
 from modseal.errors import FormatError
 from modseal.format import der
 from modseal.format.cms import Algorithm, read_algorithm
+from modseal.pki.names import read_general_names
 
 AUTHORITY_KEY_ID = "2.5.29.35"
 BASIC_CONSTRAINTS = "2.5.29.19"
@@ -32,6 +33,7 @@ POLICY_CONSTRAINTS = "2.5.29.36"
 POLICY_MAPPINGS = "2.5.29.33"
 REASON_CODE = "2.5.29.21"
 SUBJECT_ALTERNATIVE_NAME = "2.5.29.17"
+SUBJECT_KEY_ID = "2.5.29.14"
 
 _TRUE = b"\xff"
 
@@ -96,6 +98,69 @@ def read_signed(data: bytes) -> SignedParts:
     if bits[:1] != b"\0":
         raise der.malformed("its signature is not a whole number of bytes")
     return SignedParts(body.inside(value), value.raw, algorithm, bits[1:])
+
+
+class BasicConstraints(NamedTuple):
+    """Whether the key is a CA's, and how many CAs may follow it in a path (RFC 5280 section 4.2.1.9)."""
+
+    ca: bool
+    path_length: int | None
+
+
+def read_basic_constraints(value: bytes) -> BasicConstraints:
+    """BasicConstraints. Raises `FormatError`, also for a length without a CA."""
+    body = der.only(value)
+    ca = body.optional(der.BOOLEAN)
+    length = body.optional(der.INTEGER)
+    body.end()
+    if ca and ca.content != _TRUE:
+        raise der.malformed("basic constraints have a flag that is neither TRUE nor absent")
+    if length and not ca:
+        raise der.malformed("basic constraints bound the path of what is no CA")
+    return BasicConstraints(ca is not None, read_count(length.content) if length else None)
+
+
+class KeyUsage(NamedTuple):
+    """The uses of a key that have a meaning here (RFC 5280 section 4.2.1.3)."""
+
+    digital_signature: bool
+    content_commitment: bool
+    key_cert_sign: bool
+    crl_sign: bool
+
+    @classmethod
+    def parse(cls, value: bytes) -> KeyUsage:
+        """From the extension's BIT STRING; the first bit is the highest of its byte. Raises `FormatError`."""
+        unused, *octets = der.only_value(value, der.BIT_STRING).content or b"\xff"
+        if unused > (7 if octets else 0) or (octets and octets[-1] & ((1 << unused) - 1)):
+            raise der.malformed("a key usage is no string of bits")
+        first = octets[0] if octets else 0
+        return cls(*(bool(first & 0x80 >> bit) for bit in (0, 1, 5, 6)))
+
+
+def read_purposes(value: bytes) -> frozenset[str]:
+    """The identifiers of ExtKeyUsageSyntax, one or more (RFC 5280 section 4.2.1.12). Raises `FormatError`."""
+    body = der.only(value)
+    found = [body.oid()]
+    while body.more():
+        found.append(body.oid())
+    return frozenset(found)
+
+
+def read_authority_key_id(value: bytes) -> bytes | None:
+    """The identifier of the issuer's key, where it is there (RFC 5280 section 4.2.1.1). Raises `FormatError`.
+
+    The issuer's issuer and serial number come together, or not at all.
+    """
+    body = der.only(value)
+    key_id, issuer, serial = body.optional(0x80), body.optional(der.context(1)), body.optional(0x82)
+    body.end()
+    if (issuer is None) != (serial is None):
+        raise der.malformed("an authority key identifier has an issuer or a serial number without the other")
+    if issuer and serial:
+        read_general_names(body.inside(issuer))
+        read_count(serial.content)
+    return key_id.content if key_id else None
 
 
 def read_count(content: bytes) -> int:

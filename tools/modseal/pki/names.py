@@ -7,6 +7,7 @@ RFC 4518 prohibits, stays as its bytes: equal only where the bytes are.
 
 from __future__ import annotations
 
+import string
 import unicodedata
 from typing import NamedTuple
 
@@ -14,7 +15,8 @@ from modseal import limits
 from modseal.errors import FormatError
 from modseal.format import der
 
-UTF8_STRING, PRINTABLE_STRING, IA5_STRING = 0x0C, 0x13, 0x16
+UTF8_STRING, NUMERIC_STRING, PRINTABLE_STRING, T61_STRING = 0x0C, 0x12, 0x13, 0x14
+IA5_STRING, VISIBLE_STRING, UNIVERSAL_STRING, BMP_STRING = 0x16, 0x1A, 0x1C, 0x1E
 EMAIL_ADDRESS = "1.2.840.113549.1.9.1"
 
 Attribute = tuple[str, str | bytes]
@@ -67,8 +69,10 @@ def read_name(value: der.Value) -> Name:
 def read_relative_name(reader: der.Reader) -> frozenset[Attribute]:
     """One relative name: the attributes of a SET. Raises `FormatError`."""
     attributes: set[Attribute] = set()
-    while reader.more():
-        fields = reader.enter()
+    for element in der.elements(reader):
+        if element.tag != der.SEQUENCE:
+            raise der.malformed("an attribute of a distinguished name is not a SEQUENCE")
+        fields = reader.inside(element)
         oid = fields.oid()
         value = fields.next()
         fields.end()
@@ -92,6 +96,64 @@ def prepare(value: der.Value) -> str | bytes:
     if any(unicodedata.category(character).startswith(_PROHIBITED) for character in text):
         return value.raw
     return " ".join(text.split())
+
+
+_TEXT_ENCODINGS = {
+    **dict.fromkeys((UTF8_STRING, NUMERIC_STRING, PRINTABLE_STRING, T61_STRING, IA5_STRING, VISIBLE_STRING), "utf-8"),
+    UNIVERSAL_STRING: "utf-32-be",
+    BMP_STRING: "utf-16-be",
+}
+_CHARACTERS = {
+    NUMERIC_STRING: frozenset("0123456789 "),
+    PRINTABLE_STRING: frozenset(f"{string.ascii_letters}{string.digits} '()+,-./:=?"),
+    IA5_STRING: frozenset(map(chr, range(0x80))),
+    VISIBLE_STRING: frozenset(map(chr, range(0x20, 0x7F))),
+}
+"""What the narrower kinds of text may hold (X.680 section 41)."""
+_KEYWORDS = {
+    "2.5.4.3": "CN",
+    "2.5.4.7": "L",
+    "2.5.4.8": "ST",
+    "2.5.4.10": "O",
+    "2.5.4.11": "OU",
+    "2.5.4.6": "C",
+    "2.5.4.9": "STREET",
+    "0.9.2342.19200300.100.1.25": "DC",
+    "0.9.2342.19200300.100.1.1": "UID",
+}
+"""What a type is called in text (RFC 4514 section 3); others by their identifiers."""
+_UNIQUE_IDENTIFIER = "2.5.4.45"
+_ESCAPED = str.maketrans({**{one: f"\\{one}" for one in '\\"+,;<>'}, "\0": "\\00"})
+
+
+def name_text(value: der.Value) -> str:
+    """A distinguished name as people read it, the most specific part first (RFC 4514). Raises `FormatError`.
+
+    The value is one that `read_name` has read.
+    """
+    reader = der.Reader(value.content)
+    relative: list[str] = []
+    while reader.more():
+        attributes = (reader.inside(one) for one in der.elements(reader.enter(der.SET)))
+        relative.append("+".join(_attribute_text(one.oid(), one.next()) for one in attributes))
+    return ",".join(reversed(relative))
+
+
+def _attribute_text(oid: str, value: der.Value) -> str:
+    keyword = _KEYWORDS.get(oid, oid)
+    if oid == _UNIQUE_IDENTIFIER and value.tag == der.BIT_STRING:  # the one type that is no text
+        return f"{keyword}=#{value.content.hex()}"
+    try:
+        text = value.content.decode(_TEXT_ENCODINGS.get(value.tag, "ascii"))
+        allowed = value.tag in _TEXT_ENCODINGS and _CHARACTERS.get(value.tag, frozenset(text)).issuperset(text)
+    except UnicodeDecodeError:
+        allowed = False
+    if not allowed:
+        raise der.malformed("a distinguished name has a value that is no text of its encoding")
+    text = text.translate(_ESCAPED)
+    if text.startswith("#") or (text.startswith(" ") and len(text) > 1):
+        text = f"\\{text}"
+    return f"{keyword}={text[:-1]}\\ " if text.endswith(" ") else f"{keyword}={text}"
 
 
 def is_comparable(name: Name) -> bool:

@@ -7,6 +7,7 @@ no list of everything that can hurt a host; to keep a module where it belongs, u
 from __future__ import annotations
 
 import enum
+import functools
 import re
 from collections.abc import Iterable, Iterator
 from itertools import product
@@ -170,26 +171,38 @@ def overlays(manifest: Manifest) -> Iterator[Use]:
 
 
 class _PowerPlaces:
-    """The places of one power, compiled. `holds` are the folders that one of them is, or lies in."""
+    """The places of one power. `holds` are the folders that one of them is, or lies in.
+
+    The first folder of a place has no `*`, so a path is compared with the places of its own first folder alone.
+    """
 
     def __init__(self, patterns: Iterable[str]) -> None:
         located = [pattern for pattern in patterns if "/" in pattern]
-        self.names = _any_of(pattern for pattern in patterns if "/" not in pattern)
-        self.paths = _any_of(f"{pattern}**" if pattern.endswith("/") else pattern for pattern in located)
-        above = {folder for pattern in located for folder in ("", *rules.parents(pattern))}
-        self.holds = _any_of(above) if located else _any_of(())
+        self.names = tuple(pattern for pattern in patterns if "/" not in pattern)
+        self.holds = tuple({folder for pattern in located for folder in ("", *rules.parents(pattern))})
+        self._under: dict[str, tuple[str, ...]] = {}
+        for pattern in located:
+            first = pattern.partition("/")[0]
+            self._under[first] = (*self._under.get(first, ()), f"{pattern}**" if pattern.endswith("/") else pattern)
+
+    def has(self, path: str) -> bool:
+        """Whether a path is one of the places, or lies in one."""
+        places = self._under.get(path.partition("/")[0])
+        return places is not None and bool(_any_of(places).fullmatch(path))
 
     def leads_into(self, path: str) -> bool:
         """Whether a folder, or what a link leads to, is one of the places, lies in one or holds one."""
-        return bool(self.paths.fullmatch(path) or self.holds.fullmatch(path))
+        return self.has(path) or bool(_any_of(self.holds).fullmatch(path))
 
 
-def _any_of(patterns: Iterable[str]) -> re.Pattern[str]:
+@functools.cache
+def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    """Compiled when something is compared with it first: most modules have nothing where most places are."""
     parts = [re.escape(one).replace(r"\*\*", ".+").replace(r"\*", "[^/]*") for one in sorted(patterns)]
     return re.compile("|".join(parts) if parts else r"(?!)", re.DOTALL)
 
 
-_COMPILED = {power: _PowerPlaces(patterns) for power, patterns in PLACES.items() if patterns}
+_POWER_PLACES = {power: _PowerPlaces(patterns) for power, patterns in PLACES.items() if patterns}
 
 
 def _named(entry: Entry) -> Iterator[Power]:
@@ -202,11 +215,11 @@ def _named(entry: Entry) -> Iterator[Power]:
     link = entry.type is FileType.SYMLINK
     target = rules.fold(rules.link_leads_to(entry.path, entry.target or "")) if link else path
     name = path.rpartition("/")[2]
-    for power, places in _COMPILED.items():
+    for power, places in _POWER_PLACES.items():
         if folder:
             found = bool((entry.mode or 0) & _WRITABLE) and places.leads_into(path)
         else:
-            found = bool(places.names.fullmatch(name) or places.paths.fullmatch(path))
+            found = bool(_any_of(places.names).fullmatch(name)) or places.has(path)
             found = found or (link and (places.leads_into(path) or places.leads_into(target)))
         if found:
             yield power

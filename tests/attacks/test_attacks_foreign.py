@@ -101,14 +101,14 @@ ZSTD = b"".join(compression.zstd_frames(iter([b"x" * 100])))
 BAD_KEY = mock.Mock()
 REQUEST = request.make_request(name("Test"), new_key()).public_bytes(Encoding.DER)
 EDGES: dict[str, tuple[str, Callable[[], object], type[ModsealError], set[str]]] = {
-    "certificate": (
-        "modseal.pki.certificate.x509.load_der_x509_certificate",
+    "the key of a certificate": (
+        "modseal.pki.certificate.load_der_public_key",
         parse_certificate,
         FormatError,
         {"malformed-certificate", "unsupported-algorithm"},
     ),
     "the values of a certificate": (
-        "modseal.pki.certificate._from_library",
+        "modseal.pki.certificate._read",
         parse_certificate,
         FormatError,
         {"malformed-certificate", "unsupported-algorithm"},
@@ -252,8 +252,11 @@ def test_ERR_01_a_salt_that_no_key_has_room_for_is_refused() -> None:
         assert (found.verdict, codes_at(found, 1)) == (Verdict.REJECTED, {"bad-signature"})
 
 
-def test_ERR_01_an_embedded_certificate_that_the_library_stumbles_over_is_malformed() -> None:
-    """TLS Feature with a value that nobody knows is a `KeyError` of the library, once the extensions are read."""
+def test_ERR_01_an_extension_that_the_library_stumbles_over_is_not_shown_to_it() -> None:
+    """TLS Feature with a value that nobody knows is a `KeyError` of the library, once the extensions are read.
+
+    modseal does not judge it: it is passed over, and refuses the path where it is critical (RFC 5280 section 4.2).
+    """
     feature = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.5.5.7.1.24"), bytes.fromhex("3003020163"))
     stranger = ca("Stranger", extensions=[(feature, False)])
     with pytest.raises(KeyError):
@@ -261,7 +264,9 @@ def test_ERR_01_an_embedded_certificate_that_the_library_stumbles_over_is_malfor
     good = make("seal")
     bundle = good.signed(signer(), certificates=[signer().der, stranger.der])
     found = judge(bundle, trusting())
-    assert (found.verdict, codes_at(found, 1)) == (Verdict.REJECTED, {"malformed-certificate"})
+    assert (found.verdict, codes_at(found, 1)) == (Verdict.ACCEPTED, set())
+    found = judge(make("seal", leaf("Critical", extensions=[(feature, True)])), trusting())
+    assert (found.verdict, codes_at(found, 3)) == (Verdict.REJECTED, {"unsupported-extension"})
 
 
 def codes_at(found: Examination, step: int) -> set[str | None]:

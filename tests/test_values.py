@@ -15,7 +15,7 @@ import modseal
 from modseal.values import dataclass
 
 PACKAGE = Path(modseal.__file__).parent
-ROOMS = ("errors.py", "format", "files", "pki", "trust", "policy", "bundle", "auditing")
+ROOMS = ("errors.py", "format", "files", "pki", "trust", "policy", "bundle")
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice
 
@@ -33,6 +32,7 @@ from modseal.files.part import within
 from modseal.format import iso
 from modseal.format.manifest import Manifest
 from modseal.format.source import FileSource, sha256
+from modseal.values import dataclass
 
 SEPARATOR = "!/"
 """Between a depot's name and the path of a file in it, as in the URLs of archives."""

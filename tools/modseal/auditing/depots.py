@@ -11,6 +11,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain, islice
 
@@ -32,7 +33,6 @@ from modseal.files.part import within
 from modseal.format import iso
 from modseal.format.manifest import Manifest
 from modseal.format.source import FileSource, sha256
-from modseal.values import dataclass
 
 SEPARATOR = "!/"
 """Between a depot's name and the path of a file in it, as in the URLs of archives."""

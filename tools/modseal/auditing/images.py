@@ -9,6 +9,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 from modseal.auditing.depots import SEPARATOR, depot_targets
 from modseal.auditing.esxi import Host, is_archive
@@ -26,7 +27,6 @@ from modseal.format.iso import IsoFile
 from modseal.format.manifest import SUFFIXES
 from modseal.format.source import FileSource, Source
 from modseal.format.zip import starts_like_zip
-from modseal.values import dataclass
 
 _HEAD = 4096
 

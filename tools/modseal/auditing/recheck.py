@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from dataclasses import field, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, TypeVar
 
 from modseal.auditing import rules
@@ -21,7 +21,6 @@ from modseal.auditing.finding import VOLATILE, Finding
 from modseal.auditing.report_file import ReportFile
 from modseal.auditing.run import Audit, Summary
 from modseal.trust.policy import Policy
-from modseal.values import dataclass
 
 
 class What(enum.StrEnum):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from modseal import limits
@@ -13,7 +14,6 @@ from modseal.auditing.rule import Hit, Row, Rule
 from modseal.auditing.spool import Spool
 from modseal.errors import FormatError
 from modseal.format.together import Footprint, PathClash, clashes
-from modseal.values import dataclass
 
 
 class SameId:

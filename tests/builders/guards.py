@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,6 +48,15 @@ def why_impossible() -> str | None:
         return str(error)
     made = subprocess.run(["unshare", "--mount", "true"], capture_output=True)
     return None if made.returncode == 0 else "mount namespaces are not allowed here"
+
+
+def eventually(holds: Callable[[], bool]) -> bool:
+    """Whether something holds within ten seconds."""
+    for _ in range(100):
+        if holds():
+            return True
+        time.sleep(0.1)
+    return False
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from io import StringIO
 from pathlib import Path
@@ -18,7 +18,7 @@ import pytest
 
 import modseal.host
 from builders import guards, hosts
-from builders.guards import Guarded
+from builders.guards import Guarded, eventually
 from builders.hosts import Host
 from builders.pki import NOW
 from modseal import limits
@@ -178,14 +178,6 @@ def test_a_store_that_is_damaged_lets_nothing_run(guard: Guarded, host: Host) ->
     assert guard.said("not-proved")
     current.symlink_to(before)
     assert eventually(lambda: guard.runs(guard.mount / "run"))
-
-
-def eventually(holds: Callable[[], bool]) -> bool:
-    for _ in range(100):
-        if holds():
-            return True
-        time.sleep(0.1)
-    return False
 
 
 def test_many_programs_and_switches_at_once_neither_hang_nor_let_anything_through(guard: Guarded, host: Host) -> None:

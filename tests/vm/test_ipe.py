@@ -1,194 +1,175 @@
-"""The exported IPE policy and images under Debian's own signed kernel, in QEMU: `make vm`.
+"""The exported IPE policy and images under Debian's own signed kernel, in QEMU: what runs, and every way round.
 
-MODSEAL_VM is a folder with a kernel package unpacked: `boot/vmlinuz-*` and `lib/modules`. The kernel is signed once
-more with a key of our own, which is in the firmware's db: so the kernel has it in its `.platform` keyring.
+The kernel is signed once more with a key of our own, which is in the firmware's db: so the kernel has it in its
+`.platform` keyring. One guest has the policy alone; the other one starts `modseal-init` first, and then a real systemd.
 """
 
 from __future__ import annotations
 
-import lzma
-import os
-import shutil
-import subprocess
-import uuid
+import shlex
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from builders import hosts
+from builders import guest, hosts
+from builders.guest import put, put_program, run
 from builders.pki import NOW
-from modseal.format import verity
 from modseal.packing.host_export import write
 from modseal.signing import keys
 
 HERE = Path(__file__).parent
+PACKAGE = HERE.parents[1] / "tools/modseal"
 MODULES = ("dm-mod", "dm-bufio", "reed_solomon", "libcrc32c", "lz4_decompress", "xxhash_generic", "loop", "erofs",
-           "dm-verity")  # fmt: skip
-TOOLS = ("qemu-system-x86_64", "sbsign", "virt-fw-vars", "mkfs.erofs", "veritysetup", "gcc", "cpio", "busybox")
-OVMF = Path("/usr/share/OVMF")
-PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
-SECONDS = 240
-
-
-@pytest.fixture(scope="module")
-def kernel() -> Path:
-    folder = os.environ.get("MODSEAL_VM")
-    if not folder:
-        pytest.skip("MODSEAL_VM does not name an unpacked kernel package")
-    for name in TOOLS:
-        if not shutil.which(name, path=PATH):
-            pytest.skip(f"{name} is not installed")
-    if not (OVMF / "OVMF_CODE_4M.secboot.fd").exists():
-        pytest.skip("ovmf is not installed")
-    found = sorted(Path(folder).glob("boot/vmlinuz-*"))
-    if not found:
-        pytest.skip(f"{folder}/boot has no kernel")
-    return found[-1]
-
-
-def run(*command: object, **options: object) -> str:
-    words = [str(one) for one in command]
-    words[0] = shutil.which(words[0], path=PATH) or words[0]
-    done = subprocess.run(words, capture_output=True, text=True, check=False, **options)  # type: ignore[call-overload]
-    assert done.returncode == 0, done.stderr
-    return str(done.stdout)
-
-
-def new_key(folder: Path, name: str) -> None:
-    run("openssl", "req", "-new", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-days", "3650",
-        "-sha256", "-addext", "basicConstraints=critical,CA:FALSE", "-addext", "keyUsage=digitalSignature",
-        "-keyout", folder / f"{name}.key", "-out", folder / f"{name}.pem")  # fmt: skip
-
-
-def libraries(program: str) -> list[Path]:
-    words = [word for line in run("ldd", program).splitlines() for word in line.split()]
-    return [Path(word) for word in words if word.startswith("/")]
-
-
-def put(path: Path, source: Path | str) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copy(source, path)
-
-
-def base_image(folder: Path, top: Path) -> bytes:
-    """The system's own image: a shell, and what starts a dynamic program."""
-    put(folder / "tree/bin/busybox", shutil.which("busybox", path=PATH) or "")
-    for one in libraries("/bin/true"):
-        put(folder / f"tree{one}", one)
-    image = folder / "base.erofs"
-    run("mkfs.erofs", "-T0", "--all-root", image, folder / "tree")
-    data = image.read_bytes()
-    data = data.ljust(-(-len(data) // 4096) * 4096, b"\0")
-    root, hashes = verity.dm_verity([data], bytes(16))
-    (top / "x/base.erofs").write_bytes(data + hashes)
-    (top / "x/base.offset").write_text(str(len(data)))
-    (top / "x/base.root").write_text(root.hex())
-    return root
+           "dm-verity", "overlay", "binfmt_misc")  # fmt: skip
+TRIES: list[dict[str, str]] = tomllib.loads((HERE / "tries.toml").read_text("utf-8"))["try"]
+UNIT = "[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\n"
+OWN_UNIT = """CapabilityBoundingSet=~
+AmbientCapabilities=CAP_MAC_ADMIN
+MemoryDenyWriteExecute=no
+ExecStart=/bin/sh -c 'echo 0 > /sys/kernel/security/ipe/enforce; /m/opt/m/bin/hello private /m/opt/m/bin/hello > /run/own'
+"""
 
 
 def programs(folder: Path) -> dict[str, bytes]:
-    (folder / "one.c").write_text("int one(void) { return 1; }\n")
+    (folder / "one.c").write_text(
+        '#include <stdio.h>\n__attribute__((constructor)) static void begin(void) { puts("REACHED"); }\n'
+    )
     run("gcc", "-O2", "-static", "-s", "-w", "-o", folder / "hello", HERE / "guest.c")
-    run("gcc", "-O2", "-s", "-o", folder / "dynamic", HERE / "guest.c", "-ldl")
+    run("gcc", "-O2", "-s", "-w", "-o", folder / "dynamic", HERE / "guest.c", "-ldl")
     run("gcc", "-O2", "-s", "-shared", "-fPIC", "-o", folder / "libone.so", folder / "one.c")
     names = {"hello": "bin", "dynamic": "bin", "libone.so": "lib"}
-    return {f"opt/m/{place}/{name}": (folder / name).read_bytes() for name, place in names.items()}
+    found = {f"opt/m/{place}/{name}": (folder / name).read_bytes() for name, place in names.items()}
+    return found | {"opt/m/lib/data.evil": b"data"}
 
 
-def images(top: Path) -> None:
-    """The module's image with each block changed, and one that is cut off: both below the root hash of the first."""
-    *_, offset, name = (top / "x/out/roothashes.txt").read_text().split()
-    data = bytearray((top / "x/out" / name).read_bytes())
-    for at in range(4096, int(offset)):  # every block but the file system's first has one byte changed
+def system(top: Path) -> Path:
+    """The guest's own system: a shell, systemd with one service, and modseal-init."""
+    guest.new_root(top)
+    put_program(top, "busybox", "usr/bin/busybox")
+    for name in run(top / "usr/bin/busybox", "--list").split():
+        if name != "busybox" and not (top / "usr/bin" / name).exists():
+            (top / "usr/bin" / name).symlink_to("busybox")
+    for name in ("veritysetup", "dmsetup", "setfattr"):
+        (top / "usr/bin" / name).unlink(missing_ok=True)
+        put_program(top, name, f"usr/bin/{name}")
+    put_program(top, "/bin/true", "usr/lib/true")
+    for name in ("m", "spare", "bad", "stranger", "mnt"):
+        (top / name).mkdir()
+    put_program(top, "/lib/systemd/systemd", "usr/lib/systemd/systemd")
+    put_program(top, "systemctl", "usr/bin/systemctl")
+    (top / "usr/sbin/init").symlink_to("../lib/systemd/systemd")
+    (top / "etc/machine-id").touch()
+    units = top / "usr/lib/systemd/system"
+    units.mkdir(parents=True)
+    (units / "default.target").write_text("[Unit]\nRequires=tries.service\n")
+    (units / "tries.service").write_text(f"{UNIT}ExecStart=/bin/sh /run/x/tries.sh\n")
+    python = guest.put_python(top, "typing, ctypes, pathlib, encodings.ascii, encodings.utf_8, __future__")
+    for name in ("__init__.py", "host/__init__.py", "host/first_process.py"):
+        put(top / "usr/lib/modseal/modseal" / name, PACKAGE / name)
+    first = f"#!{python} -I\nimport sys\nsys.path.insert(0, '/usr/lib/modseal')\n"
+    (top / "usr/bin/modseal-init").write_text(f"{first}from modseal.host.first_process import main\nmain()\n")
+    (top / "usr/bin/modseal-init").chmod(0o755)
+    return top
+
+
+def changed_image(data: bytes, offset: int) -> bytes:
+    changed = bytearray(data)
+    for at in range(4096, offset):  # every block but the file system's first has one byte changed
         if at % 4096 == 100:
-            data[at] ^= 1
-    (top / "x/changed.erofs").write_bytes(data)
-    (top / "x/stranger.erofs").write_bytes((top / "x/out" / name).read_bytes()[: int(offset)] + bytes(8192))
+            changed[at] ^= 1
+    return bytes(changed)
 
 
-def initramfs(top: Path, kernel: Path) -> bytes:
-    put(top / "bin/busybox", shutil.which("busybox", path=PATH) or "")
-    tool = shutil.which("veritysetup", path=PATH) or ""
-    put(top / "bin/veritysetup", tool)
-    for one in libraries(tool):
-        put(top / str(one).lstrip("/"), one)
-    (top / "mods").mkdir()
-    version = kernel.name.removeprefix("vmlinuz-")
-    order = []
-    for name in MODULES:
-        found = list((kernel.parent.parent / "lib/modules" / version).rglob(f"{name}.ko.xz"))
-        if found:
-            (top / f"mods/{name}.ko").write_bytes(lzma.decompress(found[0].read_bytes()))
-            order.append(name)
-    (top / "mods/order").write_text(" ".join(order))
-    for source, name in (("init.sh", "init"), ("tries.sh", "tries.sh")):
-        put(top / name, HERE / source)
-        (top / name).chmod(0o755)
-    command = "find . -mindepth 1 -print0 | cpio -0o -H newc -R 0:0 --quiet"
-    return subprocess.run(command, shell=True, cwd=top, check=True, capture_output=True).stdout
+def write_image(tree: Path, place: Path, name: str) -> bytes:
+    root, offset = guest.verity_image(tree, place / f"{name}.erofs")
+    (place / f"{name}.offset").write_text(str(offset))
+    (place / f"{name}.root").write_text(root.hex())
+    return root
 
 
 @pytest.fixture(scope="module")
-def results(kernel: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, int]:
-    """One boot; what came of each try, by its name: an exit status, 126 for what the kernel did not let run."""
+def consoles(kernel: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What the two guests have said."""
     folder = tmp_path_factory.mktemp("vm")
     top = folder / "top"
-    (top / "x").mkdir(parents=True)
+    place = top / "x"
+    place.mkdir(parents=True)
     for name in ("owner", "stranger"):
-        new_key(folder, name)
+        guest.new_key(folder, name)
     signer = {name: keys.open(str(folder / f"{name}.key"), folder / f"{name}.pem", (), None)
               for name in ("owner", "stranger")}  # fmt: skip
-    base = (base_image(folder, top),)
+    base = (write_image(system(folder / "system"), place, "base"),)
     host = hosts.host(folder)
     content = programs(folder)
     host.installed(host.bundle("m", "1.0", files=content, modes=dict.fromkeys(content, 0o755)))
-    write(host.root, "ipe", top / "x/older", NOW, signer["owner"], base)
+    write(host.root, "ipe", place / "older", NOW, signer["owner"], base)
     host.installed(host.bundle("n", "1.0"))
     host.remove("n")
     host.rollback(1)
-    write(host.root, "ipe", top / "x/out", NOW, signer["owner"], base)
+    write(host.root, "ipe", place / "out", NOW, signer["owner"], base)
     write(host.root, "ipe", folder / "by-stranger", NOW, signer["stranger"], base)
-    put(top / "x/stranger.p7b", folder / "by-stranger/modseal.pol.p7b")
-    images(top)
-    (folder / "initrd").write_bytes(initramfs(top, kernel))
-    run("sbsign", "--key", folder / "owner.key", "--cert", folder / "owner.pem", "--output", folder / "kernel", kernel)
-    owner = folder / "owner.pem"
-    guid = str(uuid.uuid4())
-    run("virt-fw-vars", "--input", OVMF / "OVMF_VARS_4M.fd", "--output", folder / "vars", "--set-pk", guid, owner,
-        "--add-kek", guid, owner, "--add-db", guid, owner, "--secure-boot")  # fmt: skip
-    flash = "if=pflash,format=raw,unit"
-    said = subprocess.run(
-        ["qemu-system-x86_64", "-M", "q35,smm=on", "-accel", "tcg,thread=multi", "-cpu", "max", "-smp", "2",
-         "-m", "1024", "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot",
-         "-nic", "none", "-global", "driver=cfi.pflash01,property=secure,value=on",
-         "-drive", f"{flash}=0,readonly=on,file={OVMF}/OVMF_CODE_4M.secboot.fd",
-         "-drive", f"{flash}=1,file={folder}/vars", "-kernel", str(folder / "kernel"),
-         "-initrd", str(folder / "initrd"), "-append", "console=ttyS0 panic=-1 quiet"],
-        stdin=subprocess.DEVNULL, capture_output=True, timeout=SECONDS, check=False,
-    ).stdout.decode(errors="replace")  # fmt: skip
-    lines = [line[line.index("RESULT") :].split() for line in said.splitlines() if "RESULT" in line]
-    found = {words[1]: int(words[2]) for words in lines if len(words) == 3}
-    (folder / "console.txt").write_text(said)
-    assert "end" in found, said[-3000:]
+    put(place / "stranger.p7b", folder / "by-stranger/modseal.pol.p7b")
+    _, offset, image = (place / "out/roothashes.txt").read_text().split()
+    (place / "changed.erofs").write_bytes(changed_image((place / "out" / image).read_bytes(), int(offset)))
+    for name, data in content.items():
+        other = folder / "stranger-tree" / name
+        other.parent.mkdir(parents=True, exist_ok=True)
+        other.write_bytes(data)
+        other.chmod(0o755)
+    write_image(folder / "stranger-tree", place, "stranger")
+    run("mkfs.ext4", "-q", "-d", folder / "stranger-tree/opt/m/bin", place / "other.ext4", "4M")
+    signed, firmware = guest.secure_boot(folder, kernel, "owner")
+    put(place / "kernel", signed)
+    (place / "script").write_text("#!/bin/sh\necho REACHED\n")
+    (place / "script").chmod(0o755)
+    (place / "helper.sh").write_text("echo 0 > /sys/kernel/security/ipe/enforce\n")
+    (place / "own.service").write_text(UNIT + OWN_UNIT)
+    guest.put_kernel_modules(top, kernel, MODULES)
+    put_dummy(top, place, kernel)
+    put_program(top, "busybox", "bin/busybox")
+    put_program(top, "veritysetup", "bin/veritysetup")
+    put(top / "init", HERE / "init-ipe.sh")
+    (top / "init").chmod(0o755)
+    lines = {kind: [f"t {one['name']} {shlex.quote(one['command'])}" for one in TRIES if kind in one]
+             for kind in ("alone", "shipped")}  # fmt: skip
+    said = {}
+    for kind, options in (("alone", ""), ("shipped", "shipped proc_mem.force_override=never")):
+        end = ("echo RESULT end runs > /dev/console", "poweroff -f", "")
+        (place / "tries.sh").write_text((HERE / "tries-head.sh").read_text() + "\n".join([*lines[kind], *end]))
+        said[kind] = guest.boot(signed, guest.initramfs(top, folder / "initrd"), options, firmware)
+        (folder / f"{kind}.txt").write_text(said[kind])
+    return said
+
+
+def put_dummy(top: Path, place: Path, kernel: Path) -> None:
+    """A module that is not loaded, as Debian has signed it and with one byte changed."""
+    other = place.parent / "other"
+    other.mkdir()
+    guest.put_kernel_modules(other, kernel, ["dummy"])
+    put(top / "mods/dummy.ko", other / "mods/dummy.ko")
+    data = bytearray((other / "mods/dummy.ko").read_bytes())
+    data[2000] ^= 1
+    (place / "changed.ko").write_bytes(data)
+
+
+@pytest.fixture(scope="module")
+def results(consoles: dict[str, str], kernel: Path) -> dict[str, dict[str, tuple[str, str]]]:
+    """What came of each try, by guest and name."""
+    found = {kind: guest.results(console) for kind, console in consoles.items()}
+    rows = [
+        {"what": one["what"], "closed": one.get("closed", "")}
+        | {kind: found[kind][one["name"]][0] for kind in ("alone", "shipped") if kind in one}
+        for one in TRIES
+    ]
+    guest.record(rows, "ipe", kernel)
     return found
 
 
-@pytest.mark.parametrize("name", ["policy", "signed", "ld-so-signed", "dlopen-signed"])
-def test_what_is_signed_runs(results: dict[str, int], name: str) -> None:
-    assert results[name] == 0
-    assert results["enforce-is"] == 1
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["tmpfs-copy", "memfd", "ld-so-copy", "dlopen-copy", "initramfs", "changed-image-reads", "stranger-image-opens",
-     "stranger-policy", "older-policy"],
-)  # fmt: skip
-def test_what_is_not_is_denied(results: dict[str, int], name: str) -> None:
-    exit_of_the_loader = 127  # what must run by the same means does (`ld-so-signed`)
-    denied = {"ld-so-copy": exit_of_the_loader, "tmpfs-copy": 126, "memfd": 126, "dlopen-copy": 126, "initramfs": 126}
-    assert results[name] == denied.get(name, 1)
-
-
-def test_a_script_given_to_an_interpreter_runs_all_the_same(results: dict[str, int]) -> None:
-    assert results["script-by-interpreter"] == 7
+@pytest.mark.parametrize("kind", ["alone", "shipped"])
+@pytest.mark.parametrize("one", TRIES, ids=lambda one: one["name"])
+def test_what_comes_of_a_try(results: dict[str, dict[str, tuple[str, str]]], one: dict[str, str], kind: str) -> None:
+    if kind not in one:
+        pytest.skip("it takes a systemd")
+    outcome, said = results[kind][one["name"]]
+    assert outcome == one[kind], said

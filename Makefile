@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help demo demo-host host-system vm test lint format bench shape worst fuzz mutate oracle differential vectors big docs man clean
+.PHONY: help demo demo-host host-system vm vm-table exec-cost test lint format bench shape worst fuzz mutate oracle differential vectors big docs man clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -40,6 +40,10 @@ format: $(VENV)/.developer  ## write the code in its one form
 
 bench: $(VENV)/.installed  ## ratios to floors and peers, in one interleaved run
 	$(BIN)/python bench/run.py $(BENCH)
+
+exec-cost: $(VENV)/.developer  ## what a start costs more under the guard and under fapolicyd (root), for docs/enforcement.md
+	PYTHONPATH=tests $(BIN)/python bench/exec_cost.py
+	$(BIN)/python docs/generate.py
 
 shape: $(VENV)/.installed  ## how much code there is, and of what kind
 	$(BIN)/python bench/shape.py
@@ -83,8 +87,16 @@ host-system: $(VENV)/.developer  ## hosts under a real systemd (root, mmdebstrap
 	MODSEAL_HOST_SYSTEM=1 $(BIN)/python -m pytest -q -rs tests/host/test_system.py
 	MODSEAL_EACH_WRITE=1 $(BIN)/python -m pytest -n auto -q tests/host/test_killed.py
 
-vm: $(VENV)/.developer  ## the exported IPE policy under a real kernel in QEMU: make vm MODSEAL_VM=folder of an unpacked kernel package
-	MODSEAL_VM=$(MODSEAL_VM) $(BIN)/python -m pytest -q -rs tests/vm
+$(VENV)/.vm: $(VENV)/.developer
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group vm
+	@touch $@
+
+vm: $(VENV)/.vm  ## what is exported for IPE, IMA and fs-verity under Debian's kernel in QEMU, which apt fetches once
+	MODSEAL_VM=$(or $(MODSEAL_VM),$(CURDIR)/build/vm) $(BIN)/python -m pytest -q -rs tests/vm
+
+vm-table: $(VENV)/.vm  ## the same, and what came of each try is written to docs/enforcement.md
+	MODSEAL_VM_TABLE=$(CURDIR)/docs/enforcement.json $(MAKE) vm
+	$(BIN)/python docs/generate.py
 
 docs: $(VENV)/.installed  ## write the generated pages and schemas again
 	$(BIN)/python docs/generate.py

@@ -20,7 +20,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import json_schema
 import level_table
@@ -68,7 +68,7 @@ def outputs() -> dict[Path, str]:
     }
     for name in json_schema.PUBLISHED:
         files[ROOT / f"schemas/{name}.schema.json"] = json_schema.text(json_schema.published(name))
-    for name in ("format", "verification", "policy", "threat-model", "audits"):
+    for name in ("format", "verification", "policy", "threat-model", "audits", "enforcement"):
         path = ROOT / f"docs/{name}.md"
         files[path] = with_regions(path.read_text("utf-8"))
     return files | {ROOT / "docs/man1" / name: text for name, text in _man_pages().items()}
@@ -285,6 +285,47 @@ def _powers_table() -> str:
     return "\n".join(lines)
 
 
+# What guests and daemons did, for docs/enforcement.md.
+
+
+def _tries() -> dict[str, Any]:
+    """What `make vm-table` has written."""
+    found: dict[str, Any] = json.loads((ROOT / "docs/enforcement.json").read_text("utf-8"))
+    return found
+
+
+def _ipe_tries() -> str:
+    found = _tries()
+    lines = [f"Linux {found['kernel']}, {found['date']}.", "", "| tried | alone | shipped | what closes it |"]
+    lines.append("|---|---|---|---|")
+    for row in found["ipe"]:
+        words = (row["what"], row.get("alone", ""), row["shipped"], row["closed"])
+        lines.append("| " + " | ".join(map(_cell, words)) + " |")
+    return "\n".join(lines)
+
+
+def _kernel_tries() -> str:
+    found = _tries()
+    names = {"ima": "IMA", "fsverity": "fs-verity"}
+    lines = [f"Linux {found['kernel']}, {found['date']}.", "", "| with | tried | outcome | what closes it |"]
+    lines.append("|---|---|---|---|")
+    for row in found["ima"]:
+        words = (names[row["by"]], row["what"], row["outcome"], row["closed"])
+        lines.append("| " + " | ".join(map(_cell, words)) + " |")
+    return "\n".join(lines)
+
+
+def _exec_cost() -> str:
+    """What `make exec-cost` has measured."""
+    found = json.loads((ROOT / "docs/exec-cost.json").read_text("utf-8"))
+    about = f"{found['machine']}, {found['date']}; {found['rounds']} rounds of {found['starts']} starts each."
+    lines = [about, "", "| program | alone | the guard adds | fapolicyd adds |", "|---|---:|---:|---:|"]
+    for row in found["rows"]:
+        added = ["{} ({} to {})".format(*row[name]) for name in ("guard", "fapolicyd")]
+        lines.append(f"| `{row['program']}` | {row['alone']} | {added[0]} | {added[1]} |")
+    return "\n".join(lines)
+
+
 # The rules of docs/audits.md.
 
 
@@ -425,6 +466,9 @@ REGIONS: dict[str, Callable[[], str]] = {
     "attacks": _attack_tables,
     "algorithms": _algorithms_table,
     "path-lists": _path_lists,
+    "exec-cost": _exec_cost,
+    "ipe-tries": _ipe_tries,
+    "kernel-tries": _kernel_tries,
     "powers": _powers_table,
     "rules": _rules_table,
     "rule-sections": _rule_sections,

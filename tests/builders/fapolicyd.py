@@ -86,7 +86,6 @@ def _fill(root: Path) -> Path:
     (root / "etc/fapolicyd/fapolicyd.conf").write_text(_CONFIG)
     for name in ("compiled.rules", "rules.d/10-trusted.rules"):
         (root / "etc/fapolicyd" / name).write_text(_RULES)
-    (root / "etc/fapolicyd/fapolicyd.trust").touch()
     os.mknod(root / "dev/null", 0o20666, os.makedev(1, 3))
     return root
 
@@ -98,11 +97,12 @@ def running(folder: Path, system: tuple[Path, Path, str], trust: Path) -> Iterat
     log = folder / "fapolicyd.log"
     found = Fapolicyd(namespace, mount, root, log)
     shutil.copy(trust, root / "etc/fapolicyd/trust.d")
+    (root / "etc/fapolicyd/fapolicyd.trust").write_bytes(b"")
     loader = next(one for one in (root / "usr").rglob("ld-linux*") if not one.is_symlink())
     for path in (f"/{loader.relative_to(root)}", "/usr/bin/fapolicyd-cli", "/usr/bin/busybox"):
         found.run("fapolicyd-cli", "--file", "add", path).check_returncode()
     enter = ["nsenter", "--target", namespace, "--mount", "sh", "-c"]
-    start = 'mount -t proc proc "$0/proc"; exec chroot "$0" /usr/bin/fapolicyd --debug-deny'
+    start = '[ -e "$0/proc/self" ] || mount -t proc proc "$0/proc"; exec chroot "$0" /usr/bin/fapolicyd --debug-deny'
     with log.open("wb") as output, subprocess.Popen([*enter, start, mount], stdout=output, stderr=output) as process:
         try:
             guards.eventually(lambda: b"Starting to listen" in log.read_bytes() or process.poll() is not None)

@@ -110,6 +110,14 @@ class Guarded:
         raise AssertionError(self.lines())
 
 
+def serve_code(
+    root: Path, mount: Path, deadline: float = limits.GUARD_DEADLINE, before: str = "", **options: bool
+) -> str:
+    """What a Python runs that guards a mount until SIGTERM, for the host below a root."""
+    paths = {"path": sys.path, "root": str(root), "mount": str(mount)}
+    return _SERVE.format(**paths, deadline=deadline, before=before, options=options)
+
+
 @contextmanager
 def guarded(
     host: Host, *, deadline: float = limits.GUARD_DEADLINE, before: str = "", **options: bool
@@ -122,9 +130,7 @@ def guarded(
         assert holder.stdout is not None
         assert holder.stdout.readline() == b"mounted\n"
         try:
-            code = _SERVE.format(
-                path=sys.path, root=str(host.root), mount=str(mount), deadline=deadline, before=before, options=options
-            )
+            code = serve_code(host.root, mount, deadline, before, **options)
             enter = ["nsenter", "--target", str(holder.pid), "--mount", sys.executable, "-c", code]
             with log.open("wb") as output, subprocess.Popen(enter, stdout=output) as process:
                 found = Guarded(process, str(holder.pid), mount, log)

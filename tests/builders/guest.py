@@ -9,9 +9,9 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import uuid
 from collections.abc import Iterable, Sequence
-from datetime import date
 from pathlib import Path
 
 from modseal.format import verity
@@ -167,5 +167,5 @@ def record(rows: list[dict[str, str]], name: str, kernel: Path) -> None:
     table = os.environ.get("MODSEAL_VM_TABLE")
     if table:
         before = json.loads(Path(table).read_text("utf-8")) if Path(table).exists() else {}
-        now = {"kernel": kernel.name.removeprefix("vmlinuz-"), "date": date.today().isoformat(), name: rows}
+        now = {"kernel": kernel.name.removeprefix("vmlinuz-"), "date": time.strftime("%Y-%m-%d"), name: rows}
         Path(table).write_text(json.dumps(before | now, indent=1) + "\n", "utf-8")

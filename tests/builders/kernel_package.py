@@ -12,7 +12,7 @@ from typing import NamedTuple
 _NAME = re.compile(r"linux-image-6\.12\.[0-9]+\S*-cloud-amd64")
 
 
-class Unfetched(Exception):
+class UnfetchedError(Exception):
     """Why there is no kernel."""
 
 
@@ -28,19 +28,25 @@ def fetch(folder: Path) -> Path:
     """The kernel of an unpacked package below a folder, which is kept for the next time: `boot/vmlinuz-*`.
 
     apt proves its lists by Debian's keys, and the package is compared with the digest of these lists each time.
-    Raises `Unfetched`.
+    Raises `UnfetchedError`.
     """
     known = sorted(_known(), key=lambda one: [int(number) for number in re.findall("[0-9]+", one.version)])
     if not known:
-        raise Unfetched("apt knows no linux-image-6.12*-cloud-amd64 (apt-get update; it is in Debian 13 and in 12's security)")
+        raise UnfetchedError(
+            "apt knows no linux-image-6.12*-cloud-amd64 (apt-get update; it is in Debian 13 and in 12's security)"
+        )
     folder.mkdir(parents=True, exist_ok=True)
     kept = next((one for one in reversed(known) if _file(folder, one)), None)
     package = kept or known[-1]
     if not kept:
-        _run("apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", f"{package.name}={package.version}", at=folder)
+        _run(
+            "apt-get", "-q", "-o", "APT::Sandbox::User=root", "download", f"{package.name}={package.version}", at=folder
+        )
     file = _file(folder, package)
     if not file:
-        raise Unfetched(f"what apt downloaded is not {package.name} {package.version} with SHA-256 {package.sha256}")
+        raise UnfetchedError(
+            f"what apt downloaded is not {package.name} {package.version} with SHA-256 {package.sha256}"
+        )
     unpacked = folder / package.sha256[:16]
     if not unpacked.exists():
         _run("dpkg", "-x", file.name, f"{unpacked.name}.part", at=folder)
@@ -68,9 +74,9 @@ def _run(*command: str, at: Path | None = None) -> str:
     try:
         done = subprocess.run(command, cwd=at, capture_output=True, text=True, check=False, timeout=600)
     except (FileNotFoundError, subprocess.TimeoutExpired) as error:
-        raise Unfetched(str(error)) from None
+        raise UnfetchedError(str(error)) from None
     if done.returncode:
         if command[:2] == ("apt-cache", "show"):  # a name that other packages name alone
             return ""
-        raise Unfetched(f"{command[0]}: {done.stderr.strip()[-300:]}")
+        raise UnfetchedError(f"{command[0]}: {done.stderr.strip()[-300:]}")
     return done.stdout

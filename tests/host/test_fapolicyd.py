@@ -12,6 +12,7 @@ import pytest
 from builders import fapolicyd, hosts
 from builders.fapolicyd import Fapolicyd
 from builders.pki import NOW
+from modseal.errors import RefusedError
 from modseal.packing.host_export import write
 
 _WHY = fapolicyd.why_impossible()
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.skipif(bool(_WHY), reason=str(_WHY))
 
 TRUE = Path(shutil.which("true") or "/bin/true").read_bytes()
 ECHO = Path(shutil.which("echo") or "/bin/echo").read_bytes()
-FILES = {"opt/m/run": TRUE, "opt/m/with space": TRUE + b"\0", "opt/m/ünïcode": TRUE + b"\0\0"}
+FILES = {"opt/m/run": TRUE, "opt/m/second": TRUE + b"\0", "opt/m/ünïcode": TRUE + b"\0\0"}
 
 
 @pytest.fixture(scope="module")
@@ -61,5 +62,22 @@ def test_a_copy_under_another_name_does_not_run(daemon: Fapolicyd) -> None:
 def test_a_file_that_was_exchanged_does_not_run(daemon: Fapolicyd) -> None:
     (daemon.root / "opt/m/new").write_bytes(TRUE[:-1] + b"x")
     (daemon.root / "opt/m/new").chmod(0o755)
-    (daemon.root / "opt/m/new").rename(daemon.root / "opt/m/with space")
-    assert daemon.run("/opt/m/with space").returncode == 126
+    (daemon.root / "opt/m/new").rename(daemon.root / "opt/m/second")
+    assert daemon.run("/opt/m/second").returncode == 126
+
+
+def test_it_reads_no_line_after_a_path_with_a_space_and_so_none_is_written(tmp_path: Path) -> None:
+    files = {"opt/m/run": TRUE, "opt/m/with space": ECHO, "opt/m/z": TRUE + b"z"}
+    host = hosts.host(tmp_path)
+    host.installed(host.bundle("m", files=files))
+    with pytest.raises(RefusedError, match="has a space") as error:
+        write(host.root, "fapolicyd", tmp_path / "out", NOW)
+    assert error.value.failure.code == "unsafe-path"
+    lines = (f"/{name} {len(data)} {hashlib.sha256(data).hexdigest()}\n" for name, data in files.items())
+    (tmp_path / "trust").write_text("".join(lines))
+    with fapolicyd.system(tmp_path) as system, fapolicyd.running(tmp_path, system, tmp_path / "trust") as daemon:
+        found = fapolicyd.database(daemon.run("fapolicyd-cli", "--dump-db").stdout.decode())
+        paths = sorted(path for path in found if path.startswith("/opt/"))
+        if len(paths) == len(files):
+            pytest.skip("this fapolicyd reads paths with spaces")
+        assert paths == ["/opt/m/run"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from builders import guest
-from builders.kernel_package import Unfetched, fetch
+from builders.kernel_package import UnfetchedError, fetch
 
 
 @pytest.fixture(scope="session")
@@ -21,5 +21,5 @@ def kernel() -> Path:
         pytest.skip(missing)
     try:
         return fetch(Path(folder))
-    except Unfetched as error:
+    except UnfetchedError as error:
         pytest.skip(str(error))

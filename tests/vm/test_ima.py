@@ -1,6 +1,6 @@
 """What is exported for IMA and fs-verity under Debian's own signed kernel, in QEMU, on an ext4 that has fs-verity.
 
-There is no Secure Boot here: neither needs a key of the firmware. With it, IMA's modes cannot be changed by the command line.
+There is no Secure Boot here: neither needs a key of the firmware.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MARK = b"THE-BYTES-THAT-ARE-DAMAGED"
 BUILT = {
     "CONFIG_IMA_APPRAISE": "y",
     "CONFIG_FS_VERITY_BUILTIN_SIGNATURES": "y",
-    "CONFIG_INTEGRITY_TRUSTED_KEYRING": None,  # so the keyring is `_ima`, of the user, and takes any key until it is restricted
+    "CONFIG_INTEGRITY_TRUSTED_KEYRING": None,  # so the keyring is `_ima`, and takes any key until it is restricted
     "CONFIG_IMA_WRITE_POLICY": None,  # so a policy is loaded once
     "CONFIG_IMA_APPRAISE_MODSIG": None,  # so Debian's signature of a kernel module does not count
 }

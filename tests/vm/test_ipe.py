@@ -27,7 +27,8 @@ UNIT = "[Unit]\nDefaultDependencies=no\n[Service]\nType=oneshot\n"
 OWN_UNIT = """CapabilityBoundingSet=~
 AmbientCapabilities=CAP_MAC_ADMIN
 MemoryDenyWriteExecute=no
-ExecStart=/bin/sh -c 'echo 0 > /sys/kernel/security/ipe/enforce; /m/opt/m/bin/hello private /m/opt/m/bin/hello > /run/own'
+ExecStart=-/bin/sh -c '/m/opt/m/bin/hello private /m/opt/m/bin/hello > /run/own 2>&1'
+ExecStart=/bin/sh -c 'echo 0 > /sys/kernel/security/ipe/enforce'
 """
 
 

@@ -81,13 +81,16 @@ def content(store: Store, entry: Entry) -> Iterator[bytes]:
 
 
 def fapolicyd(entries: Iterable[TrustedFile]) -> str:
-    """A trust file of fapolicyd: path, size, SHA-256 (fapolicyd.trust(5)). Spaces may be in a path, line ends not.
+    """A trust file of fapolicyd: path, size, SHA-256 (fapolicyd.trust(5)).
 
-    Raises `RefusedError` (unsafe-path).
+    Raises `RefusedError` (unsafe-path), for a path with a space too: fapolicyd 1.1 reads no line after one.
     """
     lines = []
     for one in entries:
         _require_one_line(one.path)
+        if " " in one.path:
+            detail = f"{one.path!r} has a space, and fapolicyd 1.1 reads no line of its trust file after one"
+            raise RefusedError("unsafe-path", detail, path=one.path)
         lines.append(f"{one.path} {one.size} {one.sha256}\n")
     return "".join(lines)
 

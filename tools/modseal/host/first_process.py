@@ -1,8 +1,8 @@
 """`modseal-init`: the first process of a host that the kernel's IPE protects. It becomes the system's own init.
 
-The exported policy alone can be switched off by root, and got round (docs/enforcement.md). Whatever closes that can only
-be done before anything else runs, and cannot be undone afterwards: limits of PID 1 that every process inherits, and
-switches of the kernel that only tighten. If one of the steps fails the system does not start: the kernel panics.
+The exported policy alone can be switched off by root, and got round (docs/enforcement.md). What closes that is done
+before anything else runs, and cannot be undone: limits of PID 1 that every process inherits, and switches of the kernel
+that only tighten. If one of the steps fails the system does not start: the kernel panics.
 
 Only the standard library is used: all of it has to be in the verified image of the system.
 """

@@ -8,7 +8,7 @@ from typing import Any
 from modseal.auditing import report_shape, run
 from modseal.bundle import result_shape, stage_modes
 from modseal.depot import index as depot_index
-from modseal.format import manifest_json, recall, trust_bundle
+from modseal.format import image_profile, manifest_json, recall, trust_bundle
 from modseal.format.shape import (
     UNBOUNDED,
     Array,
@@ -34,6 +34,7 @@ PUBLISHED: dict[str, tuple[Shape, str]] = {
     "trust-bundle": (trust_bundle.SHAPE, trust_bundle.SCHEMA),
     "depot": (depot_index.SHAPE, depot_index.SCHEMA),
     "recall": (recall.SHAPE, recall.SCHEMA),
+    "profile": (image_profile.SHAPE, image_profile.SCHEMA),
     "report": (result_shape.SHAPE, result_shape.SCHEMA),
     "audit": (report_shape.SHAPE, run.SCHEMA),
     "host": (host_shape.SHAPE, "modseal host"),

@@ -19,14 +19,17 @@ from modseal.depot.index import (
     INDEX,
     DepotIndex,
     Listed,
-    ListedRecall,
+    ListedDocument,
     bundle_path,
     listed,
+    profile_path,
     recall_path,
     rotation_path,
     signature_path,
 )
+from modseal.format import image_profile
 from modseal.format import recall as recall_format
+from modseal.format.image_profile import ImageProfile
 from modseal.format.recall import Recall
 from modseal.format.rooted import Root
 from modseal.format.source import BytesSource
@@ -40,11 +43,19 @@ def entry(bundle: Bundle) -> Listed:
     return listed(bundle.manifest, bundle_path(bundle.manifest, digest), len(bundle.data), digest)
 
 
-def recall_entry(recall: Recall) -> ListedRecall:
+def recall_entry(recall: Recall) -> ListedDocument:
     data = recall_format.encode(recall)
     digest = hashlib.sha256(data).hexdigest()
     path = recall_path(recall.name, recall.version, digest)
-    return ListedRecall(path, recall.name, recall.version, len(data), digest)
+    return ListedDocument(path, recall.name, recall.version, len(data), digest)
+
+
+def profile_entry(profile: ImageProfile) -> tuple[ListedDocument, bytes]:
+    """An image profile as an index lists it, and the bytes of its file."""
+    data = image_profile.encode(profile)
+    digest = hashlib.sha256(data).hexdigest()
+    path = profile_path(profile.name, profile.version, digest)
+    return ListedDocument(path, profile.name, profile.version, len(data), digest), data
 
 
 def root_of(*signers: Identity, threshold: int = 1) -> Root:

@@ -36,6 +36,10 @@ BUNDLES = {
         *("depot", "recall", "a", "--vendor", "Acme", "--reason", "x", "--name", "n", "--expires", "2100-01-01"),
         *(*SIGNER, "-o", TARGET),
     ),
+    "profile create --output": (
+        *("profile", "create", "acme-agent", "--depot", "site", "--policy", "keys/policy.toml"),
+        *("-o", TARGET),
+    ),
     "sign --output": ("sign", "a.seal", *SIGNER, "-o", TARGET),
     "sign --prepare": ("sign", "a.seal", *SIGNER[2:], "--prepare", TARGET),
     "sign --dsse": ("sign", "a.seal", *SIGNER, "--dsse", TARGET),
@@ -84,6 +88,7 @@ READ = {
         "hosts",
         "recalls",
         "installed",
+        "profile_file",
     ),
 }
 """Parameters that are files, and that are only read."""
@@ -131,6 +136,10 @@ def place(example_keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     for arguments in (
         ("pack", "module", "-o", "a.seal", "--provenance", "--builder-id", "https://ci.example/1"),
         ("sign", "a.seal", *SIGNER, "-o", "signed.seal"),
+        (
+            *("depot", "build", "signed.seal", "-o", "site", "--name", "site", "--expires", "2099-01-01"),
+            *key_options("certified"),
+        ),
         ("keys", "ca", "ca", "--name", "CA", *PASS),
         ("keys", "csr", "--key", "keys/partner/signer.key", "--subject", "CN=A", "-o", "csr"),
         (*BUNDLES["policy bundle --output"][:-1], "1.trust", "--root-cert", "keys/accepted/signer.pem"),

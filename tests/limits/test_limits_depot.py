@@ -8,10 +8,11 @@ import os
 import struct
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
-from builders import depots, recalls, signed_depots, zips
+from builders import depots, image_profiles, recalls, signed_depots, zips
 from builders.zips import STORED, Part, archive
 from limits.cover import bounds
 from modseal import limits
@@ -19,6 +20,7 @@ from modseal.depot import documents, oci
 from modseal.depot import index as depot_index
 from modseal.depot.files import in_zip
 from modseal.errors import FormatError, ModsealError
+from modseal.format import image_profile
 from modseal.format import recall as recall_format
 from modseal.format import zip as zip_format
 from modseal.format.source import BytesSource
@@ -214,3 +216,37 @@ def test_an_oci_layout_names_at_most_so_many_manifests_and_layers(monkeypatch: p
     monkeypatch.setattr(limits, "OCI_ENTRIES", 1)
     with pytest.raises(FormatError, match="more than 1 manifests"):
         oci.read(files.__getitem__, {})
+
+
+@bounds("PROFILE_SIZE")
+def test_a_profile_has_at_most_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = image_profile.encode(image_profiles.make())
+    for size, code in ((len(data), None), (len(data) - 1, "profile-invalid")):
+        monkeypatch.setattr(limits, "PROFILE_SIZE", size)
+        assert code_of(lambda: image_profile.decode(data)) == code
+
+
+@bounds("PROFILE_MODULES")
+def test_a_profile_has_at_most_so_many_modules() -> None:
+    made = image_profiles.make()
+    for count, code in ((limits.PROFILE_MODULES, None), (limits.PROFILE_MODULES + 1, "profile-invalid")):
+        modules = tuple(replace(made.modules[0], name=f"m{number:05}") for number in range(count))
+        assert code_of(lambda held=modules: image_profile.encode(replace(made, modules=held, signed=b""))) == code
+
+
+@bounds("PROFILE_NAME", "PROFILE_VENDOR")
+def test_name_and_vendor_of_a_profile_have_at_most_so_many_characters() -> None:
+    made = replace(image_profiles.make(), signed=b"")
+    for field, most in (("name", limits.PROFILE_NAME), ("vendor", limits.PROFILE_VENDOR)):
+        for length, code in ((most, None), (most + 1, "profile-invalid")):
+            changed: Any = {field: "a" * length}
+            assert code_of(lambda changed=changed: image_profile.declare(replace(made, **changed))) == code
+
+
+@bounds("DEPOT_PROFILES")
+def test_a_depot_has_at_most_so_many_profiles() -> None:
+    made = signed_depots.index()
+    entry, _ = signed_depots.profile_entry(image_profiles.make())
+    for count, code in ((limits.DEPOT_PROFILES, None), (limits.DEPOT_PROFILES + 1, "index-invalid")):
+        listed = tuple(replace(entry, path=f"profiles/{number:05}", name=f"p{number}") for number in range(count))
+        assert code_of(lambda listed=listed: depot_index.encode(replace(made, profiles=listed))) == code

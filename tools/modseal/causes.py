@@ -28,6 +28,8 @@ CauseName = Literal[
     "timestamp-anchor", "tsa-unreachable", "tsa-answer",
     # specs
     "spec-missing", "not-a-spec", "link-in-vib", "link-outside", "not-packable", "too-many-entries",
+    # image profiles
+    "profile-needs", "profile-needed", "profile-unsigned",
 ]  # fmt: skip
 """Every cause, so that a type checker finds a misspelt one."""
 
@@ -104,6 +106,9 @@ CAUSES: Final[Mapping[CauseName, str]] = {
     "link-outside": "Make the link relative to its own folder, and to something inside the module.",
     "not-packable": "Remove it from the folder, or leave it out with `exclude`.",
     "too-many-entries": "Leave out what is not needed with `exclude`, or split the module (`modseal help limits`).",
+    "profile-needs": "Put a module that offers it into the profile with `modseal profile add`.",
+    "profile-needed": "Remove the modules that need it in the same call, too, or leave it in the profile.",
+    "profile-unsigned": "Ask who publishes the profile for the signed one.",
 }  # fmt: skip
 
 _OF_ERRNO: Final[Mapping[int, CauseName]] = {

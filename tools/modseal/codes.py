@@ -58,6 +58,8 @@ CodeName = Literal[
     "path-not-mergeable", "no-generation",
     # sets of modules: why a bundle cannot be in one
     "platform-mismatch", "content-differs", "list-invalid",
+    # image profiles
+    "profile-invalid", "profile-mismatch", "profile-module-missing", "profile-module-changed", "level-below-profile",
     # hosts: what is found of an installed image, and of the event log
     "installed-changed", "installed-missing", "installed-extra", "installed-type", "installed-mode", "installed-owner",
     "installed-link", "installed-attribute", "installed-twin", "log-broken",
@@ -661,6 +663,32 @@ CODES: Final[Mapping[CodeName, Code]] = {
         "The file does not say what a target has.",
         "Write it on the target with `esxcli --formatter=json software vib get` or `modseal host list --format json`.",
         undecided=True,
+    ),
+    # image profiles
+    "profile-invalid": Code(
+        None,
+        "The image profile is not well formed, or contradicts itself.",
+        "Get the profile again from who made it, or make it anew with `modseal profile create`.",
+    ),
+    "profile-mismatch": Code(
+        None,
+        "The image profile says something else of a module than the module's own manifest.",
+        "Do not use the profile; make it anew with `modseal profile create`, and ask who gave you this one.",
+    ),
+    "profile-module-missing": Code(
+        None,
+        "No depot has a module of the image profile.",
+        "Name the depot that has it with --depot, too.",
+    ),
+    "profile-module-changed": Code(
+        None,
+        "A depot has other content under the name and version of a module than the image profile names.",
+        "Name the depot that the profile was made from; if the module was meant to change, make the profile anew.",
+    ),
+    "level-below-profile": Code(
+        None,
+        "A module is proved for a lower level than that of the image profile.",
+        "Ask the vendor for a build that is signed for that level, or take the module out of the profile.",
     ),
     # hosts: what is found of an installed image, and of the event log
     "installed-changed": Code(

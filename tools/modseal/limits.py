@@ -261,6 +261,21 @@ for every bundle."""
 RECALL_SIZE = 4 * MIB
 """Bytes of one recall. It is read at once; ITEMS entries need about 2 MiB."""
 
+DEPOT_PROFILES = 256
+"""Image profiles of one signed depot. VMware's largest public depots have some hundred, over all their years."""
+
+PROFILE_SIZE = 8 * MIB
+"""Bytes of one image profile. It is read at once; PROFILE_MODULES modules need about 2 MiB, and signatures 1 MiB."""
+
+PROFILE_MODULES = 5000
+"""Modules of one image profile. A large image of ESXi has about 200; the files of all are compared with each other."""
+
+PROFILE_NAME = 80
+"""Characters of an image profile's name: what Image Builder takes."""
+
+PROFILE_VENDOR = 40
+"""Characters of an image profile's vendor: what Image Builder takes."""
+
 DIRECTORIES = 1_000_000
 """Directories and links of all modules that are compared with each other, some 300 MB. 100,000 ordinary modules
 have far fewer, because most of them share the same few directories."""

@@ -16,7 +16,7 @@ from modseal.files.open import open_file
 from modseal.files.stream import open_file_or_stream
 from modseal.format import ar
 from modseal.format.ar import Member
-from modseal.format.manifest import MANIFEST_MEMBER, SIGNATURE_MEMBER, Kind, Payload
+from modseal.format.manifest import MANIFEST_MEMBER, SIGNATURE_MEMBER, Entry, Kind, Manifest, Payload
 from modseal.format.payload import Measured, Sink, measure
 from modseal.format.source import FileSource, HashedSource, Source, sha256
 
@@ -106,6 +106,26 @@ class OpenBundle:
     def sha256(self) -> str:
         """See `trust.integrity.Bundle.sha256`."""
         return self._hashed.sha256() if self._hashed else sha256(self.source).hex()
+
+
+class MeasuredBundle(OpenBundle):
+    """An open bundle that remembers what was measured of each payload."""
+
+    def __init__(self, source: Source, name: str, sink: Sink | None = None, *, with_digest: bool = False) -> None:
+        super().__init__(source, name, sink, with_digest=with_digest)
+        self.measured: dict[str, Measured] = {}
+
+    def measure(
+        self, payload: Payload, member: Member, *, up_to: int | None, to_sink: bool, raw: bool = False
+    ) -> Measured:
+        """See `OpenBundle.measure`."""
+        found = super().measure(payload, member, up_to=up_to, to_sink=to_sink, raw=raw)
+        self.measured[payload.name] = found
+        return found
+
+    def entries_of(self, manifest: Manifest) -> tuple[Entry, ...]:
+        """All that its payloads bring, once it was examined and accepted."""
+        return tuple(entry for payload in manifest.payloads for entry in self.measured[payload.name].entries)
 
 
 def _not_a_bundle(names: list[str]) -> FormatError:

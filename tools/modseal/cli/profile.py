@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from modseal.cli import profile_files
 from modseal.cli.options import FILE, FILES, Choice, at_option, now, policy_option
 
 if TYPE_CHECKING:
@@ -18,7 +19,19 @@ if TYPE_CHECKING:
 
 @click.group()
 def profile() -> None:
-    """Find sets of modules that go together, from depots, for a target."""
+    """Find sets of modules that go together, from depots, for a target; keep them as image profiles."""
+
+
+for _command in (
+    profile_files.create,
+    profile_files.show,
+    profile_files.compare,
+    profile_files.validate,
+    profile_files.add,
+    profile_files.remove,
+    profile_files.set_level,
+):
+    profile.add_command(_command)
 
 
 @profile.command()

@@ -25,12 +25,14 @@ from modseal.depot.proved import ProvedIndex, prove
 from modseal.depot.values import unequal
 from modseal.errors import Failure, ModsealError, RefusedError, UndecidedError
 from modseal.format import rules
+from modseal.format.image_profile import ImageProfile
 from modseal.format.shape import quote
 from modseal.format.source import Source
 from modseal.policy.sources import with_recalls
 from modseal.trust.examination import WORST_LAST, Examination, Verdict
 from modseal.trust.examine import examine
 from modseal.trust.policy import Policy
+from modseal.trust.statement import examine_profile
 
 Progress = Callable[[int, int, str], None]
 """Told before each step of long work: how many are done, how many there are, and what is next."""
@@ -56,6 +58,7 @@ class Checked:
     results: tuple[Result, ...] = ()
     failures: tuple[Failure, ...] = ()
     recalls: tuple[str, ...] = ()
+    profiles: tuple[str, ...] = ()
 
     @property
     def against(self) -> tuple[Failure, ...]:
@@ -98,6 +101,7 @@ def check(
             index = signed.read_index(files)
             proved = prove(index, signed.read_rotations(files, index), policy, at, seen=seen, name=name)
             found = signed.read_recalls(files, index)
+            profiles = signed.read_profiles(files, index)
         except ModsealError as error:
             return Checked(files.name, index, None, failures=(error.failure,))
         if state_file and remember:
@@ -112,8 +116,11 @@ def check(
             result, more = _check_bundle(files, one, policy, at)
             results.append(result)
             failures += more
+    for profile, _ in profiles:
+        failures += _profile_failures(profile, index, policy, at)
     recalls = tuple(f"{recall.name}, version {recall.version}" for recall, _ in found)
-    return Checked(files.name, index, proved, tuple(results), tuple(failures), recalls)
+    names = tuple(f"{profile.name}, version {profile.version}" for profile, _ in profiles)
+    return Checked(files.name, index, proved, tuple(results), tuple(failures), recalls, names)
 
 
 def require_accepted(files: DepotFiles, policy: Policy, at: datetime) -> None:
@@ -160,6 +167,21 @@ def _differences(one: Listed, examination: Examination) -> Iterator[Failure]:
     for field_, here, other in unequal(*values):
         detail = f"the index says {field_} {here} of {quote(one.path, 200)}; its manifest says {other}"
         yield Failure("metadata-mismatch", detail, {"path": rules.shown(one.path), "field": field_})
+
+
+def _profile_failures(profile: ImageProfile, index: DepotIndex, policy: Policy, at: datetime) -> Iterator[Failure]:
+    """An image profile is signed by who may speak for its modules, and the depot has them all."""
+    label = f"the image profile {profile.name}, version {profile.version}"
+    examination = examine_profile(profile, policy, at)
+    reason = examination.primary
+    if examination.verdict is not Verdict.ACCEPTED:
+        code = (reason.code if reason else None) or "internal-error"
+        yield Failure(code, f"{label}: {reason.detail if reason else 'undecided'}", reason.evidence if reason else {})
+    there = {(one.vendor, one.name, one.version, one.kind) for one in index.bundles}
+    for one in profile.modules:
+        if (one.vendor, one.name, one.version, one.kind) not in there:
+            detail = f"{label} names {one.name} {one.version}, which the index does not list"
+            yield Failure("profile-module-missing", detail, {"module": one.name, "profile": profile.name})
 
 
 def _presence(files: DepotFiles, index: DepotIndex) -> Iterator[Failure]:

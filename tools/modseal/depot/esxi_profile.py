@@ -8,7 +8,7 @@ The form is that of ESXi 6.7's one public profile (docs/vib.md, section 9). What
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from modseal import limits
 from modseal.errors import FormatError
@@ -37,13 +37,14 @@ class Profile:
     """What a profile says, unproved. `vibs` has the boot file of each payload by VIB id and payload name.
 
     `level` is the acceptance level of the host, and `said_level` how the profile says it: empty where it says none,
-    and with no `level` where it is no known one.
+    and with no `level` where it is no known one. `texts` are the other elements with a text, by their names.
     """
 
     name: str
     level: Level | None
     said_level: str
     vibs: Mapping[str, Mapping[str, str]]
+    texts: Mapping[str, str] = field(default_factory=dict)
 
 
 def decode(data: bytes) -> Profile:
@@ -70,7 +71,8 @@ def _read(root: Node) -> Profile:
                 raise one.error(f"the profile lists the payload {quote(name)} of {quote(id_)} twice")
             payloads[name] = one.text.strip()
     said = _text(root, "acceptancelevel")
-    return Profile(_text(root, "name"), _level(said), said, vibs)
+    texts = {name: _text(root, name) for name in _TEXTS if root.find(name)}
+    return Profile(_text(root, "name"), _level(said), said, vibs, texts)
 
 
 def _level(said: str) -> Level | None:

@@ -8,7 +8,7 @@ The files of a depot, by their paths in it:
     depot.json                  the index
     signatures/SHA256.pkcs7     CMS blocks over the raw bytes of the index with this digest
     rotations/VERSION.json      an earlier index, which the signers before and after it have signed
-    bundles/...  recalls/...    what the index lists
+    bundles/...  recalls/...  profiles/...    what the index lists
 
 A signature has the digest of what it signs in its name. So a new index takes the place of the old one by one rename,
 and at every moment the index that is there has its signature.
@@ -74,6 +74,9 @@ _BUNDLE = Table(
 _RECALL = Table(
     {"path": _PATH, "name": NAME, "version": VERSION, "size": Integer(1, limits.RECALL_SIZE), "sha256": HEX}
 )
+_PROFILE = Table(
+    {"path": _PATH, "name": NAME, "version": VERSION, "size": Integer(1, limits.PROFILE_SIZE), "sha256": HEX}
+)
 SHAPE = Table(
     {
         "schema": Text(choices=(SCHEMA,)),
@@ -86,6 +89,7 @@ SHAPE = Table(
     },
     {
         "recalls": Array(_RECALL, least=1, most=limits.RECALLS, about="Sorted by path."),
+        "profiles": Array(_PROFILE, least=1, most=limits.DEPOT_PROFILES, about="Image profiles, sorted by path."),
         "previous-root": Table({**ROOT.fields}, about="The root before, where it changes with this version."),
         "rotations": Array(
             Table({"version": VERSION, "sha256": HEX}),
@@ -122,8 +126,8 @@ class Listed:
 
 
 @dataclass(frozen=True, slots=True)
-class ListedRecall:
-    """A recall as an index lists it."""
+class ListedDocument:
+    """A recall or an image profile as an index lists it."""
 
     path: str
     name: str
@@ -146,9 +150,10 @@ class DepotIndex:
     expires: datetime
     root: Root
     bundles: tuple[Listed, ...]
-    recalls: tuple[ListedRecall, ...] = ()
+    recalls: tuple[ListedDocument, ...] = ()
     rotations: tuple[tuple[int, str], ...] = ()
     previous_root: Root | None = None
+    profiles: tuple[ListedDocument, ...] = ()
     signed: bytes = field(default=b"", repr=False)
     signature: bytes = field(default=b"", repr=False)
 
@@ -167,7 +172,8 @@ class DepotIndex:
         """The SHA-256 of every other file of the depot but the signatures, by path."""
         rotated = {rotation_path(version): sha256 for version, sha256 in self.rotations}
         bundles = {one.path: one.sha256 for one in self.bundles}
-        return bundles | {one.path: one.sha256 for one in self.recalls} | rotated
+        documents = {one.path: one.sha256 for one in (*self.recalls, *self.profiles)}
+        return bundles | documents | rotated
 
 
 def signature_path(sha256: str) -> str:
@@ -188,6 +194,11 @@ def bundle_path(manifest: Manifest, sha256: str) -> str:
 def recall_path(name: str, version: int, sha256: str) -> str:
     """Where a recall is put."""
     return f"recalls/{name}-{version}-{sha256[:16]}.recall"
+
+
+def profile_path(name: str, version: int, sha256: str) -> str:
+    """Where an image profile is put."""
+    return f"profiles/{name}-{version}-{sha256[:16]}.profile"
 
 
 def listed(manifest: Manifest, path: str, size: int, sha256: str) -> Listed:
@@ -225,12 +236,12 @@ def encode(index: DepotIndex) -> bytes:
         "root": index.root.plain,
         "bundles": [_plain(one) for one in sorted(index.bundles, key=lambda one: one.path)],
     }
-    recalls = sorted(index.recalls, key=lambda one: one.path)
-    if recalls:
-        plain["recalls"] = [
-            {"path": one.path, "name": one.name, "version": one.version, "size": one.size, "sha256": one.sha256}
-            for one in recalls
-        ]
+    for key, documents in (("recalls", index.recalls), ("profiles", index.profiles)):
+        if documents:
+            plain[key] = [
+                {"path": one.path, "name": one.name, "version": one.version, "size": one.size, "sha256": one.sha256}
+                for one in sorted(documents, key=lambda one: one.path)
+            ]
     if index.previous_root:
         plain["previous-root"] = index.previous_root.plain
     if index.rotations:
@@ -257,9 +268,10 @@ def decode(data: bytes, signature: bytes = b"") -> DepotIndex:
         expires=rooted.parse_time(plain["expires"], invalid),
         root=rooted.read_root(plain["root"]),
         bundles=bundles,
-        recalls=tuple(ListedRecall(**one) for one in plain.get("recalls", ())),
+        recalls=tuple(ListedDocument(**one) for one in plain.get("recalls", ())),
         rotations=tuple((one["version"], one["sha256"]) for one in plain.get("rotations", ())),
         previous_root=rooted.read_root(plain["previous-root"]) if "previous-root" in plain else None,
+        profiles=tuple(ListedDocument(**one) for one in plain.get("profiles", ())),
         signed=data,
         signature=signature,
     )
@@ -272,7 +284,7 @@ def _require_one_content(bundles: Iterable[Listed]) -> None:
 def _problems(plain: dict[str, Any]) -> Iterator[str]:
     yield from rooted.problems(plain, invalid)
     paths: list[str] = []
-    for key in ("bundles", "recalls"):
+    for key in ("bundles", "recalls", "profiles"):
         found = [one["path"] for one in plain.get(key, ())]
         if found != sorted(set(found)):
             yield f"{key}: must be sorted by path, each once"
@@ -291,6 +303,9 @@ def _problems(plain: dict[str, Any]) -> Iterator[str]:
     names = [one["name"] for one in plain.get("recalls", ())]
     if len(set(names)) < len(names):
         yield "recalls: two recalls have one name; the newer one replaces the older"
+    versions_of = [(one["name"], one["version"]) for one in plain.get("profiles", ())]
+    if len(set(versions_of)) < len(versions_of):
+        yield "profiles: two profiles have one name and version"
     for index, one in enumerate(plain["bundles"]):
         yield from (f"bundles[{index}]: {text}" for text in _bundle_problems(one))
 

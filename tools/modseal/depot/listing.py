@@ -67,6 +67,7 @@ def of_index(index: DepotIndex) -> Listing:
         ("issued", time_text(index.issued)),
         ("expires", time_text(index.expires)),
         *(("recall", f"{one.name}, version {one.version}") for one in index.recalls),
+        *(("profile", f"{one.name}, version {one.version}") for one in index.profiles),
         ("signatures", "not asked for" if index.signature else "none"),
     )
     return Listing("signed depot", tuple(sorted(rows, key=_order)), about)
@@ -140,6 +141,8 @@ def of_metadata(metadata: Metadata) -> Listing:
                 for vib in vibs
             ]
     about = tuple(("vendor", f"{vendor.name} ({vendor.code})") for vendor in metadata.vendors)
+    profiles = [one for catalog in metadata.catalogs for _, one in catalog.profiles]
+    about = (*about, *(("profile", one.name) for one in profiles))
     unread = sum(len(catalog.unread) for catalog in metadata.catalogs)
     if unread:
         about = (*about, ("not read", f"{unread} documents of other kinds"))

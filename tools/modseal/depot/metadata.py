@@ -18,8 +18,9 @@ from typing import Protocol, TypeVar
 
 from modseal import limits
 from modseal.codes import CodeName
-from modseal.depot import documents
+from modseal.depot import documents, esxi_profile
 from modseal.depot.documents import Bulletin, DescribedVib, ListedVib, Place, Vendor
+from modseal.depot.esxi_profile import Profile
 from modseal.errors import Failure, FormatError
 from modseal.format import rules
 from modseal.format import zip as zip_format
@@ -30,6 +31,8 @@ from modseal.format.source import Source, blocks
 INDEX = "index.xml"
 LISTING = "vmware.xml"
 VENDOR_INDEX = "vendor-index.xml"
+PROFILES = "profiles"
+"""The folder of image profiles, in a metadata archive as in a host's database."""
 
 _T = TypeVar("_T")
 
@@ -49,8 +52,7 @@ class Files(Protocol):
 class Catalog:
     """What one metadata archive says, and for which vendor. Documents are named as they are in the archive.
 
-    `path` is the archive's. `unread` are the documents of kinds that modseal does not read (image profiles, base
-    images and so on).
+    `path` is the archive's. `unread` are the documents of kinds that modseal does not read (base images and so on).
     """
 
     vendor: Vendor
@@ -58,6 +60,7 @@ class Catalog:
     listing: tuple[tuple[Bulletin, tuple[ListedVib, ...]], ...] = ()
     bulletins: tuple[tuple[str, Bulletin], ...] = ()
     described: tuple[tuple[str, DescribedVib], ...] = ()
+    profiles: tuple[tuple[str, Profile], ...] = ()
     unread: tuple[str, ...] = ()
 
     def listed(self) -> Iterator[ListedVib]:
@@ -154,11 +157,12 @@ class _Archive:
         listing = dict(self._all([LISTING] if LISTING in self._files else [], documents.read_listing))
         bulletins = tuple(self._all(self._below("bulletins"), documents.read_bulletin))
         described = tuple(self._all(self._below("vibs"), documents.read_described))
+        profiles = tuple(self._all(self._below(PROFILES, ""), esxi_profile.decode))
         unread = tuple(sorted(self._unread))
-        return Catalog(vendor, self._path, listing.get(LISTING, ()), bulletins, described, unread)
+        return Catalog(vendor, self._path, listing.get(LISTING, ()), bulletins, described, profiles, unread)
 
-    def _below(self, folder: str) -> list[str]:
-        return [name for name in self._files if posixpath.dirname(name) == folder and name.endswith(".xml")]
+    def _below(self, folder: str, suffix: str = ".xml") -> list[str]:
+        return [name for name in self._files if posixpath.dirname(name) == folder and name.endswith(suffix)]
 
     def _all(self, names: Iterable[str], read: Callable[[bytes], _T]) -> Iterator[tuple[str, _T]]:
         for name in names:

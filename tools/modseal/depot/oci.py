@@ -2,7 +2,7 @@
 
     oci-layout              the version of the layout
     index.json              one entry: the depot, tagged with its name
-    blobs/sha256/DIGEST     an image index; a manifest for depot.json, signatures and recalls; one for each bundle
+    blobs/sha256/DIGEST     an image index; a manifest for each bundle, and one for all other files
 
 A file of the depot is a layer, and its path in the depot is the layer's `org.opencontainers.image.title`, as `oras`
 writes it. So tools that know OCI copy a depot whole by its tag, to a registry and back, or one bundle by its digest.

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Protocol, TypeVar
 
+from modseal.errors import Failure
 from modseal.format.manifest import Constraint, Relationships
 from modseal.trust.version import holds as holds_between
 from modseal.trust.version import version_key
@@ -146,6 +147,27 @@ def clashes(modules: Sequence[Related]) -> Iterator[Clash]:
             for other in by_offer.get(constraint.name, ()):
                 if other is not module and not meets(other, constraint):
                     yield Clash(module, other, "compatibleWith", constraint)
+
+
+def set_failures(modules: Sequence[Related], missing: str) -> Iterator[Failure]:
+    """Why some modules cannot be together; `missing` says of what one needs that it is not there."""
+    for need in unmet(modules):
+        wanted = constraint_text(need.constraint)
+        detail = f"{need.module.name} {need.module.version} needs {wanted}, {missing}"
+        yield Failure("dependency-missing", detail, {"module": need.module.name, "needs": wanted})
+    for clash in clashes(modules):
+        said = f"{clash.label} {constraint_text(clash.constraint)}"
+        detail = f"{clash.module.name} {clash.module.version} {said}: {clash.other.name} {clash.other.version}"
+        yield Failure("module-conflicts", detail, {"module": clash.module.name, "other": clash.other.name})
+
+
+def replaced_failures(modules: Sequence[Related], coming: Sequence[Related]) -> Iterator[Failure]:
+    """Where one of some modules takes the place of one that comes."""
+    for module in coming:
+        for other in modules:
+            if replaces(other, module):
+                detail = f"{other.name} {other.version} replaces {module.name} {module.version}"
+                yield Failure("module-conflicts", detail, {"module": module.name, "other": other.name})
 
 
 def newest(modules: Iterable[M]) -> M:

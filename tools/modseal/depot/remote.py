@@ -59,7 +59,8 @@ def _signed(folder: Address) -> DepotFiles:
         pass  # whoever reads the index is told
     else:
         small |= dict(_beside(folder, index))
-        sizes = {one.path: one.size for one in index.bundles} | {one.path: one.size for one in index.recalls}
+        sizes = {one.path: one.size for one in index.bundles}
+        sizes |= {one.path: one.size for one in (*index.recalls, *index.profiles)}
     sizes |= {path: len(data) for path, data in small.items()}
 
     def opener(path: str) -> AbstractContextManager[Source]:

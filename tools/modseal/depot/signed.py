@@ -12,7 +12,8 @@ from modseal.depot import index as depot_index
 from modseal.depot.files import DepotFiles, open_depot
 from modseal.depot.index import INDEX, DepotIndex, invalid, rotation_path, signature_path
 from modseal.errors import Failure, FormatError, RefusedError, UsageError
-from modseal.format import recall, rules
+from modseal.format import image_profile, recall, rules
+from modseal.format.image_profile import ImageProfile
 from modseal.format.recall import Recall
 from modseal.format.shape import quote
 from modseal.format.source import blocks
@@ -55,6 +56,22 @@ def read_recalls(files: DepotFiles, index: DepotIndex) -> list[tuple[Recall, byt
         parsed = recall.decode(data)
         if (parsed.name, parsed.version) != (one.name, one.version):
             raise invalid(f"{one.path} is not the recall that it lists")
+        found.append((parsed, data))
+    return found
+
+
+def read_profiles(files: DepotFiles, index: DepotIndex) -> list[tuple[ImageProfile, bytes]]:
+    """The image profiles that an index lists, each with the bytes of its file.
+
+    Raises `FormatError` (index-invalid, profile-invalid, bundle-digest-mismatch, metadata-mismatch), `InputError`.
+    """
+    found = []
+    for one in index.profiles:
+        data = content(files, one.path, limits.PROFILE_SIZE)
+        require_listed(one.path, one.sha256, hashlib.sha256(data).hexdigest(), one.size, len(data))
+        parsed = image_profile.decode(data)
+        if (parsed.name, parsed.version) != (one.name, one.version):
+            raise invalid(f"{one.path} is not the image profile that it lists")
         found.append((parsed, data))
     return found
 

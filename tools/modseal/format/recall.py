@@ -1,7 +1,6 @@
-"""A recall as bytes: a signed list of modules that are withdrawn, in one file that can be carried by itself.
+"""A recall as bytes: a signed list of modules that are withdrawn, in a file of its own (`format.statement_file`).
 
-The container is that of a bundle: a Unix `ar` with `recall.json` (canonical JSON) and `sig.pkcs7` (CMS blocks over its
-raw bytes). Whether the signatures mean anything is for `trust.recalls`.
+Whether its signatures mean anything is for `trust.recalls`.
 
 Each version of a list replaces the one before and says all that is withdrawn. It expires, so that nobody can hide a
 newer one for ever by showing the old one.
@@ -18,11 +17,9 @@ from typing import Any
 
 from modseal import limits
 from modseal.errors import FormatError
-from modseal.format import ar, canonical_json, rooted, rules
-from modseal.format.manifest import SIGNATURE_MEMBER
+from modseal.format import canonical_json, rooted, rules, statement_file
 from modseal.format.rooted import TIME, VERSION
 from modseal.format.shape import Array, Table, Text
-from modseal.format.source import BytesSource
 from modseal.format.times import time_text
 from modseal.values import dataclass
 
@@ -129,28 +126,14 @@ def declare(recall: Recall) -> bytes:
 
 def encode(recall: Recall) -> bytes:
     """The whole file. Raises `FormatError` (recall-invalid)."""
-    members = ((MEMBER, recall.signed or declare(recall)), (SIGNATURE_MEMBER, recall.signature))
-    data = ar.MAGIC + b"".join(
-        ar.encode_header(name, len(content)) + content + ar.padding(len(content)) for name, content in members
-    )
+    data = statement_file.encode(MEMBER, recall.signed or declare(recall), recall.signature)
     decode(data)
     return data
 
 
 def decode(data: bytes) -> Recall:
     """A recall from its bytes, unproved. Raises `FormatError` (recall-invalid)."""
-    if len(data) > limits.RECALL_SIZE:
-        raise invalid(f"it is over {limits.RECALL_SIZE} bytes")
-    source = BytesSource(data)
-    try:
-        members = ar.read(source)
-        ar.require_plain(members, "seal")
-    except FormatError as error:
-        raise invalid(error.failure.detail, reason=error.failure.code) from error
-    names = [member.name for member in members]
-    if names != [MEMBER, SIGNATURE_MEMBER]:
-        raise invalid(f"its members are not {MEMBER} and {SIGNATURE_MEMBER}")
-    signed, signature = (source.read(member.offset, member.size) for member in members)
+    signed, signature = statement_file.decode(data, MEMBER, limits.RECALL_SIZE, invalid)
     plain = rooted.load(signed, MEMBER, SHAPE, invalid, _problems)
     return Recall(
         name=plain["name"],

@@ -7,14 +7,13 @@ written. Only what was accepted is used further (docs/adr/0009 and 0027).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from modseal.bundle.fence import fenced
-from modseal.bundle.open import OpenBundle
+from modseal.bundle.open import MeasuredBundle
 from modseal.bundle.values import result_values
 from modseal.bundle.verify import Result
 from modseal.errors import FormatError, InputError, InternalError
@@ -26,7 +25,7 @@ from modseal.format.payload import Measured
 from modseal.format.source import FileSource, Span
 from modseal.format.times import time_text
 from modseal.host.documents import ModuleRecord, Part
-from modseal.host.installed import Installed, level_of
+from modseal.host.installed import Installed
 from modseal.trust.examination import Verdict
 from modseal.trust.examine import examine
 from modseal.trust.policy import Policy
@@ -56,12 +55,8 @@ class Admitted:
     module: Installed | None = None
 
 
-class _Measuring(OpenBundle):
-    """An open bundle that remembers what was measured. The digest of each payload is always asked for."""
-
-    def __init__(self, source: FileSource, name: str, sink: _Files) -> None:
-        super().__init__(source, name, sink, with_digest=True)
-        self.measured: dict[str, Measured] = {}
+class _Measuring(MeasuredBundle):
+    """The digest of each payload is always asked for."""
 
     def measure(
         self,
@@ -73,9 +68,7 @@ class _Measuring(OpenBundle):
         raw: bool = False,  # noqa: ARG002
     ) -> Measured:
         """See `OpenBundle.measure`."""
-        found = super().measure(payload, member, up_to=up_to, to_sink=to_sink, raw=True)
-        self.measured[payload.name] = found
-        return found
+        return super().measure(payload, member, up_to=up_to, to_sink=to_sink, raw=True)
 
 
 class _Files:
@@ -120,14 +113,14 @@ def admit(path: Path, policy: Policy, at: datetime, keeper: Keeper) -> Admitted:
     files = _Files(keeper)
     try:
         with fenced(str(path)), open_file(path) as descriptor:
-            bundle = _Measuring(FileSource(descriptor), str(path), files)
+            bundle = _Measuring(FileSource(descriptor), str(path), files, with_digest=True)
             examination = examine(bundle, policy, at)
             result = Result(str(path), bundle.sha256(), examination)
             if result.verdict is not Verdict.ACCEPTED or examination.manifest is None:
                 return Admitted(result)
             record = _record(bundle, examination.manifest, result, policy, at, keeper)
-            entries = tuple(_entries(bundle, examination.manifest))
-            level = level_of(examination)
+            entries = bundle.entries_of(examination.manifest)
+            level = examination.effective_level
             return Admitted(result, Installed(record, examination.manifest, examination, entries, level))
     except (InputError, InternalError, FormatError) as error:  # a FormatError where the file shrinks while it is read
         return Admitted(Result(str(path), None, None, error.failure))
@@ -171,8 +164,3 @@ def _record(
 def _require_same(digest: str, examined: str, member: str) -> None:
     if digest != examined:
         raise FormatError("payload-digest-mismatch", f"member {member!r} changed while it was read", member=member)
-
-
-def _entries(bundle: _Measuring, manifest: Manifest) -> Iterator[Entry]:
-    for payload in manifest.payloads:
-        yield from bundle.measured[payload.name].entries

@@ -36,7 +36,7 @@ _PLAIN = tuple(Entry(path, FileType.DIRECTORY, FOLDER_MODE) for path in reversed
 def layout(modules: Iterable[Iterable[Entry]]) -> dict[str, Entry]:
     """Every path of an image with what has to be there: the modules' entries, and the folders above them.
 
-    Where two modules have the same folder they agree about it (`host.ownership`).
+    Where two modules have the same folder they agree about it (`depot.ownership`).
     """
     found = {entry.path: entry for entry in (*_PLAIN, _RELEASE_ENTRY)}
     for entries in modules:

@@ -67,11 +67,6 @@ class Installed:
         return self.manifest.relationships
 
 
-def level_of(examination: Examination) -> Level:
-    """What of an accepted module counts for the host's level: the proven level, community for an unsigned one."""
-    return examination.proven_level or Level.COMMUNITY
-
-
 class _StoredBundle:
     """The stored parts of a module, as `trust.examine` asks for them (`trust.integrity.Bundle`).
 
@@ -154,7 +149,7 @@ def prove(store: Store, module: ModuleName, policy: Policy, at: datetime, *, unp
         said = f"{manifest.vendor} {manifest.name} {manifest.version}"
         raise invalid(f"the stored manifest of {label} is that of {said}", record=module.record)
     entries = tuple(entry for measured in bundle.measured for entry in measured.entries)
-    return Installed(record, manifest, examination, entries, level_of(examination))
+    return Installed(record, manifest, examination, entries, examination.effective_level)
 
 
 def is_accepted(module: Installed) -> bool:

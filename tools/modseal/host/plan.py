@@ -9,10 +9,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from modseal.depot import relations
+from modseal.depot import ownership, relations
 from modseal.errors import Failure
 from modseal.format.level import Level
-from modseal.host import ownership
 from modseal.host.documents import ModuleName
 from modseal.host.image import placement_failures
 from modseal.host.installed import Installed, is_accepted
@@ -245,23 +244,13 @@ def _set_failures(
     yield from level_failures(after, level)
     for module in coming:
         yield from placement_failures(module.entries)
-        for other in after:
-            if relations.replaces(other, module):
-                detail = f"{other.name} {other.version} replaces {module.name} {module.version}"
-                yield Failure("module-conflicts", detail, {"module": module.name, "other": other.name})
+    yield from relations.replaced_failures(after, coming)
     yield from together_failures(after)
 
 
 def together_failures(after: Sequence[Installed]) -> Iterator[Failure]:
     """Why some modules cannot be one generation: what they need, what they refuse, and whose each path is."""
-    for need in relations.unmet(after):
-        wanted = relations.constraint_text(need.constraint)
-        detail = f"{need.module.name} {need.module.version} needs {wanted}, which is not installed"
-        yield Failure("dependency-missing", detail, {"module": need.module.name, "needs": wanted})
-    for clash in relations.clashes(after):
-        said = f"{clash.label} {relations.constraint_text(clash.constraint)}"
-        detail = f"{clash.module.name} {clash.module.version} {said}: {clash.other.name} {clash.other.version}"
-        yield Failure("module-conflicts", detail, {"module": clash.module.name, "other": clash.other.name})
+    yield from relations.set_failures(after, "which is not installed")
     yield from ownership.collisions(after)
 
 

@@ -30,6 +30,7 @@ from modseal.format.zip_writer import ZipWriter
 Layout = Literal["folder", "zip", "oci"]
 
 _OURS = re.compile(r"bundles/.+-[0-9a-f]{16}\.(seal|vib)|recalls/.+-[0-9a-f]{16}\.recall|rotations/[0-9]+\.json|"
+                   r"profiles/.+-[0-9a-f]{16}\.profile|"
                    r"signatures/[0-9a-f]{64}\.pkcs7|blobs/sha256/[0-9a-f]{64}")  # fmt: skip
 """Names that nothing else than a depot's writer gives."""
 
@@ -103,7 +104,7 @@ def _update_folder(destination: Path, contents: Sequence[Content], tell: Progres
                 path.rmdir() if path.is_dir() else path.unlink()
         raise
     wanted = {one.path for one in contents}
-    for folder in ("bundles", "recalls", "rotations", "signatures", "blobs/sha256"):
+    for folder in ("bundles", "recalls", "profiles", "rotations", "signatures", "blobs/sha256"):
         for path in (destination / folder).glob("*"):
             relative = f"{folder}/{path.name}"
             if relative not in wanted and _OURS.fullmatch(relative):

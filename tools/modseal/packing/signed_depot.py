@@ -23,7 +23,7 @@ from modseal.depot.index import (
     INDEX,
     DepotIndex,
     Listed,
-    ListedRecall,
+    ListedDocument,
     bundle_path,
     listed,
     recall_path,
@@ -256,11 +256,11 @@ def _content(item: Item) -> Content:
     return Content(item.listed.path, item.listed.size, item.listed.sha256, item.open)
 
 
-def _recall(data: bytes) -> tuple[ListedRecall, Content]:
+def _recall(data: bytes) -> tuple[ListedDocument, Content]:
     one = recall_format.decode(data)
     plain = of_bytes("", data)
     content = replace(plain, path=recall_path(one.name, one.version, plain.sha256))
-    return ListedRecall(content.path, one.name, one.version, content.size, content.sha256), content
+    return ListedDocument(content.path, one.name, one.version, content.size, content.sha256), content
 
 
 def _said(value: Any, otherwise: Any, what: str) -> Any:

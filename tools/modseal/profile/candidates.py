@@ -89,6 +89,11 @@ class Shelf:
                     continue
                 yield one
 
+    def opened(self, one: Candidate) -> tuple[DepotFiles, Policy, str | None]:
+        """The depot of a candidate, the policy for its bundles, and the SHA-256 of the bundle that its index lists."""
+        files, policy, listed = self._depots[one.depot]
+        return files, policy, None if listed is None else listed[one.path]
+
     def why_not(self, one: Candidate) -> Refused | None:
         """Examine a candidate's bundle: None where the policy accepts the very manifest that was read."""
         files, policy, listed = self._depots[one.depot]

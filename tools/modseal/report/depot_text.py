@@ -91,6 +91,7 @@ def check_json(checked: Checked, policy: str, at: datetime) -> str:
             "bundles": len(index.bundles),
             "proved": checked.proved is not None,
             "recalls": list(checked.recalls),
+            "profiles": list(checked.profiles),
         },
         "failures": [{**_failure(one), "next_step": one.next_step} for one in checked.failures],
         "results": [result_values(result) for result in checked.results],
@@ -117,8 +118,8 @@ def _check(checked: Checked, *, verbose: bool) -> Iterator[str]:
             anchor = anchors.get(signer.certificate.fingerprint)
             trust = f"trusted: {safe(anchor)}" if anchor else "not trusted"
             yield f"  signer         {safe(signer.certificate.subject)} ({trust})"
-    for recall in checked.recalls:
-        yield f"  recall         {safe(recall)}"
+    yield from (f"  recall         {safe(recall)}" for recall in checked.recalls)
+    yield from (f"  profile        {safe(profile)}" for profile in checked.profiles)
     counts = Counter(str(result.verdict) for result in checked.results)
     if checked.results:
         yield f"  bundles        {', '.join(f'{count} {verdict}' for verdict, count in sorted(counts.items()))}"

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from modseal.depot import relations
-from modseal.errors import Failure
 from modseal.host.change import Change
 from modseal.host.documents import Event, Generation
 from modseal.host.index import IndexedFile
@@ -44,20 +43,12 @@ def modules(store: Store, found: Sequence[Installed], *, pending: bool) -> str:
     return "\n".join(lines if found or state.pending else ["no module is installed"])
 
 
-def failures(found: Sequence[Failure]) -> Iterator[str]:
-    """Each failure, and the next step of the first one."""
-    for failure in found:
-        yield f"  {failure.code}: {safe(failure.detail)}"
-    if found:
-        yield f"  next: {found[0].next_step}"
-
-
 def _refused(done: Change) -> Iterator[str]:
     yield f"{done.action}: {done.verdict}; nothing was changed"
     for result in done.results:
         if result.verdict is not Verdict.ACCEPTED:
             yield text.render(result)
-    yield from failures(done.failures)
+    yield from text.failure_lines(done.failures)
 
 
 def _changed(done: Change) -> Iterator[str]:

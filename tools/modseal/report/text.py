@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Literal
 
 from modseal.bundle.verify import Result
-from modseal.errors import Evidence, Scalar
+from modseal.errors import Evidence, Failure, Scalar
 from modseal.report import colour
 from modseal.trust.examination import STEPS, Check, Examination, Status, Verdict
 
@@ -60,6 +60,14 @@ def safe(text: object) -> str:
     """A text from a file, for a terminal: anything that is not printable is escaped."""
     line = str(text)
     return line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+
+
+def failure_lines(found: Sequence[Failure]) -> Iterator[str]:
+    """Each failure, and the next step of the first one."""
+    for failure in found:
+        yield f"  {failure.code}: {safe(failure.detail)}"
+    if found:
+        yield f"  next: {found[0].next_step}"
 
 
 def plain(value: Scalar) -> str:

@@ -201,6 +201,11 @@ class Examination:
         return tuple((one.signer.certificate.fingerprint, one.anchors[0].name) for one in found)
 
     @property
+    def effective_level(self) -> Level:
+        """What of an accepted module counts: the proven level, community for an unsigned one."""
+        return self.proven_level or Level.COMMUNITY
+
+    @property
     def verdict(self) -> Verdict:
         """Rejected if a check failed, else undecided if one is inconclusive, else accepted."""
         statuses = {check.status for check in self.checks}

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from modseal.errors import Failure
+from modseal.format.image_profile import ImageProfile
 from modseal.pki.effort import Effort
 from modseal.trust import signers
 from modseal.trust.examination import Examination, Status, collect
@@ -47,6 +48,11 @@ def examine_statement(
     checks += collect(9, "policy", failures, "not denied")
     checks.sort(key=lambda check: check.step)
     return Examination(tuple(checks), None, bool(signatures.signers), None, found.signers, at)
+
+
+def examine_profile(profile: ImageProfile, policy: Policy, at: datetime) -> Examination:
+    """All checks of an image profile's signers, who must be fit to speak for all its modules together."""
+    return examine_statement(profile.signed, profile.signature, profile.subjects, "the image profile", policy, at)
 
 
 def withdrawn(examination: Examination) -> bool:

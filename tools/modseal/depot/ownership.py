@@ -1,4 +1,4 @@
-"""Whose a path is: no two modules bring the same one, and none reaches into what is another's.
+"""Whose a path is: no two modules bring the same one, and none reaches into what is another's; for host and profiles.
 
 The rules of one module's tree (`format.rules.check_tree`) hold for the trees of all modules together: no twins by
 letter case or Unicode, nothing below a file or a link of another. Only a folder may be of several modules, if it is the
@@ -8,16 +8,25 @@ same.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import Protocol
 
+from modseal.depot.relations import Related
 from modseal.errors import Failure
 from modseal.format import rules
 from modseal.format.manifest import Entry, FileType
-from modseal.host.installed import Installed
 
 
-def collisions(modules: Iterable[Installed]) -> Iterator[Failure]:
+class Placed(Related, Protocol):
+    """A module with all that it brings."""
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """Its files, folders and links, as they are in its payloads."""
+
+
+def collisions(modules: Iterable[Placed]) -> Iterator[Failure]:
     """Every path that two of some modules both lay claim to."""
-    owners: dict[str, tuple[Entry, Installed]] = {}
+    owners: dict[str, tuple[Entry, Placed]] = {}
     entries: list[Entry] = []
     for module in modules:
         own: set[str] = set()  # payloads of one .vib may have the same folder, and were judged together
@@ -37,13 +46,13 @@ def _is_shared(one: Entry, other: Entry) -> bool:
     return one.type is other.type is FileType.DIRECTORY and one.mode == other.mode
 
 
-def _explained(failure: Failure, owners: dict[str, tuple[Entry, Installed]]) -> Failure:
+def _explained(failure: Failure, owners: dict[str, tuple[Entry, Placed]]) -> Failure:
     """A failure of the whole tree with the two modules that it is between."""
     path, other = str(failure.evidence["path"]), str(failure.evidence["other"])
     return _collision(path, _owner(path, owners), other, _owner(other, owners))
 
 
-def _owner(shown: str, owners: dict[str, tuple[Entry, Installed]]) -> Installed:
+def _owner(shown: str, owners: dict[str, tuple[Entry, Placed]]) -> Placed:
     """Whose a path is, or, of a folder that nobody declares, who brings something below it."""
     for path, (_, module) in owners.items():
         name = rules.shown(path)
@@ -52,7 +61,7 @@ def _owner(shown: str, owners: dict[str, tuple[Entry, Installed]]) -> Installed:
     raise AssertionError(f"nobody brings {shown}")
 
 
-def _collision(path: str, module: Installed, other: str, owner: Installed) -> Failure:
+def _collision(path: str, module: Placed, other: str, owner: Placed) -> Failure:
     twin = "" if rules.shown(path) == rules.shown(other) else f" (as {rules.shown(other)!r})"
     detail = (
         f"{module.name} {module.version} brings {rules.shown(path)!r}, which {owner.name} {owner.version} has{twin}"

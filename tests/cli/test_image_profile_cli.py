@@ -84,10 +84,9 @@ def test_no_profile_is_made_of_what_is_not_there(site: Path) -> None:
     assert "level-" in said
 
 
-@pytest.mark.parametrize("name", ["../evil", "a/b", "a b", "", "x" * 81])
+@pytest.mark.parametrize("name", ["../evil", "a/b", "a b", "x" * 81])
 def test_a_name_that_is_no_name_is_refused(site: Path, name: str) -> None:
-    if name:
-        assert "name" in refused(site, 2, "create", "acme-tool", *PROOF, "-o", "new.profile", "--name", name)
+    assert "name" in refused(site, 2, "create", "acme-tool", *PROOF, "-o", "new.profile", "--name", name)
 
 
 def test_a_module_comes_with_what_it_needs_and_goes_only_where_nothing_needs_it(site: Path) -> None:
@@ -119,7 +118,7 @@ def test_a_profile_that_was_changed_after_it_was_signed_is_refused(site: Path) -
     create(site, "acme-tool", *key_options("certified"))
     data = (site / "p.profile").read_bytes()
     (site / "p.profile").write_bytes(data.replace(b'"level":"partner","modules"', b'"level":"partnes","modules"'))
-    assert "profile-invalid" in refused(site, 1, "validate", "p.profile", *PROOF)
+    assert "the profile cannot be used" in refused(site, 1, "validate", "p.profile", *PROOF)
     (site / "p.profile").write_bytes(data.replace(b'"version":1}', b'"version":2}'))
     for command in (
         ("validate", "p.profile"),
@@ -152,7 +151,7 @@ def test_two_profiles_are_compared(site: Path) -> None:
 
 
 def test_what_is_no_profile_is_said(site: Path) -> None:
-    assert "profile-invalid" in refused(site, 1, "show", "a.seal")
+    assert "the profile cannot be used" in refused(site, 1, "show", "a.seal")
     assert "no image profile" in refused(site, 1, "show", "site")
     assert "--depot where the bundles" in refused(
         site, 2, "validate", make(site, "p.profile"), "--policy", "keys/policy.toml"

@@ -26,12 +26,12 @@ def test_a_good_depot_has_one_catalog_and_no_failure() -> None:
 
 
 def test_documents_of_unknown_kinds_are_named_and_not_refused() -> None:
-    more = {f"{METADATA}/{name}": b"<x/>" for name in ("profiles/a.xml", "baseimages/b.xml", "manifests/c/d.xml")}
+    more = {f"{METADATA}/{name}": b"<x/>" for name in ("addons/a.xml", "baseimages/b.xml", "manifests/c/d.xml")}
     depot = DEPOT
     for name, data in more.items():
         depot = depot.with_file(name, data)
     [catalog] = depots.metadata(depot).catalogs
-    assert catalog.unread == ("baseimages/b.xml", "manifests/c/d.xml", "profiles/a.xml")
+    assert catalog.unread == ("addons/a.xml", "baseimages/b.xml", "manifests/c/d.xml")
     assert depots.failures(depot) == []
 
 

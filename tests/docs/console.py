@@ -88,7 +88,7 @@ def run(found: list[Command | tuple[str, str]], folder: Path, environment: dict[
         cwd=folder,
         env=environment,
         text=True,
-        timeout=120,
+        timeout=300,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

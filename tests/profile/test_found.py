@@ -64,6 +64,12 @@ def test_what_a_profile_names_and_is_not_there_is_said(tmp_path: Path) -> None:
         found.as_profile()
 
 
+def test_two_versions_of_one_module_are_no_set(tmp_path: Path) -> None:
+    newer = bundles.make("vib", version="2.0")
+    with pytest.raises(FormatError, match="it names both"):
+        only(esxi_hosts.make(ONE, newer).write(tmp_path))
+
+
 def test_an_unknown_level_is_no_level(tmp_path: Path) -> None:
     found = only(esxi_hosts.make(ONE, level="best").write(tmp_path))
     assert found.level is None

@@ -7,28 +7,26 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from modseal import limits
 from modseal.bundle.open import OpenBundle
-from modseal.depot import esxi_database, signed
+from modseal.depot import signed
 from modseal.depot.esxi_database import Database
 from modseal.depot.esxi_profile import Profile
 from modseal.depot.files import DepotFiles, looks_like_depot
 from modseal.depot.open import open_depot
 from modseal.errors import Failure, FormatError, ModsealError, UsageError
 from modseal.files.address import is_address
-from modseal.files.open import open_file
 from modseal.files.small import read_small
-from modseal.format import ar, image_profile
+from modseal.format import image_profile
 from modseal.format.image_profile import ImageProfile, ProfileModule, module_of
 from modseal.format.level import Level
-from modseal.format.source import FileSource
+from modseal.profile.installed import database_at
 from modseal.trust.integrity import read_manifest
-
-_GZIP = b"\x1f\x8b"
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,18 +90,10 @@ def read_profiles(place: str) -> FoundProfiles:
     if is_address(place):
         return _of_depot(place)
     path = Path(place)
-    folder = path / esxi_database.PLACE if (path / esxi_database.PLACE).is_dir() else path
-    if folder.is_dir() and (folder / "vibs").is_dir() and not (folder / "index.xml").exists():
-        return _of_database(esxi_database.in_folder(folder), place)
-    if (path / esxi_database.ARCHIVE).is_file():
-        path = path / esxi_database.ARCHIVE
+    if database := database_at(path):
+        return _of_database(database, place)
     if path.is_dir() or looks_like_depot(path):
         return _of_depot(place)
-    with open_file(path) as descriptor:
-        source = FileSource(descriptor)
-        start = source.read(0, min(source.size, len(ar.MAGIC)))
-        if start.startswith(_GZIP):
-            return _of_database(esxi_database.in_archive(source), place)
     return FoundProfiles((of_own(read_file(path), place),))
 
 
@@ -169,7 +159,10 @@ def _of_database(database: Database, place: str) -> FoundProfiles:
 
 
 def _of_vmware(profile: Profile, place: str, modules: Mapping[str, ProfileModule]) -> FoundProfile:
-    known = sorted(_known(profile, modules), key=lambda one: one.name)
+    known = sorted((modules[id_] for id_ in profile.vibs if id_ in modules), key=lambda one: one.name)
+    for one, other in pairwise(known):
+        if one.name == other.name:
+            raise image_profile.invalid(f"{place}: it names both {one.id} and {other.id}")
     return FoundProfile(
         place,
         profile.name,
@@ -180,7 +173,3 @@ def _of_vmware(profile: Profile, place: str, modules: Mapping[str, ProfileModule
         tuple(sorted(profile.vibs.keys() - modules.keys())),
         profile.texts.get("description", ""),
     )
-
-
-def _known(profile: Profile, modules: Mapping[str, ProfileModule]) -> Iterator[ProfileModule]:
-    return (modules[id_] for id_ in profile.vibs if id_ in modules)

@@ -49,7 +49,7 @@ def read_installed(path: Path) -> TargetModules:
     Raises `UndecidedError` (list-invalid, and what is wrong with a database or depot), `InputError`.
     """
     try:
-        if database := _database(path):
+        if database := database_at(path):
             return _of_database(database)
         if looks_like_depot(path) or path.is_dir():
             return _of_depot(path)
@@ -64,7 +64,7 @@ def of_manifests(manifests: Iterable[Manifest]) -> TargetModules:
     return TargetModules(tuple(map(of_manifest, manifests)))
 
 
-def _database(path: Path) -> Database | None:
+def database_at(path: Path) -> Database | None:
     """The database of the ESXi host that a path is, has, or is the archive of; None for what is something else."""
     for folder in (path, path / esxi_database.PLACE):
         if (folder / "vibs").is_dir() and not any((folder / name).exists() for name in (INDEX, LISTING)):

@@ -23,6 +23,7 @@ STAGE = """<vib version="5.0">
   <vendor>Acme</vendor>
   <summary>Says hello</summary>
   <description>More</description>
+  <release-date>2026-01-31T12:00:00+00:00</release-date>
   <relationships><depends/><conflicts/><replaces/><provides/><compatibleWith/></relationships>
   <system-requires><maintenance-mode>false</maintenance-mode></system-requires>
   <acceptance-level>partner</acceptance-level>
@@ -344,7 +345,7 @@ def test_every_problem_of_a_stage_is_named_at_once(work: Path) -> None:
     for words in (
         "stage/descriptor.xml:3:3: the name 'hel lo'",
         "stage/descriptor.xml:4:3: the version '@VERSION@'",
-        "stage/descriptor.xml:14:3: <overlay> is 'no'",
+        "stage/descriptor.xml:15:3: <overlay> is 'no'",
         "<summary> is missing",
         "'stray' belongs to no payload",
         "'pipe' is a FIFO",

@@ -84,3 +84,10 @@ def test_the_thread_ends_when_the_reader_stops_early():
 
 def assert_no_thread():
     assert not [thread for thread in threading.enumerate() if thread.name == "modseal-unpack"]
+
+
+def test_no_bytes_at_all_are_said_to_be_none():
+    with pytest.raises(FormatError, match="there is no data: it is empty"):
+        Stream(iter([]), "bad-payload").take(10)
+    with pytest.raises(FormatError, match="ends 8 bytes early, at byte 2"):
+        list(Stream(iter([b"ab"]), "bad-payload").pieces(10))

@@ -35,6 +35,14 @@ def refusal(**fields: object) -> str:
             {"form": tarfile.GNU_FORMAT, "uid": 1234567890},
             "the uid of 'opt/x' is not an octal number, but in GNU",
         ),
+        (
+            {"form": tarfile.GNU_FORMAT, "mtime": 2**40},
+            "the mtime of 'opt/x' is not an octal number, but in GNU tar's form for numbers that are too large",
+        ),
+        (
+            {"form": tarfile.GNU_FORMAT, "mtime": -5},
+            "the mtime of 'opt/x' is not an octal number, but in GNU tar's form for numbers that are negative",
+        ),
         ({"type": tarfile.LNKTYPE, "linkname": "opt/y"}, "'opt/x' is a hard link"),
         ({"type": tarfile.CHRTYPE}, "'opt/x' is a character device"),
         ({"type": tarfile.FIFOTYPE}, "'opt/x' is a FIFO"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import re
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -128,6 +129,31 @@ def test_a_release_date_stays_and_source_date_epoch_is_for_where_there_is_none(s
     (stage / "descriptor.xml").write_text(dated, encoding="utf-8")
     assert packed(stage, out, SOURCE_DATE_EPOCH="86400").manifest.released == "2020-02-03T04:05:06+01:00"
     assert packed(stage, out, "seal").manifest.released == "2020-02-03T03:05:06Z"
+
+
+def test_a_vib_without_a_release_date_is_of_1970_and_says_so(stage: Path, out: Path) -> None:
+    done = packed(stage, out)
+    assert done.manifest.released == "1970-01-01T00:00:00+00:00"
+    assert [warning for warning in done.warnings if "--release-date" in warning]
+    for dated in (packed(stage, out, SOURCE_DATE_EPOCH="0"), packed(stage, out, "seal")):
+        assert not [warning for warning in dated.warnings if "--release-date" in warning]
+
+
+FLAGS = {
+    **dict.fromkeys(("live-install-allowed", "live-remove-allowed", "cimom-restart", "overlay"), "false"),
+    "stateless-ready": "true",
+}
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+def test_what_a_stage_does_not_say_of_an_installation_is_as_the_page_of_the_format_says(
+    stage: Path, out: Path, flag: str
+) -> None:
+    left = re.sub(f" *<{flag}>.*?</{flag}>\n?", "", DESCRIPTOR)
+    assert left != DESCRIPTOR
+    (stage / "descriptor.xml").write_text(left, encoding="utf-8")
+    with open_bundle(packed(stage, out).path) as bundle:
+        assert f"<{flag}>{FLAGS[flag]}</{flag}>".encode() in bundle.manifest
 
 
 def test_a_stage_folder_becomes_a_seal_too(stage: Path, out: Path) -> None:
@@ -286,7 +312,7 @@ def test_a_path_twice_in_a_layout_is_refused() -> None:
     [
         ("<name>hello</name>", "<name>hel lo</name>", "descriptor.xml:4:3: "),
         ("<acceptance-level>community", "<acceptance-level>comunity", "did you mean 'community'?"),
-        ("<overlay>false</overlay>", "", "descriptor.xml:"),
+        ("<vendor>Acme</vendor>", "", "descriptor.xml:"),
         ('type="vgz"', 'type="bootloader"', "the type 'bootloader', and modseal writes vgz, tgz, vzstd"),
         ('name="payload1"', 'name="other"', "'payload1' belongs to no payload of descriptor.xml"),
         ('name="payload1"', 'name="sig.pkcs7"', "reserved"),

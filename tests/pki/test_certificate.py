@@ -318,3 +318,14 @@ def test_the_attributes_of_a_relative_name_are_in_the_order_of_der() -> None:
     assert Certificate.parse(subject(der.encode(der.SET, one, two))).subject == "CN=a+O=b"
     refused(subject(der.encode(der.SET, two, one)))
     refused(subject(der.encode(der.SET, one, one)))
+
+
+def test_what_is_no_certificate_is_said_without_the_words_of_a_library_in_rust():
+    from cryptography.hazmat.primitives.asymmetric import ec
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    for data in (key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()), b"", b"\x30\x03\x02\x01\x05"):
+        with pytest.raises(FormatError) as caught:
+            Certificate.parse(data)
+        assert "{" not in caught.value.failure.detail

@@ -188,4 +188,7 @@ def foreign(ours: Callable[[str], Exception]) -> Iterator[None]:
     except BaseException as error:
         if not is_foreign(error):
             raise
-        raise ours(str(error) or type(error).__name__) from None  # its frames may hold a passphrase
+        # Libraries in Rust append their own value, `: ParseError { kind: UnexpectedTag { actual: ... } }`.
+        text, is_rust, _ = str(error).partition(" { kind: ")
+        why = text.rpartition(":")[0] if is_rust else text
+        raise ours(why or type(error).__name__) from None  # its frames may hold a passphrase

@@ -1,8 +1,9 @@
 """The descriptor of a stage folder, from which a `.vib` is still to be made: all that is wrong with it, at once.
 
-Elements stand in any order, and comments anywhere between them; version, type, release date, urls, tags and the
-list of files may be absent, as for the tool that stage folders were made for. The list of files, sizes and checksums
-are ignored where present (re-packing an extracted module is common): the packer finds them out.
+Elements stand in any order, and comments anywhere between them; version, type, release date, urls, tags, the list of
+files, and what says how it is installed may be absent, as for the tool that stage folders were made for. The list of
+files, sizes and checksums are ignored where present (re-packing an extracted module is common): the packer finds them
+out.
 """
 
 from __future__ import annotations
@@ -13,13 +14,17 @@ from typing import NamedTuple
 from modseal.errors import FormatError
 from modseal.format import vib_rules
 from modseal.format.descriptor import CHOICES, children, located, not_a_choice, read_manifest, read_number
-from modseal.format.manifest import Manifest, Payload
+from modseal.format.manifest import Manifest, Payload, VibFields
 from modseal.format.payload import VIB_TYPES
 from modseal.format.strict_xml import ElementRule, Node, parse
-from modseal.format.vib_grammar import COMMENTS_IN_STAGE, STAGE
+from modseal.format.vib_grammar import COMMENTS_IN_STAGE, FLAGS, STAGE
 
 _FILLING = {"name": "x", "version": "0", "vendor": "x", "acceptance-level": "community"}
 """Sound texts for what is missing, so that all else can still be judged; those of other elements are below."""
+
+
+_DEFAULTS = {name: str(getattr(VibFields(), name.replace("-", "_"))).lower() for name in FLAGS}
+"""What is not said of an installation, as texts."""
 
 
 class GivenText(NamedTuple):
@@ -58,6 +63,7 @@ def decode(data: bytes, given: Mapping[str, GivenText] | None = None) -> Manifes
     except FormatError as error:  # what cannot be read on after
         raise StageError([*problems, error]) from None
     _put(root, given)
+    _put(root, {name: GivenText(text, "") for name, text in _DEFAULTS.items() if root.find(name) is None})
     _complete(root)
     for node in root.walk():
         choices = CHOICES.get(node.name)

@@ -39,7 +39,8 @@ class Stream:
         """Exactly `length` bytes in pieces as they come."""
         while length:
             if self.at_end():
-                raise FormatError(self._code, f"the data ends {length} bytes early, at byte {self.position}")
+                early = f"the data ends {length} bytes early, at byte {self.position}"
+                raise FormatError(self._code, early if self.position else "there is no data: it is empty")
             piece = self._block[self._at : self._at + length] if self._at else self._block[:length]
             self._at += len(piece)
             self.position += len(piece)

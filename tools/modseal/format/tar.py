@@ -254,8 +254,9 @@ def number(field: bytes, what: str) -> int:
     """The value of an octal field; `FormatError` (bad-listing) for base-256 and any other form."""
     if not _OCTAL.fullmatch(field):
         where = what if " of " in what else f"{what} of a header"
-        large = ", but in GNU tar's form for numbers that are too large for the field" if field[0] & 0x80 else ""
-        raise FormatError("bad-listing", f"the {where} is not an octal number{large}", field=field.hex())
+        kind = "negative" if field[0] & 0x40 else "too large for the field"
+        form = f", but in GNU tar's form for numbers that are {kind}" if field[0] & 0x80 else ""
+        raise FormatError("bad-listing", f"the {where} is not an octal number{form}", field=field.hex())
     return int(field.rstrip(b" \0"), 8)
 
 

@@ -32,6 +32,10 @@ RELATIONSHIPS = ElementRule(
 )
 
 
+FLAGS = ("live-install-allowed", "live-remove-allowed", "cimom-restart", "stateless-ready", "overlay")
+"""Elements that say `true` or `false`, in their order."""
+
+
 def _grammar(*, stage: bool) -> ElementRule:
     """The elements in their one order. In a stage, what the packer finds out may be absent."""
     once = 0 if stage else 1
@@ -60,11 +64,7 @@ def _grammar(*, stage: bool) -> ElementRule:
         Child(ElementRule("system-requires", Child(leaf("maintenance-mode")), Child(platform, 0, limits.ITEMS))),
         Child(ElementRule("file-list", Child(leaf("file"), 0, limits.FILES)), 0),
         Child(leaf("acceptance-level")),
-        Child(leaf("live-install-allowed")),
-        Child(leaf("live-remove-allowed")),
-        Child(leaf("cimom-restart")),
-        Child(leaf("stateless-ready")),
-        Child(leaf("overlay")),
+        *(Child(leaf(name), once) for name in FLAGS),
         Child(ElementRule("payloads", Child(payload, 0, limits.PAYLOADS))),
         optional=("version",),
     )

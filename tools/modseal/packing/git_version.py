@@ -46,7 +46,7 @@ def describe(folder: Path) -> str:
 
 
 def require_known(folder: Path, packed: Iterable[bytes]) -> None:
-    """Check that git knows what is packed, each path as `Input.disk` has it. What git ignores is left out on purpose.
+    """Check that git knows what is packed, each path as `Input.disk` has it. What git ignores is what builds make.
 
     `git describe` says nothing of files that were never added. Raises `UsageError`.
     """
@@ -61,7 +61,8 @@ def require_known(folder: Path, packed: Iterable[bytes]) -> None:
         more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
         raise UsageError(
             f"{OPTION}: {quote(os.path.relpath(found[0], os.path.realpath(folder)))}{more} is packed, and git does not "
-            "know it, so that no tag is the version of what is packed; commit it, have git ignore it, or say --version"
+            "know it, so that no tag is the version of what is packed; commit it, take it out of there, or say "
+            "--version"
         )
 
 

@@ -26,6 +26,7 @@ from modseal.packing import stage_modes
 from modseal.packing.collect import PayloadTree
 from modseal.packing.given import for_stage
 from modseal.packing.plan import (
+    EPOCH_VARIABLE,
     PayloadPlan,
     Plan,
     finish,
@@ -39,6 +40,7 @@ from modseal.packing.plan import (
 DESCRIPTOR = MANIFEST_MEMBER["vib"]
 PAYLOADS = "payloads"
 _KEEPS = f"[modes] in {FILE} beside the descriptor says another, and --keep-modes takes those on disk"
+_UNDATED = (f"no release date is said, so it is 1970-01-01: say --release-date, or set {EPOCH_VARIABLE}",)
 
 
 def plan_stage(
@@ -75,7 +77,11 @@ def plan_stage(
         ),
         trees=(payloads,),
         sources=(folder / DESCRIPTOR, *sidecars, said),
-        warnings=(*_lost(manifest, kind), *tree_warnings(trees, manifest.relationships.depends, _KEEPS)),
+        warnings=(
+            *_lost(manifest, kind),
+            *(_UNDATED if kind == "vib" and not manifest.released and epoch is None else ()),
+            *tree_warnings(trees, manifest.relationships.depends, _KEEPS),
+        ),
     )
 
 

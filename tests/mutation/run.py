@@ -46,6 +46,7 @@ COPIED = ("tools", "tests", "docs", "schemas", "keys-example", "fuzz", "pyprojec
 TESTS = (
     "tests/trust",
     "tests/pki",
+    "tests/policy",
     "tests/format",
     "tests/attacks",
     "tests/bundle/test_verify.py",
@@ -59,7 +60,7 @@ OWN_TESTS = {
     "cms": ("test_cms", "test_attacks_cms"),
     "examination": ("test_checks", "test_examine"),
     "examine": ("test_checks", "test_examine", "test_expected_signers"),
-    "integrity": ("test_checks", "test_examine", "test_contents"),
+    "integrity": ("test_integrity", "test_checks", "test_examine", "test_contents"),
     "path": ("test_path", "test_x509_chains", "test_attacks_x509"),
     "rules": ("test_rules", "test_manifest_json", "test_descriptor"),
     "signers": ("test_checks", "test_examine", "test_expected_signers", "test_timestamp"),
@@ -486,6 +487,11 @@ def compute_again(mutant: Mutant) -> None:
         rows = algorithms._table()
         algorithms.ALGORITHMS.clear()
         algorithms.ALGORITHMS.update(rows)
+    if "ǁ_PowerPlacesǁ" in mutant.function:
+        from modseal.trust import powers
+
+        places = {power: powers._PowerPlaces(patterns) for power, patterns in powers.PLACES.items() if patterns}
+        powers._POWER_PLACES.update(places)
 
 
 def run_teardown(items) -> None:

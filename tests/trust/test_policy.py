@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 
 import pytest
 
@@ -10,7 +11,7 @@ from builders.pki import root, signer
 from builders.policies import anchor, pin, trusting
 from modseal.format.level import Level
 from modseal.pki.algorithms import ALGORITHMS
-from modseal.trust.policy import Anchor, Policy, matches_any
+from modseal.trust.policy import Anchor, Policy, PolicyBytes, matches_any
 
 
 @pytest.mark.parametrize(
@@ -57,3 +58,17 @@ def test_a_policy_has_no_switch_for_integrity() -> None:
         for name in names
         if any(word in name for word in ("skip", "ignore", "force", "payload", "container", "files"))
     }
+
+
+def test_the_digest_of_a_policy_is_over_each_part_with_its_name_and_length() -> None:
+    """So no byte can move from one part to the next, and a name that is not UTF-8 counts as it is."""
+    parts = (b"", b"text", b"na\xffme.crl", b"list", b"recall", b"away")
+    framed = b"".join(len(part).to_bytes(8, "big") + part for part in parts)
+    policy = PolicyBytes(b"text", (("na\udcffme.crl", b"list"),), recalls=(b"away",))
+    assert policy.digest == hashlib.sha256(framed).hexdigest()
+
+
+def test_what_stands_on_which_line_is_known_of_a_policy_with_a_text_alone() -> None:
+    assert not Policy("x", Level.PARTNER).places
+    read = Policy("x", Level.PARTNER, origin=PolicyBytes(b'a = 1\nb = "c"\n', ()))
+    assert read.places

@@ -68,7 +68,7 @@ def test_the_digest_of_a_policy_is_over_each_part_with_its_name_and_length() -> 
     assert policy.digest == hashlib.sha256(framed).hexdigest()
 
 
-def test_what_stands_on_which_line_is_known_of_a_policy_with_a_text_alone() -> None:
-    assert not Policy("x", Level.PARTNER).places
-    read = Policy("x", Level.PARTNER, origin=PolicyBytes(b'a = 1\nb = "c"\n', ()))
-    assert read.places
+def test_a_policy_without_a_text_has_no_lines() -> None:
+    assert Policy("x", Level.PARTNER).places.line(("minimum-level",)) == 0
+    read = Policy("x", Level.PARTNER, origin=PolicyBytes(b'\n\nminimum-level = "c"\n', ()))
+    assert read.places.line(("minimum-level",)) == 3

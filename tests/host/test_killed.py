@@ -12,14 +12,20 @@ from pathlib import Path
 
 import pytest
 
-from builders import hosts, policies
+from builders import hosts, policies, recalls, signed_depots
+from builders.bundles import make
 from builders.hosts import Host, tree
+from builders.pki import NOW
 from builders.transcript import SOURCE
 from crash import faults
 from crash.faults import BROKEN, NO_SPACE, Fault
 from modseal.errors import InputError
 from modseal.format.level import Level
+from modseal.format.manifest import Constraint, Relationships
+from modseal.format.recall import encode
 from modseal.host.change import Change
+from modseal.host.depots import install_from
+from modseal.host.learned import keep_recalls
 from modseal.host.verify import verify
 from modseal.trust.examination import Verdict
 
@@ -45,8 +51,25 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Host:
     host.bundle("new", files={"opt/new/a": b"a", "opt/new/b": b"b", "opt/new/l": "a"})
     host.bundle(version="3.0")
     host.bundle("driver", kind="vib")
+    write_depots(host.root.parent)
     policies.write(host.root.parent, name="stricter.toml", more='[deny]\nnames = ["x"]\n')
     return host
+
+
+def from_depot(host: Host, name: str) -> Change:
+    return install_from(host.root, [Constraint("wanted")], [str(host.root.parent / name)], NOW)
+
+
+def write_depots(folder: Path) -> None:
+    """One from which a module and what it needs are installed; one whose module needs what is nowhere. A recall."""
+    lists = [recalls.make(recalls.entry("unknown"))]
+    needed = Relationships(depends=(Constraint("needed"),))
+    wanted = make("seal", name="wanted", relationships=needed, files={"opt/wanted": b"w"})
+    other = make("seal", name="needed", files={"opt/needed": b"n"})
+    for name, held in (("depot", (wanted, other)), ("bad", (wanted,))):
+        index = signed_depots.index(*held, name=name, recalls=lists)
+        signed_depots.write(folder / name, signed_depots.contents(index, held, lists))
+    (folder / "a.recall").write_bytes(encode(recalls.make(recalls.entry("nothing"), name="more")))
 
 
 JOBS: dict[str, Callable[[Host], object]] = {
@@ -57,6 +80,9 @@ JOBS: dict[str, Callable[[Host], object]] = {
     "install what waits": lambda host: host.install(host.root.parent / "driver-1.0.vib"),
     "activate": lambda host: host.activate(),
     "acceptance": lambda host: host.set_level(Level.COMMUNITY),
+    "install from a depot": lambda host: from_depot(host, "depot"),
+    "be refused by a depot": lambda host: from_depot(host, "bad"),
+    "keep a recall": lambda host: keep_recalls(host.root, [host.root.parent / "a.recall"], NOW),
     "prune": lambda host: host.prune(1),
     "policy": lambda host: host.set_policy(host.root.parent / "stricter.toml"),
 }
@@ -78,7 +104,8 @@ def standing(host: Host) -> object:
     waits = state.pending and state.pending.number
     policy = state.policy.text
     kept = [one.number for one in state.kept]
-    return host.modules(), host.modules(pending=True), state.level, policy, state.generation.number, waits, kept
+    known = [one.name for one in state.depots], state.recalls
+    return host.modules(), host.modules(pending=True), state.level, policy, state.generation.number, waits, kept, known
 
 
 @pytest.mark.parametrize("name", JOBS)

@@ -55,7 +55,7 @@ CodeName = Literal[
     # hosts: what a change is refused for
     "host-invalid", "not-installed", "level-below-host", "level-in-use", "dependency-missing", "module-needed",
     "module-conflicts", "module-of-another-vendor", "version-downgraded", "version-changed", "path-owned",
-    "path-not-mergeable", "no-generation",
+    "path-not-mergeable", "no-generation", "no-set", "set-unknown",
     # sets of modules: why a bundle cannot be in one
     "platform-mismatch", "content-differs", "list-invalid",
     # image profiles
@@ -646,6 +646,17 @@ CODES: Final[Mapping[CodeName, Code]] = {
         None,
         "There is no such generation to go to.",
         "See the generations with `modseal host history`.",
+    ),
+    "no-set": Code(
+        None,
+        "No set of modules has what was asked for, together with what is installed.",
+        "Name further depots with --depot, or ask for another version; the reasons say what was missing or refused.",
+    ),
+    "set-unknown": Code(
+        None,
+        "Whether there is a set of modules with what was asked for cannot be said.",
+        "Make what could not be examined readable, as its own reason says, and try again.",
+        undecided=True,
     ),
     # sets of modules: why a bundle cannot be in one
     "platform-mismatch": Code(

@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modseal.cli.depot_options import key_options
-from modseal.cli.options import BUNDLES, FILE, FOLDERS, OUTPUT, POLICIES, Choice, at_option, now, policy_option
+from modseal.cli.options import (
+    BUNDLES,
+    FILE,
+    FILES,
+    FOLDERS,
+    OUTPUT,
+    POLICIES,
+    Choice,
+    at_option,
+    now,
+    policy_option,
+    recall_option,
+)
 from modseal.errors import UsageError
 from modseal.limits import HOST_GENERATIONS
 
@@ -36,6 +48,14 @@ root_option = click.option(
 )
 format_option = click.option(
     "--format", "output", type=Choice(["text", "json"]), default="text", help="The form of the result."
+)
+depots_option = click.option(
+    "--depot",
+    "depots",
+    multiple=True,
+    metavar="DEPOT",
+    shell_complete=FILES,
+    help="Where to take modules from, by name: a folder, a zip file, an OCI image layout, or an address; repeatable.",
 )
 dry_run_option = click.option("--dry-run", is_flag=True, help="Say what would be done, and change nothing.")
 
@@ -73,27 +93,51 @@ def init(root: Path, policy: str, level: str | None) -> None:
 
 
 @host.command()
-@click.argument("bundles", nargs=-1, required=True, type=FILE, metavar="BUNDLE...", shell_complete=BUNDLES)
+@click.argument("what", nargs=-1, metavar="BUNDLE|NAME...", shell_complete=BUNDLES)
+@depots_option
 @root_option
 @dry_run_option
 @format_option
-def install(bundles: tuple[Path, ...], root: Path, output: str, *, dry_run: bool) -> int:
-    """Verify BUNDLEs and install their modules: all of them, or none."""
-    from modseal.host.change import install as install_on
+def install(what: tuple[str, ...], depots: tuple[str, ...], root: Path, output: str, *, dry_run: bool) -> int:
+    """Verify BUNDLEs and install their modules; with --depot, install NAMEs and what they need. All of them, or none.
 
-    return _report(install_on(root, bundles, now(), dry_run=dry_run), output, dry_run=dry_run)
+    NAME may be 'acme-agent >= 1.0'. What is chosen from a depot is proved by itself, as a BUNDLE is.
+    """
+    if not what:
+        raise UsageError("name what to install: bundles, or with --depot names of modules")
+    return _arrive(what, depots, root, output, update=False, dry_run=dry_run)
 
 
 @host.command()
-@click.argument("bundles", nargs=-1, required=True, type=FILE, metavar="BUNDLE...", shell_complete=BUNDLES)
+@click.argument("what", nargs=-1, metavar="[BUNDLE|NAME]...", shell_complete=BUNDLES)
+@depots_option
 @root_option
 @dry_run_option
 @format_option
-def update(bundles: tuple[Path, ...], root: Path, output: str, *, dry_run: bool) -> int:
-    """Install those of BUNDLEs that are newer than what is installed of the same name, and skip the others."""
-    from modseal.host.change import install as install_on
+def update(what: tuple[str, ...], depots: tuple[str, ...], root: Path, output: str, *, dry_run: bool) -> int:
+    """Install those of BUNDLEs that are newer than what is installed of the same name, and skip the others.
 
-    return _report(install_on(root, bundles, now(), update=True, dry_run=dry_run), output, dry_run=dry_run)
+    With --depot, install the newest versions of NAMEs that fit, by default of all that is installed, with their needs.
+    """
+    if not what and not depots:
+        raise UsageError("name bundles, or depots with --depot")
+    return _arrive(what, depots, root, output, update=True, dry_run=dry_run)
+
+
+def _arrive(
+    what: tuple[str, ...], depots: tuple[str, ...], root: Path, output: str, *, update: bool, dry_run: bool
+) -> int:
+    if depots:
+        from modseal.host.depots import install_from
+        from modseal.profile.solve import parse_asked
+
+        done = install_from(root, [parse_asked(one) for one in what], depots, now(), update=update, dry_run=dry_run)
+    else:
+        from modseal.host.change import install as install_on
+
+        bundles = [FILE.convert(one, None, None) for one in what]
+        done = install_on(root, bundles, now(), update=update, dry_run=dry_run)
+    return _report(done, output, dry_run=dry_run)
 
 
 @host.command()
@@ -179,7 +223,28 @@ def history(root: Path, output: str) -> None:
 
 
 @host.command()
+@click.argument("files", nargs=-1, type=FILE, metavar="[RECALL]...", shell_complete=FILES)
 @root_option
+@format_option
+def recalls(files: tuple[Path, ...], root: Path, output: str) -> None:
+    """Keep the RECALLs, and show all that the host keeps. What they withdraw is neither installed nor accepted again.
+
+    Those of a depot that modules were installed from are kept already.
+    """
+    from modseal.host.learned import keep_recalls
+    from modseal.host.store import open_store
+    from modseal.host.values import recalls_values
+    from modseal.report import host_text
+
+    new = keep_recalls(root, files, now()) if files else ()
+    with open_store(root) as store:
+        kept = store.policy.kept_recalls
+    show(recalls_values(kept, new), lambda: host_text.recalls(kept, new), output)
+
+
+@host.command()
+@root_option
+@recall_option
 @at_option
 @format_option
 @click.option("--at-boot", is_flag=True, help="Print the verdict in one line, for a unit that runs at boot.")
@@ -187,7 +252,16 @@ def history(root: Path, output: str) -> None:
     "--event-log", type=OUTPUT, metavar="FILE", help="Write what was measured, for `host replay`; with --at-boot."
 )
 @click.option("--tpm", is_flag=True, help="Extend PCR 13 of this machine's TPM by what was measured; with --at-boot.")
-def verify(root: Path, at: datetime | None, output: str, event_log: Path | None, *, at_boot: bool, tpm: bool) -> int:
+def verify(
+    root: Path,
+    recalls: tuple[Path, ...],
+    at: datetime | None,
+    output: str,
+    event_log: Path | None,
+    *,
+    at_boot: bool,
+    tpm: bool,
+) -> int:
     """Prove every installed module again under today's policy, and hold every file against what is signed.
 
     Exit status: 0 if and only if nothing was found; 1 if something is wrong; 3 if something cannot be judged.
@@ -200,7 +274,7 @@ def verify(root: Path, at: datetime | None, output: str, event_log: Path | None,
     if (event_log or tpm) and not at_boot:
         raise UsageError("--event-log and --tpm have a meaning only with --at-boot")
     time = at or now()
-    found = verify_host(root, time, now())
+    found = verify_host(root, time, now(), recalls)
     if event_log or tpm:
         _measure(found, event_log, tpm=tpm)
     if at_boot and output == "text":

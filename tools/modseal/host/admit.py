@@ -22,7 +22,7 @@ from modseal.format import canonical_json, rules
 from modseal.format.ar import Member
 from modseal.format.manifest import Entry, FileType, Manifest, Payload, View
 from modseal.format.payload import Measured
-from modseal.format.source import FileSource, Span
+from modseal.format.source import FileSource, Source, Span
 from modseal.format.times import time_text
 from modseal.host.documents import ModuleRecord, Part
 from modseal.host.installed import Installed
@@ -110,12 +110,21 @@ def admit(path: Path, policy: Policy, at: datetime, keeper: Keeper) -> Admitted:
 
     What was kept of a bundle that is not accepted must not be used: the caller throws it away.
     """
+    try:
+        with open_file(path) as descriptor:
+            return admit_source(FileSource(descriptor), str(path), policy, at, keeper)
+    except InputError as error:
+        return Admitted(Result(str(path), None, None, error.failure))
+
+
+def admit_source(source: Source, name: str, policy: Policy, at: datetime, keeper: Keeper) -> Admitted:
+    """The same for a bundle that is open, such as one of a depot."""
     files = _Files(keeper)
     try:
-        with fenced(str(path)), open_file(path) as descriptor:
-            bundle = _Measuring(FileSource(descriptor), str(path), files, with_digest=True)
+        with fenced(name):
+            bundle = _Measuring(source, name, files, with_digest=True)
             examination = examine(bundle, policy, at)
-            result = Result(str(path), bundle.sha256(), examination)
+            result = Result(name, bundle.sha256(), examination)
             if result.verdict is not Verdict.ACCEPTED or examination.manifest is None:
                 return Admitted(result)
             record = _record(bundle, examination.manifest, result, policy, at, keeper)
@@ -123,7 +132,7 @@ def admit(path: Path, policy: Policy, at: datetime, keeper: Keeper) -> Admitted:
             level = examination.effective_level
             return Admitted(result, Installed(record, examination.manifest, examination, entries, level))
     except (InputError, InternalError, FormatError) as error:  # a FormatError where the file shrinks while it is read
-        return Admitted(Result(str(path), None, None, error.failure))
+        return Admitted(Result(name, None, None, error.failure))
     finally:
         files.close()
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -20,19 +20,23 @@ from modseal.host import plan as planning
 from modseal.host.admit import Keeper, admit
 from modseal.host.installed import Installed, prove
 from modseal.host.keep import Nothing, Staging
+from modseal.host.learned import Learned, LearnedDepot
 from modseal.host.plan import ChangePlan, LostModule
 from modseal.host.store import Store, open_store
 from modseal.host.verify import verify_generation
 from modseal.host.write import add_generation, advance, changing, next_generation, numbers_text, retained
+from modseal.profile.candidates import Refused
 from modseal.trust.examination import WORST_LAST, Verdict
+from modseal.trust.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
     """What became of a change, or would become of it.
 
-    `results` has every bundle that was examined. `generation` is the one that was made or gone to; None where there was
-    nothing to do. `waits` says that it becomes active with `host activate`.
+    `results` has every bundle that was examined, from depots each that was chosen; `refused` those that could not be.
+    `generation` is the one that was made or gone to; None where there was nothing to do. `waits` says that it becomes
+    active with `host activate`. `depots` are the signed ones that were used.
     """
 
     action: str
@@ -41,6 +45,8 @@ class Change:
     failures: tuple[Failure, ...] = ()
     generation: int | None = None
     waits: bool = False
+    refused: tuple[Refused, ...] = ()
+    depots: tuple[LearnedDepot, ...] = ()
 
     @property
     def verdict(self) -> Verdict:
@@ -61,13 +67,13 @@ def opened(root: Path, *, dry_run: bool) -> Iterator[tuple[Store, Staging | None
             yield opened
 
 
-def present(store: Store, at: datetime) -> tuple[list[Installed], list[LostModule]]:
-    """The modules of the newest generation, proved again under today's policy; and those that cannot be."""
+def present(store: Store, policy: Policy, at: datetime) -> tuple[list[Installed], list[LostModule]]:
+    """The modules of the newest generation, proved again under a policy; and those that cannot be."""
     found: list[Installed] = []
     lost: list[LostModule] = []
     for module in store.generation(store.newest).modules:
         try:
-            found.append(prove(store, module, store.policy, at))
+            found.append(prove(store, module, policy, at))
         except UndecidedError as error:
             detail = f"{module.name} {module.version}, which is installed: {error.failure.detail}"
             lost.append(LostModule(module, Failure("installed-changed", detail, {"module": module.name})))
@@ -90,11 +96,13 @@ def install(
         coming = {_content(one.module): one.module for one in admitted if one.module}  # named twice counts once
         if not all(one.module for one in admitted):
             return Change(action, results)
-        found = planning.arrival(*present(store, at), [*coming.values()], store.state.level, update=update)
+        found = planning.arrival(
+            *present(store, store.policy, at), [*coming.values()], store.state.level, update=update
+        )
         if found.skipped and not found.failures and not found.changes:
-            _, findings, _ = verify_generation(store, store.newest, at)
+            _, findings, _ = verify_generation(store, store.newest, store.policy, at)
             found = planning.repair(found, {finding.module for finding in findings})
-        return _carry_out(store, staging, at, action, results, found)
+        return carry_out(store, staging, at, Change(action, results, found))
 
 
 def _content(module: Installed) -> tuple[str, str]:
@@ -105,17 +113,26 @@ def remove(root: Path, names: Sequence[str], at: datetime, *, dry_run: bool = Fa
     """Remove modules by their names. Raises what `install` raises."""
     with opened(root, dry_run=dry_run) as (store, staging):
         store.require_clock(at)
-        found = planning.removal(*present(store, at), tuple(dict.fromkeys(names)))
-        return _carry_out(store, staging, at, "remove", (), found)
+        found = planning.removal(*present(store, store.policy, at), tuple(dict.fromkeys(names)))
+        return carry_out(store, staging, at, Change("remove", plan=found))
 
 
-def _carry_out(
-    store: Store, staging: Staging | None, at: datetime, action: str, results: tuple[Result, ...], found: ChangePlan
+def carry_out(
+    store: Store, staging: Staging | None, at: datetime, change: Change, learned: Learned | None = None
 ) -> Change:
-    if found.failures:
-        return Change(action, results, found, found.failures)
-    if not found.changes:
-        return Change(action, results, found)
+    """Make a change that is planned, where nothing speaks against it; what was learned is kept in any case.
+
+    Raises `OSError`.
+    """
+    found, action = change.plan or ChangePlan(()), change.action
+    change = replace(change, failures=found.failures, depots=learned.seen if learned else ())
+    told, more = ({}, {})
+    if learned and learned.is_new and staging:
+        told, more = learned.facts(), learned.changes(staging)
+    if found.failures or not found.changes:
+        if more and staging:
+            advance(store, staging, at, "depot", told, **more)
+        return change
     generation = next_generation(store, at, action)
     waits = bool(found.waits) or store.state.pending is not None  # what is made from one that waits, waits as well
     if staging:
@@ -125,9 +142,9 @@ def _carry_out(
         facts = facts_of(found, reference.number, waits=waits)
         pruned = [one for one in store.state.kept if one not in kept]
         facts |= {"pruned": numbers_text(pruned)} if pruned else {}
-        changes = {"generation": active, "pending": pending, "last": reference.number, "kept": kept}
-        advance(store, staging, at, action, facts, **changes)
-    return Change(action, results, found, generation=generation.number, waits=waits)
+        changes = {"generation": active, "pending": pending, "last": reference.number, "kept": kept, **more}
+        advance(store, staging, at, action, {**facts, **told}, **changes)
+    return replace(change, generation=generation.number, waits=waits)
 
 
 def facts_of(found: ChangePlan, number: int, *, waits: bool) -> dict[str, str]:

@@ -98,6 +98,12 @@ class Staging:
             del self._staged[name]
         return damaged
 
+    def place_records(self, digests: Iterable[str]) -> None:
+        """Move staged records to their places, and have them on the disk before anything refers to them."""
+        if digests := tuple(digests):
+            self.place(map(record_name, digests))
+            os.sync()
+
     def close(self) -> None:
         """Remove what was not placed."""
         folder.empty(self.descriptor)

@@ -16,7 +16,8 @@ from modseal.host.documents import ModuleName
 from modseal.host.image import placement_failures
 from modseal.host.installed import Installed, is_accepted
 
-_SAME = "installed already"
+SAME = "installed already"
+"""Why a module is skipped that is there as it comes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +79,11 @@ def arrival(
     for module in arriving:
         old = before.get(module.name)
         why = _why_skipped(old, module, update=update)
-        refusal = _refusal(old, module, before)
+        against = refusal(old, module, before)
         if why:
             skipped.append(Skipped(module, why))
-        elif refusal:
-            failures.append(refusal)
+        elif against:
+            failures.append(against)
         else:
             coming.append(module)
     names = {module.name for module in coming}
@@ -111,7 +112,7 @@ def repair(plan: ChangePlan, damaged: Collection[str | None]) -> ChangePlan:
     whichever module is laid out again.
     """
     again = tuple(
-        one.module for one in plan.skipped if one.why == _SAME and (None in damaged or one.module.name in damaged)
+        one.module for one in plan.skipped if one.why == SAME and (None in damaged or one.module.name in damaged)
     )
     return replace(plan, repaired=again, skipped=tuple(one for one in plan.skipped if one.module not in again))
 
@@ -122,7 +123,7 @@ def removal(present: Sequence[Installed], lost: Sequence[LostModule], names: Seq
     Only a lost one cannot stay: a new generation cannot be made of it.
     """
     known = {*(module.name for module in present), *(one.recorded.name for one in lost)}
-    failures = [_not_installed(name) for name in names if name not in known]
+    failures = [not_installed(name) for name in names if name not in known]
     failures += [one.why for one in lost if one.recorded.name not in names]
     after = tuple(module for module in present if module.name not in names)
     gone = tuple(module for module in present if module.name in names)
@@ -196,14 +197,14 @@ def _why_skipped(old: Installed | None, module: Installed, *, update: bool) -> s
         return "not installed"
     same = old and (old.record.manifest, old.record.signature) == (module.record.manifest, module.record.signature)
     if old and same and is_accepted(old):  # else its payloads were changed, and this bundle has the right ones
-        return _SAME
+        return SAME
     if update and old and not relations.is_newer(module.version, old.version):
         return f"not newer than {old.version}"
     return ""
 
 
-def _refusal(old: Installed | None, module: Installed, before: dict[str, Installed]) -> Failure | None:
-    """What speaks against a module for what is installed under its name."""
+def refusal(old: Installed | None, module: Installed, before: dict[str, Installed]) -> Failure | None:
+    """What speaks against a module for what is installed under its name. `before` is all that is installed, by name."""
     evidence = {"module": module.name, "version": module.version}
     if old is None:
         twin = next((one for one in before if one.lower() == module.name.lower()), None)
@@ -266,5 +267,6 @@ def _waits(plan: ChangePlan) -> Iterator[str]:
             yield f"{module.name} {module.version} cannot be removed from a running host"
 
 
-def _not_installed(name: str) -> Failure:
+def not_installed(name: str) -> Failure:
+    """The failure for a name that nothing has."""
     return Failure("not-installed", f"no module {name!r} is installed", {"module": name})

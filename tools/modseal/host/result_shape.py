@@ -78,6 +78,13 @@ SHAPE = Variant(
                 "repaired": array(Table(_MODULE)),
                 "lost": array(Table(_NAMED), "Removed; nothing of them could be proved, so these are recorded names."),
                 "skipped": array(Table({**_MODULE, "why": text()})),
+                "refused": array(
+                    Table({"bundle": text(), **_FAILURE}), "Bundles of depots that could not be chosen, and why."
+                ),
+                "depots": array(
+                    Table({"name": text(), "version": _NUMBER, "before": Nullable(_NUMBER)}),
+                    "Signed depots that were used; `before` is the version that the host had seen.",
+                ),
                 "problems": array(Table(_FAILURE), "What speaks against the change, besides the bundles themselves."),
                 "results": array(result(CODE, SIGNER, {}), "The verification of each bundle."),
             },
@@ -107,6 +114,22 @@ SHAPE = Variant(
             }
         ),
         values.HISTORY: Table({"generations": array(_GENERATION)}),
+        values.RECALLS: Table(
+            {
+                "recalls": array(
+                    Table(
+                        {
+                            "name": text(),
+                            "version": _NUMBER,
+                            "expires": time(),
+                            "sha256": digest(),
+                            "modules": _NUMBER,
+                            "new": Boolean(),
+                        }
+                    )
+                )
+            }
+        ),
         values.PRUNED: Table({"removed": array(_NUMBER), "kept": array(_NUMBER)}, about="Numbers of generations."),
         values.VERIFICATION: Table(
             {

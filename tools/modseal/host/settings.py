@@ -9,7 +9,7 @@ from modseal.errors import RefusedError
 from modseal.format.level import Level
 from modseal.host.create import keep_policy
 from modseal.host.installed import Installed, is_accepted, prove
-from modseal.host.store import Store, record_name
+from modseal.host.store import Store
 from modseal.host.write import advance, changing
 from modseal.trust.policy import Policy
 
@@ -42,9 +42,10 @@ def set_policy(root: Path, policy: Policy, at: datetime) -> tuple[Installed, ...
     with changing(root) as (store, staging):
         store.require_clock(at)
         record = keep_policy(staging, policy)
-        staging.place([record_name(digest) for digest in (record.text, *(each for _, each in record.files))])
+        staging.place_records((record.text, *(each for _, each in record.files)))
         facts = {"policy": policy.source, "from": _digest(store.policy), "to": _digest(policy)}
         advance(store, staging, at, "policy", facts, policy=record)
+        policy = store.with_recalls(policy)
         with_new = (prove(store, one, policy, at) for one in store.generation(store.newest).modules)
         return tuple(module for module in with_new if not is_accepted(module))
 

@@ -62,7 +62,7 @@ def _go(store: Store, staging: Staging | None, at: datetime, action: str, target
     state = store.state
     if target.number == state.generation.number:
         return Change(action)
-    modules, findings, _ = verify_generation(store, target, at)
+    modules, findings, _ = verify_generation(store, target, store.policy, at)
     found = planning.exchange(modules_of(store, state.generation, at), modules)
     failures = tuple(finding.failure for finding in findings) + tuple(planning.together_failures(modules))
     if failures:

@@ -6,7 +6,7 @@ then everything about the module is unproved.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ from modseal.bundle.values import result_values
 from modseal.errors import Failure
 from modseal.format.level import Level
 from modseal.format.manifest import Constraint, Entry
+from modseal.format.recall import Recall
 from modseal.format.times import time_text
 from modseal.host.change import Change
 from modseal.host.documents import Event, Generation
@@ -28,6 +29,7 @@ CHANGE = "modseal/host-change@1"
 LIST = "modseal/host-list@1"
 MODULE = "modseal/host-get@1"
 HISTORY = "modseal/host-history@1"
+RECALLS = "modseal/host-recalls@1"
 PRUNED = "modseal/host-prune@1"
 VERIFICATION = "modseal/host-verification@1"
 LOG = "modseal/host-log@1"
@@ -73,6 +75,8 @@ def change_values(change: Change) -> dict[str, Any]:
         "repaired": [module_values(one) for one in found.repaired],
         "lost": [{"vendor": m.vendor, "name": m.name, "version": m.version} for m in found.lost],
         "skipped": [{**module_values(one.module), "why": one.why} for one in found.skipped],
+        "refused": [{"bundle": one.label, **failure_values(one.failure)} for one in change.refused],
+        "depots": [{"name": one.name, "version": one.version, "before": one.before} for one in change.depots],
         "problems": [failure_values(failure) for failure in change.failures],
         "results": [result_values(result) for result in change.results],
     }
@@ -143,6 +147,24 @@ def standing(store: Store, number: int) -> str:
     if number == store.state.generation.number:
         return "active"
     return "pending" if store.state.pending and number == store.state.pending.number else "kept"
+
+
+def recalls_values(kept: Iterable[Recall], new: Collection[Recall]) -> dict[str, Any]:
+    """The recalls that a host keeps: each counted when it came."""
+    return {
+        "schema": RECALLS,
+        "recalls": [
+            {
+                "name": one.name,
+                "version": one.version,
+                "expires": time_text(one.expires),
+                "sha256": one.sha256,
+                "modules": len(one.modules),
+                "new": one in new,
+            }
+            for one in kept
+        ],
+    }
 
 
 def pruned_values(done: Pruned) -> dict[str, Any]:

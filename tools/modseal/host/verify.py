@@ -7,7 +7,7 @@ as a changed byte. The event log is held against the state, too.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -22,9 +22,11 @@ from modseal.host.compare import HostDifference, differences
 from modseal.host.create import EXTENSIONS, link_of_extension
 from modseal.host.documents import HostState, Reference
 from modseal.host.installed import Installed, prove
+from modseal.host.learned import with_given
 from modseal.host.scan import TOP, Found, scan
 from modseal.host.store import GENERATIONS, IMAGE, Store, open_store
 from modseal.trust.examination import Verdict
+from modseal.trust.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +52,18 @@ class Verification:
         return Verdict.UNDECIDED if undecided else Verdict.REJECTED
 
 
-def verify(root: Path, at: datetime, clock: datetime | None = None) -> Verification:
+def verify(root: Path, at: datetime, clock: datetime | None = None, recalls: Sequence[Path] = ()) -> Verification:
     """Verify the active generation of a host, and the one that waits, at a time; `clock` is now, if it is another.
 
-    Raises `UsageError`, `InputError`, `PolicyError`, `UndecidedError` (host-invalid, clock-set-back).
+    `recalls` are files with lists that count beside those that the host keeps. Raises `UsageError`, `InputError`,
+    `PolicyError`, `UndecidedError` (host-invalid, clock-set-back), and what `learned.with_given` raises.
     """
     with open_store(root) as store:
         store.require_clock(clock or at)
-        modules, findings, paths = verify_generation(store, store.state.generation, at)
+        policy = with_given(store.policy, recalls, at)
+        modules, findings, paths = verify_generation(store, store.state.generation, policy, at)
         if store.state.pending:
-            _, more, count = verify_generation(store, store.state.pending, at)
+            _, more, count = verify_generation(store, store.state.pending, policy, at)
             findings = [*findings, *(one for one in more if one not in findings)]
             paths += count
         findings += [*_extension(store), *_log(store)]
@@ -67,14 +71,14 @@ def verify(root: Path, at: datetime, clock: datetime | None = None) -> Verificat
 
 
 def verify_generation(
-    store: Store, reference: Reference, at: datetime
+    store: Store, reference: Reference, policy: Policy, at: datetime
 ) -> tuple[tuple[Installed, ...], list[HostDifference], int]:
     """The modules of a generation, what was found of them and of its image, and how many paths that has."""
     modules: list[Installed] = []
     findings: list[HostDifference] = []
     for one in store.generation(reference).modules:
         try:
-            modules.append(prove(store, one, store.policy, at))
+            modules.append(prove(store, one, policy, at))
         except UndecidedError as error:  # its stored parts are not those that were installed
             failure = Failure("installed-changed", error.failure.detail, error.failure.evidence)
             findings.append(HostDifference(one.name, failure))

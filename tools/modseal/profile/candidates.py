@@ -6,7 +6,7 @@ What a manifest says is claimed here. `profile.solve` proves a bundle before it 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -15,7 +15,9 @@ from modseal.bundle.open import OpenBundle
 from modseal.depot import proved, relations, signed
 from modseal.depot.check import examine_bundle
 from modseal.depot.files import DepotFiles
+from modseal.depot.index import INDEX
 from modseal.depot.open import open_depot
+from modseal.depot.proved import ProvedIndex, Seen
 from modseal.errors import Failure, ModsealError, RefusedError
 from modseal.format.manifest import Manifest, Relationships
 from modseal.policy.sources import with_recalls
@@ -58,20 +60,34 @@ class Refused:
 class Shelf:
     """Open depots, with the policy under which each one's bundles are judged."""
 
-    def __init__(self, policy: Policy, at: datetime) -> None:
+    def __init__(self, policy: Policy, at: datetime, seen: Mapping[str, Seen] | None = None) -> None:
+        """`seen` has the newest index of each signed depot that the caller remembers, by name."""
         self._at = at
         self._policy = policy
+        self._seen = seen or {}
+        self.proved: list[ProvedIndex] = []
+        """The indexes of the signed depots."""
+        self.recalls: list[bytes] = []
+        """The recalls that they list, as the bytes of their files."""
         # The SHA-256 of each listed bundle by its path; None where nobody lists them, in an offline bundle.
         self._depots: dict[str, tuple[DepotFiles, Policy, dict[str, str] | None]] = {}
 
     def add(self, files: DepotFiles) -> None:
         """Take a depot: a signed one only once its index is proved. Raises `ModsealError` of what is wrong with it."""
+        if files.name in self._depots:
+            return
         if not signed.is_signed_depot(files):
+            for failure in files.failures:
+                if failure.evidence.get("path") == INDEX:
+                    raise RefusedError("index-invalid", f"{files.name}: {failure.detail}", path=INDEX)
             self._depots[files.name] = files, self._policy, None
             return
         index = signed.read_index(files)
-        proved.prove(index, signed.read_rotations(files, index), self._policy, self._at)
-        policy = with_recalls(self._policy, [data for _, data in signed.read_recalls(files, index)])
+        rotations = signed.read_rotations(files, index)
+        self.proved.append(proved.prove(index, rotations, self._policy, self._at, seen=self._seen.get(index.name)))
+        recalls = [data for _, data in signed.read_recalls(files, index)]
+        policy = with_recalls(self._policy, recalls)
+        self.recalls += recalls
         self._depots[files.name] = files, policy, {one.path: one.sha256 for one in index.bundles}
 
     def candidates(self, platform: str | None, refused: list[Refused]) -> Iterator[Candidate]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from modseal.depot import relations
+from modseal.format.recall import Recall
+from modseal.format.times import time_text
 from modseal.host.change import Change
 from modseal.host.documents import Event, Generation
 from modseal.host.index import IndexedFile
@@ -44,15 +46,26 @@ def modules(store: Store, found: Sequence[Installed], *, pending: bool) -> str:
 
 
 def _refused(done: Change) -> Iterator[str]:
-    yield f"{done.action}: {done.verdict}; nothing was changed"
+    learned = any(one.version != one.before for one in done.depots)
+    yield f"{done.action}: {done.verdict}; {'no module' if learned else 'nothing'} was changed"
+    yield from _depots(done)
     for result in done.results:
         if result.verdict is not Verdict.ACCEPTED:
             yield text.render(result)
     yield from text.failure_lines(done.failures)
 
 
+def _depots(done: Change) -> Iterator[str]:
+    for one in done.depots:
+        before = "" if one.before in (None, one.version) else f", was {one.before}"
+        yield f"depot      {safe(one.name)}, version {one.version}{before}"
+
+
 def _changed(done: Change) -> Iterator[str]:
     found = done.plan or ChangePlan(())
+    yield from _depots(done)
+    for refusal in done.refused:
+        yield f"not taken  {safe(refusal.label)}: {refusal.failure.code}: {safe(refusal.failure.detail)}"
     for module in found.installed:
         yield f"installed  {_named(module)}"
     for old, new in found.updated:
@@ -124,6 +137,16 @@ def history(store: Store, generations: Sequence[Generation]) -> str:
         names = ", ".join(f"{safe(each.name)} {safe(each.version)}" for each in one.modules) or "no modules"
         lines.append(f"{mark} {one.number:>4}  {one.made}  {safe(one.action):<9}  {names}")
     return "\n".join(lines)
+
+
+def recalls(kept: Sequence[Recall], new: Collection[Recall]) -> str:
+    """The recalls that a host keeps, those that are new marked."""
+    lines = [
+        f"{'+' if one in new else ' '} {safe(one.name)}, version {one.version}: {len(one.modules)} withdrawn, "
+        f"current until {time_text(one.expires)}"
+        for one in kept
+    ]
+    return "\n".join(lines or ["no recall is kept"])
 
 
 def pruned(done: Pruned) -> str:

@@ -1,0 +1,162 @@
+"""Recalls on a host: what was installed before is found, and a list that the host keeps never lapses."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders import hosts, recalls
+from builders.hosts import Host, tree
+from builders.pki import NOW, leaf, root, signer
+from modseal.errors import FormatError, UndecidedError
+from modseal.format import recall as recall_format
+from modseal.format.recall import Recall
+from modseal.host import event_log, learned
+from modseal.host.verify import verify
+from modseal.trust.examination import Verdict
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> Host:
+    """A host with acme-agent 1.0 and another module."""
+    host = hosts.host(tmp_path)
+    host.installed(host.bundle(), host.bundle("other"))
+    return host
+
+
+def written(host: Host, recall: Recall, name: str = "r.recall") -> Path:
+    path = host.root.parent / name
+    path.write_bytes(recall_format.encode(recall))
+    return path
+
+
+def keep(host: Host, *changes: Any, **fields: Any) -> tuple[Recall, ...]:
+    return learned.keep_recalls(host.root, [written(host, recalls.make(*changes, **fields))], NOW)
+
+
+def test_an_installed_module_that_is_recalled_is_found(host: Host) -> None:
+    assert host.codes() == []
+    keep(host)
+    (finding,) = host.verify().findings
+    assert (finding.module, finding.failure.code) == ("acme-agent", "recalled")
+    assert "it burns" in finding.failure.detail
+    assert host.verify().verdict is Verdict.REJECTED
+
+
+def test_a_recall_that_is_given_counts_for_one_verification(host: Host) -> None:
+    path = written(host, recalls.make())
+    before = tree(host.root)
+    found = verify(host.root, NOW, None, [path])
+    assert [one.failure.code for one in found.findings] == ["recalled"]
+    assert tree(host.root) == before
+    assert host.codes() == []
+
+
+def test_a_recalled_bundle_is_neither_installed_nor_an_update(host: Host) -> None:
+    keep(host, recalls.entry(versions=((">=", "2"),)))
+    new = host.bundle(version="2.0")
+    for update in (False, True):
+        done = host.install(new, update=update)
+        assert done.results[0].examination.primary.code == "recalled"
+        assert host.install(new, update=update, dry_run=True) == done
+    assert host.modules()["acme-agent"] == "1.0"
+
+
+def test_the_recalled_module_can_be_removed_and_updated(host: Host) -> None:
+    keep(host, recalls.entry(versions=(("<<", "2"),)))
+    assert [one.code for one in host.install(host.bundle("third")).failures] == ["recalled"]
+    host.installed(host.bundle(version="2.0"))
+    assert host.codes() == []
+
+
+def test_a_kept_list_counts_when_it_has_run_out(host: Host) -> None:
+    keep(host, expires=NOW + timedelta(days=1))
+    found = verify(host.root, NOW + timedelta(days=2))
+    assert [(one.module, one.failure.code) for one in found.findings] == [("acme-agent", "recalled")]
+
+
+def test_a_list_that_has_run_out_leaves_the_others_alone(host: Host) -> None:
+    keep(host, recalls.entry("nothing-here"), expires=NOW + timedelta(days=1))
+    assert verify(host.root, NOW + timedelta(days=2)).findings == ()
+
+
+def test_a_list_of_signers_that_the_policy_has_withdrawn_counts_no_more(host: Host) -> None:
+    keep(host)
+    host.set_policy(more=f'[deny]\nsigners = ["sha256:{signer().fingerprint}"]\n', name="deny.toml")
+    assert "recalled" not in host.codes()
+
+
+@pytest.mark.parametrize(
+    ("fields", "code"),
+    [
+        ({"expires": NOW - timedelta(hours=1)}, "recall-expired"),
+        ({"by": [leaf("Stranger", issuer=root(7))]}, "recall-not-trusted"),
+        ({"by": []}, "recall-not-trusted"),
+    ],
+)
+def test_a_list_that_does_not_count_is_refused(host: Host, fields: dict[str, Any], code: str) -> None:
+    path = written(host, recalls.make(**fields))
+    before = tree(host.root)
+    for attempt in (
+        lambda: learned.keep_recalls(host.root, [path], NOW),
+        lambda: verify(host.root, NOW, None, [path]),
+    ):
+        with pytest.raises(UndecidedError) as caught:
+            attempt()
+        assert caught.value.failure.code == code
+    assert tree(host.root) == before
+
+
+def test_an_older_list_is_refused(host: Host) -> None:
+    keep(host, version=2)
+    old = written(host, recalls.make(recalls.entry("other"), version=1), "old.recall")
+    for attempt in (
+        lambda: learned.keep_recalls(host.root, [old], NOW),
+        lambda: verify(host.root, NOW, None, [old]),
+    ):
+        with pytest.raises(UndecidedError) as caught:
+            attempt()
+        assert caught.value.failure.code == "recall-rollback"
+
+
+def test_a_newer_list_takes_the_place_of_the_older_one(host: Host) -> None:
+    keep(host)
+    keep(host, recalls.entry("other"), version=2)
+    assert [(one.module, one.failure.code) for one in host.verify().findings] == [("other", "recalled")]
+    with host.store() as store:
+        assert len(store.state.recalls) == 1
+
+
+def test_a_list_that_is_kept_already_changes_nothing(host: Host) -> None:
+    assert len(keep(host)) == 1
+    before = tree(host.root)
+    assert keep(host) == ()
+    assert tree(host.root) == before
+
+
+def test_what_is_no_recall_is_refused(host: Host) -> None:
+    path = host.root.parent / "r.recall"
+    path.write_bytes(b"!<arch>\n")
+    with pytest.raises(FormatError):
+        learned.keep_recalls(host.root, [path], NOW)
+
+
+def test_the_log_names_what_came(host: Host) -> None:
+    keep(host)
+    with host.store() as store:
+        newest = list(event_log.events(store))[-1]
+    assert (newest.event, newest.facts["recalls"]) == ("recall", "acme-recalls version 1")
+
+
+def test_a_kept_recall_that_was_changed_decides_nothing(host: Host) -> None:
+    keep(host)
+    with host.store() as store:
+        path = store.path / "records" / store.state.recalls[0][:2] / store.state.recalls[0][2:]
+    path.chmod(0o600)
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(UndecidedError) as caught:
+        host.verify()
+    assert caught.value.failure.code == "host-invalid"

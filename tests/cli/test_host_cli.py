@@ -221,3 +221,82 @@ def test_an_export_names_what_it_cannot_use(desk_host: Path) -> None:
         done = host(desk_host, "export", "--format", *arguments, "-o", "out")
         assert (done.code, done.out) == (2, "")
     assert not (desk_host / "out").exists()
+
+
+@pytest.fixture
+def depot_host(desk_host: Path) -> Path:
+    """The same with a signed depot `D` of the vendor's module."""
+    key = ("--key", "keys/partner/signer.key", "--cert", "keys/partner/signer.pem")
+    done = run("depot", "build", "a.seal", "-o", "D", "--name", "acme", "--expires", "2099-01-01", *key, cwd=desk_host)
+    assert done.code == 0, done.err
+    return desk_host
+
+
+def test_a_module_is_installed_by_its_name_from_a_depot(depot_host: Path) -> None:
+    dry = host(depot_host, "install", "acme-agent", "--depot", "D", "--dry-run")
+    done = host(depot_host, "install", "acme-agent", "--depot", "D")
+    assert (done.code, done.err) == (0, "")
+    assert dry.out == done.out
+    assert done.out.splitlines() == [
+        "depot      acme, version 1",
+        "installed  acme-agent 1.2.3-4 (Acme), claimed partner, proven partner",
+        "generation 1 is active",
+    ]
+    assert host(depot_host, "update", "--depot", "D").out.splitlines() == [
+        "depot      acme, version 1",
+        "nothing to do",
+    ]
+    again = host(depot_host, "install", "acme-agent", "--depot", "D")
+    assert again.out.splitlines()[1] == "skipped    acme-agent 1.2.3-4: installed already"
+
+
+def test_a_name_that_no_depot_has(depot_host: Path) -> None:
+    done = host(depot_host, "install", "nobody", "--depot", "D", "--dry-run")
+    assert (done.code, done.err) == (1, "modseal: this was a dry run; nothing was changed\n")
+    assert done.out.splitlines()[:-1] == [
+        "install: rejected; no module was changed",
+        "depot      acme, version 1",
+        "  no-set: asked for: nobody, which no depot offers",
+    ]
+    assert done.out.splitlines()[-1].startswith("  next: Name further depots")
+    host(depot_host, "install", "acme-agent", "--depot", "D")
+    again = host(depot_host, "install", "nobody", "--depot", "D", "--format", "json")
+    assert json.loads(again.out)["depots"] == [{"name": "acme", "version": 1, "before": 1}]
+
+
+def test_what_to_install_has_to_be_named(depot_host: Path) -> None:
+    for arguments in (("install",), ("install", "--depot", "D"), ("update",)):
+        assert host(depot_host, *arguments).code == 2
+    assert host(depot_host, "install", "a", "--depot", "nowhere").code == 3
+    assert host(depot_host, "install", "https://example.org/a.seal").code == 3
+
+
+def test_a_recall_is_kept_and_finds_what_is_installed(depot_host: Path) -> None:
+    key = ("--key", "keys/partner/signer.key", "--cert", "keys/partner/signer.pem")
+    made = ("--vendor", "Acme", "--reason", "it burns", "--name", "acme-recalls", "--expires", "2099-01-01")
+    assert run("depot", "recall", "acme-agent", *made, "-o", "r.recall", *key, cwd=depot_host).code == 0
+    host(depot_host, "install", "a.seal")
+    assert host(depot_host, "recalls").out == "no recall is kept\n"
+    tried = host(depot_host, "verify", "--recall", "r.recall", "--at-boot")
+    assert (tried.code, tried.out.startswith("host rejected: generation 1: acme-agent: recalled: ")) == (1, True)
+    assert host(depot_host, "verify").code == 0
+    kept = "acme-recalls, version 1: 1 withdrawn, current until 2099-01-01T00:00:00Z"
+    assert host(depot_host, "recalls", "r.recall").out == f"+ {kept}\n"
+    assert host(depot_host, "recalls").out == f"  {kept}\n"
+    assert host(depot_host, "verify").code == 1
+    host(depot_host, "remove", "acme-agent")
+    again = host(depot_host, "install", "a.seal")
+    assert again.code == 1
+    assert "recalled" in again.out
+
+
+def test_old_generations_are_pruned(desk_host: Path) -> None:
+    host(desk_host, "install", "a.seal")
+    host(desk_host, "remove", "acme-agent")
+    dry = host(desk_host, "prune", "--keep", "1", "--dry-run")
+    done = host(desk_host, "prune", "--keep", "1")
+    assert (done.code, done.err) == (0, "")
+    assert done.out == dry.out == "removed    generation 0\n2 generations kept\n"
+    assert host(desk_host, "prune", "--keep", "1").out == "nothing to do\n2 generations kept\n"
+    assert document(host(desk_host, "prune", "--format", "json"))["kept"] == [1, 2]
+    assert host(desk_host, "prune", "--keep", "0").code == 2

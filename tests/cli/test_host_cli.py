@@ -256,7 +256,7 @@ def test_a_name_that_no_depot_has(depot_host: Path) -> None:
     assert done.out.splitlines()[:-1] == [
         "install: rejected; no module was changed",
         "depot      acme, version 1",
-        "  no-set: asked for: nobody, which no depot offers",
+        "  no-set: asked for: nobody, and nothing that can be used offers it",
     ]
     assert done.out.splitlines()[-1].startswith("  next: Name further depots")
     host(depot_host, "install", "acme-agent", "--depot", "D")

@@ -135,3 +135,46 @@ def test_an_image_through_the_command_line(tmp_path: Path) -> None:
     assert "rejected   none       image.iso!/forced.vib" in done.out
     named = run("verify", "image.iso", "--policy", "policy.toml", cwd=tmp_path)
     assert "`modseal audit` examines the bundles in it" in named.out
+
+
+PLACE = "sources/var/db/esximg"
+TREES = ({}, {"rock_ridge": False, "joliet": True}, {"joliet": True, "udf": True})
+
+
+def unpacked(host: esxi_hosts.Host) -> dict[str, bytes]:
+    """The files of a host as somebody lays them on a disc: the root of its file system, below a folder."""
+    return {
+        **{f"{PLACE}/{path}": data for path, data in host.database.items()},
+        **{f"sources/bootbank/{name}": data for name, data in host.bank.items()},
+    }
+
+
+@pytest.mark.parametrize("trees", TREES)
+def test_a_database_that_lies_unpacked_in_an_image_is_a_host(
+    policy: Policy, tmp_path: Path, trees: dict[str, bool]
+) -> None:
+    audit = audit_of([write(tmp_path, unpacked(esxi_hosts.make()), **trees)], policy)
+    assert audit.summary.verdicts == {"accepted": 2}
+    assert audit.hosts[0]["host"] == f"{tmp_path}/image.iso!/{PLACE}"
+    assert (audit.hosts[0]["payloads_present"], audit.summary.left_out) == (2, 1), "boot.cfg"
+    assert all(name.startswith(f"!/{PLACE}/vibs/") for name in names(audit))
+
+
+def test_an_implant_in_an_unpacked_database_of_an_image_is_found(policy: Policy, tmp_path: Path) -> None:
+    host = esxi_hosts.make(make("vib"), make("vib", name="implant").unsigned()).with_boot_file("evil.v00", b"code")
+    rules = {finding.rule for finding in audit_of([write(tmp_path, unpacked(host))], policy).findings()}
+    assert {"forced-vib", "boot-file-unlisted"} <= rules
+
+
+def test_both_databases_of_a_host_in_an_image_are_compared(policy: Policy, tmp_path: Path) -> None:
+    host, other = esxi_hosts.make(), esxi_hosts.make(make("vib", name="implant").unsigned())
+    for archive, hosts in ((host.archive(), 1), (other.archive(), 2)):
+        audit = audit_of([write(tmp_path, {**unpacked(host), "sources/bootbank/imgdb.tgz": archive})], policy)
+        assert len(audit.hosts) == hosts
+        assert ("host-databases-differ" in {finding.rule for finding in audit.findings()}) is (hosts == 2)
+
+
+def test_a_bare_database_of_an_image_is_a_host_without_payloads(policy: Policy, tmp_path: Path) -> None:
+    audit = audit_of([write(tmp_path, dict(esxi_hosts.make().database))], policy)
+    assert audit.summary.verdicts == {"undecided": 2}
+    assert audit.hosts[0]["payloads"] == 2

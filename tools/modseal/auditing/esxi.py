@@ -57,17 +57,22 @@ class Host:
         yield HostEnd(
             self.name, self.database, bank, declared, present, (*self.odd, *odd), self.unlike, self.archive or ""
         )
-        if not os.path.isdir(self.name):  # else they are found in the folder, as all other files are
+        if not self._is_folder:  # else they are found in the folder, as all other files are
             for path in sorted(self.database.others):
                 yield LeftOut(f"{self.name}!/{path}", "neither descriptor, signature nor profile")
 
     @property
     def files(self) -> Iterator[str]:
         """What need not be found once more: the database's documents or what holds them, and the payloads."""
-        if not os.path.isdir(self.name):  # what else lies in a folder is found like everything
+        if not self._is_folder:  # what else lies in a folder is found like everything
             yield self.name
         yield from (self.documents + path for path in self.database.read)
         yield from (part.path for part in self.parts())
+
+    @property
+    def _is_folder(self) -> bool:
+        """Whether its database lies in a folder, on a disk or in an image."""
+        return self.documents == os.path.join(self.name, "")
 
     def parts(self) -> Iterator[FilePart]:
         """The payloads that were found, all of which are examined."""
@@ -164,7 +169,7 @@ def host_of(container: str) -> Host:
         with FilePart(container).open() as source:
             database = esxi_database.in_archive(source)
         beside = _Folder(os.path.dirname(container) or ".")
-        boot, odd = by_name(beside.files)
+        boot, odd = by_name(beside.parts)
         return Host(container, f"{container}!/{esxi_database.PLACE}/", database, boot, odd=(*odd, *beside.odd))
     database = esxi_database.in_folder(Path(container))
     bare = container.rstrip("/")
@@ -174,7 +179,7 @@ def host_of(container: str) -> Host:
         return alone
     # In `bootbank` of a host, or beside `var` where its archives were unpacked in place.
     bank, place = _Folder(os.path.join(root, "bootbank")), _Folder(root)
-    boot, odd = by_name((*bank.files, *place.files))
+    boot, odd = by_name((*bank.parts, *place.parts))
     if any(os.path.basename(path) == boot_config.NAME for path in place.files):  # else a root has links of its own
         odd += place.odd
     host = replace(alone, boot=boot, stored=_stored(root), odd=(*odd, *bank.odd))
@@ -197,7 +202,7 @@ def _stored(root: str) -> dict[str, FilePart]:
     """The files that a host keeps as payloads, by their type and name."""
     found = {}
     for folder in _Folder(os.path.join(root, "var/db/payloads")).folders:
-        for name, part in by_name(_Folder(folder).files)[0].items():
+        for name, part in by_name(_Folder(folder).parts)[0].items():
             found[f"{os.path.basename(folder)}/{name}".casefold()] = part
     return found
 
@@ -213,15 +218,15 @@ def _is_database(folder: str) -> bool:
     )
 
 
-def by_name(paths: Iterable[str]) -> tuple[dict[str, FilePart], list[OddFile]]:
-    """Files by their names without case, as FAT has them; the first of a name, and the others as odd."""
-    found: dict[str, FilePart] = {}
+def by_name(parts: Iterable[tuple[str, FilePart]]) -> tuple[dict[str, FilePart], list[OddFile]]:
+    """Files with their paths, by their names without case, as FAT has them; the first of a name, and others as odd."""
+    found: dict[str, tuple[str, FilePart]] = {}
     odd = []
-    for path in paths:
-        first = found.setdefault(os.path.basename(path).casefold(), FilePart(path))
-        if first.path != path:
-            odd.append(OddFile(path, f"in a boot bank it has the name of {first.path}"))
-    return found, odd
+    for path, part in parts:
+        first, _ = found.setdefault(os.path.basename(path).casefold(), (path, part))
+        if first != path:
+            odd.append(OddFile(path, f"in a boot bank it has the name of {first}"))
+    return {name: part for name, (_, part) in found.items()}, odd
 
 
 class _Folder:
@@ -242,6 +247,11 @@ class _Folder:
                         self.odd.append(OddFile(entry.path, "a boot bank has plain files alone"))
         except OSError:
             return
+
+    @property
+    def parts(self) -> Iterator[tuple[str, FilePart]]:
+        """Its files, with their paths."""
+        return ((path, FilePart(path)) for path in self.files)
 
 
 def require_container(folder: str) -> str:

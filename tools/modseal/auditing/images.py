@@ -7,12 +7,13 @@ the boot bank of an installer's disc. After an image's name come `!/` and the pa
 from __future__ import annotations
 
 import posixpath
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from modseal.auditing.depots import SEPARATOR, depot_targets
-from modseal.auditing.esxi import Host, is_archive
+from modseal.auditing.esxi import Host, by_name, is_archive, with_archive
 from modseal.auditing.hiding import LONGEST, STARTS, hiding_place
 from modseal.auditing.target import End, LeftOut, Opened, Target, Unreadable
 from modseal.depot import esxi_database
@@ -29,6 +30,9 @@ from modseal.format.source import FileSource, Source
 from modseal.format.zip import starts_like_zip
 
 _HEAD = 4096
+_DOCUMENT = re.compile(r"(?:(?P<folder>.*)/)?(?:vibs|profiles)/[^/]+", re.IGNORECASE)
+"""Where a document of a host's database could lie."""
+_STORED = "var/db/payloads/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,8 @@ class _Image:
             if self._is_depot(folder):
                 self._take(path for path in self._rest if not folder or path.startswith(f"{folder}/"))
                 yield from self._depot(folder)
+        for root in self._databases():
+            yield from self._database(root)
         for path in [path for path in self._rest if is_archive(path)]:
             yield from self._host(path)
         for path, (file, source) in self._rest.items():
@@ -117,21 +123,84 @@ class _Image:
         except FormatError as error:
             yield Unreadable(self._in(path), error.failure, malformed=True)
 
+    def _databases(self) -> list[str]:
+        """The folders that are the database of a host. Where a tree of names has empty files alone, another has all."""
+        by_folder: dict[str, list[IsoFile]] = {}
+        for path, (file, _) in self._rest.items():
+            if found := _DOCUMENT.fullmatch(path):
+                by_folder.setdefault(found["folder"] or "", []).append(file)
+        full = [folder for folder, files in by_folder.items() if any(file.size for file in files)] or by_folder
+        return [folder for folder in full if self._is_database(folder)]
+
+    def _is_database(self, folder: str) -> bool:
+        """As for a folder on a disk: it has profiles, or signatures."""
+        above = posixpath.join(folder, "").casefold()
+        inside = [path.casefold().removeprefix(above) for path in self._rest if path.casefold().startswith(above)]
+        return any(
+            path.startswith("profiles/") or (path.startswith("vibs/") and path.endswith(".xml.sig")) for path in inside
+        )
+
+    def _database(self, folder: str) -> Iterator[Found]:
+        """The host whose database lies unpacked in a folder of the image. Names in capitals are those of a disc."""
+        above = posixpath.join(folder, "")
+        files = [one for one in self._files if one.path.startswith(above)]
+        shout = not any(_name_within(one, above) != _name_within(one, above).upper() for one in files)
+        try:
+            database = esxi_database.in_files(
+                (
+                    _name_within(one, above).lower() if shout else _name_within(one, above),
+                    None if one.runs is None else self._rest[one.path][1],
+                )
+                for one in files
+                if one.runs is None or one.path in self._rest
+            )
+        except FormatError as error:  # the image ends before a document does
+            yield Unreadable(self._in(folder), error.failure)
+            return
+        root = folder[: -len(esxi_database.PLACE)] if folder.lower().endswith(esxi_database.PLACE) else None
+        boot, odd = by_name(() if root is None else (*self._beside(f"{root}bootbank"), *self._beside(root.rstrip("/"))))
+        stored = {
+            path[len(f"{root}{_STORED}") :].casefold(): self._part(file)
+            for path, (file, _) in self._rest.items()
+            if root is not None and path.casefold().startswith(f"{root}{_STORED}".casefold())
+        }
+        host = Host(self._in(folder), self._in(above), database, boot, stored, odd=tuple(odd))
+        place = next(
+            (path for path in self._rest if is_archive(path) and self._part(self._rest[path][0]) in boot.values()), None
+        )
+        if place is not None:
+            host = with_archive(host, self._in(place), self._part(self._rest[place][0]))
+        examined = set(host.parts())
+        read = {name.lower() for name in database.read} if shout else database.read
+        self._take(
+            path
+            for path, (file, _) in self._rest.items()
+            if self._part(file) in examined
+            or (path.startswith(above) and (path[len(above) :].lower() if shout else path[len(above) :]) in read)
+            or (path == place and not host.again)
+        )
+        yield from host.found()
+
+    def _beside(self, folder: str) -> Iterator[tuple[str, FilePart]]:
+        """The files of a folder, with their paths."""
+        return (
+            (path, self._part(file))
+            for path, (file, _) in self._rest.items()
+            if posixpath.dirname(path).casefold() == folder.casefold()
+        )
+
     def _host(self, path: str) -> Iterator[Found]:
         """The host whose boot bank a folder of the image is."""
         _, source = self._rest.pop(path)
-        folder = posixpath.dirname(path)
-        beside = {
-            posixpath.basename(other).casefold(): self._part(file)
-            for other, (file, _) in self._rest.items()
-            if posixpath.dirname(other) == folder
-        }
+        beside, odd = by_name(self._beside(posixpath.dirname(path)))
         try:
             database = esxi_database.in_archive(source)
         except FormatError as error:
             yield Unreadable(self._in(path), error.failure)
             return
-        host = Host(self._in(path), f"{self._in(path)}{SEPARATOR}{esxi_database.PLACE}/", database, beside)
+        host = Host(
+            self._in(path), f"{self._in(path)}{SEPARATOR}{esxi_database.PLACE}/", database, beside, odd=tuple(odd)
+        )
         examined = set(host.parts())
         self._take(other for other, (file, _) in self._rest.items() if self._part(file) in examined)
         yield from host.found()
@@ -153,6 +222,11 @@ class _Image:
             yield from self._depot(path)
         else:
             yield LeftOut.file(self._in(path), hides)
+
+
+def _name_within(file: IsoFile, above: str) -> str:
+    """What a file is called within the folder that it is in."""
+    return file.path.removeprefix(above)
 
 
 def _some(source: Source, at: int, length: int) -> bytes:

@@ -540,6 +540,7 @@ CODES: Final[Mapping[CodeName, Code]] = {
         None,
         "A file of the depot is not the one that its signed index lists.",
         "Get the depot again from its publisher; do not use this file.",
+        depot_rule="depot-swapped",
     ),
     "index-invalid": Code(
         None,

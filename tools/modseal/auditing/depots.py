@@ -1,8 +1,9 @@
 """Depots in an audit: their bundles as targets, and what their metadata says held against what is there.
 
-The metadata is not signed. It decides nothing about a bundle; where it disagrees with a bundle, or with itself, or
-lists what is not there, that is a finding. What one bundle shows is found where it is examined (`DepotTarget.said`),
-what takes all of them when the last has been seen (`DepotEnd`).
+The metadata of an offline bundle is not signed. It decides nothing about a bundle; where it disagrees with a bundle, or
+with itself, or lists what is not there, that is a finding. A signed index is proved (`signed_depots`). What one bundle
+shows is found where it is examined (`DepotTarget.said`), what takes all of them when the last has been seen
+(`DepotEnd`).
 """
 
 from __future__ import annotations
@@ -12,19 +13,23 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 from itertools import chain, islice
 
 from modseal import limits
+from modseal.auditing import signed_depots
 from modseal.auditing.finding import Finding, failure_finding
 from modseal.auditing.hiding import hiding_place
 from modseal.auditing.rule import Hit, Rule
 from modseal.auditing.rules import BY_ID
+from modseal.auditing.signed_depots import SignedDepot
 from modseal.auditing.target import End, LeftOut, Opened, Target
 from modseal.codes import CODES
 from modseal.depot import compare
 from modseal.depot.compare import BundleOrigin
 from modseal.depot.files import DepotFiles, in_sources, in_zip, open_depot
+from modseal.depot.index import INDEX as SIGNED_INDEX
 from modseal.depot.metadata import INDEX, Metadata
 from modseal.errors import Failure, FormatError, InputError
 from modseal.files.identity import Identity, identity_of, is_still, settled_identity
@@ -33,6 +38,7 @@ from modseal.files.part import within
 from modseal.format import iso
 from modseal.format.manifest import Manifest
 from modseal.format.source import FileSource, sha256
+from modseal.trust.policy import Policy
 
 SEPARATOR = "!/"
 """Between a depot's name and the path of a file in it, as in the URLs of archives."""
@@ -91,27 +97,37 @@ class DepotTarget:
     def said(self, size: int, sha256: str, manifest: Manifest | None, *, proved: bool) -> Iterator[Failure]:
         """Where the depot's metadata says something else of this bundle."""
         found = compare.DepotBundle(self.path, size, sha256, manifest, proved)
-        return compare.bundle_failures(_current.depot(self.depot, self.image).files.metadata, found)
+        depot = _current.depot(self.depot, self.image)
+        yield from compare.bundle_failures(depot.files.metadata, found)
+        if depot.signed:
+            yield from signed_depots.unlike(depot.signed, self.path, size, sha256, manifest)
 
 
 @dataclass(frozen=True)
 class DepotEnd(End):
-    """All bundles of a depot have been given; `origins` of them are still to come."""
+    """All bundles of a depot have been given. `metadata` is None for a depot that has a signed index alone."""
 
     name: str
-    metadata: Metadata
+    metadata: Metadata | None
     paths: tuple[str, ...]
     failures: tuple[Failure, ...]
+    signed: SignedDepot | None = None
 
     @property
     def held(self) -> int:
         """See `End.held`."""
-        return self.metadata.size
+        index = self.signed.index if self.signed else None
+        return (self.metadata.size if self.metadata else 0) + (len(index.signed) if index else 0)
 
     def findings(self, members: Iterable[BundleOrigin]) -> Iterator[Finding]:
         """What the whole depot shows, given the vendor of each of its bundles."""
-        failures = chain(self.failures, compare.depot_failures(self.metadata, self.paths, tuple(members)))
-        return bounded((finding_of(failure, self.name) for failure in failures), self.name)
+        of_metadata = compare.depot_failures(self.metadata, self.paths, tuple(members)) if self.metadata else ()
+        return bounded((finding_of(failure, self.name) for failure in chain(self.failures, of_metadata)), self.name)
+
+    def signed_findings(self, policy: Policy, at: datetime) -> Iterator[Finding]:
+        """What its signed index shows, where it has one."""
+        found = signed_depots.findings(self.signed, self.name, self.paths, policy, at) if self.signed else iter(())
+        return bounded(found, self.name)
 
 
 def finding_of(failure: Failure, name: str, sha256: str | None = None) -> Finding:
@@ -158,11 +174,16 @@ class _Open:
         """The digest of all metadata, and of which files there are."""
         return salt_of(self.files)
 
+    @cached_property
+    def signed(self) -> SignedDepot | None:
+        """Its signed index, None where it has none. Raises `InputError`."""
+        return signed_depots.read(self.files)
+
 
 def salt_of(depot: DepotFiles) -> str:
     """The digest of a depot's metadata, damaged documents included. Raises `InputError`."""
     digest = hashlib.sha256()
-    for path in sorted(depot.metadata.documents):
+    for path in sorted(depot.metadata.documents | (depot.sizes.keys() & {SIGNED_INDEX})):
         try:
             with depot.open(path) as source:
                 document = sha256(source)
@@ -236,13 +257,18 @@ def depot_targets(name: str, image: str = "") -> Iterator[Target | DepotEnd | Le
     """
     with open_any(name, image) as depot:
         salt = salt_of(depot)
-        for path in depot.bundles:
+        index = signed_depots.read(depot)
+        documents = index.documents if index else frozenset[str]()
+        bundles = [path for path in depot.bundles if path not in documents]
+        for path in bundles:
             yield DepotTarget(name, path, depot.sizes[path], salt, image)
-        if INDEX in depot.paths or depot.failures:
-            yield DepotEnd(name, depot.metadata, depot.paths, depot.failures)
-        else:
-            strays = sorted(set(depot.paths).difference(depot.bundles))
-            yield from (LeftOut.file(name + SEPARATOR + path, _hides(depot, path)) for path in strays)
+        strays = sorted(set(depot.paths).difference(bundles))
+        if index or INDEX in depot.paths or depot.failures:
+            metadata = depot.metadata if INDEX in depot.paths or not index else None
+            yield DepotEnd(name, metadata, depot.paths, depot.failures, index)
+            if index is None or index.index or metadata:
+                return  # an index says what should be there
+        yield from (LeftOut.file(name + SEPARATOR + path, _hides(depot, path)) for path in strays)
 
 
 def _hides(depot: DepotFiles, path: str) -> str | None:

@@ -18,7 +18,7 @@ from typing import Any
 from modseal.auditing import rules
 from modseal.auditing.cache import Cache
 from modseal.auditing.choice import RuleChoice
-from modseal.auditing.depots import DepotTarget
+from modseal.auditing.depots import DepotEnd, DepotTarget
 from modseal.auditing.discover import Found
 from modseal.auditing.engine import Engine
 from modseal.auditing.esxi_end import HostEnd, HostVib
@@ -293,6 +293,8 @@ class _Flow:
         else:
             self._audit.summary.depots += 1
         _keep_late(end.findings(members), self._audit)
+        if isinstance(end, DepotEnd):
+            _keep_late(end.signed_findings(self._audit.policy, self._audit.at), self._audit)
 
     def answer(self, record: Record) -> None:
         """The engine's record of the first bundle that is waited for; takes it and what waited behind it."""

@@ -7,7 +7,7 @@ metadata says is only held against them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +26,7 @@ from modseal.depot.values import unequal
 from modseal.errors import Failure, ModsealError, RefusedError, UndecidedError
 from modseal.format import rules
 from modseal.format.image_profile import ImageProfile
+from modseal.format.manifest import Manifest
 from modseal.format.shape import quote
 from modseal.format.source import Source
 from modseal.policy.sources import with_recalls
@@ -106,7 +107,7 @@ def check(
             return Checked(files.name, index, None, failures=(error.failure,))
         if state_file and remember:
             state.write(state_file, proved, seen, at)
-    failures = [*files.failures, *_presence(files, index)]
+    failures = [*files.failures, *presence(files.sizes, index, complete=files.complete)]
     # What the depot's recalls withdraw is not accepted from it, nor is anything while one of them does not count.
     policy = with_recalls(policy, [data for _, data in found])
     results = []
@@ -150,14 +151,14 @@ def _check_bundle(files: DepotFiles, one: Listed, policy: Policy, at: datetime) 
         return Result(one.path, None, None, error.failure), []
     result = Result(one.path, sha256, examination)
     unlike = list(signed.unlike_listed(one.path, one.sha256, sha256, one.size, size))
-    return result, unlike or list(_differences(one, examination))
+    return result, unlike or list(differences(one, examination.manifest))
 
 
-def _differences(one: Listed, examination: Examination) -> Iterator[Failure]:
+def differences(one: Listed, manifest: Manifest | None) -> Iterator[Failure]:
     """Where the index says something else than the bundle's own manifest, although the bundle is the listed one."""
-    if examination.manifest is None:
+    if manifest is None:
         return
-    there = listed(examination.manifest, one.path, one.size, one.sha256)
+    there = listed(manifest, one.path, one.size, one.sha256)
     values = [
         {name: getattr(each, name) for name in ("kind", "vendor", "name", "version", "level", "type", "summary")}
         | dict(each.relationships.by_label())
@@ -184,14 +185,14 @@ def _profile_failures(profile: ImageProfile, index: DepotIndex, policy: Policy, 
             yield Failure("profile-module-missing", detail, {"module": one.name, "profile": profile.name})
 
 
-def _presence(files: DepotFiles, index: DepotIndex) -> Iterator[Failure]:
-    """Exactly the listed files are there: none withheld, none added."""
+def presence(paths: Collection[str], index: DepotIndex, *, complete: bool = True) -> Iterator[Failure]:
+    """Exactly the listed files are there: none withheld, and none added, which only `complete` paths can say."""
     indexes = [index.sha256, *(sha256 for _, sha256 in index.rotations)]
     expected = {INDEX, *index.files, *map(signature_path, indexes)}
-    for path in sorted(expected - set(files.sizes)):
+    for path in sorted(expected.difference(paths)):
         detail = f"the index lists {quote(path, 200)}, which the depot does not have"
         yield Failure("bundle-missing", detail, {"bundle": rules.shown(path)})
-    for path in sorted(set(files.sizes) - expected) if files.complete else ():
+    for path in sorted(set(paths) - expected) if complete else ():
         detail = f"the depot has {quote(path, 200)}, which its index does not list"
         yield Failure("bundle-unlisted", detail, {"bundle": rules.shown(path)})
 

@@ -19,6 +19,8 @@ from typing import Literal
 from modseal import limits
 from modseal.depot import metadata, oci
 from modseal.depot.folder import Folder, open_folder
+from modseal.depot.index import INDEX as SIGNED_INDEX
+from modseal.depot.index import SCHEMA as SIGNED_SCHEMA
 from modseal.depot.metadata import INDEX, VENDOR_INDEX, Metadata
 from modseal.errors import Failure, FormatError, InputError
 from modseal.files.open import open_file
@@ -173,7 +175,7 @@ def open_depot(path: str | Path) -> Iterator[DepotFiles]:
 
 
 def looks_like_depot(path: str | Path) -> bool:
-    """Whether a path is to be read as a depot: a folder or zip archive with an index of vendors at its root.
+    """Whether a path is to be read as a depot: a folder or zip archive with an index at its root.
 
     So is any other zip archive with a bundle in it, or what it carries would be passed over.
 
@@ -194,6 +196,8 @@ def _is_called_bundle(path: str) -> bool:
 
 
 def _is_depot_folder(path: str) -> bool:
+    if _is_index_of_ours(os.path.join(path, SIGNED_INDEX)):
+        return True
     index = os.path.join(path, INDEX)
     if not os.path.isfile(index):
         return False
@@ -203,6 +207,15 @@ def _is_depot_folder(path: str) -> bool:
         return False  # nothing is read through it
     with open(index, "rb") as file:
         return b"<vendorList" in file.read(_HEAD)
+
+
+def _is_index_of_ours(path: str) -> bool:
+    """Whether a file says that it is the index of a signed depot; one that is over its limit may be one."""
+    if not os.path.isfile(path) or os.path.islink(path):
+        return False
+    with open(path, "rb") as file:
+        data = file.read(limits.DEPOT_INDEX_SIZE + 1)
+    return len(data) > limits.DEPOT_INDEX_SIZE or SIGNED_SCHEMA.encode() in data
 
 
 def _is_depot_file(path: str) -> bool:
@@ -215,7 +228,9 @@ def is_depot_archive(source: Source, name: str) -> bool:
     if source.size < 4 or not zip_format.starts_like_zip(source.read(0, 4)):
         return name.lower().endswith(".zip")  # other tools read one with bytes before it
     try:
-        return any(entry.path == INDEX or _is_called_bundle(entry.path) for entry in zip_format.read(source))
+        return any(
+            entry.path in (INDEX, SIGNED_INDEX) or _is_called_bundle(entry.path) for entry in zip_format.read(source)
+        )
     except FormatError:
         return name.lower().endswith(".zip")
 

@@ -16,9 +16,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
+from typing import Protocol
 
 from modseal.errors import Evidence, Failure
-from modseal.format.manifest import Manifest
 from modseal.format.recall import Recall, Withdrawn
 from modseal.format.times import time_text
 from modseal.trust.examination import Examination, Verdict
@@ -27,7 +27,23 @@ from modseal.trust.statement import examine_statement, withdrawn
 from modseal.trust.version import holds, version_key
 
 
-def recall_failures(manifest: Manifest, policy: Policy, at: datetime) -> Iterator[Failure]:
+class Named(Protocol):
+    """What a recall is about: a manifest, or what an index says of one."""
+
+    @property
+    def vendor(self) -> str:
+        """The module's vendor."""
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+
+    @property
+    def version(self) -> str:
+        """Its version."""
+
+
+def recall_failures(manifest: Named, policy: Policy, at: datetime) -> Iterator[Failure]:
     """Why a module is withdrawn under a policy, and which of the policy's lists do not count."""
     current = {recall.sha256 for recall in policy.recalls}
     for recall in not_replaced((*policy.recalls, *policy.kept_recalls), policy, at):
@@ -94,7 +110,7 @@ def _examine(recall: Recall, policy: Policy, at: datetime) -> Examination:
     return examine_statement(recall.signed, recall.signature, recall.subjects, "the recall", policy, at)
 
 
-def withdraws(one: Withdrawn, manifest: Manifest) -> bool:
+def withdraws(one: Withdrawn, manifest: Named) -> bool:
     """Whether an entry is about this module and version. Versions compare as `trust.version` says."""
     if (one.vendor, one.name) != (manifest.vendor, manifest.name):
         return False

@@ -1,4 +1,4 @@
-"""The rules of depots. They have no function: `depot.compare` finds what is wrong, under their ids."""
+"""The rules of depots. They have no function: `depot.compare` and `auditing.signed_depots` find what is wrong."""
 
 from __future__ import annotations
 
@@ -6,7 +6,70 @@ from modseal.auditing.finding import Severity
 from modseal.auditing.rule import Rule
 from modseal.codes import CODES
 
+UNPROVED = Rule(
+    id="depot-unproved",
+    severity=Severity.HIGH,
+    title="Nobody whom the policy trusts stands for the depot's index",
+    what="The signed depot's `depot.json`, or a recall in it, has no signature, or none that the policy accepts for "
+    "all modules that it lists; or it contradicts an earlier index that the depot keeps.",
+    why="Only a proved index says which bundles belong together now. Without it, a depot says no more than a folder: "
+    "bundles may have been added, withheld or rolled back.",
+    remedy="Get the depot again from its publisher, and ask them who signs it.",
+    example="`depot.json` was edited after it was signed, and `signatures/` has no signature over what it says now.",
+)
+EXPIRED = Rule(
+    id="depot-expired",
+    severity=Severity.HIGH,
+    title="The depot's index has expired",
+    what="The index of the signed depot is past its `expires`.",
+    why="Somebody who holds back newer indexes holds back fixes and recalls, too. The expiry is what shows it.",
+    remedy=CODES["depot-expired"].next_step,
+    example="A mirror that was last updated in spring, with an index that was good for 90 days.",
+)
+ADDED = Rule(
+    id="depot-added",
+    severity=Severity.HIGH,
+    title="The depot has a file that its signed index does not list",
+    what="A bundle or another file lies in a signed depot, and `depot.json` does not name it.",
+    why="The publisher did not put it there. A module with a good signature is enough to bring an old version back.",
+    remedy="Take the file out of the depot, and find out who put it there.",
+    example="`bundles/agent-1.0.vib`, which was recalled, beside the listed `bundles/agent-1.1.vib`.",
+)
+WITHHELD = Rule(
+    id="depot-withheld",
+    severity=Severity.HIGH,
+    title="The depot does not have a file that its signed index lists",
+    what="`depot.json` names a bundle, a recall, or an earlier index or its signature, and it is not there.",
+    why="Somebody may have taken out a fix, or a recall of what is installed.",
+    remedy=CODES["bundle-missing"].next_step,
+    example="`bundles/agent-1.1.vib` is listed and missing, and hosts stay at 1.0.",
+)
+SWAPPED = Rule(
+    id="depot-swapped",
+    severity=Severity.HIGH,
+    title="A file of the depot is not the one that its signed index lists",
+    what="A bundle has another SHA-256 than `depot.json` gives for its path.",
+    why="Its own signature may be good: an older build under the newer one's path is a rollback.",
+    remedy=CODES["bundle-digest-mismatch"].next_step,
+    example="The signed `agent` 1.0 lies at the path of `agent` 1.1.",
+)
+RECALLED = Rule(
+    id="depot-recalled",
+    severity=Severity.HIGH,
+    title="The depot lists a bundle that a recall in it withdraws",
+    what="A recall of the depot, whose signer the policy trusts for it, withdraws a module that the index still lists.",
+    why="`depot check` and hosts that take the recall refuse the bundle; who copies it by hand does not see that.",
+    remedy="Do not install the bundle, and remove it from hosts; take the replacement that the recall names.",
+    example="`agent` 1.0 is withdrawn for a hole in its updater, with 1.1 as its replacement.",
+)
+
 RULES = (
+    UNPROVED,
+    EXPIRED,
+    ADDED,
+    WITHHELD,
+    SWAPPED,
+    RECALLED,
     Rule(
         id="metadata-mismatch",
         severity=Severity.HIGH,

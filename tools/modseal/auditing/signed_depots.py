@@ -16,10 +16,11 @@ from modseal.auditing.rule import Hit
 from modseal.auditing.rules import depots as rules
 from modseal.codes import CODES
 from modseal.depot import proved, signed
-from modseal.depot.check import differences, presence
+from modseal.depot.check import differences, presence, profile_failures
 from modseal.depot.files import DepotFiles
 from modseal.depot.index import DepotIndex, Listed
 from modseal.errors import Failure, FormatError, ModsealError, UndecidedError
+from modseal.format.image_profile import ImageProfile
 from modseal.format.manifest import Manifest
 from modseal.format.recall import Recall
 from modseal.policy.sources import with_recalls
@@ -36,12 +37,15 @@ class SignedDepot:
     index: DepotIndex | None
     rotations: tuple[DepotIndex, ...] = ()
     recalls: tuple[tuple[Recall, bytes], ...] = ()
+    profiles: tuple[ImageProfile, ...] = ()
     failures: tuple[Failure, ...] = ()
 
     @property
     def documents(self) -> frozenset[str]:
-        """The paths of its recalls, which begin like bundles; not of what is only called one."""
-        return frozenset(one.path for one in self.index.recalls) if self.index and self.recalls else frozenset()
+        """The paths of its recalls and image profiles, which begin like bundles; not of what is only called one."""
+        if self.index is None or self.failures:
+            return frozenset()
+        return frozenset(one.path for one in (*self.index.recalls, *self.index.profiles))
 
     @cached_property
     def listed(self) -> Mapping[str, Listed]:
@@ -58,7 +62,9 @@ def read(files: DepotFiles) -> SignedDepot | None:
     except FormatError as error:
         return SignedDepot(None, failures=(error.failure,))
     try:
-        return SignedDepot(index, tuple(signed.read_rotations(files, index)), tuple(signed.read_recalls(files, index)))
+        rotations, recalls = signed.read_rotations(files, index), signed.read_recalls(files, index)
+        profiles = [profile for profile, _ in signed.read_profiles(files, index)]
+        return SignedDepot(index, tuple(rotations), tuple(recalls), tuple(profiles))
     except FormatError as error:
         return SignedDepot(index, failures=(error.failure,))
 
@@ -81,6 +87,9 @@ def findings(depot: SignedDepot, name: str, paths: Collection[str], policy: Poli
         yield from _unproved(depot, depot.index, name, policy, at)
     for failure in presence(paths, depot.index):
         yield _BY_CODE[failure.code].finding(Hit(failure.detail, failure.evidence), name)
+    for profile in depot.profiles:
+        for failure in profile_failures(profile, depot.index, policy, at):
+            yield failure_finding(name, failure, undecided=CODES[failure.code].undecided)
     yield from _recalled(depot, depot.index, name, policy, at)
 
 

@@ -118,7 +118,7 @@ def check(
             results.append(result)
             failures += more
     for profile, _ in profiles:
-        failures += _profile_failures(profile, index, policy, at)
+        failures += profile_failures(profile, index, policy, at)
     recalls = tuple(f"{recall.name}, version {recall.version}" for recall, _ in found)
     names = tuple(f"{profile.name}, version {profile.version}" for profile, _ in profiles)
     return Checked(files.name, index, proved, tuple(results), tuple(failures), recalls, names)
@@ -170,7 +170,7 @@ def differences(one: Listed, manifest: Manifest | None) -> Iterator[Failure]:
         yield Failure("metadata-mismatch", detail, {"path": rules.shown(one.path), "field": field_})
 
 
-def _profile_failures(profile: ImageProfile, index: DepotIndex, policy: Policy, at: datetime) -> Iterator[Failure]:
+def profile_failures(profile: ImageProfile, index: DepotIndex, policy: Policy, at: datetime) -> Iterator[Failure]:
     """An image profile is signed by who may speak for its modules, and the depot has them all."""
     label = f"the image profile {profile.name}, version {profile.version}"
     examination = examine_profile(profile, policy, at)

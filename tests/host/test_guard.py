@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from io import StringIO
 from pathlib import Path
 
@@ -105,6 +106,89 @@ def test_an_interpreter_runs_installed_scripts_only(guard: Guarded) -> None:
     assert guard.codes(*["interpreter-direct"] * 3, "content-not-installed")
 
 
+ABOUT_TO_OPEN = """
+import os
+step = Guard.{step}
+def exchanged(*given):
+    step(*given)
+    if os.path.exists({evil!r}):
+        os.rename({evil!r}, {name!r})
+Guard.{step} = exchanged
+"""
+
+
+def exchanging(host: Host, step: str, name: str) -> AbstractContextManager[Guarded]:
+    """A guard beside which somebody exchanges a name for another file, right after a step of the guard."""
+    mount = host.root.parent / "guarded"
+    return guards.guarded(host, before=ABOUT_TO_OPEN.format(step=step, evil=f"{mount}/evil", name=f"{mount}/{name}"))
+
+
+@pytest.mark.parametrize("called", ["script", "link", "folder/script"])
+def test_a_script_that_is_exchanged_before_its_interpreter_opens_it_does_not_run(host: Host, called: str) -> None:
+    with exchanging(host, "_await", called) as guard:
+        guard.put("sh", SHELL)
+        script = guard.put("script", f"#!{guard.mount}/sh\nexit 0\n".encode())
+        guard.run("sh", "-c", "mkdir folder; cp -p script folder; ln -s script link", guard.mount)
+        assert guard.run(guard.mount / called).returncode == 0
+        guard.put("evil", b"echo EVIL\n")
+        done = guard.run(guard.mount / called)
+        assert b"EVIL" not in done.stdout
+        assert done.returncode != 0
+        assert guard.codes("content-not-installed")
+        guard.put("evil", script.read_bytes() if script.exists() else f"#!{guard.mount}/sh\nexit 0\n".encode())
+        assert guard.run(guard.mount / called).returncode == 126  # the evil file is still there, and is judged
+
+
+PYTHON = Path(sys.executable).resolve()
+
+
+@pytest.mark.parametrize(("step", "denied"), [("_await", 2), ("_opened", 1)])
+def test_python_opens_its_script_twice_and_both_times_the_same(tmp_path: Path, step: str, denied: int) -> None:
+    host = hosts.host(tmp_path)
+    script = f"#!{tmp_path}/guarded/python -I\nprint('GOOD')\n".encode()
+    host.installed(host.bundle(files={"opt/acme-agent/python": PYTHON.read_bytes(), "opt/acme-agent/script": script}))
+    with exchanging(host, step, "script") as guard:
+        guard.put("python", PYTHON.read_bytes())
+        path = guard.put("script", script)
+        home = {**os.environ, "PYTHONHOME": sys.base_prefix, "LD_LIBRARY_PATH": f"{sys.base_prefix}/lib"}
+        assert guard.run(path, env=home).stdout == b"GOOD\n"
+        guard.put("evil", b"print('EVIL')\n")
+        done = guard.run(path, env=home)
+        assert b"EVIL" not in done.stdout
+        assert guard.codes(*["content-not-installed"] * denied)
+
+
+def test_a_script_reads_what_it_likes_once_it_runs(host: Host, tmp_path: Path) -> None:
+    script = f'#!{tmp_path}/guarded/sh\nread line < {tmp_path}/guarded/data; echo "$line"\n'.encode()
+    host.installed(host.bundle("reader", files={"opt/reader/script": script}))
+    with guards.guarded(host) as guard:
+        guard.put("sh", SHELL)
+        guard.put("data", b"line\n", 0o644)
+        assert guard.run(guard.put("script", script)).stdout == b"line\n"
+        assert guard.codes()
+
+
+def holds_opens(guard: Guarded) -> bool:
+    """Whether the kernel asks this guard before any file is opened (FAN_OPEN_PERM)."""
+    infos = Path(f"/proc/{guard.process.pid}/fdinfo").iterdir()
+    masks = [int(word[5:], 16) for one in infos for word in one.read_text().split() if word.startswith("mask:")]
+    return any(mask & 0x10000 for mask in masks)
+
+
+def test_opens_are_held_while_a_script_is_awaited_and_no_longer(guard: Guarded) -> None:
+    assert not holds_opens(guard)
+    assert guard.runs(guard.mount / "script")
+    assert eventually(lambda: not holds_opens(guard))
+
+
+def test_an_interpreter_that_never_opens_its_script_is_not_awaited_for_ever(host: Host) -> None:
+    with guards.guarded(host, deadline=0.5, before="Guard._opened = lambda *given: None") as guard:
+        guard.put("sh", SHELL)
+        assert guard.runs(guard.put("script", f"#!{guard.mount}/sh\nexit 0\n".encode()))
+        assert holds_opens(guard)
+        assert eventually(lambda: not holds_opens(guard))
+
+
 _MAPPED = """
 import mmap, os, sys
 descriptor = os.open(sys.argv[1], os.O_RDWR)
@@ -180,6 +264,38 @@ def test_a_store_that_is_damaged_lets_nothing_run(guard: Guarded, host: Host) ->
     assert eventually(lambda: guard.runs(guard.mount / "run"))
 
 
+SLOW_TO_FOLLOW = """
+import time
+follow = Guard._follow_state
+def slow(self):
+    found = follow(self)
+    time.sleep(0.5)
+    return found
+Guard._follow_state = slow
+"""
+
+
+def test_what_starts_after_a_switch_is_judged_by_what_holds_then(host: Host) -> None:
+    host.installed(host.bundle("other", files={"opt/other/run": ECHO}))
+    with guards.guarded(host, before=SLOW_TO_FOLLOW) as guard:
+        path, other = guard.put("run", TRUE), guard.put("other", ECHO)
+        assert guard.runs(other)
+        enter = ["nsenter", "--target", guard.namespace, "--mount", str(path)]
+        with subprocess.Popen(enter) as earlier:  # the guard is busy with it
+            time.sleep(0.2)
+            host.rollback(1)
+            assert not guard.runs(other)
+        assert earlier.returncode == 0
+
+
+def test_two_thousand_programs_in_a_row(guard: Guarded) -> None:
+    other = guard.put("other", ECHO)
+    loop = (
+        'i=0; while [ $i -lt 1000 ]; do "$0" || echo wrong; "$1" 2>/dev/null && echo wrong; i=$((i+1)); done; echo end'
+    )
+    assert guard.run("sh", "-c", loop, guard.mount / "run", other).stdout == b"end\n"
+
+
 def test_many_programs_and_switches_at_once_neither_hang_nor_let_anything_through(guard: Guarded, host: Host) -> None:
     other = guard.put("other", ECHO)
     host.installed(host.bundle("harmless", files={"opt/harmless": b"data"}))
@@ -190,7 +306,7 @@ def test_many_programs_and_switches_at_once_neither_hang_nor_let_anything_throug
             host.rollback(1)
             host.rollback(2)
 
-    loop = 'i=0; while [ $i -lt 100 ]; do "$0" || echo "$?"; i=$((i+1)); done'
+    loop = 'i=0; while [ $i -lt 500 ]; do "$0" || echo "$?"; i=$((i+1)); done'
     switching = threading.Thread(target=switch)
     switching.start()
     try:
@@ -201,7 +317,7 @@ def test_many_programs_and_switches_at_once_neither_hang_nor_let_anything_throug
         stop.set()
         switching.join()
     assert [one.result().stdout for one in allowed] == [b""] * 2
-    assert [one.result().stdout for one in denied] == [b"126\n" * 100] * 2
+    assert [one.result().stdout for one in denied] == [b"126\n" * 500] * 2
 
 
 SLOW = "import time; read = Guard._read; Guard._read = lambda *given: time.sleep(2) or read(*given)"

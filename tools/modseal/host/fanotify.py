@@ -15,7 +15,7 @@ from modseal.errors import UndecidedError, UsageError
 
 # include/uapi/linux/fanotify.h
 _CLOEXEC, _NONBLOCK, _CLASS_CONTENT, _UNLIMITED_QUEUE, _REPORT_TID = 0x1, 0x2, 0x4, 0x10, 0x100
-_MARK_ADD, _MARK_FILESYSTEM = 0x1, 0x100
+_MARK_ADD, _MARK_REMOVE, _MARK_FILESYSTEM = 0x1, 0x2, 0x100
 _OPEN_PERM, _OPEN_EXEC_PERM = 0x10000, 0x40000
 _FILES = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_LARGEFILE | os.O_NOATIME
 """How the kernel opens files for us: without waiting, or one that opens a pipe would stop us."""
@@ -57,9 +57,15 @@ class Fanotify:
 
         Raises `UndecidedError` (guard-impossible), `UsageError` where there is no such path.
         """
-        mask = _OPEN_EXEC_PERM | (_OPEN_PERM if opens else 0)
-        flags = _MARK_ADD | _MARK_FILESYSTEM
+        self._mark(_MARK_ADD, _OPEN_EXEC_PERM | (_OPEN_PERM if opens else 0), path)
+
+    def unmark_opens(self, path: str) -> None:
+        """Ask no longer before a file of the file system at `path` is opened. Raises as `mark`."""
+        self._mark(_MARK_REMOVE, _OPEN_PERM, path)
+
+    def _mark(self, flags: int, mask: int, path: str) -> None:
         target = os.fsencode(path)
+        flags |= _MARK_FILESYSTEM
         if self._libc.fanotify_mark(self.descriptor, flags, ctypes.c_uint64(mask), _AT_FDCWD, target):
             number = ctypes.get_errno()
             if number in (errno.ENOENT, errno.ENOTDIR):

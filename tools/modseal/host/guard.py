@@ -32,6 +32,7 @@ from modseal.host.admission import ELF, HEAD_SIZE, Admission, interpreter
 from modseal.host.fanotify import Fanotify, OpenEvent
 from modseal.host.guard_log import GuardLog, notify
 from modseal.host.installed import prove
+from modseal.host.starts import FileId, Starts, file_of, is_regular
 from modseal.host.store import CURRENT, open_place, open_store
 
 _BLOCK = 1 << 20
@@ -45,14 +46,8 @@ class _Content(NamedTuple):
     mode: int
     sha256: bytes | None = None
     interpreter: str | None = None
+    script: bool = False
     trouble: Failure | None = None
-
-
-class _Start(NamedTuple):
-    """The file that the kernel will start for one that was let run, and until when that is believed."""
-
-    until: float
-    file: tuple[int, int]
 
 
 class _Loaded(NamedTuple):
@@ -94,7 +89,8 @@ class Guard:
         self._loading = False
         self._held: list[OpenEvent] = []
         self._waiting: dict[int, tuple[OpenEvent, float]] = {}
-        self._starts: dict[int, _Start] = {}
+        self._starts = Starts()
+        self._holds_opens = libraries
         self._contents: dict[Identity, _Content] = {}
         self._leases: list[tuple[float, int]] = []
         self._lock = threading.Lock()
@@ -103,9 +99,10 @@ class Guard:
         self._place = open_place(root)
         self._pool = ThreadPoolExecutor(_WORKERS)
         self._kernel = Fanotify()
-        for mount in mounts:
-            self._kernel.mark(str(mount), opens=libraries)
-        self._log.write("started", mounts=[str(one) for one in mounts], audit=audit, libraries=libraries)
+        self._mounts = [str(one) for one in mounts]
+        for one in self._mounts:
+            self._kernel.mark(one, opens=libraries)
+        self._log.write("started", mounts=self._mounts, audit=audit, libraries=libraries)
 
     def stop(self) -> None:
         """End `serve`. May be called by a signal handler."""
@@ -123,9 +120,10 @@ class Guard:
                 poll.poll(limits.GUARD_TICK * 1000)
                 with contextlib.suppress(BlockingIOError):
                     os.eventfd_read(self._wake)
+                arrived = self._arrived()  # before the state is looked at: what starts after a switch is judged by it
                 for event in self._follow_state():
                     self._begin(event)
-                for event in self._arrived():
+                for event in arrived:
                     self._take(event)
                 self._end_late(time.monotonic())
                 notify("WATCHDOG=1")
@@ -210,6 +208,11 @@ class Guard:
     def _begin(self, event: OpenEvent) -> None:
         """Answer from memory, or have the file read by another thread."""
         with self._lock:
+            if not event.execute and not self._libraries and not self._starts.awaits(event.thread):
+                del self._waiting[event.descriptor]
+                self._kernel.answer(event.descriptor, allow=True)
+                os.close(event.descriptor)
+                return
             loaded = self._loaded
             if loaded is None:
                 self._held.append(event)
@@ -241,7 +244,7 @@ class Guard:
             digest.update(data)
             offset += len(data)
         head = os.pread(descriptor, HEAD_SIZE, 0)
-        content = _Content(status.st_mode, digest.digest(), interpreter(head))
+        content = _Content(status.st_mode, digest.digest(), interpreter(head), script=head.startswith(b"#!"))
         if (
             status.st_uid == 0
             and not status.st_mode & 0o022
@@ -279,36 +282,49 @@ class Guard:
                 os.close(self._leases.pop(0)[1])
 
     def _judge(self, event: OpenEvent, content: _Content, admission: Admission) -> Failure | None:
-        started = self._is_started(event) if event.execute else False
-        if not event.execute and not self._is_elf(event.descriptor):
+        file = file_of(event.descriptor)
+        start = self._starts.take(event.thread, file) if event.execute else None
+        if not event.execute and not self._is_held(event):
             return None
         failure = content.trouble or admission.judge(
-            content.sha256, content.mode, execute=event.execute, started=started
+            content.sha256, content.mode, execute=event.execute, started=start is not None
         )
-        if event.execute and content.interpreter and (self._audit or failure is None):
-            self._expect(event.thread, content.interpreter)
+        if failure and not self._audit:
+            return failure
+        if not event.execute:
+            self._opened(event.thread, file)
+        elif content.interpreter:
+            self._starts.expect(event.thread, content.interpreter, file if content.script else None)
+        if start and start.script and not content.script:
+            self._await(event, start.script)
         return failure
 
-    @staticmethod
-    def _is_elf(descriptor: int) -> bool:
-        """Linux before 6.14 asks for pipes and devices as well, and no library is one."""
-        return stat.S_ISREG(os.fstat(descriptor).st_mode) and os.pread(descriptor, len(ELF), 0) == ELF
+    def _is_held(self, event: OpenEvent) -> bool:
+        """Whether an open is judged: of ELF files with `libraries`, of others by who has still to open a script."""
+        if not is_regular(event.descriptor):
+            return False
+        is_elf = os.pread(event.descriptor, len(ELF), 0) == ELF
+        return self._libraries if is_elf else self._starts.awaits(event.thread)
 
-    def _expect(self, thread: int, path: str) -> None:
-        """The next file that the kernel opens for this thread is this one, within the same execve."""
-        if not path.startswith("/"):
-            return
-        with contextlib.suppress(OSError):
-            status = os.stat(f"/proc/{thread}/root{path}")
-            now = time.monotonic()
-            if len(self._starts) >= limits.GUARD_STARTS:
-                self._starts = {one: start for one, start in self._starts.items() if start.until > now}
-            self._starts[thread] = _Start(now + limits.GUARD_DEADLINE, (status.st_dev, status.st_ino))
+    def _await(self, event: OpenEvent, script: FileId) -> None:
+        """Until an interpreter has opened its script, it opens installed files alone: the name may lead elsewhere."""
+        name = os.path.basename(_link(f"/proc/self/fd/{event.descriptor}") or "")
+        self._starts.await_script(event.thread, name, script)
+        if not self._holds_opens:
+            self._holds_opens = True
+            for one in self._mounts:
+                self._kernel.mark(one, opens=True)
 
-    def _is_started(self, event: OpenEvent) -> bool:
-        start = self._starts.pop(event.thread, None)
-        status = os.fstat(event.descriptor)
-        return start is not None and start.until > time.monotonic() and start.file == (status.st_dev, status.st_ino)
+    def _opened(self, thread: int, file: FileId) -> None:
+        self._starts.opened(thread, file)
+        self._release_opens(time.monotonic())
+
+    def _release_opens(self, now: float) -> None:
+        """Ask for no opens while nobody is awaited: each would cost something."""
+        if self._holds_opens and not self._libraries and not self._starts.any_awaited(now):
+            self._holds_opens = False
+            for one in self._mounts:
+                self._kernel.unmark_opens(one)
 
     def _end_late(self, now: float) -> None:
         """Answer what has waited too long, and give up leases that have done their work."""
@@ -323,6 +339,7 @@ class Guard:
                     os.close(event.descriptor)
             while self._leases and self._leases[0][0] <= now:
                 os.close(self._leases.pop(0)[1])
+            self._release_opens(now)
 
     def _report(
         self, event: OpenEvent, content: _Content, failure: Failure, generation: int, *, allow: bool = False

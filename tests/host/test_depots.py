@@ -9,11 +9,12 @@ from typing import Any
 
 import pytest
 
-from builders import hosts, recalls, signed_depots
+from builders import hosts, image_profiles, recalls, signed_depots
 from builders.bundles import Bundle, make
 from builders.hosts import Host, tree
 from builders.pki import NOW, leaf, root, signer
 from modseal.errors import ModsealError, RefusedError
+from modseal.format.image_profile import ImageProfile
 from modseal.format.level import Level
 from modseal.format.manifest import Constraint, Relationships
 from modseal.host import depots, learned
@@ -359,3 +360,52 @@ def test_signers_of_another_root_cannot_go_on(host: Host) -> None:
         depots.install_from(host.root, needs("a"), [depot(host, module("a", "2"), version=2, by=[other])], NOW)
     assert caught.value.failure.code == "depot-threshold"
     assert signer().fingerprint != other.fingerprint
+
+
+# Image profiles.
+
+
+def install_profile(host: Host, wanted: ImageProfile, *places: str) -> Change:
+    before = tree(host.root)
+    said = depots.install_profile(host.root, wanted, places, NOW, dry_run=True)
+    assert tree(host.root) == before
+    done = depots.install_profile(host.root, wanted, places, NOW)
+    assert done == said
+    return done
+
+
+def test_the_modules_of_a_profile_are_installed_in_its_versions(host: Host) -> None:
+    held = module("a", "1", depends=needs("b")), module("b", "1")
+    place = depot(host, *held, module("a", "2"), module("c"))
+    host.installed(host.bundle("stays"))
+    done = install_profile(host, image_profiles.make(*held, by=[signer()]), place)
+    assert done.verdict is Verdict.ACCEPTED
+    assert host.modules() == {"a": "1", "b": "1", "stays": "1.0"}
+    assert host.codes() == []
+    assert known(host) == {"acme": 1}
+    assert install_profile(host, image_profiles.make(*held), place).generation is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "code"),
+    [
+        (lambda: image_profiles.make(module("a", "9")), "profile-module-missing"),
+        (lambda: image_profiles.make(module("a", "1", conflicts=needs("x"))), "profile-module-changed"),
+        (lambda: image_profiles.make(module("a", "1"), by=[leaf("Stranger", issuer=root(7))]), "no-path"),
+    ],
+)
+def test_a_profile_that_does_not_hold_installs_nothing(host: Host, wanted, code: str) -> None:
+    done = install_profile(host, wanted(), depot(host, module("a", "1"), module("b")))
+    assert code in codes(done)
+    assert host.modules() == {}
+
+
+def test_a_profile_takes_no_module_back_to_an_older_version(host: Host) -> None:
+    install(host, "a", depot=depot(host, module("a", "2")))
+    place = depot(host, module("a", "1"), name="other")
+    assert codes(install_profile(host, image_profiles.make(module("a", "1")), place)) == ["version-downgraded"]
+
+
+def test_a_recalled_module_of_a_profile_is_refused(host: Host) -> None:
+    place = depot(host, module("a"), recalls=[recalls.make(recalls.entry("a"))])
+    assert codes(install_profile(host, image_profiles.make(module("a")), place)) == ["recalled"]

@@ -95,14 +95,30 @@ def init(root: Path, policy: str, level: str | None) -> None:
 @host.command()
 @click.argument("what", nargs=-1, metavar="BUNDLE|NAME...", shell_complete=BUNDLES)
 @depots_option
+@click.option(
+    "--profile",
+    metavar="PROFILE",
+    shell_complete=FILES,
+    help="An image profile, or where one is: its modules are installed from the depots, in its versions.",
+)
 @root_option
 @dry_run_option
 @format_option
-def install(what: tuple[str, ...], depots: tuple[str, ...], root: Path, output: str, *, dry_run: bool) -> int:
+def install(
+    what: tuple[str, ...], depots: tuple[str, ...], profile: str | None, root: Path, output: str, *, dry_run: bool
+) -> int:
     """Verify BUNDLEs and install their modules; with --depot, install NAMEs and what they need. All of them, or none.
 
     NAME may be 'acme-agent >= 1.0'. What is chosen from a depot is proved by itself, as a BUNDLE is.
     """
+    if profile:
+        if what or not depots:
+            raise UsageError("--profile needs --depot, and says itself what to install")
+        from modseal.host.depots import install_profile
+        from modseal.profile.found import read_profiles
+
+        wanted = read_profiles(profile).only(profile, None).as_profile()
+        return _report(install_profile(root, wanted, depots, now(), dry_run=dry_run), output, dry_run=dry_run)
     if not what:
         raise UsageError("name what to install: bundles, or with --depot names of modules")
     return _arrive(what, depots, root, output, update=False, dry_run=dry_run)

@@ -7,8 +7,8 @@ is then judged by the rules of every change. So a solver or an index that is wro
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -17,13 +17,13 @@ from modseal.bundle.verify import Result
 from modseal.codes import CodeName
 from modseal.depot.open import open_depot
 from modseal.errors import Failure, ModsealError
-from modseal.format.level import Level
+from modseal.format.image_profile import ImageProfile
 from modseal.format.manifest import Constraint
 from modseal.host import plan as planning
 from modseal.host.admit import Admitted, Keeper, admit_source
 from modseal.host.change import Change, carry_out, opened, present
 from modseal.host.installed import Installed
-from modseal.host.keep import Nothing
+from modseal.host.keep import Nothing, Staging
 from modseal.host.learned import learn, seen_depots
 from modseal.host.plan import ChangePlan, Skipped
 from modseal.host.store import Store
@@ -32,8 +32,8 @@ from modseal.policy.sources import with_recalls
 from modseal.profile.candidates import Candidate, Refused, Shelf, require_one_content
 from modseal.profile.installed import TargetModules
 from modseal.profile.solve import Solution, solve
+from modseal.profile.validate import validate
 from modseal.trust.examination import Verdict
-from modseal.trust.policy import Policy
 
 
 def install_from(
@@ -50,38 +50,40 @@ def install_from(
     Raises what `change.install` and `open_depot` raise, and what `depot.proved.prove` raises of a signed depot.
     """
     action = "update" if update else "install"
-    with opened(root, dry_run=dry_run) as (store, staging), ExitStack() as stack:
-        store.require_clock(at)
-        keeper: Keeper = staging or Nothing()
-        shelf = Shelf(store.policy, at, seen_depots(store))
-        for place in places:
-            shelf.add(stack.enter_context(open_depot(place)))
-        learned = learn(store, keeper, shelf.proved, shelf.recalls, at)
-        policy = with_recalls(store.policy, shelf.recalls)
-        there, lost = present(store, policy, at)
+    with _visiting(root, places, at, dry_run=dry_run) as visit:
+        there = visit.there
         asked = asked or [Constraint(one.name) for one in there]
         unknown = {one.name for one in asked} - {one.name for one in there} if update else set()
         if unknown:
-            failures = tuple(planning.not_installed(name) for name in sorted(unknown))
-            return carry_out(store, staging, at, Change(action, plan=ChangePlan((), failures=failures)), learned)
-        desk = _Desk(shelf, policy, at, keeper, store.state.level, there)
+            return visit.refused(action, [planning.not_installed(name) for name in sorted(unknown)])
         unread: list[Refused] = []
-        candidates = require_one_content(shelf.candidates(None, unread))
+        candidates = require_one_content(visit.shelf.candidates(None, unread))
         target = TargetModules(tuple(map(_as_candidate, there)))
-        found = solve(asked, candidates, target, desk.why_not, unread) if asked else Solution()
-        failures = tuple(_why_not(found, len(unread))) if asked else ()
-        if failures:
-            plan = ChangePlan((), failures=failures)
-            return carry_out(store, staging, at, Change(action, plan=plan, refused=found.refused), learned)
-        same, missing = ([], []) if update else desk.same(asked, found, candidates)
-        coming = [desk.admitted[one] for one in found.modules if not one.is_installed] + same
-        modules = [one.module for one in coming if one.module]
-        plan = planning.arrival(there, lost, modules, store.state.level, update=False)
-        plan = replace(plan, skipped=(*plan.skipped, *(Skipped(one, planning.SAME) for one in missing)))
-        if plan.skipped and not plan.failures and not plan.changes:
-            plan = _repaired(store, plan, policy, at)
-        change = Change(action, tuple(one.result for one in coming), plan, refused=found.refused)
-        return carry_out(store, staging, at, change, learned)
+        found = solve(asked, candidates, target, visit.why_not, unread) if asked else Solution()
+        if failures := _why_not(found, len(unread)) if asked else []:
+            return visit.refused(action, failures, found.refused)
+        same, missing = ([], []) if update else visit.same(asked, found, candidates)
+        coming = [visit.admitted[one] for one in found.modules if not one.is_installed] + same
+        return visit.carry_out(action, coming, missing, found.refused)
+
+
+def install_profile(
+    root: Path, profile: ImageProfile, places: Sequence[str], at: datetime, *, dry_run: bool = False
+) -> Change:
+    """Install the modules of an image profile from some depots, in its versions. What else is installed stays.
+
+    The profile must hold (`profile.validate`), and be signed by who may speak for its modules where it is signed.
+    Raises what `install_from` raises.
+    """
+    with _visiting(root, places, at, dry_run=dry_run) as visit:
+        validation = validate(profile, visit.shelf, visit.policy, at)
+        if failures := [*validation.all_failures()]:
+            return visit.refused("install", failures)
+        chosen = [one.candidate for one in validation.proved]
+        refused = [found for one in chosen if (found := visit.why_not(one, is_set=True))]
+        if refused:
+            return visit.refused("install", [one.failure for one in refused])
+        return visit.carry_out("install", [visit.admitted[one] for one in chosen])
 
 
 def _as_candidate(module: Installed) -> Candidate:
@@ -91,18 +93,63 @@ def _as_candidate(module: Installed) -> Candidate:
     )
 
 
-class _Desk:
-    """Examines what the solver chose, and has it kept: `admitted` are the bundles that may be installed."""
+@contextmanager
+def _visiting(root: Path, places: Sequence[str], at: datetime, *, dry_run: bool) -> Iterator[_Visit]:
+    with opened(root, dry_run=dry_run) as (store, staging), ExitStack() as stack:
+        store.require_clock(at)
+        shelf = Shelf(store.policy, at, seen_depots(store))
+        for place in places:
+            shelf.add(stack.enter_context(open_depot(place)))
+        yield _Visit(store, staging, shelf, at)
 
-    def __init__(
-        self, shelf: Shelf, policy: Policy, at: datetime, keeper: Keeper, level: Level, there: Sequence[Installed]
-    ) -> None:
-        self._shelf, self._policy, self._at, self._keeper = shelf, policy, at, keeper
-        self._level, self._there = level, {one.name: one for one in there}
+
+class _Visit:
+    """A host at some open depots: examines what was chosen, has it kept, and carries out the change.
+
+    `admitted` are the bundles that may be installed, `there` the modules that are installed.
+    """
+
+    def __init__(self, store: Store, staging: Staging | None, shelf: Shelf, at: datetime) -> None:
+        self._store, self._staging, self._at = store, staging, at
+        self._keeper: Keeper = staging or Nothing()
+        self.shelf = shelf
+        self.policy = with_recalls(store.policy, shelf.recalls)
+        self._learned = learn(store, self._keeper, shelf.proved, shelf.recalls, at)
+        self.there, self._lost = present(store, self.policy, at)
+        self._by_name = {one.name: one for one in self.there}
         self.admitted: dict[Candidate, Admitted] = {}
 
-    def why_not(self, one: Candidate) -> Refused | None:
-        """Why a candidate cannot be installed; None where it can be, and is kept (`profile.solve.solve`)."""
+    def refused(self, action: str, failures: Sequence[Failure], refused: Sequence[Refused] = ()) -> Change:
+        """The change that is not made."""
+        plan = ChangePlan((), failures=tuple(failures))
+        change = Change(action, plan=plan, refused=tuple(refused))
+        return carry_out(self._store, self._staging, self._at, change, self._learned)
+
+    def carry_out(
+        self,
+        action: str,
+        coming: Sequence[Admitted],
+        missing: Sequence[Installed] = (),
+        refused: Sequence[Refused] = (),
+    ) -> Change:
+        """The change that brings some bundles, or repairs what is there as they bring it.
+
+        `missing` are modules that are installed as they were asked for, and whose bundles no depot has.
+        """
+        modules = [one.module for one in coming if one.module]
+        plan = planning.arrival(self.there, self._lost, modules, self._store.state.level, update=False)
+        plan = replace(plan, skipped=(*plan.skipped, *(Skipped(one, planning.SAME) for one in missing)))
+        if plan.skipped and not plan.failures and not plan.changes:
+            _, findings, _ = verify_generation(self._store, self._store.newest, self.policy, self._at)
+            plan = planning.repair(plan, {finding.module for finding in findings})
+        change = Change(action, tuple(one.result for one in coming), plan, refused=tuple(refused))
+        return carry_out(self._store, self._staging, self._at, change, self._learned)
+
+    def why_not(self, one: Candidate, *, is_set: bool = False) -> Refused | None:
+        """Why a candidate cannot be installed; None where it can be, and is kept (`profile.solve.solve`).
+
+        `is_set`: there is no other choice, so that the plan of the change says what is wrong with it on this host.
+        """
         label = f"{one.name} {one.version}"
         found = self._admit(one)
         if isinstance(found, Refused):
@@ -111,19 +158,21 @@ class _Desk:
         if module is None:
             reason = _reason(found.result)
             return Refused(label, reason, undecided=found.result.verdict is Verdict.UNDECIDED)
-        failure = next(planning.level_failures([module], self._level), None) or planning.refusal(
-            self._there.get(module.name), module, self._there
-        )
+        failure = None
+        if not is_set:
+            failure = next(planning.level_failures([module], self._store.state.level), None) or planning.refusal(
+                self._by_name.get(module.name), module, self._by_name
+            )
         if failure is None:
             self.admitted[one] = found
         return Refused(label, failure) if failure else None
 
     def _admit(self, one: Candidate) -> Admitted | Refused:
-        files, _, listed = self._shelf.opened(one)
+        files, _, listed = self.shelf.opened(one)
         label, name = f"{one.name} {one.version}", f"{one.depot}/{one.path}"
         try:
             with files.open(one.path) as source:
-                found = admit_source(source, name, self._policy, self._at, self._keeper)
+                found = admit_source(source, name, self.policy, self._at, self._keeper)
         except ModsealError as error:
             return Refused(label, error.failure, undecided=error.exit_code == 3)
         module = found.module
@@ -145,7 +194,7 @@ class _Desk:
             if isinstance(admitted, Admitted) and admitted.module:
                 bundles.append(admitted)
             else:
-                missing.append(self._there[one.name])
+                missing.append(self._by_name[one.name])
         return bundles, missing
 
 
@@ -168,8 +217,3 @@ def _why_not(found: Solution, unread: int) -> list[Failure]:
     if undecided:
         return [*undecided, *([] if found.modules else [Failure("set-unknown", reasons)])]
     return [] if found.modules else [*(one.failure for one in found.refused[unread:]), Failure("no-set", reasons)]
-
-
-def _repaired(store: Store, plan: ChangePlan, policy: Policy, at: datetime) -> ChangePlan:
-    _, findings, _ = verify_generation(store, store.newest, policy, at)
-    return planning.repair(plan, {finding.module for finding in findings})

@@ -199,6 +199,7 @@ def test_a_payload_that_a_host_keeps_and_no_vib_declares_is_said(policy: Policy,
         (MODULES + "# modules=evil.tgz\n", None),
         ("prefix=/\n" + MODULES.replace("=p", "=/p"), None),
         (MODULES + "modules=evil.tgz\n", "evil.tgz"),
+        (MODULES.replace("modules=", "MODULES = evil.tgz---"), "evil.tgz"),
         (MODULES.replace("useropts.gz", "evil.gz --- useropts.gz -x"), "evil.gz"),
         (MODULES.replace("kernel=", "kernel=tmp/"), "tmp/payload1.v00"),
         ("prefix=tmp\n" + MODULES, "tmp/payload1.v00"),
@@ -213,6 +214,33 @@ def test_what_the_boot_loader_loads_is_a_payload_of_a_vib(
     assert outcome(audit) is (Outcome.PASSED if named is None else Outcome.FAILED)
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        None,
+        b"",
+        b"modules=payload1.v00\n",
+        MODULES.encode("utf-16"),
+        MODULES.encode() + b"#\x0bmodules=evil.tgz\n",
+        MODULES.encode() + b"#\xe2\x80\xa8modules=evil.tgz\n",
+        MODULES.encode() + b"\0",
+        MODULES.encode() + b"crypto=evil.efi\n",
+        MODULES.encode() + b"acpitables=evil.bin --- more.bin\n",
+    ],
+)
+def test_a_configuration_of_the_boot_loader_that_does_not_tell_what_boots_is_undecided(
+    policy: Policy, put: Put, config: bytes | None
+) -> None:
+    audit = audit_of([put(HOST.with_boot_file("boot.cfg", config))], policy)
+    assert outcome(audit) is Outcome.UNDECIDED
+    assert of_rule(audit, "host-files-unclear")
+
+
+def test_a_payload_that_boots_and_was_not_copied_is_not_said_to_be_of_no_vib(policy: Policy, put: Put) -> None:
+    audit = audit_of([put(HOST.with_boot_file("payload1.v00", None))], policy)
+    assert of_rule(audit, "boot-file-unlisted") == []
+
+
 def test_a_link_in_a_boot_bank_and_names_that_differ_by_case_are_undecided(policy: Policy, put: Put) -> None:
     path = put(HOST)
     bank = path if (path / "imgdb.tgz").exists() else path / "bootbank"
@@ -223,6 +251,30 @@ def test_a_link_in_a_boot_bank_and_names_that_differ_by_case_are_undecided(polic
     audit = audit_of([path], policy)
     assert outcome(audit) is not Outcome.PASSED
     assert of_rule(audit, "host-files-unclear")
+
+
+def tgz(*entries: tuple[str, bytes]) -> bytes:
+    return Host().archive_with(*(entry(path, data) for path, data in entries))
+
+
+@pytest.mark.parametrize(
+    ("state", "file"),
+    [
+        (tgz(("local.tgz", tgz(("etc/ssh/keys-root/authorized_keys", b"key"))), ("local.tgz.ve", b"sealed")), None),
+        (tgz((f"./{PLACE}/vibs/tool.xml", FORGED)), f"state.tgz!/{PLACE}/vibs/tool.xml"),
+        (tgz(("local.tgz", tgz((f"{PLACE}/{DOCUMENT}", FORGED)))), f"state.tgz!/local.tgz!/{PLACE}/{DOCUMENT}"),
+        (tgz((f"etc/../{PLACE}/x", b"")), f"state.tgz!/etc/../{PLACE}/x"),
+        (Host().archive_with(entry("var", kind=tarfile.SYMTYPE, link="tmp")), "state.tgz!/var"),
+        (tgz(("local.tgz", b"text")), "state.tgz"),
+        (b"text", "state.tgz"),
+    ],
+)
+def test_what_the_settings_of_a_host_lay_over_its_database_is_undecided(
+    policy: Policy, put: Put, state: bytes, file: str | None
+) -> None:
+    audit = audit_of([put(HOST.with_boot_file("state.tgz", state))], policy)
+    assert outcome(audit) is (Outcome.UNDECIDED if file else Outcome.PASSED)
+    assert [one.evidence["file"] for one in of_rule(audit, "host-files-unclear")] == ([file] if file else [])
 
 
 # `imgdb.tgz`.
@@ -261,10 +313,23 @@ def test_an_archive_of_names_below_a_point_is_read(policy: Policy, tmp_path: Pat
         [entry(f"{PLACE}/{DOCUMENT}", kind=tarfile.DIRTYPE)],
         [entry(f"{PLACE}/{DOCUMENT}/x", FORGED)],
         [entry("etc/rc.local.d/local.sh", b"evil")],
+        [entry("var/db/payloads/boot/evil", b"evil")],
         [entry(f"{PLACE}/VIBS/tool.xml", FORGED)],
         [entry(f"{PLACE}/vibs/tool.xml\n", FORGED)],
     ],
-    ids=["hard-link", "link", "link-written-to", "link-to-folder", "fifo", "folder", "below", "etc", "case", "control"],
+    ids=[
+        "hard-link",
+        "link",
+        "link-written-to",
+        "link-to-folder",
+        "fifo",
+        "folder",
+        "below",
+        "etc",
+        "payload",
+        "case",
+        "control",
+    ],
 )
 def test_what_another_reader_of_an_archive_could_see_is_undecided(
     policy: Policy, tmp_path: Path, entries: list[tuple[tarfile.TarInfo, bytes]]

@@ -79,13 +79,14 @@ def make(*bundles: Bundle, level: str = "partner") -> Host:
     """A host on which these bundles are installed (by default two good ones), all in the profile."""
     chosen = bundles or (make_bundle("vib"), make_bundle("vib", name="acme-net", files={"opt/acme/net": b"net"}))
     database: dict[str, bytes] = {}
-    bank: dict[str, bytes] = {"boot.cfg": b"modules=\n"}
+    bank: dict[str, bytes] = {}
     for number, bundle in enumerate(chosen):
         path = document(bundle.manifest, number)
         database[path] = bundle.manifest_bytes
         database[f"{path}.sig"] = bundle.signature
         for payload in bundle.manifest.payloads:
             bank[boot_file(payload.name, number)] = bundle[payload.name].data
+    bank["boot.cfg"] = f"kernel={next(iter(bank), 'b.b00')}\nmodules={' --- '.join([*bank, 'imgdb.tgz'])}\n".encode()
     database["profiles/Test-1.0"] = profile({bundle.manifest: number for number, bundle in enumerate(chosen)}, level)
     return Host(database, bank)
 

@@ -26,6 +26,8 @@ from modseal.format.manifest import Manifest
 _BOOT_FILE = re.compile(r".+\.[a-z][0-9]{2}", re.IGNORECASE)
 """How hosts call the payloads in a boot bank, but for a few with a name of their own: `net_e100.v00`, `k.b00`."""
 
+_OVER_DATABASE = "a host lays it over its database when it boots, and shows it then"
+
 
 @dataclass(frozen=True)
 class Host:
@@ -90,14 +92,28 @@ class Host:
                 odd.append(OddFile(path, "the boot bank has this payload too, and that is the one that was examined"))
             else:
                 strays.append(path)
-        loaded: tuple[str, ...] = ()
+        code: tuple[str, ...] = ()
         if config := self.boot.get(boot_config.NAME):
+            known = accounted | self._boot_files | boot_config.OF_THE_HOST | {*strays}
             try:
                 with config.open() as source:
                     loaded = boot_config.decode(source)
             except (FormatError, InputError) as error:
                 odd.append(OddFile(boot_config.NAME, f"it cannot be read: {error.failure.detail}"))
-        unknown = (name for name in loaded if name.casefold() not in accounted | boot_config.OF_THE_HOST | {*strays})
+            else:
+                code = tuple(name for name in loaded.code if name.casefold() not in known)
+                besides = (name for name in loaded.besides if name.casefold() not in known)
+                odd += (OddFile(name, "the boot loader takes it, and it is a payload of no VIB") for name in besides)
+        elif accounted or strays:
+            odd.append(OddFile(boot_config.NAME, "it is not there, and so nobody can tell what the host boots"))
+        if state := self.boot.get(esxi_database.STATE):
+            try:
+                with state.open() as source:
+                    hidden = esxi_database.hidden_in_state(source)
+            except (FormatError, InputError) as error:
+                odd.append(OddFile(esxi_database.STATE, f"it cannot be read: {error.failure.detail}"))
+            else:
+                odd += (OddFile(f"{esxi_database.STATE}!/{path}", _OVER_DATABASE) for path in hidden)
         undeclared = (
             (manifest.id, payload, file)
             for _, manifest in self._targets
@@ -105,12 +121,22 @@ class Host:
             for payload, file in (self._boot_names(manifest) or {}).items()
             if payload not in {one.name for one in manifest.payloads}
         )
-        return BootBank(tuple(sorted(strays)), tuple(unknown), tuple(undeclared)), odd
+        return BootBank(tuple(sorted(strays)), code, tuple(undeclared)), odd
 
     def _boot_names(self, manifest: Manifest) -> Mapping[str, str] | None:
         """The boot file of each payload of a VIB; None where no profile lists the VIB."""
         profiles = self.database.profiles
         return next((profile.vibs[manifest.id] for profile in profiles if manifest.id in profile.vibs), None)
+
+    @property
+    def _boot_files(self) -> set[str]:
+        """The boot files that belong to payloads of its VIBs, whether they are there or not; without case."""
+        return {
+            (self._boot_names(manifest) or {}).get(payload.name, "").casefold()
+            for _, manifest in self._targets
+            if manifest
+            for payload in manifest.payloads
+        }
 
     @property
     def _places(self) -> set[str]:

@@ -9,7 +9,6 @@ one of these, and a host could, is *odd*: links, other spellings, a signature wi
 from __future__ import annotations
 
 import os
-import posixpath
 import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -23,13 +22,15 @@ from modseal.errors import Failure, FormatError, InputError
 from modseal.files.small import read_small
 from modseal.format import rules
 from modseal.format.shape import quote
-from modseal.format.source import Source
+from modseal.format.source import BytesSource, Source
 
 PLACE = "var/db/esximg"
 """Where a host has its database, below the root of its file system and in `imgdb.tgz`."""
 ARCHIVE = "imgdb.tgz"
 """What has the database in a boot bank, and on an installer's disc."""
-_ABOVE = posixpath.dirname(PLACE)
+STATE, _LOCAL = "state.tgz", "local.tgz"
+"""What has the host's own settings in a boot bank, and what has them in there. A host lays them over what it booted."""
+_DATABASES = "var/db/"
 _ORIGINAL, _SIGNATURE = ".orig", ".sig"
 _FOLDERS = ("vibs", "profiles")
 
@@ -112,8 +113,8 @@ def in_archive(source: Source) -> Database:
         within = entry.path.removeprefix(f"{PLACE}/")
         if entry.odd:
             reading.odd.append(OddFile(entry.path, entry.odd))
-        elif not entry.path.startswith(f"{_ABOVE}/"):
-            why = f"it is outside of {_ABOVE}, and becomes a file of the host when it boots"
+        elif within == entry.path:
+            why = f"it is outside of {PLACE}, is not examined, and becomes a file of the host when it boots"
             reading.odd.append(OddFile(entry.path, why))
         if entry.data is None or within == entry.path or within.split("/")[0] not in _FOLDERS:
             reading.others.append(entry.path)
@@ -123,6 +124,25 @@ def in_archive(source: Source) -> Database:
         else:
             reading.add(within, entry.data)
     return reading.database()
+
+
+def hidden_in_state(source: Source) -> tuple[str, ...]:
+    """What `state.tgz` would put into the host's databases when it boots, from itself or the `local.tgz` in it.
+
+    Raises `FormatError`.
+    """
+    found = []
+    for entry in esxi_archive.entries(source):
+        found += [entry.path] if _leads_to_databases(entry.path) else []
+        if entry.path == _LOCAL and entry.data is not None:
+            inner = esxi_archive.entries(BytesSource(entry.data))
+            found += [f"{_LOCAL}!/{one.path}" for one in inner if _leads_to_databases(one.path)]
+    return tuple(found)
+
+
+def _leads_to_databases(path: str) -> bool:
+    """Whether a file of this path is in the folder of the databases, is in its place, or could lead anywhere."""
+    return path.startswith(_DATABASES) or f"{path}/" in ("var/", _DATABASES) or ".." in path.split("/")
 
 
 def in_files(files: Iterable[tuple[str, Source | None]]) -> Database:

@@ -83,7 +83,8 @@ ODD = Rule(
     title="A host could read a file otherwise than modseal does",
     what="In the database of a host, its `imgdb.tgz` or its boot bank there is a link, an entry whose name has "
     "another spelling (`//`, `./`, capitals), a header that readers of tar understand differently, or a file that is "
-    "neither descriptor, original nor signature. Nothing is decided about it.",
+    "neither descriptor, original nor signature; or `boot.cfg` does not tell what boots, or `state.tgz` has files of "
+    "the database. Nothing is decided about it.",
     why="What is installed is what the host reads. Where its programs could take another file than modseal, what "
     "modseal has verified proves nothing.",
     remedy="Look at the file. If the copying made it, copy the files of the host again.",

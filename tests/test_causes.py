@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import errno
+from collections.abc import Iterator
 from pathlib import Path
 from typing import get_args
 
@@ -51,6 +52,47 @@ def test_what_the_system_says_of_a_file_is_told_in_one_place() -> None:
         if ".strerror}" in path.read_text("utf-8") and "InputError(f" in path.read_text("utf-8")
     }
     assert telling - set(LISTED) == set()
+
+
+GENERAL = ("InputError", "KeyMaterialError", "PolicyError", "SpecError")
+OF_THE_CODE = {
+    # Each names the line or the field that the code's own step is about.
+    ("auditing/choice.py", "PolicyError"),
+    ("errors.py", "SpecError"),
+    ("packing/spec.py", "SpecError"),
+    ("policy/file.py", "PolicyError"),
+    # `read_small` adds what the system says.
+    ("ca/folder.py", "InputError"),
+    ("cli/sign.py", "InputError"),
+    ("files/small.py", "InputError"),
+    ("signing/material.py", "InputError"),
+    # A fault of ours, which no step of a user mends.
+    ("format/payload_writer.py", "InputError"),
+    ("host/create.py", "PolicyError"),
+    # They are told it in the next line.
+    ("auditing/report_file.py", "InputError"),
+}
+"""Where a general error is made without its cause, and why."""
+
+
+def without_cause(path: Path) -> Iterator[str]:
+    """The errors that are made in a file and are not told their cause there and then."""
+    tree = ast.parse(path.read_text("utf-8"))
+    told = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Attribute) and node.attr == "because"}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and id(node) not in told:
+            yield node.func.id
+
+
+def test_every_error_with_a_general_code_names_its_cause() -> None:
+    """Their codes have one step for all that can be wrong with a file, key, policy or spec."""
+    found = {
+        (str(path.relative_to(PACKAGE)), name)
+        for path in PACKAGE.rglob("*.py")
+        for name in without_cause(path)
+        if name in GENERAL
+    }
+    assert found == OF_THE_CODE
 
 
 @pytest.mark.parametrize(

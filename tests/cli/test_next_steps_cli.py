@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
-from collections.abc import Iterator
+import shutil
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,13 +15,14 @@ import pytest
 
 from builders import policies, trust_bundles
 from builders.bundles import make
+from builders.commands import every_command
 from builders.pki import NOW, Identity, ca, leaf, signer
 from builders.transcript import run
 from cli.conftest import SPEC
 from modseal.causes import CAUSES, CauseName
-from modseal.cli.main import COMMANDS, cli
 from modseal.cli.options import Choice
 from modseal.codes import CODES
+from modseal.format import trust_bundle
 
 GENERIC = {CODES[name].next_step for name in ("io-error", "bad-policy", "bad-key", "bad-spec", "not-a-bundle")} | {
     CODES[name].next_step for name in ("limit-exceeded", "trust-store-invalid", "unfit-certificate")
@@ -45,11 +48,42 @@ def place(tmp_path: Path) -> Path:
         (tmp_path / f"{name}.pem").write_bytes(one.pem)
         (tmp_path / f"{name}.key").write_bytes(one.key_pem)
         (tmp_path / f"{name}.key").chmod(0o600)
+    (tmp_path / "two.pem").write_bytes(signer().pem + signer("p384", 1).pem)
+    (tmp_path / "damaged.key").write_bytes(signer().key_pem.replace(b"M", b"N", 1))
+    (tmp_path / "damaged.trust").write_bytes(_damaged_trust_bundle())
+    (tmp_path / "key.toml").write_text(
+        (tmp_path / "policy.toml").read_text() + "# ".join(["", *signer().key_pem.decode().splitlines(keepends=True)])
+    )
     files = tmp_path / "module" / "files"
     files.mkdir(parents=True)
     (tmp_path / "module" / "module.toml").write_text(SPEC)
     (files / "file").write_text("x")
+    (tmp_path / "module" / "above.toml").write_text(
+        (tmp_path / "policy.toml").read_text().replace("root.pem", "../root.pem")
+    )
     return tmp_path
+
+
+def _damaged_trust_bundle() -> bytes:
+    """One whose signature is over another declaration."""
+    made = trust_bundles.make()
+    changed = replace(made, version=made.version + 1)
+    return trust_bundles.archive(
+        trust_bundles.members(replace(changed, signed=trust_bundle.declare(changed), signature=made.signature))
+    )
+
+
+def _damaged_authorities(folder: Path) -> None:
+    """A CA, one whose index ends early, and one whose index has a certificate twice."""
+    assert run("keys", "ca", "ca", "--name", "A", "--unencrypted", cwd=folder).code == 0
+    assert run("keys", "csr", "--key", "signer.key", "--subject", "CN=B", "-o", "csr", cwd=folder).code == 0
+    assert run("keys", "issue", "--ca", "ca", "--csr", "csr", "-o", "issued.pem", cwd=folder).code == 0
+    for name in ("damaged-ca", "twice-ca"):
+        shutil.copytree(folder / "ca", folder / name)
+    index = json.loads((folder / "ca" / "index.json").read_text())
+    index["certificates"] *= 2
+    (folder / "twice-ca" / "index.json").write_text(json.dumps(index))
+    (folder / "damaged-ca" / "index.json").write_text('{"schema"')
 
 
 def _expired() -> Identity:
@@ -102,12 +136,43 @@ CASES: tuple[tuple[str, CauseName], ...] = (
     ("sign unsigned.seal --key expired.key --cert expired.pem", "certificate-expired"),
     ("keys crl --ca empty -o x", "not-a-ca"),
     ("sign unsigned.seal --key signer.key --cert signer.pem --tsa http://127.0.0.1:1/", "tsa-unreachable"),
+    ("sign unsigned.seal --key signer.key --cert signer.pem --chain page", "not-a-certificate"),
+    ("sign unsigned.seal --key signer.key --cert signer.pem --chain signer.key", "not-a-certificate"),
+    ("sign unsigned.seal --key signer.key --cert signer.pem --chain a.seal", "bundle-not-key"),
+    ("sign unsigned.seal --key damaged.key --cert signer.pem", "part-damaged"),
+    ("keys show page", "nothing-known"),
+    ("keys issue --ca ca --csr signer.pem -o x", "not-a-request"),
+    ("keys crl --ca damaged-ca -o x", "ca-damaged"),
+    ("keys crl --ca twice-ca -o x", "ca-damaged"),
+    # trust bundles
+    ("policy bundle module/above.toml --version 1 --expires 2100-01-01 --root-cert signer.pem -o x", "file-not-below"),
+    ("policy endorse damaged.trust --root-key signer.key --root-cert signer.pem -o x.trust", "trust-bundle-damaged"),
+    ("policy check key.toml", "private-key-in-policy"),
+    # what is begun
+    ("init nothere", "folder-missing"),
+    ("init module --policy --anchor page", "not-a-certificate"),
+    ("init module --policy --anchor a.seal", "not-a-certificate"),
+    ("init module --policy --anchor two.pem", "several-found"),
+    # depots, servers, hosts and reports
+    ("profile solve acme-agent --depot . --policy policy.toml --installed page", "not-a-list"),
+    ("audit --esxi-db empty", "no-esxi-database"),
+    ("audit verify-report of-server.json --policy policy.toml", "report-of-server"),
+    ("audit verify-report above.json --root module --policy policy.toml", "path-outside"),
+    ("audit verify-report a.seal", "report-unreadable"),
     # specs
     ("pack empty", "spec-missing"),
     ("pack a.seal", "not-a-spec"),
     ("pack nothere", "not-found"),
     ("audit diff a.seal a.seal", "report-unreadable"),
 )
+
+
+def _reports(folder: Path) -> None:
+    """Reports of an audit of a server, and of a file above the folder."""
+    assert run("audit", "a.seal", *POLICY, "--format", "json", "-o", "r.json", cwd=folder).code == 0
+    report = json.loads((folder / "r.json").read_text())
+    for name, path in (("of-server", "https://dl.example/a.seal"), ("above", "../a.seal")):
+        (folder / f"{name}.json").write_text(json.dumps({**report, "paths": [path]}))
 
 
 def last_step(told: str) -> str:
@@ -120,6 +185,10 @@ def test_the_next_step_is_that_of_the_cause(
     place: Path, line: str, cause: CauseName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("modseal.signing.tsa.Authorities._attempts", lambda self: iter(self.urls))
+    if "verify-report" in line:
+        _reports(place)
+    if "--ca" in line:
+        _damaged_authorities(place)
     done = run(*line.split(), cwd=place, prefixed=False)
     assert done.code in (1, 3)
     assert last_step(done.out + done.err) == CAUSES[cause]
@@ -195,19 +264,6 @@ def test_a_misspelt_word_is_told_what_was_meant(place: Path, line: str, meant: s
     assert f"did you mean {meant}" in done.err.replace("Did", "did")
 
 
-def every_command() -> Iterator[tuple[str, click.Command]]:
-    context = click.Context(cli, info_name="modseal")
-    for name in COMMANDS:
-        command = cli.get_command(context, name)
-        assert command
-        yield name, command
-        if isinstance(command, click.Group):
-            for below in command.list_commands(context):
-                found = command.get_command(context, below)
-                assert found
-                yield f"{name} {below}", found
-
-
 @pytest.mark.parametrize(
     ("name", "command"), list(every_command()), ids=lambda value: value if type(value) is str else ""
 )
@@ -222,9 +278,9 @@ def test_every_option_with_choices_tells_which_was_meant(name: str, command: cli
 @pytest.mark.parametrize(
     ("name", "command"), list(every_command()), ids=lambda value: value if type(value) is str else ""
 )
-def test_help_says_all_that_a_policy_may_be(name: str, command: click.Command, place: Path) -> None:
+def test_help_says_all_that_a_policy_may_be(name: str, command: click.Command, tmp_path: Path) -> None:
     """A trust bundle is made of a file alone."""
     if name != "policy bundle" and any(one.metavar in ("POLICY", "POLICY...") for one in command.params):
-        told = " ".join(run(*name.split(), "--help", cwd=place).out.split())
+        told = " ".join(run(*name.split(), "--help", cwd=tmp_path).out.split())
         for word in ("strict", "vmware", "store:", "folder"):
             assert word in told, name

@@ -9,12 +9,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 
 from builders import policies
 from builders.bundles import make
+from builders.commands import every_command
 from builders.pki import signer
 from builders.transcript import SOURCE, run, run_process
+from modseal.cli.options import File, Place, Reference
 
 POLICY = ("--policy", "policy.toml")
 NAMES = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
@@ -104,20 +107,74 @@ def test_a_terminal_is_not_waited_for(place: Path) -> None:
     assert "a terminal, and not a bundle" in done.out
 
 
-@pytest.mark.parametrize("name", ["-", "/dev/stdin"])
+@pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
     "command",
     [
-        ("extract", "-C", "out", "--unverified"),
-        ("sign", "--key", "signer.key", "--cert", "signer.pem"),
-        ("timestamp", "--tsa", "http://127.0.0.1:1/"),
-        ("sbom", "--unverified"),
+        "extract {} -C out --unverified",
+        "sign {} --key signer.key --cert signer.pem",
+        "timestamp {} --tsa http://127.0.0.1:1/",
+        "sbom {} --unverified",
+        "diff a.seal {}",
+        "pack {}",
+        "init {}",
+        "audit {}",
+        "audit diff {} a.seal",
+        "audit verify-report {}",
+        "keys show {}",
+        "depot build -o d.zip {}",
+        "depot list {}",
+        "depot check {} --policy policy.toml",
+        "depot diff {} a.seal",
+        "depot merge {} -o d.zip",
+        "profile solve acme-agent --depot {} --policy policy.toml",
+        "policy explain {} --policy policy.toml",
+        "policy bundle {} --version 1 --expires 2100-01-01 --root-cert signer.pem -o x.trust",
+        "policy endorse {} --root-key signer.key --root-cert signer.pem",
+        "host install {} --root .",
     ],
-    ids=lambda command: command[0],
+    ids=lambda command: " ".join(command.split()[:2]),
 )
-def test_what_needs_a_file_says_so(place: Path, command: tuple[str, ...], name: str) -> None:
-    first, *rest = command
-    done = run_process(first, name, *rest, cwd=place, stdin=GOOD, prefixed=False)
-    assert done.code == 3
-    assert "a stream, and not a file" in done.err
-    assert "next: Write it to a file first" in done.err
+def test_what_needs_a_file_says_so(place: Path, command: str, name: str) -> None:
+    done = run(*(name if word == "{}" else word for word in command.split()), cwd=place)
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        f"modseal: {name}: a stream, and a file is needed here\n"
+        "modseal: next: Write it to a file first, and name that; `verify` and `inspect` take a bundle from a stream.\n"
+    )
+
+
+@pytest.mark.parametrize(("name", "command"), list(every_command()), ids=lambda one: one if type(one) is str else "")
+def test_every_file_is_one_that_may_be_a_stream_or_not(name: str, command: click.Command) -> None:
+    """Also what is no file alone: a place that may be an address, and a policy or key that has a name."""
+    for one in command.params:
+        if one.metavar in ("POLICY", "POLICY...", "KEY", "DEPOT", "DEPOT...", "PEM", "BUNDLE...", "FILE", "PATH..."):
+            assert isinstance(one.type, File | Place | Reference), (name, one.name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_small_and_read_once_may_be_a_stream(place: Path, name: str) -> None:
+    """Keys, certificates, passphrases, policies and trust bundles."""
+    policy = policies.write(place).read_bytes()
+    (place / "unsigned.seal").write_bytes(make("seal").unsigned().data)
+    sign = ("sign", "unsigned.seal", "-o", "b.seal", "--cert", "signer.pem")
+    assert run_process(*sign, "--key", name, cwd=place, stdin=signer().key_pem).code == 0
+    done = run_process(
+        "keys", "csr", "--key", name, "--subject", "CN=A", "-o", "csr", cwd=place, stdin=signer().key_pem
+    )
+    assert done.code == 0
+    assert run_process("verify", "a.seal", "--policy", name, cwd=place, stdin=policy).code == 0
+    assert run_process("policy", "check", name, cwd=place, stdin=policy).code == 0
+
+
+@pytest.mark.parametrize("names", [("-", "-"), ("-", "/dev/stdin"), ("/dev/fd/0", "-")])
+def test_a_stream_is_named_once_whatever_it_is_for(place: Path, names: tuple[str, str]) -> None:
+    first, second = names
+    for command in (
+        ("verify", first, "--policy", second),
+        ("sign", "a.seal", "--key", first, "--cert", second),
+        ("inspect", first, second),
+    ):
+        done = run(*command, cwd=place)
+        assert (done.code, done.out) == (2, "")
+        assert "a stream can be read once, and is named twice" in done.err

@@ -19,6 +19,7 @@ from builders.pki import root, signer
 from builders.softhsm import KINDS, LABEL, MODULE, PIN, SoftHsm
 from builders.transcript import SOURCE, Transcript, run, run_process
 from modseal.bundle.open import open_bundle
+from modseal.causes import CAUSES, CauseName
 from modseal.errors import KeyMaterialError, ModsealError, RefusedError, UsageError
 from modseal.pki import algorithms
 from modseal.pki.algorithms import ALGORITHMS, SignatureAlgorithm
@@ -329,27 +330,35 @@ def test_an_error_of_the_module_does_not_bring_its_text(
 
 
 @pytest.mark.parametrize(
-    ("key", "message"),
+    ("key", "message", "cause"),
     [
-        (uri("absent"), "has no private key for the URI that may sign; it has: object="),
-        (uri("p256", more=";id=%03"), "has no private key for the URI that may sign"),
-        (uri("deaf"), "has no private key for the URI that may sign"),
+        (uri("absent"), "has no private key for the URI that may sign; it has: object=", "token-key-missing"),
+        (uri("p256", more=";id=%03"), "has no private key for the URI that may sign", "token-key-missing"),
+        (uri("deaf"), "has no private key for the URI that may sign", "token-key-missing"),
         (
             uri("twin"),
             "2 private keys of the token 'release token' match the URI; name one by its id: object=twin id=%1",
+            "token-key-several",
         ),
-        (uri(None), "private keys of the token 'release token' match the URI"),
-        (uri("uncertified"), "has no certificate with the key's id: name the certificate with --cert"),
-        (uri("renewed"), "has 2 certificates with the key's id: name one with --cert"),
-        (uri().replace("release", "lost"), "no token matches the URI; there are: "),
-        (uri().replace("token=release%20token;", ""), "2 tokens match the URI, add what tells them apart: "),
-        (f"{URI}?module-path=/nonexistent/module.so", "is not a PKCS#11 module: there is no such file"),
-        (f"{URI}?module-path={sys.executable}", "cannot be loaded as a PKCS#11 module"),
-        (f"{URI};object=p256", "no PKCS#11 module is named: add ?module-path=FILE, or set PKCS11_MODULE_PATH"),
+        (uri(None), "private keys of the token 'release token' match the URI", "token-key-several"),
+        (uri("uncertified"), "has no certificate with the key's id: name the certificate", "certificate-missing"),
+        (uri("renewed"), "has 2 certificates with the key's id: name one with --cert", "certificate-missing"),
+        (uri().replace("release", "lost"), "no token matches the URI; there are: ", "token-missing"),
+        (uri().replace("token=release%20token;", ""), "2 tokens match the URI, add what tells", "token-several"),
+        (f"{URI}?module-path=/nonexistent/module.so", "is not a PKCS#11 module: there is no such", "module-missing"),
+        (f"{URI}?module-path={sys.executable}", "cannot be loaded as a PKCS#11 module", "module-unusable"),
+        (f"{URI};object=p256", "no PKCS#11 module is named: add ?module-path=FILE, or set PKC", "module-missing"),
+        (uri(pin="wrong"), "the PIN is wrong", "pin-wrong"),
     ],
 )
-def test_what_cannot_be_used_is_one_clear_line(place: Path, hsm: SoftHsm, key: str, message: str) -> None:
-    assert message in refused(place, hsm, key)
+def test_what_cannot_be_used_is_one_clear_line_and_what_to_do(
+    place: Path, hsm: SoftHsm, key: str, message: str, cause: CauseName
+) -> None:
+    done = run_process("sign", "a", "--key", key, cwd=place, env=hsm.env)
+    said, step = done.err.splitlines()
+    assert done.code == 3
+    assert message in said
+    assert step == f"modseal: next: {CAUSES[cause]}"
 
 
 def test_the_module_may_be_named_in_the_environment(place: Path, hsm: SoftHsm) -> None:

@@ -21,6 +21,7 @@ from builders.bundles import make
 from builders.pki import Identity, ca, leaf, new_key, root, signer
 from builders.softhsm import InToken
 from builders.transcript import run
+from modseal.causes import CAUSES
 from modseal.errors import KeyMaterialError, ModsealError, RefusedError, UsageError
 from modseal.pki import algorithms
 from modseal.pki.algorithms import ALGORITHMS
@@ -173,8 +174,11 @@ def test_two_plug_ins_for_one_scheme_are_refused(site: Path) -> None:
 
 def test_a_plug_in_that_cannot_be_imported_is_said(site: Path) -> None:
     install(site, "broken", "absent = no_such_module:factory", "nameless = sys:no_such_name")
-    with pytest.raises(KeyMaterialError, match="the plug-in for absent: keys failed with ModuleNotFoundError"):
+    with pytest.raises(
+        KeyMaterialError, match="the plug-in for absent: keys failed with ModuleNotFoundError"
+    ) as caught:
         keys.open("absent:a")
+    assert caught.value.failure.next_step == CAUSES["plugin-broken"]
     with pytest.raises(KeyMaterialError, match="the plug-in for nameless: keys failed with AttributeError"):
         keys.open("nameless:a")
 
@@ -207,6 +211,7 @@ def test_a_plug_in_that_does_not_sign_is_said_in_one_line(serve: Serve, sign: An
     done = run("sign", "a", "--key", f"test:{SECRET}", cwd=tmp_path)
     assert (done.code, len(done.err.splitlines())) == (3, 2)
     assert "the plug-in for test: keys" in done.err
+    assert done.err.endswith(f"next: {CAUSES['plugin-failed' if sign is fail else 'plugin-broken']}\n")
     assert SECRET not in done.err
 
 

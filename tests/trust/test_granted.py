@@ -99,7 +99,8 @@ def test_a_community_module_brings_no_bits_that_nobody_declared(mode: int, index
         demand = demand_of(manifest, [(PAYLOAD, measured(*entries))], signed=signed)
         (*found,) = undeclared_modes(demand)
         assert [failure.code for failure in found] == (["unsafe-mode"] if refused else [])
-        assert all(failure.evidence == {"path": entries[index].path, "mode": f"{mode:o}"} for failure in found)
+        evidence = {"path": entries[index].path, "mode": f"{mode:o}", "cause": "setuid-undeclared"}
+        assert all(failure.evidence == evidence for failure in found)
 
 
 @pytest.mark.parametrize("mode", [0o1755, 0o755, 0o1777, None])

@@ -13,27 +13,43 @@ from typing import Final, Literal
 CauseName = Literal[
     # files and folders
     "not-found", "no-permission", "no-space", "read-only", "name-too-long", "link-circle", "folder", "bundle-folder",
-    "folder-missing", "not-a-file", "not-seekable", "terminal", "stream-closed", "too-long", "too-many-open", "address",
+    "folder-missing", "not-a-file", "not-seekable", "terminal", "stream-closed", "too-long", "too-many-open",
+    "address", "changed-meanwhile", "busy",
     # what was taken for a bundle
     "empty", "zip", "gzip", "archive", "pem", "pgp", "rpm", "deb", "iso", "html", "answer", "crlf", "line-ends-lost",
     "git-lfs-pointer", "trust-bundle", "manifest-alone", "program", "base64", "text", "zeros",
+    # servers, depots and what is on a target
+    "not-on-server", "no-access", "server-failed", "tls-untrusted", "extra-missing", "zip-on-server", "not-a-listing",
+    "not-in-depot", "not-a-list", "listed-twice", "no-esxi-database", "too-much-there", "search-too-long",
     # policies and trust stores
     "policy-not-found", "not-a-policy", "policy-is-trust-bundle", "store-empty", "no-store-here",
+    "private-key-in-policy", "file-not-below", "unnamed-file", "trust-bundle-damaged",
     # keys and certificates
-    "bundle-not-key", "not-a-key", "passphrase-missing", "passphrase-wrong", "certificate-missing", "key-missing",
-    "several-found", "openssh-key", "other-certificate", "not-a-ca", "report-unreadable",
-    "certificate-expired", "certificate-not-yet-valid", "certificate-purpose", "key-too-weak", "stranger-in-chain",
+    "bundle-not-key", "not-a-key", "not-a-certificate", "not-a-request", "nothing-known", "part-damaged",
+    "passphrase-missing", "passphrase-wrong", "certificate-missing", "key-missing", "several-found", "openssh-key",
+    "other-certificate", "name-not-printable", "key-kind", "not-a-ca", "ca-damaged", "ca-full", "certificate-expired",
+    "certificate-not-yet-valid", "certificate-purpose", "key-too-weak", "stranger-in-chain",
+    # tokens and key services
+    "token-missing", "token-several", "token-gone", "token-key-missing", "token-key-several", "token-algorithm",
+    "token-failed", "pin-wrong", "pin-locked", "pin-not-set", "module-missing", "module-unusable", "plugin-failed",
+    "plugin-broken",
     # chains and timestamps
-    "issuer-missing", "chain-missing", "unknown-timestamp-authority",
-    "timestamp-anchor", "tsa-unreachable", "tsa-answer",
-    # specs
-    "spec-missing", "not-a-spec", "link-in-vib", "link-outside", "not-packable", "too-many-entries",
+    "issuer-missing", "chain-missing", "too-many-certificates", "unknown-timestamp-authority", "timestamp-anchor",
+    "tsa-unreachable", "tsa-answer",
+    # specs and what is packed
+    "spec-missing", "not-a-spec", "link-in-vib", "link-outside", "not-packable", "unfit-name", "file-too-large",
+    "too-many-entries", "epoch", "attachment-name", "too-many-attachments", "document-damaged", "setuid-undeclared",
+    # reports
+    "report-unreadable", "report-of-server", "path-outside", "too-many-bundles",
+    # hosts
+    "no-event-log", "tool-missing", "tpm-failed", "erofs-failed", "index-unusable",
     # image profiles
     "profile-needs", "profile-needed", "profile-unsigned",
 ]  # fmt: skip
 """Every cause, so that a type checker finds a misspelt one."""
 
 CAUSES: Final[Mapping[CauseName, str]] = {
+    # files and folders
     "not-found": "Check the path: there is nothing with this name.",
     "no-permission": "Change the permissions, or run the command as a user who has them.",
     "no-space": "Free some space there, or name a place that has enough.",
@@ -44,12 +60,15 @@ CAUSES: Final[Mapping[CauseName, str]] = {
     "bundle-folder": "Name a bundle in this folder; `modseal audit` examines all bundles below a folder.",
     "folder-missing": "Make the folder that it is to be in first, or name another one.",
     "not-a-file": "Name a regular file; `verify` and `inspect` also read a bundle from standard input, as `-`.",
-    "not-seekable": "Write it to a file first: this command takes no stream (`verify` and `inspect` do).",
+    "not-seekable": "Write it to a file first, and name that; `verify` and `inspect` take a bundle from a stream.",
     "terminal": "Send a bundle into the command with `<` or a pipe, or name a file.",
     "stream-closed": "Give the command an open standard input, or name a file.",
     "too-long": "Write it to a file first: from a stream, only so much is taken (`modseal help limits`).",
     "too-many-open": "Close other programs, or raise the limit of open files (`ulimit -n`).",
     "address": "Download it first; `modseal audit` examines bundles where they are on a server.",
+    "changed-meanwhile": "Repeat the command once nothing else writes there.",
+    "busy": "Wait until the other command is done, then repeat this one.",
+    # what was taken for a bundle
     "empty": "Get the file again: nothing of it arrived.",
     "zip": "Examine the offline bundle with `modseal audit`, or unpack it and verify a bundle of it.",
     "gzip": "Unpack the file, and verify what was in it.",
@@ -70,13 +89,38 @@ CAUSES: Final[Mapping[CauseName, str]] = {
     "base64": "Decode the file (`base64 -d`), and verify the result.",
     "text": "Name a .seal or .vib file, which is not text.",
     "zeros": "Get the file again, and compare its SHA-256 with the published one.",
+    # servers, depots and what is on a target
+    "not-on-server": "Check the address: its server has nothing with this name.",
+    "no-access": "Give the credentials that the server asks for: ~/.netrc for the web, the environment for an object "
+    "store.",
+    "server-failed": "Repeat the command later, or download the file and name the copy.",
+    "tls-untrusted": "Check the address and this machine's CA certificates (SSL_CERT_FILE names others).",
+    "extra-missing": "Install what is named on the machine that lacks it.",
+    "zip-on-server": "Download it, and audit the copy.",
+    "not-a-listing": "Name the address of a bundle itself, or of a folder whose contents the server lists.",
+    "not-in-depot": "Name a file of the depot: `modseal depot list` shows what is in it.",
+    "not-a-list": "Name what `esxcli software vib list` or `modseal host list --format json` printed, or a depot.",
+    "listed-twice": "Have the list made again on the target, where a module can be installed once.",
+    "no-esxi-database": "Name the root of an ESXi host, its boot bank, or its var/db/esximg.",
+    "too-much-there": "Name a folder further below, which has less in it.",
+    "search-too-long": "Ask for fewer names, or say their versions (`acme-agent = 1.0`), so that there is less to try.",
+    # policies and trust stores
     "policy-not-found": "Give the path of a policy file, or one of strict, vmware and store:.",
     "not-a-policy": "Name the policy, a TOML file; `modseal policy check` reads it and says what it accepts.",
     "policy-is-trust-bundle": "Install the trust bundle with `modseal policy update`, then use `--policy store:`.",
     "store-empty": "Install a trust bundle there with `modseal policy update --initial-root`.",
     "no-store-here": "Name the policy file in this folder, or a trust store.",
+    "private-key-in-policy": "Take the private key out of the file; replace the key if others could read it.",
+    "file-not-below": "Copy the file into the policy's folder, and change its path in the policy.",
+    "unnamed-file": "Have the trust bundle made anew without the file, and install that.",
+    "trust-bundle-damaged": "Get the trust bundle again from whoever made it: a signature in it does not hold.",
+    # keys and certificates
     "bundle-not-key": "Name a key or certificate; `modseal inspect` shows a bundle, `modseal sign --list` its signers.",
     "not-a-key": "Name a PEM or PKCS#12 file that has the key; `modseal keys show` says what a file has in it.",
+    "not-a-certificate": "Name a PEM or DER file with the certificate; `modseal keys show` says what a file has in it.",
+    "not-a-request": "Name a certificate request; `modseal keys csr` makes one for a key.",
+    "nothing-known": "Name a PEM, DER or PKCS#12 file; the key stores of other programs have to be exported first.",
+    "part-damaged": "Get the file again from whoever made it: a part of it is damaged.",
     "passphrase-missing": "Give the passphrase or PIN with --passphrase-file, or run the command on a terminal.",
     "passphrase-wrong": "Check the passphrase; `modseal keys show` tries it without signing anything.",
     "certificate-missing": "Name the certificate that belongs to the key with --cert.",
@@ -84,28 +128,71 @@ CAUSES: Final[Mapping[CauseName, str]] = {
     "several-found": "Name a file that has only the one that is meant.",
     "openssh-key": "Convert a copy of the key with `ssh-keygen -p -m pkcs8 -f COPY`, and name the copy.",
     "other-certificate": "Name the certificate that was issued for this key; `modseal keys show` shows both.",
+    "name-not-printable": "Copy it to a file with a plain name, and name that.",
+    "key-kind": "Use a key of another kind; `modseal keys new` makes one.",
     "not-a-ca": "Name the folder of a CA, as `modseal keys ca` makes it.",
-    "report-unreadable": "Name a report that `modseal audit --format json` wrote.",
+    "ca-damaged": "Restore index.json from a backup: without it, the CA does not know what it has issued and revoked.",
+    "ca-full": "Make a new CA with `modseal keys ca`, and have it trusted beside this one.",
     "certificate-expired": "Have your CA issue a new certificate for the key, and sign with that.",
     "certificate-not-yet-valid": "Check this machine's clock, or wait until the certificate is valid.",
     "certificate-purpose": "Have your CA issue a certificate for code signing (extended key usage codeSigning).",
     "key-too-weak": "Make a new key with `modseal keys new`, and have your CA issue a certificate for it.",
     "stranger-in-chain": "Take the named certificate out of --chain: it leads nowhere.",
+    # tokens and key services
+    "token-missing": "Connect the token, or name one that is there in the URI (`token=`, `serial=`).",
+    "token-several": "Add `serial=` or `slot-id=` of the one that is meant to the URI.",
+    "token-gone": "Connect the token again, and repeat the command.",
+    "token-key-missing": "Name a key that the token has in the URI (`object=`, `id=`), or the token that has the key.",
+    "token-key-several": "Add `id=` of the key that is meant to the URI.",
+    "token-algorithm": "Name another --algorithm, or use a key of a kind that this token can sign with.",
+    "token-failed": "Look at the token with its maker's tool, such as `pkcs11-tool --list-objects`.",
+    "pin-wrong": "Check the PIN before the next try: after a few wrong ones the token locks it.",
+    "pin-locked": "Have the token's security officer unlock the PIN.",
+    "pin-not-set": "Set the token's user PIN with its maker's tool.",
+    "module-missing": "Name the token maker's library in the URI: `?module-path=/path/of/the/library.so`.",
+    "module-unusable": "Name a PKCS#11 library for this machine; `ldd` shows whether a library that it needs is "
+    "missing.",
+    "plugin-failed": "Check the key service, its address and your rights there; what it says is in its own log.",
+    "plugin-broken": "Ask the makers of the plug-in for a correct version (`modseal help write-a-key-plugin`).",
+    # chains and timestamps
     "issuer-missing": "Ask the vendor for the missing certificate, and name it in the policy under `intermediates`, "
     "which only completes the chain to an anchor.",
     "chain-missing": "Name a file with the missing certificate with --chain.",
-    "unknown-timestamp-authority": "Ask the vendor which timestamp authority it uses, and name its root certificate in "
-    "the policy under [time] `anchors` only if you trust it.",
+    "too-many-certificates": "Leave out of --chain what is not between the signer and its anchor.",
+    "unknown-timestamp-authority": "Ask the vendor which timestamp authority it uses, and name its root certificate "
+    "in the policy under [time] `anchors` only if you trust it.",
     "timestamp-anchor": "Name the root certificate of the timestamp authority's CA with --tsa-anchor.",
-    "tsa-unreachable": "Check the address and the network, or sign now and add the timestamp later with "
-    "`modseal timestamp`.",
+    "tsa-unreachable": "Check the address and the network, or sign now and add the timestamp later with `modseal "
+    "timestamp`.",
     "tsa-answer": "Use another timestamp authority: this one answers with something that no verifier would take.",
+    # specs and what is packed
     "spec-missing": "Write a module.toml in this folder; `modseal init` makes one to begin with.",
     "not-a-spec": "Name the module.toml of the module, or the folder that has it.",
     "link-in-vib": "Pack the file in the place of the link, or pack a .seal, which can have links.",
     "link-outside": "Make the link relative to its own folder, and to something inside the module.",
     "not-packable": "Remove it from the folder, or leave it out with `exclude`.",
+    "unfit-name": "Rename the file, or leave it out with `exclude`.",
+    "file-too-large": "Split the file, or leave it out with `exclude` (`modseal help limits`).",
     "too-many-entries": "Leave out what is not needed with `exclude`, or split the module (`modseal help limits`).",
+    "epoch": "Set SOURCE_DATE_EPOCH to whole seconds, as `git log -1 --format=%ct` prints them, or unset it.",
+    "attachment-name": "Give the attachment or payload of this name another one.",
+    "too-many-attachments": "Leave out one of the attachments.",
+    "document-damaged": "Make the document anew with the tool that wrote it.",
+    "setuid-undeclared": "Read what the file does with its owner's rights; ask the vendor for a module that is signed "
+    "for a higher level than community, if it needs them.",
+    # reports
+    "report-unreadable": "Name a report that `modseal audit --format json` wrote.",
+    "report-of-server": "Audit the address anew with `modseal audit`: what is on a server now may be something else.",
+    "path-outside": "Name the folder that all paths of the report are below with --root.",
+    "too-many-bundles": "Attest the bundles in several audits, each of fewer paths.",
+    # hosts
+    "no-event-log": "Name the event log that `modseal host verify --at-boot --event-log` wrote.",
+    "tool-missing": "Install the program that is named, from the package that is named.",
+    "tpm-failed": "Run the command as root on a machine with a TPM; `tpm2_pcrread sha256:13` shows whether it answers.",
+    "erofs-failed": "Check the free space where the image is to be, and that `mkfs.erofs` is of this system's "
+    "erofs-utils.",
+    "index-unusable": "Check the disk; the index is made anew by `modseal host rebuild`.",
+    # image profiles
     "profile-needs": "Put a module that offers it into the profile with `modseal profile add`.",
     "profile-needed": "Remove the modules that need it in the same call, too, or leave it in the profile.",
     "profile-unsigned": "Ask who publishes the profile for the signed one.",

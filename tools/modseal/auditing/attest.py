@@ -88,7 +88,9 @@ def attest(
         raise UsageError("there is no bundle that could be attested")
     data = dsse.envelope(dump(statement), signer, row)
     if len(data) > limits.ENVELOPE_SIZE:
-        raise RefusedError("limit-exceeded", f"{output}: the envelope is over {limits.ENVELOPE_SIZE} bytes")
+        raise RefusedError("limit-exceeded", f"{output}: the envelope is over {limits.ENVELOPE_SIZE} bytes").because(
+            "too-many-bundles"
+        )
     with output_file(output) as file:
         file.write(data)
     subject = fitness.parse(signer.certificate).subject

@@ -65,7 +65,9 @@ class DepotTarget:
         """See `Target.open`."""
         depot = _current.depot(self.depot, self.image)
         if depot.salt != self.salt:
-            raise InputError(f"{self.depot}: its metadata changed while it was audited", path=self.depot)
+            raise InputError(f"{self.depot}: its metadata changed while it was audited", path=self.depot).because(
+                "changed-meanwhile"
+            )
         with depot.files.open(self.path) as source:
             if self.image:
                 yield Opened(source, lambda: None)

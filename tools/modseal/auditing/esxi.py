@@ -289,5 +289,5 @@ def require_container(folder: str) -> str:
             f"{folder}: no database of an installed ESXi host is there: neither `vibs` and `profiles`, nor"
             f" `{esxi_database.PLACE}`, nor `{esxi_database.ARCHIVE}`",
             path=folder,
-        )
+        ).because("no-esxi-database")
     return found

@@ -137,11 +137,13 @@ class _Walk:
 
 
 def _no_depot(name: str) -> InputError:
-    return InputError(f"{name}: zip archives are not looked into on a server; audit a copy of it", path=name)
+    return InputError(f"{name}: zip archives are not looked into on a server; audit a copy of it", path=name).because(
+        "zip-on-server"
+    )
 
 
 def _limit(detail: str, count: int) -> Failure:
-    return Failure("limit-exceeded", detail, {"count": count})
+    return Failure("limit-exceeded", detail, {"count": count, "cause": "too-much-there"})
 
 
 def _other(entry: _Entry) -> Remote:
@@ -177,7 +179,9 @@ def _web_entries(folder: Address) -> Iterable[_Entry]:
     text = fetch.page(folder).decode("utf-8", "replace")
     links = {link for match in _LINK.finditer(text) if (link := _link_below(folder, match)) is not None}
     if not links and not _TITLE.search(text):
-        raise InputError(f"{folder.name}: the page lists nothing below it; is it a listing?", path=folder.name)
+        raise InputError(f"{folder.name}: the page lists nothing below it; is it a listing?", path=folder.name).because(
+            "not-a-listing"
+        )
     folders = {link for link in links if link.endswith("/")}
     return [
         _Entry(unquote_to_bytes(link.rstrip("/")), folder.below(link), link in folders)

@@ -119,7 +119,7 @@ class _Own:
         except OSError as error:
             raise InputError.of(self._path, error) from None
         except (Misshapen, _OtherLayoutError) as error:
-            raise InputError(f"{self._path}: {error}", path=str(self._path)) from None
+            raise InputError(f"{self._path}: {error}", path=str(self._path)).because("report-unreadable") from None
 
     def _require_same(self, file: BinaryIO) -> None:
         if identity_of(os.fstat(file.fileno())) != self._identity:

@@ -48,9 +48,11 @@ def reproduce(
     with chdir(root or "."):
         for path in claim.head["paths"]:
             if is_address(path):
-                raise InputError(f"{claim.name}: a path of it is on a server; only reports of files can be checked")
+                raise InputError(
+                    f"{claim.name}: a path of it is on a server; only reports of files can be checked"
+                ).because("report-of-server")
             if root and not _inside(path):
-                raise InputError(f"{claim.name}: {path} leads out of {root}", path=path)
+                raise InputError(f"{claim.name}: {path} leads out of {root}", path=path).because("path-outside")
         rules, why = (policy, None) if policy else _policy_of(claim, confined=root is not None)
         audit = recheck.prepare(claim, rules or policy_sources.load("strict"), known)
         # No cache: it would say what was found earlier.
@@ -73,7 +75,7 @@ def attested(path: Path, cert: Path, claim: ReportFile) -> Attestation:
     try:
         certificate = Certificate.parse(read_certificate(cert).public_bytes(Encoding.DER))
     except FormatError as error:
-        raise KeyMaterialError(f"{cert}: {error}") from None
+        raise KeyMaterialError(f"{cert}: {error}").because("not-a-certificate") from None
     return vsa.check(data, str(path), certificate, claim)
 
 

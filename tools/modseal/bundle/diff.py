@@ -98,7 +98,7 @@ def _side(path: Path, policy: Policy | None, at: datetime) -> ComparedBundle:
     inspection = inspect(path)
     result = verify(path, policy, at, with_digest=True) if policy else None
     if result and result.examination and result.sha256 != inspection.sha256:
-        raise InputError(f"{path}: it was changed while it was read", path=str(path))
+        raise InputError(f"{path}: it was changed while it was read", path=str(path)).because("changed-meanwhile")
     return ComparedBundle(inspection, result)
 
 

@@ -66,7 +66,7 @@ def decode(data: bytes, name: str) -> tuple[VisorLayout, dict[str, int]]:
     try:
         plain: Any = canonical_json.load(data, name)
     except FormatError as error:
-        raise SpecError(str(error)) from None
+        raise SpecError(str(error)).because("document-damaged") from None
     require_spec(f"{name}: {problem}" for problem in SHAPE.problems(plain))
     items = plain["entries"]
     layout = VisorLayout(

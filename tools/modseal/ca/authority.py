@@ -139,7 +139,7 @@ def make_crl(authority: Authority, key: Any, days: int, now: datetime) -> tuple[
     """
     number = authority.index.crl_number + 1
     if number > MOST_LISTS:
-        raise KeyMaterialError(f"{authority.name} has no CRL number left; make a new CA")
+        raise KeyMaterialError(f"{authority.name} has no CRL number left; make a new CA").because("ca-full")
     found = [(entry.serial, entry.revocation) for entry in authority.index.entries if entry.revocation]
     entries = [Revoked(serial, revocation.at, revocation.reason) for serial, revocation in found]
     crl = issue.issue_crl(authority.certificate, key, entries, _validity(now, days), number)

@@ -59,7 +59,9 @@ def describe_file(path: Path, passphrase: Passphrase | None, now: datetime) -> D
     with foreign(lambda _: _damaged(path)):  # some values are parsed by the library when they are first asked for
         parts = list(_parts(path, data, passphrase, now))
     if not parts:
-        raise KeyMaterialError(f"{path} has no key, certificate, request or CRL that modseal knows")
+        raise KeyMaterialError(f"{path} has no key, certificate, request or CRL that modseal knows").because(
+            "nothing-known"
+        )
     lines = [line for number, part in enumerate(parts) for line in (*([""] if number else []), *part.lines)]
     own = [warning for part in parts for warning in part.warnings]
     return Description(tuple(lines), (*(shared if any(part.is_secret for part in parts) else ()), *own))
@@ -94,7 +96,7 @@ def _parts(path: Path, data: bytes, passphrase: Passphrase | None, now: datetime
     try:
         blocks = pem.read(data)
     except ValueError as error:
-        raise KeyMaterialError(f"{path}: {error}") from None
+        raise KeyMaterialError(f"{path}: {error}").because("part-damaged") from None
     for block in blocks:
         yield _pem_part(path, block, passphrase, now)
 
@@ -146,7 +148,7 @@ def _load(load: Any, data: bytes, path: Path) -> Any:
 
 
 def _damaged(path: Path) -> KeyMaterialError:
-    return KeyMaterialError(f"{path} has a part that cannot be parsed")
+    return KeyMaterialError(f"{path} has a part that cannot be parsed").because("part-damaged")
 
 
 def _private_key(path: Path, block: pem.PemBlock, passphrase: Passphrase | None) -> Description:

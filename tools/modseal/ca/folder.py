@@ -84,7 +84,7 @@ def read(folder: Path) -> Authority:
         path,
         authority_index.INDEX_SIZE,
         lambda why: InputError(f"{path} cannot be read: {why}", path=str(path)),
-        lambda why: KeyMaterialError(f"{path} is {why}: that is not an index of a CA"),
+        lambda why: KeyMaterialError(f"{path} is {why}: that is not an index of a CA").because("not-a-ca"),
     ).data
     return Authority(certificate, authority_index.decode(data, str(path)))
 

@@ -100,7 +100,9 @@ class Index:
         if self.find(entry.serial):
             return replace(self, entries=tuple(entry if old.serial == entry.serial else old for old in self.entries))
         if len(self.entries) >= MOST_CERTIFICATES:
-            raise KeyMaterialError(f"the CA has issued {MOST_CERTIFICATES} certificates; make a new CA")
+            raise KeyMaterialError(f"the CA has issued {MOST_CERTIFICATES} certificates; make a new CA").because(
+                "ca-full"
+            )
         return replace(self, entries=(*self.entries, entry))
 
 
@@ -126,27 +128,29 @@ def decode(data: bytes, name: str) -> Index:
     try:
         plain: Any = canonical_json.load(data, name)
     except FormatError as error:
-        raise KeyMaterialError(error.failure.detail) from None
+        raise KeyMaterialError(error.failure.detail).because("ca-damaged") from None
     _require_shape(plain, name)
     try:
         entries = tuple(map(_entry, plain["certificates"]))
     except ValueError as error:
-        raise KeyMaterialError(f"{name} cannot be used: {error}") from None
+        raise KeyMaterialError(f"{name} cannot be used: {error}").because("ca-damaged") from None
     if len({entry.serial for entry in entries}) < len(entries):
-        raise KeyMaterialError(f"{name} cannot be used: a serial number is there twice")
+        raise KeyMaterialError(f"{name} cannot be used: a serial number is there twice").because("ca-damaged")
     level = Level.parse(plain["level"]) if "level" in plain else None
     return Index(entries, plain["crl-number"], level)
 
 
 def _require_size(data: bytes, name: str) -> None:
     if len(data) > INDEX_SIZE:
-        raise KeyMaterialError(f"{name} is over {INDEX_SIZE} bytes: that is not the index of a CA")
+        raise KeyMaterialError(f"{name} is over {INDEX_SIZE} bytes: that is not the index of a CA").because(
+            "ca-damaged"
+        )
 
 
 def _require_shape(plain: object, name: str) -> None:
     problem = next(iter(_SHAPE.problems(plain)), None)
     if problem:
-        raise KeyMaterialError(f"{name} cannot be used: {problem}")
+        raise KeyMaterialError(f"{name} cannot be used: {problem}").because("ca-damaged")
 
 
 def _plain(entry: IndexEntry) -> dict[str, str]:

@@ -60,7 +60,7 @@ def subject_problem(subject: x509.Name) -> str | None:
 
 def make_request(subject: x509.Name, key: Any) -> x509.CertificateSigningRequest:
     """A request, signed with the key that it is for. Raises `KeyMaterialError` for a key that cannot sign."""
-    with foreign(lambda _: KeyMaterialError("this kind of key cannot sign a request")):
+    with foreign(lambda _: KeyMaterialError("this kind of key cannot sign a request").because("key-kind")):
         return x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, issue.digest_for(key))
 
 
@@ -89,10 +89,12 @@ def parse_request(data: bytes, name: str) -> x509.CertificateSigningRequest:
     try:
         contents = pem.contents(data, *pem.REQUESTS)
     except ValueError as error:
-        raise KeyMaterialError(f"{unreadable}: {error}") from None
+        raise KeyMaterialError(f"{unreadable}: {error}").because("not-a-request") from None
     if len(contents) > 1:
-        raise KeyMaterialError(f"{name} has {len(contents)} requests; name a file with the one that is meant")
-    with foreign(lambda _: KeyMaterialError(unreadable)), warnings.catch_warnings():
+        raise KeyMaterialError(f"{name} has {len(contents)} requests; name a file with the one that is meant").because(
+            "several-found"
+        )
+    with foreign(lambda _: KeyMaterialError(unreadable).because("not-a-request")), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what is odd in it is judged in the certificate
         request = x509.load_der_x509_csr(contents[0])
         request.public_key()

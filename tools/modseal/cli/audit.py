@@ -27,6 +27,7 @@ from modseal.cli.options import (
     FILES,
     FOLDERS,
     OUTPUT,
+    PLACE,
     Choice,
     at_option,
     now,
@@ -54,7 +55,7 @@ def _list_rules(context: click.Context, _parameter: click.Parameter, asked: bool
 
 
 @click.command(cls=AuditGroup)
-@click.argument("paths", nargs=-1, metavar="PATH...", shell_complete=FILES)
+@click.argument("paths", nargs=-1, type=PLACE, metavar="PATH...", shell_complete=FILES)
 @click.option(
     "--esxi-db",
     "hosts",

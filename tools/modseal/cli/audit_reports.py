@@ -12,7 +12,7 @@ from modseal.auditing.report_file import load
 from modseal.auditing.reproduce import attested, reproduce
 from modseal.cli.audit_options import deadline_option, fail_on_option, jobs_option
 from modseal.cli.audit_output import write
-from modseal.cli.options import FILE, FOLDERS, Choice, policy_option
+from modseal.cli.options import FILE, FILE_OR_STREAM, FOLDERS, Choice, policy_option
 from modseal.errors import UsageError
 from modseal.policy import sources as policy_sources
 from modseal.report import audit_diff, audit_recheck
@@ -55,8 +55,12 @@ def diff(old: Path, new: Path, form: str, fail_on: str) -> int:
 )
 @policy_option(required=False)
 @click.option("--baseline", type=FILE, metavar="REPORT", help="The baseline that the audit was made with.")
-@click.option("--attestation", type=FILE, metavar="FILE", help="Check this file of --attest too; needs --cert.")
-@click.option("--cert", type=FILE, metavar="PEM", help="The certificate whose key must have signed the attestation.")
+@click.option(
+    "--attestation", type=FILE_OR_STREAM, metavar="FILE", help="Check this file of --attest too; needs --cert."
+)
+@click.option(
+    "--cert", type=FILE_OR_STREAM, metavar="PEM", help="The certificate whose key must have signed the attestation."
+)
 @jobs_option
 @deadline_option
 @_FORMAT

@@ -10,7 +10,7 @@ import click
 
 from modseal.cli import depot_write
 from modseal.cli.depot_options import DEPOT_ARGUMENT, OCI, progress
-from modseal.cli.options import FILE, Choice, at_option, now, policy_option
+from modseal.cli.options import FILE, PLACE, Choice, at_option, now, policy_option
 from modseal.errors import UsageError
 from modseal.report.text import safe
 
@@ -100,8 +100,8 @@ def check(
 
 
 @depot.command()
-@click.argument("before", metavar="BEFORE")
-@click.argument("after", metavar="AFTER")
+@click.argument("before", type=PLACE, metavar="BEFORE")
+@click.argument("after", type=PLACE, metavar="AFTER")
 @_FORMAT
 def diff(before: str, after: str, form: str) -> None:
     """Show how AFTER differs from BEFORE: modules that came, went or changed. Nothing is proved."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from modseal.cli.options import FILE, FILES, Time, now, offer, tsa_options, with_options
+from modseal.cli.options import FILE_OR_STREAM, FILES, PLACE, REFERENCE, Time, now, offer, tsa_options, with_options
 from modseal.errors import UsageError
 from modseal.report.text import safe
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from modseal.packing.signed_depot import Issue
     from modseal.signing.signer import Signer
 
-DEPOT_ARGUMENT = click.argument("depot_path", metavar="DEPOT", shell_complete=offer("file", ".zip"))
+DEPOT_ARGUMENT = click.argument("depot_path", type=PLACE, metavar="DEPOT", shell_complete=offer("file", ".zip"))
 EXPIRES = click.option("--expires", type=Time(), metavar="TIME", help="Until when it may be used (UTC).")
 OCI = click.option("--oci", is_flag=True, help="Write the signed depot as an OCI image layout.")
 
@@ -31,19 +31,28 @@ def key_options(command: Any) -> Any:
         click.option(
             "--key",
             multiple=True,
+            type=REFERENCE,
             metavar="KEY",
             shell_complete=FILES,
             help="A key that signs: a PEM or PKCS#12 file, or a URI of a token or key service; repeatable.",
         ),
         click.option(
-            "--cert", multiple=True, type=FILE, metavar="PEM", help="Its certificate; as many as there are keys."
+            "--cert",
+            multiple=True,
+            type=FILE_OR_STREAM,
+            metavar="PEM",
+            help="Its certificate; as many as there are keys.",
         ),
         click.option(
-            "--chain", multiple=True, type=FILE, metavar="PEM", help="Certificates between signer and anchor, to embed."
+            "--chain",
+            multiple=True,
+            type=FILE_OR_STREAM,
+            metavar="PEM",
+            help="Certificates between signer and anchor, to embed.",
         ),
         click.option(
             "--passphrase-file",
-            type=FILE,
+            type=FILE_OR_STREAM,
             metavar="FILE",
             help="A file with the passphrase; else it is asked for.",
         ),
@@ -62,7 +71,7 @@ def index_options(command: Any) -> Any:
         click.option(
             "--root-cert",
             multiple=True,
-            type=FILE,
+            type=FILE_OR_STREAM,
             metavar="PEM",
             help="Who may sign the next version; by default those who may sign this one.",
         ),

@@ -24,6 +24,7 @@ from modseal.cli.options import (
     BUNDLES,
     FILE,
     OUTPUT,
+    PLACE,
     Choice,
     now,
     policy_files,
@@ -86,7 +87,7 @@ def _offline_options(command: Any) -> Any:
     help="The depot to write: OUT.zip is an offline bundle, or with --name a signed depot; else a folder.",
 )
 @click.option("--name", metavar="NAME", help="Signed depot: what it is called.")
-@click.option("--previous", metavar="DEPOT", help="Signed depot: the version before this one.")
+@click.option("--previous", type=PLACE, metavar="DEPOT", help="Signed depot: the version before this one.")
 @OCI
 @index_options
 @_RECALLS
@@ -180,10 +181,10 @@ def remove(depot_path: str, modules: tuple[str, ...], **given: Any) -> None:
 
 
 @click.command()
-@click.argument("depot_paths", nargs=-1, required=True, metavar="DEPOT...")
+@click.argument("depot_paths", nargs=-1, required=True, type=PLACE, metavar="DEPOT...")
 @click.option("-o", "--output", "destination", required=True, type=FILE, metavar="OUT", help="The depot to write.")
 @click.option("--name", required=True, metavar="NAME", help="What it is called.")
-@click.option("--previous", metavar="DEPOT", help="The version before this one.")
+@click.option("--previous", type=PLACE, metavar="DEPOT", help="The version before this one.")
 @OCI
 @policy_option(required=False)
 @index_options

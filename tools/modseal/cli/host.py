@@ -14,10 +14,12 @@ from modseal.cli.depot_options import key_options
 from modseal.cli.options import (
     BUNDLES,
     FILE,
+    FILE_OR_STREAM,
     FILES,
     FOLDERS,
     OUTPUT,
     POLICIES,
+    REFERENCE,
     Choice,
     at_option,
     now,
@@ -315,7 +317,7 @@ def _measure(found: Verification, path: Path | None, *, tpm: bool) -> None:
 
 
 @host.command()
-@click.argument("path", type=FILE, metavar="EVENT-LOG")
+@click.argument("path", type=FILE_OR_STREAM, metavar="EVENT-LOG")
 @click.option("--start", metavar="HEX", help="The value of the register before; zeros by default, as after a reset.")
 def replay(path: Path, start: str | None) -> None:
     """Replay an event log of `host verify --at-boot` to the value that the register of a TPM must have.
@@ -543,7 +545,7 @@ def policy_group() -> None:
 
 
 @policy_group.command("set")
-@click.argument("reference", metavar="POLICY", shell_complete=POLICIES)
+@click.argument("reference", type=REFERENCE, metavar="POLICY", shell_complete=POLICIES)
 @root_option
 def set_policy(reference: str, root: Path) -> None:
     """Give the host another policy. Modules that it does not accept stay, and are named; nothing new comes beside them.

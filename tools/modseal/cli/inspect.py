@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from modseal.bundle.inspect import Inspection, Uninspected, look, look_at_each
-from modseal.cli.options import BUNDLES, FILE, Choice, now, require_one_stream
+from modseal.cli.options import BUNDLES, FILE_OR_STREAM, Choice, now
 from modseal.errors import UsageError
 from modseal.report import inspections
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("bundles", nargs=-1, required=True, type=FILE, metavar="BUNDLE...", shell_complete=BUNDLES)
+@click.argument("bundles", nargs=-1, required=True, type=FILE_OR_STREAM, metavar="BUNDLE...", shell_complete=BUNDLES)
 @click.option("--format", "form", type=Choice(["text", "json"]), default="text", help="The form of the result.")
 @click.option("--digests", is_flag=True, help="Show only what a policy's [deny] digests needs to deny the bundles.")
 def inspect(bundles: tuple[Path, ...], form: str, *, digests: bool) -> int:
@@ -30,7 +30,6 @@ def inspect(bundles: tuple[Path, ...], form: str, *, digests: bool) -> int:
     """
     if digests and form == "json":
         raise UsageError("--digests is a form of the text; the JSON has manifest_sha256 and payload_sha256 anyway")
-    require_one_stream(bundles)
     if len(bundles) == 1 and not digests:
         found = look(bundles[0], now())
         click.echo(inspections.render(found, form))

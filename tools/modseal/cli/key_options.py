@@ -9,14 +9,17 @@ from typing import Any
 
 import click
 
-from modseal.cli.options import FILE, Choice
+from modseal.cli.options import FILE_OR_STREAM, Choice
 from modseal.cli.sign import passphrase
 from modseal.errors import KeyMaterialError, UsageError
 from modseal.report.text import safe
 from modseal.signing.key_file import KEY_TYPES
 
 PASSPHRASE = click.option(
-    "--passphrase-file", type=FILE, metavar="FILE", help="A file with the key's passphrase; else it is asked for."
+    "--passphrase-file",
+    type=FILE_OR_STREAM,
+    metavar="FILE",
+    help="A file with the key's passphrase; else it is asked for.",
 )
 UNENCRYPTED = click.option("--unencrypted", is_flag=True, help="Write the key unencrypted.")
 

@@ -9,7 +9,7 @@ import click
 
 from modseal.cli import keys_ca
 from modseal.cli.key_options import PASSPHRASE, UNENCRYPTED, new_passphrase, type_option, warn
-from modseal.cli.options import FILE, OUTPUT, now, require_no_input, tell_replaced
+from modseal.cli.options import FILE, FILE_OR_STREAM, OUTPUT, now, require_no_input, tell_replaced
 from modseal.cli.sign import passphrase
 from modseal.report.text import safe
 
@@ -47,7 +47,9 @@ def new(key: Path, kind: str, passphrase_file: Path | None, *, unencrypted: bool
 
 
 @keys.command()
-@click.option("--key", required=True, type=FILE, metavar="KEY", help="The private key: a PEM or PKCS#12 file.")
+@click.option(
+    "--key", required=True, type=FILE_OR_STREAM, metavar="KEY", help="The private key: a PEM or PKCS#12 file."
+)
 @click.option(
     "--subject", required=True, metavar="NAME", help="Whose it is, such as 'CN=Acme release signer 1,O=Acme'."
 )

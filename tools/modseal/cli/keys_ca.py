@@ -11,7 +11,7 @@ import click
 
 from modseal.ca.index import CODE_SIGNING, CRL_DAYS, ISSUING_DAYS, REASONS, ROOT_DAYS, SIGNER_DAYS, TIME_STAMPING
 from modseal.cli.key_options import PASSPHRASE, UNENCRYPTED, new_passphrase, type_option, warn
-from modseal.cli.options import FILE, FOLDERS, OUTPUT, Choice, now, require_no_input, tell_replaced
+from modseal.cli.options import FILE, FILE_OR_STREAM, FOLDERS, OUTPUT, Choice, now, require_no_input, tell_replaced
 from modseal.cli.sign import passphrase
 from modseal.errors import UsageError
 from modseal.format.level import Level
@@ -49,7 +49,10 @@ def _days(default: int | None, text: str) -> Callable[[Any], Any]:
     help="The CA that issues this one; without it, this is a root.",
 )
 @click.option(
-    "--parent-passphrase-file", type=FILE, metavar="FILE", help="A file with the passphrase of the parent's key."
+    "--parent-passphrase-file",
+    type=FILE_OR_STREAM,
+    metavar="FILE",
+    help="A file with the passphrase of the parent's key.",
 )
 @_FOR_TIMESTAMPS
 @_days(None, f"How long it is valid.  [default: {ROOT_DAYS} for a root, {ISSUING_DAYS} with --parent]")
@@ -104,7 +107,7 @@ def ca(
     "--csr",
     "request",
     required=True,
-    type=FILE,
+    type=FILE_OR_STREAM,
     metavar="CSR",
     help="The certificate request, made by the holder of the key.",
 )
@@ -130,7 +133,7 @@ def issue(
 
 @click.command()
 @_CA
-@click.argument("certificate", type=FILE, metavar="CERT", required=False)
+@click.argument("certificate", type=FILE_OR_STREAM, metavar="CERT", required=False)
 @click.option("--serial", metavar="HEX", help="The serial number, where the certificate is lost.")
 @click.option("--reason", type=Choice(REASONS), default=REASONS[0], show_default=True, help="Why.")
 def revoke(folder: Path, certificate: Path | None, serial: str | None, reason: str) -> None:

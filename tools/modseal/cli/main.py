@@ -243,7 +243,7 @@ def report_failure(error: ModsealError, bundle: object = None) -> int:
     lines = error.problems if isinstance(error, SpecError | PolicyError) else (failure.detail,)
     for line in lines:
         _complain(line if bundle is None or str(bundle) in line else f"{bundle}: {line}")
-    if failure.code != "usage":
+    if failure.code != "usage" or "cause" in failure.evidence:
         _complain(f"next: {failure.next_step}")
     return error.exit_code
 

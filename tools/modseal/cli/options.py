@@ -30,6 +30,7 @@ class File(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """See `click.Path`. An empty text, as of an unset variable, would be the current folder."""
         require_path(str(value))
+        self.look_at_stream(str(value), ctx)
         if _MAYBE.search(str(value)) and not os.path.lexists(value):
             from modseal.files.shown import is_like_address, shown
 
@@ -37,6 +38,40 @@ class File(click.Path):
                 return super().convert(value, param, ctx)
             raise InputError(f"{shown(str(value))}: an address, and not a file").because("address")
         return super().convert(value, param, ctx)
+
+    def look_at_stream(self, text: str, context: click.Context | None) -> None:
+        """What is read by position, or more than once, can be no stream. Raises `UsageError`."""
+        require_no_stream(text)
+
+
+class FileOrStream(File):
+    """A file that is read once from its beginning, so that a stream can take its place."""
+
+    def look_at_stream(self, text: str, context: click.Context | None) -> None:
+        """A stream can be read once. Raises `UsageError`."""
+        require_once(text, context)
+
+
+class Place(click.ParamType[str]):
+    """A file, a folder or an address, and no stream."""
+
+    name = "place"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text itself. Raises `UsageError`."""
+        require_no_stream(str(value))
+        return str(value)
+
+
+class Reference(click.ParamType[str]):
+    """What names a policy or a key, which may be a file, and so a stream."""
+
+    name = "reference"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """The text itself. Raises `UsageError`."""
+        require_once(str(value), ctx)
+        return str(value)
 
 
 class Output(File):
@@ -47,6 +82,9 @@ class Output(File):
         if str(value) == "-":
             raise UsageError("- is not a file to write; name one")
         return super().convert(value, param, ctx)
+
+    def look_at_stream(self, text: str, context: click.Context | None) -> None:
+        """What a command writes says itself what it can be written to."""
 
 
 class Choice(click.Choice[str]):
@@ -59,7 +97,8 @@ class Choice(click.Choice[str]):
         return super().get_invalid_choice_message(value, ctx).removesuffix(".") + suggestion(str(value), self.choices)
 
 
-FILE, OUTPUT = File(path_type=Path), Output(path_type=Path)
+FILE, OUTPUT, FILE_OR_STREAM = File(path_type=Path), Output(path_type=Path), FileOrStream(path_type=Path)
+PLACE, REFERENCE = Place(), Reference()
 _MAYBE = re.compile("//|:/|@")
 """What every address has, so that the rule need not be loaded for a file."""
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z)?")
@@ -96,6 +135,31 @@ FILES = offer("file")
 BUNDLES = offer("file", ".seal", ".vib")
 FOLDERS = offer("dir")
 POLICIES = offer("file", ".toml", values=("strict", "vmware", "store:"))
+
+
+def require_no_stream(text: str) -> None:
+    """Check that a text does not name standard input or another open stream. Raises `UsageError`."""
+    if _stream(text) is not None:
+        raise UsageError(f"{text}: a stream, and a file is needed here").because("not-seekable")
+
+
+def require_once(text: str, context: click.Context | None) -> None:
+    """Check that no other word of the command line names the same stream: it would be empty. Raises `UsageError`."""
+    number = _stream(text)
+    if number is None or context is None:
+        return
+    named = context.meta.setdefault("modseal.streams", set())
+    if number in named:
+        raise UsageError(f"{text}: a stream can be read once, and is named twice")
+    named.add(number)
+
+
+def _stream(text: str) -> int | None:
+    if text != "-" and not text.startswith(("/dev/", "/proc/")):
+        return None  # most are files, and need not load what streams need
+    from modseal.files.stream import descriptor_of
+
+    return descriptor_of(text)
 
 
 def require_path(text: str) -> None:
@@ -158,15 +222,6 @@ def tell_replaced(*outputs: Path | None) -> None:
     click.get_current_context().call_on_close(tell)
 
 
-def require_one_stream(bundles: Iterable[Path]) -> None:
-    """Check that standard input is named once: a second bundle from it would be empty. Raises `UsageError`."""
-    from modseal.files.stream import descriptor_of
-
-    streams = [path for path in bundles if descriptor_of(path) is not None]
-    if len({descriptor_of(path) for path in streams}) < len(streams):
-        raise UsageError(f"{streams[-1]}: a stream can be read once, and is named twice")
-
-
 def now() -> datetime:
     """The time by this machine's clock, in UTC, to the second."""
     return datetime.now(UTC).replace(microsecond=0)
@@ -177,7 +232,9 @@ POLICY_HELP = "A policy file, a built-in policy (strict or vmware), or a trust s
 
 def policy_option(*, required: bool) -> Callable[[Any], Any]:
     """`--policy`."""
-    return click.option("--policy", metavar="POLICY", required=required, shell_complete=POLICIES, help=POLICY_HELP)
+    return click.option(
+        "--policy", type=REFERENCE, metavar="POLICY", required=required, shell_complete=POLICIES, help=POLICY_HELP
+    )
 
 
 recall_option = click.option(
@@ -205,19 +262,27 @@ def signer_options(command: Any) -> Any:
     options = (
         click.option(
             "--key",
+            type=REFERENCE,
             metavar="KEY",
             shell_complete=FILES,
             help="The private key: a PEM or PKCS#12 file, or a URI of a token or key service.",
         ),
         click.option(
-            "--cert", type=FILE, metavar="PEM", help="The signer's certificate; a PKCS#12 file may bring its own."
+            "--cert",
+            type=FILE_OR_STREAM,
+            metavar="PEM",
+            help="The signer's certificate; a PKCS#12 file may bring its own.",
         ),
         click.option(
-            "--chain", multiple=True, type=FILE, metavar="PEM", help="Certificates between signer and anchor, to embed."
+            "--chain",
+            multiple=True,
+            type=FILE_OR_STREAM,
+            metavar="PEM",
+            help="Certificates between signer and anchor, to embed.",
         ),
         click.option(
             "--passphrase-file",
-            type=FILE,
+            type=FILE_OR_STREAM,
             metavar="FILE",
             help="A file with the key's passphrase; else it is asked for.",
         ),
@@ -236,7 +301,7 @@ def tsa_options(*, required: bool) -> Callable[[Any], Any]:
 
     def decorate(command: Any) -> Any:
         anchor_help = "The root CA that the timestamp must lead to; without it, only its signature is checked."
-        anchor = click.option("--tsa-anchor", multiple=True, type=FILE, metavar="PEM", help=anchor_help)
+        anchor = click.option("--tsa-anchor", multiple=True, type=FILE_OR_STREAM, metavar="PEM", help=anchor_help)
         tsa_help = "A timestamp authority to ask; the next one where it fails."
         return click.option("--tsa", multiple=True, metavar="URL", required=required, help=tsa_help)(anchor(command))
 

@@ -13,10 +13,12 @@ import click
 from modseal.cli.options import (
     BUNDLES,
     FILE,
+    FILE_OR_STREAM,
     FILES,
     FOLDERS,
     OUTPUT,
     POLICIES,
+    REFERENCE,
     Choice,
     Time,
     at_option,
@@ -39,7 +41,10 @@ if TYPE_CHECKING:
 
 _PREVIOUS = click.option("--previous", type=FILE, metavar="OLD", help="The trust bundle that this one follows.")
 _PASSPHRASE = click.option(
-    "--passphrase-file", type=FILE, metavar="FILE", help="A file with the keys' passphrase; else it is asked for."
+    "--passphrase-file",
+    type=FILE_OR_STREAM,
+    metavar="FILE",
+    help="A file with the keys' passphrase; else it is asked for.",
 )
 
 
@@ -49,7 +54,7 @@ def policy() -> None:
 
 
 @policy.command()
-@click.argument("references", nargs=-1, required=True, metavar="POLICY...", shell_complete=POLICIES)
+@click.argument("references", nargs=-1, required=True, type=REFERENCE, metavar="POLICY...", shell_complete=POLICIES)
 def check(references: tuple[str, ...]) -> int:
     """Read each POLICY and say in one line the weakest thing that it would accept.
 
@@ -70,7 +75,7 @@ def check(references: tuple[str, ...]) -> int:
 
 
 @policy.command()
-@click.argument("reference", metavar="POLICY", shell_complete=POLICIES)
+@click.argument("reference", type=REFERENCE, metavar="POLICY", shell_complete=POLICIES)
 def show(reference: str) -> int:
     """Show what POLICY says, defaults included.
 
@@ -126,12 +131,13 @@ def explain(bundle: Path, policy: str, at: datetime | None, output: str) -> int:
 @click.option(
     "--root-key",
     multiple=True,
+    type=REFERENCE,
     metavar="KEY",
     shell_complete=FILES,
     help="A key that signs; the n-th belongs to the n-th --root-cert.",
 )
 @click.option(
-    "--root-cert", multiple=True, required=True, type=FILE, metavar="PEM", help="A root signer's certificate."
+    "--root-cert", multiple=True, required=True, type=FILE_OR_STREAM, metavar="PEM", help="A root signer's certificate."
 )
 @click.option("--threshold", type=int, metavar="K", help="How many root signers it takes; by default all.")
 @_PREVIOUS
@@ -172,9 +178,16 @@ def bundle_command(
 @policy.command()
 @click.argument("bundle", type=FILE, metavar="TRUST-BUNDLE")
 @click.option(
-    "--root-key", required=True, metavar="KEY", shell_complete=FILES, help="The key that signs: a PEM or PKCS#12 file."
+    "--root-key",
+    required=True,
+    type=REFERENCE,
+    metavar="KEY",
+    shell_complete=FILES,
+    help="The key that signs: a PEM or PKCS#12 file.",
 )
-@click.option("--root-cert", type=FILE, metavar="PEM", help="Its certificate; a PKCS#12 file may bring its own.")
+@click.option(
+    "--root-cert", type=FILE_OR_STREAM, metavar="PEM", help="Its certificate; a PKCS#12 file may bring its own."
+)
 @_PREVIOUS
 @_PASSPHRASE
 @click.option("-o", "--output", type=OUTPUT, metavar="OUT", help="Default: TRUST-BUNDLE itself.")
@@ -196,7 +209,7 @@ def endorse(
 
 
 @policy.command()
-@click.argument("bundles", nargs=-1, required=True, type=FILE, metavar="TRUST-BUNDLE...")
+@click.argument("bundles", nargs=-1, required=True, type=FILE_OR_STREAM, metavar="TRUST-BUNDLE...")
 @click.option(
     "--store",
     type=FILE,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from modseal.cli import profile_files
-from modseal.cli.options import FILE, FILES, Choice, at_option, now, policy_option
+from modseal.cli.options import FILE, FILES, PLACE, Choice, at_option, now, policy_option
 
 if TYPE_CHECKING:
     from modseal.profile.installed import TargetModules
@@ -37,7 +37,14 @@ for _command in (
 @profile.command()
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
 @click.option(
-    "--depot", "depots", multiple=True, required=True, metavar="DEPOT", shell_complete=FILES, help="Repeatable."
+    "--depot",
+    "depots",
+    multiple=True,
+    required=True,
+    type=PLACE,
+    metavar="DEPOT",
+    shell_complete=FILES,
+    help="Repeatable.",
 )
 @policy_option(required=True)
 @click.option(

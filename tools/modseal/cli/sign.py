@@ -16,9 +16,11 @@ from cryptography import x509
 from modseal.cli.options import (
     BUNDLES,
     FILE,
+    FILE_OR_STREAM,
     OUTPUT,
     POLICIES,
     POLICY_HELP,
+    REFERENCE,
     authorities,
     now,
     require_no_input,
@@ -56,6 +58,7 @@ _SINGLE = {"prepare", "attach", "dsse"}
 @signer_options
 @click.option(
     "--policy",
+    type=REFERENCE,
     metavar="POLICY",
     shell_complete=POLICIES,
     help=f"Refuse a signer that this policy would not accept: revoked, say. {POLICY_HELP}",
@@ -65,8 +68,10 @@ _SINGLE = {"prepare", "attach", "dsse"}
 @click.option(
     "--prepare", type=OUTPUT, metavar="FILE", help="Write what the key of --cert has to sign, for a key elsewhere."
 )
-@click.option("--attach", type=FILE, metavar="SIGNATURE", help="Complete the block with the signature made elsewhere.")
-@click.option("--prepared", type=FILE, metavar="FILE", help="The FILE of --prepare that SIGNATURE is for.")
+@click.option(
+    "--attach", type=FILE_OR_STREAM, metavar="SIGNATURE", help="Complete the block with the signature made elsewhere."
+)
+@click.option("--prepared", type=FILE_OR_STREAM, metavar="FILE", help="The FILE of --prepare that SIGNATURE is for.")
 @click.option("--dsse", type=OUTPUT, metavar="OUT", help="Write the provenance in a DSSE envelope, signed with --key.")
 @click.option("--list", is_flag=True, help="Show the blocks of BUNDLE. That says nothing about trust.")
 @click.option("--remove", metavar="FINGERPRINT", help="Take out the block of the certificate with this SHA-256.")

@@ -13,7 +13,7 @@ from modseal.bundle.verify import Result
 from modseal.bundle.verify import verify as verify_bundle
 from modseal.cli.options import (
     BUNDLES,
-    FILE,
+    FILE_OR_STREAM,
     OUTPUT,
     Choice,
     at_option,
@@ -21,7 +21,6 @@ from modseal.cli.options import (
     policy_option,
     recall_option,
     require_no_input,
-    require_one_stream,
     tell_replaced,
 )
 from modseal.cli.progress import progress
@@ -34,7 +33,7 @@ EXIT = {Verdict.ACCEPTED: 0, Verdict.UNDECIDED: 3, Verdict.REJECTED: 1}
 
 
 @click.command()
-@click.argument("bundles", nargs=-1, required=True, type=FILE, metavar="BUNDLE...", shell_complete=BUNDLES)
+@click.argument("bundles", nargs=-1, required=True, type=FILE_OR_STREAM, metavar="BUNDLE...", shell_complete=BUNDLES)
 @policy_option(required=True)
 @at_option
 @recall_option
@@ -65,7 +64,6 @@ def verify(
     """
     if quiet and (verbose or form != "text"):
         raise UsageError("--quiet is a form of the text, and does not go with --verbose or --format")
-    require_one_stream(bundles)
     require_no_input(context, reads=bundles)
     tell_replaced(output)
     rules, at = with_recall_files(load(policy), recalls), at or now()

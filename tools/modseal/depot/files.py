@@ -77,7 +77,7 @@ class DepotFiles:
         Raises `FormatError` where the archive has it damaged, `InputError` where it cannot be read.
         """
         if path not in self.sizes:
-            raise InputError(f"{self.name}: no file {path!r} in it", path=path)
+            raise InputError(f"{self.name}: no file {path!r} in it", path=path).because("not-in-depot")
         return self._opener(path)
 
     @cached_property

@@ -39,7 +39,9 @@ class Folder:
         try:
             with _descend(self._descriptor, path) as descriptor:
                 if not S_ISREG(os.fstat(descriptor).st_mode):
-                    raise InputError(f"{self.name}/{path}: no regular file any more", path=path)
+                    raise InputError(f"{self.name}/{path}: no regular file any more", path=path).because(
+                        "changed-meanwhile"
+                    )
                 yield FileSource(descriptor)
         except OSError as error:
             raise InputError.of(f"{self.name}/{path}", error) from error
@@ -53,7 +55,9 @@ class Folder:
             if failure:
                 self._failures.append(failure)
             if len(self.sizes) + len(self._failures) > limits.ZIP_ENTRIES:
-                raise FormatError("limit-exceeded", f"{self.name} has more than {limits.ZIP_ENTRIES} files")
+                raise FormatError("limit-exceeded", f"{self.name} has more than {limits.ZIP_ENTRIES} files").because(
+                    "too-much-there"
+                )
 
     def _take(self, path: str, entry: os.DirEntry[str], above: int) -> Failure | None:
         status = entry.stat(follow_symlinks=False)

@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from modseal import limits
+from modseal.causes import CauseName
 from modseal.errors import InputError, UsageError
 from modseal.files.address import Address, require_driver
 from modseal.format.source import BytesSource, FileSource, Source
@@ -234,9 +235,11 @@ def _in_our_words(address: Address) -> Iterator[None]:
     except InputError:
         raise
     except UsageError as error:  # a worker on another machine that lacks a package
-        raise InputError(f"{address.name}: {error.failure.detail}", path=address.name) from None
+        raise InputError(f"{address.name}: {error.failure.detail}", path=address.name).because(
+            "extra-missing"
+        ) from None
     except Exception as error:  # noqa: BLE001 - each package has exceptions of its own, and passes on others'
-        raise InputError(f"{address.name}: {_reason(error)}", path=address.name) from None
+        raise InputError(f"{address.name}: {_reason(error)}", path=address.name).because(_cause(error)) from None
 
 
 _REASONS = {
@@ -274,3 +277,19 @@ def _reason(error: Exception) -> str:
         return _REASONS[type(error).__name__]
     text = str(getattr(error, "strerror", None) or "").partition("\n")[0]
     return text[:_LONGEST_REASON] or f"no proper answer ({type(error).__name__})"
+
+
+_NO_ACCESS = (401, 403, 407)
+_NOT_THERE = (404, 410)
+
+
+def _cause(error: Exception) -> CauseName:
+    """What can be done about it."""
+    import ssl
+
+    status = getattr(error, "status", None)
+    if isinstance(error, FileNotFoundError) or status in _NOT_THERE:
+        return "not-on-server"
+    if isinstance(error, PermissionError) or status in _NO_ACCESS or type(error).__name__ == "NoCredentialsError":
+        return "no-access"
+    return "tls-untrusted" if isinstance(error, ssl.SSLError | ssl.CertificateError) else "server-failed"

@@ -189,7 +189,7 @@ def locked(path: Path, busy: str | None = None) -> Iterator[None]:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
         except BlockingIOError:
-            raise InputError(f"{path}: {busy}", path=str(path)) from None
+            raise InputError(f"{path}: {busy}", path=str(path)).because("busy") from None
         yield
     finally:
         os.close(descriptor)

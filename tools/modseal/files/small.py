@@ -40,7 +40,8 @@ def read_small(
 ) -> Small:
     """The file at `path`, of at most `limit` bytes.
 
-    `pipes` takes what is not a regular file too, such as `/dev/fd/63` of a shell, and waits for it. Without `follow`,
+    `pipes` takes what is not a regular file too, such as `/dev/fd/63` of a shell, or standard input as `-`, and waits for
+    it. Without `follow`,
     a symbolic link in the file's place is not followed. Raises what `unread` makes of the reason (else `InputError`),
     and for a file over the limit what `too_large` makes of it (else `unread`).
     """
@@ -48,7 +49,8 @@ def read_small(
     try:
         # Without O_NONBLOCK, opening a FIFO waits for somebody who writes: right for a pipe that was named on purpose.
         flags = (0 if pipes else os.O_NONBLOCK) | (0 if follow else os.O_NOFOLLOW)
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | flags)
+        is_input = pipes and str(path) == "-"
+        descriptor = os.dup(0) if is_input else os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOCTTY | flags)
     except OSError as error:
         raise _with_cause(unread(error.strerror or "it cannot be opened"), error.errno) from None
     except ValueError:

@@ -246,7 +246,9 @@ def _read(item: Input) -> Iterator[bytes]:
     except OSError as error:
         raise InputError.of(item.path, error, " cannot be read") from error
     if left:
-        raise InputError(f"{item.path!r} changed its size while it was read", path=item.path, size=item.size)
+        raise InputError(f"{item.path!r} changed its size while it was read", path=item.path, size=item.size).because(
+            "changed-meanwhile"
+        )
 
 
 def _start(item: Input) -> bytes:

@@ -60,7 +60,7 @@ def rebuild(store: Store, at: datetime) -> int:
             os.chmod(name, 0o600, dir_fd=store.descriptor)
             os.replace(name, INDEX, src_dir_fd=store.descriptor, dst_dir_fd=store.descriptor)
     except sqlite3.Error as error:
-        raise InputError(f"{store.path}/{INDEX}: {error}", path=INDEX) from error
+        raise InputError(f"{store.path}/{INDEX}: {error}", path=INDEX).because("index-unusable") from error
     return count
 
 
@@ -83,7 +83,7 @@ def _current(store: Store, at: datetime) -> Iterator[sqlite3.Connection]:
         with closing(sqlite3.connect(f"file:/proc/self/fd/{store.descriptor}/{INDEX}?mode=ro", uri=True)) as index:
             yield index
     except sqlite3.Error as error:
-        raise InputError(f"{store.path}/{INDEX}: {error}", path=INDEX) from error
+        raise InputError(f"{store.path}/{INDEX}: {error}", path=INDEX).because("index-unusable") from error
 
 
 def _is_current(store: Store) -> bool:

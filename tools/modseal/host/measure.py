@@ -72,7 +72,7 @@ def replay(data: bytes, name: str) -> Sequence[Measurement]:
     digest that is another one.
     """
     if len(data) > limits.HOST_LOG_SIZE:
-        raise FormatError("limit-exceeded", f"{name} has over {limits.HOST_LOG_SIZE} bytes")
+        raise FormatError("limit-exceeded", f"{name} has over {limits.HOST_LOG_SIZE} bytes").because("no-event-log")
     found = []
     for number, line in enumerate(data.splitlines(keepends=True), 1):
         plain = canonical_json.load(line, f"{name}, line {number}")

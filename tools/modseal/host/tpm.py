@@ -18,12 +18,12 @@ def extend(measured: Iterable[Measurement]) -> None:
     """Extend the register by each measurement, in order. Raises `InputError` where that is not possible."""
     program = shutil.which(_TOOL)
     if program is None:
-        raise InputError(f"{_TOOL} is not installed; it is part of tpm2-tools", path=_TOOL)
+        raise InputError(f"{_TOOL} is not installed; it is part of tpm2-tools", path=_TOOL).because("tool-missing")
     arguments = [f"{PCR}:sha256={one.digest.hex()}" for one in measured]
     try:
         done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=_SECONDS, check=False)  # noqa: S603 - digests alone
     except (OSError, subprocess.TimeoutExpired) as error:
-        raise InputError(f"{_TOOL}: {error}", path=_TOOL) from error
+        raise InputError(f"{_TOOL}: {error}", path=_TOOL).because("tpm-failed") from error
     if done.returncode:
         why = (done.stderr.splitlines() or ["it failed"])[-1]
-        raise InputError(f"{_TOOL}: {why}", path=_TOOL)
+        raise InputError(f"{_TOOL}: {why}", path=_TOOL).because("tpm-failed")

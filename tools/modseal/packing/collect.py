@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import partial
@@ -20,6 +20,7 @@ from typing import BinaryIO
 
 from modseal import limits
 from modseal.bundle.stage_modes import DIRECTORY_MODE, usual
+from modseal.causes import CauseName, of_errno
 from modseal.errors import FormatError, SpecProblem
 from modseal.format import rules, tar, visor
 from modseal.format.manifest import Entry, FileType
@@ -44,6 +45,8 @@ _SECRET_NAME = re.compile(
 _SECRET = re.compile(rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----|^PuTTY-User-Key-File-")
 _SECRET_START = 4096
 """Bytes of a file that are looked through for a private key: one stands at the start of its file, or near it."""
+_CAUSES: Mapping[str, CauseName] = {"unsafe-link": "link-outside", "unsafe-path": "unfit-name"}
+"""What is behind an entry that the rules of reading refuse: the verifier's code -> the cause."""
 _GROUP_WRITE = 0o020
 """What many systems give every new file (umask 002), so that taking it away is no news."""
 
@@ -139,7 +142,7 @@ class PayloadTree:
             made = self._input(path, item)
             problem = self._take(made) if isinstance(made, Input) else made
         except OSError as error:
-            problem, made = f"{path!r}: {error.strerror}", ""
+            problem, made = SpecProblem(f"{path!r}: {error.strerror}", of_errno(error.errno)), ""
         if problem:
             self.problems.append(SpecProblem(f"{root}: {problem}", getattr(problem, "cause", None)))
             return False
@@ -184,12 +187,13 @@ class PayloadTree:
         """What the rules of reading, or the fields of a header, refuse."""
         failure = next(rules.check_entry(entry), None)
         if failure:
-            return SpecProblem(failure.detail, "link-outside" if failure.code == "unsafe-link" else None)
+            return SpecProblem(failure.detail, _CAUSES.get(failure.code))
         if self.type in VIB_TYPES and entry.type is FileType.SYMLINK:
             line = f"{entry.path!r} is a symbolic link, and a .vib cannot have any: pack a file, or a .seal"
             return SpecProblem(line, "link-in-vib")
         if (entry.size or 0) > limits.FILE_SIZE:
-            return f"{entry.path!r} has {entry.size} bytes, and may have {limits.FILE_SIZE}"
+            line = f"{entry.path!r} has {entry.size} bytes, and may have {limits.FILE_SIZE}"
+            return SpecProblem(line, "file-too-large")
         try:
             if self.type in VISOR_TYPES:
                 visor.encode_header(entry, VisorFields(tar.typeflag(entry).decode()), 0)
@@ -197,8 +201,8 @@ class PayloadTree:
                 tar.encode_header(entry, 0)
             else:
                 tar.encode_headers(entry, 0)
-        except FormatError as error:
-            return error.failure.detail
+        except FormatError as error:  # a name that no header can hold
+            return SpecProblem(error.failure.detail, "unfit-name")
         return None
 
 

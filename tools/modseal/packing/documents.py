@@ -60,7 +60,7 @@ def check(attachments: Iterable[AttachmentPlan]) -> tuple[str, ...]:
 def _problems(item: AttachmentPlan, unfit: str, problems_of: Callable[[Any], Iterator[str]]) -> tuple[str, ...]:
     """What does not fit. Raises `SpecError` for what is not JSON, or is nested too deep to be judged."""
     data = read_small(item.path, limits.ATTACHMENT_SIZE).data
-    with foreign(lambda why: SpecError(f"{unfit}: {why[:_LONGEST]}")):
+    with foreign(lambda why: SpecError(f"{unfit}: {why[:_LONGEST]}").because("document-damaged")):
         document = json.loads(data.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
         return tuple(problems_of(document))
 

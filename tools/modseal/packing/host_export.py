@@ -150,9 +150,9 @@ def _make_erofs(store: Store, entries: tuple[Entry, ...], folder: Path, image: P
     except FileNotFoundError:
         raise UsageError("mkfs.erofs is not installed; it is in the package erofs-utils") from None
     except subprocess.TimeoutExpired:
-        raise InputError(f"mkfs.erofs took more than {_SECONDS} seconds") from None
+        raise InputError(f"mkfs.erofs took more than {_SECONDS} seconds").because("erofs-failed") from None
     if done.returncode:
-        raise InputError(f"mkfs.erofs failed: {done.stderr.strip()[-200:]}")
+        raise InputError(f"mkfs.erofs failed: {done.stderr.strip()[-200:]}").because("erofs-failed")
     with image.open("r+b") as file:
         file.truncate(-(-image.stat().st_size // verity.BLOCK) * verity.BLOCK)
 

@@ -122,4 +122,6 @@ def _compared(source: Source, one: Sound) -> Iterator[bytes]:
         digest.update(block)
         yield block
     if digest.hexdigest() != one.sha256:
-        raise InputError(f"{one.path}: it was changed while the depot was made", path=str(one.path))
+        raise InputError(f"{one.path}: it was changed while the depot was made", path=str(one.path)).because(
+            "changed-meanwhile"
+        )

@@ -107,7 +107,7 @@ def read_epoch(environ: Mapping[str, str]) -> int | None:
         raise SpecError(
             f"{EPOCH_VARIABLE} is {text[:60]!r}, and must be whole seconds after 1970, "
             f"at most {manifest_json.LATEST_TIME}"
-        )
+        ).because("epoch")
     return int(text)
 
 
@@ -132,7 +132,9 @@ def payload_type(said: str, kind: Kind) -> str:
 
 def read_file(path: Path, limit: int = limits.SPEC_SIZE) -> bytes:
     """A spec or what belongs to it. Raises `InputError` where it cannot be read, `SpecError` where it is too large."""
-    return read_small(path, limit, too_large=lambda why: SpecError(f"{path}: the file is {why}")).data
+    return read_small(
+        path, limit, too_large=lambda why: SpecError(f"{path}: the file is {why}").because("not-a-spec")
+    ).data
 
 
 def plan_module(
@@ -325,9 +327,13 @@ def with_generated(plan: Plan, item: GeneratedPlan) -> Plan:
     """
     taken: list[PayloadPlan | AttachmentPlan | GeneratedPlan] = [*plan.payloads, *plan.attachments, *plan.generated]
     if any(item.name == one.name for one in taken):
-        raise SpecError(f"the member name {item.name!r} is taken by the module, and an attestation needs it")
+        raise SpecError(f"the member name {item.name!r} is taken by the module, and an attestation needs it").because(
+            "attachment-name"
+        )
     if len(plan.attachments) + len(plan.generated) == limits.ATTACHMENTS:
-        raise SpecError(f"the module has {limits.ATTACHMENTS} attachments already, and may have no more")
+        raise SpecError(f"the module has {limits.ATTACHMENTS} attachments already, and may have no more").because(
+            "too-many-attachments"
+        )
     return replace(plan, generated=(*plan.generated, item))
 
 

@@ -82,7 +82,7 @@ def start(
     `InputError` where something cannot be read or written.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder}: there is no such folder", path=str(folder))
+        raise InputError(f"{folder}: there is no such folder", path=str(folder)).because("folder-missing")
     spec = None if policy and not _needs_spec(folder) else propose(folder, given)
     rules_text = policy_proposal.propose(folder, anchors, given.vendor, given.level) if policy else ""
     texts = {folder / policy_proposal.POLICY_FILE: rules_text, folder / SPEC_FILE: spec.text if spec else ""}

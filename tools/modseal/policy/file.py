@@ -40,7 +40,7 @@ def parse(data: bytes, source: str, read: Callable[[str], bytes], *, built_in: b
     except toml_text.TomlError as error:
         raise PolicyError(error.describe(source)) from None
     if pem.has_private_key(data):
-        raise PolicyError(f"{source}: it has {pem.PRIVATE_KEY}")
+        raise PolicyError(f"{source}: it has {pem.PRIVATE_KEY}").because("private-key-in-policy")
     problems = document.problems(SHAPE, source)
     if problems:
         raise PolicyError(_summary(problems), problems)

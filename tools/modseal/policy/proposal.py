@@ -35,11 +35,13 @@ def _read(path: Path) -> Certificate:
     try:
         found = read_certificates(read_small(path, limits.POLICY_FILE_SIZE).data)
     except (FormatError, ValueError) as error:
-        raise KeyMaterialError(f"{path}: {error}") from None
+        raise KeyMaterialError(f"{path}: {error}").because("not-a-certificate") from None
     if len(found) != 1:
-        raise KeyMaterialError(f"{path} has {len(found)} certificates; an anchor is one")
+        raise KeyMaterialError(f"{path} has {len(found)} certificates; an anchor is one").because("several-found")
     if not str(path).isprintable():
-        raise KeyMaterialError(f"{path}: a policy cannot name a file whose name is not printable")
+        raise KeyMaterialError(f"{path}: a policy cannot name a file whose name is not printable").because(
+            "name-not-printable"
+        )
     return found[0]
 
 

@@ -80,7 +80,9 @@ def policy_of(bundle: TrustBundle, source: str) -> Policy:
     policy = parse(bundle.files[POLICY_PATH], source, content)
     for name in bundle.files:
         if name not in read and name != POLICY_PATH:
-            raise PolicyError(f"{source}: the trust bundle has the file {name!r}, which its policy does not name")
+            raise PolicyError(
+                f"{source}: the trust bundle has the file {name!r}, which its policy does not name"
+            ).because("unnamed-file")
     return policy
 
 

@@ -13,6 +13,7 @@ from modseal import limits
 from modseal.causes import CauseName, of_errno
 from modseal.errors import ModsealError, PolicyError, UndecidedError
 from modseal.files.small import read_small
+from modseal.files.stream import descriptor_of
 from modseal.format.shape import suggestion
 from modseal.policy.file import parse
 from modseal.trust.policy import Policy, PolicyBytes
@@ -50,7 +51,8 @@ def load(reference: str, now: datetime | None = None) -> Policy:
         cause: CauseName | None = of_errno(error.errno) if path.exists() else "policy-not-found"
         raise PolicyError(f"policy {reference}: {error.strerror}{hint}").because(cause) from None
     try:
-        return parse(data, reference, lambda name: read_bounded(path.parent / name))
+        folder = Path() if descriptor_of(path) is not None else path.parent  # beside a stream there is nothing
+        return parse(data, reference, lambda name: read_bounded(folder / name))
     except PolicyError:
         _require_text(data, reference)
         raise

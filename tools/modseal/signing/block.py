@@ -58,7 +58,7 @@ def prepare(
     certificates = tuple(dict.fromkeys(each.public_bytes(Encoding.DER) for each in (certificate, *chain)))
     if len(certificates) > limits.CERTIFICATES_PER_BLOCK:
         detail = f"a block holds at most {limits.CERTIFICATES_PER_BLOCK} certificates, not {len(certificates)}"
-        raise RefusedError("limit-exceeded", detail, certificates=len(certificates))
+        raise RefusedError("limit-exceeded", detail, certificates=len(certificates)).because("too-many-certificates")
     digest = hashlib.new(algorithm.digest_name, content).digest()
     # CMSAlgorithmProtection (RFC 6211 section 2): digest, then [1] IMPLICIT signature algorithm.
     protection = _digest_algorithm(algorithm) + der.encode(der.context(1), _signature_algorithm(algorithm))

@@ -35,5 +35,7 @@ def envelope(payload: bytes, signer: Signer, algorithm: SignatureAlgorithm, payl
     try:
         algorithms.verify(algorithm, fitness.parse(signer.certificate).key, signature, message)
     except FormatError as error:
-        raise KeyMaterialError(f"the key made a signature that cannot be used: {error.failure.detail}") from None
+        raise KeyMaterialError(f"the key made a signature that cannot be used: {error.failure.detail}").because(
+            "token-failed"
+        ) from None
     return encode(Envelope(payload_type, payload, ((key_id(signer), signature),)))

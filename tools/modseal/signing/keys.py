@@ -45,7 +45,7 @@ class FileSigner:
     def sign(self, algorithm: SignatureAlgorithm, data: bytes) -> bytes:
         """See `Signer.sign`."""
         fitness.choose_algorithm(self.certificate, algorithm.name)
-        with foreign(lambda _: KeyMaterialError(f"the key cannot sign with {algorithm.name}")):
+        with foreign(lambda _: KeyMaterialError(f"the key cannot sign with {algorithm.name}").because("key-kind")):
             return bytes(self._key.sign(data, *_parameters(algorithm)))
 
 

@@ -69,7 +69,9 @@ def read_certificates(path: Path) -> tuple[x509.Certificate, ...]:
     try:
         return _certificates(path, pem.contents(data, pem.CERTIFICATE))
     except ValueError as error:
-        raise KeyMaterialError(f"{path} is not a readable file of certificates: {error}") from None
+        raise KeyMaterialError(f"{path} is not a readable file of certificates: {error}").because(
+            "not-a-certificate"
+        ) from None
 
 
 def read_certificate(path: Path) -> x509.Certificate:
@@ -106,7 +108,7 @@ def _read(path: Path, what: str = "key or certificate", unread: Say | None = Non
         path,
         limits.KEY_FILE_SIZE,
         unread or (lambda why: InputError(f"{path} cannot be read: {why}", path=str(path))),
-        lambda why: KeyMaterialError(f"{path} is {why}: that is not a {what}"),
+        lambda why: KeyMaterialError(f"{path} is {why}: that is not a {what}").because("not-a-key"),
         pipes=True,
     )
     if data.startswith(ar.MAGIC):
@@ -146,7 +148,7 @@ def _pem(path: Path, data: bytes, passphrase: Passphrase | None) -> tuple[Any, t
     try:
         blocks = pem.read(data, (*pem.KEYS, *_BESIDE_A_KEY))
     except ValueError as error:
-        raise KeyMaterialError(f"{path}: {error}") from None
+        raise KeyMaterialError(f"{path}: {error}").because("not-a-key") from None
     keys = [block for block in blocks if block.label in pem.KEYS]
     if len(keys) != 1:
         raise _no_single_key(path, len(keys), [block.label for block in blocks])
@@ -160,7 +162,7 @@ def _pem(path: Path, data: bytes, passphrase: Passphrase | None) -> tuple[Any, t
 
 def pem_key(path: Path, block: bytes, passphrase: Passphrase | None) -> Any:
     """The private key of one PEM block; `path` is for messages. Raises `KeyMaterialError`."""
-    damaged = KeyMaterialError(f"the private key in {path} is damaged or of an unknown kind")
+    damaged = KeyMaterialError(f"the private key in {path} is damaged or of an unknown kind").because("part-damaged")
     with foreign(lambda _: damaged), contextlib.suppress(TypeError):  # the library's way to say that it is encrypted
         return load_pem_private_key(block, None)
     secret = _ask(path, passphrase)
@@ -169,7 +171,7 @@ def pem_key(path: Path, block: bytes, passphrase: Passphrase | None) -> Any:
 
 
 def _certificates(path: Path, contents: Sequence[bytes]) -> tuple[x509.Certificate, ...]:
-    unreadable = KeyMaterialError(f"a certificate in {path} cannot be parsed")
+    unreadable = KeyMaterialError(f"a certificate in {path} cannot be parsed").because("part-damaged")
     with foreign(lambda _: unreadable), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # odd serial numbers and the like are judged by the verifier's rules
         return tuple(map(x509.load_der_x509_certificate, contents))

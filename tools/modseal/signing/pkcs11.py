@@ -74,8 +74,12 @@ def _private_key(token: OpenToken, reference: KeyUri) -> Any:
     shown = (found or token.objects(**signing))[:SHOWN]
     names = ", ".join(sorted(f"object={one.label} id={_escaped(one.id)}" for one in shown)) or "none"
     if found:
-        raise KeyMaterialError(f"{len(found)} private keys of {token.name} match the URI; name one by its id: {names}")
-    raise KeyMaterialError(f"{token.name} has no private key for the URI that may sign; it has: {names}")
+        raise KeyMaterialError(
+            f"{len(found)} private keys of {token.name} match the URI; name one by its id: {names}"
+        ).because("token-key-several")
+    raise KeyMaterialError(f"{token.name} has no private key for the URI that may sign; it has: {names}").because(
+        "token-key-missing"
+    )
 
 
 def _escaped(value: bytes) -> str:
@@ -89,9 +93,13 @@ def _certificates(token: OpenToken, key: Any, *, bare: bool) -> tuple[x509.Certi
     usable = [(one[of.ID], parsed) for one in objects if (parsed := _parsed(one[of.VALUE]))]
     same = tuple(dict.fromkeys(parsed for number, parsed in usable if number == key.id))
     if bare and not same:
-        raise KeyMaterialError(f"{token.name} has no certificate with the key's id: name the certificate with --cert")
+        raise KeyMaterialError(
+            f"{token.name} has no certificate with the key's id: name the certificate with --cert"
+        ).because("certificate-missing")
     if bare and len(same) > 1:
-        raise KeyMaterialError(f"{token.name} has {len(same)} certificates with the key's id: name one with --cert")
+        raise KeyMaterialError(
+            f"{token.name} has {len(same)} certificates with the key's id: name one with --cert"
+        ).because("certificate-missing")
     return (*same, *(parsed for _, parsed in usable if parsed not in same))
 
 
@@ -146,7 +154,7 @@ def _usable(token: OpenToken, algorithm: SignatureAlgorithm, data: bytes) -> tup
     for mechanism, parameter, message in _ways(algorithm, data):
         if mechanism in offered and slot.get_mechanism_info(mechanism).flags & signs:
             return mechanism, parameter, message
-    raise KeyMaterialError(f"{token.name} cannot sign with {algorithm.name}")
+    raise KeyMaterialError(f"{token.name} cannot sign with {algorithm.name}").because("token-algorithm")
 
 
 def _ways(algorithm: SignatureAlgorithm, data: bytes) -> Iterator[tuple[Any, Any, bytes]]:

@@ -10,12 +10,13 @@ from __future__ import annotations
 import contextlib
 import os
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 from weakref import WeakValueDictionary
 
+from modseal.causes import CauseName
 from modseal.errors import KeyMaterialError, ModsealError, UsageError
 from modseal.signing.material import Passphrase, read_secret
 from modseal.signing.pkcs11_uri import KeyUri
@@ -25,23 +26,23 @@ MODULE_VARIABLE = "PKCS11_MODULE_PATH"
 
 SHOWN = 8
 """Tokens or keys that a message lists; a longer list does not help."""
-_FAILURES = {
-    "PinIncorrect": "the PIN is wrong",
-    "PinInvalid": "the PIN is wrong",
-    "PinLenRange": "the PIN is wrong",
-    "PinLocked": "its PIN is locked; the security officer's PIN can unlock it",
-    "PinExpired": "its PIN has expired and must be changed first",
-    "UserPinNotInitialized": "it has no user PIN yet",
-    "UserAlreadyLoggedIn": "something else in this process is logged in to it already",
-    "UserNotLoggedIn": "it is not logged in to any more",
-    "TokenNotPresent": "it was removed",
-    "DeviceRemoved": "it was removed",
-    "SessionHandleInvalid": "it was removed or started again",
-    "MechanismInvalid": "it refuses the signature algorithm",
-    "MechanismParamInvalid": "it refuses the signature algorithm's parameters",
-    "KeySizeRange": "it refuses a key of this size",
+_FAILURES: Mapping[str, tuple[str, CauseName]] = {
+    "PinIncorrect": ("the PIN is wrong", "pin-wrong"),
+    "PinInvalid": ("the PIN is wrong", "pin-wrong"),
+    "PinLenRange": ("the PIN is wrong", "pin-wrong"),
+    "PinLocked": ("its PIN is locked; the security officer's PIN can unlock it", "pin-locked"),
+    "PinExpired": ("its PIN has expired and must be changed first", "pin-not-set"),
+    "UserPinNotInitialized": ("it has no user PIN yet", "pin-not-set"),
+    "UserAlreadyLoggedIn": ("something else in this process is logged in to it already", "busy"),
+    "UserNotLoggedIn": ("it is not logged in to any more", "token-gone"),
+    "TokenNotPresent": ("it was removed", "token-gone"),
+    "DeviceRemoved": ("it was removed", "token-gone"),
+    "SessionHandleInvalid": ("it was removed or started again", "token-gone"),
+    "MechanismInvalid": ("it refuses the signature algorithm", "token-algorithm"),
+    "MechanismParamInvalid": ("it refuses the signature algorithm's parameters", "token-algorithm"),
+    "KeySizeRange": ("it refuses a key of this size", "token-algorithm"),
 }
-"""What the library's exceptions mean to a person; for others, only their name is shown."""
+"""What the library's exceptions mean to a person, and the cause; for others, only their name is shown."""
 FOREIGN = (Exception,)
 """What the library raises: its own errors, and anything at all for an attribute in a wrong form."""
 
@@ -83,7 +84,7 @@ def log_in(reference: KeyUri, passphrase: Passphrase | None) -> tuple[OpenToken,
     known = _logged_in.get(place)
     if known:
         if pin != known.pin:
-            raise KeyMaterialError(f"{name} cannot be used: {_FAILURES['PinIncorrect']}")
+            raise KeyMaterialError(f"{name} cannot be used: {_FAILURES['PinIncorrect'][0]}").because("pin-wrong")
         return known, warnings
     token = OpenToken(library, name, _open(library, name, found, secret), pin)
     weakref.finalize(token, _close, token.session)
@@ -113,22 +114,25 @@ def converted(name: str) -> Iterator[None]:
         raise
     except FOREIGN as error:
         kind = type(error).__name__
-        raise KeyMaterialError(f"{name} cannot be used: {_FAILURES.get(kind, f'it failed with {kind}')}") from None
+        why, cause = _FAILURES.get(kind, (f"it failed with {kind}", "token-failed"))
+        raise KeyMaterialError(f"{name} cannot be used: {why}").because(cause) from None
 
 
 def _load(library: ModuleType, reference: KeyUri) -> Any:
     """The module, which is the vendor's code: loaded from the one file that the caller names."""
     path = str(reference.module or os.environ.get(MODULE_VARIABLE, ""))
     if not path:
-        raise KeyMaterialError(f"no PKCS#11 module is named: add ?module-path=FILE, or set {MODULE_VARIABLE}")
+        raise KeyMaterialError(f"no PKCS#11 module is named: add ?module-path=FILE, or set {MODULE_VARIABLE}").because(
+            "module-missing"
+        )
     if not os.path.isabs(path):
-        raise KeyMaterialError(f"{MODULE_VARIABLE} is not an absolute path")
+        raise KeyMaterialError(f"{MODULE_VARIABLE} is not an absolute path").because("module-missing")
     if not os.path.isfile(path):
-        raise KeyMaterialError(f"{path} is not a PKCS#11 module: there is no such file")
+        raise KeyMaterialError(f"{path} is not a PKCS#11 module: there is no such file").because("module-missing")
     try:
         return library.lib(path)
     except FOREIGN:
-        raise KeyMaterialError(f"{path} cannot be loaded as a PKCS#11 module") from None
+        raise KeyMaterialError(f"{path} cannot be loaded as a PKCS#11 module").because("module-unusable") from None
 
 
 def _find(module: Any, reference: KeyUri) -> Any:
@@ -140,8 +144,10 @@ def _find(module: Any, reference: KeyUri) -> Any:
     shown = matching or tokens
     names = ", ".join(f"{token.label!r} (serial {_serial(token)})" for token in shown[:SHOWN]) or "none"
     if matching:
-        raise KeyMaterialError(f"{len(matching)} tokens match the URI, add what tells them apart: {names}")
-    raise KeyMaterialError(f"no token matches the URI; there are: {names}")
+        raise KeyMaterialError(f"{len(matching)} tokens match the URI, add what tells them apart: {names}").because(
+            "token-several"
+        )
+    raise KeyMaterialError(f"no token matches the URI; there are: {names}").because("token-missing")
 
 
 def _initialized(slot: Any) -> Any:
@@ -198,7 +204,7 @@ def _pin(
     if not flags & library.TokenFlag.LOGIN_REQUIRED:
         return None, ()
     if flags & library.TokenFlag.USER_PIN_LOCKED:
-        raise KeyMaterialError(f"{name} cannot be used: {_FAILURES['PinLocked']}")
+        raise KeyMaterialError(f"{name} cannot be used: {_FAILURES['PinLocked'][0]}").because("pin-locked")
     if flags & library.TokenFlag.PROTECTED_AUTHENTICATION_PATH:
         return library.PROTECTED_AUTH, ()
     if reference.pin is not None:
@@ -208,11 +214,11 @@ def _pin(
     elif passphrase:
         secret, warnings = passphrase(), ()
     else:
-        raise KeyMaterialError(f"{name} needs its PIN and none was given; use pin-source")
+        raise KeyMaterialError(f"{name} needs its PIN and none was given; use pin-source").because("passphrase-missing")
     try:
         return secret.decode("utf-8"), warnings
     except UnicodeDecodeError:
-        raise KeyMaterialError(f"the PIN for {name} is not UTF-8 text") from None
+        raise KeyMaterialError(f"the PIN for {name} is not UTF-8 text").because("pin-wrong") from None
 
 
 def _open(library: ModuleType, name: str, token: Any, pin: Any) -> Any:
@@ -225,5 +231,5 @@ def _open(library: ModuleType, name: str, token: Any, pin: Any) -> Any:
         with contextlib.suppress(*FOREIGN):
             last = bool(token.slot.get_token().flags & library.TokenFlag.USER_PIN_FINAL_TRY)
         if last:
-            raise KeyMaterialError(f"{error}; one more wrong PIN locks it") from None
+            raise KeyMaterialError(f"{error}; one more wrong PIN locks it").because("pin-wrong") from None
         raise

@@ -72,7 +72,7 @@ class PluginSigner:
         with _converted(self._scheme):
             signature: object = self._key.sign(algorithm, data)
         if not isinstance(signature, bytes) or not signature:
-            raise KeyMaterialError(f"the plug-in for {self._scheme}: keys gave no signature")
+            raise KeyMaterialError(f"the plug-in for {self._scheme}: keys gave no signature").because("plugin-broken")
         return signature
 
 
@@ -92,7 +92,9 @@ def open(  # noqa: A001 - read as `plugins.open`, as `keys.open` is
         public = key.public_key
         well_formed = all(isinstance(one, x509.Certificate) for one in own)
     if not well_formed:
-        raise KeyMaterialError(f"the plug-in for {scheme}: keys returns something that is not a certificate")
+        raise KeyMaterialError(f"the plug-in for {scheme}: keys returns something that is not a certificate").because(
+            "plugin-broken"
+        )
     source = cert or f"the {scheme}: key"
     # Where the plug-in does not tell the key, the finished block is what shows whose it is.
     certificate, ordered = signer.certify(
@@ -119,4 +121,7 @@ def _converted(scheme: str) -> Iterator[None]:
     except ModsealError:
         raise
     except Exception as error:  # noqa: BLE001 - foreign code may raise anything
-        raise KeyMaterialError(f"the plug-in for {scheme}: keys failed with {type(error).__name__}") from None
+        broken = isinstance(error, ImportError | AttributeError | TypeError)
+        raise KeyMaterialError(f"the plug-in for {scheme}: keys failed with {type(error).__name__}").because(
+            "plugin-broken" if broken else "plugin-failed"
+        ) from None

@@ -43,7 +43,7 @@ def gather(policy: Path) -> dict[str, bytes]:
             why = failure.detail if failure else f"{name} is the policy's own name"
             raise RefusedError(
                 "trust-bundle-invalid", f"{policy}: {why}; a trust bundle takes files below the policy's folder"
-            )
+            ).because("file-not-below")
         files[name] = read_bounded(policy.parent / name)
         return files[name]
 
@@ -113,7 +113,7 @@ def endorse(bundle: TrustBundle, signer: Signer, at: datetime) -> TrustBundle:
     member = bundle.signature + cms.join_blocks((block.build(bundle.signed, signer, row, None),))
     for problem in verify_member(member, bundle.signed).failures:
         if problem.code != "unsupported-algorithm":
-            raise RefusedError(problem.code, problem.detail, **problem.evidence)
+            raise RefusedError(problem.code, problem.detail, **problem.evidence).because("trust-bundle-damaged")
     return replace(bundle, signature=member)
 
 

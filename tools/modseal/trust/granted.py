@@ -95,7 +95,11 @@ def undeclared_modes(demand: Demand) -> Iterator[Failure]:
     """Set-user-id and set-group-id bits in a community module that no signed manifest declares (TAR-05)."""
     if demand.undeclared and demand.manifest.claimed_level is Level.COMMUNITY:
         for entry in filter(lends_rights, demand.entries):
-            evidence: Evidence = {"path": rules.shown(entry.path), "mode": f"{entry.mode:o}"}
+            evidence: Evidence = {
+                "path": rules.shown(entry.path),
+                "mode": f"{entry.mode:o}",
+                "cause": "setuid-undeclared",
+            }
             yield Failure("unsafe-mode", f"{entry.path!r} is setuid or setgid", evidence)
 
 

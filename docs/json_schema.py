@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from modseal.auditing import report_shape, run
-from modseal.bundle import result_shape, stage_modes
+from modseal.bundle import diff_shape, result_shape, stage_modes
 from modseal.depot import index as depot_index
 from modseal.format import image_profile, manifest_json, recall, trust_bundle
 from modseal.format.shape import (
@@ -36,6 +36,7 @@ PUBLISHED: dict[str, tuple[Shape, str]] = {
     "recall": (recall.SHAPE, recall.SCHEMA),
     "profile": (image_profile.SHAPE, image_profile.SCHEMA),
     "report": (result_shape.SHAPE, result_shape.SCHEMA),
+    "diff": (diff_shape.SHAPE, diff_shape.SCHEMA),
     "audit": (report_shape.SHAPE, run.SCHEMA),
     "host": (host_shape.SHAPE, "modseal host"),
 }

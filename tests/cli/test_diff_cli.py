@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 
 from builders.bundles import make
+from builders.json_schemas import require_closed
 from builders.pki import signer
 from builders.terminal import on_terminal
 from builders.transcript import run
 from cli.conftest import key_options
+from modseal.bundle.diff_shape import PARTS
 from modseal.format.manifest import Platform, VibFields
 
 UNPROVED = "UNPROVED: what is compared is what the files say of themselves"
 POLICY = ("--policy", "keys/policy.toml")
+PUBLISHED = json.loads((Path(__file__).parents[2] / "schemas/diff.schema.json").read_text())
 
 
 def changes(desk: Path, *arguments: str) -> tuple[int, dict[str, Any]]:
@@ -210,6 +215,33 @@ def test_many_files_are_cut_in_the_text_and_not_in_the_json(signed: Path, spec: 
 def test_verdicts_have_colour_on_a_terminal(signed: Path) -> None:
     seen = on_terminal("diff", "a.seal", "a.vib", *POLICY, cwd=signed)
     assert seen.out.count("\x1b[1;32maccepted\x1b[0m") == 2
+
+
+def test_the_json_schema_is_closed_and_names_every_part() -> None:
+    require_closed(PUBLISHED)
+    assert PUBLISHED["properties"]["changes"]["items"]["properties"]["part"]["enum"] == list(PARTS)
+
+
+@pytest.mark.parametrize("policy", [(), POLICY], ids=["unproved", "proved"])
+def test_what_is_printed_fits_the_published_schema(signed: Path, spec: str, policy: tuple[str, ...]) -> None:
+    """Of two formats, of a bundle with other files and attachments, of a damaged one, and of what is no bundle."""
+    (signed / "module/files/opt/acme/new").write_text("x")
+    (signed / "module/notes.txt").write_text("notes")
+    packed(
+        signed, "other.seal", f'{spec}\n[[attachment]]\nname = "notes"\nfile = "notes.txt"\nmedia-type = "text/plain"\n'
+    )
+    data = bytearray((signed / "a.seal").read_bytes())
+    data[-5] ^= 1
+    (signed / "damaged.seal").write_bytes(data)
+    (signed / "text").write_text("no bundle")
+    (signed / os.fsdecode(b"\xff.seal")).write_bytes((signed / "a.vib").read_bytes())
+    seen: set[str] = set()
+    for other in ("a.seal", "a.vib", "other.seal", "damaged.seal", "text", os.fsdecode(b"\xff.seal")):
+        for pair in (("a.seal", other), (other, "a.seal")):
+            found = json.loads(run("diff", *pair, *policy, "--format", "json", cwd=signed).out)
+            jsonschema.validate(found, PUBLISHED)
+            seen |= {change["part"] for change in found["changes"]}
+    assert seen == set(PARTS) - ({"verdict"} if not policy else set())
 
 
 def test_the_json_says_what_it_is(signed: Path) -> None:

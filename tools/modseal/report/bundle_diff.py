@@ -8,11 +8,11 @@ from itertools import groupby
 from typing import Any
 
 from modseal.bundle.diff import BundleChange, ComparedBundle, Comparison
+from modseal.bundle.diff_shape import SCHEMA
 from modseal.files.names import dumped, portable
 from modseal.report.colour import paint, plain
 from modseal.report.text import safe
 
-SCHEMA = "modseal/diff@1"
 NOTICE = "UNPROVED: what is compared is what the files say of themselves"
 _SHOWN = 40
 """Differences of one part that the text shows; JSON has them all."""

@@ -102,17 +102,23 @@ def test_an_object_that_went_away_meanwhile_is_undecided(bucket: str) -> None:
     assert record.findings[0].detail == f"{bucket}/gone.seal: not found"
 
 
-def test_without_credentials_nothing_is_decided(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    import s3fs
+def test_another_server_in_the_environment_is_another_store(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was connected before is not asked in the place of the server that is named now, nor the other way round."""
+    (there,) = discover([f"{bucket}/large.seal"])
+    with monkeypatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+        (elsewhere,) = discover([f"{bucket}/large.seal"])
+    (again,) = discover([f"{bucket}/large.seal"])
+    assert isinstance(there, RemoteTarget)
+    assert isinstance(elsewhere, Unreadable)
+    assert again == there
 
+
+def test_without_credentials_nothing_is_decided(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
-    s3fs.S3FileSystem.clear_instance_cache()
-    try:
-        [found] = discover([f"{bucket}/large.seal"])
-    finally:
-        s3fs.S3FileSystem.clear_instance_cache()
+    [found] = discover([f"{bucket}/large.seal"])
     assert isinstance(found, Unreadable)
     assert found.failure.detail.endswith("there are no credentials in the environment")

@@ -3,51 +3,44 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from urllib.error import URLError
 from urllib.parse import quote
 from urllib.request import Request, urlopen
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "testing", "AWS_SECRET_ACCESS_KEY": "testing", "AWS_DEFAULT_REGION": "us-east-1"}
 
 
+_PROGRAM = """
+from moto.server import ThreadedMotoServer
+server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+server.start()
+print(server.get_host_and_port()[1], flush=True)
+server._thread.join()
+"""
+"""It listens at a free port that the system chooses, says which, and only then is anything asked of it."""
+
+
 @contextmanager
 def store() -> Iterator[str]:
     """Its address."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    program = f"from moto.server import main; main(['-H', '127.0.0.1', '-p', '{port}'])"
     server = subprocess.Popen(
-        [sys.executable, "-c", program],
-        stdout=subprocess.DEVNULL,
+        [sys.executable, "-c", _PROGRAM],
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
+        text=True,
         env={**os.environ, **CREDENTIALS},
     )
-    url = f"http://127.0.0.1:{port}"
-    try:
-        _wait(url, server)
-        yield url
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def _wait(url: str, server: subprocess.Popen[bytes]) -> None:
-    for _ in range(600):
+    assert server.stdout
+    with server:
         try:
-            urlopen(f"{url}/moto-api/data.json").close()
-        except (URLError, ConnectionError):
-            assert server.poll() is None, "moto's server does not start"
-            time.sleep(0.1)
-        else:
-            return
-    raise AssertionError("moto's server does not answer")
+            port = server.stdout.readline().strip()
+            assert port, "moto's server does not start"
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            server.terminate()
 
 
 def fill(url: str, bucket: str, objects: Mapping[str, bytes]) -> None:

@@ -7,6 +7,7 @@ the packages below it becomes an `InputError` with our own text: theirs may hold
 
 from __future__ import annotations
 
+import os
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -184,11 +185,22 @@ def _wait(system: Any, function: Any, *arguments: Any, **options: Any) -> Any:
     return sync(system.loop, function, *arguments, timeout=TIMEOUT, **options)
 
 
+_environments: dict[str, frozenset[tuple[str, str]]] = {}
+"""By scheme: the environment that its file system was made in, which fsspec does not look at when it finds it again."""
+
+
 def _file_system(scheme: str) -> Any:
-    """The file system of fsspec: one for each process, which keeps its connections. Nothing that it lists is kept."""
+    """The file system of fsspec: one for each process, which keeps its connections. Nothing that it lists is kept.
+
+    It has its server and credentials from the environment, so that another environment is another file system.
+    """
     require_driver(scheme)
     import fsspec
 
+    environment = frozenset(os.environ.items())
+    if _environments.setdefault(scheme, environment) != environment:
+        fsspec.get_filesystem_class(scheme).clear_instance_cache()
+        _environments[scheme] = environment
     if scheme in ("http", "https"):
         return fsspec.filesystem(scheme, get_client=_client, encoded=True)
     return fsspec.filesystem(scheme, use_listings_cache=False)

@@ -213,6 +213,20 @@ def test_without_one_profile_what_belongs_to_the_host_is_undecided(policy: Polic
     assert finding.undecided
 
 
+@pytest.mark.parametrize("good", [True, False], ids=["beside a good one", "alone"])
+@pytest.mark.parametrize("damaged", [b"", b"<imageprofile>", b"<imageprofile/>", b"\xff"])
+def test_a_profile_that_cannot_be_read_is_named_and_not_passed_over(
+    policy: Policy, put: Put, damaged: bytes, *, good: bool
+) -> None:
+    host = HOST.with_document("profiles/Other-2.0", damaged)
+    audit = audit_of([put(host if good else host.with_document("profiles/Test-1.0", None))], policy)
+    [finding] = of_rule(audit, "host-profile-unclear")
+    assert finding.undecided
+    assert f"{1 + good}, of which 1 cannot be read ('profiles/Other-2.0')" in finding.detail
+    assert finding.evidence == {"profiles": 1 + good, "unread": "profiles/Other-2.0"}
+    assert not of_rule(audit, "vib-not-in-profile")
+
+
 def test_a_damaged_profile_or_descriptor_leaves_the_others_judged(policy: Policy, put: Put) -> None:
     host = HOST.with_document("profiles/Test-1.0", b"<imageprofile>").with_document(DOCUMENT, b"<vib")
     audit = audit_of([put(host)], policy)

@@ -10,6 +10,7 @@ import pytest
 
 from builders.transcript import run
 from modseal.auditing import rules
+from modseal.auditing.rules import RULES
 from modseal.causes import CAUSES
 from modseal.cli.main import COMMANDS, PAGES
 from modseal.codes import CODES
@@ -100,3 +101,14 @@ def test_every_next_step_names_pages_that_the_reader_has() -> None:
     named = {page for step in steps for page in re.findall(r"modseal help ([a-z-]+)", step)}
     assert {"policy", "limits", "vib"} <= named <= pages.pages().keys()
     assert [step for step in steps if "docs/" in step] == []
+
+
+def test_every_rule_of_audits_names_a_part_of_a_page_that_is_there() -> None:
+    """With the section or the table, since the pages are long."""
+    words = [text for rule in RULES for text in (rule.title, rule.what, rule.why, rule.remedy, rule.example)]
+    assert [text for text in words if "docs/" in text or ".md" in text] == []
+    named = [found for text in words for found in re.findall(r"`modseal help ([a-z-]+)`(?:, section (\d+))?", text)]
+    assert len(named) >= 3
+    for page, section in named:
+        assert f"## {section}" in pages.pages()[page].text()
+    assert "### `[anchor.may]`" in pages.pages()["policy"].text()

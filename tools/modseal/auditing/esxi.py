@@ -160,7 +160,6 @@ class Host:
             manifest = descriptor.decode(documents.descriptor)
         except FormatError:
             return InstalledVib(self.name, name, documents), None
-        profiles = self.database.profiles
         boot_names = self._boot_names(manifest)
         payloads = []
         for payload in manifest.payloads:
@@ -170,8 +169,9 @@ class Host:
             )
             if part:
                 payloads.append((payload.name, part))
-        level = profiles[0].level if len(profiles) == 1 else None
-        listed = boot_names is not None if profiles else None
+        level = self.database.profile.level if self.database.profile else None
+        unknown = boot_names is None and (not self.database.profiles or self.database.unread_profiles)
+        listed = None if unknown else boot_names is not None
         return InstalledVib(self.name, name, documents, tuple(payloads), listed, level), manifest
 
 

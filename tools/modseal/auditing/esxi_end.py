@@ -15,7 +15,6 @@ from modseal.auditing.rule import Hit, Rule
 from modseal.auditing.rules import esxi as rules
 from modseal.auditing.target import End
 from modseal.depot.esxi_database import Database, OddFile
-from modseal.depot.esxi_profile import Profile
 from modseal.errors import Scalar
 from modseal.format import rules as format_rules
 from modseal.format.level import Level
@@ -91,7 +90,7 @@ class HostEnd(End):
     def summary(self, members: Iterable[HostVib]) -> dict[str, object]:
         """The host as JSON has it: what its profile claims, and what its weakest VIB proves."""
         vibs = tuple(members)
-        profile = self._profile
+        profile = self.database.profile
         proven = [vib.proven for vib in vibs if vib.proven and vib.verdict is Verdict.ACCEPTED]
         level = min(proven) if proven and len(proven) == len(vibs) else None
         twice = _twice(vibs)
@@ -108,10 +107,6 @@ class HostEnd(End):
             "payloads": self.payloads,
             "payloads_present": self.present,
         }
-
-    @property
-    def _profile(self) -> Profile | None:
-        return self.database.profiles[0] if len(self.database.profiles) == 1 else None
 
     def _odd_hits(self) -> Iterator[tuple[Rule, Hit]]:
         """What could not be read as a host reads it."""
@@ -130,11 +125,15 @@ class HostEnd(End):
             detail = f"{quote(id_)} is in the database {len(bundles)} times"
             evidence: dict[str, Scalar] = {"id": format_rules.shown(id_), "times": len(bundles)}
             yield rules.TWICE, Hit(detail, evidence, related=bundles[:_NAMED])
-        profile = self._profile
+        profile = self.database.profile
         if profile is None:
-            count = len(self.database.profiles)
-            detail = f"there are {count} image profiles in the database; which VIBs belong to the host cannot be told"
-            yield rules.PROFILE, Hit(detail, {"profiles": count}, undecided=True)
+            unread = self.database.unread_profiles
+            count = len(self.database.profiles) + len(unread)
+            named = ", ".join(quote(path) for path in unread[:_NAMED])
+            which = f", of which {len(unread)} cannot be read ({named})" if unread else ""
+            detail = f"image profiles in the database: {count}{which}; which VIBs belong to the host cannot be told"
+            shown = format_rules.shown(unread[0]) if unread else None
+            yield rules.PROFILE, Hit(detail, {"profiles": count, "unread": shown}, undecided=True)
             return
         for id_ in sorted(profile.vibs.keys() - {vib.id for vib in members}):
             detail = f"the image profile lists {quote(id_)}, which the database does not have"
@@ -158,7 +157,7 @@ class HostEnd(End):
 
     def _level_hits(self, members: tuple[HostVib, ...]) -> Iterator[tuple[Rule, Hit]]:
         """Whether the host is of the level that its profile claims."""
-        profile = self._profile
+        profile = self.database.profile
         if profile is None:
             return
         claimed = profile.level

@@ -65,6 +65,7 @@ class Database:
     """A host's database: the documents of its VIBs, its profiles, and what is wrong with it.
 
     `contents` has all documents that were read, by their paths, `others` the paths of what else lies there.
+    `unread_profiles` are the paths of profiles that cannot be read: any may be the one of the host.
     """
 
     vibs: tuple[Documents, ...]
@@ -73,6 +74,12 @@ class Database:
     odd: tuple[OddFile, ...]
     contents: Mapping[str, bytes]
     others: tuple[str, ...]
+    unread_profiles: tuple[str, ...] = ()
+
+    @property
+    def profile(self) -> Profile | None:
+        """The one profile; None where there is none, or more than one."""
+        return self.profiles[0] if len(self.profiles) == 1 and not self.unread_profiles else None
 
     @property
     def read(self) -> frozenset[str]:
@@ -209,20 +216,22 @@ class _Reading:
             beside = (path + _ORIGINAL, path + _SIGNATURE)
             taken |= {path, *beside}
             vibs.append(Documents(path, self.contents[path], *map(self.contents.get, beside)))
-        profiles = []
+        profiles, unread = [], []
         for path in (path for path in self.contents if path.startswith("profiles/")):
             taken |= {path}
             try:
                 profiles.append(esxi_profile.decode(self.contents[path]))
             except FormatError as error:
                 detail = f"{quote(path, limits.PATH_LENGTH)}: {error.failure.detail}"
+                unread.append(path)
                 self.failures.append(Failure(error.failure.code, detail, {**error.failure.evidence, "document": path}))
         left = [path for path in self.contents if path not in taken]
         self.odd += (OddFile(path, _STRAY) for path in left)
         self.odd += (OddFile(path, _CASE) for path in self.others if _is_otherwise_spelled(path))
         others = (*self.others, *left)
         failures = tuple(self.failures)
-        return Database(tuple(vibs), tuple(profiles), failures, tuple(self.odd), self.contents, others)
+        odd = tuple(self.odd)
+        return Database(tuple(vibs), tuple(profiles), failures, odd, self.contents, others, tuple(unread))
 
 
 _STRAY = "it is not a `NAME.xml`, nor a `.xml.orig` or `.xml.sig` beside one"

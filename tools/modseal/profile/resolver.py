@@ -204,7 +204,8 @@ def resolve(universe: Universe, roots: Sequence[Condition], steps: Steps) -> lis
         except Contradiction as found:
             raise Impossible(_needed(rules, found)) from None
     except TooManyStepsError:
-        raise UndecidedError("limit-exceeded", "no set was found within the limit of steps") from None
+        detail = "no set was found within the limit of steps"
+        raise UndecidedError("limit-exceeded", detail).because("search-too-long") from None
     return sorted((rules.reached[one - 2] for one in chosen if one - 2 < len(rules.reached)), key=lambda one: one.name)
 
 

@@ -36,8 +36,8 @@ STARTUP_SCRIPT = Rule(
     severity=Severity.MEDIUM,
     title="A community module that starts by itself",
     what="A community module declares files in `etc/init.d/`, `etc/rc.local.d/`, `var/spool/cron/` or another place "
-    "that a host starts programs from (those of the power `autostart`, docs/policy.md); or in `bin/`, `sbin/`, "
-    "`usr/bin/` or `usr/sbin/`, where it finds commands.",
+    "that a host starts programs from (those of the power `autostart` in `modseal help policy`, `[anchor.may]`); or "
+    "in `bin/`, `sbin/`, `usr/bin/` or `usr/sbin/`, where it finds commands.",
     why="They run as root, at each boot, and nobody but their author stands for them. Implants on ESXi came as VIBs "
     "with exactly such files (MITRE ATT&CK T1505.006). Honest ones exist too: a watchdog, a scheduler.",
     remedy="Read the files (`modseal extract --unverified`); if they are what you expect, allow the rule for this "
@@ -118,8 +118,8 @@ PATH_OUTSIDE_ALLOWED = Rule(
     id="path-outside-allowed",
     severity=Severity.INFO,
     title="Files outside the paths of community VIBs",
-    what=f"A community `.vib` declares files outside the paths of the list `{PATHS}` (docs/policy.md), and the policy "
-    "has no `[paths]` of its own. Where it has, the check `path-not-allowed` says so, and not this rule.",
+    what=f"A community `.vib` declares files outside the paths of the list `{PATHS}` (`modseal help vib`, section 6), "
+    "and the policy has no `[paths]` of its own. Where it has, the check `path-not-allowed` says so, not this rule.",
     why="Hosts may refuse such a VIB: `violates extensibility rule checks`, without a word about which file. Forcing "
     "it in switches off more than this one check. Info, because the list is what is publicly known: other hosts may "
     "accept more or less.",

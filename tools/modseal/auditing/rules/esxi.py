@@ -127,10 +127,11 @@ HOST_LEVEL = Rule(
 PROFILE = Rule(
     id="host-profile-unclear",
     severity=Severity.MEDIUM,
-    title="The database has no image profile, or more than one",
-    what="`profiles/` has no document that can be read, or several.",
+    title="The database has no one image profile that can be read",
+    what="`profiles/` has no document, several, or one that cannot be read.",
     why="Without one profile nobody can tell which VIBs belong to the host, nor which boot files are theirs.",
-    remedy="Copy the whole database of the host, and audit it again.",
+    remedy="Copy the whole database of the host, and audit it again; if a profile is damaged there, too, "
+    "find out who wrote it.",
     example="Only `vibs/` was copied.",
 )
 RULES = (

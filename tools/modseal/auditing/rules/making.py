@@ -76,7 +76,7 @@ DESCRIPTOR_QUIRK = Rule(
     severity=Severity.INFO,
     title="The descriptor has a form that only some genuine files have",
     what="The descriptor of a `.vib` has no version or no list of files, or has a packed size, a boot order, a name "
-    "for the boot partition, or a checksum that only Intel TXT can compare (docs/vib.md, section 2).",
+    "for the boot partition, or a checksum that only Intel TXT can compare (`modseal help vib`, section 2).",
     why="Base images and some tools write such descriptors, and they are read. It is counted because whoever builds "
     "tools for a set of bundles wants to know which forms there are.",
     remedy="Nothing has to be done.",

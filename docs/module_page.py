@@ -32,7 +32,8 @@ Rules for the file itself:
   line.
 * Files and folders that it names are relative to it, and nothing outside of the spec's own folder is looked for.
 * `modseal pack` takes the version, the time of release and other single fields from its command line too (`--version`,
-  `--version-from-git`, `--release-date`, `--set FIELD=VALUE`), with the same rules.
+  `--version-from-git`, `--release-date`, `--set FIELD=VALUE`), with the same rules. `--version` and `--release-date` do
+  what `--set version=` and `--set released=` do; a time may be a day (`2026-01-31`), and is its first second (UTC).
 * Without a `[[payload]]` nothing is packed. Write `payload = []` where that is meant.
 * The same spec and files give the same bytes on every machine. See
   [sign in a pipeline](how-to/sign-in-a-pipeline.md) for the time of the entries.

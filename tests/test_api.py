@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 
@@ -14,6 +15,7 @@ import modseal
 from builders import policies
 from builders.bundles import make, snapshot
 from builders.pki import NOW, signer
+from builders.transcript import run
 
 ROOT = Path(__file__).parents[1]
 
@@ -128,13 +130,7 @@ def test_extract_leaves_nothing_unless_accepted(folder: Path) -> None:
     assert (folder / "out/opt/acme/agent").exists()
 
 
-def test_inspect_pack_sign_and_audit(folder: Path) -> None:
-    (folder / "tree").mkdir()
-    (folder / "tree/tool").write_text("#!/bin/sh\n")
-    (folder / "module.toml").write_text(
-        'schema = "modseal/module@1"\nvendor = "Acme"\nname = "tool"\nversion = "1"\nlevel = "partner"\n'
-        '[[payload]]\nroot = "tree"\nprefix = "opt/tool"\n'
-    )
+def test_inspect_pack_sign_and_audit(folder: Path, tool: Path) -> None:
     packed = modseal.pack(folder, folder / "tool.seal")
     assert packed.path == folder / "tool.seal"
     (folder / "key.pem").write_bytes(signer().key_pem)
@@ -146,6 +142,59 @@ def test_inspect_pack_sign_and_audit(folder: Path) -> None:
     found = modseal.audit([folder / "tool.seal", folder / "good.seal"], folder / "policy.toml", at=NOW)
     assert [result["verdict"] for result in found.results()] == ["accepted", "accepted"]
     assert found.complete
+
+
+@pytest.fixture
+def tool(folder: Path) -> Path:
+    """A folder with a module of one file, which its owner alone may run."""
+    (folder / "tree").mkdir()
+    (folder / "tree/tool").write_text("#!/bin/sh\n")
+    (folder / "tree/tool").chmod(0o700)
+    (folder / "module.toml").write_text(
+        'schema = "modseal/module@1"\nvendor = "Acme"\nname = "tool"\nversion = "1"\nlevel = "partner"\n'
+        '[[payload]]\nroot = "tree"\nprefix = "opt/tool"\n'
+    )
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["seal", "vib"])
+def test_pack_takes_what_the_command_takes_and_gives_the_same_bytes(tool: Path, kind: Literal["seal", "vib"]) -> None:
+    flags: dict[str, bool] = {"stateless-ready": False, "overlay": True} if kind == "vib" else {}
+    modseal.pack(
+        tool,
+        tool / f"a.{kind}",
+        version="2.3",
+        released=datetime(2026, 1, 31, 13, tzinfo=timezone(timedelta(hours=1))),
+        fields={"summary": "A = B", "level": "accepted", **flags},
+        keep_modes=True,
+    )
+    options = [f"--set={name}={str(value).lower()}" for name, value in flags.items()]
+    done = run(
+        *("pack", ".", "-o", f"b.{kind}", "--version", "2.3", "--release-date", "2026-01-31T12:00:00Z"),
+        *("--set", "summary=A = B", "--set", "level=accepted", "--keep-modes", *options),
+        cwd=tool,
+    )
+    assert done.code == 0
+    assert (tool / f"a.{kind}").read_bytes() == (tool / f"b.{kind}").read_bytes()
+    found = modseal.inspect(tool / f"a.{kind}").manifest
+    assert found
+    assert (found.version, found.summary, str(found.claimed_level)) == ("2.3", "A = B", "accepted")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"fields": {"sumary": "x"}}, r"fields\['sumary'\]: there is no such field; did you mean 'summary'"),
+        ({"version": "1", "fields": {"version": "2"}}, r"version and fields\['version'\] say the same field"),
+        ({"released": datetime(2026, 1, 31)}, "has no zone"),  # noqa: DTZ001 - that is what is refused
+        ({"fields": {"overlay": True}}, r"fields\['overlay'\]: a .seal has no such field"),
+        ({"version": "a b"}, "version: "),
+    ],
+)
+def test_pack_names_the_argument_that_is_wrong(tool: Path, given: dict[str, Any], message: str) -> None:
+    with pytest.raises(modseal.ModsealError, match=message):
+        modseal.pack(tool, tool / "a.seal", **given)
+    assert not (tool / "a.seal").exists()
 
 
 def test_the_examples_of_the_page_work(tmp_path: Path) -> None:
@@ -161,7 +210,7 @@ def test_the_examples_of_the_page_work(tmp_path: Path) -> None:
         done = subprocess.run([sys.executable, name], cwd=tmp_path, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         shown += done.stdout
-    assert "hello 1.0.0-1 signed by CN=Example partner signer" in shown
+    assert "hello 1.2.3 signed by CN=Example partner signer" in shown
     assert "hello is proved to be partner" in shown
     assert "hello.seal accepted partner" in shown
     assert set(re.findall(r"^\| `(\w+)\(", text, re.MULTILINE)) <= set(NAMES)

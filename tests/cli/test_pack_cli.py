@@ -258,6 +258,18 @@ def test_version_date_and_other_fields_come_from_the_command_line(work: Path, sp
     assert kind == "seal" or not found.vib.stateless_ready
 
 
+@pytest.mark.parametrize("time", ["2026-01-31", "2026-01-31T12:00:00Z"])
+@pytest.mark.parametrize("kind", ["seal", "vib"])
+@pytest.mark.parametrize("spec", ["module", "stage"])
+def test_the_release_date_and_the_field_of_it_take_the_same(work: Path, spec: str, kind: str, time: str) -> None:
+    for number, said in enumerate(
+        (("--release-date", time), ("--set", f"released={time}"), ("--set", f"release-date={time}"))
+    ):
+        done = pack(work, spec, "-o", f"{number}.{kind}", "--version", "1", *said)
+        assert done.code == 0, done.err
+    assert len({(work / f"{number}.{kind}").read_bytes() for number in range(3)}) == 1
+
+
 def test_the_words_of_a_descriptor_say_the_same(work: Path) -> None:
     fields = ("--set", "acceptance-level=accepted", "--set", "release-date=2026-01-31T12:00:00Z", "--set", "version=3")
     for spec in ("module", "stage"):
@@ -290,7 +302,7 @@ def test_a_value_that_breaks_a_rule_is_refused_by_the_name_of_its_option(
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--set", "sumary=x"), "--set 'sumary': there is no such field; did you mean 'summary'?"),
+        (("--set", "sumary=x"), "--set sumary: there is no such field; did you mean 'summary'?"),
         (("--set", "payload=x"), "there is no such field; it can set vendor, name, version"),
         (("--set", "summary"), "give FIELD=VALUE"),
         (("--set", "version=2", "--version", "1"), "--version and --set version say the same field"),

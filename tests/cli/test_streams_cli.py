@@ -17,7 +17,7 @@ from builders.bundles import make
 from builders.commands import every_command
 from builders.pki import signer
 from builders.transcript import SOURCE, run, run_process
-from modseal.cli.options import File, Place, Reference
+from modseal.cli.options import File, PlaceType, ReferenceType
 
 POLICY = ("--policy", "policy.toml")
 NAMES = ("-", "/dev/stdin", "/dev/fd/0", "/proc/self/fd/0")
@@ -149,7 +149,7 @@ def test_every_file_is_one_that_may_be_a_stream_or_not(name: str, command: click
     """Also what is no file alone: a place that may be an address, and a policy or key that has a name."""
     for one in command.params:
         if one.metavar in ("POLICY", "POLICY...", "KEY", "DEPOT", "DEPOT...", "PEM", "BUNDLE...", "FILE", "PATH..."):
-            assert isinstance(one.type, File | Place | Reference), (name, one.name)
+            assert isinstance(one.type, File | PlaceType | ReferenceType), (name, one.name)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -8,7 +8,7 @@ raise a `ModsealError`.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -76,16 +76,35 @@ def extract(
 
 
 def pack(
-    spec: PathLike, output: PathLike | None = None, *, format: Literal["seal", "vib"] | None = None, sbom: bool = False
+    spec: PathLike,
+    output: PathLike | None = None,
+    *,
+    format: Literal["seal", "vib"] | None = None,
+    version: str | None = None,
+    released: datetime | None = None,
+    fields: Mapping[str, str | bool] = {},
+    keep_modes: bool = False,
+    sbom: bool = False,
 ) -> Packed:
     """Pack a module into an unsigned bundle: a `module.toml`, a folder with one, or a stage folder.
 
     Same input, same bytes; SOURCE_DATE_EPOCH sets the times. By default, `output` is named after the module.
+    `version`, `released` (an aware time) and `fields` go before what the spec says: text, or a bool for a flag of a
+    `.vib`, by the names that `modseal pack --set` takes. `keep_modes` takes the modes of files as they are on disk.
     Raises `SpecError` with all problems at once, `RefusedError`, `UsageError`, `InputError`.
     """
+    from modseal.packing import given
     from modseal.packing import pack as room
 
-    return room.pack(Path(spec), Path(output) if output else None, format, environ=os.environ, sbom=sbom)
+    return room.pack(
+        Path(spec),
+        Path(output) if output else None,
+        format,
+        environ=os.environ,
+        sbom=sbom,
+        given=given.of_arguments(version, released and _time(released), fields),
+        keep_modes=keep_modes,
+    )
 
 
 def sign(

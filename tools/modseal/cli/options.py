@@ -52,7 +52,7 @@ class FileOrStream(File):
         require_once(text, context)
 
 
-class Place(click.ParamType[str]):
+class PlaceType(click.ParamType[str]):
     """A file, a folder or an address, and no stream."""
 
     name = "place"
@@ -63,7 +63,7 @@ class Place(click.ParamType[str]):
         return str(value)
 
 
-class Reference(click.ParamType[str]):
+class ReferenceType(click.ParamType[str]):
     """What names a policy or a key, which may be a file, and so a stream."""
 
     name = "reference"
@@ -98,7 +98,7 @@ class Choice(click.Choice[str]):
 
 
 FILE, OUTPUT, FILE_OR_STREAM = File(path_type=Path), Output(path_type=Path), FileOrStream(path_type=Path)
-PLACE, REFERENCE = Place(), Reference()
+PLACE, REFERENCE = PlaceType(), ReferenceType()
 _MAYBE = re.compile("//|:/|@")
 """What every address has, so that the rule need not be loaded for a file."""
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z)?")

@@ -38,7 +38,11 @@ if TYPE_CHECKING:
 @click.option("--version-from-git", is_flag=True, help="The version that `git describe` gives: tag v1.2.3 is 1.2.3.")
 @click.option("--release-date", type=Time(), metavar="TIME", help="The time of release (UTC), in the place of SPEC's.")
 @click.option(
-    "--set", "fields", multiple=True, metavar="FIELD=VALUE", help="Another field of SPEC, such as summary or level."
+    "--set",
+    "fields",
+    multiple=True,
+    metavar="FIELD=VALUE",
+    help="A single field, in the place of SPEC's, such as summary or level; repeatable.",
 )
 @click.option("--keep-modes", is_flag=True, help="Take the modes of files and folders as they are on disk.")
 @click.option(

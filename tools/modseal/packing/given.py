@@ -1,11 +1,12 @@
-"""What the command line says in the place of the spec: `--version`, `--release-date`, `--set FIELD=VALUE`.
+"""What the caller says in the place of the spec: `--version`, `--release-date`, `--set FIELD=VALUE`, or arguments.
 
 The same names are for both kinds of spec; those of a descriptor's elements are taken too. The values are judged by the
-rules of the spec that they go into, and a refusal names the option.
+rules of the spec that they go into, and a refusal names the option or the argument.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from pathlib import Path
@@ -33,34 +34,58 @@ _ELEMENTS = {"level": "acceptance-level", "released": "release-date"}
 """The elements of a descriptor that have other names."""
 _NAMES = {element: name for name, element in _ELEMENTS.items()}
 _FLAGS = {"true": True, "false": False}
+_DAY = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 def read(
     spec: Path, version: str | None, released: datetime | None, fields: Iterable[str], *, from_git: bool
 ) -> dict[str, GivenText]:
     """What the options say, by field. Raises `UsageError`."""
-    given: dict[str, GivenText] = {}
+    said: list[tuple[str, GivenText]] = []
     if version is not None and from_git:
         raise UsageError("--version and --version-from-git exclude each other")
     if version is not None:
-        given["version"] = GivenText(version, "--version")
+        said.append(("version", GivenText(version, "--version")))
     if from_git and spec.exists():  # else it is said that there is no such spec
         from modseal.packing.git_version import OPTION, describe
 
-        given["version"] = GivenText(describe(spec if spec.is_dir() else spec.parent), OPTION)
+        said.append(("version", GivenText(describe(spec if spec.is_dir() else spec.parent), OPTION)))
     if released is not None:
-        given["released"] = GivenText(time_text(released), "--release-date")
+        said.append(("released", GivenText(time_text(released), "--release-date")))
     for item in fields:
-        said, equals, text = item.partition("=")
+        field, equals, text = item.partition("=")
         if not equals:
             raise UsageError(f"--set {item}: give FIELD=VALUE, as in --set summary='A greeting.'")
-        name = _NAMES.get(said, said)
+        said.append((field, GivenText(text, f"--set {field}")))
+    return _by_field(said)
+
+
+def of_arguments(
+    version: str | None, released: datetime | None, fields: Mapping[str, str | bool]
+) -> dict[str, GivenText]:
+    """What a program says, by field. Raises `UsageError`."""
+    said = [("version", GivenText(version, "version"))] if version is not None else []
+    said += [("released", GivenText(time_text(released), "released"))] if released is not None else []
+    words = {True: "true", False: "false"}
+    said += [
+        (field, GivenText(words[value] if isinstance(value, bool) else value, f"fields[{quote(field)}]"))
+        for field, value in fields.items()
+    ]
+    return _by_field(said)
+
+
+def _by_field(said: Iterable[tuple[str, GivenText]]) -> dict[str, GivenText]:
+    """Each once, by the name that a `module.toml` has for it. A day is its first second, as for `--release-date`."""
+    given: dict[str, GivenText] = {}
+    for field, one in said:
+        name = _NAMES.get(field, field)
         if name not in FIELDS:
             hint = suggestion(name, FIELDS) or f"; it can set {', '.join(FIELDS)}"
-            raise UsageError(f"--set {quote(said)}: there is no such field{hint}")
+            raise UsageError(f"{one.source}: there is no such field{hint}")
         if name in given:
-            raise UsageError(f"{given[name].source} and --set {said} say the same field")
-        given[name] = GivenText(text, f"--set {said}")
+            raise UsageError(f"{given[name].source} and {one.source} say the same field")
+        day = name == "released" and _DAY.fullmatch(one.text)
+        given[name] = one._replace(text=f"{one.text}T00:00:00Z") if day else one
     return given
 
 

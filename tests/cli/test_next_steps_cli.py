@@ -154,7 +154,7 @@ CASES: tuple[tuple[str, CauseName], ...] = (
     ("init module --policy --anchor a.seal", "not-a-certificate"),
     ("init module --policy --anchor two.pem", "several-found"),
     # depots, servers, hosts and reports
-    ("profile solve acme-agent --depot . --policy policy.toml --installed page", "not-a-list"),
+    ("profile solve acme-agent --depot . --policy policy.toml --installed empty", "not-a-target"),
     ("audit --esxi-db empty", "no-esxi-database"),
     ("audit verify-report of-server.json --policy policy.toml", "report-of-server"),
     ("audit verify-report above.json --root module --policy policy.toml", "path-outside"),

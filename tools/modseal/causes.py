@@ -20,7 +20,7 @@ CauseName = Literal[
     "git-lfs-pointer", "trust-bundle", "manifest-alone", "program", "base64", "text", "zeros",
     # servers, depots and what is on a target
     "not-on-server", "no-access", "server-failed", "tls-untrusted", "extra-missing", "zip-on-server", "not-a-listing",
-    "not-in-depot", "not-a-list", "listed-twice", "no-esxi-database", "too-much-there", "search-too-long",
+    "not-in-depot", "not-a-target", "no-esxi-database", "too-much-there", "search-too-long",
     # policies and trust stores
     "policy-not-found", "not-a-policy", "policy-is-trust-bundle", "store-empty", "no-store-here",
     "private-key-in-policy", "file-not-below", "unnamed-file", "trust-bundle-damaged",
@@ -99,8 +99,7 @@ CAUSES: Final[Mapping[CauseName, str]] = {
     "zip-on-server": "Download it, and audit the copy.",
     "not-a-listing": "Name the address of a bundle itself, or of a folder whose contents the server lists.",
     "not-in-depot": "Name a file of the depot: `modseal depot list` shows what is in it.",
-    "not-a-list": "Name what `esxcli software vib list` or `modseal host list --format json` printed, or a depot.",
-    "listed-twice": "Have the list made again on the target, where a module can be installed once.",
+    "not-a-target": "Name a depot, the root or var/db/esximg of an ESXi host, or a list of the modules that it has.",
     "no-esxi-database": "Name the root of an ESXi host, its boot bank, or its var/db/esximg.",
     "too-much-there": "Name a folder further below, which has less in it.",
     "search-too-long": "Ask for fewer names, or say their versions (`acme-agent = 1.0`), so that there is less to try.",

@@ -132,8 +132,8 @@ class HostEnd(End):
             named = ", ".join(quote(path) for path in unread[:_NAMED])
             which = f", of which {len(unread)} cannot be read ({named})" if unread else ""
             detail = f"image profiles in the database: {count}{which}; which VIBs belong to the host cannot be told"
-            shown = format_rules.shown(unread[0]) if unread else None
-            yield rules.PROFILE, Hit(detail, {"profiles": count, "unread": shown}, undecided=True)
+            first = format_rules.shown(unread[0]) if unread else None
+            yield rules.PROFILE, Hit(detail, {"profiles": count, "unread": first}, undecided=True)
             return
         for id_ in sorted(profile.vibs.keys() - {vib.id for vib in members}):
             detail = f"the image profile lists {quote(id_)}, which the database does not have"

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from modseal.packing.signed_depot import Issue
     from modseal.signing.signer import Signer
 
+DEPOT_HELP = "A depot: a folder, an offline bundle (.zip), an OCI image layout, or the address of one; repeatable."
 DEPOT_ARGUMENT = click.argument("depot_path", type=PLACE, metavar="DEPOT", shell_complete=offer("file", ".zip"))
 EXPIRES = click.option("--expires", type=Time(), metavar="TIME", help="Until when it may be used (UTC).")
 OCI = click.option("--oci", is_flag=True, help="Write the signed depot as an OCI image layout.")

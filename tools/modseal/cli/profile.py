@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from modseal.cli import profile_files
+from modseal.cli.depot_options import DEPOT_HELP
 from modseal.cli.options import FILE, FILES, PLACE, Choice, at_option, now, policy_option
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ for _command in (
     type=PLACE,
     metavar="DEPOT",
     shell_complete=FILES,
-    help="Repeatable.",
+    help=DEPOT_HELP,
 )
 @policy_option(required=True)
 @click.option(

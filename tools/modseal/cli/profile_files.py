@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from modseal.cli.depot_options import key_options, open_signers, progress
+from modseal.cli.depot_options import DEPOT_HELP, key_options, open_signers, progress
 from modseal.cli.options import (
     FILE,
     FILES,
     OUTPUT,
+    PLACE,
     Choice,
     at_option,
     authorities,
@@ -38,18 +39,26 @@ _FORMAT = click.option(
     "--format", "form", type=Choice(["text", "json"]), default="text", help="The form of the result."
 )
 _DEPOTS = click.option(
-    "--depot", "depots", multiple=True, required=True, metavar="DEPOT", shell_complete=FILES, help="Repeatable."
+    "--depot",
+    "depots",
+    multiple=True,
+    required=True,
+    type=PLACE,
+    metavar="DEPOT",
+    shell_complete=FILES,
+    help=DEPOT_HELP,
 )
 _MORE_DEPOTS = click.option(
     "--depot",
     "depots",
     multiple=True,
+    type=PLACE,
     metavar="DEPOT",
     shell_complete=FILES,
-    help="Where its bundles are; repeatable. By default the depot that has the profile.",
+    help=f"Where its bundles are; by default in the depot that has the profile. {DEPOT_HELP}",
 )
 _PROFILE = click.argument("profile_file", type=FILE, metavar="FILE")
-_PLACE = click.argument("place", metavar="FILE|DEPOT", shell_complete=FILES)
+_PLACE = click.argument("place", type=PLACE, metavar="FILE|DEPOT", shell_complete=FILES)
 _NAME = click.option("--name", metavar="NAME", help="Which profile, where there are several.")
 _PLATFORM = click.option("--platform", metavar="VERSION", help="The target's ESXi, such as 8.0.2.")
 _LEVEL = click.option(

@@ -40,10 +40,9 @@ def read_small(
 ) -> Small:
     """The file at `path`, of at most `limit` bytes.
 
-    `pipes` takes what is not a regular file too, such as `/dev/fd/63` of a shell, or standard input as `-`, and waits for
-    it. Without `follow`,
-    a symbolic link in the file's place is not followed. Raises what `unread` makes of the reason (else `InputError`),
-    and for a file over the limit what `too_large` makes of it (else `unread`).
+    `pipes` takes what is not a regular file too, such as `/dev/fd/63` of a shell, or `-` for standard input, and waits
+    for it. Without `follow`, a symbolic link in the file's place is not followed. Raises what `unread` makes of the
+    reason (else `InputError`), and for a file over the limit what `too_large` makes of it (else `unread`).
     """
     unread = unread or (lambda why: InputError(f"{path}: {why}", path=str(path)))
     try:

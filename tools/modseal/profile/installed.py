@@ -113,7 +113,8 @@ def _of_depot(path: Path) -> TargetModules:
             found.setdefault(one.name, []).append(one)
     if not found:
         what = "folder" if path.is_dir() else "archive"
-        raise InputError(f"{path}: this {what} is neither a depot, nor has it a host's database", path=str(path))
+        detail = f"{path}: this {what} is neither a depot, nor has it a host's database"
+        raise InputError(detail, path=str(path)).because("not-a-target")
     several = [name for name, versions in found.items() if len(versions) > 1]
     notes = (f"the depot has several versions of {', '.join(sorted(several))}: the newest counts",) if several else ()
     return TargetModules(tuple(newest(versions) for versions in found.values()), notes)

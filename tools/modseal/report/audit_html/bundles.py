@@ -52,7 +52,7 @@ class BundleRow(NamedTuple):
         return self.verdict, self.worst, self.counted
 
 
-class Steps:
+class NextSteps:
     """The steps of bundles, as many as fit: those of bundles with the most severe findings first."""
 
     def __init__(self) -> None:
@@ -122,7 +122,7 @@ class Bundles:
     """Every entry as JSON, in the order of the audit."""
     worst: Worst = field(default_factory=Worst)
     """The entries that are shown while no script runs."""
-    steps: Steps = field(default_factory=Steps)
+    steps: NextSteps = field(default_factory=NextSteps)
     signers: Signers = field(default_factory=Signers)
 
 

@@ -71,6 +71,7 @@ COMMANDS = {**BUNDLES, **KEYS, **REPORTS}
 INTO_FOLDERS = ("sign --output", "timestamp --output")
 """What takes several bundles, and a folder for them."""
 READ = {
+    "files",
     *("bundle", "bundles", "cert", "chain", "csr", "passphrase_file", "parent_passphrase_file", "prepared", "attach"),
     *("tsa_anchor", "root_cert", "previous", "policy_file", "spec", "certificate", "request", "baseline", "path"),
     *(

@@ -57,13 +57,33 @@ refused modseal host install tampered.seal --root root
 refused modseal host install community-3.0-1.seal --root root
 refused modseal host install certified-1.0-1.seal --root root
 
+say "A depot of the vendor: the newest version comes by its name, and an older index of the depot is refused:"
+sign="--key $keys/certified/signer.key --cert $keys/certified/signer.pem"
+pack certified 2.1-1
+run modseal depot build certified-2.0-1.seal -o depot --name demo --expires 2099-01-01 $sign 2> /dev/null
+cp -R depot old-depot
+run modseal depot add depot certified-2.1-1.seal --expires 2099-01-01 $sign 2> /dev/null
+run modseal host install hello --depot depot --root root --dry-run
+run modseal host update --depot depot --root root
+refused modseal host update --depot old-depot --root root
+
+say "The vendor recalls version 2.1: it is found on the host, updated, and not taken again from anywhere:"
+pack certified 2.2-1
+run modseal depot recall "hello = 2.1-1" --vendor Acme --reason "it greets the wrong people" --name demo-recalls \
+    --expires 2099-01-01 -o demo.recall $sign 2> /dev/null
+run modseal depot add depot certified-2.2-1.seal --recall demo.recall --expires 2099-01-01 $sign 2> /dev/null
+refused modseal host verify --root root --recall demo.recall
+run modseal host update --depot depot --root root
+refused modseal host install certified-2.1-1.seal --root root
+refused modseal host rollback --root root
+
 say "Somebody exchanges the program; it is found, and the bundle puts it right:"
 printf '#!/bin/sh\necho evil\n' > root/var/lib/extensions/modseal/opt/hello/bin/hello
 refused modseal host verify --root root
-run modseal host install certified-2.0-1.seal --root root
+run modseal host install hello --depot depot --root root
 run modseal host verify --root root
 
-say "The policy withdraws version 2, and the host goes back to version 1:"
+say "The policy withdraws version 2.2, too, and the host goes back to version 1:"
 mkdir policy
 cp -R "$keys/." policy
 digest=$(modseal host get hello --root root --format json | sed -n 's/.*"manifest_sha256": "\(.*\)",/\1/p')
@@ -73,5 +93,6 @@ refused modseal host verify --root root
 run modseal host rollback --root root --to 1
 run modseal host verify --root root
 run root/var/lib/extensions/modseal/opt/hello/bin/hello
+run modseal host prune --keep 1 --root root
 run modseal host history --root root
 run modseal host log --root root --verify

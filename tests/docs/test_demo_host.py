@@ -19,7 +19,15 @@ def test_the_demo_of_a_host_runs_to_its_end(tmp_path: Path) -> None:
         ["sh", "docs/examples/demo-host.sh"], cwd=folder, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    for said in ("payload-digest-mismatch", "level-below-host", "version-downgraded", "installed-changed", "denied"):
+    for said in (
+        "payload-digest-mismatch",
+        "level-below-host",
+        "version-downgraded",
+        "installed-changed",
+        "denied",
+        "recalled",
+    ):
         assert said in done.stdout
+    assert "old-depot: version 1 is older than version 2, which was seen already" in done.stderr
     assert done.stdout.count("Hello, ") == 2
     assert "events, unbroken" in done.stdout.splitlines()[-1]

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modseal import limits
 from modseal.bundle.verify import Result
@@ -20,14 +21,16 @@ from modseal.host import plan as planning
 from modseal.host.admit import Keeper, admit
 from modseal.host.installed import Installed, prove
 from modseal.host.keep import Nothing, Staging
-from modseal.host.learned import Learned, LearnedDepot
 from modseal.host.plan import ChangePlan, LostModule
 from modseal.host.store import Store, open_store
 from modseal.host.verify import verify_generation
 from modseal.host.write import add_generation, advance, changing, next_generation, numbers_text, retained
-from modseal.profile.candidates import Refused
 from modseal.trust.examination import WORST_LAST, Verdict
 from modseal.trust.policy import Policy
+
+if TYPE_CHECKING:  # depots and solvers are loaded where modules come from depots
+    from modseal.host.learned import Learned, LearnedDepot
+    from modseal.profile.candidates import Refused
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from pathlib import Path
 from modseal.bundle.verify import Result
 from modseal.codes import CodeName
 from modseal.depot.open import open_depot
-from modseal.errors import Failure, ModsealError
+from modseal.errors import Failure, ModsealError, RefusedError, UndecidedError
 from modseal.format.image_profile import ImageProfile
 from modseal.format.manifest import Constraint
 from modseal.host import plan as planning
@@ -99,7 +99,12 @@ def _visiting(root: Path, places: Sequence[str], at: datetime, *, dry_run: bool)
         store.require_clock(at)
         shelf = Shelf(store.policy, at, seen_depots(store))
         for place in places:
-            shelf.add(stack.enter_context(open_depot(place)))
+            files = stack.enter_context(open_depot(place))
+            try:
+                shelf.add(files)
+            except (RefusedError, UndecidedError) as error:  # of several depots, this one
+                why = error.failure
+                raise type(error)(why.code, f"{files.name}: {why.detail}", **why.evidence) from error
         yield _Visit(store, staging, shelf, at)
 
 

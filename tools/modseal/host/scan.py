@@ -5,11 +5,11 @@ No link is followed, and no more of a file is read than the largest file that th
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
-from collections.abc import Iterator
 from contextlib import suppress
+from hashlib import sha256
+from operator import attrgetter
 from typing import NamedTuple
 
 from modseal.files import folder
@@ -22,6 +22,7 @@ KERNEL_LABELS = frozenset({"security.selinux", "security.SMACK64", "security.ima
 capability or an access list gives rights, and `trusted.overlay` ones change what a merge shows."""
 
 _BLOCK = 1 << 20
+_NAME = attrgetter("name")
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 
@@ -42,31 +43,32 @@ class Found(NamedTuple):
     trouble: str | None = None
 
 
-def scan(image: int, sizes: frozenset[int]) -> Iterator[tuple[str, Found]]:
+def scan(image: int, sizes: frozenset[int]) -> dict[str, Found]:
     """Every path of an open folder with what is there, `TOP` for itself. `sizes` are those of the modules' files.
 
     Raises `OSError` where a folder cannot be listed.
     """
-    yield TOP, _folder(image)
-    yield from _below(image, "", sizes)
+    found = {TOP: _folder(image)}
+    _below(image, "", sizes, found)
+    return found
 
 
-def _below(parent: int, prefix: str, sizes: frozenset[int]) -> Iterator[tuple[str, Found]]:
+def _below(parent: int, prefix: str, sizes: frozenset[int], found: dict[str, Found]) -> None:
     with os.scandir(parent) as names:
-        listed = sorted(names, key=lambda one: one.name)
+        listed = sorted(names, key=_NAME)
     for one in listed:
         path = prefix + one.name
         if one.is_dir(follow_symlinks=False):
             descriptor = os.open(one.name, folder.FLAGS, dir_fd=parent)
             try:
-                yield path, _folder(descriptor)
-                yield from _below(descriptor, f"{path}/", sizes)
+                found[path] = _folder(descriptor)
+                _below(descriptor, f"{path}/", sizes, found)
             finally:
                 os.close(descriptor)
         elif one.is_file(follow_symlinks=False):
-            yield path, _file(one.name, parent, sizes)
+            found[path] = _file(one.name, parent, sizes)
         else:
-            yield path, _other(one.name, parent)
+            found[path] = _other(one.name, parent)
 
 
 def _folder(descriptor: int) -> Found:
@@ -82,19 +84,20 @@ def _file(name: str, parent: int, sizes: frozenset[int]) -> Found:
         return _unread(name, parent, error)
     try:
         status = os.fstat(descriptor)
-        owner = (status.st_uid, status.st_gid)
+        owner, mode = (status.st_uid, status.st_gid), stat.S_IMODE(status.st_mode)
         if not stat.S_ISREG(status.st_mode):
-            return Found(None, stat.S_IMODE(status.st_mode), owner)
-        mode, attributes = stat.S_IMODE(status.st_mode), tuple(os.listxattr(descriptor))
-        if status.st_size not in sizes:
-            return Found(FileType.FILE, mode, owner, attributes, status.st_size)
-        data = os.read(descriptor, _BLOCK)
-        digest, head, size = hashlib.sha256(data), data[:18], len(data)
-        while data and size < status.st_size:
+            return Found(None, mode, owner)
+        attributes, declared = tuple(os.listxattr(descriptor)), status.st_size
+        if declared not in sizes:
+            return Found(FileType.FILE, mode, owner, attributes, declared)
+        # One byte more, so that a file that has grown meanwhile is seen; and no buffer that is far too large for it.
+        data = os.read(descriptor, min(declared + 1, _BLOCK))
+        digest, size, relocatable = sha256(data), len(data), is_relocatable(data[:18])
+        while data and size < declared:
             data = os.read(descriptor, _BLOCK)
             digest.update(data)
             size += len(data)
-        return Found(FileType.FILE, mode, owner, attributes, size, digest.digest(), None, is_relocatable(head))
+        return Found(FileType.FILE, mode, owner, attributes, size, digest.digest(), None, relocatable)
     except OSError as error:
         return _unread(name, parent, error)
     finally:

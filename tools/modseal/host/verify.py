@@ -22,7 +22,6 @@ from modseal.host.compare import HostDifference, differences
 from modseal.host.create import EXTENSIONS, link_of_extension
 from modseal.host.documents import HostState, Reference
 from modseal.host.installed import Installed, prove
-from modseal.host.learned import with_given
 from modseal.host.scan import TOP, Found, scan
 from modseal.host.store import GENERATIONS, IMAGE, Store, open_store
 from modseal.trust.examination import Verdict
@@ -60,7 +59,11 @@ def verify(root: Path, at: datetime, clock: datetime | None = None, recalls: Seq
     """
     with open_store(root) as store:
         store.require_clock(clock or at)
-        policy = with_given(store.policy, recalls, at)
+        policy = store.policy
+        if recalls:
+            from modseal.host.learned import with_given  # brings depots, which nothing else here needs
+
+            policy = with_given(policy, recalls, at)
         modules, findings, paths = verify_generation(store, store.state.generation, policy, at)
         if store.state.pending:
             _, more, count = verify_generation(store, store.state.pending, policy, at)
@@ -106,7 +109,7 @@ def _scan(store: Store, reference: Reference, expected: Mapping[str, Entry]) -> 
     except OSError as error:
         raise InputError.of(f"{store.path}/{name}", error) from error
     try:
-        return dict(scan(descriptor, sizes))
+        return scan(descriptor, sizes)
     finally:
         os.close(descriptor)
 

@@ -36,6 +36,7 @@ COMMANDS = {
     "depot": ("modseal.cli.depot", "Build, read and check sets of bundles."),
     "profile": ("modseal.cli.profile", "Find sets of modules that go together."),
     "host": ("modseal.cli.host", "Install modules on a host and prove what is installed."),
+    "image": ("modseal.cli.image", "Build a host image that runs only signed modules."),
     "policy": ("modseal.cli.policy", "Check and show policies."),
     "completion": ("modseal.cli.completion", "Print a script that lets a shell complete command lines."),
     "help": ("modseal.cli.help", "Show a page of the documentation."),
@@ -57,6 +58,7 @@ PAGES = {
     "depot": ("depots", "audit-a-depot"),
     "profile": ("profiles", "depots"),
     "host": ("host", "policy", "levels"),
+    "image": ("reference-host", "host", "policy"),
     "policy": ("policy", "trust-bundle", "use-offline"),
     "completion": ("shell-completion-and-man-pages",),
 }

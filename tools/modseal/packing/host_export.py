@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
-from modseal.errors import InputError, UsageError
+from modseal.errors import InputError
 from modseal.files.staging import StagingFolder
 from modseal.files.tree import Tree
 from modseal.format import rules, verity
@@ -20,12 +19,11 @@ from modseal.host import export
 from modseal.host.image import RELEASE_FOLDER, layout
 from modseal.host.installed import Installed
 from modseal.host.store import Store, open_store
-from modseal.packing import kernel_signature
+from modseal.packing import erofs, kernel_signature
 from modseal.signing.signer import Signer
 
 Format = Literal["ipe", "ima", "fsverity", "fapolicyd"]
 
-_SECONDS = 600
 _PIECE = 1 << 20
 
 
@@ -101,36 +99,44 @@ _WRITERS = {"fapolicyd": _fapolicyd, "fsverity": _fsverity, "ima": _ima}
 def _ipe(
     store: Store, modules: tuple[Installed, ...], tree: Tree, signer: Signer | None, base: tuple[bytes, ...]
 ) -> None:
-    roots = []
-    lines = []
-    for module in modules:
-        name = f"images/{module.name}-{module.version}.erofs"
-        uuid = bytes.fromhex(module.record.manifest)[:16]
-        with tempfile.TemporaryDirectory(prefix="modseal-") as folder:
-            image = Path(folder) / "image"
-            _make_erofs(store, module.entries, Path(folder), image, uuid)
-            with image.open("rb") as file:
-                root, hashes = verity.dm_verity(iter(lambda: file.read(_PIECE), b""), uuid)
-                offset = file.tell()
-                file.seek(0)
-                with os.fdopen(tree.create(name), "wb") as target:
-                    target.writelines(iter(lambda: file.read(_PIECE), b""))
-                    target.write(hashes)
-                    target.flush()
-                    os.fchmod(target.fileno(), 0o644)
-        roots.append(root)
-        lines.append(f"{root.hex()} {offset} {name}\n")
-    policy = export.ipe_policy(store.state.event.number, [*base, *roots]).encode()
-    tree.write("roothashes.txt", "".join(lines).encode(), 0o644)
+    images = list(write_images(store, modules, tree, "images/"))
+    policy = export.ipe_policy(store.state.event.number, [*base, *(one.root for one in images)]).encode()
+    lines = "".join(f"{one.root.hex()} {one.size} {one.path}\n" for one in images)
+    tree.write("roothashes.txt", lines.encode(), 0o644)
     tree.write("modseal.pol", policy, 0o644)
     if signer:
         tree.write("modseal.pol.p7b", kernel_signature.pkcs7(policy, signer, attached=True), 0o644)
 
 
-def _make_erofs(store: Store, entries: tuple[Entry, ...], folder: Path, image: Path, uuid: bytes) -> None:
-    """An image of a module that depends on its files alone: no times, no owners, and a UUID of its manifest."""
-    (folder / "tree").mkdir()
-    descriptor = os.open(folder / "tree", os.O_RDONLY | os.O_DIRECTORY)
+class ModuleImage(NamedTuple):
+    """An image of a module with its hash tree: where it is, the root hash, and the bytes before the tree."""
+
+    module: Installed
+    path: str
+    root: bytes
+    size: int
+
+
+def write_images(store: Store, modules: Iterable[Installed], tree: Tree, folder: str) -> Iterator[ModuleImage]:
+    """Write an image of each proved module below a folder of the tree."""
+    for module in modules:
+        path = f"{folder}{module.name}-{module.version}.erofs"
+        uuid = bytes.fromhex(module.record.manifest)[:16]
+        with tempfile.TemporaryDirectory(prefix="modseal-") as place:
+            image = Path(place) / "image"
+            _lay_out(store, module.entries, Path(place) / "tree")
+            erofs.make(Path(place) / "tree", image, uuid)
+            root, size = erofs.append_verity(image, uuid)
+            with image.open("rb") as file, os.fdopen(tree.create(path), "wb") as target:
+                target.writelines(iter(lambda: file.read(_PIECE), b""))
+                target.flush()
+                os.fchmod(target.fileno(), 0o644)
+        yield ModuleImage(module, path, root, size)
+
+
+def _lay_out(store: Store, entries: tuple[Entry, ...], folder: Path) -> None:
+    folder.mkdir()
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         tree = Tree(descriptor)
         paths = {path: entry for path, entry in layout([entries]).items() if not f"{path}/".startswith(RELEASE_FOLDER)}
@@ -142,19 +148,6 @@ def _make_erofs(store: Store, entries: tuple[Entry, ...], folder: Path, image: P
         tree.close()
     finally:
         os.close(descriptor)
-    text = uuid.hex()
-    dashed = "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
-    command = ["mkfs.erofs", "-T0", "--all-root", "-x-1", "-U", dashed, str(image), str(folder / "tree")]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)  # noqa: S603 - paths of our own
-    except FileNotFoundError:
-        raise UsageError("mkfs.erofs is not installed; it is in the package erofs-utils") from None
-    except subprocess.TimeoutExpired:
-        raise InputError(f"mkfs.erofs took more than {_SECONDS} seconds").because("erofs-failed") from None
-    if done.returncode:
-        raise InputError(f"mkfs.erofs failed: {done.stderr.strip()[-200:]}").because("erofs-failed")
-    with image.open("r+b") as file:
-        file.truncate(-(-image.stat().st_size // verity.BLOCK) * verity.BLOCK)
 
 
 def _place(store: Store, tree: Tree, entry: Entry) -> None:

@@ -64,6 +64,7 @@ PLACES: dict[Power, tuple[str, ...]] = {
     Power.AUTOSTART: (
         # Units, generators and timers, init scripts, and what other inits start.
         *_each(_DROP_IN, "systemd/"),
+        "usr/lib/modseal/services/",
         *("usr/share/systemd/", *_each(_HOMES, ".config/systemd/")),
         *("etc/init.d/", "etc/rc*", "etc/rc*/", "etc/inittab", "etc/init/", "etc/local.d/", "etc/runlevels/"),
         *("etc/sv/", "etc/service/", "etc/runit/", "etc/s6*/", "etc/dinit.d/", "etc/supervisor/", "etc/supervisord*"),

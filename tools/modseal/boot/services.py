@@ -1,0 +1,217 @@
+"""Starts the services that modules bring, and starts again what ends: process 1 is their parent.
+
+A service has no capability that its file does not name, no way to get one, and never CAP_MAC_ADMIN, which process 1
+itself has given up by then. Its output goes to the host's log, line by line.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import selectors
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from modseal.boot import syscalls
+from modseal.boot.documents import SERVICE_SHAPE, SERVICES
+from modseal.errors import Failure
+from modseal.format import toml_text
+
+_NOBODY = 65534
+_PAUSES = (1, 2, 5, 10, 30, 60)
+"""Seconds until a service is started again; the last one from then on."""
+_STEADY = 60
+"""A service that ran for so many seconds starts again as if it had never ended."""
+_LINE = 4096
+_POLL = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """A service as its file has it, and the module that brings it."""
+
+    name: str
+    module: str
+    command: tuple[str, ...]
+    user: int
+    capabilities: frozenset[int]
+    environment: dict[str, str]
+    folders: tuple[str, ...]
+    restart: bool
+
+
+@dataclass(slots=True)
+class _Running:
+    service: Service
+    process: int = 0
+    output: int = -1
+    started: float = 0.0
+    again: float | None = 0.0
+    """When it is to be started; None while it runs, and for good where it is not started again."""
+    ends: int = 0
+    rest: bytes = field(default=b"", repr=False)
+
+
+def services_of(place: str, module: str) -> tuple[list[Service], list[Failure]]:
+    """The services of a proved module that is mounted at `place`, and what is wrong with those that are none."""
+    found: list[Service] = []
+    failures: list[Failure] = []
+    folder = Path(place, SERVICES)
+    for path in sorted(folder.glob("*.toml")) if folder.is_dir() else ():
+        problems: Sequence[str]
+        try:
+            document = toml_text.parse(path.read_bytes())
+            problems = document.problems(SERVICE_SHAPE, path.name) or _problems(document.values, path.name)
+            if not problems:
+                found.append(_service(path.stem, module, document.values))
+        except toml_text.TomlError as error:
+            problems = [error.describe(path.name)]
+        failures += [Failure("bad-spec", one, {"module": module}) for one in problems[:1]]
+    return found, failures
+
+
+def _problems(values: dict[str, Any], name: str) -> list[str]:
+    unknown = [one for one in values.get("capabilities", ()) if one not in syscalls.CAPABILITIES]
+    found = [f"{name}: {one!r} is no capability" for one in unknown]
+    if "mac_admin" in values.get("capabilities", ()):
+        found.append(f"{name}: no service has mac_admin: it could switch the kernel's enforcement off")
+    if not values["command"][0].startswith("/"):
+        found.append(f"{name}: the command must be an absolute path")
+    return found
+
+
+def _service(name: str, module: str, values: dict[str, Any]) -> Service:
+    return Service(
+        name,
+        module,
+        tuple(values["command"]),
+        values.get("user", _NOBODY),
+        frozenset(syscalls.CAPABILITIES[one] for one in values.get("capabilities", ())),
+        {"PATH": "/usr/bin", **values.get("environment", {})},
+        tuple(values.get("folders", ())),
+        values.get("restart", True),
+    )
+
+
+class Supervisor:
+    """Runs services until the machine ends. `tell` takes a service's name and a line of its output, or of ours."""
+
+    def __init__(self, services: Sequence[Service], tell: Callable[[str, str], None]) -> None:
+        self._tell = tell
+        self._running = [_Running(one) for one in services]
+        self._outputs = selectors.DefaultSelector()
+        self._others: dict[int, str] = {}
+
+    def watch(self, process: int, name: str) -> None:
+        """Say when another child ends, too."""
+        self._others[process] = name
+
+    def states(self) -> list[dict[str, Any]]:
+        """Each service: its name, its module, whether it runs, how often it has ended."""
+        return [
+            {"name": one.service.name, "module": one.service.module, "running": bool(one.process), "ends": one.ends}
+            for one in self._running
+        ]
+
+    def step(self) -> bool:
+        """Start what is due, read what was said, take note of what has ended. Gives whether a state has changed."""
+        changed = False
+        now = time.monotonic()
+        for one in self._running:
+            if one.again is not None and one.again <= now:
+                self._start(one, now)
+                changed = True
+        for key, _ in self._outputs.select(_POLL):
+            self._read(key.data)
+        return self._reap() or changed
+
+    def _start(self, one: _Running, now: float) -> None:
+        read, write = os.pipe2(os.O_CLOEXEC)
+        process = os.fork()
+        if not process:
+            _become(one.service, write)
+        os.close(write)
+        one.process, one.output, one.started, one.again = process, read, now, None
+        os.set_blocking(read, False)  # noqa: FBT003 - its only argument
+        self._outputs.register(read, selectors.EVENT_READ, one)
+        self._tell(one.service.name, f"started as process {process}")
+
+    def _read(self, one: _Running) -> None:
+        try:
+            data = os.read(one.output, _LINE)
+        except BlockingIOError:
+            return
+        if not data:
+            self._outputs.unregister(one.output)
+            os.close(one.output)
+            one.output = -1
+            return
+        *lines, one.rest = (one.rest + data).split(b"\n")
+        if len(one.rest) >= _LINE:
+            lines, one.rest = [*lines, one.rest], b""
+        for line in lines:
+            self._tell(one.service.name, line.decode(errors="replace"))
+
+    def _reap(self) -> bool:
+        changed = False
+        while True:
+            try:
+                process, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                return changed
+            if not process:
+                return changed
+            changed = True
+            code = os.waitstatus_to_exitcode(status)
+            if process in self._others:
+                self._tell(self._others.pop(process), f"ended ({code})")
+            for one in self._running:
+                if one.process == process:
+                    self._ended(one, code)
+
+    def _ended(self, one: _Running, code: int) -> None:
+        if one.output >= 0:
+            self._read(one)
+        now = time.monotonic()
+        one.process = 0
+        one.ends = 1 if now - one.started > _STEADY else one.ends + 1
+        pause = _PAUSES[min(one.ends, len(_PAUSES)) - 1]
+        one.again = now + pause if one.service.restart else None
+        then = f"again in {pause} s" if one.service.restart else "not started again"
+        self._tell(one.service.name, f"ended ({code}), {then}")
+
+
+def _become(service: Service, output: int) -> None:
+    """In the child: give up what the service may not have, and become its program. Never returns."""
+    try:
+        os.setsid()
+        nothing = os.open("/dev/null", os.O_RDONLY)
+        os.dup2(nothing, 0)
+        os.dup2(output, 1)
+        os.dup2(output, 2)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        for path in service.folders:
+            os.makedirs(path, mode=0o755, exist_ok=True)
+            os.chown(path, service.user, service.user)
+        limit_to(service.user, service.capabilities)
+        os.execve(service.command[0], service.command, service.environment)  # noqa: S606 - no shell, on purpose
+    except OSError as error:
+        os.write(2, f"cannot start {service.command[0]}: {error}\n".encode())
+    finally:
+        os._exit(127)
+
+
+def limit_to(user: int, capabilities: frozenset[int]) -> None:
+    """Become a user, with these capabilities and no way to any other. Only root keeps any."""
+    syscalls.no_new_privileges()
+    for number in range(syscalls.last_capability() + 1):
+        if number not in capabilities:
+            syscalls.drop_from_bounding_set(number)
+    os.setgroups([])
+    os.setresgid(user, user, user)
+    os.setresuid(user, user, user)
+    if not user:
+        syscalls.keep_capabilities(sum(1 << number for number in capabilities))

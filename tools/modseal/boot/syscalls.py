@@ -1,0 +1,134 @@
+"""System calls of Linux that Python has no function for: mounts, kernel modules, capabilities, the end of the machine.
+
+The initramfs has this module and little else, so nothing but the standard library is imported. Everything raises
+`OSError`.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import struct
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+
+READ_ONLY, NO_SUID, NO_DEV, NO_EXEC = 1, 2, 4, 8
+MOVE = 8192
+"""Flags of mount(2)."""
+
+_FINIT_MODULE = 313
+_CAPSET = 126
+"""Numbers of system calls on x86-64 (arch/x86/entry/syscalls/syscall_64.tbl)."""
+_CAPABILITY_VERSION = 0x20080522
+"""`_LINUX_CAPABILITY_VERSION_3` (linux/capability.h)."""
+
+_PR_CAPBSET_READ, _PR_CAPBSET_DROP = 23, 24
+_PR_SET_NO_NEW_PRIVS = 38
+_PR_SET_MDWE, _REFUSE_EXEC_GAIN = 65, 1
+"""Options of prctl(2)."""
+
+RESTART, POWER_OFF = 0x01234567, 0x4321FEDC
+"""Commands of reboot(2)."""
+
+CAPABILITIES = {
+    "chown": 0,
+    "dac_override": 1,
+    "dac_read_search": 2,
+    "fowner": 3,
+    "fsetid": 4,
+    "kill": 5,
+    "setgid": 6,
+    "setuid": 7,
+    "setpcap": 8,
+    "linux_immutable": 9,
+    "net_bind_service": 10,
+    "net_broadcast": 11,
+    "net_admin": 12,
+    "net_raw": 13,
+    "ipc_lock": 14,
+    "ipc_owner": 15,
+    "sys_module": 16,
+    "sys_rawio": 17,
+    "sys_chroot": 18,
+    "sys_ptrace": 19,
+    "sys_pacct": 20,
+    "sys_admin": 21,
+    "sys_boot": 22,
+    "sys_nice": 23,
+    "sys_resource": 24,
+    "sys_time": 25,
+    "sys_tty_config": 26,
+    "mknod": 27,
+    "lease": 28,
+    "audit_write": 29,
+    "audit_control": 30,
+    "setfcap": 31,
+    "mac_override": 32,
+    "mac_admin": 33,
+    "syslog": 34,
+    "wake_alarm": 35,
+    "block_suspend": 36,
+    "audit_read": 37,
+    "perfmon": 38,
+    "bpf": 39,
+    "checkpoint_restore": 40,
+}
+"""By the names of capabilities(7), in lower case and without `cap_`."""
+
+
+def _checked(result: int, what: str) -> None:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def mount(source: str, target: str, kind: str, flags: int = 0, options: str = "") -> None:
+    """mount(2)."""
+    done = _LIBC.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), options.encode() or None)
+    _checked(done, f"mount {kind or source} on {target}")
+
+
+def load_module(path: str) -> None:
+    """Load a kernel module, signed for this kernel; one that is there already is fine."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _checked(_LIBC.syscall(_FINIT_MODULE, descriptor, b"", 0), f"load {path}")
+    except FileExistsError:
+        pass
+    finally:
+        os.close(descriptor)
+
+
+def drop_from_bounding_set(capability: int) -> None:
+    """No program that is started from here on can get this capability (capabilities(7)); one unknown here is fine."""
+    if _LIBC.prctl(_PR_CAPBSET_READ, capability, 0, 0, 0) == 1:
+        _checked(_LIBC.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0), "drop a capability")
+
+
+def keep_capabilities(kept: int) -> None:
+    """Give up all other capabilities of this process; `kept` has a bit for each. None is inheritable."""
+    low, high = kept & 0xFFFFFFFF, kept >> 32
+    header = struct.pack("=Ii", _CAPABILITY_VERSION, 0)
+    _checked(_LIBC.syscall(_CAPSET, header, struct.pack("=6I", low, low, 0, high, high, 0)), "set capabilities")
+
+
+def last_capability() -> int:
+    """The highest capability that this kernel has."""
+    with open("/proc/sys/kernel/cap_last_cap", encoding="ascii") as file:
+        return int(file.read())
+
+
+def no_new_privileges() -> None:
+    """No set-user-id bit and no file capability counts any more, here and below."""
+    _checked(_LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no new privileges")
+
+
+def refuse_new_code() -> None:
+    """Memory that can be written to cannot become executable any more, here and below (PR_SET_MDWE)."""
+    _checked(_LIBC.prctl(_PR_SET_MDWE, _REFUSE_EXEC_GAIN, 0, 0, 0), "memory-deny-write-execute")
+
+
+def end_machine(command: int) -> None:
+    """Restart the machine or switch it off, once everything is written. Returns only where it cannot."""
+    os.sync()
+    _LIBC.reboot(ctypes.c_int(command))

@@ -1,0 +1,294 @@
+"""Builds a host image, from top to bottom: packages, root, modules, policy for the kernel, program for the firmware, disk.
+
+Everything is held against the digests that the spec names before it is used, and every module is proved under the
+policy that goes into the root. The same inputs give the same bytes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import uuid as uuids
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from modseal.boot.documents import (
+    CURRENT_FILE,
+    GENERATION_FILE,
+    GENERATIONS,
+    HostDocument,
+    ImageGeneration,
+    ImageRecord,
+    encode_generation,
+)
+from modseal.errors import InputError, RefusedError, UndecidedError
+from modseal.files.small import read_small
+from modseal.files.staging import StagingFolder
+from modseal.files.tree import Tree
+from modseal.format import verity
+from modseal.format.manifest import Entry, FileType, Manifest
+from modseal.host import change, create, export
+from modseal.host.installed import Installed
+from modseal.host.store import open_store
+from modseal.image import data, debian, disk, firmware, initramfs, portable_executable, root
+from modseal.image.debian import DebianPackage, PackageFile
+from modseal.image.spec import ImageSpec, Pinned
+from modseal.packing import erofs, host_export, kernel_signature
+from modseal.policy import sources
+from modseal.signing import material
+from modseal.signing.signer import Signer
+from modseal.trust.examination import Verdict
+from modseal.trust.policy import Policy
+from modseal import limits
+
+_BOOT_SIZE, _ROOT_SIZE = 64 << 20, 96 << 20
+"""Bytes of each boot partition and each root partition: twice what an image of today needs, for the updates to come."""
+_OPTIONS = "panic=10 quiet loglevel=3 module.sig_enforce=1 proc_mem.force_override=never lockdown=integrity random.trust_cpu=on"
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """What was built: sizes in bytes by part, the root hash, and the modules."""
+
+    name: str
+    version: int
+    root: str
+    sizes: dict[str, int]
+    modules: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Inputs:
+    packages: list[tuple[DebianPackage, dict[str, PackageFile]]]
+    kernel: dict[str, PackageFile]
+    kernel_package: DebianPackage
+    stub: bytes
+    stub_package: DebianPackage
+
+
+def build(spec: ImageSpec, signer: Signer, out: Path, at: datetime) -> Built:
+    """Build the image that a spec describes into a new folder. `at` is when modules must be accepted.
+
+    Raises `SpecError`, `RefusedError`, `UndecidedError`, `FormatError`, `UsageError`, `InputError`, `PolicyError`.
+    """
+    firmware.require_key(signer, "the owner's key")
+    kernel_signature.require_key(signer)
+    policy = sources.load(str(spec.policy), at)
+    inputs = _inputs(spec)
+    host = HostDocument(
+        spec.name,
+        spec.version,
+        spec.level or policy.minimum_level,
+        spec.network,
+        spec.management,
+        tuple(name for name, _ in policy.origin.files) if policy.origin else (),
+    )
+    with tempfile.TemporaryDirectory(prefix="modseal-") as folder, StagingFolder(out) as staging:
+        place = Path(folder)
+        hash_, size, entries = _root(place, spec, inputs, host, policy)
+        generation, modules = _generation(place, spec, signer, policy, hash_, at)
+        program = _program(spec, inputs, signer, hash_, size)
+        (place / "boot.img").write_bytes(disk.boot_partition(program, _BOOT_SIZE))
+        seed = hashlib.sha256(f"{spec.name} {spec.version}".encode() + hash_).digest()
+        epoch = int(spec.released.timestamp())
+        identifier = str(uuids.UUID(bytes=hashlib.sha256(seed + b"data").digest()[:16], version=5))
+        data.write(generation, place / "data.img", spec.data_size, epoch, identifier)
+        sizes = {
+            "boot": len(program),
+            "root": (place / "root.img").stat().st_size,
+            "modules": sum(one.stat().st_size for one in generation.rglob("*") if one.is_file()),
+        }
+        _copy(staging.tree, "root.img", place / "root.img")
+        _copy(staging.tree, "data.img", place / "data.img")
+        staging.tree.write("boot.efi", program, 0o644)
+        staging.tree.write("firmware.fd", _variables(spec, signer), 0o644)
+        with open(staging.tree.create("disk.img"), "wb") as file:
+            disk.write(file, _partitions(place, spec), seed)
+            file.flush()
+        staging.tree.set_mode("disk.img", 0o644)
+        staging.tree.write("sbom.cdx.json", _sbom(host, spec, inputs, modules, entries, epoch), 0o644)
+        facts = {"name": spec.name, "version": spec.version, "root": hash_.hex(), "sizes": sizes}
+        staging.tree.write("image.json", (json.dumps(facts, indent=2, sort_keys=True) + "\n").encode(), 0o644)
+        staging.commit()
+    names = tuple(f"{one.name} {one.version}, {one.level}" for one in modules)
+    return Built(spec.name, spec.version, hash_.hex(), sizes, names)
+
+
+def _inputs(spec: ImageSpec) -> _Inputs:
+    packages = []
+    for one in spec.packages:
+        package = debian.open_package(one.file.path, one.file.sha256)
+        packages.append((package, {each.path: each for each in debian.files(package)}))
+    kernel = debian.open_package(spec.kernel.path, spec.kernel.sha256)
+    stub = debian.open_package(spec.stub.path, spec.stub.sha256)
+    found = {one.path: one for one in debian.files(stub)}
+    path = "usr/lib/systemd/boot/efi/linuxx64.efi.stub"
+    if path not in found:
+        raise RefusedError("missing-member", f"{spec.stub.path} has no {path}")
+    return _Inputs(packages, {one.path: one for one in debian.files(kernel)}, kernel, found[path].data, stub)
+
+
+def _root(
+    place: Path, spec: ImageSpec, inputs: _Inputs, host: HostDocument, policy: Policy
+) -> tuple[bytes, int, list[Entry]]:
+    """The root image: its root hash, its bytes before the hash tree, and what is in it."""
+    files: dict[str, PackageFile] = {}
+    every: dict[str, PackageFile] = {}
+    for one, (_, found) in zip(spec.packages, inputs.packages, strict=True):
+        every |= found
+        files |= root.taken(found, one)
+    for pinned in spec.wheels:
+        _require_digest(pinned)
+        for path, content in root.wheel(pinned.path):
+            mode = 0o755 if path.endswith(".so") else 0o644
+            files[path] = PackageFile(path, FileType.FILE, mode, content)
+    for path, content in root.host_files(host, policy).items():
+        files[path] = PackageFile(path, FileType.FILE, 0o644, content)
+    tree, image = place / "root", place / "root.img"
+    tree.mkdir()
+    root.write(tree, files)
+    root.compile_python(tree, every)
+    entries = root.entries(tree)
+    root.require_no_interpreter(entries)
+    identifier = hashlib.sha256(f"{spec.name} {spec.version}".encode()).digest()[:16]
+    erofs.make(tree, image, identifier, compressed=True)
+    hash_, size = erofs.append_verity(image, identifier)
+    if image.stat().st_size > _ROOT_SIZE:
+        detail = f"the root image has {image.stat().st_size} bytes, and its partition {_ROOT_SIZE}"
+        raise RefusedError("limit-exceeded", detail, size=image.stat().st_size, limit=_ROOT_SIZE)
+    return hash_, size, entries
+
+
+def _require_digest(pinned: Pinned) -> None:
+    found = hashlib.sha256(_read(pinned.path)).hexdigest()
+    if found != pinned.sha256:
+        detail = f"{pinned.path} has the SHA-256 {found}, and {pinned.sha256} is named"
+        raise RefusedError("content-digest-mismatch", detail, path=str(pinned.path))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise InputError.of(path, error) from error
+
+
+def _generation(
+    place: Path, spec: ImageSpec, signer: Signer, policy: Policy, base: bytes, at: datetime
+) -> tuple[Path, tuple[Installed, ...]]:
+    """The folder of the data partition with the first generation, and its modules, all of them proved."""
+    bundles = _bundles(spec.modules)
+    (place / "host").mkdir()
+    create.create(place / "host", policy, spec.level, at)
+    if bundles:
+        done = change.install(place / "host", bundles, at)
+        if done.verdict is not Verdict.ACCEPTED:
+            for result in done.results:
+                result.require()
+            failure = done.failures[0]
+            kind = RefusedError if done.verdict is Verdict.REJECTED else UndecidedError
+            raise kind(failure.code, failure.detail, **failure.evidence)
+    content = place / "data"
+    folder = content / GENERATIONS / str(spec.generation)
+    folder.mkdir(parents=True)
+    sources_of = {hashlib.sha256(_read(path)).hexdigest(): path for path in bundles}
+    records = []
+    with open_store(place / "host") as store:
+        modules = export.proved_modules(store, at)
+        with StagingFolder(place / "images") as staging:
+            images = list(host_export.write_images(store, modules, staging.tree, ""))
+            staging.commit()
+    for one in images:
+        bundle = sources_of[one.module.record.bundle]
+        name = f"{one.module.name}-{one.module.version}{bundle.suffix}"
+        (folder / name).write_bytes(_read(bundle))
+        (folder / one.path).write_bytes((place / "images" / one.path).read_bytes())
+        records.append(ImageRecord(name, one.path, one.root.hex(), one.size // verity.BLOCK))
+    text = export.ipe_policy(spec.generation, [base, *(one.root for one in images)]).encode()
+    (folder / f"{base.hex()}.p7b").write_bytes(kernel_signature.pkcs7(text, signer, attached=True))
+    (folder / GENERATION_FILE).write_bytes(encode_generation(ImageGeneration(spec.generation, tuple(records))))
+    (content / CURRENT_FILE).write_text(f"{spec.generation}\n")
+    return content, modules
+
+
+def _bundles(named: Sequence[Path]) -> list[Path]:
+    found: list[Path] = []
+    for path in named:
+        inside = sorted((*path.rglob("*.seal"), *path.rglob("*.vib"))) if path.is_dir() else [path]
+        if not inside:
+            raise InputError(f"{path} has no bundle in it", path=str(path))
+        found += inside
+    return found
+
+
+def _program(spec: ImageSpec, inputs: _Inputs, signer: Signer, base: bytes, size: int) -> bytes:
+    """The one program that the firmware starts: stub, kernel, command line and initramfs, signed."""
+    kernel = next((one for path, one in inputs.kernel.items() if path.startswith("boot/vmlinuz-")), None)
+    if kernel is None:
+        raise RefusedError("missing-member", f"{spec.kernel.path} has no boot/vmlinuz-*")
+    every = {path: one for _, files in inputs.packages for path, one in files.items()}
+    words = f"console={spec.console} {_OPTIONS} modseal.root={base.hex()} modseal.blocks={size // verity.BLOCK}"
+    release = f'ID=modseal\nNAME="{spec.name}"\nVERSION_ID={spec.version}\n'
+    sections = [
+        (".osrel", release.encode()),
+        (".uname", kernel.path.removeprefix("boot/vmlinuz-").encode()),
+        (".cmdline", words.encode()),
+        (".initrd", initramfs.build(every, inputs.kernel, spec.kernel_modules)),
+        (".linux", kernel.data),
+    ]
+    return firmware.sign_executable(portable_executable.with_sections(inputs.stub, sections), signer)
+
+
+def _variables(spec: ImageSpec, signer: Signer) -> bytes:
+    _require_digest(spec.firmware)
+    owner = uuids.uuid5(uuids.NAMESPACE_URL, f"urn:modseal:image:{spec.name}")
+    lists = [
+        firmware.certificate_list(material.read_certificates(path)[:1], owner) for path in (spec.pk, spec.kek)
+    ]
+    variables = firmware.secure_boot(*lists, firmware.certificate_list([signer.certificate], owner))
+    return firmware.store_variables(_read(spec.firmware.path), variables)
+
+
+def _partitions(place: Path, spec: ImageSpec) -> list[disk.Partition]:
+    return [
+        disk.Partition("boot-a", disk.EFI_SYSTEM, _BOOT_SIZE, place / "boot.img"),
+        disk.Partition("boot-b", disk.EFI_SYSTEM, _BOOT_SIZE),
+        disk.Partition("root-a", disk.LINUX_ROOT, _ROOT_SIZE, place / "root.img"),
+        disk.Partition("root-b", disk.LINUX_ROOT, _ROOT_SIZE),
+        disk.Partition("data", disk.LINUX_DATA, spec.data_size, place / "data.img"),
+    ]
+
+
+def _copy(tree: Tree, name: str, source: Path) -> None:
+    with open(tree.create(name), "wb") as file:
+        disk.copy(file, 0, source)
+        file.truncate(source.stat().st_size)
+    tree.set_mode(name, 0o644)
+
+
+def _sbom(
+    host: HostDocument,
+    spec: ImageSpec,
+    inputs: _Inputs,
+    modules: Sequence[Installed],
+    entries: Sequence[Entry],
+    epoch: int,
+) -> bytes:
+    """What is in the image: each package, wheel and module, and each file of the root with its digest."""
+    from modseal.packing import sbom
+    from modseal.packing.spec import ComponentSpec
+
+    packages = [*(package for package, _ in inputs.packages), inputs.kernel_package, inputs.stub_package]
+    wheels = [one.path.name.split("-") for one in spec.wheels]
+    components = [
+        *(ComponentSpec(one.name, one.version, one.purl) for one in packages),
+        *(ComponentSpec(one[0], one[1], f"pkg:pypi/{one[0].replace('_', '-').lower()}@{one[1]}") for one in wheels),
+        *(ComponentSpec(one.name, one.version) for one in modules),
+    ]
+    manifest = Manifest(
+        "seal", host.name, host.name, str(host.version), host.level, "A host image.", files=tuple(entries)
+    )
+    return sbom.encode(manifest, components, epoch)

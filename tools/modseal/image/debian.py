@@ -1,0 +1,143 @@
+"""Reads Debian packages (deb(5)): the files of one, in the order of its archive, held against the digest that was named.
+
+Nothing of a package is run. What it would do when it is installed does not happen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import lzma
+import stat
+import tarfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import zstandard
+
+from modseal import limits
+from modseal.errors import FormatError, InputError, RefusedError
+from modseal.format.manifest import FileType
+
+_MAGIC = b"!<arch>\n"
+_HEADER = 60
+_MERGED = ("bin", "sbin", "lib", "lib64")
+
+
+def merged(path: str) -> str:
+    """A path where it is with a merged /usr (https://systemd.io/THE_CASE_FOR_THE_USR_MERGE)."""
+    return f"usr/{path}" if path.split("/")[0] in _MERGED else path
+
+
+@dataclass(frozen=True, slots=True)
+class PackageFile:
+    """One name of a package: its path with a merged /usr, without a slash in front; type, permission bits, content, or where it leads."""
+
+    path: str
+    type: FileType
+    mode: int
+    data: bytes = b""
+    target: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class DebianPackage:
+    """What a package says of itself."""
+
+    name: str
+    version: str
+    architecture: str
+    sha256: str
+    path: Path
+
+    @property
+    def purl(self) -> str:
+        """Its package URL."""
+        from urllib.parse import quote
+
+        return f"pkg:deb/debian/{quote(self.name, safe='')}@{quote(self.version, safe='')}?arch={self.architecture}"
+
+
+def open_package(path: Path, sha256: str) -> DebianPackage:
+    """A package, if its bytes have this digest. Raises `InputError`, `RefusedError`, `FormatError`."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("rb") as file:
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+    except OSError as error:
+        raise InputError.of(path, error) from error
+    if digest.hexdigest() != sha256:
+        detail = f"{path} has the SHA-256 {digest.hexdigest()}, and {sha256} is named"
+        raise RefusedError("content-digest-mismatch", detail, path=str(path))
+    control = next((one.data for one in _files(path, "control.tar") if one.path == "control"), b"")
+    lines = control.decode("utf-8", "replace").splitlines()
+    fields = dict(line.split(": ", 1) for line in lines if ": " in line and not line.startswith(" "))
+    try:
+        return DebianPackage(fields["Package"], fields["Version"], fields["Architecture"], sha256, path)
+    except KeyError as error:
+        raise FormatError("missing-member", f"{path} does not say its {error.args[0]}") from None
+
+
+def files(package: DebianPackage) -> Iterator[PackageFile]:
+    """What a package brings. Raises `FormatError`, `InputError`."""
+    yield from _files(package.path, "data.tar")
+
+
+def _files(path: Path, member: str) -> Iterator[PackageFile]:
+    try:
+        with path.open("rb") as file:
+            suffix = _seek(file, member, path)
+            reader: Any = {
+                "": lambda: file,
+                ".xz": lambda: lzma.LZMAFile(file),
+                ".zst": lambda: zstandard.ZstdDecompressor().stream_reader(file),
+            }[suffix]()
+            with tarfile.open(fileobj=reader, mode="r|") as archive:
+                seen: dict[str, PackageFile] = {}
+                for entry in archive:
+                    found = _file(archive, entry, seen, path)
+                    if found:
+                        seen[found.path] = found
+                        yield found
+    except OSError as error:
+        raise InputError.of(path, error) from error
+    except (tarfile.TarError, lzma.LZMAError, zstandard.ZstdError, EOFError, KeyError) as error:
+        raise FormatError("malformed-archive", f"{path}: {member}: {error}") from None
+
+
+def _seek(file: IO[bytes], member: str, path: Path) -> str:
+    """Go to the content of a member, and say how it is compressed."""
+    if file.read(len(_MAGIC)) != _MAGIC:
+        raise FormatError("malformed-archive", f"{path} is no Debian package")
+    while header := file.read(_HEADER):
+        name = header[:16].decode("ascii", "replace").strip().rstrip("/")
+        size = header[48:58].strip()
+        if len(header) != _HEADER or not size.isdigit():
+            break
+        if name.startswith(member):
+            return name.removeprefix(member)
+        file.seek(int(size) + int(size) % 2, 1)
+    raise FormatError("missing-member", f"{path} has no {member}")
+
+
+def _file(
+    archive: tarfile.TarFile, entry: tarfile.TarInfo, seen: dict[str, PackageFile], path: Path
+) -> PackageFile | None:
+    name = entry.name.removeprefix("./").strip("/")
+    if not name or name == ".":
+        return None
+    if ".." in name.split("/") or len(name) > limits.PATH_LENGTH:
+        raise FormatError("unsafe-path", f"{path}: {name!r}")
+    name, mode = merged(name), stat.S_IMODE(entry.mode)
+    if entry.isdir():
+        return PackageFile(name, FileType.DIRECTORY, mode)
+    if entry.issym():
+        return PackageFile(name, FileType.SYMLINK, 0o777, target=entry.linkname)
+    if entry.islnk():
+        return PackageFile(name, FileType.FILE, mode, seen[merged(entry.linkname.removeprefix("./"))].data)
+    content = archive.extractfile(entry)
+    if not entry.isreg() or content is None:
+        raise FormatError("unsafe-type", f"{path}: {name!r} is neither a file, a folder nor a link")
+    return PackageFile(name, FileType.FILE, mode, content.read())

@@ -1,0 +1,143 @@
+"""What the firmware verifies with, and what it verifies: signatures of executables, lists of keys, stored variables.
+
+Authenticode: "Windows Authenticode Portable Executable Signature Format" (2008). Lists and variables: UEFI 2.10
+sections 32.4.1 and 8.2.2; the store that variables lie in is that of EDK II (MdeModulePkg, VariableFormat.h).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+import uuid
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from modseal.errors import FormatError, RefusedError
+from modseal.format import cms, der
+from modseal.image import portable_executable
+from modseal.pki import algorithms
+from modseal.signing.signer import Signer
+
+GLOBAL = uuid.UUID("8be4df61-93ca-11d2-aa0d-00e098032b8c")
+SECURITY = uuid.UUID("d719b2cb-3d3a-4596-a3bc-dad00e67656f")
+_ENABLE = uuid.UUID("f0a30bc7-af08-4556-99c4-001009c93a44")
+_CUSTOM = uuid.UUID("c076ec0c-7028-4399-a072-71ee5c448b9f")
+_X509 = uuid.UUID("a5c059a1-94e4-4aa7-87b5-ab155c2bf072")
+_AUTHENTICATED_STORE = uuid.UUID("aaf32c78-947b-439a-a180-2e144ec37792")
+_KEPT, _AUTHENTICATED = 0x3, 0x27
+"""Attributes of variables: kept and seen at boot; these at runtime, too, and changed only by who has the key."""
+
+_INDIRECT_DATA = "1.3.6.1.4.1.311.2.1.4"
+_PE_IMAGE_DATA = "1.3.6.1.4.1.311.2.1.15"
+_ALGORITHM = "rsa-pkcs1-sha256"
+
+
+def require_key(signer: Signer, what: str) -> None:
+    """Raises `RefusedError` (unfit-certificate) for a key that not every firmware takes."""
+    key = signer.certificate.public_key()
+    if not isinstance(key, rsa.RSAPublicKey) or key.key_size < 2048:  # noqa: PLR2004 - the size, in bits
+        raise RefusedError("unfit-certificate", f"{what}: firmware takes RSA keys of 2048 bits and more")
+
+
+def sign_executable(data: bytes, signer: Signer) -> bytes:
+    """An executable, signed for UEFI. The same key gives the same bytes: no time is in it."""
+    row = algorithms.ALGORITHMS[_ALGORITHM]
+    digest_algorithm = der.encode(der.SEQUENCE, der.encode_oid(row.digest_oid), algorithms.NULL_PARAMETERS)
+    # SpcPeImageData with the flags and the text that every signer writes: no flag, <<<Obsolete>>>.
+    text = der.encode(0x80, "<<<Obsolete>>>".encode("utf-16-be"))
+    file = der.encode(der.context(0), der.encode(der.context(2), text))
+    image = der.encode(der.SEQUENCE, der.encode(der.BIT_STRING, b"\0"), file)
+    content = der.encode(der.SEQUENCE, der.encode_oid(_PE_IMAGE_DATA), image) + der.encode(
+        der.SEQUENCE, digest_algorithm, der.encode(der.OCTET_STRING, portable_executable.digest(data))
+    )
+    indirect = der.encode(der.SEQUENCE, content)
+    attributes = [
+        _attribute(cms.CONTENT_TYPE, der.encode_oid(_INDIRECT_DATA)),
+        _attribute(cms.MESSAGE_DIGEST, der.encode(der.OCTET_STRING, hashlib.sha256(content).digest())),
+    ]
+    signed = der.encode_set(attributes)
+    info = der.encode(
+        der.SEQUENCE,
+        der.encode_integer(1),
+        der.encode(
+            der.SEQUENCE,
+            signer.certificate.issuer.public_bytes(),
+            der.encode_integer(signer.certificate.serial_number),
+        ),
+        digest_algorithm,
+        der.encode_set(attributes, der.context(0)),
+        der.encode(der.SEQUENCE, der.encode_oid(row.signature_oid), algorithms.NULL_PARAMETERS),
+        der.encode(der.OCTET_STRING, signer.sign(row, signed)),
+    )
+    body = der.encode(
+        der.SEQUENCE,
+        der.encode_integer(1),
+        der.encode(der.SET, digest_algorithm),
+        der.encode(der.SEQUENCE, der.encode_oid(_INDIRECT_DATA), der.encode(der.context(0), indirect)),
+        der.encode(der.context(0), signer.certificate.public_bytes(Encoding.DER)),
+        der.encode(der.SET, info),
+    )
+    signature = der.encode(der.SEQUENCE, der.encode_oid(cms.ID_SIGNED_DATA), der.encode(der.context(0), body))
+    return portable_executable.with_signature(data, signature)
+
+
+def _attribute(oid: str, value: bytes) -> bytes:
+    return der.encode(der.SEQUENCE, der.encode_oid(oid), der.encode(der.SET, value))
+
+
+def certificate_list(certificates: Iterable[x509.Certificate], owner: uuid.UUID) -> bytes:
+    """Certificates as the value of PK, KEK or db: an EFI_SIGNATURE_LIST for each."""
+    lists = []
+    for one in certificates:
+        data = owner.bytes_le + one.public_bytes(Encoding.DER)
+        lists.append(_X509.bytes_le + struct.pack("<III", 28 + len(data), 0, len(data)) + data)
+    return b"".join(lists)
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """A variable of the firmware."""
+
+    name: str
+    vendor: uuid.UUID
+    attributes: int
+    data: bytes
+
+
+def secure_boot(pk: bytes, kek: bytes, db: bytes) -> list[Variable]:
+    """The variables of a firmware that starts what these keys have signed, and nothing else."""
+    return [
+        Variable("PK", GLOBAL, _AUTHENTICATED, pk),
+        Variable("KEK", GLOBAL, _AUTHENTICATED, kek),
+        Variable("db", SECURITY, _AUTHENTICATED, db),
+        Variable("SecureBootEnable", _ENABLE, _KEPT, b"\1"),
+        Variable("CustomMode", _CUSTOM, _KEPT, b"\0"),
+    ]
+
+
+def store_variables(template: bytes, variables: Iterable[Variable]) -> bytes:
+    """An empty variable store of EDK II (such as OVMF_VARS.fd) with these variables in it. Raises `FormatError`."""
+    try:
+        (start,) = struct.unpack_from("<H", template, 48)  # HeaderLength of EFI_FIRMWARE_VOLUME_HEADER
+        size, store_format, state = struct.unpack_from("<IBB", template, start + 16)
+    except struct.error:
+        raise FormatError("truncated", "the firmware's variables are cut off") from None
+    if template[40:44] != b"_FVH" or template[start : start + 16] != _AUTHENTICATED_STORE.bytes_le:
+        raise FormatError("malformed-archive", "it is no variable store of EDK II with authenticated variables")
+    first = start + 28
+    if (store_format, state) != (0x5A, 0xFE) or template[first : first + 2] != b"\xff\xff":
+        raise FormatError("malformed-archive", "the variable store is not an empty one")
+    rows = bytearray()
+    for one in variables:
+        name = one.name.encode("utf-16-le") + b"\0\0"
+        time = struct.pack("<HBBBBBxIhBx", 1970, 1, 1, 0, 0, 0, 0, 0, 0) if one.attributes & 0x20 else bytes(16)
+        rows += struct.pack("<HBxIQ16sIII", 0x55AA, 0x3F, one.attributes, 0, time, 0, len(name), len(one.data))
+        rows += one.vendor.bytes_le + name + one.data
+        rows += b"\xff" * (-len(rows) % 4)
+    if first + len(rows) > start + size:
+        raise FormatError("limit-exceeded", "the keys do not fit into the firmware's variables")
+    return template[:first] + bytes(rows) + template[first + len(rows) :]

@@ -1,0 +1,163 @@
+"""The root of a host: what its packages and wheels bring, without any program that runs files, and what the host is.
+
+Paths are those of a merged /usr (https://systemd.io/THE_CASE_FOR_THE_USR_MERGE). Python's files are compiled by the
+interpreter that will run them, which is the packages' own: nothing else of a package is run here.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import os
+import subprocess
+import tempfile
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+
+from modseal.boot.documents import HOST_FILE, PLACE, POLICY_FILE, POLICY_FILES, HostDocument, encode_host
+from modseal.errors import FormatError, InputError, RefusedError, SpecError
+from modseal.format.manifest import Entry, FileType
+from modseal.image.debian import PackageFile
+from modseal.image.initramfs import interpreter
+from modseal.image.spec import PackageSpec
+from modseal.trust import powers
+from modseal.trust.policy import Policy
+
+_MERGED = ("bin", "sbin", "lib", "lib64")
+_LEFT_OUT = ("usr/bin/*", "usr/sbin/*", "usr/games/*", "usr/share/doc/*", "usr/share/man/*", "usr/share/locale/*",
+    "usr/share/lintian/*", "usr/share/bash-completion/*", "usr/share/menu/*", "usr/share/applications/*",
+    "usr/share/pixmaps/*", "usr/share/perl5/*", "usr/share/bug/*", "usr/lib/systemd/*", "usr/lib/tmpfiles.d/*",
+    "usr/lib/binfmt.d/*", "usr/lib/*/gconv/*", "usr/lib/*/audit/*", "etc/*", "var/*",
+    "usr/lib/python3*/test/*", "usr/lib/python3*/unittest/*", "usr/lib/python3*/idlelib/*",
+    "usr/lib/python3*/tkinter/*", "usr/lib/python3*/lib2to3/*", "usr/lib/python3*/pydoc_data/*",
+    "usr/lib/python3*/ensurepip/*", "usr/lib/python3*/distutils/*", "usr/lib/python3*/turtledemo/*",
+    "usr/lib/python3*/config-*/*", "usr/lib/python3*/*/_test*")  # fmt: skip
+"""What of a package is left out where the spec does not say what is taken."""
+_FOLDERS = ("data", "dev", "etc", "opt", "proc", "run", "sys", "tmp", "var")
+_PYTHON = "usr/lib/modseal"
+_NOT_ON_A_HOST = ("signing", "ca", "packing", "image", "auditing", "report", "cli", "api.py")
+"""Rooms of modseal above `boot`. A host has no code that signs."""
+_LOADER = "ld-linux-x86-64.so.2"
+_SECONDS = 300
+_COMPILE = (
+    "import compileall, sys; from py_compile import PycInvalidationMode as M\n"
+    "sys.exit(not compileall.compile_dir(sys.argv[1], 40, quiet=1, legacy=True, force=True, workers=1,"
+    " stripdir=sys.argv[1], prependdir='/', invalidation_mode=M.UNCHECKED_HASH))"
+)
+
+
+def taken(files: Mapping[str, PackageFile], spec: PackageSpec) -> dict[str, PackageFile]:
+    """What of a package goes into the root. Folders are made where something is in them."""
+    found = {}
+    for path, one in files.items():
+        if one.type is FileType.DIRECTORY or any(fnmatch.fnmatchcase(path, each) for each in spec.exclude):
+            continue
+        if spec.include:
+            wanted = any(fnmatch.fnmatchcase(path, each) for each in spec.include)
+        else:
+            wanted = not any(fnmatch.fnmatchcase(path, each) for each in _LEFT_OUT)
+        if wanted:
+            found[path] = one
+    return found
+
+
+def wheel(path: Path) -> Iterator[tuple[str, bytes]]:
+    """The files of a wheel (binary distribution format, PEP 427) as they lie below the root. Raises `FormatError`."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            for one in archive.infolist():
+                parts = PurePosixPath(one.filename).parts
+                if one.is_dir() or ".data" in parts[0] or parts[-1] == "RECORD" or parts[-1].endswith(".pyi"):
+                    continue
+                if ".." in parts or one.filename.startswith("/"):
+                    raise FormatError("unsafe-path", f"{path}: {one.filename!r}")
+                if parts[0] == "modseal" and len(parts) > 1 and parts[1] in _NOT_ON_A_HOST:
+                    continue
+                yield f"{_PYTHON}/{one.filename}", archive.read(one)
+    except (zipfile.BadZipFile, OSError) as error:
+        raise FormatError("malformed-archive", f"{path} is no wheel: {error}") from None
+
+
+def host_files(host: HostDocument, policy: Policy) -> dict[str, bytes]:
+    """What the root says of the host: its document, its policy, and the files that the policy names."""
+    if policy.origin is None:
+        raise SpecError("the policy was not read from a file")
+    named = {f"{POLICY_FILES}/{number}": data for number, (_, data) in enumerate(policy.origin.files)}
+    files = {HOST_FILE: encode_host(host), POLICY_FILE: policy.origin.text, **named}
+    return {f"{PLACE}/{name}": data for name, data in files.items()}
+
+
+def write(place: Path, files: Mapping[str, PackageFile]) -> None:
+    """Write a root. Modes are 0755 for what may be executed, else 0644; everything will belong to root."""
+    for name in _FOLDERS:
+        (place / name).mkdir()
+    for name in _MERGED:
+        (place / name).symlink_to(f"usr/{name}")
+    for path in sorted(files):
+        one, target = files[path], place / path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if one.type is FileType.SYMLINK:
+            target.symlink_to(one.target)
+        else:
+            target.write_bytes(one.data)
+            target.chmod(0o755 if one.mode & 0o100 else 0o644)
+    for name in ("bin", "sbin", "lib64"):
+        (place / "usr" / name).mkdir(exist_ok=True)
+
+
+def compile_python(place: Path, packages: Mapping[str, PackageFile]) -> None:
+    """Put compiled files in the place of Python's sources, by the packages' own interpreter. Raises `InputError`."""
+    name = PurePosixPath(interpreter(packages)).name
+    with tempfile.TemporaryDirectory(prefix="modseal-") as folder:
+        home = Path(folder, "usr")
+        program = home / "bin" / name
+        for path, one in packages.items():  # all of Python: compileall needs parts that the root leaves out
+            library = one.type is not FileType.DIRECTORY and path.startswith(("usr/lib/", "usr/lib64/"))
+            if library and (".so" in path or path.startswith(f"usr/lib/{name}/")):
+                target = Path(folder, path)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.symlink_to(PurePosixPath(one.target).name) if one.target else target.write_bytes(one.data)
+        program.parent.mkdir(parents=True)
+        program.write_bytes(packages[interpreter(packages)].data)
+        program.chmod(0o755)
+        libraries = sorted({str(path.parent) for path in home.rglob("*.so*") if "lib-dynload" not in path.parts})
+        loader = next(path for path in home.rglob(_LOADER) if not path.is_symlink())
+        loader.chmod(0o755)
+        command = [loader, "--library-path", ":".join(libraries), program, "-sSB", "-c", _COMPILE, place / "usr/lib"]
+        environment = {"PYTHONHOME": str(home), "PYTHONHASHSEED": "0"}
+        done = subprocess.run(  # noqa: S603 - an interpreter whose digest the spec names, and a text of our own
+            [str(one) for one in command], env=environment, capture_output=True, text=True, timeout=_SECONDS, check=False
+        )
+    if done.returncode:
+        raise InputError(f"the packages' interpreter cannot compile Python's files: {(done.stdout + done.stderr)[-300:]}")
+    for path in (place / "usr/lib").rglob("*.py"):
+        if path.with_suffix(".pyc").exists():
+            path.unlink()
+
+
+def entries(place: Path) -> list[Entry]:
+    """What is in a root: its files, folders and links, by path."""
+    import hashlib
+
+    found = []
+    for folder, folders, names in os.walk(place):
+        for name in (*folders, *names):
+            path = Path(folder, name)
+            inside = str(path.relative_to(place))
+            if path.is_symlink():
+                found.append(Entry(inside, FileType.SYMLINK, 0o777, target=os.readlink(path)))
+            elif path.is_dir():
+                found.append(Entry(inside, FileType.DIRECTORY, 0o755))
+            else:
+                data = path.read_bytes()
+                mode = path.stat().st_mode & 0o7777
+                found.append(Entry(inside, FileType.FILE, mode, len(data), hashlib.sha256(data).digest()))
+    return sorted(found, key=lambda one: one.path)
+
+
+def require_no_interpreter(found: Iterable[Entry]) -> None:
+    """No program that runs other files may be in a root. Raises `RefusedError` (power-not-granted)."""
+    for use in powers.uses(one for one in found if one.type is FileType.FILE and (one.mode or 0) & 0o111):
+        if use.power is powers.Power.INTERPRETERS and PurePosixPath(use.where).name != _LOADER:
+            detail = f"/{use.where} runs other files, and the root of a host has no such program"
+            raise RefusedError("power-not-granted", detail, path=use.where)

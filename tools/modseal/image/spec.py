@@ -1,0 +1,112 @@
+"""A `host.toml` as values: read, checked value by value, with the line of everything that is wrong."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from modseal.boot.documents import Network, network_problem
+from modseal.errors import SpecError, require_spec
+from modseal.files.small import read_small
+from modseal.format import toml_text
+from modseal.format.level import Level
+from modseal.format.shape import Problem
+from modseal.image.initramfs import MODULES
+from modseal.image.spec_shape import CONSOLE, DATA_SIZE, SHAPE
+from modseal import limits
+
+
+@dataclass(frozen=True, slots=True)
+class Pinned:
+    """A file by its digest."""
+
+    path: Path
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class PackageSpec:
+    """A Debian package, and which of its paths are taken: none named, the usual ones."""
+
+    file: Pinned
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageSpec:
+    """A whole spec. Paths are as seen from here; `db_key` may be a URI."""
+
+    name: str
+    version: int
+    level: Level | None
+    policy: Path
+    released: datetime
+    pk: Path
+    kek: Path
+    db_key: str
+    db_cert: Path
+    kernel: Pinned
+    kernel_modules: tuple[str, ...]
+    console: str
+    stub: Pinned
+    firmware: Pinned
+    packages: tuple[PackageSpec, ...]
+    wheels: tuple[Pinned, ...]
+    modules: tuple[Path, ...]
+    generation: int
+    network: Network | None
+    management: int | None
+    data_size: int
+
+
+def read(path: Path) -> ImageSpec:
+    """The spec in a file. Raises `SpecError` with every problem, `InputError`."""
+    source = str(path)
+    try:
+        document = toml_text.parse(read_small(path, limits.SPEC_SIZE).data)
+    except toml_text.TomlError as error:
+        raise SpecError(error.describe(source)) from None
+    require_spec(document.problems(SHAPE, source))
+    values: Any = document.values
+    network = values.get("network")
+    problem = network_problem(network) if network else None
+    if problem:
+        raise SpecError(document.describe(Problem(("network",), problem), source))
+    released = values["released"]
+    if isinstance(released, str):
+        released = datetime.fromisoformat(released)
+    here, keys, kernel = path.parent, values["keys"], values["kernel"]
+    key = keys["db"]["key"]
+    return ImageSpec(
+        name=values["name"],
+        version=values["version"],
+        level=Level.parse(values["level"]) if "level" in values else None,
+        policy=here / values["policy"],
+        released=released,
+        pk=here / keys["pk"],
+        kek=here / keys["kek"],
+        db_key=key if ":" in key else str(here / key),
+        db_cert=here / keys["db"]["cert"],
+        kernel=_pinned(here, kernel),
+        kernel_modules=tuple(kernel.get("modules", MODULES)),
+        console=kernel.get("console", CONSOLE),
+        stub=_pinned(here, values["stub"]),
+        firmware=_pinned(here, values["firmware"]),
+        packages=tuple(
+            PackageSpec(_pinned(here, one), tuple(one.get("include", ())), tuple(one.get("exclude", ())))
+            for one in values["package"]
+        ),
+        wheels=tuple(_pinned(here, one) for one in values["wheel"]),
+        modules=tuple(here / one["file"] for one in values.get("module", ())),
+        generation=values.get("generation", 1),
+        network=Network(network["address"], network["prefix"], network.get("gateway")) if network else None,
+        management=values["management"]["port"] if "management" in values else None,
+        data_size=values.get("data-size", DATA_SIZE) << 20,
+    )
+
+
+def _pinned(here: Path, values: dict[str, str]) -> Pinned:
+    return Pinned(here / values["file"], values["sha256"])

@@ -75,7 +75,7 @@ class State:
 
 def main() -> None:
     """Process 1. Never returns."""
-    state = State(*sys.argv[1:3])
+    state = State(sys.argv[1], sys.argv[2])
     try:
         _run(state)
     except (ModsealError, OSError) as error:
@@ -92,12 +92,13 @@ def say(source: str, text: str) -> None:
     sys.stdout.write(f"modseal: {source}: {shown}\n")
     sys.stdout.flush()
     try:
-        if _LOG.exists() and _LOG.stat().st_size > _LOG_SIZE:
-            _LOG.rename(_LOG.with_suffix(".old"))
         if os.path.ismount(DATA):
             line = {"time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "source": source, "text": shown}
-            with _LOG.open("a", encoding="utf-8") as file:
+            descriptor = os.open(_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            with os.fdopen(descriptor, "a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
+                if file.tell() > _LOG_SIZE:
+                    _LOG.rename(_LOG.with_suffix(".old"))
     except OSError:
         pass  # the console has it; a full disk does not stop the host
 
@@ -211,7 +212,9 @@ def _lay_over(opened: Sequence[OpenImage]) -> None:
         lower = [f"{one.place}/{name}" for one in opened if os.path.isdir(f"{one.place}/{name}")]
         if lower:
             options = "lowerdir=" + ":".join([*lower, f"/{name}"])
-            syscalls.mount("modules", f"/{name}", "overlay", syscalls.READ_ONLY | syscalls.NO_SUID | syscalls.NO_DEV, options)
+            syscalls.mount(
+                "modules", f"/{name}", "overlay", syscalls.READ_ONLY | syscalls.NO_SUID | syscalls.NO_DEV, options
+            )
 
 
 def _memory() -> int:

@@ -135,7 +135,7 @@ class Supervisor:
             _become(one.service, write)
         os.close(write)
         one.process, one.output, one.started, one.again = process, read, now, None
-        os.set_blocking(read, False)  # noqa: FBT003 - its only argument
+        os.set_blocking(read, False)
         self._outputs.register(read, selectors.EVENT_READ, one)
         self._tell(one.service.name, f"started as process {process}")
 

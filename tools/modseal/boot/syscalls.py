@@ -83,7 +83,7 @@ def _checked(result: int, what: str) -> None:
 
 
 def mount(source: str, target: str, kind: str, flags: int = 0, options: str = "") -> None:
-    """mount(2)."""
+    """Mount a file system, or move one that is mounted."""
     done = _LIBC.mount(source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), options.encode() or None)
     _checked(done, f"mount {kind or source} on {target}")
 

@@ -20,7 +20,9 @@ def image() -> None:
 @image.command()
 @click.argument("spec", type=FILE, metavar="SPEC")
 @click.option("-o", "--output", "out", type=FILE, required=True, metavar="DIR", help="The folder to write; a new one.")
-@click.option("--passphrase-file", type=FILE, metavar="FILE", help="A file with the key's passphrase; else it is asked for.")
+@click.option(
+    "--passphrase-file", type=FILE, metavar="FILE", help="A file with the key's passphrase; else it is asked for."
+)
 def build(spec: Path, out: Path, passphrase_file: Path | None) -> None:
     """Build the image that SPEC (a host.toml) describes: the same inputs give the same bytes.
 

@@ -1,4 +1,4 @@
-"""Builds a host image, from top to bottom: packages, root, modules, policy for the kernel, program for the firmware, disk.
+"""Builds a host image, from top to bottom: packages, root, modules, kernel's policy, firmware's program, disk.
 
 Everything is held against the digests that the spec names before it is used, and every module is proved under the
 policy that goes into the root. The same inputs give the same bytes.
@@ -25,7 +25,6 @@ from modseal.boot.documents import (
     encode_generation,
 )
 from modseal.errors import InputError, RefusedError, UndecidedError
-from modseal.files.small import read_small
 from modseal.files.staging import StagingFolder
 from modseal.files.tree import Tree
 from modseal.format import verity
@@ -42,11 +41,13 @@ from modseal.signing import material
 from modseal.signing.signer import Signer
 from modseal.trust.examination import Verdict
 from modseal.trust.policy import Policy
-from modseal import limits
 
 _BOOT_SIZE, _ROOT_SIZE = 64 << 20, 96 << 20
 """Bytes of each boot partition and each root partition: twice what an image of today needs, for the updates to come."""
-_OPTIONS = "panic=10 quiet loglevel=3 module.sig_enforce=1 proc_mem.force_override=never lockdown=integrity random.trust_cpu=on"
+_OPTIONS = (
+    "panic=10 quiet loglevel=3 module.sig_enforce=1 proc_mem.force_override=never lockdown=integrity "
+    "random.trust_cpu=on"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,10 +246,8 @@ def _program(spec: ImageSpec, inputs: _Inputs, signer: Signer, base: bytes, size
 def _variables(spec: ImageSpec, signer: Signer) -> bytes:
     _require_digest(spec.firmware)
     owner = uuids.uuid5(uuids.NAMESPACE_URL, f"urn:modseal:image:{spec.name}")
-    lists = [
-        firmware.certificate_list(material.read_certificates(path)[:1], owner) for path in (spec.pk, spec.kek)
-    ]
-    variables = firmware.secure_boot(*lists, firmware.certificate_list([signer.certificate], owner))
+    lists = [firmware.certificate_list(material.read_certificates(path)[:1], owner) for path in (spec.pk, spec.kek)]
+    variables = firmware.secure_boot(lists[0], lists[1], firmware.certificate_list([signer.certificate], owner))
     return firmware.store_variables(_read(spec.firmware.path), variables)
 
 

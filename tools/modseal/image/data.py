@@ -33,9 +33,9 @@ def write(folder: Path, image: Path, size: int, time: int, uuid: str) -> None:
     os.utime(folder, (time, time))
     _run([*make, "-E", options, "-d", str(folder), str(image)], environment)
     lines = []
-    for path in ("/", *(f"/{one.relative_to(folder)}" for one in sorted(folder.rglob("*"))), f"/{_LOST}"):
+    for name in ("/", *(f"/{one.relative_to(folder)}" for one in sorted(folder.rglob("*"))), f"/{_LOST}"):
         values = {"ctime": time, "ctime_extra": 0, "atime_extra": 0, "mtime_extra": 0, "uid": 0, "gid": 0}
-        lines += [f'set_inode_field "{path}" {name} {_value(name, value)}' for name, value in values.items()]
+        lines += [f'set_inode_field "{name}" {field} {_value(field, value)}' for field, value in values.items()]
     _run(["debugfs", "-w", "-f", "-", str(image)], environment, "\n".join(lines) + "\n")
 
 
@@ -61,7 +61,13 @@ def _run(command: Sequence[str], environment: dict[str, str], given: str = "") -
     if program is None:
         raise UsageError(f"{command[0]} is not installed; it is in the package e2fsprogs")
     done = subprocess.run(  # noqa: S603 - paths and numbers of our own
-        [program, *command[1:]], env=environment, input=given, capture_output=True, text=True, timeout=_SECONDS, check=False
+        [program, *command[1:]],
+        env=environment,
+        input=given,
+        capture_output=True,
+        text=True,
+        timeout=_SECONDS,
+        check=False,
     )
     # Both tools greet on standard error.
     trouble = [one for one in done.stderr.splitlines() if one and not one.startswith(("mke2fs ", "debugfs "))]

@@ -1,4 +1,4 @@
-"""Reads Debian packages (deb(5)): the files of one, in the order of its archive, held against the digest that was named.
+"""Reads Debian packages (deb(5)): the files of one, held against the digest that was named.
 
 Nothing of a package is run. What it would do when it is installed does not happen.
 """
@@ -27,12 +27,12 @@ _MERGED = ("bin", "sbin", "lib", "lib64")
 
 def merged(path: str) -> str:
     """A path where it is with a merged /usr (https://systemd.io/THE_CASE_FOR_THE_USR_MERGE)."""
-    return f"usr/{path}" if path.split("/")[0] in _MERGED else path
+    return f"usr/{path}" if path.split("/", maxsplit=1)[0] in _MERGED else path
 
 
 @dataclass(frozen=True, slots=True)
 class PackageFile:
-    """One name of a package: its path with a merged /usr, without a slash in front; type, permission bits, content, or where it leads."""
+    """One name of a package: its path with a merged /usr, without a slash in front, and what is there."""
 
     path: str
     type: FileType
@@ -89,12 +89,7 @@ def _files(path: Path, member: str) -> Iterator[PackageFile]:
     try:
         with path.open("rb") as file:
             suffix = _seek(file, member, path)
-            reader: Any = {
-                "": lambda: file,
-                ".xz": lambda: lzma.LZMAFile(file),
-                ".zst": lambda: zstandard.ZstdDecompressor().stream_reader(file),
-            }[suffix]()
-            with tarfile.open(fileobj=reader, mode="r|") as archive:
+            with tarfile.open(fileobj=_unpacked(file, suffix), mode="r|") as archive:
                 seen: dict[str, PackageFile] = {}
                 for entry in archive:
                     found = _file(archive, entry, seen, path)
@@ -105,6 +100,12 @@ def _files(path: Path, member: str) -> Iterator[PackageFile]:
         raise InputError.of(path, error) from error
     except (tarfile.TarError, lzma.LZMAError, zstandard.ZstdError, EOFError, KeyError) as error:
         raise FormatError("malformed-archive", f"{path}: {member}: {error}") from None
+
+
+def _unpacked(file: IO[bytes], suffix: str) -> Any:
+    if suffix == ".xz":
+        return lzma.LZMAFile(file)
+    return zstandard.ZstdDecompressor().stream_reader(file) if suffix == ".zst" else file
 
 
 def _seek(file: IO[bytes], member: str, path: Path) -> str:

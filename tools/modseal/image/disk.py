@@ -86,6 +86,7 @@ def _put(out: BinaryIO, at: int, data: bytes) -> None:
 
 
 def copy(out: BinaryIO, at: int, path: Path) -> None:
+    """Write a file at a place of another one, and leave holes where it has nothing but zeros."""
     out.seek(at)
     with path.open("rb") as file:
         while piece := file.read(_COPY):
@@ -146,4 +147,6 @@ def _dots(own: int, above: int) -> bytes:
 
 def _directory_entry(name: bytes, attributes: int, cluster: int, size: int) -> bytes:
     first_day = 0x21  # 1 January 1980, the first that FAT knows
-    return struct.pack("<11sBBBHHHHHHHI", name, attributes, 0, 0, 0, first_day, first_day, 0, 0, first_day, cluster, size)
+    return struct.pack(
+        "<11sBBBHHHHHHHI", name, attributes, 0, 0, 0, first_day, first_day, 0, 0, first_day, cluster, size
+    )

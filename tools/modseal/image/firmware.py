@@ -39,7 +39,7 @@ _ALGORITHM = "rsa-pkcs1-sha256"
 def require_key(signer: Signer, what: str) -> None:
     """Raises `RefusedError` (unfit-certificate) for a key that not every firmware takes."""
     key = signer.certificate.public_key()
-    if not isinstance(key, rsa.RSAPublicKey) or key.key_size < 2048:  # noqa: PLR2004 - the size, in bits
+    if not isinstance(key, rsa.RSAPublicKey) or key.key_size < 2048:
         raise RefusedError("unfit-certificate", f"{what}: firmware takes RSA keys of 2048 bits and more")
 
 

@@ -1,4 +1,4 @@
-"""The initramfs: an interpreter, the three modules of `boot` that open the root, and the kernel's modules; nothing more.
+"""The initramfs: an interpreter, the modules of `boot` that open the root, and the kernel's modules; nothing more.
 
 It is an archive as cpio(5) calls "new ASCII", compressed by zstd. The interpreter is the one of the packages of the
 root, and it is in the initramfs alone: the root has no program that runs files.
@@ -30,8 +30,8 @@ _LOADER = "usr/lib64/ld-linux-x86-64.so.2"
 """Where programs look for it that are started."""
 _LIBRARIES = ("libc.so.6", "libm.so.6", "libz.so.1", "libexpat.so.1", "libffi.so.8")
 _STDLIB = ("__future__", "_collections_abc", "abc", "codecs", "ctypes/__init__", "ctypes/_endian", "encodings/__init__",
-    "encodings/aliases", "encodings/ascii", "encodings/latin_1", "encodings/utf_8", "genericpath", "io", "os", "posixpath",
-    "stat", "struct", "types")  # fmt: skip
+    "encodings/aliases", "encodings/ascii", "encodings/latin_1", "encodings/utf_8", "genericpath", "io", "os",
+    "posixpath", "stat", "struct", "types")  # fmt: skip
 """What `boot.first` imports, and nothing else."""
 _DEPENDS = re.compile(rb"(?:^|\0)depends=([^\0]*)\0")
 
@@ -40,7 +40,7 @@ MODULES = ("virtio_blk", "dm-verity", "erofs", "loop", "overlay", "efivarfs", "v
 
 
 def build(files: Mapping[str, PackageFile], kernel: Mapping[str, PackageFile], modules: Sequence[str]) -> bytes:
-    """The initramfs of these files of the root's packages and of the kernel's. Raises `SpecError` for what is missing."""
+    """The initramfs, of files of the root's packages and of the kernel's. Raises `SpecError` for what is missing."""
     found: dict[str, PackageFile] = {}
 
     def add(path: str, data: bytes, mode: int = 0o644) -> None:
@@ -95,7 +95,9 @@ def kernel_modules(files: Mapping[str, PackageFile], wanted: Iterable[str]) -> d
 
     Raises `SpecError`.
     """
-    places = {re.sub(r"\.ko(\.xz)?$", "", PurePosixPath(path).name).replace("-", "_"): path for path in files if ".ko" in path}
+    places = {
+        re.sub(r"\.ko(\.xz)?$", "", PurePosixPath(path).name).replace("-", "_"): path for path in files if ".ko" in path
+    }
     built_in = next((one.data for path, one in files.items() if path.endswith("/modules.builtin")), b"").decode()
     inside = {PurePosixPath(line).stem.replace("-", "_") for line in built_in.splitlines()}
     found: dict[str, bytes] = {}

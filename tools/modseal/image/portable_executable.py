@@ -88,8 +88,8 @@ def section(data: bytes, name: str) -> bytes | None:
 def digest(data: bytes) -> bytes:
     """The SHA-256 that a signature is over: all but the checksum, the entry of the certificate table, and that table.
 
-    Raises `FormatError` where the sections do not lie in the file one after another: then readers differ about it. A file whose length is no
-    multiple of 8 counts as filled up, because it is before a signature is appended.
+    Raises `FormatError` where the sections do not lie in the file one after another: then readers differ about it. A
+    file whose length is no multiple of 8 counts as filled up, because it is before a signature is appended.
     """
     head = _header(data)
     _require_gapless(data, head)

@@ -126,13 +126,20 @@ def compile_python(place: Path, packages: Mapping[str, PackageFile]) -> None:
         command = [loader, "--library-path", ":".join(libraries), program, "-sSB", "-c", _COMPILE, place / "usr/lib"]
         environment = {"PYTHONHOME": str(home), "PYTHONHASHSEED": "0"}
         done = subprocess.run(  # noqa: S603 - an interpreter whose digest the spec names, and a text of our own
-            [str(one) for one in command], env=environment, capture_output=True, text=True, timeout=_SECONDS, check=False
+            [str(one) for one in command],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=_SECONDS,
+            check=False,
         )
     if done.returncode:
-        raise InputError(f"the packages' interpreter cannot compile Python's files: {(done.stdout + done.stderr)[-300:]}")
-    for path in (place / "usr/lib").rglob("*.py"):
-        if path.with_suffix(".pyc").exists():
-            path.unlink()
+        raise InputError(
+            f"the packages' interpreter cannot compile Python's files: {(done.stdout + done.stderr)[-300:]}"
+        )
+    for source in (place / "usr/lib").rglob("*.py"):
+        if source.with_suffix(".pyc").exists():
+            source.unlink()
 
 
 def entries(place: Path) -> list[Entry]:

@@ -7,6 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from modseal import limits
 from modseal.boot.documents import Network, network_problem
 from modseal.errors import SpecError, require_spec
 from modseal.files.small import read_small
@@ -15,7 +16,6 @@ from modseal.format.level import Level
 from modseal.format.shape import Problem
 from modseal.image.initramfs import MODULES
 from modseal.image.spec_shape import CONSOLE, DATA_SIZE, SHAPE
-from modseal import limits
 
 
 @dataclass(frozen=True, slots=True)

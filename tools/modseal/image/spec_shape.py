@@ -56,9 +56,7 @@ SHAPE = Table(
                     unique=True,
                     about=f"Kernel modules, with what they depend on; {', '.join(MODULES)} by default.",
                 ),
-                "console": Text(
-                    re.compile("[A-Za-z0-9,]+"), form="a console", most=32, about=f"{CONSOLE} by default."
-                ),
+                "console": Text(re.compile("[A-Za-z0-9,]+"), form="a console", most=32, about=f"{CONSOLE} by default."),
             },
             about="Debian's package of a signed kernel with IPE, 6.12 or later.",
         ),
@@ -79,7 +77,9 @@ SHAPE = Table(
         "wheel": Array(Table(_FILES), least=1, about="Python wheels: modseal's own, and those that it needs."),
     },
     {
-        "level": Text(choices=tuple(map(str, Level)), about="The host's acceptance level; the policy's minimum by default."),
+        "level": Text(
+            choices=tuple(map(str, Level)), about="The host's acceptance level; the policy's minimum by default."
+        ),
         "module": Array(Table({"file": _FILE}), most=limits.HOST_MODULES, about="Bundles, or folders of them."),
         "generation": Integer(1, 2**31 - 1, about="The number of the first generation; 1 by default."),
         "network": NETWORK,

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from modseal.auditing import report_shape, run
+from modseal.boot import documents as boot_documents
 from modseal.bundle import diff_shape, result_shape, stage_modes
 from modseal.depot import index as depot_index
 from modseal.format import image_profile, manifest_json, recall, trust_bundle
@@ -23,6 +24,7 @@ from modseal.format.shape import (
     Variant,
 )
 from modseal.host import result_shape as host_shape
+from modseal.image import spec_shape as image_shape
 from modseal.packing import spec_shape
 from modseal.policy import shape as policy_shape
 
@@ -39,6 +41,8 @@ PUBLISHED: dict[str, tuple[Shape, str]] = {
     "diff": (diff_shape.SHAPE, diff_shape.SCHEMA),
     "audit": (report_shape.SHAPE, run.SCHEMA),
     "host": (host_shape.SHAPE, "modseal host"),
+    "image": (image_shape.SHAPE, image_shape.SCHEMA),
+    "service": (boot_documents.SERVICE_SHAPE, boot_documents.SERVICE),
 }
 """The schemas of schemas/ by name: the shape of each, and its title."""
 

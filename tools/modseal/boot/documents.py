@@ -31,7 +31,7 @@ SERVICES = "usr/lib/modseal/services"
 
 _SHA256 = Text(re.compile("[0-9a-f]{64}"), form="64 lower-case hex digits", least=64, most=64)
 _ADDRESS = Text(re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){3}"), form="an IPv4 address", most=15)
-_FILE_NAME = Text(re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~-]*"), form="a plain file name", most=limits.NAME_LENGTH)
+_FILE_NAME = Text(re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~:-]*"), form="a plain file name", most=limits.NAME_LENGTH)
 NUMBER = Integer(1, 2**31 - 1)
 PORT = Integer(1, 65535)
 
@@ -94,7 +94,7 @@ SERVICE_SHAPE = Table(
             about="Its environment; PATH=/usr/bin besides.",
         ),
         "folders": Array(
-            Text(re.compile("/(run|var|tmp)/[A-Za-z0-9._/-]+"), form="a path below /run, /var or /tmp"),
+            Text(re.compile("/run/[A-Za-z0-9_][A-Za-z0-9._-]*"), form="a folder of /run"),
             about="Folders that are made for it before it starts, and belong to its user.",
         ),
         "restart": Boolean(about="Start it again when it ends; true by default."),

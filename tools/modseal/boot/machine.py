@@ -30,7 +30,7 @@ from modseal.boot.documents import (
     decode_generation,
     decode_host,
 )
-from modseal.boot.prove import OpenImage, Refused
+from modseal.boot.prove import OpenImage, RefusedModule
 from modseal.errors import ModsealError, UndecidedError
 from modseal.files.small import read_small
 from modseal.policy.sources import from_bytes
@@ -46,7 +46,7 @@ _PAUSE = 10
 
 
 @dataclass
-class State:
+class HostStatus:
     """What this host has found of itself, as the management interface shows it."""
 
     slot: str
@@ -75,7 +75,7 @@ class State:
 
 def main() -> None:
     """Process 1. Never returns."""
-    state = State(sys.argv[1], sys.argv[2])
+    state = HostStatus(sys.argv[1], sys.argv[2])
     try:
         _run(state)
     except (ModsealError, OSError) as error:
@@ -103,7 +103,7 @@ def say(source: str, text: str) -> None:
         pass  # the console has it; a full disk does not stop the host
 
 
-def _run(state: State) -> None:
+def _run(state: HostStatus) -> None:
     now = datetime.now(UTC).replace(microsecond=0)
     state.started = f"{now:%Y-%m-%dT%H:%M:%SZ}"
     state.reached("root")
@@ -167,7 +167,7 @@ def _digest(policy: Policy) -> str:
 
 
 def _modules(
-    state: State, host: HostDocument, policy: Policy, now: datetime
+    state: HostStatus, host: HostDocument, policy: Policy, now: datetime
 ) -> tuple[list[OpenImage], list[str], bytes]:
     """The proved modules of the generation, open; the root hashes of all of its images; its signed IPE policy."""
     folder, generation = _generation()
@@ -194,15 +194,15 @@ def _generation() -> tuple[Path, ImageGeneration]:
     return folder, decode_generation(data, f"generation {current}")
 
 
-def _refuse(state: State, one: Refused) -> None:
+def _refuse(state: HostStatus, one: RefusedModule) -> None:
     say("machine", f"refused {one.bundle}: {one.failure.code}: {one.failure.detail}")
     state.refused.append({"bundle": one.bundle, "code": one.failure.code, "detail": one.failure.detail})
 
 
-def _services(state: State, image: OpenImage) -> Sequence[services.Service]:
+def _services(state: HostStatus, image: OpenImage) -> Sequence[services.Service]:
     found, failures = services.services_of(image.place, image.module.name)
     for failure in failures:
-        _refuse(state, Refused(f"a service of {image.module.name}", failure))
+        _refuse(state, RefusedModule(f"a service of {image.module.name}", failure))
     return found
 
 

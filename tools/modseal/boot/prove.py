@@ -29,7 +29,7 @@ from modseal.trust.policy import Policy
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class RefusedModule:
     """A module that is not used: by its bundle's name, and why."""
 
     bundle: str
@@ -48,22 +48,24 @@ class OpenImage:
 
 def accepted_bundles(
     folder_of: Path, generation: ImageGeneration, policy: Policy, level: Level, at: datetime
-) -> tuple[list[tuple[ImageRecord, Installed]], list[Refused]]:
+) -> tuple[list[tuple[ImageRecord, Installed]], list[RefusedModule]]:
     """The modules of a generation whose bundles are accepted, and what is refused. No image has been looked at."""
     found: list[tuple[ImageRecord, Installed]] = []
-    refused: list[Refused] = []
+    refused: list[RefusedModule] = []
     for record in generation.modules:
         admitted = admit(folder_of / record.bundle, policy, at, Nothing())
         failure = _failure(admitted.result.examination, admitted.result.failure)
         if admitted.module is not None:
             failure = next(plan.unfit([admitted.module], level), None)
         if admitted.module is None or failure:
-            refused.append(Refused(record.bundle, failure or Failure("internal-error", "it could not be examined")))
+            refused.append(
+                RefusedModule(record.bundle, failure or Failure("internal-error", "it could not be examined"))
+            )
         else:
             found.append((record, admitted.module))
     together = plan.arrival((), (), [module for _, module in found], level, update=False).failures
     if together:
-        return [], [*refused, *(Refused("the modules together", failure) for failure in together)]
+        return [], [*refused, *(RefusedModule("the modules together", failure) for failure in together)]
     return found, refused
 
 
@@ -73,10 +75,10 @@ def _failure(examination: object, failure: Failure | None) -> Failure | None:
 
 def open_images(
     folder_of: Path, found: Sequence[tuple[ImageRecord, Installed]], places: str
-) -> tuple[list[OpenImage], list[Refused]]:
+) -> tuple[list[OpenImage], list[RefusedModule]]:
     """The images of accepted modules, each mounted below `places` and compared with what is signed."""
     opened: list[OpenImage] = []
-    refused: list[Refused] = []
+    refused: list[RefusedModule] = []
     for number, (record, module) in enumerate(found):
         place = f"{places}/{number}"
         try:
@@ -84,10 +86,10 @@ def open_images(
             failure = next(_differences(place, module), None)
         except OSError as error:
             failure = Failure("io-error", f"the image of {module.name} {module.version} cannot be opened: {error}")
-            refused.append(Refused(record.bundle, failure))
+            refused.append(RefusedModule(record.bundle, failure))
             continue
         if failure:
-            refused.append(Refused(record.bundle, failure))
+            refused.append(RefusedModule(record.bundle, failure))
         else:
             opened.append(OpenImage(module, place, record.root, held))
     return opened, refused

@@ -195,7 +195,7 @@ def _become(service: Service, output: int) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         for path in service.folders:
             os.makedirs(path, mode=0o755, exist_ok=True)
-            os.chown(path, service.user, service.user)
+            os.chown(path, service.user, service.user, follow_symlinks=False)
         limit_to(service.user, service.capabilities)
         os.execve(service.command[0], service.command, service.environment)  # noqa: S606 - no shell, on purpose
     except OSError as error:

@@ -119,7 +119,7 @@ def boot_partition(program: bytes, size: int) -> bytes:
         raise RefusedError("limit-exceeded", detail, size=len(program), limit=size)
     head = struct.pack(
         "<3s8sHBHBHHBHHHIIBBBI11s8s", b"\xeb\x3c\x90", b"MODSEAL ", SECTOR, per_cluster, _RESERVED, 2, _ROOT_ENTRIES,
-        0, 0xF8, fat_sectors, 32, 2, 0, sectors, 0x80, 0, 0x29, 0x6D6F6473, b"BOOT       ", b"FAT16   ",
+        0, 0xF8, fat_sectors, 32, 2, 0, sectors, 0x80, 0, 0x29, 0x6D6F6473, b"NO NAME    ", b"FAT16   ",
     )  # fmt: skip
     chain = [0xFFF8, _END, _END, _END, *range(5, 3 + needed - 1), _END]
     table = struct.pack(f"<{len(chain)}H", *chain).ljust(fat_sectors * SECTOR, b"\0")

@@ -26,7 +26,7 @@ _READ_DATA = 0x40000040
 
 
 @dataclass(frozen=True, slots=True)
-class _Header:
+class _ProgramHeader:
     sections: int
     count: int
     optional: int
@@ -35,7 +35,7 @@ class _Header:
     headers_end: int
 
 
-def _header(data: bytes) -> _Header:
+def _header(data: bytes) -> _ProgramHeader:
     try:
         (at,) = struct.unpack_from("<I", data, _PE_POINTER)
         if data[:2] != b"MZ" or data[at : at + 4] != b"PE\0\0":
@@ -48,7 +48,7 @@ def _header(data: bytes) -> _Header:
         raise FormatError("truncated", "the portable executable is cut off") from None
     if magic != _PLUS_MAGIC or size < _CERTIFICATES + 8:
         raise FormatError("malformed-archive", "it is no portable executable for 64 bits")
-    return _Header(optional + size, count, optional, section_alignment, file_alignment, headers_end)
+    return _ProgramHeader(optional + size, count, optional, section_alignment, file_alignment, headers_end)
 
 
 def with_sections(data: bytes, added: Sequence[tuple[str, bytes]]) -> bytes:
@@ -103,7 +103,7 @@ def digest(data: bytes) -> bytes:
     return hashed.digest()
 
 
-def _require_gapless(data: bytes, head: _Header) -> None:
+def _require_gapless(data: bytes, head: _ProgramHeader) -> None:
     at = head.headers_end
     rows = (_SECTION.unpack_from(data, head.sections + one * _SECTION.size) for one in range(head.count))
     for row in sorted((one for one in rows if one[3]), key=lambda one: one[4]):

@@ -1,0 +1,92 @@
+"""Debian packages, as dpkg-deb makes them."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import subprocess
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from modseal.errors import FormatError, InputError, ModsealError, RefusedError
+from modseal.format.manifest import FileType
+from modseal.image import debian
+
+pytestmark = pytest.mark.skipif(not shutil.which("dpkg-deb"), reason="dpkg-deb is not installed")
+CONTROL = (
+    "Package: acme\nVersion: 1:2.0~rc-1\nArchitecture: amd64\nMaintainer: A <a@example.com>\nDescription: x\n y: z\n"
+)
+
+
+def package(folder: Path, compression: str = "xz") -> Path:
+    top = folder / "top"
+    (top / "DEBIAN").mkdir(parents=True)
+    (top / "DEBIAN/control").write_text(CONTROL)
+    (top / "lib").mkdir()
+    (top / "usr/bin").mkdir(parents=True)
+    (top / "lib/x.so.1").write_bytes(b"library" * 99)
+    (top / "lib/x.so").symlink_to("x.so.1")
+    (top / "usr/bin/run").write_bytes(b"program")
+    (top / "usr/bin/run").chmod(0o755)
+    command = ["dpkg-deb", "--root-owner-group", f"-Z{compression}", "-b", top, folder / "acme.deb"]
+    subprocess.run(command, check=True, capture_output=True)
+    return folder / "acme.deb"
+
+
+def opened(path: Path) -> debian.DebianPackage:
+    return debian.open_package(path, hashlib.sha256(path.read_bytes()).hexdigest())
+
+
+@pytest.mark.parametrize("compression", ["xz", "zstd", "none"])
+def test_a_package_has_its_name_and_its_files_with_a_merged_usr(tmp_path: Path, compression: str) -> None:
+    found = opened(package(tmp_path, compression))
+    assert (found.name, found.version) == ("acme", "1:2.0~rc-1")
+    assert found.purl == "pkg:deb/debian/acme@1%3A2.0~rc-1?arch=amd64"
+    files = {one.path: one for one in debian.files(found)}
+    assert files["usr/lib/x.so.1"].data == b"library" * 99
+    assert (files["usr/lib/x.so"].type, files["usr/lib/x.so"].target) == (FileType.SYMLINK, "x.so.1")
+    assert files["usr/bin/run"].mode == 0o755
+
+
+def test_another_digest_than_the_named_one_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(RefusedError, match="SHA-256"):
+        debian.open_package(package(tmp_path), "0" * 64)
+
+
+def test_what_is_no_package_is_refused(tmp_path: Path) -> None:
+    for data in (b"", b"!<arch>\n", b"nothing of the kind"):
+        (tmp_path / "x.deb").write_bytes(data)
+        with pytest.raises(FormatError):
+            opened(tmp_path / "x.deb")
+    with pytest.raises(InputError):
+        debian.open_package(tmp_path / "absent.deb", "0" * 64)
+
+
+@pytest.mark.parametrize("cut", [0.3, 0.6, 0.95])
+def test_a_package_that_is_cut_off_is_refused(tmp_path: Path, cut: float) -> None:
+    data = package(tmp_path).read_bytes()
+    (tmp_path / "x.deb").write_bytes(data[: int(len(data) * cut)])
+    with pytest.raises(ModsealError):
+        list(debian.files(opened(tmp_path / "x.deb")))
+
+
+@pytest.mark.parametrize(("name", "kind"), [("../../etc/x", tarfile.REGTYPE), ("dev/x", tarfile.CHRTYPE)])
+def test_what_no_package_should_have_is_refused(tmp_path: Path, name: str, kind: bytes) -> None:
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w") as archive:
+        entry = tarfile.TarInfo(name)
+        entry.type = kind
+        archive.addfile(entry)
+    control = io.BytesIO()
+    with tarfile.open(fileobj=control, mode="w") as archive:
+        entry = tarfile.TarInfo("./control")
+        entry.size = len(CONTROL)
+        archive.addfile(entry, io.BytesIO(CONTROL.encode()))
+    members = [(b"debian-binary", b"2.0\n"), (b"control.tar", control.getvalue()), (b"data.tar", out.getvalue())]
+    rows = (b"%-16s%-12d%-6d%-6d%-8s%-10d`\n" % (one, 0, 0, 0, b"100644", len(data)) + data for one, data in members)
+    (tmp_path / "x.deb").write_bytes(b"!<arch>\n" + b"".join(rows))
+    with pytest.raises(FormatError):
+        list(debian.files(opened(tmp_path / "x.deb")))

@@ -178,3 +178,13 @@ def test_a_bare_database_of_an_image_is_a_host_without_payloads(policy: Policy, 
     audit = audit_of([write(tmp_path, dict(esxi_hosts.make().database))], policy)
     assert audit.summary.verdicts == {"undecided": 2}
     assert audit.hosts[0]["payloads"] == 2
+
+
+@pytest.mark.skipif(not isos.GENISOIMAGE, reason="genisoimage is not on this machine")
+def test_a_database_whose_names_a_disc_cuts_short_accuses_nobody(policy: Policy, tmp_path: Path) -> None:
+    assert isos.GENISOIMAGE
+    host = esxi_hosts.make().write(tmp_path / "host")
+    audit = audit_of([isos.of_folder(isos.GENISOIMAGE, host, tmp_path / "image.iso")], policy)
+    assert audit.summary.verdicts == {"undecided": 1}
+    [finding] = [finding for finding in audit.findings() if finding.rule == "bad-metadata"]
+    assert (finding.undecided, finding.bundle) == (True, f"{tmp_path}/image.iso!/VAR/DB/ESXIMG")

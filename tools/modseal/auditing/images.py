@@ -26,6 +26,7 @@ from modseal.files.part import FilePart, within
 from modseal.format import iso
 from modseal.format.iso import IsoFile
 from modseal.format.manifest import SUFFIXES
+from modseal.format.shape import quote
 from modseal.format.source import FileSource, Source
 from modseal.format.zip import starts_like_zip
 
@@ -156,6 +157,11 @@ class _Image:
             )
         except FormatError as error:  # the image ends before a document does
             yield Unreadable(self._in(folder), error.failure)
+            return
+        if shout and database.odd:  # HELLO_XML.SIG was hello.xml.sig: what it belongs to is a guess
+            self._take(path for path in list(self._rest) if path.startswith(above))
+            detail = f"the disc has other names than the host gave, such as {quote(database.odd[0].path)}"
+            yield Unreadable(self._in(folder), Failure("bad-metadata", detail, {"file": database.odd[0].path}))
             return
         root = folder[: -len(esxi_database.PLACE)] if folder.lower().endswith(esxi_database.PLACE) else None
         boot, odd = by_name(() if root is None else (*self._beside(f"{root}bootbank"), *self._beside(root.rstrip("/"))))

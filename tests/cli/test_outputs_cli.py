@@ -62,6 +62,7 @@ KEYS = {"keys new key": ("keys", "new", TARGET, "--unencrypted")}
 """What replaces nothing at all."""
 REPORTS = {
     "audit --output": ("audit", "signed.seal", "--policy", "keys/policy.toml", "-o", TARGET),
+    "profile footprint --output": ("profile", "footprint", "signed.seal", "-o", TARGET),
     "verify --output": ("verify", "signed.seal", "--policy", "keys/policy.toml", "-o", TARGET),
     "audit --also": ("audit", "signed.seal", "--policy", "keys/policy.toml", "--also", f"json={TARGET}"),
     "host verify --event-log": ("host", "verify", "--root", "host", "--at-boot", "--event-log", TARGET),

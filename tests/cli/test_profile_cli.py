@@ -125,3 +125,21 @@ def test_a_bundle_for_other_hosts_does_not_count(signed: Path) -> None:
     found = solve(signed, "acme-agent", "--depot", "d.zip", "--platform", "8.0.2")
     assert found.code == 1
     assert "platform-mismatch" in [line.split(": ")[2] for line in found.out.splitlines() if "refused" in line]
+
+
+@pytest.mark.parametrize(("suffix", "begin"), [("json", "{"), ("html", "<!DOCTYPE html>"), ("txt", "2 modules: ")])
+def test_a_footprint_has_the_form_that_its_file_is_called_by(signed: Path, suffix: str, begin: str) -> None:
+    done = run("profile", "footprint", "a.seal", "a.vib", "-o", f"f.{suffix}", cwd=signed)
+    assert (done.code, done.out) == (0, ""), done.err
+    assert (signed / f"f.{suffix}").read_text().startswith(begin)
+
+
+def test_a_footprint_in_json_is_in_bytes(signed: Path) -> None:
+    found = json.loads(run("profile", "footprint", "a.seal", "a.vib", "--format", "json", cwd=signed).out)
+    assert found["schema"] == "modseal/footprint@1"
+    assert found["packed"] == sum((signed / name).stat().st_size for name in ("a.seal", "a.vib"))
+    assert (
+        found["installed"]
+        == sum(one["installed"] for one in found["modules"])
+        == sum(one["installed"] for one in found["vendors"])
+    )

@@ -13,7 +13,9 @@ from limits.cover import bounds
 from modseal import limits
 from modseal.auditing.finding import Severity
 from modseal.auditing.run import Audit
-from modseal.report import audit_html
+from modseal.format.level import Level
+from modseal.profile.footprint import ModuleSize
+from modseal.report import audit_html, footprint_html
 from modseal.report.audit_html.escape import shown
 from modseal.report.audit_html.signers import Signers
 
@@ -113,3 +115,14 @@ def test_a_text_up_to_the_limit_is_whole() -> None:
     whole = "x" * limits.HTML_TEXT
     assert shown(whole) == whole
     assert shown(whole + "y") == f"{whole} … (1 more characters)"
+
+
+@bounds("HTML_BOXES")
+def test_a_treemap_has_as_many_boxes_as_the_limit_and_one_for_the_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "HTML_BOXES", 3)
+    modules = [ModuleSize("v", f"m{n}", "1", Level.PARTNER, 1, 1000, "a", str(n)) for n in range(4)]
+    assert footprint_html.render(modules[:3]).count(b'class="box partner"') == 3
+    assert b"more of v" not in footprint_html.render(modules[:3])
+    beyond = footprint_html.render(modules)
+    assert beyond.count(b'class="box partner"') == 2
+    assert b"2 more of v" in beyond

@@ -323,6 +323,9 @@ HTML_FINDINGS = 50
 HTML_ROWS = 200
 """Bundles in the table of an audit's HTML report when scripts are off: a few screens."""
 
+HTML_BOXES = 400
+"""Modules that a treemap has a box of their own for: what is smaller could not be seen. The table has them all."""
+
 HTML_SIGNERS = 10_000
 """Signer certificates that an audit's HTML report counts one by one. Bounds memory if every bundle has a new one."""
 

@@ -11,8 +11,19 @@ from typing import TYPE_CHECKING
 import click
 
 from modseal.cli import profile_files
-from modseal.cli.depot_options import DEPOT_HELP
-from modseal.cli.options import FILE, FILES, PLACE, Choice, at_option, now, policy_option
+from modseal.cli.depot_options import DEPOT_HELP, progress
+from modseal.cli.options import (
+    FILE,
+    FILES,
+    OUTPUT,
+    PLACE,
+    Choice,
+    at_option,
+    now,
+    policy_option,
+    require_no_input,
+    tell_replaced,
+)
 
 if TYPE_CHECKING:
     from modseal.profile.installed import TargetModules
@@ -99,6 +110,50 @@ def solve(
         found = solve_set(asked, candidates, there, shelf.why_not, refused, target)
     click.echo(profile_text.solution_json(found) if form == "json" else profile_text.solution_text(found))
     return 0 if found.modules else 3 if found.uncertain else 1
+
+
+@profile.command()
+@click.argument("places", nargs=-1, required=True, metavar="PLACE...", shell_complete=FILES)
+@click.option(
+    "--depot",
+    "depots",
+    multiple=True,
+    metavar="DEPOT",
+    shell_complete=FILES,
+    help="Where the bundles of an image profile are; repeatable.",
+)
+@click.option(
+    "--format",
+    "form",
+    type=Choice(["text", "json", "html"]),
+    help="By default what the suffix of FILE says, else text.",
+)
+@click.option("-o", "--output", type=OUTPUT, metavar="FILE", help="Write the result to FILE.")
+def footprint(places: tuple[str, ...], depots: tuple[str, ...], form: str | None, output: Path | None) -> None:
+    """Show how much room modules take, packed and installed: by module, by vendor and by claimed level. Unproved.
+
+    PLACE is a bundle, a depot, or an image profile (FILE.profile, with --depot).
+    """
+    from modseal.cli.audit_output import write
+    from modseal.files.output import require_output
+    from modseal.profile.footprint import measure
+    from modseal.report import footprint as report
+
+    suffix = output.suffix.lower().removeprefix(".") if output else ""
+    form = form or (suffix if suffix in ("json", "html") else "text")
+    require_no_input(click.get_current_context())
+    if output:
+        require_output(output, is_report=True)
+        tell_replaced(output)
+    with progress() as tell:
+        modules = measure(places, depots, tell)
+    if form == "html":
+        from modseal.report.footprint_html import render
+
+        write([render(modules)], output)
+    else:
+        text = report.footprint_json(modules) if form == "json" else report.footprint_text(modules)
+        write([f"{text}\n".encode()], output)
 
 
 def _target(path: Path, at: datetime) -> TargetModules:

@@ -44,7 +44,7 @@ class ModuleSize:
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
+class SizeGroup:
     """Modules that have something in common."""
 
     label: str
@@ -81,21 +81,21 @@ def measure(places: Iterable[str], depots: Iterable[str] = (), progress: Progres
     return tuple(sorted(found.values(), key=lambda one: (-one.room, one.name, one.version, one.manifest)))
 
 
-def by_vendor(modules: Iterable[ModuleSize]) -> list[Group]:
+def by_vendor(modules: Iterable[ModuleSize]) -> list[SizeGroup]:
     """One group a vendor, the largest first."""
     return _groups(modules, lambda one: one.vendor)
 
 
-def by_level(modules: Iterable[ModuleSize]) -> list[Group]:
+def by_level(modules: Iterable[ModuleSize]) -> list[SizeGroup]:
     """One group for each claimed level, the largest first."""
     return _groups(modules, lambda one: str(one.level))
 
 
-def _groups(modules: Iterable[ModuleSize], key: Callable[[ModuleSize], str]) -> list[Group]:
+def _groups(modules: Iterable[ModuleSize], key: Callable[[ModuleSize], str]) -> list[SizeGroup]:
     found: dict[str, list[ModuleSize]] = {}
     for one in modules:
         found.setdefault(key(one), []).append(one)
-    groups = [Group(label, tuple(members)) for label, members in found.items()]
+    groups = [SizeGroup(label, tuple(members)) for label, members in found.items()]
     return sorted(groups, key=lambda one: (-one.installed, one.label))
 
 

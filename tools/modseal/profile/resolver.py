@@ -13,7 +13,7 @@ from modseal.depot import relations
 from modseal.errors import UndecidedError
 from modseal.format.manifest import Constraint
 from modseal.profile.candidates import Candidate
-from modseal.profile.search import Clause, Contradiction, Search, Steps, TooManyStepsError
+from modseal.profile.search import Clause, Contradiction, Search, StepsLeft, TooManyStepsError
 from modseal.trust.version import version_key
 
 
@@ -140,7 +140,7 @@ class _Rules:
     Numbers above those of the modules say that one of the first versions of a name is in the set.
     """
 
-    def __init__(self, universe: Universe, roots: Sequence[Condition], steps: Steps) -> None:
+    def __init__(self, universe: Universe, roots: Sequence[Condition], steps: StepsLeft) -> None:
         self._numbers: dict[int, int] = {}  # by identity: to hash a candidate means to hash all that it says
         self._left = limits.SOLVER_RULES
         self.reached: list[Candidate] = []
@@ -192,7 +192,7 @@ class _Rules:
             self._add(None, -before, -versions[-1])
 
 
-def resolve(universe: Universe, roots: Sequence[Condition], steps: Steps) -> list[Candidate]:
+def resolve(universe: Universe, roots: Sequence[Condition], steps: StepsLeft) -> list[Candidate]:
     """A set in which all rules hold, in the order of names.
 
     Raises `Impossible`, and `UndecidedError` (limit-exceeded).
@@ -209,7 +209,7 @@ def resolve(universe: Universe, roots: Sequence[Condition], steps: Steps) -> lis
     return sorted((rules.reached[one - 2] for one in chosen if one - 2 < len(rules.reached)), key=lambda one: one.name)
 
 
-def _search(rules: _Rules, places: Iterable[int], steps: Steps) -> list[int]:
+def _search(rules: _Rules, places: Iterable[int], steps: StepsLeft) -> list[int]:
     """Search under the rules at these places alone."""
     return Search(rules.size, [Clause(rules.clauses[place][0], place) for place in places], steps).run()
 
@@ -220,7 +220,7 @@ def _needed(rules: _Rules, found: Contradiction) -> list[Condition]:
     def conditions(places: Iterable[int]) -> dict[int, Condition]:
         return {id(rule): rule for place in places if (rule := rules.clauses[place][1])}
 
-    core, steps = _places(found), Steps(limits.SOLVER_STEPS // 20)
+    core, steps = _places(found), StepsLeft(limits.SOLVER_STEPS // 20)
     for one in reversed(conditions(core)):
         if one in conditions(core):
             try:

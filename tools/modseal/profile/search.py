@@ -33,7 +33,7 @@ class TooManyStepsError(Exception):
     """The limit was reached first."""
 
 
-class Steps:
+class StepsLeft:
     """How much work may still be done: one step for each rule or module that is looked at."""
 
     def __init__(self, left: int) -> None:
@@ -49,7 +49,7 @@ class Steps:
 class Search:
     """One search. Number 1 is who asks, and is true."""
 
-    def __init__(self, size: int, clauses: Iterable[Clause], steps: Steps) -> None:
+    def __init__(self, size: int, clauses: Iterable[Clause], steps: StepsLeft) -> None:
         self._steps = steps
         steps.spend(size)
         # A list that is indexed by literals: a negative one counts from its end.

@@ -18,7 +18,7 @@ from modseal.format.manifest import Constraint
 from modseal.profile.candidates import Candidate, Refused
 from modseal.profile.installed import TargetModules
 from modseal.profile.resolver import Condition, Impossible, Universe, exactly, keep, need, resolve
-from modseal.profile.search import Steps
+from modseal.profile.search import StepsLeft
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +61,7 @@ def solve(
     found, proved = list(refused), set[int]()
     notes = [*installed.notes, *_other_contents(candidates, installed)]
     universe = Universe([*installed.modules, *candidates], {one.name for one in asked})
-    steps = Steps(limits.SOLVER_STEPS)
+    steps = StepsLeft(limits.SOLVER_STEPS)
     roots = [*map(need, asked), *map(keep, installed.modules)]
     while True:
         try:
@@ -130,7 +130,7 @@ def _require_sound(asked: Sequence[Constraint], chosen: Sequence[Candidate], ins
 
 
 def _reasons(
-    universe: Universe, asked: Sequence[Constraint], installed: TargetModules, impossible: Impossible, steps: Steps
+    universe: Universe, asked: Sequence[Constraint], installed: TargetModules, impossible: Impossible, steps: StepsLeft
 ) -> tuple[str, ...]:
     """Why nothing fits, told of the newest of what was asked for."""
     met, older = impossible.rules, list[str]()

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from modseal.limits import GIB, KIB, MIB
-from modseal.profile.footprint import Group, ModuleSize, by_level, by_vendor
+from modseal.profile.footprint import ModuleSize, SizeGroup, by_level, by_vendor
 from modseal.report.text import safe
 
 SCHEMA = "modseal/footprint@1"
@@ -22,7 +22,7 @@ def footprint_text(modules: Sequence[ModuleSize]) -> str:
 
 def footprint_json(modules: Sequence[ModuleSize]) -> str:
     """The same for programs, in bytes."""
-    whole = Group("", tuple(modules))
+    whole = SizeGroup("", tuple(modules))
     document = {
         "schema": SCHEMA,
         "packed": whole.packed,
@@ -68,12 +68,12 @@ def unmeasured(modules: Sequence[ModuleSize]) -> str | None:
     return f"{are} could not be unpacked, and counted as packed; `modseal verify` says why"
 
 
-def _group(group: Group, kind: str) -> dict[str, Any]:
+def _group(group: SizeGroup, kind: str) -> dict[str, Any]:
     return {kind: group.label, "modules": len(group.modules), "packed": group.packed, "installed": group.installed}
 
 
 def _lines(modules: Sequence[ModuleSize]) -> Iterator[str]:
-    whole = Group("", tuple(modules))
+    whole = SizeGroup("", tuple(modules))
     count = f"{len(modules)} module{'' if len(modules) == 1 else 's'}"
     yield f"{count}: {size_text(whole.packed)} packed, {size_text(whole.installed)} installed (unproved)"
     for title, groups in (("VENDOR", by_vendor(modules)), ("LEVEL", by_level(modules))):

@@ -15,7 +15,7 @@ from importlib import resources
 import modseal
 from modseal import limits
 from modseal.format.level import Level
-from modseal.profile.footprint import Group, ModuleSize, by_level, by_vendor
+from modseal.profile.footprint import ModuleSize, SizeGroup, by_level, by_vendor
 from modseal.report import audit_html
 from modseal.report.audit_html.escape import Child, Markup, element, joined, prose
 from modseal.report.footprint import share_text, size_text, unmeasured
@@ -30,7 +30,7 @@ def render(modules: Sequence[ModuleSize]) -> bytes:
     """The page."""
     style = _file("report.css", audit_html.__name__) + _file("footprint.css", __name__)
     digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-    whole = Group("", tuple(modules))
+    whole = SizeGroup("", tuple(modules))
     note = unmeasured(modules)
     slots: dict[str, Child] = {
         "policy": f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
@@ -57,7 +57,7 @@ def _key(level: Level) -> Markup:
     return element("li", element("span", class_=f"swatch {level}"), str(level))
 
 
-def _treemap(vendors: Sequence[Group], total: int) -> Markup:
+def _treemap(vendors: Sequence[SizeGroup], total: int) -> Markup:
     """A box for each vendor, and in it one for each module; the smallest of a vendor share one."""
     boxes = squarified([one.installed for one in vendors], Box(0, 0, 100, 100))
     room = limits.HTML_BOXES
@@ -112,7 +112,7 @@ def _place(box: Box) -> dict[str, str]:
     return {name: f"{value:.3f}%" for name, value in values.items()}
 
 
-def _groups(title: str, groups: Sequence[Group], whole: Group) -> Markup:
+def _groups(title: str, groups: Sequence[SizeGroup], whole: SizeGroup) -> Markup:
     heads = zip((title, "Modules", "Packed", "Installed", "Share"), (None, *_CLASSES), strict=True)
     head = element("tr", *(element("th", text, scope="col", class_=class_) for text, class_ in heads))
     rows = (
@@ -130,7 +130,7 @@ _CLASSES = ("more", "more", None, None)
 """Of the columns with numbers: a phone has no room for `more`."""
 
 
-def _numbers(one: Group, whole: Group) -> Iterator[str]:
+def _numbers(one: SizeGroup, whole: SizeGroup) -> Iterator[str]:
     yield f"{len(one.modules):,}"
     yield size_text(one.packed)
     yield size_text(one.installed)

@@ -113,14 +113,15 @@ def solve(
 
 
 @profile.command()
-@click.argument("places", nargs=-1, required=True, metavar="PLACE...", shell_complete=FILES)
+@click.argument("places", nargs=-1, required=True, type=PLACE, metavar="PLACE...", shell_complete=FILES)
 @click.option(
     "--depot",
     "depots",
     multiple=True,
+    type=PLACE,
     metavar="DEPOT",
     shell_complete=FILES,
-    help="Where the bundles of an image profile are; repeatable.",
+    help=f"Where the bundles of an image profile are. {DEPOT_HELP}",
 )
 @click.option(
     "--format",
@@ -158,11 +159,11 @@ def footprint(places: tuple[str, ...], depots: tuple[str, ...], form: str | None
 
 def _target(path: Path, at: datetime) -> TargetModules:
     """What a target has: the modules of a host of ours at its root, else what the file or folder says."""
+    from modseal.host import store
     from modseal.host.look import modules_of
-    from modseal.host.store import PLACE, open_store
     from modseal.profile.installed import of_manifests, read_installed
 
-    if not path.joinpath(*PLACE).is_dir():
+    if not path.joinpath(*store.PLACE).is_dir():
         return read_installed(path)
-    with open_store(path) as store:
-        return of_manifests(one.manifest for one in modules_of(store, store.state.generation, at))
+    with store.open_store(path) as opened:
+        return of_manifests(one.manifest for one in modules_of(opened, opened.state.generation, at))

@@ -3,6 +3,10 @@
 # Run it with `make demo-host`; it writes to build/demo-host alone.
 set -eu
 cd "$(dirname "$0")/../.."
+# As root, in a mount namespace of its own, so that there can be a guard whose file system nobody else has.
+if [ "$(id -u)" = 0 ] && [ -z "${DEMO_PRIVATE:-}" ] && unshare --mount true 2>/dev/null; then
+    DEMO_PRIVATE=1 exec unshare --mount --propagation private sh docs/examples/demo-host.sh
+fi
 rm -rf build/demo-host
 mkdir -p build/demo-host/root
 chmod 600 keys-example/*/*.key
@@ -46,6 +50,29 @@ run modseal host install certified-1.0-1.seal --root root
 run modseal host install certified-2.0-1.seal --root root
 run modseal host list --root root
 run root/var/lib/extensions/modseal/opt/hello/bin/hello
+
+say "Under the guard the installed program runs, and a copy that is not signed does not:"
+guard=
+if [ -n "${DEMO_PRIVATE:-}" ]; then
+    mkdir guarded
+    mount -t tmpfs none guarded
+    cp -R root/var/lib/extensions/modseal/opt/hello guarded/hello
+    cp guarded/hello/bin/hello guarded/hello/bin/unsigned
+    echo "echo evil" >> guarded/hello/bin/unsigned
+    modseal host guard --root root --mount guarded > guard.jsonl &
+    guard=$!
+    trap 'kill "$guard" 2>/dev/null || true' EXIT
+    while kill -0 "$guard" 2>/dev/null && ! grep -q '"started"' guard.jsonl; do sleep 0.1; done
+fi
+if [ -n "$guard" ] && kill -0 "$guard" 2>/dev/null; then
+    run guarded/hello/bin/hello
+    refused guarded/hello/bin/unsigned
+    kill "$guard"
+    wait "$guard"
+    grep '"denied"' guard.jsonl
+else
+    echo "(left out: a guard takes root, a mount namespace and fanotify)"
+fi
 
 say "One byte of a payload is changed in a copy; a community module; an older version:"
 python3 - <<'PYTHON'

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from builders import guards
 from docs.console import prepare
 
 
@@ -29,5 +30,9 @@ def test_the_demo_of_a_host_runs_to_its_end(tmp_path: Path) -> None:
     ):
         assert said in done.stdout
     assert "old-depot: version 1 is older than version 2, which was seen already" in done.stderr
-    assert done.stdout.count("Hello, ") == 2
+    guarded = guards.why_impossible() is None
+    assert ("content-not-installed" in done.stdout) is guarded
+    assert ("left out" in done.stdout) is not guarded
+    assert done.stdout.count("Hello, ") == 2 + guarded
+    assert "evil" not in done.stdout.splitlines()
     assert "events, unbroken" in done.stdout.splitlines()[-1]

@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2034,SC3045
 # Before the tries, as root of the guest's system, on an ext4 with fs-verity.
 export PATH=/bin:/sbin
 cd /x || exit

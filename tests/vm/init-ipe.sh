@@ -1,11 +1,12 @@
 #!/bin/busybox sh
+# shellcheck shell=sh
 # The first program of the guest: opens the images and starts their system, with what is shipped or with the policy alone.
 B=/bin/busybox
 $B mkdir -p /proc /sys /dev /run
 $B mount -t proc proc /proc; $B mount -t sysfs sys /sys; $B mount -t devtmpfs dev /dev; $B mount -t tmpfs run /run
 $B mount -t securityfs sec /sys/kernel/security
 export DM_DISABLE_UDEV=1 PATH=/bin
-for m in $($B cat /mods/order); do $B insmod /mods/$m.ko; done
+for m in $($B cat /mods/order); do $B insmod "/mods/$m.ko"; done
 opened() { veritysetup open --hash-offset="$3" "$2" "$1" "$2" "$4" && $B mount -t erofs -o ro /dev/mapper/"$1" /base/"$5"; }
 $B mkdir /base
 $B mv /x /run/x

@@ -1,3 +1,4 @@
+# shellcheck shell=sh disable=SC2034,SC3045
 # Before the tries, as root of the guest's system.
 export PATH=/bin:/sbin DM_DISABLE_UDEV=1
 cd /run/x || exit

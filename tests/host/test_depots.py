@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from builders import hosts, image_profiles, recalls, signed_depots
 from builders.bundles import Bundle, make
 from builders.hosts import Host, tree
 from builders.pki import NOW, leaf, root, signer
+from builders.transcript import SOURCE
 from modseal.errors import ModsealError, RefusedError
 from modseal.format.image_profile import ImageProfile
 from modseal.format.level import Level
@@ -219,6 +223,14 @@ def test_what_was_seen_is_kept_although_the_change_is_refused(host: Host) -> Non
         depots.install_from(host.root, needs("a"), [depot(host, module("a", "1"), version=1)], NOW)
 
 
+def test_what_was_seen_is_kept_although_two_depots_contradict_each_other(host: Host) -> None:
+    """Else a second depot could keep a host from learning what is recalled."""
+    other = make("seal", name="a", version="1", files={"opt/a/run": b"other"}, claimed_level=Level.PARTNER)
+    places = [depot(host, module("a", "1")), depot(host, other, name="other")]
+    assert codes(install(host, "a", depot=places)) == ["content-differs"]
+    assert known(host) == {"acme": 1, "other": 1}
+
+
 def test_a_dry_run_remembers_nothing(host: Host) -> None:
     before = tree(host.root)
     depots.install_from(host.root, needs("a"), [depot(host, module("a"))], NOW, dry_run=True)
@@ -409,3 +421,38 @@ def test_a_profile_takes_no_module_back_to_an_older_version(host: Host) -> None:
 def test_a_recalled_module_of_a_profile_is_refused(host: Host) -> None:
     place = depot(host, module("a"), recalls=[recalls.make(recalls.entry("a"))])
     assert codes(install_profile(host, image_profiles.make(module("a")), place)) == ["recalled"]
+
+
+_FULL = """
+import os, sys
+from pathlib import Path
+from builders import hosts
+from builders.bundles import make
+from builders.pki import NOW
+from host.test_depots import depot, module, needs
+from modseal.format.level import Level
+from modseal.host import depots, learned
+big = make("seal", name="a", version="2", files={"opt/a": os.urandom(4 << 20)}, claimed_level=Level.PARTNER)
+place = depot(hosts.Host(Path(sys.argv[2], "root")), module("a", "1"), big)
+host = hosts.host(Path(sys.argv[1]))
+done = depots.install_from(host.root, needs("a"), [place], NOW)
+with host.store() as store:
+    known = list(learned.seen_depots(store))
+print(done.verdict, {one.code for one in done.failures[:1]}, host.modules(), host.codes(), known)
+print(done.failures[0].detail)
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="mounting takes root and unshare")
+def test_on_a_full_disk_no_older_version_is_taken_instead_and_what_was_seen_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "small").mkdir()
+    script = 'mount -t tmpfs -o size=3m none "$0" && exec "$1" -c "$2" "$0" "$3"'
+    mounting = ["unshare", "-m", "--propagation", "private", "sh", "-c", script, tmp_path / "small"]
+    environment = {**os.environ, "PYTHONPATH": f"{SOURCE}:{SOURCE.parent / 'tests'}"}
+    done = subprocess.run([*mounting, sys.executable, _FULL, tmp_path], env=environment, capture_output=True, text=True)
+    if "mount:" in done.stderr or "unshare:" in done.stderr:
+        pytest.skip(f"cannot mount here: {done.stderr.strip()}")
+    assert done.stdout.splitlines() == [
+        "undecided {'io-error'} {} [] ['acme']",
+        "the image store: No space left on device",
+    ], done.stderr

@@ -345,7 +345,7 @@ an inode for each file, and space for what no other one has."""
 HOST_DEPOTS = 256
 """Signed depots whose newest index a host remembers. One that installs from ten has many."""
 
-HOST_RECALLS = 256
+HOST_RECALLS = 64
 """Lists of recalls that a host keeps. A vendor or site has one or a few; each is examined for each module."""
 
 IPE_POLICY_SIZE = 62 * 1024

@@ -7,6 +7,8 @@ written. Only what was accepted is used further (docs/adr/0009 and 0027).
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -83,19 +85,22 @@ class _Files:
         """See `Sink.begin`. Raises `FormatError` for what must not be written."""
         rules.require(next(rules.check_entry(entry), None))
         if entry.type is FileType.FILE:
-            self._descriptor, self._open = self._keeper.begin(), True
+            with _storing():
+                self._descriptor, self._open = self._keeper.begin(), True
 
     def write(self, data: bytes) -> None:
         """See `Sink.write`."""
         if self._descriptor is not None:
             view = memoryview(data)
-            while view:
-                view = view[os.write(self._descriptor, view) :]
+            with _storing():
+                while view:
+                    view = view[os.write(self._descriptor, view) :]
 
     def end(self, entry: Entry) -> None:
         """See `Sink.end`."""
         if self._open and entry.sha256 is not None:
-            self._keeper.end(self._descriptor, entry.sha256.hex(), entry.mode or 0)
+            with _storing():
+                self._keeper.end(self._descriptor, entry.sha256.hex(), entry.mode or 0)
             self._descriptor, self._open = None, False
 
     def close(self) -> None:
@@ -103,6 +108,15 @@ class _Files:
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
+
+
+@contextmanager
+def _storing() -> Iterator[None]:
+    """A full disk is the store's fault, and not that of the bundle or depot that is read meanwhile."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError.of("the image store", error) from error
 
 
 def admit(path: Path, policy: Policy, at: datetime, keeper: Keeper) -> Admitted:

@@ -131,6 +131,8 @@ def carry_out(
     change = replace(change, failures=found.failures, depots=learned.seen if learned else ())
     told, more = ({}, {})
     if learned and learned.is_new and staging:
+        if found.failures:
+            staging.discard_all_but(learned.records)
         told, more = learned.facts(), learned.changes(staging)
     if found.failures or not found.changes:
         if more and staging:

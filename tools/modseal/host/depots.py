@@ -16,7 +16,7 @@ from pathlib import Path
 from modseal.bundle.verify import Result
 from modseal.codes import CodeName
 from modseal.depot.open import open_depot
-from modseal.errors import Failure, ModsealError, RefusedError, UndecidedError
+from modseal.errors import Failure, InputError, ModsealError, RefusedError, UndecidedError
 from modseal.format.image_profile import ImageProfile
 from modseal.format.manifest import Constraint
 from modseal.host import plan as planning
@@ -57,9 +57,12 @@ def install_from(
         if unknown:
             return visit.refused(action, [planning.not_installed(name) for name in sorted(unknown)])
         unread: list[Refused] = []
-        candidates = require_one_content(visit.shelf.candidates(None, unread))
         target = TargetModules(tuple(map(_as_candidate, there)))
-        found = solve(asked, candidates, target, visit.why_not, unread) if asked else Solution()
+        try:
+            candidates = require_one_content(visit.shelf.candidates(None, unread))
+            found = solve(asked, candidates, target, visit.why_not, unread) if asked else Solution()
+        except (RefusedError, UndecidedError) as error:  # two contents of one version, or too many choices
+            return visit.refused(action, [error.failure])
         if failures := _why_not(found, len(unread)) if asked else []:
             return visit.refused(action, failures, found.refused)
         same, missing = ([], []) if update else visit.same(asked, found, candidates)
@@ -105,7 +108,10 @@ def _visiting(root: Path, places: Sequence[str], at: datetime, *, dry_run: bool)
             except (RefusedError, UndecidedError) as error:  # of several depots, this one
                 why = error.failure
                 raise type(error)(why.code, f"{files.name}: {why.detail}", **why.evidence) from error
-        yield _Visit(store, staging, shelf, at)
+        try:
+            yield _Visit(store, staging, shelf, at)
+        except OSError as error:  # not of the depots: those are read by what converts its own errors
+            raise InputError.of(store.path, error) from error
 
 
 class _Visit:

@@ -104,6 +104,13 @@ class Staging:
             self.place(map(record_name, digests))
             os.sync()
 
+    def discard_all_but(self, digests: Iterable[str]) -> None:
+        """Remove everything but these records: the bundles of a refused change may have filled the disk."""
+        wanted = {name: self._staged[name] for name in map(record_name, digests) if name in self._staged}
+        for staged in set(os.listdir(self.descriptor)) - set(wanted.values()):
+            os.unlink(staged, dir_fd=self.descriptor)
+        self._staged = wanted
+
     def close(self) -> None:
         """Remove what was not placed."""
         folder.empty(self.descriptor)

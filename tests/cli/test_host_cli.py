@@ -268,7 +268,10 @@ def test_a_name_that_no_depot_has(depot_host: Path) -> None:
 
 
 def test_what_to_install_has_to_be_named(depot_host: Path) -> None:
-    for arguments in (("install",), ("install", "--depot", "D"), ("update",)):
+    for arguments in (
+        *(("install",), ("install", "--depot", "D"), ("update",)),
+        *(("install", "a", "--depot", ""), ("install", "a.seal", "--signed")),
+    ):
         assert host(depot_host, *arguments).code == 2
     assert host(depot_host, "install", "a", "--depot", "nowhere").code == 3
     assert host(depot_host, "install", "https://example.org/a.seal").code == 3

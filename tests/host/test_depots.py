@@ -17,7 +17,7 @@ from builders.bundles import Bundle, make
 from builders.hosts import Host, tree
 from builders.pki import NOW, leaf, root, signer
 from builders.transcript import SOURCE
-from modseal.errors import ModsealError, RefusedError
+from modseal.errors import FormatError, ModsealError, RefusedError
 from modseal.format.image_profile import ImageProfile
 from modseal.format.level import Level
 from modseal.format.manifest import Constraint, Relationships
@@ -282,6 +282,21 @@ def test_a_depot_that_changes_between_dry_run_and_install_is_judged_again(host: 
     done = depots.install_from(host.root, needs("a"), [place], NOW)
     assert (said.verdict, done.verdict) == (Verdict.ACCEPTED, Verdict.REJECTED)
     assert host.modules() == {}
+
+
+def test_who_wants_signed_depots_takes_no_other_one(host: Host) -> None:
+    place = Path(depot(host, module("a")))
+    install(host, "a", depot=str(place), signed=True)
+    (place / "depot.json").unlink()
+    with pytest.raises(RefusedError, match="only a signed depot") as caught:
+        depots.install_from(host.root, needs("a"), [str(place)], NOW, signed=True)
+    assert caught.value.failure.code == "index-invalid"
+
+
+def test_a_folder_without_an_index_and_bundles_is_not_a_depot(host: Host) -> None:
+    (host.root.parent / "empty").mkdir()
+    with pytest.raises(FormatError, match="empty: it has neither"):
+        depots.install_from(host.root, [], [str(host.root.parent / "empty")], NOW, update=True)
 
 
 # Recalls.

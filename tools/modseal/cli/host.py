@@ -26,6 +26,7 @@ from modseal.cli.options import (
     now,
     policy_option,
     recall_option,
+    require_path,
 )
 from modseal.errors import UsageError
 from modseal.limits import HOST_GENERATIONS
@@ -41,6 +42,7 @@ LEVELS = Choice(
     ]
 )
 
+signed_option = click.option("--signed", is_flag=True, help="Refuse depots that have no signed index; with --depot.")
 root_option = click.option(
     "--root",
     type=FILE,
@@ -105,11 +107,19 @@ def init(root: Path, policy: str, level: str | None) -> None:
     shell_complete=FILES,
     help="An image profile, or where one is: its modules are installed from the depots, in its versions.",
 )
+@signed_option
 @root_option
 @dry_run_option
 @format_option
 def install(
-    what: tuple[str, ...], depots: tuple[str, ...], profile: str | None, root: Path, output: str, *, dry_run: bool
+    what: tuple[str, ...],
+    depots: tuple[str, ...],
+    profile: str | None,
+    root: Path,
+    output: str,
+    *,
+    signed: bool,
+    dry_run: bool,
 ) -> int:
     """Verify BUNDLEs and install their modules; with --depot, install NAMEs and what they need. All of them, or none.
 
@@ -122,36 +132,52 @@ def install(
         from modseal.profile.found import read_profiles
 
         wanted = read_profiles(profile).only(profile, None).as_profile()
-        return _report(install_profile(root, wanted, depots, now(), dry_run=dry_run), output, dry_run=dry_run)
+        done = install_profile(root, wanted, depots, now(), signed=signed, dry_run=dry_run)
+        return _report(done, output, dry_run=dry_run)
     if not what:
         raise UsageError("name what to install: bundles, or with --depot names of modules")
-    return _arrive(what, depots, root, output, update=False, dry_run=dry_run)
+    return _arrive(what, depots, root, output, update=False, signed=signed, dry_run=dry_run)
 
 
 @host.command()
 @click.argument("what", nargs=-1, metavar="[BUNDLE|NAME]...", shell_complete=BUNDLES)
 @depots_option
+@signed_option
 @root_option
 @dry_run_option
 @format_option
-def update(what: tuple[str, ...], depots: tuple[str, ...], root: Path, output: str, *, dry_run: bool) -> int:
+def update(
+    what: tuple[str, ...], depots: tuple[str, ...], root: Path, output: str, *, signed: bool, dry_run: bool
+) -> int:
     """Install those of BUNDLEs that are newer than what is installed of the same name, and skip the others.
 
     With --depot, install the newest versions of NAMEs that fit, by default of all that is installed, with their needs.
     """
     if not what and not depots:
         raise UsageError("name bundles, or depots with --depot")
-    return _arrive(what, depots, root, output, update=True, dry_run=dry_run)
+    return _arrive(what, depots, root, output, update=True, signed=signed, dry_run=dry_run)
 
 
 def _arrive(
-    what: tuple[str, ...], depots: tuple[str, ...], root: Path, output: str, *, update: bool, dry_run: bool
+    what: tuple[str, ...],
+    depots: tuple[str, ...],
+    root: Path,
+    output: str,
+    *,
+    update: bool,
+    signed: bool,
+    dry_run: bool,
 ) -> int:
+    if signed and not depots:
+        raise UsageError("--signed has a meaning only with --depot")
     if depots:
         from modseal.host.depots import install_from
         from modseal.profile.solve import parse_asked
 
-        done = install_from(root, [parse_asked(one) for one in what], depots, now(), update=update, dry_run=dry_run)
+        for depot in depots:
+            require_path(depot)
+        asked = [parse_asked(one) for one in what]
+        done = install_from(root, asked, depots, now(), update=update, signed=signed, dry_run=dry_run)
     else:
         from modseal.host.change import install as install_on
 

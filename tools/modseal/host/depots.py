@@ -15,8 +15,11 @@ from pathlib import Path
 
 from modseal.bundle.verify import Result
 from modseal.codes import CodeName
+from modseal.depot.index import INDEX
 from modseal.depot.open import open_depot
-from modseal.errors import Failure, InputError, ModsealError, RefusedError, UndecidedError
+from modseal.depot.signed import is_signed_depot
+from modseal.errors import Failure, FormatError, InputError, ModsealError, RefusedError, UndecidedError
+from modseal.files.shown import shown
 from modseal.format.image_profile import ImageProfile
 from modseal.format.manifest import Constraint
 from modseal.host import plan as planning
@@ -43,14 +46,16 @@ def install_from(
     at: datetime,
     *,
     update: bool = False,
+    signed: bool = False,
     dry_run: bool = False,
 ) -> Change:
     """Install what is asked for from some depots, or with `update` newer ones of installed modules (of all by default).
 
+    `signed` refuses depots that have no signed index.
     Raises what `change.install` and `open_depot` raise, and what `depot.proved.prove` raises of a signed depot.
     """
     action = "update" if update else "install"
-    with _visiting(root, places, at, dry_run=dry_run) as visit:
+    with _visiting(root, places, at, dry_run=dry_run, signed=signed) as visit:
         there = visit.there
         asked = asked or [Constraint(one.name) for one in there]
         unknown = {one.name for one in asked} - {one.name for one in there} if update else set()
@@ -71,14 +76,20 @@ def install_from(
 
 
 def install_profile(
-    root: Path, profile: ImageProfile, places: Sequence[str], at: datetime, *, dry_run: bool = False
+    root: Path,
+    profile: ImageProfile,
+    places: Sequence[str],
+    at: datetime,
+    *,
+    signed: bool = False,
+    dry_run: bool = False,
 ) -> Change:
     """Install the modules of an image profile from some depots, in its versions. What else is installed stays.
 
     The profile must hold (`profile.validate`), and be signed by who may speak for its modules where it is signed.
     Raises what `install_from` raises.
     """
-    with _visiting(root, places, at, dry_run=dry_run) as visit:
+    with _visiting(root, places, at, dry_run=dry_run, signed=signed) as visit:
         validation = validate(profile, visit.shelf, visit.policy, at)
         if failures := [*validation.all_failures()]:
             return visit.refused("install", failures)
@@ -97,17 +108,31 @@ def _as_candidate(module: Installed) -> Candidate:
 
 
 @contextmanager
-def _visiting(root: Path, places: Sequence[str], at: datetime, *, dry_run: bool) -> Iterator[_Visit]:
+def _named(place: str) -> Iterator[None]:
+    """Of several depots, the one that something is wrong with."""
+    try:
+        yield
+    except ModsealError as error:
+        if type(error) not in (FormatError, RefusedError, UndecidedError):
+            raise  # the others name what they are about
+        why = error.failure
+        raise type(error)(why.code, f"{shown(place)}: {why.detail}", **why.evidence) from error
+
+
+@contextmanager
+def _visiting(root: Path, places: Sequence[str], at: datetime, *, dry_run: bool, signed: bool) -> Iterator[_Visit]:
     with opened(root, dry_run=dry_run) as (store, staging), ExitStack() as stack:
         store.require_clock(at)
         shelf = Shelf(store.policy, at, seen_depots(store))
         for place in places:
-            files = stack.enter_context(open_depot(place))
-            try:
+            with _named(place):
+                files = stack.enter_context(open_depot(place))
+                is_signed = is_signed_depot(files)
+                if signed and not is_signed:
+                    raise RefusedError("index-invalid", f"it has no {INDEX}, and only a signed depot was asked for")
+                if not is_signed and not files.bundles:
+                    raise FormatError("index-invalid", f"it has neither a {INDEX} nor a bundle, and is not a depot")
                 shelf.add(files)
-            except (RefusedError, UndecidedError) as error:  # of several depots, this one
-                why = error.failure
-                raise type(error)(why.code, f"{files.name}: {why.detail}", **why.evidence) from error
         try:
             yield _Visit(store, staging, shelf, at)
         except OSError as error:  # not of the depots: those are read by what converts its own errors

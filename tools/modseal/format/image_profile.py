@@ -11,7 +11,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from modseal import limits
@@ -22,6 +22,7 @@ from modseal.format.manifest import Kind, Manifest
 from modseal.format.rooted import HEX, VERSION
 from modseal.format.shape import Array, Integer, Table, Text, quote
 from modseal.format.vib_rules import TYPES
+from modseal.values import dataclass
 
 SCHEMA = "modseal/profile@1"
 MEMBER = "profile.json"

@@ -284,3 +284,25 @@ def test_help_says_all_that_a_policy_may_be(name: str, command: click.Command, t
         told = " ".join(run(*name.split(), "--help", cwd=tmp_path).out.split())
         for word in ("strict", "vmware", "store:", "folder"):
             assert word in told, name
+
+
+@pytest.mark.parametrize(
+    ("name", "command"), list(every_command()), ids=lambda value: value if type(value) is str else ""
+)
+def test_help_says_what_a_depot_may_be(name: str, command: click.Command, tmp_path: Path) -> None:
+    if any("DEPOT" in (one.metavar or "") or one.name in ("before", "after") for one in command.params):
+        told = " ".join(run(*name.split(), "--help", cwd=tmp_path).out.split())
+        assert re.search(r"folder|FILE\|DEPOT", told), name
+        for word in ("zip", "OCI image layout", "address"):
+            assert word in told, name
+
+
+@pytest.mark.parametrize(
+    ("name", "command"), list(every_command()), ids=lambda value: value if type(value) is str else ""
+)
+def test_the_help_of_every_option_says_what_it_is(name: str, command: click.Command) -> None:
+    """Not only what it is by default, or that there may be several."""
+    for one in command.params:
+        if isinstance(one, click.Option):
+            assert one.help, (name, one.name)
+            assert not re.match(r"Default|Repeatable|By default [a-z ]+\.$|Why\.$", one.help), (name, one.name)

@@ -29,6 +29,7 @@ from modseal.cli.options import (
     OUTPUT,
     PLACE,
     Choice,
+    FolderType,
     at_option,
     now,
     policy_option,
@@ -59,7 +60,7 @@ def _list_rules(context: click.Context, _parameter: click.Parameter, asked: bool
 @click.option(
     "--esxi-db",
     "hosts",
-    type=click.Path(file_okay=False, exists=True),
+    type=FolderType(file_okay=False, exists=True),
     shell_complete=FOLDERS,
     multiple=True,
     metavar="DIR",

@@ -47,6 +47,8 @@ for _command in (depot_write.build, depot_write.add, depot_write.remove, depot_w
 def list_command(depot_path: str, form: str) -> int:
     """Show what DEPOT says that it has, unproved. No bundle is opened.
 
+    A depot is a folder, a zip file, an OCI image layout, or the address of one.
+
     Exit status: 0; 1 if something of its metadata cannot be read.
     """
     from modseal.depot.listing import listing_of
@@ -80,6 +82,8 @@ def check(
 ) -> int:
     """Prove DEPOT: its index, that exactly what it lists is there, and every bundle under a policy.
 
+    A depot is a folder, a zip file, an OCI image layout, or the address of one.
+
     Exit status: 0 if and only if all is accepted; 1 if something is rejected; 3 if something is undecided.
     """
     from modseal.cli.verify import EXIT
@@ -104,7 +108,10 @@ def check(
 @click.argument("after", type=PLACE, metavar="AFTER")
 @_FORMAT
 def diff(before: str, after: str, form: str) -> None:
-    """Show how AFTER differs from BEFORE: modules that came, went or changed. Nothing is proved."""
+    """Show how AFTER differs from BEFORE: modules that came, went or changed. Nothing is proved.
+
+    A depot is a folder, a zip file, an OCI image layout, or the address of one.
+    """
     from modseal.depot.listing import compare, listing_of
     from modseal.depot.open import open_depot
     from modseal.report import depot_text
@@ -137,7 +144,8 @@ def mirror(
 ) -> int:
     """Copy the signed DEPOT, signatures and all, once it is proved: what is not accepted is not copied.
 
-    A depot that is there is brought up to date, and never to an older version.
+    A depot is a folder, a zip file, an OCI image layout, or the address of one.
+    A copy that is there is brought up to date, and never to an older version.
     Exit status: as of `modseal depot check`.
     """
     from modseal.cli.verify import EXIT

@@ -62,7 +62,12 @@ _OFFLINE = (
     click.option(
         "--vendor", default="", metavar="NAME", help="Offline bundle: whose it is; by default the bundles' vendor."
     ),
-    click.option("--code", default="", metavar="CODE", help="Offline bundle: the vendor's code."),
+    click.option(
+        "--code",
+        default="",
+        metavar="CODE",
+        help="Offline bundle: the vendor's short name in its index, beside --vendor.",
+    ),
     click.option(
         "--component", default="", metavar="NAME=VERSION", help="Offline bundle: one component that all bundles form."
     ),
@@ -87,7 +92,12 @@ def _offline_options(command: Any) -> Any:
     help="The depot to write: OUT.zip is an offline bundle, or with --name a signed depot; else a folder.",
 )
 @click.option("--name", metavar="NAME", help="Signed depot: what it is called.")
-@click.option("--previous", type=PLACE, metavar="DEPOT", help="Signed depot: the version before this one.")
+@click.option(
+    "--previous",
+    type=PLACE,
+    metavar="DEPOT",
+    help="Signed depot: the version before this one, a folder, zip file, OCI image layout or address.",
+)
 @OCI
 @index_options
 @_RECALLS
@@ -145,7 +155,10 @@ def _build_signed(bundles: tuple[Path, ...], output: Path, given: dict[str, Any]
 @index_options
 @_RECALLS
 def add(depot_path: str, bundles: tuple[Path, ...], **given: Any) -> None:
-    """Put BUNDLEs and recalls into the signed DEPOT, as its next version."""
+    """Put BUNDLEs and recalls into the signed DEPOT, as its next version.
+
+    DEPOT is a folder, a zip file or an OCI image layout; of one that is behind an address, change a copy.
+    """
     from modseal.packing import signed_depot as depots
 
     if not bundles and not given["recalls"]:
@@ -166,6 +179,8 @@ def add(depot_path: str, bundles: tuple[Path, ...], **given: Any) -> None:
 def remove(depot_path: str, modules: tuple[str, ...], **given: Any) -> None:
     """Take MODULEs out of the signed DEPOT, as its next version: NAME, or NAME=VERSION.
 
+    DEPOT is a folder, a zip file or an OCI image layout; of one that is behind an address, change a copy.
+
     That withdraws nothing from those who have it; `modseal depot recall` does.
     """
     from modseal.packing import signed_depot as depots
@@ -184,12 +199,14 @@ def remove(depot_path: str, modules: tuple[str, ...], **given: Any) -> None:
 @click.argument("depot_paths", nargs=-1, required=True, type=PLACE, metavar="DEPOT...")
 @click.option("-o", "--output", "destination", required=True, type=FILE, metavar="OUT", help="The depot to write.")
 @click.option("--name", required=True, metavar="NAME", help="What it is called.")
-@click.option("--previous", type=PLACE, metavar="DEPOT", help="The version before this one.")
+@click.option("--previous", type=PLACE, metavar="DEPOT", help="The version before this one, as a DEPOT.")
 @OCI
 @policy_option(required=False)
 @index_options
 def merge(depot_paths: tuple[str, ...], destination: Path, **given: Any) -> None:
     """Write a signed depot with all bundles of DEPOTs: signed ones and offline bundles.
+
+    A depot is a folder, a zip file, an OCI image layout, or the address of one.
 
     Each bundle is examined anew, and nothing that the DEPOTs say is taken over but their recalls. With --policy each
     DEPOT and all its bundles must be accepted; else whoever uses the new depot proves its bundles.

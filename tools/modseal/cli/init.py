@@ -25,8 +25,13 @@ from modseal.report import proposal_text
     help="A certificate that the policy trusts: a CA's, or an exact signer's.",
 )
 @click.option("--vendor", default="", metavar="NAME", help="Who answers for the module.")
-@click.option("--name", default="", metavar="NAME", help="Default: from the name of the folder.")
-@click.option("--version", default="", metavar="VERSION", help="Default: from the folder's name, or a file VERSION.")
+@click.option("--name", default="", metavar="NAME", help="What the module is called; by default as the folder.")
+@click.option(
+    "--version",
+    default="",
+    metavar="VERSION",
+    help="The module's version; by default from the folder's name, or a file VERSION.",
+)
 @click.option(
     "--level",
     type=Choice([str(level) for level in sorted(Level, reverse=True)]),

@@ -26,7 +26,9 @@ UNENCRYPTED = click.option("--unencrypted", is_flag=True, help="Write the key un
 
 def type_option(default: str) -> Callable[[Any], Any]:
     """`--type`: the type of a new key."""
-    return click.option("--type", "kind", type=Choice(list(KEY_TYPES)), default=default, show_default=True)
+    return click.option(
+        "--type", "kind", type=Choice(list(KEY_TYPES)), default=default, show_default=True, help="The type of the key."
+    )
 
 
 def new_passphrase(key: Path, file: Path | None, *, unencrypted: bool) -> bytes | None:

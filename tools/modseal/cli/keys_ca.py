@@ -73,7 +73,7 @@ def ca(
     timestamping: bool,
     unencrypted: bool,
 ) -> None:
-    """Make a CA in the new folder DIR: its certificate, its encrypted key, and what it remembers.
+    """Make a CA in the new folder DIR: its certificate, its encrypted key, and the list of what it issues.
 
     A root issues CAs, and signers where one CA is enough. A CA with --parent issues signers alone.
     """
@@ -135,7 +135,7 @@ def issue(
 @_CA
 @click.argument("certificate", type=FILE_OR_STREAM, metavar="CERT", required=False)
 @click.option("--serial", metavar="HEX", help="The serial number, where the certificate is lost.")
-@click.option("--reason", type=Choice(REASONS), default=REASONS[0], show_default=True, help="Why.")
+@click.option("--reason", type=Choice(REASONS), default=REASONS[0], show_default=True, help="Why it is revoked.")
 def revoke(folder: Path, certificate: Path | None, serial: str | None, reason: str) -> None:
     """Note that CERT is revoked. It takes effect with the next CRL: `modseal keys crl`."""
     from modseal.ca import acts
@@ -147,7 +147,7 @@ def revoke(folder: Path, certificate: Path | None, serial: str | None, reason: s
 
 @click.command()
 @_CA
-@_days(CRL_DAYS, "How long verifiers may use it.")
+@_days(CRL_DAYS, "For how many days verifiers may use it.")
 @PASSPHRASE
 @click.option("-o", "--output", required=True, type=OUTPUT, metavar="CRL", help="The CRL to write.")
 def crl(folder: Path, days: int, passphrase_file: Path | None, output: Path) -> None:

@@ -31,12 +31,7 @@ class File(click.Path):
         """See `click.Path`. An empty text, as of an unset variable, would be the current folder."""
         require_path(str(value))
         self.look_at_stream(str(value), ctx)
-        if _MAYBE.search(str(value)) and not os.path.lexists(value):
-            from modseal.files.shown import is_like_address, shown
-
-            if not is_like_address(str(value)):
-                return super().convert(value, param, ctx)
-            raise InputError(f"{shown(str(value))}: an address, and not a file").because("address")
+        require_no_address(str(value))
         return super().convert(value, param, ctx)
 
     def look_at_stream(self, text: str, context: click.Context | None) -> None:
@@ -52,14 +47,27 @@ class FileOrStream(File):
         require_once(text, context)
 
 
+class FolderType(click.Path):
+    """A folder of this machine that is there; an address is told so, without what may be a secret in it."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """See `click.Path`."""
+        require_no_address(str(value))
+        return super().convert(value, param, ctx)
+
+
 class PlaceType(click.ParamType[str]):
     """A file, a folder or an address, and no stream."""
 
     name = "place"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        """The text itself. Raises `UsageError`."""
+        """The text itself. Raises `UsageError`, and `InputError` for an address of no kind that is known."""
+        from modseal.files.address import is_address
+
         require_no_stream(str(value))
+        if not is_address(str(value)):
+            require_no_address(str(value))
         return str(value)
 
 
@@ -71,6 +79,8 @@ class ReferenceType(click.ParamType[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The text itself. Raises `UsageError`."""
         require_once(str(value), ctx)
+        if not _KEY_URI.match(str(value)):
+            require_no_address(str(value))
         return str(value)
 
 
@@ -101,6 +111,8 @@ FILE, OUTPUT, FILE_OR_STREAM = File(path_type=Path), Output(path_type=Path), Fil
 PLACE, REFERENCE = PlaceType(), ReferenceType()
 _MAYBE = re.compile("//|:/|@")
 """What every address has, so that the rule need not be loaded for a file."""
+_KEY_URI = re.compile(r"(?!https?:|ftps?:|file:|s3:|gs:)[a-z][a-z0-9.+-]*:(?!/[^/])", re.IGNORECASE)
+"""A key by the URI of a token or a key service, and `store:` of a policy."""
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z)?")
 
 
@@ -135,6 +147,15 @@ FILES = offer("file")
 BUNDLES = offer("file", ".seal", ".vib")
 FOLDERS = offer("dir")
 POLICIES = offer("file", ".toml", values=("strict", "vmware", "store:"))
+
+
+def require_no_address(text: str) -> None:
+    """Check that a text does not name something on a server. Raises `InputError`, without what may be a secret."""
+    if _MAYBE.search(text) and not os.path.lexists(text):
+        from modseal.files.shown import is_like_address, shown
+
+        if is_like_address(text):
+            raise InputError(f"{shown(text)}: an address, and not a file").because("address")
 
 
 def require_no_stream(text: str) -> None:
@@ -290,7 +311,7 @@ def signer_options(command: Any) -> Any:
             "--algorithm",
             metavar="NAME",
             type=Choice(sorted(ALGORITHMS)),
-            help="Default: the usual one for the key.",
+            help="The signature algorithm; by default the usual one for the key.",
         ),
     )
     return with_options(command, options)

@@ -54,10 +54,17 @@ if TYPE_CHECKING:
 @click.option("--sbom", is_flag=True, help="Embed a CycloneDX SBOM, made from the files and the spec.")
 @click.option("--provenance", is_flag=True, help="Embed a SLSA provenance statement: who built it, from what.")
 @click.option("--builder-id", default="", metavar="URI", help="Who builds; default: the CI job's workflow or runner.")
-@click.option("--build-type", default="", metavar="URI", help="What the build's parameters mean.")
+@click.option(
+    "--build-type",
+    default="",
+    metavar="URI",
+    help="The page that says what the build's parameters mean; default: modseal's own.",
+)
 @click.option("--source-uri", default="", metavar="URI", help="The source, as git+https://HOST/REPOSITORY@REF.")
 @click.option("--source-digest", default="", metavar="DIGEST", help="Its git commit, or ALGORITHM:HEX.")
-@click.option("--invocation-id", default="", metavar="ID", help="The run of the build.")
+@click.option(
+    "--invocation-id", default="", metavar="ID", help="Which run of the build it was; default: the run of the CI job."
+)
 def pack(
     spec: Path,
     output: Path | None,

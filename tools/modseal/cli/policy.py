@@ -190,7 +190,13 @@ def bundle_command(
 )
 @_PREVIOUS
 @_PASSPHRASE
-@click.option("-o", "--output", type=OUTPUT, metavar="OUT", help="Default: TRUST-BUNDLE itself.")
+@click.option(
+    "-o",
+    "--output",
+    type=OUTPUT,
+    metavar="OUT",
+    help="The trust bundle with the signature; by default TRUST-BUNDLE itself.",
+)
 def endorse(
     bundle: Path,
     root_key: str,
@@ -215,7 +221,7 @@ def endorse(
     type=FILE,
     metavar="DIR",
     shell_complete=FOLDERS,
-    help="Default: MODSEAL_TRUST_STORE, or this machine's or user's store.",
+    help="The trust store; by default MODSEAL_TRUST_STORE, or this machine's or user's.",
 )
 @click.option(
     "--initial-root",

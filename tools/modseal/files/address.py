@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from urllib.parse import quote, urlsplit
 
 from modseal.errors import UsageError
-from modseal.files.shown import shown
+from modseal.files.shown import shown, shown_path
 from modseal.values import dataclass
 
 DRIVERS = {"http": "aiohttp", "https": "aiohttp", "s3": "s3fs", "gs": "gcsfs", "memory": "fsspec"}
@@ -48,8 +48,7 @@ class Address:
     def below(self, part: str) -> Address:
         """What is called `part` in this folder: an object, or what a web page links to, with the folder's query."""
         if not self.web:
-            url = f"{self.url.rstrip('/')}/{part}"
-            return Address(url, url)
+            return _stored(f"{self.url.rstrip('/')}/{part}")
         path, _, query = self.url.partition("?")
         return _named(path.removesuffix("/") + "/" + quote(part, safe=_LEFT), query)
 
@@ -117,4 +116,10 @@ def _store(scheme: str, rest: str) -> Address:
         )
     if not bucket:
         raise UsageError(f"{scheme}://...: the bucket is missing")
-    return Address(f"{scheme}://{rest}", f"{scheme}://{rest}")
+    return _stored(f"{scheme}://{rest}")
+
+
+def _stored(url: str) -> Address:
+    """In an object's name, a question mark has no meaning, and a segment may be a token as in any path."""
+    bucket, slash, path = url.partition("://")[2].partition("/")
+    return Address(url, f"{url.partition(':')[0]}://{bucket}{slash}{shown_path(path)}")

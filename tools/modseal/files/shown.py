@@ -14,7 +14,10 @@ from urllib.parse import unquote
 HIDDEN = "..."
 
 _ADDRESS = re.compile(r"((?:[A-Za-z][A-Za-z0-9+.-]*:/{1,3}|//))([^/?#]*)([^?#]*)(.*)", re.DOTALL)
-_IN_TEXT = re.compile(r"(?:\b(?:https?|s3|gs|ftp|tcp|tls):/{1,3}|(?<![:\w/.])//)" r"[^\s'\"<>|\\^`]+")
+_IN_TEXT = re.compile(
+    r"(?:\b(?:https?|s3|gs|ftp|tcp|tls):/{1,3}|\b[a-z][a-z0-9+.-]*://|(?<![:\w/.])//)" r"[^\s'\"<>|\\^`]+",
+    re.IGNORECASE,
+)
 _BARE = re.compile(r"[^\s/:@'\"]+:[^\s/@'\"]+@(?!sha[0-9]+:)([^\s?#'\"]*)(?:[?#][^\s'\"]*)?")
 """A user and a password before a host. An image by its digest (`name:tag@sha256:...`) has none."""
 _FILE = re.compile(r"[^/]{1,100}\.(?:seal|vib|zip|trust|xml|json|toml|pem|crt|cer|crl|html?)", re.IGNORECASE)

@@ -42,7 +42,7 @@ CauseName = Literal[
     # reports
     "report-unreadable", "report-of-server", "path-outside", "too-many-bundles",
     # hosts
-    "no-event-log", "tool-missing", "tpm-failed", "erofs-failed", "index-unusable",
+    "no-event-log", "tool-missing", "tool-failed", "package-missing", "no-bundle-there", "tpm-failed", "erofs-failed", "index-unusable",
     # image profiles
     "profile-needs", "profile-needed", "profile-unsigned",
 ]  # fmt: skip
@@ -187,6 +187,9 @@ CAUSES: Final[Mapping[CauseName, str]] = {
     # hosts
     "no-event-log": "Name the event log that `modseal host verify --at-boot --event-log` wrote.",
     "tool-missing": "Install the program that is named, from the package that is named.",
+    "tool-failed": "Read what the program says of it, and check its version and the free space.",
+    "package-missing": "Name the package that brings it among the packages of the image's spec.",
+    "no-bundle-there": "Name a bundle, or a folder that has some.",
     "tpm-failed": "Run the command as root on a machine with a TPM; `tpm2_pcrread sha256:13` shows whether it answers.",
     "erofs-failed": "Check the free space where the image is to be, and that `mkfs.erofs` is of this system's "
     "erofs-utils.",

@@ -220,7 +220,7 @@ def _bundles(named: Sequence[Path]) -> list[Path]:
     for path in named:
         inside = sorted((*path.rglob("*.seal"), *path.rglob("*.vib"))) if path.is_dir() else [path]
         if not inside:
-            raise InputError(f"{path} has no bundle in it", path=str(path))
+            raise InputError(f"{path} has no bundle in it", path=str(path)).because("no-bundle-there")
         found += inside
     return found
 

@@ -72,4 +72,4 @@ def _run(command: Sequence[str], environment: dict[str, str], given: str = "") -
     # Both tools greet on standard error.
     trouble = [one for one in done.stderr.splitlines() if one and not one.startswith(("mke2fs ", "debugfs "))]
     if done.returncode or trouble:
-        raise InputError(f"{command[0]} failed: {' '.join(trouble)[-200:]}")
+        raise InputError(f"{command[0]} failed: {' '.join(trouble)[-200:]}").because("tool-failed")

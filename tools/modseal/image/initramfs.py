@@ -75,7 +75,9 @@ def interpreter(files: Mapping[str, PackageFile]) -> str:
     pattern = re.compile(r"usr/bin/python3\.[0-9]+")
     found = next((path for path, one in files.items() if pattern.fullmatch(path) and one.type is FileType.FILE), None)
     if found is None:
-        raise SpecError("no package brings usr/bin/python3.N; name python3.11-minimal, for example")
+        raise SpecError("no package brings usr/bin/python3.N; name python3.11-minimal, for example").because(
+            "package-missing"
+        )
     return found
 
 
@@ -87,7 +89,7 @@ def _content(files: Mapping[str, PackageFile], path: str) -> bytes:
         if one.type is not FileType.SYMLINK:
             return one.data
         path = merged(str(PurePosixPath("/", path).parent / one.target).removeprefix("/"))
-    raise SpecError(f"no package brings {path}, which the initramfs needs")
+    raise SpecError(f"no package brings {path}, which the initramfs needs").because("package-missing")
 
 
 def kernel_modules(files: Mapping[str, PackageFile], wanted: Iterable[str]) -> dict[str, bytes]:
@@ -107,7 +109,7 @@ def kernel_modules(files: Mapping[str, PackageFile], wanted: Iterable[str]) -> d
         if plain in found or plain in inside:
             return
         if plain not in places:
-            raise SpecError(f"the kernel's package has no module {name}")
+            raise SpecError(f"the kernel's package has no module {name}").because("package-missing")
         data = files[places[plain]].data
         data = lzma.decompress(data) if places[plain].endswith(".xz") else data
         depends = _DEPENDS.search(data)

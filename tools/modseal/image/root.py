@@ -136,7 +136,7 @@ def compile_python(place: Path, packages: Mapping[str, PackageFile]) -> None:
     if done.returncode:
         raise InputError(
             f"the packages' interpreter cannot compile Python's files: {(done.stdout + done.stderr)[-300:]}"
-        )
+        ).because("tool-failed")
     for source in (place / "usr/lib").rglob("*.py"):
         if source.with_suffix(".pyc").exists():
             source.unlink()

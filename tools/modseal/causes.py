@@ -42,7 +42,8 @@ CauseName = Literal[
     # reports
     "report-unreadable", "report-of-server", "path-outside", "too-many-bundles",
     # hosts
-    "no-event-log", "tool-missing", "tool-failed", "package-missing", "no-bundle-there", "tpm-failed", "erofs-failed", "index-unusable",
+    "no-event-log", "tool-missing", "tool-failed", "package-missing", "no-bundle-there",
+    "tpm-failed", "erofs-failed", "index-unusable",
     # image profiles
     "profile-needs", "profile-needed", "profile-unsigned",
 ]  # fmt: skip

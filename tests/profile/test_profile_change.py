@@ -113,6 +113,17 @@ def test_what_the_modules_there_refuse_is_not_added() -> None:
     assert any("conflicts" in reason for reason in draft.solution.reasons)
 
 
+def test_a_profile_begins_as_another_one_and_no_higher() -> None:
+    shelf, base = profiles.shelf(RULES, *HELD), good("b = 1.0")
+    assert names(change.clone(base, [], ProfileHead("new"), shelf, RULES, NOW)) == ["b 1.0"]
+    draft = change.clone(base, [parse_asked("a")], ProfileHead("new", "Lab"), shelf, RULES, NOW)
+    assert names(draft) == ["a 1.0", "b 1.0"]
+    assert draft.profile
+    assert (draft.profile.name, draft.profile.vendor, draft.profile.version) == ("new", "Lab", 1)
+    higher = ProfileHead("new", level=Level.CERTIFIED)
+    assert codes(change.clone(base, [], higher, shelf, RULES, NOW)) == ["level-below-profile"]
+
+
 def test_what_is_needed_is_not_removed() -> None:
     shelf = profiles.shelf(RULES, *HELD)
     draft = change.remove(good("a"), ["b"], shelf, RULES, NOW)

@@ -76,7 +76,8 @@ _OFFLINE = (
 )
 
 
-def _offline_options(command: Any) -> Any:
+def offline_options(command: Any) -> Any:
+    """What the maker of an offline bundle may say."""
     return with_options(command, _OFFLINE)
 
 
@@ -101,7 +102,7 @@ def _offline_options(command: Any) -> Any:
 @OCI
 @index_options
 @_RECALLS
-@_offline_options
+@offline_options
 def build(bundles: tuple[Path, ...], destination: Path, **given: Any) -> None:
     """Write a depot of BUNDLEs.
 
@@ -141,12 +142,12 @@ def _build_signed(bundles: tuple[Path, ...], output: Path, given: dict[str, Any]
         require_free(output)
     issue = issue_of(given, given["name"])
     with ExitStack() as stack, progress() as tell:
-        previous = _opened(stack, given["previous"]) if given["previous"] else None
+        previous = open_signed(stack, given["previous"]) if given["previous"] else None
         items = depots.items_of_files(bundles, tell)
         new = [depots.read_recall_file(path) for path in given["recalls"]]
         depots.merged_recalls([*(_recalls(*previous) if previous else ()), *new])  # refused if one replaces another's
         recalls = depots.merged_recalls(new)
-        _show(depots.publish(output, layout, items, recalls, issue, previous, tell))
+        show_published(depots.publish(output, layout, items, recalls, issue, previous, tell))
 
 
 @click.command()
@@ -159,17 +160,22 @@ def add(depot_path: str, bundles: tuple[Path, ...], **given: Any) -> None:
 
     DEPOT is a folder, a zip file or an OCI image layout; of one that is behind an address, change a copy.
     """
+    from modseal.depot.signed import read_profiles
     from modseal.packing import signed_depot as depots
 
     if not bundles and not given["recalls"]:
         raise UsageError("name a bundle, or a recall with --recall")
     issue = issue_of(given, None)
     with ExitStack() as stack, progress() as tell:
-        files, index = _opened(stack, depot_path)
+        files, index = open_signed(stack, depot_path)
         items = [*depots.items_taken_over(files, index), *depots.items_of_files(bundles, tell)]
         new = [depots.read_recall_file(path) for path in given["recalls"]]
         recalls = depots.merged_recalls([*_recalls(files, index), *new])
-        _show(depots.publish(Path(depot_path), _layout(files), items, recalls, issue, (files, index), tell))
+        profiles = [data for _, data in read_profiles(files, index)]
+        before = files, index
+        show_published(
+            depots.publish(Path(depot_path), _layout(files), items, recalls, issue, before, tell, profiles=profiles)
+        )
 
 
 @click.command()
@@ -181,17 +187,23 @@ def remove(depot_path: str, modules: tuple[str, ...], **given: Any) -> None:
 
     DEPOT is a folder, a zip file or an OCI image layout; of one that is behind an address, change a copy.
 
-    That withdraws nothing from those who have it; `modseal depot recall` does.
+    Image profiles that name one of them go, too. That withdraws nothing from those who have it; `modseal depot recall`
+    does.
     """
     from modseal.packing import signed_depot as depots
 
     issue = issue_of(given, None)
     with ExitStack() as stack, progress() as tell:
-        files, index = _opened(stack, depot_path)
+        files, index = open_signed(stack, depot_path)
         gone = {one.path for text in modules for one in _meant(text, index)}
         items = [one for one in depots.items_taken_over(files, index) if one.listed.path not in gone]
-        _show(
-            depots.publish(Path(depot_path), _layout(files), items, _recalls(files, index), issue, (files, index), tell)
+        profiles, broken = depots.whole_profiles(files, index, [one.listed for one in items])
+        for profile in broken:
+            text = f"the image profile {profile.name}, version {profile.version}, goes too: it has such a module"
+            click.echo(f"modseal: warning: {safe(text)}", err=True)
+        recalls, before = _recalls(files, index), (files, index)
+        show_published(
+            depots.publish(Path(depot_path), _layout(files), items, recalls, issue, before, tell, profiles=profiles)
         )
 
 
@@ -208,12 +220,12 @@ def merge(depot_paths: tuple[str, ...], destination: Path, **given: Any) -> None
 
     A depot is a folder, a zip file, an OCI image layout, or the address of one.
 
-    Each bundle is examined anew, and nothing that the DEPOTs say is taken over but their recalls. With --policy each
-    DEPOT and all its bundles must be accepted; else whoever uses the new depot proves its bundles.
+    Each bundle is examined anew, and nothing that the DEPOTs say is taken over but their recalls and image profiles.
+    With --policy each DEPOT and all its bundles must be accepted; else whoever uses the new depot proves its bundles.
     """
     from modseal.depot.check import require_accepted
     from modseal.depot.open import open_depot
-    from modseal.depot.signed import is_signed_depot, read_index
+    from modseal.depot.signed import is_signed_depot, read_index, read_profiles
     from modseal.files.staging import require_free
     from modseal.packing import signed_depot as depots
     from modseal.packing.depot_layout import kind_of
@@ -227,17 +239,21 @@ def merge(depot_paths: tuple[str, ...], destination: Path, **given: Any) -> None
     issue = issue_of(given, given["name"])
     rules = None if given["policy"] is None else load(given["policy"])
     with ExitStack() as stack, progress() as tell:
-        before = _opened(stack, given["previous"]) if given["previous"] else None
-        items, recalls = [], []
+        before = open_signed(stack, given["previous"]) if given["previous"] else None
+        items, recalls, profiles = [], [], list[bytes]()
         for path in depot_paths:
             files = stack.enter_context(open_depot(path))
             if rules:
                 require_accepted(files, rules, now())
             items += depots.items_of_depot(files, tell)
-            recalls += _recalls(files, read_index(files)) if is_signed_depot(files) else []
+            if is_signed_depot(files):
+                index = read_index(files)
+                recalls += _recalls(files, index)
+                profiles += [data for _, data in read_profiles(files, index)]
         before_recalls = _recalls(*before) if before else []
         depots.merged_recalls([*before_recalls, *recalls])  # refused if one replaces another's
-        _show(depots.publish(destination, layout, items, depots.merged_recalls(recalls), issue, before, tell))
+        recalls = depots.merged_recalls(recalls)
+        show_published(depots.publish(destination, layout, items, recalls, issue, before, tell, profiles=profiles))
 
 
 @click.command()
@@ -300,7 +316,7 @@ def choices(given: dict[str, Any]) -> Choices:
     )
 
 
-def _opened(stack: ExitStack, path: str) -> tuple[DepotFiles, DepotIndex]:
+def open_signed(stack: ExitStack, path: str) -> tuple[DepotFiles, DepotIndex]:
     """An open signed depot, and its index."""
     from modseal.depot.index import INDEX
     from modseal.depot.open import open_depot
@@ -335,7 +351,8 @@ def _layout(files: DepotFiles) -> Any:
     return files.layout
 
 
-def _show(published: Published) -> None:
+def show_published(published: Published) -> None:
+    """Say what was written."""
     from modseal.format.times import time_text
 
     index = published.index

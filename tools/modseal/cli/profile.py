@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from modseal.cli import profile_files
+from modseal.cli import profile_export, profile_files
 from modseal.cli.depot_options import DEPOT_HELP, progress
 from modseal.cli.options import (
     FILE,
@@ -42,6 +42,7 @@ for _command in (
     profile_files.add,
     profile_files.remove,
     profile_files.set_level,
+    profile_export.export,
 ):
     profile.add_command(_command)
 

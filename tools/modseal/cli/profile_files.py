@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _FORMAT = click.option(
     "--format", "form", type=Choice(["text", "json"]), default="text", help="The form of the result."
 )
-_DEPOTS = click.option(
+DEPOTS = click.option(
     "--depot",
     "depots",
     multiple=True,
@@ -72,9 +72,11 @@ def _signing(command: Any) -> Any:
 
 
 @click.command()
-@click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@_DEPOTS
+@click.argument("names", nargs=-1, metavar="NAME...")
+@DEPOTS
 @policy_option(required=True)
+@click.option("--from", "source", type=PLACE, metavar="FILE|DEPOT", help="Begin as the image profile there; add NAMEs.")
+@click.option("--from-name", metavar="NAME", help="Which profile of --from, where there are several.")
 @click.option("-o", "--output", required=True, type=OUTPUT, metavar="FILE", help="The profile to write.")
 @click.option("--name", metavar="NAME", help="What it is called; by default as FILE.")
 @click.option("--vendor", default="", metavar="NAME", help="Who publishes it; by default the vendor of its modules.")
@@ -86,6 +88,7 @@ def _signing(command: Any) -> Any:
 def create(names: tuple[str, ...], depots: tuple[str, ...], policy: str, output: Path, **given: Any) -> int:
     """Write an image profile: the modules that NAME needs, as `modseal profile solve` finds them.
 
+    With --from it begins as another profile: a file, or one in an offline bundle, a signed depot or an ESXi host.
     Each module is proved, and all are held against one another, before anything is written. With --key the profile is
     signed: these belong together.
 
@@ -94,8 +97,11 @@ def create(names: tuple[str, ...], depots: tuple[str, ...], policy: str, output:
     from modseal.files.output import require_output
     from modseal.policy.sources import load
     from modseal.profile import change
+    from modseal.profile.found import read_profiles
     from modseal.profile.solve import parse_asked
 
+    if not names and not given["source"]:
+        raise UsageError("name a module, or a profile to begin with, with --from")
     asked = [parse_asked(name) for name in names]
     level = _level(given["level"])
     require_no_input(click.get_current_context())
@@ -103,10 +109,16 @@ def create(names: tuple[str, ...], depots: tuple[str, ...], policy: str, output:
     tell_replaced(output)
     called = given["name"] or output.name.removesuffix(".profile")
     head = change.ProfileHead(called, given["vendor"], level, given["description"])
-    at = given["at"] or now()
-    with ExitStack() as stack:
-        shelf = _shelf(stack, depots, load(policy), at, level)
-        return _write(change.create(asked, head, shelf, at, given["platform"]), output, given)
+    rules, at = load(policy), given["at"] or now()
+    with ExitStack() as stack, progress() as tell:
+        if given["source"]:
+            base = read_profiles(given["source"]).only(given["source"], given["from_name"]).as_profile()
+            shelf = _shelf(stack, depots, rules, at, level or base.level)
+            draft = change.clone(base, asked, head, shelf, rules, at, given["platform"], tell)
+        else:
+            shelf = _shelf(stack, depots, rules, at, level)
+            draft = change.create(asked, head, shelf, at, given["platform"])
+    return _write(draft, output, given)
 
 
 @click.command()
@@ -140,8 +152,8 @@ def show(
 
 
 @click.command()
-@click.argument("reference", metavar="REFERENCE", shell_complete=FILES)
-@click.argument("comparison", metavar="COMPARISON", shell_complete=FILES)
+@click.argument("reference", type=PLACE, metavar="REFERENCE", shell_complete=FILES)
+@click.argument("comparison", type=PLACE, metavar="COMPARISON", shell_complete=FILES)
 @click.option("--reference-name", metavar="NAME", help="Which profile of REFERENCE, where there are several.")
 @click.option("--comparison-name", metavar="NAME", help="Which profile of COMPARISON, where there are several.")
 @_FORMAT
@@ -229,7 +241,7 @@ def _validate(
 @click.command()
 @_PROFILE
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@_DEPOTS
+@DEPOTS
 @policy_option(required=True)
 @_PLATFORM
 @at_option
@@ -257,7 +269,7 @@ def add(profile_file: Path, names: tuple[str, ...], depots: tuple[str, ...], pol
 @click.command()
 @_PROFILE
 @click.argument("names", nargs=-1, required=True, metavar="NAME...")
-@_DEPOTS
+@DEPOTS
 @policy_option(required=True)
 @at_option
 @_signing
@@ -280,7 +292,7 @@ def remove(profile_file: Path, names: tuple[str, ...], depots: tuple[str, ...], 
 @click.command(name="set-level")
 @_PROFILE
 @click.argument("level", metavar="LEVEL")
-@_DEPOTS
+@DEPOTS
 @policy_option(required=True)
 @at_option
 @_signing

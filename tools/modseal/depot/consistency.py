@@ -23,6 +23,7 @@ def inconsistencies(catalog: Catalog) -> Iterator[Failure]:
     yield from _repeated(catalog)
     yield from _documents(catalog)
     yield from _bulletins(catalog)
+    yield from _profiles(catalog)
     for document, place in ((document, vib.place) for document, vib in catalog.mentions()):
         failure = rules.check_path(catalog.locate(place))
         if failure:
@@ -81,6 +82,20 @@ def _bulletins(catalog: Catalog) -> Iterator[Failure]:
         for id_ in bulletin.vibs:
             if id_ not in ids:
                 yield _mismatch(catalog, document, f"it names {quote(id_)}, which is not listed", id=rules.shown(id_))
+
+
+def _profiles(catalog: Catalog) -> Iterator[Failure]:
+    """An image profile names bundles that the archive has, and none that claims less than the profile."""
+    listed_ids = {vib.id for vib in catalog.listed()}
+    levels = {one.manifest.id: one.manifest.claimed_level for _, one in catalog.described}
+    for document, profile in catalog.profiles:
+        for id_ in profile.vibs:
+            if id_ not in listed_ids | levels.keys():
+                detail = f"it names {quote(id_)}, which is not listed"
+                yield _mismatch(catalog, document, detail, id=rules.shown(id_))
+            elif profile.level and id_ in levels and levels[id_] < profile.level:
+                detail = f"it says level {profile.level}, and {quote(id_)} claims {levels[id_]}"
+                yield _mismatch(catalog, document, detail, id=rules.shown(id_), field="acceptancelevel")
 
 
 def _mismatch(catalog: Catalog, document: str, detail: str, **evidence: Scalar) -> Failure:

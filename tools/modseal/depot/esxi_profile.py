@@ -15,6 +15,7 @@ from modseal.errors import FormatError
 from modseal.format.level import Level
 from modseal.format.shape import quote
 from modseal.format.strict_xml import Child, ElementRule, Node, parse
+from modseal.format.xml_text import Element, branch, leaf, one_line
 
 _PAYLOAD = ElementRule("payload", required=("payload-name",), text=True)
 _VIB = ElementRule(
@@ -56,6 +57,22 @@ def decode(data: bytes) -> Profile:
         raise FormatError(
             "bad-metadata" if code == "bad-manifest" else code, failure.detail, **failure.evidence
         ) from None
+
+
+def encode(profile: Profile) -> bytes:
+    """The document of a profile, on one line, which `decode` reads back."""
+    before = [leaf(name, profile.texts[name]) for name in _TEXTS if name in profile.texts]
+    vibs = (
+        branch(
+            "vib",
+            leaf("vib-id", id_),
+            branch("payloads", *(Element("payload", (), boot, {"payload-name": name}) for name, boot in files.items())),
+        )
+        for id_, files in profile.vibs.items()
+    )
+    level = [leaf("acceptancelevel", profile.said_level)] if profile.said_level else []
+    document = branch("imageprofile", leaf("name", profile.name), *before, branch("viblist", *vibs), *level)
+    return one_line(document).encode("utf-8")
 
 
 def _read(root: Node) -> Profile:

@@ -12,11 +12,15 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from modseal.depot import documents_writer as write
+from modseal.depot import esxi_profile
 from modseal.depot.documents import Bulletin, DescribedVib, ListedVib, Place, Vendor
-from modseal.depot.metadata import INDEX, LISTING, VENDOR_INDEX
+from modseal.depot.esxi_profile import Profile
+from modseal.depot.metadata import INDEX, LISTING, PROFILES, VENDOR_INDEX
+from modseal.depot.offline_profile import vmware_profile
 from modseal.depot.values import listed_vib, released_with_zone
 from modseal.errors import RefusedError, UsageError
 from modseal.format import rules
+from modseal.format.image_profile import ImageProfile
 from modseal.format.manifest import Manifest, Platform
 
 METADATA = "metadata.zip"
@@ -57,17 +61,24 @@ class Choices:
 
 @dataclass(frozen=True, slots=True)
 class OfflinePlan:
-    """The documents of an offline bundle by path, those of its metadata archive, and the path of each bundle."""
+    """The documents of an offline bundle by path, those of its metadata archive, and the path of each bundle.
+
+    `profiles` are the image profiles that are among the latter, in the order of their names.
+    """
 
     documents: Mapping[str, bytes]
     metadata: Mapping[str, bytes]
     places: tuple[str, ...]
+    profiles: tuple[Profile, ...] = ()
 
 
-def plan(vibs: Sequence[Vib], choices: Choices, epoch: int | None) -> OfflinePlan:
-    """The metadata for some bundles. Its time is `epoch` (seconds after 1970), else the newest release of the bundles.
+def plan(
+    vibs: Sequence[Vib], choices: Choices, epoch: int | None, profiles: Sequence[ImageProfile] = ()
+) -> OfflinePlan:
+    """The metadata for some bundles, and for image profiles of them.
 
-    Raises `RefusedError` (bundle-conflict) for two bundles with one id, `UsageError` for choices that do not fit.
+    Its time is `epoch` (seconds after 1970), else the newest release of the bundles. Raises `RefusedError`
+    (bundle-conflict) for two bundles with one id, `UsageError` for choices that do not fit.
     """
     _require_vibs(vibs)
     _require_choices(vibs, choices)
@@ -77,13 +88,20 @@ def plan(vibs: Sequence[Vib], choices: Choices, epoch: int | None) -> OfflinePla
     vendor = choices.vendor or placed[0].manifest.vendor
     listing = [_listed(group, vendor, platforms, choices) for group in groups]
     vendor_index = write.write_vendor_index(platforms, METADATA)
-    metadata = {VENDOR_INDEX: vendor_index, LISTING: write.write_listing(_timestamp(vibs, epoch), listing)}
+    timestamp = _timestamp(vibs, epoch)
+    metadata = {VENDOR_INDEX: vendor_index, LISTING: write.write_listing(timestamp, listing)}
     for bulletin, _ in listing:
         metadata[f"bulletins/{bulletin.id}.xml"] = write.write_bulletin(bulletin)
     for one in placed:
         metadata[f"vibs/{one.manifest.name}-{_number(one.manifest.id)}.xml"] = write.write_described(one)
+    manifests = [vib.manifest for vib in vibs]
+    written = [
+        vmware_profile(one, manifests, f"{timestamp}+00:00") for one in sorted(profiles, key=lambda one: one.name)
+    ]
+    metadata |= {f"{PROFILES}/{one.name}.xml": esxi_profile.encode(one) for one in written}
     index = write.write_index([Vendor(vendor, choices.code or _code(vibs, vendor), "", VENDOR_INDEX)])
-    return OfflinePlan({INDEX: index, VENDOR_INDEX: vendor_index}, metadata, tuple(_path(vib.manifest) for vib in vibs))
+    documents = {INDEX: index, VENDOR_INDEX: vendor_index}
+    return OfflinePlan(documents, metadata, tuple(_path(vib.manifest) for vib in vibs), tuple(written))
 
 
 def _require_vibs(vibs: Sequence[Vib]) -> None:

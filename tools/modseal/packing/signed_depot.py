@@ -7,7 +7,7 @@ The finished depot is what `depot_layout` writes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -26,18 +26,20 @@ from modseal.depot.index import (
     ListedDocument,
     bundle_path,
     listed,
+    profile_path,
     recall_path,
     rotation_path,
     signature_path,
 )
 from modseal.depot.proved import INDEX_KIND
 from modseal.errors import FormatError, RefusedError, UsageError
-from modseal.files.open import open_file
 from modseal.files.small import read_small
+from modseal.format import image_profile
 from modseal.format import recall as recall_format
+from modseal.format.image_profile import ImageProfile
 from modseal.format.recall import Recall
 from modseal.format.rooted import Root
-from modseal.format.source import FileSource, Source
+from modseal.format.source import Source
 from modseal.format.times import time_text
 from modseal.packing import depot_layout
 from modseal.packing.depot_layout import Content, Layout, of_bytes
@@ -89,7 +91,7 @@ class Published:
 
 def items_of_files(paths: Sequence[Path], tell: Progress = quiet) -> list[Item]:
     """Bundles in files, once each is found sound. Raises `RefusedError`, `InputError`."""
-    return [_item(one) for one in examine_all(paths, tell)]
+    return [item(one) for one in examine_all(paths, tell)]
 
 
 def items_of_depot(files: DepotFiles, tell: Progress = quiet) -> list[Item]:
@@ -118,6 +120,20 @@ def items_taken_over(files: DepotFiles, index: DepotIndex) -> list[Item]:
     return [Item(one, lambda path=one.path: files.open(path)) for one in index.bundles]  # type: ignore[misc]
 
 
+def whole_profiles(
+    files: DepotFiles, index: DepotIndex, bundles: Sequence[Listed]
+) -> tuple[list[bytes], list[ImageProfile]]:
+    """The image profiles of a depot that name only some bundles, as bytes, and those that name others."""
+    there = {(one.vendor, one.name, one.version, one.kind) for one in bundles}
+    whole, broken = list[bytes](), list[ImageProfile]()
+    for profile, data in signed_files.read_profiles(files, index):
+        if {(one.vendor, one.name, one.version, one.kind) for one in profile.modules} <= there:
+            whole.append(data)
+        else:
+            broken.append(profile)
+    return whole, broken
+
+
 def publish(
     destination: Path,
     layout: Layout,
@@ -126,8 +142,10 @@ def publish(
     issue: Issue,
     previous: tuple[DepotFiles, DepotIndex] | None = None,
     tell: Progress = quiet,
+    *,
+    profiles: Sequence[bytes] = (),
 ) -> Published:
-    """Write and sign a depot of these bundles and recalls; `previous` is the version before, open, where there is one.
+    """Write and sign a depot of these bundles, recalls and image profiles; `previous` is the version before, open.
 
     Raises `RefusedError` (depot-threshold, unfit-certificate), `UsageError`,
     `FormatError`, `InputError`.
@@ -143,6 +161,11 @@ def publish(
     for data in recalls:
         one, content = _recall(data)
         listed_recalls.append(one)
+        contents.append(content)
+    listed_profiles = []
+    for data in dict.fromkeys(profiles):
+        one, content = _profile(data)
+        listed_profiles.append(one)
         contents.append(content)
     rotations = before.rotations if before else ()
     if previous and before:
@@ -166,6 +189,7 @@ def publish(
         recalls=tuple(listed_recalls),
         rotations=rotations,
         previous_root=before.root if before and before.root != root else None,
+        profiles=tuple(listed_profiles),
     )
     try:
         encoded = depot_index.encode(index)
@@ -202,6 +226,8 @@ def copy(files: DepotFiles, index: DepotIndex, destination: Path, layout: Layout
     contents = [_content(item) for item in items_taken_over(files, index)]
     recalls = signed_files.read_recalls(files, index)
     contents += [of_bytes(one.path, data) for one, (_, data) in zip(index.recalls, recalls, strict=True)]
+    profiles = signed_files.read_profiles(files, index)
+    contents += [of_bytes(one.path, data) for one, (_, data) in zip(index.profiles, profiles, strict=True)]
     rotations = signed_files.read_rotations(files, index)
     contents += [of_bytes(rotation_path(one.version), one.signed) for one in rotations]
     contents += [of_bytes(signature_path(one.sha256), one.signature) for one in (*rotations, index)]
@@ -241,15 +267,10 @@ def merged_recalls(recalls: Iterable[bytes]) -> list[bytes]:
     return [data for _, data in newest.values()]
 
 
-def _item(sound: Sound) -> Item:
+def item(sound: Sound) -> Item:
+    """A sound bundle for an index."""
     path = bundle_path(sound.manifest, sound.sha256)
-
-    @contextmanager
-    def opened() -> Any:
-        with open_file(sound.path) as descriptor:
-            yield FileSource(descriptor)
-
-    return Item(listed(sound.manifest, path, sound.size, sound.sha256), opened)
+    return Item(listed(sound.manifest, path, sound.size, sound.sha256), sound.open)
 
 
 def _content(item: Item) -> Content:
@@ -260,6 +281,13 @@ def _recall(data: bytes) -> tuple[ListedDocument, Content]:
     one = recall_format.decode(data)
     plain = of_bytes("", data)
     content = replace(plain, path=recall_path(one.name, one.version, plain.sha256))
+    return ListedDocument(content.path, one.name, one.version, content.size, content.sha256), content
+
+
+def _profile(data: bytes) -> tuple[ListedDocument, Content]:
+    one = image_profile.decode(data)
+    plain = of_bytes("", data)
+    content = replace(plain, path=profile_path(one.name, one.version, plain.sha256))
     return ListedDocument(content.path, one.name, one.version, content.size, content.sha256), content
 
 

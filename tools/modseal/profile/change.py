@@ -88,6 +88,33 @@ def add(
     return _draft(_next(profile), chosen, found)
 
 
+def clone(
+    base: ImageProfile,
+    asked: Sequence[Constraint],
+    head: ProfileHead,
+    shelf: Shelf,
+    policy: Policy,
+    at: datetime,
+    platform: str | None = None,
+    tell: Progress = quiet,
+) -> ProfileDraft:
+    """The first version of a profile that begins as another one, with what is asked for besides.
+
+    Raises as `create`.
+    """
+    start = replace(base, level=head.level or base.level)
+    if asked:
+        draft = add(start, asked, shelf, policy, at, platform, tell)
+    else:
+        found = validate(start, shelf, policy, at, tell=tell)
+        draft = _draft(_next(start), found.proved) if found.verdict is Verdict.ACCEPTED else _not_now(found)
+    if draft.profile is None:
+        return draft
+    vendor, description = head.vendor or base.vendor, head.description or base.description
+    made = replace(draft.profile, name=head.name, vendor=vendor, version=1, description=description)
+    return replace(draft, profile=made)
+
+
 def remove(
     profile: ImageProfile, names: Sequence[str], shelf: Shelf, policy: Policy, at: datetime, tell: Progress = quiet
 ) -> ProfileDraft:

@@ -21,7 +21,7 @@ from modseal.trust.examine import examine
 class ProvedModule:
     """A module whose bundle the policy accepts. `proven_level` is None for an unsigned one.
 
-    `entries` are its files, folders and links; `candidate` says where the bundle is.
+    `entries` are its files, folders and links; `candidate` says where the bundle is, `sha256` is that of its file.
     """
 
     module: ProfileModule
@@ -29,6 +29,7 @@ class ProvedModule:
     proven_level: Level | None
     entries: tuple[Entry, ...]
     candidate: Candidate
+    sha256: str
 
     @property
     def level(self) -> Level:
@@ -84,6 +85,6 @@ class Prover:
             return Refused(label, Failure("bundle-digest-mismatch", detail, {"found": digest}))
         found = examination.manifest
         self.proved[one] = ProvedModule(
-            module_of(found, manifest), found, examination.proven_level, bundle.entries_of(found), one
+            module_of(found, manifest), found, examination.proven_level, bundle.entries_of(found), one, digest
         )
         return None

@@ -26,9 +26,9 @@ def find() -> int:
 
 @bounds("SOLVER_STEPS")
 def test_a_set_is_found_in_so_many_steps_or_it_is_not_decided(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "SOLVER_STEPS", 20)
+    monkeypatch.setattr(limits, "SOLVER_STEPS", 29)
     assert find() == 2
-    monkeypatch.setattr(limits, "SOLVER_STEPS", 19)
+    monkeypatch.setattr(limits, "SOLVER_STEPS", 28)
     with pytest.raises(UndecidedError, match="limit of steps"):
         find()
 

@@ -10,6 +10,7 @@ from modseal.format.manifest import Constraint, Relationships
 from modseal.profile.candidates import Candidate, Refused, require_one_content
 from modseal.profile.installed import BARE_LIST, TargetModules
 from modseal.profile.solve import Solution, parse_asked, solve
+from modseal.report.profile_text import solution_text
 
 
 def module(name: str, version: str = "1.0", **related: tuple[Constraint, ...]) -> Candidate:
@@ -41,6 +42,21 @@ def test_an_older_one_is_taken_where_the_newest_cannot_be() -> None:
 def test_why_nothing_fits_is_told_of_the_newest() -> None:
     among = [module("agent", "2.0", depends=needs("foo >= 2")), module("foo", "1.4")]
     assert solved("agent", among=among).reasons == ("agent 2.0 needs foo >= 2, and the newest foo in D is 1.4",)
+
+
+def test_only_what_has_to_do_with_it_is_told_of_what_was_asked_for() -> None:
+    among = [module("agent", "1"), module("agent", "2"), module("other", "1"), module("other", "2", depends=needs("x"))]
+    found = solved("agent", "other = 2", among=among)
+    assert found.reasons == ("other 2 needs x, and nothing that can be used offers it",)
+
+
+def test_a_long_chain_of_needs_is_told_in_full_to_programs_and_in_part_to_people() -> None:
+    among = [module(f"c{number}", depends=needs(f"c{number + 1}")) for number in range(50)]
+    found = solved("c0", among=among)
+    assert len(found.reasons) == 50
+    text = solution_text(found).splitlines()
+    assert text[1] == "  c0 1.0 needs c1"
+    assert text[-1] == "  and 30 more reasons; --format json has them all"
 
 
 def test_what_no_depot_has_is_named() -> None:

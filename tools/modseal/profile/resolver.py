@@ -220,16 +220,18 @@ def _needed(rules: _Rules, found: Contradiction) -> list[Condition]:
     def conditions(places: Iterable[int]) -> dict[int, Condition]:
         return {id(rule): rule for place in places if (rule := rules.clauses[place][1])}
 
-    core, steps = _places(found), StepsLeft(limits.SOLVER_STEPS // 20)
-    for one in reversed(conditions(core)):
-        if one in conditions(core):
+    core, steps = _places(found), StepsLeft(limits.SOLVER_STEPS // 50)
+    kept = conditions(core)
+    for one in reversed(kept):
+        if one in kept:
             try:
                 _search(rules, [place for place in core if id(rules.clauses[place][1]) != one], steps)
             except Contradiction as again:
                 core = _places(again)
+                kept = conditions(core)
             except TooManyStepsError:
                 break  # true all the same
-    return list(conditions(core).values())
+    return list(kept.values())
 
 
 def _places(found: Contradiction) -> list[int]:

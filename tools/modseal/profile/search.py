@@ -64,6 +64,7 @@ class Search:
         self._needs: list[list[tuple[int, ...]]] = [[] for _ in range(size + 1)]
         self._set(1, None)
         for clause in clauses:
+            steps.spend(len(clause.literals))
             who, *ways = clause.literals
             if ways and ways[0] > 0:
                 self._needs[-who].append(tuple(ways))

@@ -133,23 +133,24 @@ def _reasons(
     universe: Universe, asked: Sequence[Constraint], installed: TargetModules, impossible: Impossible, steps: StepsLeft
 ) -> tuple[str, ...]:
     """Why nothing fits, told of the newest of what was asked for."""
-    met, older = impossible.rules, list[str]()
+    met, older = impossible.rules, dict[int, str]()
     pinned = list[Condition]()
     for one in asked:
         if versions := universe.meeting(one):
             newest = relations.newest(versions)
             pinned.append(exactly(newest, one))
             if len(versions) > 1:
-                older.append(f"no other {constraint_text(one)} of the {len(versions)} fits either")
+                older[id(newest)] = f"no other {constraint_text(one)} of the {len(versions)} fits either"
     try:
         resolve(universe, [*pinned, *map(need, asked), *map(keep, installed.modules)], steps)
     except Impossible as narrower:
         met = narrower.rules
     except UndecidedError:
-        older = []  # that there is no set is certain all the same
+        older = {}  # that there is no set is certain all the same
     else:
-        older = []  # several newest fit together only without the others' rules
-    return tuple(dict.fromkeys((*_texts(universe, met), *older)))
+        older = {}  # several newest fit together only without the others' rules
+    of_these = [older[id(rule.only)] for rule in met if rule.kind == "is" and id(rule.only) in older]
+    return tuple(dict.fromkeys((*_texts(universe, met), *of_these)))
 
 
 def _texts(universe: Universe, met: Sequence[Condition]) -> Iterator[str]:

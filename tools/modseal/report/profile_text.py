@@ -10,6 +10,8 @@ from modseal.profile.solve import Solution
 from modseal.report.text import safe
 
 SCHEMA = "modseal/solution@1"
+_SHOWN = 20
+"""Reasons in the text: a long chain of needs has thousands."""
 
 
 def solution_text(solution: Solution) -> str:
@@ -61,8 +63,10 @@ def _lines(solution: Solution) -> Iterator[str]:
         yield f"  {safe(one.name)} {safe(one.version)}  {safe(where)}"
     for one in solution.removed:
         yield f"  {safe(one.name)} {safe(one.version)}  is replaced"
-    for reason in solution.reasons:
+    for reason in solution.reasons[:_SHOWN]:
         yield f"  {safe(reason)}"
+    if len(solution.reasons) > _SHOWN:
+        yield f"  and {len(solution.reasons) - _SHOWN} more reasons; --format json has them all"
     for refusal in solution.refused:
         yield f"  refused: {safe(refusal.label)}: {refusal.failure.code}: {safe(refusal.failure.detail)}"
     for note in solution.notes:

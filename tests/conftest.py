@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +10,7 @@ from unittest import mock
 
 import pytest
 
-from builders import bundles, recorded
+from builders import bundles, paths, recorded
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -17,6 +18,13 @@ def own_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Audits of all tests keep their results in a folder that ends with the run."""
     folder = str(tmp_path_factory.mktemp("caches"))
     with mock.patch.dict("os.environ", {"XDG_CACHE_HOME": folder}):
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def strict_readers_alone() -> Iterator[None]:
+    """With MODSEAL_STRICT_READERS, nothing is compared before it is read: every test has the same result."""
+    with paths.strict_readers() if os.environ.get("MODSEAL_STRICT_READERS") else contextlib.nullcontext():
         yield
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -324,11 +325,11 @@ class Watched(OpenBundle):
         self.up_to: list[int | None] = []
 
     def measure(
-        self, payload: Payload, member: object, *, up_to: int | None, to_sink: bool, raw: bool = False
+        self, payload: Payload, member: object, *, up_to: int | None, to_sink: bool, raw: bool = False, **more: Any
     ) -> Measured:
         self.to_sink.append(to_sink)
         self.up_to.append(up_to)
-        return super().measure(payload, member, up_to=up_to, to_sink=to_sink, raw=raw)  # type: ignore[arg-type]
+        return super().measure(payload, member, up_to=up_to, to_sink=to_sink, raw=raw, **more)  # type: ignore[arg-type]
 
 
 @kinds

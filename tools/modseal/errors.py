@@ -19,8 +19,8 @@ evidence as plain values. The text that a person reads is made from it at the ed
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ContextDecorator
 from dataclasses import field, replace
 from typing import ClassVar, Self
 
@@ -177,18 +177,23 @@ def is_foreign(error: BaseException) -> bool:
     return isinstance(error, Exception) or type(error).__name__ == "PanicException"
 
 
-@contextmanager
-def foreign(ours: Callable[[str], Exception]) -> Iterator[None]:
+class foreign(ContextDecorator):  # noqa: N801 - a block's name, as `suppress` is
     """Convert every exception that a library raises in the block, with `ours` called on its text.
 
     It converts all types, not a list: libraries do not document what they raise for hostile bytes.
     """
-    try:
-        yield
-    except BaseException as error:
-        if not is_foreign(error):
-            raise
-        # Libraries in Rust append their own value, `: ParseError { kind: UnexpectedTag { actual: ... } }`.
-        text, is_rust, _ = str(error).partition(" { kind: ")
-        why = text.rpartition(":")[0] if is_rust else text
-        raise ours(why or type(error).__name__) from None  # its frames may hold a passphrase
+
+    __slots__ = ("_ours",)
+
+    def __init__(self, ours: Callable[[str], Exception]) -> None:
+        self._ours = ours
+
+    def __enter__(self) -> None:
+        """The block begins."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if error is not None and is_foreign(error):
+            # Libraries in Rust append their own value, `: ParseError { kind: UnexpectedTag { actual: ... } }`.
+            text, is_rust, _ = str(error).partition(" { kind: ")
+            why = text.rpartition(":")[0] if is_rust else text
+            raise self._ours(why or type(error).__name__) from None  # its frames may hold a passphrase

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from modseal.bundle.open import OpenBundle
 from modseal.format.ar import Member
 from modseal.format.manifest import Entry, Payload
@@ -14,9 +16,16 @@ class WatchedBundle(OpenBundle):
     entries: tuple[Entry, ...] = ()
 
     def measure(
-        self, payload: Payload, member: Member, *, up_to: int | None, to_sink: bool, raw: bool = False
+        self,
+        payload: Payload,
+        member: Member,
+        *,
+        up_to: int | None,
+        to_sink: bool,
+        raw: bool = False,
+        declared: Iterable[Entry] = (),
     ) -> Measured:
         """See `trust.integrity.Bundle.measure`."""
-        measured = super().measure(payload, member, up_to=up_to, to_sink=to_sink, raw=raw)
+        measured = super().measure(payload, member, up_to=up_to, to_sink=to_sink, raw=raw, declared=declared)
         self.entries += measured.entries
         return measured

@@ -6,7 +6,7 @@ unpacking; `trust` makes all other checks. `open_bundle` closes the file.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -26,7 +26,8 @@ _KIND_OF = {name: kind for kind, name in MANIFEST_MEMBER.items()}
 class OpenBundle:
     """A bundle's bytes by meaning. `sink` receives unpacked files, where the examination says so.
 
-    `with_digest` has the whole file hashed while it is read; else `sha256` needs a pass of its own. `partial` is for
+    `with_digest` has the whole file hashed while it is read; else `sha256` needs a pass of its own. `file_digests` asks
+    for the SHA-256 of a `.vib`'s files, which its descriptor does not declare. `partial` is for
     what is put together from where a host keeps it: see `trust.integrity.Bundle.partial`.
     """
 
@@ -38,8 +39,10 @@ class OpenBundle:
         *,
         with_digest: bool = False,
         partial: bool = False,
+        file_digests: bool = True,
     ) -> None:
         self.name = name
+        self._file_digests = file_digests
         self.partial = partial
         self._hashed = HashedSource(source) if with_digest else None
         self.source = self._hashed or source
@@ -89,13 +92,30 @@ class OpenBundle:
         return self.container
 
     def measure(
-        self, payload: Payload, member: Member, *, up_to: int | None, to_sink: bool, raw: bool = False
+        self,
+        payload: Payload,
+        member: Member,
+        *,
+        up_to: int | None,
+        to_sink: bool,
+        raw: bool = False,
+        declared: Iterable[Entry] = (),
     ) -> Measured:
         """See `trust.integrity.Bundle.measure`."""
         # The limit is for the module, which would else have as many files in each of its payloads.
         room = limits.FILES - sum(count for name, count in self._entries.items() if name != payload.name)
         sink = self._sink if to_sink else None
-        measured = measure(payload, member.span(self.source), sink=sink, room=room, bound=up_to, raw=raw)
+        span = member.span(self.source)
+        measured = measure(
+            payload,
+            span,
+            sink=sink,
+            room=room,
+            bound=up_to,
+            raw=raw,
+            declared=declared,
+            file_digests=self._file_digests,
+        )
         self._entries[payload.name] = len(measured.entries)
         return measured
 
@@ -116,10 +136,17 @@ class MeasuredBundle(OpenBundle):
         self.measured: dict[str, Measured] = {}
 
     def measure(
-        self, payload: Payload, member: Member, *, up_to: int | None, to_sink: bool, raw: bool = False
+        self,
+        payload: Payload,
+        member: Member,
+        *,
+        up_to: int | None,
+        to_sink: bool,
+        raw: bool = False,
+        declared: Iterable[Entry] = (),
     ) -> Measured:
         """See `OpenBundle.measure`."""
-        found = super().measure(payload, member, up_to=up_to, to_sink=to_sink, raw=raw)
+        found = super().measure(payload, member, up_to=up_to, to_sink=to_sink, raw=raw, declared=declared)
         self.measured[payload.name] = found
         return found
 
@@ -139,7 +166,12 @@ def _not_a_bundle(names: list[str]) -> FormatError:
 
 @contextmanager
 def open_bundle(
-    path: Path, sink: Sink | None = None, *, with_digest: bool = False, streams: bool = False
+    path: Path,
+    sink: Sink | None = None,
+    *,
+    with_digest: bool = False,
+    streams: bool = False,
+    file_digests: bool = True,
 ) -> Iterator[OpenBundle]:
     """Open a bundle for reading; `streams` takes one from a stream of this process as well, such as `-`.
 
@@ -147,4 +179,5 @@ def open_bundle(
     """
     opened = open_file_or_stream if streams else open_file
     with opened(path, "bundle-folder") as descriptor:
-        yield OpenBundle(FileSource(descriptor), str(path), sink, with_digest=with_digest)
+        source = FileSource(descriptor)
+        yield OpenBundle(source, str(path), sink, with_digest=with_digest, file_digests=file_digests)

@@ -59,13 +59,15 @@ def examined(
     *,
     with_digest: bool = False,
     streams: bool = False,
+    file_digests: bool = True,
 ) -> Iterator[tuple[OpenBundle, Examination]]:
     """The bundle at `path`, open, and its examination: under a policy, or only of its integrity.
 
     Raises those of `UNREADABLE`.
     """
     with_digest = with_digest or bool(policy and policy.deny.digests)
-    with fenced(str(path)), open_bundle(path, sink, with_digest=with_digest, streams=streams) as bundle:
+    opened = open_bundle(path, sink, with_digest=with_digest, streams=streams, file_digests=file_digests)
+    with fenced(str(path)), opened as bundle:
         yield bundle, examine(bundle, policy, at) if policy else examine_integrity(bundle, at)
 
 
@@ -75,7 +77,8 @@ def verify(path: Path, policy: Policy, at: datetime, *, with_digest: bool) -> Re
     `with_digest` asks for the SHA-256 of the whole file: of the bytes that were judged, in the same pass.
     """
     try:
-        with examined(path, policy, at, with_digest=with_digest, streams=True) as (bundle, examination):
+        opened = examined(path, policy, at, with_digest=with_digest, streams=True, file_digests=False)
+        with opened as (bundle, examination):
             return Result(str(path), bundle.sha256() if with_digest else None, examination)
     except UNREADABLE as error:
         return Result(str(path), None, None, error.failure)

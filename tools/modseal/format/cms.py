@@ -9,6 +9,7 @@ no content inside, signed attributes always, contentType and messageDigest exact
 from __future__ import annotations
 
 import base64
+import functools
 import re
 from typing import NamedTuple
 
@@ -45,6 +46,10 @@ UNSIGNED_ONLY = (COUNTERSIGNATURE, TIMESTAMP_TOKEN)
 
 PEM_LABEL = b"PKCS7"
 _BLOCK = re.compile(rb"-----BEGIN (PKCS7|CMS)-----\n((?:[A-Za-z0-9+/=]{1,76}\n)+)-----END \1-----(?:\n|$)")
+
+
+_ONE_FORM = re.compile(rb"-----BEGIN PKCS7-----\n(?:.{64}\n)*.{1,64}\n-----END PKCS7-----\n")
+"""The lines of `_encode_block`: all are full but the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +130,7 @@ def split_blocks(member: bytes, kind: Kind = "seal") -> tuple[bytes, ...]:
             block = base64.b64decode(text, validate=True)
         if not block or base64.b64encode(block) != text:
             raise FormatError("malformed-signature", "a PEM block is not canonical base64")
-        if kind != "vib" and match[0] != _encode_block(block):
+        if kind != "vib" and not _ONE_FORM.fullmatch(match[0]):
             detail = f"the PEM block at byte {position} is not in its one form: label PKCS7, 64 characters a line"
             raise FormatError("malformed-signature", detail, offset=position)
         blocks.append(block)
@@ -244,12 +249,16 @@ def read_issuer_and_serial(reader: Reader) -> tuple[bytes, int]:
 
 def read_algorithm(parent: Reader) -> Algorithm:
     """The next value as an AlgorithmIdentifier (RFC 5280 section 4.1.1.2)."""
-    value = parent.take(der.SEQUENCE)
-    reader = parent.inside(value)
+    return _algorithm(parent.take(der.SEQUENCE).raw)
+
+
+@functools.lru_cache(maxsize=64)
+def _algorithm(raw: bytes) -> Algorithm:
+    reader = der.only(raw)
     oid = reader.oid()
     parameters = reader.next().raw if reader.more() else None
     reader.end()
-    return Algorithm(oid, parameters, value.raw)
+    return Algorithm(oid, parameters, raw)
 
 
 def read_signed_attributes(parent: Reader, value: Value) -> Attributes:

@@ -21,7 +21,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from itertools import chain, islice
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from modseal import limits
 from modseal.codes import CodeName
@@ -61,6 +61,7 @@ VZSTD_OPTION = f"level={VZSTD_LEVEL}"
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _ZSTD_BLOCK = 128 * 1024
 _LONGEST_NAME = 255
+_IDLE: deque[Any] = deque(maxlen=8)
 _FNAME = 0x08
 
 
@@ -146,7 +147,8 @@ def unzstd_frames(blocks: Iterator[bytes]) -> Iterator[bytes]:
     import zstandard
 
     stream = Stream(blocks, "bad-payload")
-    library = zstandard.ZstdDecompressor(max_window_size=limits.ZSTD_FRAME)
+    # Making a decompressor takes longer than unpacking 20 KB: one that is idle is taken, by one thread at a time.
+    library = _IDLE.pop() if _IDLE else zstandard.ZstdDecompressor(max_window_size=limits.ZSTD_FRAME)
     unpack = foreign(lambda why: _bad(f"a zstd frame is damaged: {why}"))(library.decompress)
     size = limits.ZSTD_FRAME
     while not stream.at_end() or not stream.position:
@@ -158,6 +160,7 @@ def unzstd_frames(blocks: Iterator[bytes]) -> Iterator[bytes]:
             raise _bad("a zstd frame of a .seal is one segment of 1 byte to 4 MiB, says so, and has no checksum")
         frame = header.raw + b"".join(_frame_blocks(stream, header.window, size))
         yield unpack(frame, read_across_frames=False, allow_extra_data=False)
+    _IDLE.append(library)
 
 
 def zstd_frames(blocks: Iterator[bytes]) -> Blocks:

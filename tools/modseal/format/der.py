@@ -7,10 +7,10 @@ past their parent, bytes after the last value.
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from itertools import pairwise
 from typing import NamedTuple
 
 from modseal import limits
@@ -46,6 +46,8 @@ class Value(NamedTuple):
 class Reader:
     """Reads the values of one content in order; call `end` after the last one."""
 
+    __slots__ = ("_data", "_depth", "_position")
+
     def __init__(self, data: bytes, depth: int = 0) -> None:
         if depth > limits.DER_DEPTH:
             raise malformed(f"values are nested more than {limits.DER_DEPTH} deep")
@@ -60,10 +62,10 @@ class Reader:
     def next(self) -> Value:
         """The next value, of any tag."""
         data, start = self._data, self._position
-        if len(data) - start < 2:
+        body = start + 2
+        if len(data) < body:
             raise malformed("a value is cut off")
         tag, length = data[start], data[start + 1]
-        body = start + 2
         if tag & _LONG_TAG == _LONG_TAG:
             raise malformed("a tag has more than one byte")
         if length >= _LONG_LENGTH:
@@ -92,13 +94,13 @@ class Reader:
 
     def optional(self, tag: int) -> Value | None:
         """The next value if it has this tag."""
-        if self.more() and self._data[self._position] == tag:
+        if self._position < len(self._data) and self._data[self._position] == tag:
             return self.next()
         return None
 
     def enter(self, tag: int = SEQUENCE) -> Reader:
         """A reader for the content of the next value, which must have this tag."""
-        return self.inside(self.take(tag))
+        return Reader(self.take(tag).content, self._depth + 1)
 
     def explicit(self, number: int) -> Reader:
         """A reader for the content of the one SEQUENCE in the next value, which has the explicit tag [number]."""
@@ -130,7 +132,7 @@ class Reader:
 
     def end(self) -> None:
         """Nothing may be left."""
-        if self.more():
+        if self._position < len(self._data):
             raise malformed("bytes follow the last value")
 
 
@@ -145,9 +147,10 @@ def elements(reader: Reader, *, sorted_set: bool = True) -> list[Value]:
     while reader.more():
         if len(values) == limits.DER_ELEMENTS:
             raise FormatError("limit-exceeded", f"a set has more than {limits.DER_ELEMENTS} values")
-        values.append(reader.next())
-    if sorted_set and any(a.raw >= b.raw for a, b in pairwise(values)):
-        raise malformed("a SET OF is not in ascending order")
+        value = reader.next()
+        if sorted_set and values and value.raw <= values[-1].raw:
+            raise malformed("a SET OF is not in ascending order")
+        values.append(value)
     return values
 
 
@@ -167,6 +170,7 @@ def only_value(data: bytes, tag: int) -> Value:
     return value
 
 
+@functools.lru_cache(maxsize=256)
 def decode_oid(content: bytes) -> str:
     """An object identifier's content octets as dotted text."""
     if not content or content[-1] & 0x80:

@@ -83,19 +83,25 @@ def measure(
     room: int | None = None,
     bound: int | None = None,
     raw: bool = False,
+    declared: Iterable[Entry] = (),
+    file_digests: bool = True,
 ) -> Measured:
     """One pass over a payload; `source` is its member. Bad content gives failures, not an exception.
 
     A payload without digests is that of a `.seal`; `raw` asks for the SHA-256 of its raw bytes. `room` is how many
     entries it may have, by default `limits.FILES`; `bound` how many bytes are unpacked at most, by default all that
-    are declared. Entries go to `sink` while they are read, before the payload as a whole is known to be good. An
-    error of reading the file itself (`OSError`) is raised.
+    are declared. `declared` are the entries that a sound manifest says a `.seal` payload has: what is as declared need
+    not be parsed (`tar.read`). Without `file_digests`, the files of a `.vib` have no SHA-256: its descriptor declares
+    none. Entries go to `sink` while they are read, before the payload as a whole is known to be good. An error of
+    reading the file itself (`OSError`) is raised.
     Failures: payload-digest-mismatch (a chunk), bad-payload, unpacked-size-mismatch, bad-listing,
     unsafe-path, unsafe-type, unsafe-mode, unsafe-link, limit-exceeded, not-unpacked, unsupported-payload, truncated.
     Collisions of paths over the whole module are for `rules.check_tree`.
     """
     sealed = payload.type in SEAL_TYPES and not payload.digests
     measuring = (_Seal if sealed else _Vib)(payload, source, sink, room, bound, raw=raw or not sealed)
+    measuring.declared = () if sink else declared
+    measuring.file_digests = file_digests or sealed or sink is not None
     measuring.run()
     return measuring.result()
 
@@ -142,6 +148,8 @@ class _PayloadMeasuring:
         self.unpacked_size: int | None = None
         self.raw = _Digests(payload, View.RAW, also=["sha256"] if raw else [])
         self.unpacked = _Digests(payload, View.UNPACKED)
+        self.declared: Iterable[Entry] = ()
+        self.file_digests = True
         self.start()
 
     def start(self) -> None:
@@ -215,21 +223,23 @@ class _PayloadMeasuring:
 
     def _list(self, tarred: Iterator[bytes]) -> None:
         for entry, content in self.list_entries(Stream(tarred, "bad-listing")):
-            self._take(replace(entry, payload=self.payload.name), content)
+            self._take(entry if entry.payload else replace(entry, payload=self.payload.name), content)
 
     def _take(self, entry: Entry, content: Iterator[bytes]) -> None:
         if self.sink:
             self.sink.begin(entry)
         if entry.type is FileType.FILE:
-            digest = hashlib.sha256()
+            digest = hashlib.sha256() if self.file_digests else None
             head = b""
             for piece in content:
-                digest.update(piece)
+                if digest:
+                    digest.update(piece)
                 if len(head) < _ELF_HEAD:
                     head += piece[: _ELF_HEAD - len(head)]
                 if self.sink:
                     self.sink.write(piece)
-            entry = replace(entry, sha256=digest.digest())
+            if digest and digest.digest() != entry.sha256:
+                entry = replace(entry, sha256=digest.digest())
             if is_relocatable(head):
                 self.relocatable.add(entry.path)
         if self.sink:
@@ -248,7 +258,7 @@ class _Seal(_PayloadMeasuring):
 
     def list_entries(self, stream: Stream) -> Iterator[tar.Item]:
         """See `_PayloadMeasuring.list_entries`."""
-        return tar.read(stream, tar.Dialect.CANONICAL, self.payload.mtime, self.room)
+        return tar.read(stream, tar.Dialect.CANONICAL, self.payload.mtime, self.room, self.declared)
 
     def digests(self) -> dict[tuple[str, View], bytes]:
         """None but those that were asked for: the chunks have been compared."""
@@ -278,16 +288,21 @@ class _Vib(_PayloadMeasuring):
         if self.bound is not None and self.payload.type == "vzstd":
             self.bound = min(self.bound, limits.UNTRUSTED_VZSTD)
         self.gunzipped = _Digests(self.payload, View.GUNZIP1)
-        self._packed = self.raw.tee(blocks(self.source))
+        self._digested = self.raw.tee(blocks(self.source))
+        self._packed: Iterator[bytes] = self._digested
 
     def run(self) -> None:
         """See `_PayloadMeasuring.run`. The raw digests cover all bytes, even if an error was found in them."""
         if self.payload.type in VIB_TYPES:
-            super().run()
-        else:
-            self.fail(Failure("unsupported-payload", f"payloads of type {self.payload.type!r} are not looked into"))
-            if any(digest.view in (View.GUNZIP1, View.UNPACKED) for digest in self.payload.digests):
-                self._attempt(lambda: _drain(self.tar()))
+            # Of a large payload, the packed bytes are digested in a thread of their own, ahead of what unpacks them.
+            with self._thread(self._digested) as packed:
+                self._packed = packed
+                super().run()
+                self._attempt(self.drain)
+            return
+        self.fail(Failure("unsupported-payload", f"payloads of type {self.payload.type!r} are not looked into"))
+        if any(digest.view in (View.GUNZIP1, View.UNPACKED) for digest in self.payload.digests):
+            self._attempt(lambda: _drain(self.tar()))
         self._attempt(self.drain)
 
     def drain(self) -> None:
@@ -330,7 +345,7 @@ class _Digests:
         for running in self._running.values():
             running.update(block)
 
-    def tee(self, source: Iterator[bytes]) -> Iterator[bytes]:
+    def tee(self, source: Iterator[bytes]) -> compression.Blocks:
         """Pass blocks on and digest them."""
         for block in source:
             self.update(block)

@@ -19,6 +19,9 @@ from modseal.format.meter import READ
 BLOCK = 256 * 1024
 """Bytes of one read: larger ones are not faster (docs/adr), smaller ones cost more calls."""
 
+WHOLE = 128 * 1024
+"""A file of at most so many bytes is read at once: most bundles are small, and have a dozen parts."""
+
 _SMALL = 64
 """Bytes of a piece that is kept when it is read early; a header of an archive has 60."""
 
@@ -52,9 +55,16 @@ class FileSource:
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
         self.size = os.fstat(descriptor).st_size
+        self._whole = self._read(0, self.size) if self.size <= WHOLE else None
 
     def read(self, offset: int, length: int) -> bytes:
-        """See `Source.read`. One call returns at most 2 GiB less a page, hence the loop."""
+        """See `Source.read`."""
+        if self._whole is None:
+            return _exactly(self._read(offset, length), offset, length)
+        return _exactly(self._whole[offset : offset + length], offset, length)
+
+    def _read(self, offset: int, length: int) -> bytes:
+        """What is there of some bytes. One call returns at most 2 GiB less a page, hence the loop."""
         data = os.pread(self.descriptor, length, offset)
         while 0 < len(data) < length:
             more = os.pread(self.descriptor, length - len(data), offset + len(data))
@@ -62,7 +72,7 @@ class FileSource:
                 break
             data += more
         READ.count += len(data)
-        return _exactly(data, offset, length)
+        return data
 
 
 class Span:

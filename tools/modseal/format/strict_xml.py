@@ -39,6 +39,7 @@ class ElementRule:
         self.required = frozenset(required)
         self.attributes = (*required, *optional)
         self.places = {child.element.name: place for place, child in enumerate(children)}
+        self.last_needed = max((place for place, child in enumerate(children) if child.least), default=-1)
 
     def walk(self) -> Iterator[ElementRule]:
         """The element and all below it."""
@@ -187,7 +188,8 @@ class _XmlReader:
         if element is None:
             self._passed_over += 1
             return
-        self._require_attributes(element, attributes)
+        if attributes or element.required:
+            self._require_attributes(element, attributes)
         node = Node(element, attributes, self.parser.CurrentLineNumber, self.parser.CurrentColumnNumber)
         parent.children.append(node)
         self._open.append(node)
@@ -210,7 +212,8 @@ class _XmlReader:
         if place < parent.place:
             self._refuse(f"<{name}> stands after <{parent.children[-1].name}>, and must stand before it")
         if place > parent.place:
-            self._require_all(parent, place, f"before <{name}>")
+            if place > parent.place + 1:
+                self._require_all(parent, place, f"before <{name}>")
             parent.count = 0
         if parent.count == parent.element.children[place].most:
             self._refuse_more(parent, place)
@@ -272,7 +275,8 @@ class _XmlReader:
             return
         node = self._open.pop()
         if self._ordered:
-            self._require_all(node, len(node.element.children), f"in <{node.name}>")
+            if node.place < node.element.last_needed:
+                self._require_all(node, len(node.element.children), f"in <{node.name}>")
             return
         present = {child.name for child in node.children}
         for child in node.element.children:

@@ -7,7 +7,7 @@ written. Only what was accepted is used further (docs/adr/0009 and 0027).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -68,9 +68,10 @@ class _Measuring(MeasuredBundle):
         up_to: int | None,
         to_sink: bool,
         raw: bool = False,  # noqa: ARG002
+        declared: Iterable[Entry] = (),
     ) -> Measured:
         """See `OpenBundle.measure`."""
-        return super().measure(payload, member, up_to=up_to, to_sink=to_sink, raw=True)
+        return super().measure(payload, member, up_to=up_to, to_sink=to_sink, raw=True, declared=declared)
 
 
 class _Files:

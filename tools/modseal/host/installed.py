@@ -9,6 +9,7 @@ examination of a `.seal` takes the files that its signed manifest declares; whet
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -96,6 +97,7 @@ class _StoredBundle:
         up_to: int | None,
         to_sink: bool,  # noqa: ARG002
         raw: bool = False,  # noqa: ARG002
+        declared: Iterable[Entry] = (),  # noqa: ARG002
     ) -> Measured:
         """See `trust.integrity.Bundle.measure`."""
         part = self._parts[payload.name]

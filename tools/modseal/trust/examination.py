@@ -6,6 +6,7 @@ import enum
 from collections.abc import Iterable
 from dataclasses import field, replace
 from datetime import datetime
+from functools import cached_property
 
 from modseal.codes import CODES, CodeName, next_step
 from modseal.errors import Evidence, Failure
@@ -107,7 +108,7 @@ SETTLED = (Status.PASSED, Status.NOT_APPLICABLE)
 """The statuses of a check that do not keep a signer from being trusted."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class AnchorOutcome:
     """What steps 2 to 6 found of a signer under one anchor; without a path where none leads to any.
 
@@ -118,7 +119,7 @@ class AnchorOutcome:
     checks: tuple[Check, ...]
     proven_level: Level | None = None
 
-    @property
+    @cached_property
     def trusted(self) -> bool:
         """Whether every check passed or does not apply."""
         return all(check.status in SETTLED for check in self.checks)
@@ -129,7 +130,7 @@ class AnchorOutcome:
         return not self.trusted and all(check.status is not Status.FAILED for check in self.checks)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Judgement:
     """One verified signer: its timestamp's proof, and its outcomes under each anchor that a path leads to.
 
@@ -156,7 +157,7 @@ class Judgement:
         """The path of the best outcome."""
         return self.outcomes[0].path if self.outcomes else None
 
-    @property
+    @cached_property
     def anchors(self) -> tuple[Anchor, ...]:
         """Those that it is trusted under."""
         return tuple(one.path.anchor for one in self.outcomes if one.trusted and one.path)

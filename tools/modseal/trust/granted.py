@@ -16,7 +16,7 @@ from modseal.format.manifest import Entry, FileType, Manifest, Payload
 from modseal.format.payload import Measured
 from modseal.trust.examination import Check, failed, passed, skipped, unexamined
 from modseal.trust.policy import Anchor
-from modseal.trust.powers import May, Power, lends_rights, overlays, uses
+from modseal.trust.powers import ALL_POWERS, May, Power, lends_rights, overlays, uses
 from modseal.values import dataclass
 
 
@@ -130,7 +130,7 @@ def judge(demand: Demand, holders: Sequence[Anchor | None], unsigned: May) -> Po
         who = allowing[0].name if allowing[0] else "the policy, for unsigned modules,"
         return PowerChecks((passed(8, "powers", f"{who} allows all that the module does"),), anchor=allowing[0])
     for holder in allowing:
-        if holder and not holder.may.paths and holder.powers == frozenset(Power):
+        if holder and not holder.may.paths and holder.powers == ALL_POWERS:
             return PowerChecks((skipped(8, "powers", f"{holder.name} allows everything"),), anchor=holder)
     if allowing:
         check = unexamined(8, "what the module does is not all known, and its signers may not do everything")
@@ -147,9 +147,9 @@ def refusals(demand: Demand, anchor: Anchor | None, unsigned: May) -> list[Failu
     """
     may, grants = (anchor.may, anchor.grants) if anchor else (unsigned, Level.COMMUNITY)
     unsafe = [] if Power.SETUID in may.granted else list(undeclared_modes(demand))
-    withheld = frozenset(Power) - may.powers(grants) - ({Power.SETUID} if unsafe else frozenset())
+    withheld = ALL_POWERS - may.powers(grants) - ({Power.SETUID} if unsafe else frozenset())
     failures = []
-    for power in Power:
+    for power in Power if withheld else ():
         if power in withheld:
             wanted = [
                 *demand.uses.get(power, ()),

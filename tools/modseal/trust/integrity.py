@@ -13,7 +13,7 @@ from typing import Protocol
 from modseal import limits
 from modseal.errors import Failure, FormatError
 from modseal.format.ar import Member
-from modseal.format.manifest import MANIFEST_MEMBER, SIGNATURE_MEMBER, Kind, Manifest, Payload
+from modseal.format.manifest import MANIFEST_MEMBER, SIGNATURE_MEMBER, Entry, Kind, Manifest, Payload
 from modseal.format.payload import Measured
 from modseal.trust.contents import attachment_failure, by_path, file_failures, payload_failures
 from modseal.trust.examination import Check, Examination, Judgement, collect, failed, passed, unexamined
@@ -56,12 +56,20 @@ class Bundle(Protocol):
         """Whether payloads are kept elsewhere, as a host does: one that is not here cannot be judged then."""
 
     def measure(
-        self, payload: Payload, member: Member, *, up_to: int | None, to_sink: bool, raw: bool = False
+        self,
+        payload: Payload,
+        member: Member,
+        *,
+        up_to: int | None,
+        to_sink: bool,
+        raw: bool = False,
+        declared: Iterable[Entry] = (),
     ) -> Measured:
         """Digests and listing of a payload's member.
 
         It is unpacked to its end, or until `up_to` bytes of it are. `to_sink` says that its files may be written where
-        the opener wants them. `raw` asks for the SHA-256 of the member's bytes, declared or not.
+        the opener wants them. `raw` asks for the SHA-256 of the member's bytes, declared or not. `declared` are the
+        entries that the manifest says it has (`format.payload.measure`).
         """
 
     def digest(self, member: Member) -> bytes:
@@ -142,8 +150,13 @@ def measure(
     """
     left = limits.UNTRUSTED_UNPACKED
     found: list[tuple[Payload, Member, Measured]] = []
+    declared: dict[str | None, list[Entry]] = {}
+    for entry in manifest.files:
+        declared.setdefault(entry.payload, []).append(entry)
     for payload, member in _pair(manifest, members):
-        measured = bundle.measure(payload, member, up_to=None if whole else max(0, left), to_sink=to_sink, raw=raw)
+        up_to = None if whole else max(0, left)
+        entries = declared.get(payload.name, ())
+        measured = bundle.measure(payload, member, up_to=up_to, to_sink=to_sink, raw=raw, declared=entries)
         left -= limits.UNTRUSTED_UNPACKED if measured.unpacked_size is None else measured.unpacked_size
         found.append((payload, member, measured))
     return Contents(manifest, tuple(found), exempt)

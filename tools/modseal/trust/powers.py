@@ -30,6 +30,7 @@ class Power(enum.StrEnum):
     REPLACE = "replace"
 
 
+ALL_POWERS = frozenset(Power)
 GUARDED = frozenset({Power.KERNEL_MODULES, Power.SETUID, Power.DEVICES})
 """What a community signer, and an unsigned community module, may not do unless the policy says so."""
 
@@ -132,7 +133,7 @@ class May:
 
 def defaults(grants: Level) -> frozenset[Power]:
     """What an anchor with this grant allows where the policy does not say it."""
-    return frozenset(Power) - (GUARDED if grants is Level.COMMUNITY else frozenset())
+    return ALL_POWERS - (GUARDED if grants is Level.COMMUNITY else frozenset())
 
 
 UNSAID = May()

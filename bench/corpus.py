@@ -128,6 +128,26 @@ def host_module(module: Path, size: int) -> Path:
     return module
 
 
+def sized_module(module: Path, sizes: list[int]) -> None:
+    """A module of files with these sizes, a third noise and the rest text, in folders of a hundred."""
+    source = random.Random(4)
+    for number, size in enumerate(sizes):
+        noise = source.randbytes(min(size, MIB) // 3)
+        block = (noise + b"All work and no play makes a dull module. " * (MIB // 40))[: min(size, MIB)]
+        blocks = (block[: min(MIB, size - start)] for start in range(0, size, MIB))
+        _write(module / "files" / f"d{number // 100:03}" / f"f{number:05}", blocks)
+    _describe(module)
+
+
+def members(archive: Path, paths: list[Path]) -> None:
+    """Copy the first members of a bundle, each to a file."""
+    data, start = archive.read_bytes(), 8
+    for path in paths:
+        size = int(data[start + 48 : start + 58])
+        path.write_bytes(data[start + 60 : start + 60 + size])
+        start += 60 + size + size % 2
+
+
 def _describe(module: Path) -> None:
     (module / "module.toml").write_text(_TOML.format(name=module.name))
 

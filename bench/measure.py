@@ -15,16 +15,20 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 MIB = 1024 * 1024
 _BLOCK = 4 * MIB
+RECORD: dict[str, dict[str, Any]] = {}
+"""Every table so far, by its title, as docs/performance.json keeps it."""
 
 
 @dataclass(frozen=True)
 class Run:
-    """One run of a command: wall-clock seconds, and the peak of resident memory in bytes."""
+    """One run of a command: seconds on the clock and of the processor, and the peak of resident memory in bytes."""
 
     seconds: float
+    cpu: float
     memory: int
 
 
@@ -65,7 +69,7 @@ def run(contender: Contender) -> Run:
         if child.returncode:
             errors.seek(0)
             sys.exit(f"bench: {contender.name} failed ({child.returncode}): {errors.read().decode(errors='replace')}")
-    return Run(seconds, usage.ru_maxrss * 1024)
+    return Run(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024)
 
 
 def warm(files: Iterable[Path]) -> None:
@@ -94,20 +98,39 @@ def show(section: Section, runs: dict[str, list[Run]]) -> None:
     """Medians, the spread of the middle half, and ratios of medians."""
     times = "once each" if section.rounds == 1 else f"median of {section.rounds} rounds"
     print(f"\n{section.title} ({times})\n")
-    print(f"  {'':<44} {'time':>10} {'spread':>7} {'ratio':>7} {'peak MiB':>9}")
-    base = _median(runs[section.base]) if section.base in runs else None
+    print(f"  {'':<44} {'time':>10} {'spread':>7} {'ratio':>7} {'cpu':>10} {'ratio':>7} {'peak MiB':>9}")
+    base = runs.get(section.base)
+    rows = []
     for name, measured in runs.items():
-        middle = _median(measured)
-        ratio = f"{middle / base:.2f}" if base else "-"
-        peak = max(each.memory for each in measured) / MIB
-        print(f"  {name:<44} {_time(middle / section.divisor):>10} {_spread(measured):>7} {ratio:>7} {peak:>9.0f}")
-    for note in section.notes:
+        middle, cpu = _median(measured), _median_cpu(measured)
+        row = {
+            "name": name,
+            "seconds": round(middle / section.divisor, 7),
+            "spread": _spread(measured),
+            "ratio": round(middle / _median(base), 2) if base else None,
+            "cpu": round(cpu / section.divisor, 7),
+            "cpu-ratio": round(cpu / _median_cpu(base), 2) if base else None,
+            "peak-mib": round(max(each.memory for each in measured) / MIB),
+        }
+        rows.append(row)
+        print(
+            f"  {name:<44} {time_text(row['seconds']):>10} {row['spread']:>7} {row['ratio'] or '-':>7} "
+            f"{time_text(row['cpu']):>10} {row['cpu-ratio'] or '-':>7} {row['peak-mib']:>9}"
+        )
+    load = [round(one, 1) for one in os.getloadavg()]
+    notes = list(dict.fromkeys(section.notes))
+    for note in notes:
         print(f"  note: {note}")
-    sys.stdout.flush()
+    print(f"  load of the last 1, 5 and 15 minutes: {load}", flush=True)
+    RECORD[section.title] = {"base": section.base, "rounds": section.rounds, "load": load, "rows": rows, "notes": notes}
 
 
 def _median(runs: Sequence[Run]) -> float:
     return statistics.median(each.seconds for each in runs)
+
+
+def _median_cpu(runs: Sequence[Run]) -> float:
+    return statistics.median(each.cpu for each in runs)
 
 
 def _spread(runs: Sequence[Run]) -> str:
@@ -118,7 +141,7 @@ def _spread(runs: Sequence[Run]) -> str:
     return f"±{(high - low) / 2 / middle:.0%}"
 
 
-def _time(seconds: float) -> str:
+def time_text(seconds: float) -> str:
     if seconds < 0.001:
         return f"{seconds * 1e6:.0f} µs"
     return f"{seconds * 1000:.1f} ms" if seconds < 1 else f"{seconds:.2f} s"

@@ -7,6 +7,7 @@ and verify in under 100 MiB. See README.md beside this file.
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import shutil
@@ -14,10 +15,12 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
 import corpus
+import measure
 from measure import MIB, Contender, Section, compare
 
 MEMORY_LIMIT = 100 * MIB
@@ -27,9 +30,19 @@ KIB = 1024
 HUGE_SIZE = 4 * 1024 * MIB
 PYTHON = [sys.executable, "-I", "-c"]
 MODSEAL = [*PYTHON, "from modseal.cli.main import main; main()"]
-X509 = "python -I -c 'import cryptography.x509'"
+IMPORTS = "import click; import cryptography.x509"
+LIBRARIES = f"python -I -c '{IMPORTS}'"
 DIGEST = ["openssl", "dgst", "-sha256"]
-SECTIONS = ("cold", "warm", "audit", "large", "host", "huge")
+SECTIONS = ("cold", "warm", "audit", "large", "growth", "host", "huge")
+RECORD = Path(__file__).parents[1] / "docs" / "performance.json"
+ABSENT = {
+    "rauc": "needs a kernel with squashfs and dm-verity",
+    "apksigner": "needs Java",
+    "debsig-verify": "needs a policy in /etc/debsig, outside of the folder of a benchmark",
+    "in-toto-verify": "signs layouts and links, not one file; `pip install in-toto`",
+    "model_signing": "`pip install model-signing`",
+}
+"""Peers that are not measured, and why."""
 
 
 class Bench:
@@ -38,6 +51,7 @@ class Bench:
     def __init__(self, folder: Path, *, quick: bool) -> None:
         self.folder = folder
         self.keys = folder / "keys"
+        self._signed: set[Path] = set()
         self.cold_rounds = 9 if quick else 29
         self.rounds = 3 if quick else 5
         self.small = 200 if quick else 2000
@@ -45,7 +59,10 @@ class Bench:
         self.medium = 10 if quick else 200
         self.large_size = 64 * MIB if quick else 1024 * MIB
         self.has_rpm = bool(shutil.which("rpmbuild") and shutil.which("rpmkeys"))
+        self.can_sign_rpm = self.has_rpm and bool(shutil.which("rpmsign") and shutil.which("gpg"))
         self.notes = [] if self.has_rpm else ["no rpmkeys: rpm is not installed (Debian's package rpm brings it)"]
+        if self.has_rpm and not self.can_sign_rpm:
+            self.notes = ["the packages are unsigned: rpmsign or gpg is not installed"]
 
     def prepare(self, sections: Sequence[str]) -> None:
         """The keys, and the small bundles where a section needs them."""
@@ -61,14 +78,17 @@ class Bench:
         seal, vib = self._small("seal")[0], self._small("vib")[0]
         contenders = [
             Contender("python -I -c pass", [*PYTHON, "pass"]),
-            Contender(X509, [*PYTHON, "import cryptography.x509"]),
+            Contender(LIBRARIES, [*PYTHON, IMPORTS]),
             Contender("modseal verify small.seal", self._verify(seal), [seal]),
             Contender("modseal verify small.vib", self._verify(vib), [vib]),
             Contender("openssl dgst -sha256 small.seal", [*DIGEST, str(seal)], [seal]),
+            *self._openssl_cms(seal),
+            *self._minisign(seal),
             *self._rpmkeys("small.rpm", self._small_rpms()[:1]),
         ]
         title = "Cold start: one bundle of 20 KB, a fresh process each"
-        compare(Section(title, X509, contenders, self.cold_rounds, notes=self.notes))
+        absent = [f"no {name}: {why}" for name, why in ABSENT.items()]
+        compare(Section(title, LIBRARIES, contenders, self.cold_rounds, notes=[*self.notes, *absent]))
 
     def warm(self) -> None:
         """Many small bundles in one process."""
@@ -174,6 +194,89 @@ class Bench:
         notes = ["openssl dgst reads the packed bytes only; rpmkeys too; modseal unpacks and compares every file"]
         compare(Section(f"Verify {size} (unpacked)", base, contenders, self.rounds, notes=notes + self.notes))
 
+    def growth(self) -> None:
+        """How time and memory grow with size, files, bundles and signers: linear and flat, or not."""
+        sizes = (1, 4, 16, 64) if self.many == 200 else (1, 16, 64, 256)
+        modules = [self._grown(f"size-{size}", [size * MIB]) for size in sizes]
+        self._grow("the size of a payload, MiB", zip(sizes, modules, strict=True))
+        counts = (1, 100, 1000, 10_000)
+        modules = [self._grown(f"files-{count}", [200] * count) for count in counts]
+        self._grow("files", zip(counts, modules, strict=True))
+        one = self._grown("signed", [20_000])
+        for kind in ("seal", "vib"):
+            contenders = []
+            for signers in (1, 2, 4, 8):
+                bundle = one.with_name(f"signers-{signers}.{kind}")
+                _quietly([*MODSEAL, "pack", str(one), "-o", str(bundle), "--format", kind])
+                for _ in range(signers):
+                    self._sign(bundle)
+                contenders.append(Contender(str(signers), self._verify(bundle), [bundle]))
+            compare(Section(f"Growth with signature blocks, .{kind}", "1", contenders, self.rounds))
+        if not self._small("seal"):
+            self._make("small", self.small)
+        for kind in ("seal", "vib"):
+            bundles = self._small(kind)
+            counts = [count for count in (1, 10, 100, 1000) if count <= len(bundles)]
+            contenders = [Contender(str(n), self._verify(*bundles[:n]), bundles[:n]) for n in counts]
+            compare(Section(f"Growth with bundles in one process, .{kind}", "1", contenders, self.rounds))
+
+    def _grown(self, name: str, sizes: list[int]) -> Path:
+        module = self.folder / name
+        corpus.sized_module(module, sizes)
+        return module
+
+    def _grow(self, what: str, modules: Iterable[tuple[int, Path]]) -> None:
+        modules = list(modules)
+        for kind in ("seal", "vib"):
+            contenders = []
+            for number, module in modules:
+                bundle = module.with_suffix(f".{kind}")
+                _quietly(self._pack(module, bundle))
+                self._sign(bundle)
+                contenders.append(Contender(str(number), self._verify(bundle), [bundle]))
+            compare(Section(f"Growth with {what}, .{kind}", str(modules[0][0]), contenders, self.rounds))
+
+    def _openssl_cms(self, bundle: Path) -> list[Contender]:
+        """The signature over the manifest alone, by OpenSSL."""
+        content, block = self.folder / "manifest", self.folder / "block.pem"
+        corpus.members(bundle, [content, block])
+        command = f"openssl smime -verify -binary -purpose any -inform PEM -in '{block}' -content '{content}'"
+        command += f" -CAfile '{self.keys / 'partner/root.pem'}' -out /dev/null"
+        return [Contender("openssl smime -verify, the signature", command, [content, block])]
+
+    def _minisign(self, bundle: Path) -> list[Contender]:
+        if not shutil.which("minisign"):
+            self.notes.append("no minisign: it is not installed (Debian's package minisign brings it)")
+            return []
+        public, secret = self.folder / "minisign.pub", self.folder / "minisign.key"
+        _quietly(["minisign", "-G", "-W", "-f", "-p", str(public), "-s", str(secret)])
+        _quietly(["minisign", "-S", "-s", str(secret), "-m", str(bundle)])
+        return [
+            Contender(
+                "minisign -V small.seal", ["minisign", "-V", "-q", "-p", str(public), "-m", str(bundle)], [bundle]
+            )
+        ]
+
+    def _sign_rpms(self, packages: list[Path]) -> None:
+        """Sign packages with an RSA key of 2048 bits, and have rpmkeys know it."""
+        home, database = self.folder / "gnupg", self.folder / "rpmdb"
+        gpg = ["gpg", "--homedir", str(home), "--batch"]
+        if not home.exists():
+            home.mkdir(mode=0o700)
+            _quietly([*gpg, "--passphrase", "", "--quick-gen-key", "bench", "rsa2048", "sign", "never"])
+            _quietly([*gpg, "--armor", "--output", str(home / "public.asc"), "--export", "bench"])
+            _quietly(["rpmkeys", "--dbpath", str(database), "--import", str(home / "public.asc")])
+        macros = [
+            "--define",
+            "_gpg_name bench",
+            "--define",
+            f"_gpg_path {home}",
+            "--define",
+            f"__gpg {shutil.which('gpg')}",
+        ]
+        for start in range(0, len(packages), 500):
+            _quietly(["rpmsign", *macros, "--addsign", *map(str, packages[start : start + 500])])
+
     def host(self) -> None:
         """A host with one module of 10,000 files, proved again: against reading and hashing the same files."""
         for size in (1, 4, 16, 64):
@@ -242,7 +345,12 @@ class Bench:
         if not self.has_rpm:
             return []
         command = ["rpmkeys", "--dbpath", str(self.folder / "rpmdb"), "-K", *map(str, packages)]
-        return [Contender(f"rpmkeys -K {name} (digests only, unsigned)", command, packages)]
+        if not self.can_sign_rpm:
+            return [Contender(f"rpmkeys -K {name} (digests only, unsigned)", command, packages)]
+        fresh = [path for path in packages if path not in self._signed]
+        self._sign_rpms(fresh)
+        self._signed.update(fresh)
+        return [Contender(f"rpmkeys -K {name} (RSA-2048)", command, packages)]
 
 
 def _quietly(command: list[str]) -> None:
@@ -256,6 +364,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="200 bundles and 64 MiB, for half a minute")
     parser.add_argument("--huge", action="store_true", help="also 4 GiB, sparse; exit 1 where memory passes 100 MiB")
     parser.add_argument("--only", action="append", choices=SECTIONS, help="this section alone; may be repeated")
+    parser.add_argument("--json", type=Path, help=f"where the tables are kept too; without --quick {RECORD.name}")
     parser.add_argument("--dir", type=Path, help="where files are made (3 GiB); a temporary folder by default")
     return parser.parse_args()
 
@@ -272,7 +381,25 @@ def main() -> int:
         bench = Bench(Path(folder), quick=arguments.quick)
         print(f"Python {platform.python_version()}, {os.cpu_count()} cores; times are of whole processes", flush=True)
         bench.prepare(sections)
-        return 1 if False in [getattr(bench, name)() for name in sections] else 0
+        held = [getattr(bench, name)() for name in sections]
+    record = arguments.json or (None if arguments.quick else RECORD)
+    if record:
+        _keep(record)
+    return 1 if False in held else 0
+
+
+def _keep(path: Path) -> None:
+    """Write the tables; those of sections that were not run stay as they were."""
+    known = json.loads(path.read_text("utf-8")) if path.exists() else {}
+    git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
+    commit = subprocess.run(git, check=False, capture_output=True, text=True).stdout.strip()
+    run = {
+        "machine": f"{os.cpu_count()} cores, Python {platform.python_version()}",
+        "date": datetime.now(UTC).date().isoformat(),
+        "commit": commit,
+    }
+    known.update({title: {**run, **table} for title, table in measure.RECORD.items()})
+    path.write_text(json.dumps(known, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":

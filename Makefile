@@ -43,6 +43,7 @@ format: $(VENV)/.developer  ## write the code in its one form
 
 bench: $(VENV)/.installed  ## ratios to floors and peers, in one interleaved run
 	$(BIN)/python bench/run.py $(BENCH)
+	$(BIN)/python docs/generate.py
 
 exec-cost: $(VENV)/.developer  ## what a start costs more under the guard and under fapolicyd (root), for docs/enforcement.md
 	PYTHONPATH=tests $(BIN)/python bench/exec_cost.py

@@ -48,16 +48,16 @@ ABSENT = {
 class Bench:
     """One run: where its files are, how much of everything, which peers are there."""
 
-    def __init__(self, folder: Path, *, quick: bool) -> None:
+    def __init__(self, folder: Path, *, quick: bool, bundles: int | None = None, mib: int | None = None) -> None:
         self.folder = folder
         self.keys = folder / "keys"
         self._signed: set[Path] = set()
         self.cold_rounds = 9 if quick else 29
         self.rounds = 3 if quick else 5
         self.small = 200 if quick else 2000
-        self.many = 200 if quick else 5000
+        self.many = bundles or (200 if quick else 5000)
         self.medium = 10 if quick else 200
-        self.large_size = 64 * MIB if quick else 1024 * MIB
+        self.large_size = (mib or (64 if quick else 1024)) * MIB
         self.has_rpm = bool(shutil.which("rpmbuild") and shutil.which("rpmkeys"))
         self.can_sign_rpm = self.has_rpm and bool(shutil.which("rpmsign") and shutil.which("gpg"))
         self.notes = [] if self.has_rpm else ["no rpmkeys: rpm is not installed (Debian's package rpm brings it)"]
@@ -102,6 +102,12 @@ class Bench:
         ]
         title = f"Many: {self.small} bundles of 20 KB in one process, time per bundle with the start-up shared"
         compare(Section(title, base, contenders, self.rounds, self.small, self.notes))
+
+    def profile(self, kind: str) -> object:
+        """Where the time of the small bundles goes."""
+        program = str(Path(__file__).with_name("shares.py"))
+        command = [sys.executable, program, str(self.folder), str(self.keys / "policy.toml"), kind]
+        return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
     def audit(self) -> None:
         """Folders of bundles: the engine on one and two workers, then the cache; against the floor and rpmkeys."""
@@ -362,6 +368,8 @@ def _quietly(command: list[str]) -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="bench/run.py", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="200 bundles and 64 MiB, for half a minute")
+    parser.add_argument("--bundles", type=int, metavar="N", help="how many small bundles are audited; 5,000 by default")
+    parser.add_argument("--mib", type=int, metavar="N", help="MiB of the large payload; 1,024 by default")
     parser.add_argument("--huge", action="store_true", help="also 4 GiB, sparse; exit 1 where memory passes 100 MiB")
     parser.add_argument("--only", action="append", choices=SECTIONS, help="this section alone; may be repeated")
     parser.add_argument("--json", type=Path, help=f"where the tables are kept too; without --quick {RECORD.name}")
@@ -378,17 +386,18 @@ def main() -> int:
     if arguments.dir:
         arguments.dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="modseal-bench-", dir=arguments.dir) as folder:
-        bench = Bench(Path(folder), quick=arguments.quick)
+        bench = Bench(Path(folder), quick=arguments.quick, bundles=arguments.bundles, mib=arguments.mib)
         print(f"Python {platform.python_version()}, {os.cpu_count()} cores; times are of whole processes", flush=True)
         bench.prepare(sections)
         held = [getattr(bench, name)() for name in sections]
+        profiles = {kind: bench.profile(kind) for kind in ("seal", "vib")} if "warm" in sections else {}
     record = arguments.json or (None if arguments.quick else RECORD)
     if record:
-        _keep(record)
+        _keep(record, profiles)
     return 1 if False in held else 0
 
 
-def _keep(path: Path) -> None:
+def _keep(path: Path, profiles: dict[str, object]) -> None:
     """Write the tables; those of sections that were not run stay as they were."""
     known = json.loads(path.read_text("utf-8")) if path.exists() else {}
     git = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short", "HEAD"]
@@ -399,6 +408,8 @@ def _keep(path: Path) -> None:
         "commit": commit,
     }
     known.update({title: {**run, **table} for title, table in measure.RECORD.items()})
+    if profiles:
+        known["profile"] = profiles
     path.write_text(json.dumps(known, indent=1) + "\n", "utf-8")
 
 

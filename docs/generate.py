@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import json_schema
 import level_table
 import module_page
+import performance_page
 from refusals import REFUSALS
 
 from modseal.auditing.rule import Rule
@@ -65,6 +66,7 @@ def outputs() -> dict[Path, str]:
         ROOT / "docs/refusals.md": refusals_page(),
         ROOT / "docs/module.md": module_page.page(_NOTE),
         ROOT / "docs/levels.md": level_table.markdown(),
+        ROOT / "docs/performance.md": performance_page.page(_NOTE),
     }
     for name in json_schema.PUBLISHED:
         files[ROOT / f"schemas/{name}.schema.json"] = json_schema.text(json_schema.published(name))

@@ -303,7 +303,7 @@ def test_an_interrupted_audit_reports_what_it_has_and_goes_on(site):
     count = 1500
     many_of(site / "many", count)
     command = [sys.executable, "-c", HEARING, "audit", "many"]
-    options = ["--policy", "policy.toml", "--format", "json", "--no-cache", "--jobs", "2"]
+    options = ["--policy", "policy.toml", "--format", "json", "--jobs", "2"]
     env = {**os.environ, "PYTHONPATH": str(SOURCE)}
     nothing = subprocess.run([*command, *options, "--resume"], cwd=site, env=env, capture_output=True, check=False)
     assert nothing.returncode == 2
@@ -325,6 +325,16 @@ def test_an_interrupted_audit_reports_what_it_has_and_goes_on(site):
     assert len(whole["results"]) == count
     again = subprocess.run([*command, *options, "--resume"], cwd=site, env=env, capture_output=True, check=False)
     assert again.returncode == 2, "it is complete, and there is nothing to resume"
+
+
+def test_an_audit_without_the_cache_keeps_nothing(site, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(site / "cache"))
+    many_of(site / "few", 3)
+    assert run("audit", "few", "--policy", "policy.toml", "--no-cache", cwd=site).code == 0
+    assert not (site / "cache").exists()
+    done = run("audit", "few", "--policy", "policy.toml", "--no-cache", "--resume", cwd=site)
+    assert done.code == 2
+    assert done.err.startswith("modseal: --resume goes on from what was kept, and --no-cache keeps nothing")
 
 
 def on_terminal(site: Path) -> str:

@@ -83,7 +83,7 @@ def _list_rules(context: click.Context, _parameter: click.Parameter, asked: bool
 @click.option(
     "--dask", metavar="ADDRESS", help="Examine on the workers of a Dask cluster: its tcp:// or tls:// address."
 )
-@click.option("--no-cache", is_flag=True, help="Examine every bundle again, without the results of earlier audits.")
+@click.option("--no-cache", is_flag=True, help="Examine every bundle again, and keep nothing.")
 @click.option("--resume", is_flag=True, help="Go on with the audit of these paths that was interrupted.")
 @click.option("--strict-coverage", is_flag=True, help="Exit with 3 for what was left out and could hold a bundle.")
 @click.option("-v", "--verbose", is_flag=True, help="Name every bundle in the text report.")
@@ -141,6 +141,8 @@ def audit(
         raise UsageError("--dask and --deadline exclude each other: only processes of this machine can be ended")
     if resume and at is not None:
         raise UsageError("--resume goes on as of the time of the interrupted audit; --at is for another audit")
+    if resume and no_cache:
+        raise UsageError("--resume goes on from what was kept, and --no-cache keeps nothing")
     request = Request(
         paths=paths,
         policy=with_recall_files(load(policy or "strict"), recalls),
@@ -153,15 +155,15 @@ def audit(
         jobs=jobs,
         deadline=deadline,
         dask=dask,
-        cached=not no_cache and attesting is None,  # a signature says what was examined, not what is remembered
-        cache=default_folder(),
+        cached=attesting is None,  # a signature says what was examined, not what is remembered
+        cache=None if no_cache else default_folder(),
         resume=resume,
         outputs=tuple(written),
     )
     with _progress(paths) as tell:
         result = perform(request, _warn, tell)
     if not result.complete:
-        goes_on = "" if dask else ", and --resume goes on"
+        goes_on = "" if dask or no_cache else ", and --resume goes on"
         _warn(f"interrupted; the report has what was examined until then{goes_on}")
     elif not result.summary.bundles:
         _warn("no bundle was found, so nothing is proved; check the paths")

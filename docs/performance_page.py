@@ -1,0 +1,91 @@
+"""`docs/performance.md`, from what `make bench` measured last (`docs/performance.json`)."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+RECORD = Path(__file__).with_name("performance.json")
+
+_HEAD = """\
+# Performance
+
+What modseal costs beside the least that the work can cost, and beside other tools. Every table is one run of
+`make bench`, in which all contenders took turns, round by round: only numbers of one table may be compared, and what
+counts is the ratio. *time* is on the clock and *cpu* the processor's, of whole processes, medians; *spread* is half the
+range of the middle half; *peak* the largest resident memory. Where the load was above the number of cores, other
+programs ran too: then the ratio of processor time says more than that of time.
+
+`tests/cost` counts what a `verify` loads and calls, and fails where a change adds to it: times are never tested.
+"""
+
+_NEXT = """\
+## What would be next
+
+- **Cold**: half of it are click and the library's bindings. A plain `verify` could be parsed without click, for about
+  15 ms; the library loads 3 ms of ciphers with its first key. The rest are modseal's own modules: none stands out.
+- **Warm**: CMS by position, a descriptor by one pattern and a manifest decoded by hand would save half of what is
+  left. Each is a second reader of signed data: that is why they are not there.
+- **Large**: frames of a `.seal` are unpacked in one thread, beside the one that digests the files. More threads would
+  need the memory of a frame each, and an order of failures that does not depend on their number.
+- **Audit**: each bundle becomes a record, a row and lines of a report, which is half of its time. A second audit looks
+  at each file's identity, opened and leased; one record for a folder would not save that.
+"""
+
+
+def page(note: str) -> str:
+    """The whole page."""
+    found = json.loads(RECORD.read_text("utf-8"))
+    profile = found.pop("profile", {})
+    lines = _HEAD.splitlines()
+    lines[2:2] = [note, ""]
+    for title, table in found.items():
+        lines += ["", f"## {title}", "", *_table(title, table)]
+    for kind, rows in profile.items():
+        lines += ["", f"## What is left of a warm .{kind}, by module", "", *_profile(rows)]
+    return "\n".join([*lines, "", *_NEXT.splitlines()]) + "\n"
+
+
+def _table(title: str, table: dict[str, Any]) -> list[str]:
+    load = " ".join(f"{one:.1f}" for one in table["load"])
+    rounds = f"medians of {table['rounds']} rounds" if table["rounds"] > 1 else "once each"
+    about = f"{table['machine']}, {table['date']}, commit {table['commit']}; {rounds}; load {load}."
+    notes = [f"- {one}" for one in table["notes"]]
+    if title.startswith("Growth"):
+        rows = _growth(table["rows"])
+    else:
+        rows = ["| | time | spread | ÷ | cpu | ÷ | peak MiB |", "|---|---:|---:|---:|---:|---:|---:|"]
+        for row in table["rows"]:
+            name = f"**{row['name']}**" if row["name"].startswith("modseal") else row["name"].replace("|", "\\|")
+            times = f"{_time(row['seconds'])} | {row['spread']} | {_ratio(row['ratio'])} | {_time(row['cpu'])}"
+            rows.append(f"| {name} | {times} | {_ratio(row['cpu-ratio'])} | {row['peak-mib']} |")
+    return [about, "", *rows, *(["", *notes] if notes else [])]
+
+
+def _growth(rows: list[dict[str, Any]]) -> list[str]:
+    """What each size costs beyond the smallest one, for each unit: the same number everywhere means linear."""
+    lines = ["| how many | time | cpu | cpu for one more | peak MiB |", "|---:|---:|---:|---:|---:|"]
+    first = rows[0]
+    for row in rows:
+        more = int(row["name"]) - int(first["name"])
+        each = _time((row["cpu"] - first["cpu"]) / more) if more else ""
+        lines.append(
+            f"| {int(row['name']):,} | {_time(row['seconds'])} | {_time(row['cpu'])} | {each} | {row['peak-mib']} |"
+        )
+    return lines
+
+
+def _profile(rows: list[dict[str, Any]]) -> list[str]:
+    lines = ["| module or built-in function | part of the time, % | calls for a bundle |", "|---|---:|---:|"]
+    return [*lines, *(f"| `{row['module']}` | {row['percent']} | {row['calls']} |" for row in rows)]
+
+
+def _ratio(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def _time(seconds: float) -> str:
+    if abs(seconds) < 0.001:
+        return f"{seconds * 1e6:.0f} µs"
+    return f"{seconds * 1000:.1f} ms" if abs(seconds) < 1 else f"{seconds:.2f} s"

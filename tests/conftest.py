@@ -10,7 +10,7 @@ from unittest import mock
 
 import pytest
 
-from builders import bundles, paths, recorded
+from builders import bundles, recorded, strict
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -24,7 +24,7 @@ def own_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.fixture(scope="session", autouse=True)
 def strict_readers_alone() -> Iterator[None]:
     """With MODSEAL_STRICT_READERS, nothing is compared before it is read: every test has the same result."""
-    with paths.strict_readers() if os.environ.get("MODSEAL_STRICT_READERS") else contextlib.nullcontext():
+    with strict.strict_readers() if os.environ.get("MODSEAL_STRICT_READERS") else contextlib.nullcontext():
         yield
 
 

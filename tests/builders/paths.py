@@ -1,20 +1,29 @@
-"""The short ways of the readers, which compare bytes with those that our own writer would make, switched off."""
+"""Paths by what a policy of a test says: its CA certificates are the anchors, its rules the rules."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
-from unittest import mock
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
 
-from modseal.format import canonical_json, source, tar
+from modseal.errors import Failure
+from modseal.pki import path
+from modseal.pki.certificate import Certificate
+from modseal.pki.path import NoPath, Path
+from modseal.trust.policy import Policy
 
 
-@contextlib.contextmanager
-def strict_readers() -> Iterator[None]:
-    """Headers of a tar are parsed, documents are written again piece by piece, and files are read part by part."""
-    with (
-        mock.patch.object(tar, "expected_header", return_value=None),
-        mock.patch.object(canonical_json, "AT_ONCE", 0),
-        mock.patch.object(source, "WHOLE", -1),
-    ):
-        yield
+def find_path(
+    signer: Certificate, embedded: Sequence[Certificate], policy: Policy, at: datetime, *profile: Any, **more: Any
+) -> Path | NoPath:
+    """The first of `pki.path.find_paths` for a policy."""
+    anchors = tuple(anchor.certificate for anchor in policy.anchors if anchor.certificate)
+    found = path.find_paths(
+        signer, embedded, anchors, policy.path_rules, at, *profile, **{"denied": policy.deny, **more}
+    )
+    return found if isinstance(found, NoPath) else found[0]
+
+
+def revocation_failures(found: Path, policy: Policy, *times: datetime | None) -> list[Failure]:
+    """`pki.path.revocation_failures` by the rules of a policy."""
+    return path.revocation_failures(found, policy.path_rules, *times)

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from builders import bundles
 from builders.bundles import MTIME, declare, inputs, make, pack
-from builders.paths import strict_readers
 from builders.policies import trusting
+from builders.strict import strict_readers
 from modseal import limits
 from modseal.errors import FormatError
 from modseal.format import manifest_json, tar

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -33,10 +34,10 @@ class Asked(OpenBundle):
         self.answer: Callable[[Measured], Measured] = lambda measured: measured
 
     def measure(
-        self, payload: Payload, member: Place, *, up_to: int | None, to_sink: bool, raw: bool = False
+        self, payload: Payload, member: Place, *, up_to: int | None, to_sink: bool, raw: bool = False, **more: Any
     ) -> Measured:
         self.asked.append((payload.name, up_to, to_sink, raw))
-        return self.answer(super().measure(payload, member, up_to=up_to, to_sink=to_sink, raw=raw))
+        return self.answer(super().measure(payload, member, up_to=up_to, to_sink=to_sink, raw=raw, **more))
 
 
 def integrity(bundle: Bundle) -> Examination:

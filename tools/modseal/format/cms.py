@@ -318,13 +318,20 @@ def read_message_digest(attributes: Attributes) -> bytes:
 
 def read_named_certificates(attributes: Attributes) -> tuple[tuple[CertificateId, ...], ...]:
     """What each of signingCertificateV2 and signingCertificate names, in this order; empty where neither is there."""
-    readers = ((oid, read_single(attributes, oid)) for oid in (SIGNING_CERTIFICATE_V2, SIGNING_CERTIFICATE))
-    return tuple(_named_certificates(reader, older=oid == SIGNING_CERTIFICATE) for oid, reader in readers if reader)
+    return tuple(
+        _named_certificates(attributes[oid][0].raw, older=oid == SIGNING_CERTIFICATE)
+        for oid in (SIGNING_CERTIFICATE_V2, SIGNING_CERTIFICATE)
+        if read_single(attributes, oid)
+    )
 
 
-def _named_certificates(outer: Reader, *, older: bool) -> tuple[CertificateId, ...]:
-    """SigningCertificateV2 (RFC 5035 section 3) or SigningCertificate (RFC 2634 section 5.4), without policies."""
-    body = outer.enter()
+@functools.lru_cache(maxsize=64)
+def _named_certificates(value: bytes, *, older: bool) -> tuple[CertificateId, ...]:
+    """SigningCertificateV2 (RFC 5035 section 3) or SigningCertificate (RFC 2634 section 5.4), without policies.
+
+    Remembered, because it is the same in all that one signer signs.
+    """
+    body = Reader(value).enter()
     identifiers = body.enter()
     found: list[CertificateId] = []
     while identifiers.more():

@@ -182,7 +182,7 @@ def test_XML_06_a_declaration_of_utf8_is_fine() -> None:
 
 
 def test_XML_07_huge_values_and_depths_are_refused(tmp_path: Path) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     bad(with_text("<summary>Agent", "<summary>" + "a" * (limits.TEXT_LENGTH + 1)), tmp_path)
     bad(with_text("<vib ", f'<vib a="{"x" * 1_000_000}" '), tmp_path)
     bad(with_text("<name>", "<name>" * 10_000), tmp_path)
@@ -192,7 +192,7 @@ def test_XML_07_huge_values_and_depths_are_refused(tmp_path: Path) -> None:
         tmp_path,
     )
     refused(make("vib").with_manifest_bytes(b" " * (limits.MANIFEST_SIZE + 1)), trusting(), "limit-exceeded", tmp_path)
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2
 
 
 @pytest.mark.parametrize("number", ["9" * 20, "9" * 5000, "-1", "+1", "1e3", " 1", "0x10", "1_0", "01", "\u0661", ""])

@@ -213,6 +213,23 @@ def test_frames_are_independent_and_say_their_size(frames):
     assert sizes == [FULL] * (len(sizes) - 1) + [len(TEXT) * 20 % FULL]
 
 
+@pytest.mark.parametrize("cores", [1, 2, 8])
+@pytest.mark.parametrize("damaged", [0, 1, 2, 3])
+@pytest.mark.parametrize("place", ["header", "block"])
+def test_frames_before_a_damaged_one_come_first_on_any_number_of_cores(monkeypatch, cores, damaged, place):
+    """What a reader of them finds wrong must not depend on the machine."""
+    monkeypatch.setattr(compression.os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(compression, "PACK_THREADS", 8)
+    full = (TEXT * 20)[:FULL]
+    frames = [b"".join(compression.zstd_frames(iter([full]))) for _ in range(4)]
+    frames[damaged] = b"\0" + frames[damaged][1:] if place == "header" else frames[damaged][:-1] + b"\0"
+    found = []
+    with pytest.raises(FormatError) as caught:
+        found.extend(compression.unzstd_frames(iter([b"".join(frames)])))
+    assert caught.value.failure.code == "bad-payload"
+    assert found == [full] * damaged
+
+
 def test_frames_are_the_same_on_any_number_of_cores(frames, monkeypatch):
     monkeypatch.setattr("os.cpu_count", lambda: 1)
     assert run(compression.zstd_frames, TEXT * 20, 12345) == frames

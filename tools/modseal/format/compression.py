@@ -20,7 +20,8 @@ import struct
 import zlib
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from itertools import chain, islice
+from functools import partial
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from modseal import limits
@@ -30,7 +31,7 @@ from modseal.format.inflate import GZIP, inflate
 from modseal.format.stream import Stream, regroup
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
+    from concurrent.futures import ThreadPoolExecutor
 
 T = TypeVar("T")
 Blocks = Generator[bytes, None, None]
@@ -146,10 +147,22 @@ def unzstd_frames(blocks: Iterator[bytes]) -> Iterator[bytes]:
     """
     import zstandard
 
-    stream = Stream(blocks, "bad-payload")
-    # Making a decompressor takes longer than unpacking 20 KB: one that is idle is taken, by one thread at a time.
-    library = _IDLE.pop() if _IDLE else zstandard.ZstdDecompressor(max_window_size=limits.ZSTD_FRAME)
-    unpack = foreign(lambda why: _bad(f"a zstd frame is damaged: {why}"))(library.decompress)
+    @foreign(lambda why: _bad(f"a zstd frame is damaged: {why}"))
+    def unpack(frame: bytes) -> bytes:
+        # Making a decompressor takes longer than unpacking 20 KB: one that is idle is taken, by one thread at a time.
+        try:
+            library = _IDLE.pop()
+        except IndexError:
+            library = zstandard.ZstdDecompressor(max_window_size=limits.ZSTD_FRAME)
+        unpacked: bytes = library.decompress(frame, read_across_frames=False, allow_extra_data=False)
+        _IDLE.append(library)
+        return unpacked
+
+    yield from _on_several_cores(unpack, _frames(Stream(blocks, "bad-payload")))
+
+
+def _frames(stream: Stream) -> Iterator[bytes]:
+    """The packed frames of a `.seal` payload: each full but the last. Raises `FormatError`."""
     size = limits.ZSTD_FRAME
     while not stream.at_end() or not stream.position:
         if size < limits.ZSTD_FRAME:
@@ -158,9 +171,7 @@ def unzstd_frames(blocks: Iterator[bytes]) -> Iterator[bytes]:
         size = header.content or 0
         if not 0 < size <= limits.ZSTD_FRAME or not header.single or header.checksum:
             raise _bad("a zstd frame of a .seal is one segment of 1 byte to 4 MiB, says so, and has no checksum")
-        frame = header.raw + b"".join(_frame_blocks(stream, header.window, size))
-        yield unpack(frame, read_across_frames=False, allow_extra_data=False)
-    _IDLE.append(library)
+        yield header.raw + b"".join(_frame_blocks(stream, header.window, size))
 
 
 def zstd_frames(blocks: Iterator[bytes]) -> Blocks:
@@ -183,26 +194,42 @@ def zstd_frames(blocks: Iterator[bytes]) -> Blocks:
     yield from _on_several_cores(compress, regroup(blocks, limits.ZSTD_FRAME))
 
 
-def _on_several_cores(pack: Callable[[T], bytes], parts: Iterator[T]) -> Blocks:
-    """What `pack` makes of each part, in order. A lone part needs no thread."""
-    from concurrent.futures import ThreadPoolExecutor
+def _on_several_cores(work: Callable[[T], bytes], parts: Iterator[T]) -> Blocks:
+    """What `work` makes of each part, in order. A lone part needs no thread.
 
-    first = list(islice(parts, 2))
-    if len(first) < 2:
-        yield from map(pack, first)
-        return
+    What `parts` raises comes in its turn, after all that is before it: on any number of cores alike.
+    """
     workers = min(os.cpu_count() or 1, PACK_THREADS)
-    waiting: deque[Future[bytes]] = deque()
-    pool = ThreadPoolExecutor(workers)
+    waiting: deque[Callable[[], bytes]] = deque()
+    pool: ThreadPoolExecutor | None = None
+    late: FormatError | None = None
     try:
-        for part in chain(first, parts):
-            waiting.append(pool.submit(pack, part))
-            if len(waiting) > workers:
-                yield waiting.popleft().result()
+        while True:
+            try:
+                part = next(parts, None)
+            except FormatError as error:
+                late = error
+                break
+            if part is None:
+                break
+            if pool is None and waiting:
+                pool = _threads(workers)
+            waiting.append(pool.submit(work, part).result if pool else partial(work, part))
+            if len(waiting) >= workers:
+                yield waiting.popleft()()
         while waiting:
-            yield waiting.popleft().result()
+            yield waiting.popleft()()
+        if late:
+            raise late
     finally:
-        pool.shutdown(cancel_futures=True)
+        if pool:
+            pool.shutdown(cancel_futures=True)
+
+
+def _threads(workers: int) -> ThreadPoolExecutor:
+    from concurrent.futures import ThreadPoolExecutor  # most payloads are small
+
+    return ThreadPoolExecutor(workers, "modseal-part")
 
 
 def unzstd(blocks: Iterator[bytes], *, digested: bool = False) -> Iterator[bytes]:

@@ -28,7 +28,10 @@ THREAD_FROM = 8 * limits.MIB
 """Size, packed or declared, from which unpacking gets a thread of its own; below, starting one does not pay."""
 
 THREAD_DEPTH = 4
-"""Blocks (at most 4 MiB each) that the thread may be ahead: enough to even out, and flat in memory."""
+"""Blocks that the thread may be ahead: enough to even out, and flat in memory."""
+
+FRAME_DEPTH = 1
+"""The same for the frames of a `.seal`, which have 4 MiB each, and are unpacked ahead of the thread themselves."""
 
 ALGORITHMS = ("sha1", "sha256", "sha384", "sha512")
 """The digests that can be computed, by hashlib's names. Others are left out of the result."""
@@ -201,7 +204,7 @@ class _PayloadMeasuring:
 
     def _thread(self, unpacked: compression.Blocks) -> AbstractContextManager[Iterator[bytes]]:
         if max(self.source.size, self.payload.unpacked_size or 0) >= THREAD_FROM:
-            return ahead(unpacked, THREAD_DEPTH)
+            return ahead(unpacked, FRAME_DEPTH if self.payload.type == "tar+zstd" else THREAD_DEPTH)
         return closing(unpacked)
 
     def _account(self, unpacked: Iterator[bytes]) -> Iterator[bytes]:

@@ -10,7 +10,6 @@ whoever reads the log; if it dies, the kernel allows everything, and the service
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import hashlib
 import os

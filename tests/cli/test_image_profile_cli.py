@@ -151,7 +151,7 @@ def test_two_profiles_are_compared(site: Path) -> None:
 
 
 def test_what_is_no_profile_is_said(site: Path) -> None:
-    assert "the profile cannot be used" in refused(site, 1, "show", "a.seal")
+    assert "a.seal: the profile cannot be used" in refused(site, 1, "show", "a.seal")
     assert "no image profile" in refused(site, 1, "show", "site")
     assert "--depot where the bundles" in refused(
         site, 2, "validate", make(site, "p.profile"), "--policy", "keys/policy.toml"

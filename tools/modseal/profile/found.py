@@ -82,7 +82,11 @@ class FoundProfiles:
 
 def read_file(path: Path) -> ImageProfile:
     """The profile in a file of ours. Raises `InputError`, `FormatError` (profile-invalid)."""
-    return image_profile.decode(read_small(path, limits.PROFILE_SIZE).data)
+    data = read_small(path, limits.PROFILE_SIZE).data
+    try:
+        return image_profile.decode(data)
+    except FormatError as error:
+        raise FormatError(error.failure.code, f"{path}: {error.failure.detail}", **error.failure.evidence) from None
 
 
 def read_profiles(place: str) -> FoundProfiles:

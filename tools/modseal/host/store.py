@@ -1,7 +1,8 @@
 """The folder that holds a host's modules, as it is read: documents by their digests, and one pointer to what holds now.
 
     current -> states/K           the one pointer: replaced by one rename
-    states/K/state.json           which generation is active, which waits; level, policy, the newest event
+    states/K/state.json           the generations, which is active, which waits; level, policy, the newest event;
+                                  what was seen of depots, recalls
     states/K/image                -> ../../generations/N/image
     generations/N/generation.json the modules of a generation; never changed
     generations/N/image           its files, as systemd-sysext merges them

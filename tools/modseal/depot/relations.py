@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Protocol, TypeVar
 
@@ -26,6 +25,7 @@ from modseal.errors import Failure
 from modseal.format.manifest import Constraint, Relationships
 from modseal.trust.version import holds as holds_between
 from modseal.trust.version import version_key
+from modseal.values import dataclass
 
 
 class Related(Protocol):

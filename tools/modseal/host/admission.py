@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from modseal.errors import Failure
 from modseal.format.manifest import Entry, FileType
 from modseal.trust.powers import LENT_RIGHTS, Power, uses
+from modseal.values import dataclass
 
 HEAD_SIZE = 4096
 """Bytes of a file's start that `interpreter` needs; the kernel itself reads 256 of a script."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
@@ -31,6 +30,7 @@ from modseal.host.installed import Installed
 from modseal.trust.examination import Verdict
 from modseal.trust.examine import examine
 from modseal.trust.policy import Policy
+from modseal.values import dataclass
 
 
 class Keeper(Protocol):

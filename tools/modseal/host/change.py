@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +27,7 @@ from modseal.host.verify import verify_generation
 from modseal.host.write import add_generation, advance, changing, next_generation, numbers_text, retained
 from modseal.trust.examination import WORST_LAST, Verdict
 from modseal.trust.policy import Policy
+from modseal.values import dataclass
 
 if TYPE_CHECKING:  # depots and solvers are loaded where modules come from depots
     from modseal.host.learned import Learned, LearnedDepot

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any, TypeVar
 
 from modseal import limits
@@ -20,6 +20,7 @@ from modseal.format.level import Level
 from modseal.format.manifest import Kind
 from modseal.format.recall import NAME
 from modseal.format.shape import UNBOUNDED, Array, Boolean, Integer, Nullable, Shape, Table, Text, TextMap
+from modseal.values import dataclass
 
 STATE = "modseal/host-state@1"
 GENERATION = "modseal/host-generation@1"

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from modseal import limits
@@ -19,6 +18,7 @@ from modseal.host import plan
 from modseal.host.documents import invalid
 from modseal.host.installed import Installed, is_accepted, prove
 from modseal.host.store import Store, object_name
+from modseal.values import dataclass
 
 POLICY_NAME = "modseal"
 _PART = 1 << 16

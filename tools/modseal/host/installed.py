@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
@@ -37,6 +36,7 @@ from modseal.host.store import Store, record_name
 from modseal.trust.examination import Examination, Verdict
 from modseal.trust.examine import examine
 from modseal.trust.policy import Policy
+from modseal.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ refused. So an index or a recall that a host has seen once holds for it for ever
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from modseal.host.write import advance, changing
 from modseal.policy.sources import with_recalls
 from modseal.trust.policy import Policy
 from modseal.trust.recalls import not_replaced, recall_problem
+from modseal.values import dataclass
 
 _STATE_SIZE = limits.DEPOT_INDEX_SIZE + limits.SIGNATURE_MEMBER_SIZE + limits.KIB
 

@@ -7,7 +7,7 @@ host's level or above, that have what they need and can live together. Nothing f
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from modseal.depot import ownership, relations
 from modseal.errors import Failure
@@ -15,6 +15,7 @@ from modseal.format.level import Level
 from modseal.host.documents import ModuleName
 from modseal.host.image import placement_failures
 from modseal.host.installed import Installed, is_accepted
+from modseal.values import dataclass
 
 SAME = "installed already"
 """Why a module is skipped that is there as it comes."""

@@ -6,13 +6,13 @@ rename that every change is made by. Their files are removed after it, by this r
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from modseal.host.change import opened
 from modseal.host.documents import Reference
 from modseal.host.write import advance, numbers_text, retained
+from modseal.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

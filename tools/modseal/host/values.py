@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modseal.bundle.values import result_values
 from modseal.errors import Failure
@@ -18,12 +18,14 @@ from modseal.format.recall import Recall
 from modseal.format.times import time_text
 from modseal.host.change import Change
 from modseal.host.documents import Event, Generation
-from modseal.host.index import IndexedFile
 from modseal.host.installed import Installed
 from modseal.host.plan import ChangePlan
 from modseal.host.prune import Pruned
 from modseal.host.store import Store
 from modseal.host.verify import Verification
+
+if TYPE_CHECKING:  # brings SQLite, which one command needs
+    from modseal.host.index import IndexedFile
 
 CHANGE = "modseal/host-change@1"
 LIST = "modseal/host-list@1"

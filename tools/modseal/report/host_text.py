@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from modseal.depot import relations
 from modseal.format.recall import Recall
 from modseal.format.times import time_text
 from modseal.host.change import Change
 from modseal.host.documents import Event, Generation
-from modseal.host.index import IndexedFile
 from modseal.host.installed import Installed
 from modseal.host.plan import ChangePlan
 from modseal.host.prune import Pruned
@@ -19,6 +19,9 @@ from modseal.host.verify import Verification
 from modseal.report import text
 from modseal.report.text import safe
 from modseal.trust.examination import Verdict
+
+if TYPE_CHECKING:  # brings SQLite, which one command needs
+    from modseal.host.index import IndexedFile
 
 _SHOWN = 20
 """Findings shown in text; an exchanged folder can give thousands. JSON has them all."""

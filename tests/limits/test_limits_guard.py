@@ -17,6 +17,7 @@ from modseal.host import guard as room
 from modseal.host.fanotify import OpenEvent
 from modseal.host.guard import Guard
 from modseal.host.guard_log import GuardLog
+from modseal.host.starts import Starts
 
 CLOCK = 1_000_000.0
 
@@ -83,14 +84,22 @@ def test_writers_are_kept_away_for_so_long_and_from_so_many_files(guard: Guard, 
 
 
 @bounds("GUARD_STARTS")
-def test_so_many_threads_are_expected_to_start_an_interpreter(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
-    for thread in range(limits.GUARD_STARTS):
-        guard._starts[thread] = room._Start(CLOCK, (0, 0))
-    thread = os.getpid()
-    guard._starts.pop(thread, None)
-    guard._starts[-1] = room._Start(CLOCK, (0, 0))
-    guard._expect(thread, "/")
-    assert list(guard._starts) == [thread]  # those that did not come in time are gone
+def test_so_many_threads_are_expected_to_start_an_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "GUARD_STARTS", 1)
+    thread, other = os.getpid(), os.getppid()
+    file = (os.stat("/").st_dev, os.stat("/").st_ino)
+    now = CLOCK
+    monkeypatch.setattr("modseal.host.starts.time.monotonic", lambda: now)
+    starts = Starts()
+    starts.expect(other, "/", None)
+    now += limits.GUARD_DEADLINE - 1
+    starts.expect(thread, "/", None)  # more than the limit, but the first may still come
+    assert set(starts._starts) == {thread, other}
+    now += 1
+    starts.expect(thread, "/", None)
+    assert list(starts._starts) == [thread]  # those that did not come in time are gone
+    assert starts.take(thread, file)
+    assert not starts.take(thread, file)
 
 
 @bounds("GUARD_CONTENTS")

@@ -27,6 +27,7 @@ from modseal.values import dataclass
 SCHEMA = "modseal/profile@1"
 MEMBER = "profile.json"
 SUFFIX = ".profile"
+_NAME_FORM = f"1 to {limits.PROFILE_NAME} of A-Z a-z 0-9 . _ + -, the first a letter or digit"
 
 _LEVEL = Text(choices=[str(level) for level in sorted(Level, reverse=True)])
 _MODULE = Table(
@@ -45,7 +46,7 @@ _MODULE = Table(
 SHAPE = Table(
     {
         "schema": Text(choices=(SCHEMA,)),
-        "name": Text(rules.MODULE_NAME, form=rules.MODULE_NAME_FORM, most=limits.PROFILE_NAME),
+        "name": Text(rules.MODULE_NAME, form=_NAME_FORM, most=limits.PROFILE_NAME),
         "vendor": Text(most=limits.PROFILE_VENDOR, about="Who publishes the profile."),
         "version": VERSION,
         "level": Text(choices=_LEVEL.choices, about="All modules are proved for this level or a higher one."),

@@ -176,7 +176,7 @@ def test_DOS_01_a_list_is_hashed_once_however_many_signers_it_is_asked_about(mon
         real(*arguments)
 
     monkeypatch.setattr(algorithms, "verify", counted)
-    effort = Effort(5)
+    effort = Effort()
     for number in range(16):
         chain = (signer(number=number).parsed, root().parsed)
         assert revocation.judge(chain, rules, NOW, effort=effort) == []

@@ -25,6 +25,7 @@ import hashlib
 import json
 import os
 import random
+import re
 import resource
 import shutil
 import signal
@@ -58,12 +59,17 @@ OWN_TESTS = {
     "ar": ("test_ar", "test_attacks_container"),
     "certificate": ("test_certificate.", "test_x509_chains", "test_attacks_x509"),
     "cms": ("test_cms", "test_attacks_cms"),
-    "examination": ("test_checks", "test_examine"),
-    "examine": ("test_checks", "test_examine", "test_expected_signers"),
+    "effort": ("test_effort", "test_attacks_effort"),
+    "examination": ("test_checks", "test_examine", "test_signers", "test_powers"),
+    "examine": ("test_checks", "test_examine", "test_expected_signers", "test_powers"),
+    "granted": ("test_granted", "test_powers"),
     "integrity": ("test_integrity", "test_checks", "test_examine", "test_contents"),
-    "path": ("test_path", "test_x509_chains", "test_attacks_x509"),
+    "path": ("test_path", "test_effort", "test_x509_chains", "test_attacks_x509"),
+    "policy": ("trust/test_policy", "test_granted", "test_powers"),
+    "restrictions": ("test_deny", "test_recalls", "test_examine", "test_checks"),
+    "revocation": ("test_revocation", "test_effort"),
     "rules": ("test_rules", "test_manifest_json", "test_descriptor"),
-    "signers": ("test_checks", "test_examine", "test_expected_signers", "test_timestamp"),
+    "signers": ("test_signers", "test_checks", "test_examine", "test_expected_signers", "test_timestamp", "test_deny"),
     "signature": ("test_signature", "test_attacks_signature", "test_attacks_cms"),
 }
 """The files of tests that are tried first for a module, where they are not just named after it."""
@@ -182,7 +188,7 @@ def unwrap(source: str) -> str:
         for node in ast.walk(tree)
         if isinstance(node, ast.FunctionDef)
         and len(node.decorator_list) == 1
-        and ast.unparse(node.decorator_list[0]).startswith(("property", "functools.lru_cache"))
+        and re.match(r"property|functools\.lru_cache|functools\.cache$", ast.unparse(node.decorator_list[0]))
     ]
     for node in sorted(found, key=lambda node: -node.lineno):
         wrapper, indent = ast.unparse(node.decorator_list[0]), " " * node.col_offset
@@ -487,9 +493,14 @@ def compute_again(mutant: Mutant) -> None:
         rows = algorithms._table()
         algorithms.ALGORITHMS.clear()
         algorithms.ALGORITHMS.update(rows)
-    if "ǁ_PowerPlacesǁ" in mutant.function:
+    if "ǁ_PowerPlacesǁ" in mutant.function or mutant.function.endswith(".x__each"):
         from modseal.trust import powers
 
+        tree = ast.parse(Path(powers.__file__).read_text("utf-8"))
+        (table,) = [
+            one.value for one in tree.body if isinstance(one, ast.AnnAssign) and ast.unparse(one.target) == "PLACES"
+        ]
+        powers.PLACES.update(eval(compile(ast.Expression(table), powers.__file__, "eval"), vars(powers)))
         places = {power: powers._PowerPlaces(patterns) for power, patterns in powers.PLACES.items() if patterns}
         powers._POWER_PLACES.update(places)
 

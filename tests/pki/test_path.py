@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,10 +20,12 @@ from modseal import limits
 from modseal.format import der
 from modseal.pki import path as path_module
 from modseal.pki.certificate import Certificate
+from modseal.pki.certificate_policies import PolicyInputs
 from modseal.pki.crl import Crl
-from modseal.pki.path import NoPath, Path, PathRules
+from modseal.pki.path import NoPath, Path, PathRules, find_paths
 from modseal.pki.purpose import CODE_SIGNING_PROFILE, TIME_STAMPING_PROFILE, ChainProfile
 from modseal.pki.revocation import RevocationRules
+from modseal.trust.deny import Deny
 from modseal.trust.policy import Policy
 
 UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.9"), b"\x05\x00")
@@ -245,6 +248,57 @@ def test_the_whole_chain_must_be_valid_at_one_time() -> None:
     assert codes_for(one, middle, policy=trusting(top), at=day + 13.25 * HOUR) == []
 
 
+# Why there is no chain.
+
+
+def why_no_path(one: Identity, *between: Identity, policy: Policy | None = None) -> tuple[str, dict[str, Any]]:
+    """What follows the sentence that every one of them begins with, and the evidence besides the signer."""
+    found = find_path(one.parsed, [each.parsed for each in between], policy or trusting(), NOW)
+    assert isinstance(found, NoPath)
+    (failure,) = found.failures
+    start = f"no chain leads from {one.parsed.subject} to an anchor"
+    assert failure.code == "no-path"
+    assert failure.detail.startswith(start)
+    evidence = dict(failure.evidence)
+    named = [evidence.pop(key) for key in ("signer", "subject", "issuer")]
+    assert named == [one.fingerprint, one.parsed.subject, one.parsed.issuer]
+    return failure.detail.removeprefix(start), evidence
+
+
+@pytest.mark.parametrize("with_key_id", [True, False])
+def test_the_certificate_that_is_missing_is_named(with_key_id: bool) -> None:
+    gone = ca("Gone", issuer=root())
+    identifier = [(authority_id(gone), False)] if with_key_id else []
+    middle = ca("Above the signer", issuer=gone, extensions=identifier)
+    key = gone.parsed.key_id.hex() if with_key_id and gone.parsed.key_id else None
+    detail, evidence = why_no_path(leaf("Far below", issuer=middle), middle)
+    assert detail == (
+        ": neither the bundle nor the policy has the certificate of CN=Gone,O=Test, which issued "
+        "CN=Above the signer,O=Test" + (f" (key id {key})" if key else "")
+    )
+    assert evidence == {"missing": "CN=Gone,O=Test", "missing_key_id": key, "cause": "issuer-missing"}
+
+
+def test_a_root_that_is_no_anchor_is_named() -> None:
+    top = ca("Somebody's root")
+    detail, evidence = why_no_path(leaf("Elsewhere", issuer=top), top)
+    assert detail == ": it ends at CN=Somebody's root,O=Test, which is self-signed and no anchor of the policy"
+    assert evidence == {}
+
+
+def test_a_signer_that_issued_itself_is_said_to_have_done_so() -> None:
+    detail, evidence = why_no_path(issue("Alone"))
+    assert detail == ": its certificate is self-signed and no anchor of the policy"
+    assert evidence == {}
+
+
+def test_an_issuer_that_did_not_sign_is_not_said_to_be_missing() -> None:
+    detail, evidence = why_no_path(leaf(signing_key=new_key("p256", 5)))
+    assert detail.startswith(" (")
+    assert detail.endswith(")")
+    assert evidence == {}
+
+
 # Several chains.
 
 
@@ -288,6 +342,40 @@ def test_the_chain_that_comes_nearest_gives_the_reasons() -> None:
     worse = ca("Crossed CA", issuer=root(), key=new_key("p256", 41), end=NOW - HOUR, basic=(False, None))
     better = ca("Crossed CA", issuer=root(), key=new_key("p256", 41), end=NOW - HOUR)
     assert codes_for(one, worse, better) == ["expired"]
+
+
+def test_each_anchor_has_the_path_that_leads_to_it() -> None:
+    middles = crossed("Twice certified", FIRST, SECOND)
+    found = paths_to(leaf("Below two", issuer=middles[0]), *middles)
+    assert [path.certificates[1:] for path in found] == [
+        (middle.parsed, top.parsed) for middle, top in zip(middles, (FIRST, SECOND), strict=True)
+    ]
+
+
+def paths_to(one: Identity, *between: Identity, **more: Any) -> tuple[Path, ...]:
+    anchors = FIRST.parsed, SECOND.parsed
+    found = find_paths(one.parsed, [each.parsed for each in between], anchors, PathRules(), NOW, **more)
+    assert not isinstance(found, NoPath), found
+    return found
+
+
+def test_an_anchor_with_a_path_that_is_not_denied_comes_first() -> None:
+    middles = crossed("Twice certified", FIRST, SECOND)
+    one = leaf("Below two", issuer=middles[0])
+    for denied, order in ((middles[0], [1, 0]), (middles[1], [0, 1])):
+        found = paths_to(one, *middles, denied=Deny(signers=frozenset({denied.fingerprint})))
+        assert [path.certificates[1] for path in found] == [middles[number].parsed for number in order]
+
+
+def test_of_two_paths_to_one_anchor_the_one_that_is_not_denied_is_the_only_one() -> None:
+    twins = [ca("Twin", issuer=FIRST, key=new_key("p256", 494), serial=number) for number in (1, 2)]
+    one = leaf("Below twins", issuer=twins[0])
+    for denied, other in (twins, twins[::-1]):
+        (found,) = paths_to(one, *twins, denied=Deny(signers=frozenset({denied.fingerprint})))
+        assert found.certificates[1] == other.parsed
+    both = Deny(signers=frozenset(one.fingerprint for one in twins))
+    (found,) = paths_to(one, *twins, denied=both)
+    assert found.certificates[1] == twins[0].parsed, "a denied path is better than none: a later step says why"
 
 
 # Bounded work (X5-07, X5-08).
@@ -537,6 +625,30 @@ def test_what_an_anchor_requires_of_policies_holds_below_it() -> None:
     assert codes_for(leaf("Without", issuer=middle), middle, policy=trusting(top)) == ["invalid-chain"]
     free = ca("Free", issuer=root(), extensions=[(required, True)])
     assert codes_for(leaf("Without", issuer=free), free) == ["invalid-chain"]
+
+
+def test_what_a_profile_requires_of_policies_holds_where_no_certificate_says_anything_of_them() -> None:
+    demanding = replace(CODE_SIGNING_PROFILE, policies=PolicyInputs(explicit=True))
+    assert codes_for(signer(), profile=demanding) == ["invalid-chain"]
+
+
+def test_a_chain_in_which_every_certificate_has_policies_is_judged_by_them() -> None:
+    def having(number: int) -> tuple[x509.ExtensionType, bool]:
+        oid = x509.ObjectIdentifier(f"1.3.6.1.4.1.99999.{number}")
+        return x509.CertificatePolicies([x509.PolicyInformation(oid, None)]), False
+
+    top = ca("Root with a policy", extensions=[having(1), (x509.PolicyConstraints(0, None), True)])
+    for number, expected in ((1, []), (2, ["invalid-chain"])):
+        middle = ca("CA with a policy", issuer=top, extensions=[having(1)])
+        one = leaf("Signer with a policy", issuer=middle, extensions=[having(number)])
+        assert codes_for(one, middle, policy=trusting(top)) == expected
+
+
+def test_all_extensions_that_are_not_judged_are_named() -> None:
+    other = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.8"), b"\x05\x00")
+    found = find_path(leaf(extensions=[(UNKNOWN, True), (other, True)]).parsed, (), trusting(), NOW)
+    assert isinstance(found, NoPath)
+    assert found.failures[0].evidence["extensions"] == "1.3.6.1.4.1.99999.9, 1.3.6.1.4.1.99999.8"
 
 
 def test_name_constraints_in_a_certificate_that_is_no_ca_break_the_chain() -> None:

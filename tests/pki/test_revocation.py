@@ -11,6 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from builders import crls
 from builders.bundles import judge as examine
@@ -271,6 +272,15 @@ def test_a_ca_can_sign_its_lists_with_another_key() -> None:
 )
 def test_a_key_that_the_ca_has_not_got_signs_no_lists(holder: Identity) -> None:
     assert with_holder(holder) == ["crl-bad-signature"]
+
+
+def test_a_ca_for_another_purpose_may_certify_who_signs_lists() -> None:
+    """An extended key usage limits what a CA may issue for a purpose, and signing lists is none of them."""
+    servers = ca("CA for servers", issuer=root(), purposes=[ExtendedKeyUsageOID.SERVER_AUTH])
+    one = leaf("Below", issuer=MIDDLE, key=new_key("p256", 82))
+    holder = key_holder(issuer=servers)
+    lists = [crls.make(root()), crls.make(servers), crls.make(holder, name=MIDDLE.certificate.subject)]
+    assert codes(one, MIDDLE, holder, servers, lists=lists) == []
 
 
 def test_a_revoked_key_signs_no_lists() -> None:

@@ -143,5 +143,6 @@ def test_an_element_that_is_new_everywhere_is_undecided_with_its_name_and_text(n
     found = judge(unsigned(data), POLICY)
     assert found.verdict is Verdict.UNDECIDED
     [check] = (check for check in found.checks if check.code == "unsupported-descriptor")
+    assert (check.step, check.id) == (1, "signature.manifest")
     assert f"<{name}> in <vib>, which says 'text of it'" in check.detail
     assert "line 1, column" in check.detail

@@ -374,6 +374,8 @@ def test_a_setuid_file_needs_a_signature_over_it(kind: Kind) -> None:
 def test_a_community_module_outside_its_paths(kind: Kind) -> None:
     community = make(kind, claimed_level=Level.COMMUNITY)
     told = rows(judge(community, trusting(community_paths=("usr/",))))
+    listed = judge(community, trusting(community_paths=("usr/",), community_list="esxi-8"))
+    assert {check.evidence["list"] for check in listed.checks if check.code} == {"esxi-8"}
     placed = ["files.placement failed path-not-allowed"] * 3  # the folder, too
     assert told == [*BEFORE, *SIGNED, *JUDGED, *GRANTED, *AFTER[:2], *placed, *AFTER[2:]]
 

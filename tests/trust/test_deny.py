@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builders.bundles import KINDS, Bundle, accepted, codes, judge, make, refused
-from builders.cms import RSA_ENCRYPTION, RSA_PSS, pem, sign_raw
+from builders.cms import RSA_ENCRYPTION, RSA_PSS, pem, sequence, sign_raw
 from builders.cms import algorithm as make_algorithm
-from builders.pki import Identity, ca, crl, leaf, new_key, root, signer
+from builders.pki import NOW, Identity, ca, crl, leaf, new_key, root, signer
 from builders.policies import anchor, pin, trusting
 from builders.reencode import REENCODERS, accepted_in, beside, mirrored_certificate
-from builders.tsa import stamped, token, tsa, tsa_root
+from builders.tsa import authority, stamped, token, tsa, tsa_root
 from modseal.bundle.open import OpenBundle
 from modseal.errors import FormatError
 from modseal.format import der, rules
@@ -270,6 +270,48 @@ def test_a_denied_timestamp_authority_proves_no_time(tmp_path: Path) -> None:
         assert found.primary.evidence["reason"] == "denied"
 
 
+@pytest.mark.parametrize("number", [0, 1])
+def test_a_path_around_a_denied_ca_is_taken_for_a_timestamp_too(number: int) -> None:
+    twins = [ca("TSA CA", issuer=tsa_root(), key=new_key("p256", 69), serial=n) for n in (1, 2)]
+    by = authority("Below twins", issuer=twins[0])
+    good = make("seal")
+    certificates = sorted([by.der, *(one.der for one in twins)])
+    made = good.with_block(
+        stamped(good.manifest_bytes, signer(), lambda signature: token(signature, by=by, certificates=certificates))
+    )
+    policy = trusting(timestamp_anchors=(tsa_root().parsed,), deny=Deny(signers=frozenset({twins[number].fingerprint})))
+    (judged,) = accepted(made, policy).judgements
+    assert judged.proven_time == NOW
+
+
+def test_a_refusal_names_the_authority_that_is_denied() -> None:
+    good = make("seal")
+    bundle = good.with_block(stamped(good.manifest_bytes, signer(), token))
+    deny = Deny(keys=frozenset({key_of(tsa_root())}))
+    primary = judge(bundle, trusting(timestamp_anchors=(tsa_root().parsed,), deny=deny)).primary
+    assert primary is not None
+    assert primary.detail.endswith("the deny list has its authority, or a CA above it")
+    assert primary.evidence["authority"] == tsa().parsed.subject
+
+
+def test_a_denial_says_whom_it_is_about() -> None:
+    (own,) = Deny(keys=frozenset({key_of(signer())})).failures([signer().parsed, root().parsed])
+    assert own.detail == f"the deny list has the signer {signer().parsed.subject} ({key_of(signer())})"
+    (above,) = Deny(keys=frozenset({key_of(root())})).failures([signer().parsed, root().parsed])
+    assert above.detail == (
+        f"the deny list has {root().parsed.subject}, which is above the signer {signer().parsed.subject} "
+        f"({key_of(root())})"
+    )
+
+
+@pytest.mark.parametrize(("r", "s", "twins"), [(1, 1, 3), (0, 1, 0), (1, 0, 0), (2, 5, 3)])
+def test_only_a_value_that_could_verify_has_twins(r: int, s: int, twins: int) -> None:
+    """SEC 1 section 4.1.4: both numbers are from 1 to n - 1; there are three curves."""
+    value = sequence(der.encode_integer(r), der.encode_integer(s))
+    one = replace(signer().parsed, signature=value)
+    assert len(fingerprints(one)) == 1 + twins
+
+
 def test_a_mirrored_pin_is_nobody(tmp_path: Path) -> None:
     """A pin is one exact certificate: its twin is not taken for it, nor for a required signer."""
     changed = REENCODERS["mirrored certificates"](make("vib"))
@@ -329,6 +371,16 @@ def test_a_digest_names_the_manifest_a_payload_or_the_file(kind: Kind, tmp_path:
         assert found.primary is not None
         assert f"the SHA-256 of its {told}" in found.primary.detail.replace("of the file", "of its file")
         assert (manifest in found.primary.detail) is (told == "file")
+
+
+def test_who_denies_the_manifest_and_the_file_is_not_told_to_deny_the_manifest() -> None:
+    bundle = make("seal")
+    digests = {hashlib.sha256(data).hexdigest() for data in (bundle.manifest_bytes, bundle.data)}
+    found = judge(bundle, trusting(deny=Deny(frozenset(digests))))
+    assert [check.detail for check in found.checks if check.code] == [
+        "the deny list has the SHA-256 of its manifest",
+        "the deny list has the SHA-256 of the file",
+    ]
 
 
 def test_a_payload_is_denied_under_another_manifest(tmp_path: Path) -> None:

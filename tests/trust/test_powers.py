@@ -103,7 +103,8 @@ def test_what_an_anchor_speaks_for_needs_no_power_to_be_replaced() -> None:
 def test_a_vib_that_overlays_the_files_of_others_replaces() -> None:
     over = make("vib", vib=VibFields(overlay=True))
     accepted(over, trusting())
-    assert refusal(over, trusting(anchor(root(), may=SAID["refused"])))["power"] == "replace"
+    refused = refusal(over, trusting(anchor(root(), may=SAID["refused"], name="Acme CA")))
+    assert refused == {"power": "replace", "path": "overlay", "anchor": "Acme CA"}
 
 
 @kinds
@@ -343,3 +344,15 @@ def test_grants_powers_and_pins_are_tried_as_well(kind: Kind, make_anchor: Any) 
         accepted(make(kind), replace(policy, required_signers=("High",)))
         missing = judge(make(kind), replace(policy, required_signers=("Low",)))
         assert codes(missing) == ["required-signer-missing"]
+
+
+@kinds
+def test_a_signer_is_shown_under_the_anchor_that_allows_what_the_module_does(kind: Kind) -> None:
+    plain = anchor(root(), Level.COMMUNITY, "Plain")
+    driver = anchor(root(), Level.COMMUNITY, "Driver", may=May(granted=frozenset({Power.KERNEL_MODULES})))
+    for anchors in ((plain, driver), (driver, plain)):
+        found = accepted(module(kind, Power.KERNEL_MODULES), trusting(*anchors))
+        (path,) = [check for check in found.checks if check.id == "chain.path"]
+        assert path.evidence["anchor"] == "Driver"
+        (one,) = found.judgements
+        assert [outcome.path.anchor.name for outcome in one.outcomes if outcome.path] == ["Driver", "Plain"]

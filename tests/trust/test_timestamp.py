@@ -32,6 +32,7 @@ from modseal.format import cms, der
 from modseal.format import timestamp as token_format
 from modseal.pki.algorithms import ALGORITHMS
 from modseal.pki.crl import Crl
+from modseal.pki.effort import Effort
 from modseal.pki.revocation import RevocationRules
 from modseal.policy.sources import load
 from modseal.trust import timestamp
@@ -686,6 +687,34 @@ def test_a_stamp_names_its_authority_and_its_anchor() -> None:
     }
 
 
+def test_the_anchor_of_a_stamp_is_the_end_of_its_path() -> None:
+    between = ca("TSA intermediate", issuer=tsa_root(), purposes=[TIME_STAMPING])
+    below = authority("Lower TSA", issuer=between)
+    made = token(SIGNATURE, SIGNED, below, certificates=sorted((below.der, between.der)))
+    assert verify(made, SIGNATURE, trusting_tsa()).anchor == tsa_root().parsed.subject
+
+
+def test_an_authority_that_is_unknown_is_the_cause_and_no_other_refusal_has_it() -> None:
+    assert failure_of(token(SIGNATURE, SIGNED, EVIL)).evidence["cause"] == "unknown-timestamp-authority"
+    for other in (authority("Old TSA", end=EPOCH + timedelta(days=1)), authority("Weak", key=new_key("rsa-1024"))):
+        assert "cause" not in failure_of(token(SIGNATURE, SIGNED, other)).evidence
+
+
+def test_where_the_policy_has_no_anchor_the_refusal_says_so_and_names_the_authority() -> None:
+    failure = failure_of(token(SIGNATURE, SIGNED), trusting())
+    assert (failure.detail, failure.evidence) == (
+        "the timestamp token does not verify: the policy names no timestamp anchor",
+        {"reason": "no-anchors", "authority": tsa().parsed.subject, "authority_certificate": tsa().fingerprint},
+    )
+
+
+@pytest.mark.parametrize(("kind", "units"), [("p256", 20), ("rsa", 7), ("p521", 110)])
+def test_a_token_costs_what_it_is_to_read_and_the_signature_of_its_authority(kind: str, units: int) -> None:
+    made, effort = token(SIGNATURE, SIGNED, tsa(kind)), Effort()
+    timestamp.verify_consistent(made, SIGNATURE, effort)
+    assert effort.spent == 10 + len(made) // 16 + units
+
+
 def test_a_consistent_token_has_one_authority_and_what_it_carries() -> None:
     found = timestamp.verify_consistent(token(SIGNATURE, SIGNED, tsa("rsa")), SIGNATURE)
     assert (found.authority, found.embedded) == (tsa("rsa").parsed, (tsa("rsa").parsed,))
@@ -724,8 +753,11 @@ def test_tokens_alone_are_unknown_or_broken_in_this_order() -> None:
         "content-digest-mismatch",
         "no-path",
     ]
-    without_anchor = judge(bundle(at(SIGNED)), trusting(timestamp_required=True))
-    assert [check.evidence["reason"] for check in without_anchor.checks if check.step == 2] == ["no-anchors"]
+    without_anchor = judge(bundle(at(SIGNED), wrong), trusting(timestamp_required=True))
+    assert [check.evidence["reason"] for check in without_anchor.checks if check.step == 2] == [
+        "content-digest-mismatch",
+        "no-anchors",
+    ]
 
 
 class Panic(BaseException):

@@ -68,7 +68,10 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Certificate:
-    """An X.509 certificate; equal and hashed by its DER. Times are aware, in UTC."""
+    """An X.509 certificate; equal and hashed by its DER. Times are aware, in UTC.
+
+    `critical` are the identifiers of its critical extensions.
+    """
 
     der: bytes
     fingerprint: str
@@ -92,7 +95,7 @@ class Certificate:
     name_constraints: NameConstraints | None = field(repr=False)
     policies: PolicyExtensions = field(repr=False)
     distribution_points: tuple[GeneralName, ...] = field(repr=False)
-    unjudged: tuple[str, ...]
+    critical: tuple[str, ...]
     signed_bytes: bytes = field(repr=False)
     signature_algorithm: Algorithm = field(repr=False)
     signature: bytes = field(repr=False)
@@ -107,6 +110,11 @@ class Certificate:
     def is_self_issued(self) -> bool:
         """Whether issuer and subject are the same name."""
         return self.issuer_name == self.subject_name
+
+    @property
+    def unjudged(self) -> tuple[str, ...]:
+        """The critical extensions that path validation does not apply."""
+        return tuple(oid for oid in self.critical if oid not in JUDGED_EXTENSIONS)
 
     @property
     def key_ids(self) -> frozenset[bytes]:
@@ -224,7 +232,7 @@ def _read(data: bytes) -> Certificate:
         name_constraints=name_constraints,
         policies=PolicyExtensions.parse(extensions),
         distribution_points=read(DISTRIBUTION_POINTS, lambda value: tuple(_points(value, issuer_name))) or (),
-        unjudged=tuple(oid for oid, one in extensions.items() if one.critical and oid not in JUDGED_EXTENSIONS),
+        critical=tuple(oid for oid, one in extensions.items() if one.critical),
         signed_bytes=signed.raw,
         signature_algorithm=signed.algorithm,
         signature=signed.signature,

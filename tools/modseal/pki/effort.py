@@ -30,9 +30,9 @@ class Effort:
 
     __slots__ = ("exhausted_at", "spent", "step")
 
-    def __init__(self, step: int = 1) -> None:
+    def __init__(self) -> None:
         self.spent = 0
-        self.step = step
+        self.step = 1
         self.exhausted_at: int | None = None
         """The step at which there was no more to spend; None where there was always enough."""
 

@@ -65,7 +65,7 @@ def judge(
     is one. The anchor itself is not checked: the policy is what withdraws an anchor. `signers` finds those
     who sign CRLs with a key of their own. Every signature that is verified is charged to `effort`.
     """
-    effort = effort or Effort(5)
+    effort = effort or Effort()
     names = {certificate.subject_name for certificate in path}
     others = tuple(crl.source for crl in rules.crls if crl.issuer not in names)
     failures: list[Failure] = []
@@ -176,7 +176,7 @@ class _Judgement:
 def signature_problem(crl: Crl, signer: Certificate, effort: Effort | None = None) -> Failure | None:
     """Why a CRL is not signed with a certificate's key; None where it is."""
     # Charged without the list's own size: that is the policy's doing, some lists are long, and it is hashed once.
-    (effort or Effort(5)).spend(of_signature(signer.key, 0))
+    (effort or Effort()).spend(of_signature(signer.key, 0))
     return _signature_problem(crl, signer)
 
 

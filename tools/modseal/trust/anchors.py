@@ -49,11 +49,10 @@ def anchored_paths(
     effort = effort or Effort()
     pins = policy.pins.get(signer.fingerprint)
     twin = policy.pins_another_encoding(signer)
-    if pins or twin or not policy.anchors:
-        try:
-            effort.spend(1)
-        except ExhaustedError as error:
-            return NoPath((error.failure,))
+    try:
+        effort.spend(1)  # a pin, too, costs something: a signature member may have many signers
+    except ExhaustedError as error:
+        return NoPath((error.failure,))
     if pins:
         failure = purpose.validity_failure(signer, at)
         path = Path((signer,), at)

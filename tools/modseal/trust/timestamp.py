@@ -37,6 +37,7 @@ from modseal.pki import algorithms, purpose
 from modseal.pki.algorithms import SignatureAlgorithm
 from modseal.pki.certificate import Certificate
 from modseal.pki.effort import Effort, of_certificate, of_signature
+from modseal.pki.extensions import EXTENDED_KEY_USAGE
 from modseal.pki.path import Denials, NoPath, PathRules, find_path, revocation_failures
 from modseal.trust.policy import Policy
 from modseal.trust.signature import VerifiedSigner, is_named_by
@@ -102,7 +103,7 @@ def verify(
     The authority is judged at the token's own time; CRLs at `at`. Raises `FormatError`: bad-timestamp with
     the evidence `reason`, or a code that says that it cannot be judged.
     """
-    effort = effort or Effort(2)
+    effort = effort or Effort()
     consistent = verify_consistent(raw, signature, effort)
     token, authority, algorithm = consistent.token, consistent.authority, consistent.algorithm
     if not anchors:
@@ -133,7 +134,7 @@ def verify_consistent(raw: bytes, signature: bytes, effort: Effort | None = None
     It is over these signature bytes (RFC 3161 section 2.4.2), and signed by exactly one certificate in it,
     which it names by hash (RFC 5816) and which is for timestamps alone (section 2.3). Raises `FormatError`.
     """
-    effort = effort or Effort(2)
+    effort = effort or Effort()
     effort.spend(of_certificate(len(raw)))
     token = token_format.decode(raw)
     actual = hashlib.new(_digest_name(token.imprint_digest), signature).digest()
@@ -188,9 +189,7 @@ def _require_binding(token: Token, authority: Certificate) -> None:
 
 def _require_purpose(authority: Certificate) -> None:
     """timeStamping, critical, and nothing else (RFC 3161 section 2.3): no other role proves a time (SIG-10)."""
-    with foreign(lambda why: _bad("malformed-certificate", why, authority)):
-        parsed = x509.load_der_x509_certificate(authority.der)
-        critical = any(each.critical for each in parsed.extensions if each.oid == x509.ExtendedKeyUsage.oid)
+    critical = EXTENDED_KEY_USAGE in authority.critical
     if authority.extended_key_usage != frozenset({purpose.TIME_STAMPING}) or not critical:
         raise _bad("wrong-purpose", "its signer's certificate is not for timeStamping alone", authority)
     usage = authority.key_usage

@@ -165,13 +165,13 @@ def test_of_anchors_that_prove_nothing_the_one_with_the_fewest_failures_comes_fi
 
 
 def test_a_signer_is_put_under_another_anchor_only_where_that_one_trusts_it() -> None:
-    near, far = anchor(FIRST, name="Near"), anchor(SECOND, name="Far")
-    out = anchor(SECOND, name="Out", vendors=("Other",))
-    found = judged(below_both(), trusting(near, far, out))
-    assert [one.path.anchor.name for one in found.outcomes if one.path] == ["Near", "Far", "Out"]
-    under = found.under(far)
-    assert [one.path.anchor.name for one in under.outcomes if one.path] == ["Far", "Near", "Out"]
-    for other in (near, out, None):
+    policy = trusting(anchor(FIRST), anchor(SECOND), anchor(SECOND, name="Out", vendors=("Other",)))
+    found = judged(below_both(), policy)
+    first, second, out = [one.path.anchor for one in found.outcomes if one.path]
+    assert out.name == "Out"
+    under = found.under(second)
+    assert [one.path.anchor for one in under.outcomes if one.path] == [second, first, out]
+    for other in (first, out, None):
         assert found.under(other) == found
 
 

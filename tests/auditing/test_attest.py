@@ -338,8 +338,8 @@ def test_the_certificate_must_have_been_valid_and_for_signing(good: Desk) -> Non
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
-        (lambda one: one.update(_type="https://in-toto.io/Statement/v0.1"), "no verification summary"),
-        (lambda one: one.update(predicateType="https://slsa.dev/provenance/v1"), "no verification summary"),
+        (lambda one: one.update(_type="https://in-toto.io/Statement/v0.1"), "not a verification summary"),
+        (lambda one: one.update(predicateType="https://slsa.dev/provenance/v1"), "not a verification summary"),
         (lambda one: one["subject"].pop(), "does not list what the report has"),
         (lambda one: one["subject"].append(one["subject"][0]), "does not list what the report has"),
         (lambda one: one["subject"][0]["digest"].update(sha256="0" * 64), "does not list what the report has"),
@@ -375,7 +375,7 @@ def test_a_signed_failure_cannot_be_made_a_pass(bad: Desk) -> None:
 def test_another_payload_type_is_refused(good: Desk) -> None:
     good.attest()
     good.sign_again(lambda _one: None, "application/json")
-    assert "no in-toto statement" in good.refused()
+    assert "not an in-toto statement" in good.refused()
 
 
 def test_one_of_several_signatures_is_enough_and_none_is_not(good: Desk) -> None:

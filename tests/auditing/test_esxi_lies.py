@@ -268,6 +268,7 @@ def tgz(*entries: tuple[str, bytes]) -> bytes:
         (tgz(("local.tgz", b"text")), "state.tgz"),
         (b"text", "state.tgz"),
     ],
+    ids=["settings", "document", "document-in-local", "dots", "link", "local-is-text", "text"],
 )
 def test_what_the_settings_of_a_host_lay_over_its_database_is_undecided(
     policy: Policy, put: Put, state: bytes, file: str | None

@@ -16,6 +16,7 @@ from modseal.cli.depot_options import OCI, index_options, issue_of, progress
 from modseal.cli.depot_write import choices, offline_options, open_signed, show_published
 from modseal.cli.options import (
     FILE,
+    PLACE,
     at_option,
     now,
     policy_files,
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     help="The depot to write: OUT.zip is an offline bundle, or with --name a signed depot; else a folder.",
 )
 @click.option("--name", metavar="NAME", help="Signed depot: what it is called.")
-@click.option("--previous", metavar="DEPOT", help="Signed depot: the version before this one.")
+@click.option("--previous", type=PLACE, metavar="DEPOT", help="Signed depot: the version before, as a DEPOT.")
 @OCI
 @index_options
 @offline_options

@@ -70,7 +70,8 @@ class Guest:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip
         self._queue: queue.Queue[str | None] = queue.Queue()
-        threading.Thread(target=self._listen, daemon=True).start()
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+        self._listener.start()
 
     def _listen(self) -> None:
         for line in self._process.stdout or ():
@@ -113,6 +114,9 @@ class Guest:
         """End it as a power cut does."""
         self._process.kill()
         self._process.wait()
+        self._listener.join()
+        if self._process.stdout:
+            self._process.stdout.close()
 
     def __enter__(self) -> Self:
         return self

@@ -113,8 +113,8 @@ def pinned(path: Path) -> str:
 
 def spec(modules: list[Path], wheel_files: list[Path], debs: Path, **more: object) -> str:
     """The text of a host.toml."""
-    values = {"version": 1, "generation": 1, "name": "edge", **more}
-    text = f'schema = "modseal/image@1"\npolicy = "keys/policy.toml"\nreleased = {RELEASED}\nlevel = "partner"\n'
+    values = {"version": 1, "generation": 1, "name": "edge", "policy": "keys/policy.toml", **more}
+    text = f'schema = "modseal/image@1"\nreleased = {RELEASED}\nlevel = "partner"\n'
     text += "".join(
         f"{key} = {value!r}\n" if isinstance(value, int) else f'{key} = "{value}"\n' for key, value in values.items()
     )

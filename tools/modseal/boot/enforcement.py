@@ -9,32 +9,31 @@ import os
 import re
 from collections.abc import Sequence
 from contextlib import suppress
+from pathlib import Path
 
 from modseal.boot import syscalls
 from modseal.errors import RefusedError, UndecidedError
-from modseal.host import export
+from modseal.host import export, first_process
 
 _IPE = "/sys/kernel/security/ipe"
 _POLICY = f"{_IPE}/policies/{export.POLICY_NAME}"
 _VERSION = re.compile(r"policy_version=([0-9]{1,5})\.([0-9]{1,5})\.([0-9]{1,5})$", re.MULTILINE)
 _MAC_ADMIN = syscalls.CAPABILITIES["mac_admin"]
-_LATER = (1 << syscalls.CAPABILITIES["sys_module"]) | (1 << _MAC_ADMIN)
+_NOT_FOR_HELPERS = (_MAC_ADMIN, syscalls.CAPABILITIES["sys_module"])
+"""What programs that the kernel starts by itself, such as core_pattern's, cannot have."""
 
-SETTINGS = (
-    ("kernel/yama/ptrace_scope", "3"),
-    ("kernel/kexec_load_disabled", "1"),
-    ("kernel/core_pattern", "core"),
-    ("kernel/modules_disabled", "1"),
-    ("kernel/unprivileged_bpf_disabled", "1"),
-    ("kernel/kptr_restrict", "2"),
-    ("kernel/dmesg_restrict", "1"),
-    ("user/max_user_namespaces", "0"),
-    ("vm/memfd_noexec", "2"),
-    ("fs/protected_symlinks", "1"),
-    ("fs/protected_hardlinks", "1"),
-    ("fs/suid_dumpable", "0"),
-)
-"""Of /proc/sys. The first, the second and the fourth cannot be set back, by anybody."""
+SETTINGS = {
+    **first_process.SETTINGS,
+    "kernel/modules_disabled": "1",
+    "kernel/core_pattern": "core",
+    "kernel/kptr_restrict": "2",
+    "kernel/dmesg_restrict": "1",
+    "user/max_user_namespaces": "0",
+    "fs/protected_symlinks": "1",
+    "fs/protected_hardlinks": "1",
+    "fs/suid_dumpable": "0",
+}
+"""Below /proc/sys. The kernel takes no lower value of those up to `modules_disabled`; root can set the others."""
 
 
 def activate(signed: bytes, roots: Sequence[str]) -> None:
@@ -68,13 +67,18 @@ def close_ways_round() -> list[str]:
     Raises `OSError` where something that is there cannot be closed.
     """
     missing = []
-    mask = ~_LATER
-    _write("/proc/sys/kernel/usermodehelper/bset", f"{mask & 0xFFFFFFFF} {mask >> 32 & 0xFFFFFFFF}".encode())
-    for name, value in SETTINGS:
-        try:
-            _write(f"/proc/sys/{name}", value.encode())
-        except FileNotFoundError:
+    for name in ("bset", "inheritable"):
+        place = Path("/proc/sys/kernel/usermodehelper", name)
+        for capability in _NOT_FOR_HELPERS:
+            _write(str(place), first_process.without(place.read_text("ascii"), capability).encode())
+    for name, value in SETTINGS.items():
+        place = Path("/proc/sys", name)
+        if not place.exists():
             missing.append(name)
+            continue
+        _write(str(place), value.encode())
+        if place.read_text("ascii").strip() != value:
+            raise UndecidedError("host-invalid", f"the kernel does not keep {value} in {place}")
     syscalls.refuse_new_code()
     syscalls.drop_from_bounding_set(_MAC_ADMIN)
     syscalls.keep_capabilities(sum(1 << one for one in range(syscalls.last_capability() + 1) if one != _MAC_ADMIN))

@@ -1,0 +1,323 @@
+"""A host image in QEMU, with Secure Boot: that it boots and serves, and what came of each way round it.
+
+MODSEAL_IMAGE is a folder that packages and wheels are fetched to and kept in: `make vm-image`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+import tomllib
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from examples.reference_host import guest, prepare
+
+from modseal.boot import documents, syscalls
+from modseal.host import export
+from modseal.image import build, data, disk, firmware, portable_executable
+from modseal.image import spec as reading
+from modseal.packing import kernel_signature
+from modseal.policy.sources import load
+from modseal.signing import keys
+from modseal.signing.signer import Signer
+
+HERE = Path(__file__).parent
+TRIES: list[dict[str, str]] = tomllib.loads((HERE / "image_tries.toml").read_text())["try"]
+MIB = 1 << 20
+BOOT_AT, ROOT_AT, DATA_AT = MIB, MIB + 2 * build._BOOT_SIZE, MIB + 2 * build._BOOT_SIZE + 2 * build._ROOT_SIZE
+EPOCH = 1769860800
+IDENTIFIER = "11111111-2222-5333-8444-555555555555"
+NOT_STARTED = "does not start|Access Denied|Security Violation|end Kernel panic"
+ALL_BUT_ONE = [f'"{name}"' for name in syscalls.CAPABILITIES if name != "mac_admin"]
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A folder with all that images are built from, and one that was built: `good`."""
+
+    folder: Path
+    good: Path
+
+    @property
+    def signer(self) -> Signer:
+        return keys.open(str(self.folder / "db.key"), self.folder / "db.pem")
+
+    @property
+    def stranger(self) -> Signer:
+        return keys.open(str(self.folder / "stranger.key"), self.folder / "stranger.pem")
+
+    def build(self, spec: Path, out: Path) -> Path:
+        shutil.rmtree(out, ignore_errors=True)
+        build.build(reading.read(spec), self.signer, out, datetime.now(UTC))
+        return out
+
+
+@pytest.fixture(scope="module")
+def lab() -> Lab:
+    folder = os.environ.get("MODSEAL_IMAGE")
+    if not folder:
+        pytest.skip("MODSEAL_IMAGE does not name a folder; make vm-image does")
+    missing = guest.missing() or next(
+        (f"{one} is not installed" for one in ("mkfs.erofs", "gcc") if not shutil.which(one)), None
+    )
+    if missing:
+        pytest.skip(missing)
+    made = Lab(Path(folder).absolute(), Path(folder).absolute() / "good")
+    made.build(prepare.prepare(made.folder), made.good)
+    return made
+
+
+def test_two_builds_of_the_same_inputs_give_the_same_bytes(lab: Lab) -> None:
+    again = lab.build(lab.folder / "host.toml", lab.folder / "again")
+    digests = [
+        {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in out.iterdir()}
+        for out in (lab.good, again)
+    ]
+    assert digests[0] == digests[1]
+    assert len(digests[0]) == 7
+
+
+def test_it_boots_proves_its_modules_and_serves(lab: Lab) -> None:
+    with guest.Guest(lab.good / "disk.img", lab.good / "firmware.fd") as one:
+        assert one.wait(guest.UP), one.lines
+        assert one.get(one.web, "/") == b"served by a signed module\n"
+        status = one.status()
+    assert status["refused"] == []
+    assert [(module["name"], module["level"]) for module in status["modules"]] == [
+        ("nginx", "certified"), ("site-agent", "partner"),
+    ]  # fmt: skip
+    assert all(service["running"] for service in status["services"])
+    assert (status["slot"], status["generation"]) == ("root-a", 1)
+
+
+def hostile_modules(lab: Lab) -> tuple[list[Path], dict[str, Path]]:
+    """The attack with what it needs; and the modules that must not get in, by what is wrong with them."""
+    programs = lab.folder / "programs"
+    programs.mkdir(exist_ok=True)
+    (programs / "libone.c").write_text("int one(void) { return 1; }\n")
+    for name in ("guest.c", "attack.c"):
+        shutil.copy(HERE / name, programs)
+    attack = prepare.compiled(programs / "attack.c", programs, "-static", "-w")
+    hello = prepare.compiled(programs / "guest.c", programs, "-static", "-w").rename(programs / "hello")
+    dynamic = prepare.compiled(programs / "guest.c", programs, "-w", "-ldl").rename(programs / "dynamic")
+    library = prepare.compiled(programs / "libone.c", programs, "-shared", "-fPIC")
+    (programs / "attack.toml").write_text(
+        'schema = "modseal/service@1"\ncommand = ["/opt/attack/attack"]\nuser = 0\nrestart = false\n'
+        f"capabilities = [{', '.join(ALL_BUT_ONE)}]\n"
+    )
+    files: dict[str, Path | str] = {
+        "opt/attack/attack": attack, "opt/attack/hello": hello, "opt/attack/dynamic": dynamic,
+        "opt/attack/libone.so": library, "usr/lib/modseal/services/attack.toml": programs / "attack.toml",
+    }  # fmt: skip
+    own = [
+        prepare.module(lab.folder, "attack", "1.0-1", "partner", "Acme", files),
+        prepare.module(lab.folder, "spare", "1.0-1", "partner", "Acme", {"opt/spare/hello": hello}),
+    ]
+    names = ("tampered", "unsigned", "downgraded", "recalled", "exchanged", "changed")
+    bad = {
+        name: prepare.module(lab.folder, name, "1.0-1", "partner", "Acme", {f"opt/{name}/hello": hello})
+        for name in names
+    }
+    return own, bad
+
+
+def strict_policy(lab: Lab) -> str:
+    """The policy of the hostile host: a floor for one module, and a recall of another."""
+    partner = lab.folder / "keys/partner"
+    (lab.folder / "acme.recall").unlink(missing_ok=True)
+    words = (
+        "recalled",
+        "--vendor",
+        "Acme",
+        "--reason",
+        "it burns",
+        "--name",
+        "acme",
+        "--expires",
+        "2120-01-01T00:00:00Z",
+    )
+    key = ("--key", partner / "signer.key", "--cert", partner / "signer.pem")
+    prepare.run(*prepare.MODSEAL, "depot", "recall", *words, *key, "-o", lab.folder / "acme.recall")
+    more = '\n[versions]\ndowngraded = "2.0"\n[recall]\nfiles = ["../acme.recall"]\n'
+    text = (lab.folder / "keys/policy.toml").read_text() + more
+    (lab.folder / "keys/strict.toml").write_text(text)
+    return "keys/strict.toml"
+
+
+def splice(path: Path, at: int, content: bytes) -> None:
+    with path.open("r+b") as file:
+        file.seek(at)
+        file.write(content)
+
+
+@dataclass(frozen=True)
+class Hostile:
+    """A built image whose data partition has good and bad modules; `folder` is that partition's content."""
+
+    lab: Lab
+    out: Path
+    folder: Path
+    root: str
+
+    @property
+    def generation(self) -> Path:
+        return self.folder / "generations/1"
+
+    def sign(self, signer: Signer, *more: bytes) -> None:
+        """Sign the policy of the generation as it lies there, or one that lists more."""
+        found = documents.decode_generation((self.generation / "generation.json").read_bytes(), "x")
+        roots = [bytes.fromhex(one) for one in (self.root, *(each.root for each in found.modules))]
+        text = export.ipe_policy(1, [*roots, *more]).encode()
+        (self.generation / f"{self.root}.p7b").write_bytes(kernel_signature.pkcs7(text, signer, attached=True))
+
+    def disk(self, name: str) -> Path:
+        """A copy of the disk, with the data partition as its folder is now."""
+        path = self.lab.folder / f"{name}.img"
+        prepare.run("cp", "--sparse=always", self.out / "disk.img", path)
+        data.write(self.folder, self.lab.folder / "data.img", 64 * MIB, EPOCH, IDENTIFIER)
+        splice(path, DATA_AT, (self.lab.folder / "data.img").read_bytes())
+        return path
+
+
+@pytest.fixture(scope="module")
+def hostile(lab: Lab) -> Hostile:
+    own, bad = hostile_modules(lab)
+    wheels, debs = prepare.wheels(lab.folder / "wheels"), lab.folder / "debs"
+    spec = lab.folder / "hostile.toml"
+    spec.write_text(prepare.spec(own, wheels, debs, version=2, policy=strict_policy(lab)))
+    out = lab.build(spec, lab.folder / "hostile")
+    root = str(json.loads((out / "image.json").read_text())["root"])
+    place = lab.folder / "place"
+    shutil.rmtree(place, ignore_errors=True)
+    place.mkdir()
+    spec.write_text(prepare.spec([*own, *bad.values()], wheels, debs))
+    lax = load(str(lab.folder / "keys/policy.toml"), datetime.now(UTC))
+    folder, _ = build._generation(place, reading.read(spec), lab.signer, lax, bytes.fromhex(root), datetime.now(UTC))
+    made = Hostile(lab, out, folder, root)
+    spoil(made.generation, lab)
+    made.sign(lab.signer)
+    return made
+
+
+def spoil(generation: Path, lab: Lab) -> None:
+    """Change what was accepted: one byte of a bundle, no signature, another image, one byte of an image."""
+    tampered = bytearray((generation / "tampered-1.0-1.seal").read_bytes())
+    tampered[-300] ^= 1
+    (generation / "tampered-1.0-1.seal").write_bytes(tampered)
+    prepare.run(
+        *prepare.MODSEAL, "pack", lab.folder / "modules/unsigned-1.0-1", "-o", generation / "unsigned-1.0-1.seal"
+    )
+    image = bytearray((generation / "changed-1.0-1.erofs").read_bytes())
+    for at in range(4196, len(image) - 65536, 4096):
+        image[at] ^= 1
+    (generation / "changed-1.0-1.erofs").write_bytes(image)
+    found = documents.decode_generation((generation / "generation.json").read_bytes(), "x")
+    by_name = {one.bundle.split("-")[0]: one for one in found.modules}
+    spare = by_name["spare"]
+    by_name["exchanged"] = documents.ImageRecord(by_name["exchanged"].bundle, spare.image, spare.root, spare.blocks)
+    changed = documents.ImageGeneration(1, tuple(by_name.values()))
+    (generation / "generation.json").write_bytes(documents.encode_generation(changed))
+
+
+REFUSED = {
+    "tampered": "digest-mismatch|bad-payload",
+    "unsigned": "unsigned",
+    "downgraded": "version-below-floor",
+    "recalled": "recalled",
+    "exchanged": "installed-",
+    "changed": "io-error",
+}
+
+
+@pytest.fixture(scope="module")
+def found(hostile: Hostile) -> dict[str, tuple[str, str]]:
+    """What came of every try: `reached` or `denied`, and the last word about it."""
+    outcome: dict[str, tuple[str, str]] = {}
+    variables = hostile.out / "firmware.fd"
+    with guest.Guest(hostile.disk("attack"), variables) as one:
+        assert one.wait("TRY end"), one.lines
+        lines = list(one.lines)
+        refused = {each["bundle"].split("-")[0]: each["code"] for each in one.status()["refused"]}
+    for line in lines:
+        words = line.split(" TRY ")[-1].split(" ", 2)
+        if " TRY " in line:
+            outcome[words[0]] = (words[1], words[2] if len(words) > 2 else "")
+    names = {"changed": "boot-image-changed"}
+    for name in REFUSED:
+        outcome[names.get(name, f"boot-module-{name}")] = (
+            "denied" if name in refused else "reached",
+            refused.get(name, ""),
+        )
+
+    def starts(name: str, path: Path) -> None:
+        with guest.Guest(path, variables) as one:
+            line = one.wait(f"{guest.UP}|{NOT_STARTED}", 120) or "the machine ended"
+        outcome[name] = ("reached" if "up after" in line else "denied", line)
+
+    starts("boot-root-changed", changed_disk(hostile, ROOT_AT + 1100, b"changed"))
+    for name, program in programs(hostile).items():
+        starts(name, changed_disk(hostile, BOOT_AT, disk.boot_partition(program, build._BOOT_SIZE)))
+    hostile.sign(hostile.lab.signer, bytes(32))
+    starts("boot-policy-other", hostile.disk("policy"))
+    hostile.sign(hostile.lab.stranger)
+    starts("boot-policy-stranger", hostile.disk("policy"))
+    hostile.sign(hostile.lab.signer)
+    record(outcome, hostile)
+    return outcome
+
+
+def changed_disk(hostile: Hostile, at: int, content: bytes) -> Path:
+    path = hostile.lab.folder / "changed.img"
+    prepare.run("cp", "--sparse=always", hostile.out / "disk.img", path)
+    splice(path, at, content)
+    return path
+
+
+def programs(hostile: Hostile) -> dict[str, bytes]:
+    """`boot.efi` in the ways that the firmware must not start."""
+    genuine = (hostile.out / "boot.efi").read_bytes()
+    changed = bytearray(genuine)
+    changed[len(changed) // 2] ^= 1
+    own = reading.read(hostile.lab.folder / "hostile.toml")
+    inputs = build._inputs(own)
+    kernel = next(one for path, one in inputs.kernel.items() if path.startswith("boot/vmlinuz-"))
+    sections = [
+        (name, portable_executable.section(genuine, name) or b"")
+        for name in (".osrel", ".uname", ".cmdline", ".initrd")
+    ]
+    unsigned = portable_executable.with_sections(inputs.stub, [*sections, (".linux", kernel.data)])
+    return {
+        "boot-program-changed": bytes(changed),
+        "boot-program-unsigned": unsigned,
+        "boot-program-stranger": firmware.sign_executable(unsigned, hostile.lab.stranger),
+    }
+
+
+def record(outcome: dict[str, tuple[str, str]], hostile: Hostile) -> None:
+    """Keep what came of it for docs/reference-host.md, if that is asked for."""
+    table = os.environ.get("MODSEAL_IMAGE_TABLE")
+    if table:
+        kernel = prepare.kernel(hostile.lab.folder / "debs").name.split("_")[0].removeprefix("linux-image-")
+        rows: list[dict[str, Any]] = [{**one, "outcome": outcome[one["name"]][0]} for one in TRIES]
+        values = {"kernel": kernel, "date": time.strftime("%Y-%m-%d"), "tries": rows}
+        Path(table).write_text(json.dumps(values, indent=1) + "\n", "utf-8")
+
+
+@pytest.mark.parametrize("one", TRIES, ids=lambda one: one["name"])
+def test_each_try_has_the_outcome_that_it_must_have(found: dict[str, tuple[str, str]], one: dict[str, str]) -> None:
+    assert found[one["name"]][0] == one["outcome"], found[one["name"]]
+
+
+def test_what_is_refused_at_boot_is_refused_for_its_own_reason(found: dict[str, tuple[str, str]]) -> None:
+    import re
+
+    for name, code in REFUSED.items():
+        told = found["boot-image-changed" if name == "changed" else f"boot-module-{name}"][1]
+        assert re.search(code, told), (name, told)

@@ -199,7 +199,7 @@ def hostile(lab: Lab) -> Hostile:
     place.mkdir()
     spec.write_text(prepare.spec([*own, *bad.values()], wheels, debs))
     lax = load(str(lab.folder / "keys/policy.toml"), datetime.now(UTC))
-    folder, _ = build._generation(place, reading.read(spec), lab.signer, lax, bytes.fromhex(root), datetime.now(UTC))
+    folder, *_ = build._generation(place, reading.read(spec), lab.signer, lax, bytes.fromhex(root), datetime.now(UTC))
     made = Hostile(lab, out, folder, root)
     spoil(made.generation, lab)
     made.sign(lab.signer)

@@ -45,6 +45,7 @@ CodeName = Literal[
     # outside an examination
     "usage", "bad-spec", "bad-policy", "bad-key", "tsa-failed", "unfit-certificate", "unfit-signature", "not-issued",
     "internal-error", "deadline-exceeded", "worker-lost", "bad-attestation", "cluster-failed", "io-error",
+    "attestation-invalid", "attestation-unexpected",
     # trust bundles and the store that they are installed in
     "trust-bundle-invalid", "trust-bundle-threshold", "trust-bundle-rollback", "trust-bundle-conflict",
     "trust-bundle-gap", "trust-bundle-expired", "clock-set-back", "trust-store-invalid",
@@ -447,6 +448,16 @@ CODES: Final[Mapping[CodeName, Code]] = {
         None,
         "The attestation cannot be read, is not signed by this certificate, or is about another report.",
         "Get the report and its attestation again from the people who made the audit, or run the audit yourself.",
+    ),
+    "attestation-invalid": Code(
+        None,
+        "What a host says of itself is not proved by the quote of a known TPM.",
+        "Ask the host again, with a new nonce. If it is the same then, take the host from the network and look at it.",
+    ),
+    "attestation-unexpected": Code(
+        None,
+        "A host has proved that it runs something else than what is expected.",
+        "Compare what it runs with the image and the generation that it should have; restart it from those.",
     ),
     "cluster-failed": Code(
         None,

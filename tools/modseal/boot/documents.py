@@ -29,7 +29,7 @@ GENERATIONS, GENERATION_FILE, CURRENT_FILE = "generations", "generation.json", "
 SERVICES = "usr/lib/modseal/services"
 """The folder of a module with a file for each service."""
 
-_SHA256 = Text(re.compile("[0-9a-f]{64}"), form="64 lower-case hex digits", least=64, most=64)
+Sha256Text = Text(re.compile("[0-9a-f]{64}"), form="64 lower-case hex digits", least=64, most=64)
 _ADDRESS = Text(re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){3}"), form="an IPv4 address", most=15)
 _FILE_NAME = Text(re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~:-]*"), form="a plain file name", most=limits.NAME_LENGTH)
 NUMBER = Integer(1, 2**31 - 1)
@@ -63,7 +63,7 @@ _GENERATION = Table(
                 {
                     "bundle": _FILE_NAME,
                     "image": _FILE_NAME,
-                    "root": _SHA256,
+                    "root": Sha256Text,
                     "blocks": Integer(1, 2**31 - 1),
                 }
             ),

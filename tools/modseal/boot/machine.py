@@ -9,14 +9,14 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from modseal import limits
-from modseal.boot import enforcement, management, network, prove, services, syscalls
+from modseal.boot import attestation, enforcement, management, network, prove, services, syscalls, tpm_commands
 from modseal.boot.documents import (
     CURRENT_FILE,
     GENERATION_FILE,
@@ -33,6 +33,7 @@ from modseal.boot.documents import (
 from modseal.boot.prove import OpenImage, RefusedModule
 from modseal.errors import ModsealError, UndecidedError
 from modseal.files.small import read_small
+from modseal.host.measure import Measurement
 from modseal.policy.sources import from_bytes
 from modseal.trust.policy import Policy, PolicyBytes
 
@@ -58,6 +59,7 @@ class HostStatus:
     modules: list[dict[str, Any]] = field(default_factory=list)
     refused: list[dict[str, Any]] = field(default_factory=list)
     services: list[dict[str, Any]] = field(default_factory=list)
+    events: list[Mapping[str, Any]] = field(default_factory=list)
 
     def reached(self, what: str) -> None:
         """Note how many seconds after the start of the kernel something was reached."""
@@ -112,6 +114,7 @@ def _run(state: HostStatus) -> None:
     state.host = {"name": host.name, "version": host.version, "level": str(host.level), "policy": _digest(policy)}
     say("machine", f"{host.name} version {host.version} on {state.slot}, root {state.root}")
     opened, roots, signed = _modules(state, host, policy, now)
+    _measure(state, host, policy, opened)
     started = [one for image in opened for one in _services(state, image)]
     _lay_over(opened)
     state.reached("modules")
@@ -215,6 +218,25 @@ def _lay_over(opened: Sequence[OpenImage]) -> None:
             syscalls.mount(
                 "modules", f"/{name}", "overlay", syscalls.READ_ONLY | syscalls.NO_SUID | syscalls.NO_DEV, options
             )
+
+
+def _measure(state: HostStatus, host: HostDocument, policy: Policy, opened: Sequence[OpenImage]) -> None:
+    """Measure into the TPM, where there is one, before anything of a module runs."""
+    if not os.path.exists(tpm_commands.DEVICE):
+        say("machine", "there is no TPM: nothing is measured")
+        return
+    modules = [(one.module.name, one.module.version, one.module.record.manifest, one.root) for one in opened]
+    refused = [(one["bundle"], one["code"]) for one in state.refused]
+    state.events = list(attestation.events(host, _digest(policy), state.generation or 0, modules, refused))
+    descriptor = os.open(tpm_commands.DEVICE, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        for one in state.events:
+            tpm_commands.extend(
+                tpm_commands.open_device(descriptor), attestation.MEASURED, Measurement(dict(one)).digest
+            )
+    finally:
+        os.close(descriptor)
+    say("machine", f"{len(state.events)} events are measured into register {attestation.MEASURED}")
 
 
 def _memory() -> int:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from modseal.cli.options import FILE, now
+from modseal.cli.options import FILE, FOLDERS, OUTPUT, now
 
 
 @click.group()
@@ -38,3 +38,19 @@ def build(spec: Path, out: Path, passphrase_file: Path | None) -> None:
     found = reading.read(spec)
     signer = keys.open(found.db_key, found.db_cert, (), lambda: passphrase(found.db_key, passphrase_file))
     click.echo(image_text.built(building.build(found, signer, out, now())))
+
+
+@image.command()
+@click.argument("folder", type=FILE, metavar="DIR", shell_complete=FOLDERS)
+@click.option("-o", "--output", "out", type=OUTPUT, required=True, metavar="FILE", help="The file to write.")
+def expect(folder: Path, out: Path) -> None:
+    """Predict what a TPM must say of a host that boots the image in DIR, for `modseal attest verify`."""
+    from modseal.boot import attestation
+    from modseal.files.output import output_file
+    from modseal.image.expect import expect as predict
+    from modseal.report import image_text
+
+    found = predict(folder)
+    with output_file(out) as file:
+        file.write(attestation.encode_expected(found))
+    click.echo(image_text.expected(found))

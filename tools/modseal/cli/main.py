@@ -37,6 +37,7 @@ COMMANDS = {
     "profile": ("modseal.cli.profile", "Find sets of modules that go together."),
     "host": ("modseal.cli.host", "Install modules on a host and prove what is installed."),
     "image": ("modseal.cli.image", "Build a host image that runs only signed modules."),
+    "attest": ("modseal.cli.attest", "Ask a host what it runs, and check what its TPM has proved."),
     "policy": ("modseal.cli.policy", "Check and show policies."),
     "completion": ("modseal.cli.completion", "Print a script that lets a shell complete command lines."),
     "help": ("modseal.cli.help", "Show a page of the documentation."),
@@ -59,6 +60,7 @@ PAGES = {
     "profile": ("profiles", "depots"),
     "host": ("host", "policy", "levels"),
     "image": ("reference-host", "host", "policy"),
+    "attest": ("reference-host",),
     "policy": ("policy", "trust-bundle", "use-offline"),
     "completion": ("shell-completion-and-man-pages",),
 }

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from modseal.boot import attestation
 from modseal.boot.documents import (
     CURRENT_FILE,
     GENERATION_FILE,
@@ -90,7 +91,7 @@ def build(spec: ImageSpec, signer: Signer, out: Path, at: datetime) -> Built:
     with tempfile.TemporaryDirectory(prefix="modseal-") as folder, StagingFolder(out) as staging:
         place = Path(folder)
         hash_, size, entries = _root(place, spec, inputs, host, policy)
-        generation, modules = _generation(place, spec, signer, policy, hash_, at)
+        generation, modules, images = _generation(place, spec, signer, policy, hash_, at)
         program = _program(spec, inputs, signer, hash_, size)
         (place / "boot.img").write_bytes(disk.boot_partition(program, _BOOT_SIZE))
         seed = hashlib.sha256(f"{spec.name} {spec.version}".encode() + hash_).digest()
@@ -111,7 +112,14 @@ def build(spec: ImageSpec, signer: Signer, out: Path, at: datetime) -> Built:
             file.flush()
         staging.tree.set_mode("disk.img", 0o644)
         staging.tree.write("sbom.cdx.json", _sbom(host, spec, inputs, modules, entries, epoch), 0o644)
-        facts = {"name": spec.name, "version": spec.version, "root": hash_.hex(), "sizes": sizes}
+        measured = attestation.events(host, policy.origin.digest if policy.origin else "", spec.generation, images)
+        facts = {
+            "name": spec.name,
+            "version": spec.version,
+            "root": hash_.hex(),
+            "sizes": sizes,
+            "events": [dict(one) for one in measured],
+        }
         staging.tree.write("image.json", (json.dumps(facts, indent=2, sort_keys=True) + "\n").encode(), 0o644)
         staging.commit()
     names = tuple(f"{one.name} {one.version}, {one.level}" for one in modules)
@@ -179,8 +187,8 @@ def _read(path: Path) -> bytes:
 
 def _generation(
     place: Path, spec: ImageSpec, signer: Signer, policy: Policy, base: bytes, at: datetime
-) -> tuple[Path, tuple[Installed, ...]]:
-    """The folder of the data partition with the first generation, and its modules, all of them proved."""
+) -> tuple[Path, tuple[Installed, ...], list[tuple[str, str, str, str]]]:
+    """The folder of the data partition with the first generation; its modules, all proved; what they measure."""
     bundles = _bundles(spec.modules)
     (place / "host").mkdir()
     create.create(place / "host", policy, spec.level, at)
@@ -212,7 +220,8 @@ def _generation(
     (folder / f"{base.hex()}.p7b").write_bytes(kernel_signature.pkcs7(text, signer, attached=True))
     (folder / GENERATION_FILE).write_bytes(encode_generation(ImageGeneration(spec.generation, tuple(records))))
     (content / CURRENT_FILE).write_text(f"{spec.generation}\n")
-    return content, modules
+    measured = [(one.module.name, one.module.version, one.module.record.manifest, one.root.hex()) for one in images]
+    return content, modules, measured
 
 
 def _bundles(named: Sequence[Path]) -> list[Path]:

@@ -28,6 +28,7 @@ _ENABLE = uuid.UUID("f0a30bc7-af08-4556-99c4-001009c93a44")
 _CUSTOM = uuid.UUID("c076ec0c-7028-4399-a072-71ee5c448b9f")
 _X509 = uuid.UUID("a5c059a1-94e4-4aa7-87b5-ab155c2bf072")
 _AUTHENTICATED_STORE = uuid.UUID("aaf32c78-947b-439a-a180-2e144ec37792")
+_IN_FORCE = 0x3F
 _KEPT, _AUTHENTICATED = 0x3, 0x27
 """Attributes of variables: kept and seen at boot; these at runtime, too, and changed only by who has the key."""
 
@@ -135,9 +136,28 @@ def store_variables(template: bytes, variables: Iterable[Variable]) -> bytes:
     for one in variables:
         name = one.name.encode("utf-16-le") + b"\0\0"
         time = struct.pack("<HBBBBBxIhBx", 1970, 1, 1, 0, 0, 0, 0, 0, 0) if one.attributes & 0x20 else bytes(16)
-        rows += struct.pack("<HBxIQ16sIII", 0x55AA, 0x3F, one.attributes, 0, time, 0, len(name), len(one.data))
+        rows += struct.pack("<HBxIQ16sIII", 0x55AA, _IN_FORCE, one.attributes, 0, time, 0, len(name), len(one.data))
         rows += one.vendor.bytes_le + name + one.data
         rows += b"\xff" * (-len(rows) % 4)
     if first + len(rows) > start + size:
         raise FormatError("limit-exceeded", "the keys do not fit into the firmware's variables")
     return template[:first] + bytes(rows) + template[first + len(rows) :]
+
+
+def read_variables(store: bytes) -> list[Variable]:
+    """The variables of a store that are in force. Raises `FormatError`."""
+    found = []
+    try:
+        at = struct.unpack_from("<H", store, 48)[0] + 28
+        while store[at : at + 2] == b"\xaa\x55":
+            state, attributes, name_size, size = struct.unpack_from("<2xBxI28xII", store, at)
+            name_at = at + 60
+            name = store[name_at : name_at + name_size].decode("utf-16-le").rstrip("\0")
+            data = store[name_at + name_size : name_at + name_size + size]
+            if state == _IN_FORCE:
+                found.append(Variable(name, uuid.UUID(bytes_le=store[at + 44 : at + 60]), attributes, data))
+            at = name_at + name_size + size
+            at += -at % 4
+    except (struct.error, ValueError):
+        raise FormatError("truncated", "the firmware's variables are cut off") from None
+    return found

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help demo demo-host demo-image host-system vm vm-table exec-cost test lint format bench shape worst fuzz mutate oracle differential vectors big docs man clean
+.PHONY: help demo demo-host demo-image host-system vm vm-table vm-image exec-cost test lint format bench shape worst fuzz mutate oracle differential vectors big docs man clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -100,6 +100,10 @@ vm: $(VENV)/.vm  ## what is exported for IPE, IMA and fs-verity under Debian's k
 
 vm-table: $(VENV)/.vm  ## the same, and what came of each try is written to docs/enforcement.md
 	MODSEAL_VM_TABLE=$(CURDIR)/docs/enforcement.json $(MAKE) vm
+	$(BIN)/python docs/generate.py
+
+vm-image: $(VENV)/.developer  ## a host image in QEMU: built twice, booted, attacked, attested; what came of each try is written to docs/reference-host.md
+	MODSEAL_IMAGE=$(or $(FOLDER),$(CURDIR)/build/image) MODSEAL_IMAGE_TABLE=$(CURDIR)/docs/reference-host.json $(BIN)/python -m pytest -q -rs tests/vm/test_image.py
 	$(BIN)/python docs/generate.py
 
 docs: $(VENV)/.installed  ## write the generated pages and schemas again

@@ -70,7 +70,7 @@ def outputs() -> dict[Path, str]:
     }
     for name in json_schema.PUBLISHED:
         files[ROOT / f"schemas/{name}.schema.json"] = json_schema.text(json_schema.published(name))
-    for name in ("format", "verification", "policy", "threat-model", "audits", "enforcement"):
+    for name in ("format", "verification", "policy", "threat-model", "audits", "enforcement", "reference-host"):
         path = ROOT / f"docs/{name}.md"
         files[path] = with_regions(path.read_text("utf-8"))
     return files | {ROOT / "docs/man1" / name: text for name, text in _man_pages().items()}
@@ -306,6 +306,17 @@ def _ipe_tries() -> str:
     return "\n".join(lines)
 
 
+def _image_tries() -> str:
+    """What `make vm-image` has written of a booted host image."""
+    found = json.loads((ROOT / "docs/reference-host.json").read_text("utf-8"))
+    got_in = [one for one in found["tries"] if one["outcome"] == "reached" and one["closed"]]
+    lines = [f"Linux {found['kernel']}, {found['date']}: {len(got_in)} got through.", ""]
+    lines += ["| tried | outcome | what closes it |", "|---|---|---|"]
+    for row in found["tries"]:
+        lines.append(f"| {_cell(row['what'])} | {row['outcome']} | {_cell(row['closed'])} |")
+    return "\n".join(lines)
+
+
 def _kernel_tries() -> str:
     found = _tries()
     names = {"ima": "IMA", "fsverity": "fs-verity"}
@@ -470,6 +481,7 @@ REGIONS: dict[str, Callable[[], str]] = {
     "path-lists": _path_lists,
     "exec-cost": _exec_cost,
     "ipe-tries": _ipe_tries,
+    "image-tries": _image_tries,
     "kernel-tries": _kernel_tries,
     "powers": _powers_table,
     "rules": _rules_table,

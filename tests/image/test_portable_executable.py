@@ -129,6 +129,14 @@ def test_a_list_of_certificates_has_each_with_its_owner() -> None:
     assert made[44:size] == OWNER.der
 
 
+def test_what_is_revoked_is_a_list_of_digests() -> None:
+    assert firmware.digest_list([], uuid.UUID(int=5)) == b""
+    made = firmware.digest_list([b"\1" * 32, b"\2" * 32], uuid.UUID(int=5))
+    assert struct.unpack_from("<III", made, 16) == (len(made), 0, 48)
+    assert made[44:76] == b"\1" * 32
+    assert made[92:] == b"\2" * 32
+
+
 def empty_store(size: int = 8192) -> bytes:
     """An empty variable store as OVMF has it: a firmware volume with one header and one block map."""
     volume = bytearray(72)
@@ -146,6 +154,12 @@ def test_variables_are_written_one_after_another_and_nothing_else_changes() -> N
     ] * 4
     with pytest.raises(FormatError, match="empty"):
         firmware.store_variables(made, [])
+
+
+def test_variables_can_be_read_again() -> None:
+    variables = firmware.secure_boot(b"pk", b"kek", b"db", b"dbx")
+    assert firmware.read_variables(firmware.store_variables(empty_store(), variables)) == variables
+    assert firmware.read_variables(empty_store()) == []
 
 
 def test_a_store_that_is_full_or_is_none_is_refused() -> None:

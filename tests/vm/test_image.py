@@ -11,7 +11,7 @@ import os
 import shutil
 import time
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -19,10 +19,12 @@ from typing import Any
 import pytest
 from examples.reference_host import guest, prepare
 
-from modseal.boot import documents, syscalls
+from modseal.boot import attestation, documents, syscalls
 from modseal.host import export
 from modseal.image import build, data, disk, firmware, portable_executable
 from modseal.image import spec as reading
+from modseal.image.ask import ask
+from modseal.image.expect import expect
 from modseal.packing import kernel_signature
 from modseal.policy.sources import load
 from modseal.signing import keys
@@ -95,6 +97,20 @@ def test_it_boots_proves_its_modules_and_serves(lab: Lab) -> None:
     ]  # fmt: skip
     assert all(service["running"] for service in status["services"])
     assert (status["slot"], status["generation"]) == ("root-a", 1)
+
+
+def test_the_tpm_proves_what_was_predicted_and_names_what_is_not(lab: Lab, tmp_path: Path) -> None:
+    if not shutil.which("swtpm"):
+        pytest.skip("swtpm is not installed")
+    nonce = os.urandom(16)
+    with guest.Guest(lab.good / "disk.img", lab.good / "firmware.fd", tpm=tmp_path / "tpm") as one:
+        assert one.wait(guest.UP), one.lines
+        said = attestation.decode(ask(f"http://127.0.0.1:{one.management}", nonce), "x")
+    expected = expect(lab.good)
+    assert attestation.verify(said, expected, nonce, said.key).differences == ()
+    other = replace(expected, events=expected.events[:-1])
+    (difference,) = attestation.verify(said, other, nonce, said.key).differences
+    assert "site-agent" in difference.detail
 
 
 def hostile_modules(lab: Lab) -> tuple[list[Path], dict[str, Path]]:
@@ -191,7 +207,9 @@ def hostile(lab: Lab) -> Hostile:
     own, bad = hostile_modules(lab)
     wheels, debs = prepare.wheels(lab.folder / "wheels"), lab.folder / "debs"
     spec = lab.folder / "hostile.toml"
-    spec.write_text(prepare.spec(own, wheels, debs, version=2, policy=strict_policy(lab)))
+    older = json.loads((lab.good / "image.json").read_text())["program"]
+    text = prepare.spec(own, wheels, debs, version=2, policy=strict_policy(lab))
+    spec.write_text(text.replace("[keys]", f'revoked = ["{older}"]\n\n[keys]', 1))
     out = lab.build(spec, lab.folder / "hostile")
     root = str(json.loads((out / "image.json").read_text())["root"])
     place = lab.folder / "place"
@@ -256,7 +274,7 @@ def found(hostile: Hostile) -> dict[str, tuple[str, str]]:
             refused.get(name, ""),
         )
 
-    def starts(name: str, path: Path) -> None:
+    def starts(name: str, path: Path, variables: Path = variables) -> None:
         with guest.Guest(path, variables) as one:
             line = one.wait(f"{guest.UP}|{NOT_STARTED}", 120) or "the machine ended"
         outcome[name] = ("reached" if "up after" in line else "denied", line)
@@ -264,6 +282,7 @@ def found(hostile: Hostile) -> dict[str, tuple[str, str]]:
     starts("boot-root-changed", changed_disk(hostile, ROOT_AT + 1100, b"changed"))
     for name, program in programs(hostile).items():
         starts(name, changed_disk(hostile, BOOT_AT, disk.boot_partition(program, build._BOOT_SIZE)))
+    starts("boot-program-revoked", hostile.lab.good / "disk.img", variables)
     hostile.sign(hostile.lab.signer, bytes(32))
     starts("boot-policy-other", hostile.disk("policy"))
     hostile.sign(hostile.lab.stranger)

@@ -38,11 +38,27 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
+def _start_tpm(state: Path, place: Path) -> subprocess.Popen[bytes]:
+    """A TPM in software, which waits for QEMU at `place`/tpm."""
+    state.mkdir(exist_ok=True)
+    started = subprocess.Popen(  # noqa: S603
+        [str(shutil.which("swtpm")), "socket", "--tpm2", "--tpmstate", f"dir={state}", "--terminate",
+         "--ctrl", f"type=unixio,path={place}/tpm"],
+        stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    while not (place / "tpm").exists():
+        time.sleep(0.1)
+    return started
+
+
 class Guest:
-    """A machine that runs from copies of a disk and of the firmware's variables; it ends with the block."""
+    """A machine that runs from copies of a disk and of the firmware's variables; it ends with the block.
+
+    `tpm` is a folder in which a TPM in software keeps its state.
+    """
 
     def __init__(
-        self, disk: Path, variables: Path, *, memory: int = 384, more: tuple[str, ...] = (), keep: bool = False
+        self, disk: Path, variables: Path, *, memory: int = 384, tpm: Path | None = None, keep: bool = False
     ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="guest-")
         place = Path(self._folder.name)
@@ -51,6 +67,11 @@ class Guest:
             subprocess.run([str(shutil.which("cp")), "--sparse=always", disk, self.disk], check=True)  # noqa: S603
             shutil.copy(variables, self.variables)
         self.web, self.management = free_port(), free_port()
+        self._tpm = _start_tpm(tpm.absolute(), place) if tpm else None
+        more = (
+            "-chardev", f"socket,id=tpm,path={place}/tpm", "-tpmdev", "emulator,id=tpm0,chardev=tpm",
+            "-device", "tpm-tis,tpmdev=tpm0",
+        ) if tpm else ()  # fmt: skip
         self.lines: list[str] = []
         self.seconds = 0.0
         self._started = time.monotonic()
@@ -115,6 +136,8 @@ class Guest:
         self._process.kill()
         self._process.wait()
         self._listener.join()
+        if self._tpm:
+            self._tpm.wait()  # it ends with its only client
         if self._process.stdout:
             self._process.stdout.close()
 

@@ -1,6 +1,6 @@
 """What a host says of itself for another machine to check: a quote of its TPM, and the log of what was measured.
 
-    4   the programs that the firmware started: boot.efi, and the kernel in it
+    4   the program that the firmware started: boot.efi
     7   the firmware's keys, and the one that verified boot.efi
     11  the parts of boot.efi: kernel, command line (with the root hash), initramfs
     13  what process 1 has measured: host, policy, generation, each module, what was refused

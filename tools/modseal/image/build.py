@@ -93,6 +93,8 @@ def build(spec: ImageSpec, signer: Signer, out: Path, at: datetime) -> Built:
         hash_, size, entries = _root(place, spec, inputs, host, policy)
         generation, modules, images = _generation(place, spec, signer, policy, hash_, at)
         program = _program(spec, inputs, signer, hash_, size)
+        if portable_executable.digest(program) in spec.revoked:
+            raise RefusedError("denied", "the boot program of this very image is revoked")
         (place / "boot.img").write_bytes(disk.boot_partition(program, _BOOT_SIZE))
         seed = hashlib.sha256(f"{spec.name} {spec.version}".encode() + hash_).digest()
         epoch = int(spec.released.timestamp())
@@ -117,6 +119,7 @@ def build(spec: ImageSpec, signer: Signer, out: Path, at: datetime) -> Built:
             "name": spec.name,
             "version": spec.version,
             "root": hash_.hex(),
+            "program": portable_executable.digest(program).hex(),
             "sizes": sizes,
             "events": [dict(one) for one in measured],
         }
@@ -256,7 +259,8 @@ def _variables(spec: ImageSpec, signer: Signer) -> bytes:
     _require_digest(spec.firmware)
     owner = uuids.uuid5(uuids.NAMESPACE_URL, f"urn:modseal:image:{spec.name}")
     lists = [firmware.certificate_list(material.read_certificates(path)[:1], owner) for path in (spec.pk, spec.kek)]
-    variables = firmware.secure_boot(lists[0], lists[1], firmware.certificate_list([signer.certificate], owner))
+    db = firmware.certificate_list([signer.certificate], owner)
+    variables = firmware.secure_boot(lists[0], lists[1], db, firmware.digest_list(spec.revoked, owner))
     return firmware.store_variables(_read(spec.firmware.path), variables)
 
 

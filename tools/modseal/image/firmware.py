@@ -27,6 +27,7 @@ SECURITY = uuid.UUID("d719b2cb-3d3a-4596-a3bc-dad00e67656f")
 _ENABLE = uuid.UUID("f0a30bc7-af08-4556-99c4-001009c93a44")
 _CUSTOM = uuid.UUID("c076ec0c-7028-4399-a072-71ee5c448b9f")
 _X509 = uuid.UUID("a5c059a1-94e4-4aa7-87b5-ab155c2bf072")
+_SHA256 = uuid.UUID("c1c41626-504c-4092-aca9-41f936934328")
 _AUTHENTICATED_STORE = uuid.UUID("aaf32c78-947b-439a-a180-2e144ec37792")
 _IN_FORCE = 0x3F
 _KEPT, _AUTHENTICATED = 0x3, 0x27
@@ -99,6 +100,14 @@ def certificate_list(certificates: Iterable[x509.Certificate], owner: uuid.UUID)
     return b"".join(lists)
 
 
+def digest_list(digests: Iterable[bytes], owner: uuid.UUID) -> bytes:
+    """SHA-256 digests of programs as the value of dbx: one EFI_SIGNATURE_LIST. Nothing for none."""
+    rows = [owner.bytes_le + one for one in digests]
+    size = 16 + hashlib.sha256().digest_size
+    head = _SHA256.bytes_le + struct.pack("<III", 28 + size * len(rows), 0, size)
+    return head + b"".join(rows) if rows else b""
+
+
 @dataclass(frozen=True, slots=True)
 class Variable:
     """A variable of the firmware."""
@@ -109,9 +118,11 @@ class Variable:
     data: bytes
 
 
-def secure_boot(pk: bytes, kek: bytes, db: bytes) -> list[Variable]:
-    """The variables of a firmware that starts what these keys have signed, and nothing else."""
+def secure_boot(pk: bytes, kek: bytes, db: bytes, dbx: bytes = b"") -> list[Variable]:
+    """The variables of a firmware that starts what these keys have signed, and nothing else; nor what is in dbx."""
+    revoked = [Variable("dbx", SECURITY, _AUTHENTICATED, dbx)] if dbx else []
     return [
+        *revoked,
         Variable("PK", GLOBAL, _AUTHENTICATED, pk),
         Variable("KEK", GLOBAL, _AUTHENTICATED, kek),
         Variable("db", SECURITY, _AUTHENTICATED, db),

@@ -60,6 +60,7 @@ class ImageSpec:
     network: Network | None
     management: int | None
     data_size: int
+    revoked: tuple[bytes, ...]
 
 
 def read(path: Path) -> ImageSpec:
@@ -105,6 +106,7 @@ def read(path: Path) -> ImageSpec:
         network=Network(network["address"], network["prefix"], network.get("gateway")) if network else None,
         management=values["management"]["port"] if "management" in values else None,
         data_size=values.get("data-size", DATA_SIZE) << 20,
+        revoked=tuple(bytes.fromhex(one) for one in values.get("revoked", ())),
     )
 
 

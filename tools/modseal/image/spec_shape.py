@@ -22,7 +22,7 @@ _SHA256 = Text(
     form="64 lower-case hex digits",
     least=64,
     most=64,
-    about="The SHA-256 that the file must have.",
+    about="A SHA-256. That of a file is the one that it must have.",
 )
 _PATTERN = Text(most=limits.PATH_LENGTH)
 _FILES = {"file": _FILE, "sha256": _SHA256}
@@ -81,6 +81,12 @@ SHAPE = Table(
             choices=tuple(map(str, Level)), about="The host's acceptance level; the policy's minimum by default."
         ),
         "module": Array(Table({"file": _FILE}), most=limits.HOST_MODULES, about="Bundles, or folders of them."),
+        "revoked": Array(
+            _SHA256,
+            most=limits.ITEMS,
+            unique=True,
+            about="Digests of older boot programs (`program` in their image.json), which the firmware then refuses.",
+        ),
         "generation": Integer(1, 2**31 - 1, about="The number of the first generation; 1 by default."),
         "network": NETWORK,
         "management": Table({"port": PORT}, about="Show the host's state over HTTP, for reading alone."),

@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from modseal.boot import attestation, tpm_commands
-from modseal.boot.attestation import Attestation, Expected
+from modseal.boot.attestation import Expected, HostAttestation
 from modseal.boot.documents import HostDocument
 from modseal.boot.tpm_commands import Transport
 from modseal.errors import FormatError, KeyMaterialError, RefusedError
@@ -21,7 +21,7 @@ NONCE = b"nobody knew"
 
 
 @pytest.fixture
-def found(tpm: Transport) -> Attestation:
+def found(tpm: Transport) -> HostAttestation:
     for one in EVENTS:
         tpm_commands.extend(tpm, attestation.MEASURED, Measurement(dict(one)).digest)
     registers = tpm_commands.read(tpm, attestation.REGISTERS)
@@ -29,11 +29,11 @@ def found(tpm: Transport) -> Attestation:
     return attestation.decode(attestation.encode(quote, registers, EVENTS), "x")
 
 
-def expected(found: Attestation, **changes: object) -> Expected:
+def expected(found: HostAttestation, **changes: object) -> Expected:
     return replace(Expected(found.registers, EVENTS), **changes)  # type: ignore[arg-type]
 
 
-def test_a_host_that_runs_what_is_expected_has_no_difference(found: Attestation) -> None:
+def test_a_host_that_runs_what_is_expected_has_no_difference(found: HostAttestation) -> None:
     done = attestation.verify(found, expected(found), NONCE, found.key)
     assert done.differences == ()
     assert [one["what"] for one in done.events] == ["host", "generation", "module", "module"]
@@ -43,7 +43,7 @@ def test_the_order_of_modules_does_not_matter() -> None:
     assert attestation.events(HOST, "e" * 64, 7, reversed(MODULES)) == EVENTS
 
 
-def test_another_module_is_named_with_the_one_that_is_missing(found: Attestation) -> None:
+def test_another_module_is_named_with_the_one_that_is_missing(found: HostAttestation) -> None:
     other = attestation.events(HOST, "e" * 64, 7, [MODULES[0], ("agent", "3.0", "c" * 64, "d" * 64)])
     done = attestation.verify(found, expected(found, events=other), NONCE, found.key)
     assert [one.code for one in done.differences] == ["attestation-unexpected"] * 2
@@ -52,13 +52,13 @@ def test_another_module_is_named_with_the_one_that_is_missing(found: Attestation
 
 
 @pytest.mark.parametrize("register", [4, 7, 11])
-def test_a_register_with_another_value_is_named(found: Attestation, register: int) -> None:
+def test_a_register_with_another_value_is_named(found: HostAttestation, register: int) -> None:
     wanted = {**found.registers, register: b"\1" * 32}
     (one,) = attestation.verify(found, expected(found, registers=wanted), NONCE, found.key).differences
     assert one.detail.startswith(f"register {register} is ")
 
 
-def test_the_same_modules_in_another_order_are_a_difference(found: Attestation) -> None:
+def test_the_same_modules_in_another_order_are_a_difference(found: HostAttestation) -> None:
     done = attestation.verify(found, expected(found, events=EVENTS[::-1]), NONCE, found.key)
     assert "order" in done.differences[0].detail
 
@@ -74,18 +74,18 @@ def test_the_same_modules_in_another_order_are_a_difference(found: Attestation) 
         (lambda one: {"key": one.key[:-1] + bytes([one.key[-1] ^ 1])}, "another key"),
     ],
 )
-def test_what_was_changed_proves_nothing(found: Attestation, change: object, why: str) -> None:
+def test_what_was_changed_proves_nothing(found: HostAttestation, change: object, why: str) -> None:
     with pytest.raises(RefusedError, match=why) as caught:
         attestation.verify(replace(found, **change(found)), expected(found), NONCE, found.key)  # type: ignore[operator]
     assert caught.value.failure.code == "attestation-invalid"
 
 
-def test_an_answer_to_another_nonce_proves_nothing(found: Attestation) -> None:
+def test_an_answer_to_another_nonce_proves_nothing(found: HostAttestation) -> None:
     with pytest.raises(RefusedError, match="nonce"):
         attestation.verify(found, expected(found), b"another one", found.key)
 
 
-def test_documents_come_back_as_they_were(found: Attestation) -> None:
+def test_documents_come_back_as_they_were(found: HostAttestation) -> None:
     assert attestation.decode(attestation.encode_again(found), "x") == found
     wanted = expected(found)
     assert attestation.decode_expected(attestation.encode_expected(wanted), "x") == wanted

@@ -17,7 +17,7 @@ from typing import Any
 import click
 import pytest
 
-from builders import tsa
+from builders import images, tsa
 from builders.bundles import snapshot
 from builders.transcript import SOURCE, run
 from cli.conftest import SPEC, key_options
@@ -40,6 +40,8 @@ BUNDLES = {
         *("profile", "create", "acme-agent", "--depot", "site", "--policy", "keys/policy.toml"),
         *("-o", TARGET),
     ),
+    "image expect --output": ("image", "expect", "image", "-o", TARGET),
+    "attest get --output": ("attest", "get", "http://127.0.0.1:9", "--nonce", "0123456789abcdef", "-o", TARGET),
     "sign --output": ("sign", "a.seal", *SIGNER, "-o", TARGET),
     "sign --prepare": ("sign", "a.seal", *SIGNER[2:], "--prepare", TARGET),
     "sign --dsse": ("sign", "a.seal", *SIGNER, "--dsse", TARGET),
@@ -89,6 +91,7 @@ READ = {
         "right",
         "hosts",
         "recalls",
+        "expected",
         "installed",
         "profile_file",
     ),
@@ -135,6 +138,7 @@ def place(example_keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(example_keys, folder / "keys")
     (folder / "pass").write_text("a long passphrase\n")
     (folder / "host").mkdir()
+    images.built(folder / "image")
     for arguments in (
         ("pack", "module", "-o", "a.seal", "--provenance", "--builder-id", "https://ci.example/1"),
         ("sign", "a.seal", *SIGNER, "-o", "signed.seal"),
@@ -164,6 +168,11 @@ def target(place: Path) -> Iterator[Path]:
 @pytest.fixture(autouse=True)
 def a_timestamp_authority(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("modseal.cli.timestamp.authorities", lambda *_: tsa.token)
+
+
+@pytest.fixture(autouse=True)
+def a_host_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("modseal.image.ask.ask", lambda *_: images.attestation())
 
 
 def nothing(_target: Path) -> None:

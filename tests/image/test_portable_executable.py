@@ -11,28 +11,9 @@ from pathlib import Path
 import pytest
 
 from builders import pki
+from builders.images import empty_store, program
 from modseal.errors import FormatError, RefusedError
 from modseal.image import firmware, portable_executable
-
-
-def program(*contents: bytes, symbols: bytes = b"") -> bytes:
-    """A small executable of PE32+ with a section for each content, as a stub has them."""
-    count = len(contents)
-    head = bytearray(1024)
-    head[:2] = b"MZ"
-    struct.pack_into("<I", head, 0x3C, 64)
-    struct.pack_into("<4sHH12xH", head, 64, b"PE\0\0", 0x8664, count, 240)
-    struct.pack_into("<H30xII", head, 88, 0x20B, 512, 512)
-    struct.pack_into("<I", head, 88 + 60, 1024)
-    struct.pack_into("<I", head, 88 + 108, 16)
-    body = bytearray()
-    for number, content in enumerate(contents):
-        row = (f".s{number}".encode(), len(content), 4096 * (number + 1), -(-len(content) // 512) * 512)
-        struct.pack_into("<8sIIII", head, 88 + 240 + 40 * number, *row, 1024 + len(body))
-        body += content.ljust(row[3], b"\0")
-    if symbols:
-        struct.pack_into("<II", head, 64 + 12, 1024 + len(body), 1)
-    return bytes(head + body + symbols)
 
 
 def test_added_sections_can_be_read_again_and_those_before_stay() -> None:
@@ -135,15 +116,6 @@ def test_what_is_revoked_is_a_list_of_digests() -> None:
     assert struct.unpack_from("<III", made, 16) == (len(made), 0, 48)
     assert made[44:76] == b"\1" * 32
     assert made[92:] == b"\2" * 32
-
-
-def empty_store(size: int = 8192) -> bytes:
-    """An empty variable store as OVMF has it: a firmware volume with one header and one block map."""
-    volume = bytearray(72)
-    volume[40:44] = b"_FVH"
-    struct.pack_into("<H", volume, 48, 72)
-    store = uuid.UUID("aaf32c78-947b-439a-a180-2e144ec37792").bytes_le + struct.pack("<IBBHI", size, 0x5A, 0xFE, 0, 0)
-    return bytes(volume) + store + b"\xff" * (size - len(store))
 
 
 def test_variables_are_written_one_after_another_and_nothing_else_changes() -> None:

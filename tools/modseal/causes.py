@@ -44,6 +44,8 @@ CauseName = Literal[
     # hosts
     "no-event-log", "tool-missing", "tool-failed", "package-missing", "no-bundle-there",
     "tpm-failed", "erofs-failed", "index-unusable",
+    # host images
+    "image-spec", "host-silent", "not-a-public-key",
     # image profiles
     "profile-needs", "profile-needed", "profile-unsigned",
 ]  # fmt: skip
@@ -195,6 +197,10 @@ CAUSES: Final[Mapping[CauseName, str]] = {
     "erofs-failed": "Check the free space where the image is to be, and that `mkfs.erofs` is of this system's "
     "erofs-utils.",
     "index-unusable": "Check the disk; the index is made anew by `modseal host rebuild`.",
+    # host images
+    "image-spec": "Correct the line of the host.toml that is named, and build the image again.",
+    "host-silent": "Check the address, and with `/status` whether the host is up and has a TPM.",
+    "not-a-public-key": "Name the key that `modseal attest key` printed when the host was set up.",
     # image profiles
     "profile-needs": "Put a module that offers it into the profile with `modseal profile add`.",
     "profile-needed": "Remove the modules that need it in the same call, too, or leave it in the profile.",

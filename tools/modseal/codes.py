@@ -449,6 +449,15 @@ CODES: Final[Mapping[CodeName, Code]] = {
         "The attestation cannot be read, is not signed by this certificate, or is about another report.",
         "Get the report and its attestation again from the people who made the audit, or run the audit yourself.",
     ),
+    "cluster-failed": Code(
+        None,
+        "The Dask cluster cannot be reached, or cannot run this audit.",
+        "Check its address. Its scheduler and workers must run the same modseal and Python versions as this machine.",
+        undecided=True,
+    ),
+    "io-error": Code(
+        None, "A file cannot be read or written.", "Check the path, its permissions and the free space.", undecided=True
+    ),
     "attestation-invalid": Code(
         None,
         "What a host says of itself is not proved by the quote of a known TPM.",
@@ -458,15 +467,6 @@ CODES: Final[Mapping[CodeName, Code]] = {
         None,
         "A host has proved that it runs something else than what is expected.",
         "Compare what it runs with the image and the generation that it should have; restart it from those.",
-    ),
-    "cluster-failed": Code(
-        None,
-        "The Dask cluster cannot be reached, or cannot run this audit.",
-        "Check its address. Its scheduler and workers must run the same modseal and Python versions as this machine.",
-        undecided=True,
-    ),
-    "io-error": Code(
-        None, "A file cannot be read or written.", "Check the path, its permissions and the free space.", undecided=True
     ),
     # trust bundles and the store that they are installed in
     "trust-bundle-invalid": Code(

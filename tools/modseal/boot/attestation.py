@@ -69,7 +69,7 @@ class Expected:
 
 
 @dataclass(frozen=True, slots=True)
-class Attestation:
+class HostAttestation:
     """What a host has said, unproved: the key, the quote, registers, the log."""
 
     key: bytes
@@ -80,7 +80,7 @@ class Attestation:
 
 
 @dataclass(frozen=True, slots=True)
-class Attested:
+class HostProof:
     """What a TPM with a known key has proved: its registers, and how they differ from what is expected."""
 
     key: str
@@ -119,7 +119,7 @@ def encode(quote: Quote, registers: Mapping[int, bytes], found: Sequence[Mapping
     """The document of an attestation."""
     key = ec.EllipticCurvePublicNumbers(*quote.key, ec.SECP256R1()).public_key()
     return encode_again(
-        Attestation(
+        HostAttestation(
             key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
             quote.statement,
             encode_dss_signature(*quote.signature),
@@ -129,7 +129,7 @@ def encode(quote: Quote, registers: Mapping[int, bytes], found: Sequence[Mapping
     )
 
 
-def encode_again(found: Attestation) -> bytes:
+def encode_again(found: HostAttestation) -> bytes:
     """The document of an attestation that was read."""
     plain = {
         "schema": SCHEMA,
@@ -147,10 +147,10 @@ def public_key(data: bytes, name: str) -> bytes:
     try:
         return load_pem_public_key(data).public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     except (ValueError, UnsupportedAlgorithm):
-        raise KeyMaterialError(f"{name} is not a public key in PEM") from None
+        raise KeyMaterialError(f"{name} is not a public key in PEM").because("not-a-public-key") from None
 
 
-def key_pem(found: Attestation) -> str:
+def key_pem(found: HostAttestation) -> str:
     """The key that an attestation says it is signed with, in PEM. Raises `FormatError`."""
     try:
         key = load_der_public_key(found.key)
@@ -159,14 +159,14 @@ def key_pem(found: Attestation) -> str:
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii")
 
 
-def decode(data: bytes, name: str) -> Attestation:
+def decode(data: bytes, name: str) -> HostAttestation:
     """Raises `FormatError`."""
     plain = _decode(data, name, SCHEMA)
     try:
         parts = [base64.b64decode(plain[one], validate=True) for one in ("key", "statement", "signature")]
     except ValueError:
         raise canonical_json.bad(name, "it has something that is not Base64") from None
-    return Attestation(parts[0], parts[1], parts[2], _registers(plain, name), tuple(plain["events"]))
+    return HostAttestation(parts[0], parts[1], parts[2], _registers(plain, name), tuple(plain["events"]))
 
 
 def encode_expected(expected: Expected) -> bytes:
@@ -182,7 +182,7 @@ def decode_expected(data: bytes, name: str) -> Expected:
     return Expected(_registers(plain, name), tuple(plain["events"]))
 
 
-def verify(found: Attestation, expected: Expected, nonce: bytes, key: bytes) -> Attested:
+def verify(found: HostAttestation, expected: Expected, nonce: bytes, key: bytes) -> HostProof:
     """What an attestation proves, by a TPM's key (DER, SubjectPublicKeyInfo) that is known already.
 
     Raises `RefusedError` (attestation-invalid) where it proves nothing: another key, another nonce, a statement that no
@@ -207,10 +207,10 @@ def verify(found: Attestation, expected: Expected, nonce: bytes, key: bytes) -> 
         raise _invalid("the registers are not those of the statement")
     if found.registers.get(MEASURED) != replayed(found.events):
         raise _invalid("the log does not replay to register 13")
-    return Attested(hashlib.sha256(key).hexdigest(), found.events, tuple(_differences(found, expected)))
+    return HostProof(hashlib.sha256(key).hexdigest(), found.events, tuple(_differences(found, expected)))
 
 
-def _differences(found: Attestation, expected: Expected) -> Iterable[Failure]:
+def _differences(found: HostAttestation, expected: Expected) -> Iterable[Failure]:
     for number, value in sorted(expected.registers.items()):
         now = found.registers.get(number)
         if now != value and number != MEASURED:

@@ -66,7 +66,7 @@ def read(send: Transport, registers: Sequence[int]) -> dict[int, bytes]:
         answer = _command(send, _READ, b"", None, selection([register]))
         count, size = struct.unpack_from(">IH", answer, 4 + len(selection([register])))
         if count != 1 or size != 32:
-            raise InputError(f"the TPM has no register {register} with SHA-256")
+            raise InputError(f"the TPM has no register {register} with SHA-256").because("tpm-failed")
         found[register] = answer[-32:]
     return found
 
@@ -83,7 +83,7 @@ def quote(send: Transport, registers: Sequence[int], nonce: bytes) -> Quote:
         statement, rest = _take(answer[4:])
         algorithm, digest = struct.unpack_from(">HH", rest)
         if (algorithm, digest) != (_ECDSA, SHA256):
-            raise InputError("the TPM signs with another algorithm than it was asked for")
+            raise InputError("the TPM signs with another algorithm than it was asked for").because("tpm-failed")
         r, rest = _take(rest[4:])
         s, _ = _take(rest)
         return Quote(statement, (int.from_bytes(r), int.from_bytes(s)), key)
@@ -123,12 +123,12 @@ def _command(send: Transport, code: int, handles: bytes, session: bytes | None, 
             answer = send(head + body)
             _, size, result = struct.unpack_from(">HII", answer)
         except (OSError, struct.error) as error:
-            raise InputError(f"the TPM does not answer: {error}") from None
+            raise InputError(f"the TPM does not answer: {error}").because("tpm-failed") from None
         if result not in _AGAIN:
             break
         time.sleep(_PAUSE)
     if result or size != len(answer):
-        raise InputError(f"the TPM refuses command {code:#x}: {result:#x}")
+        raise InputError(f"the TPM refuses command {code:#x}: {result:#x}").because("tpm-failed")
     return answer[10:]
 
 
@@ -139,6 +139,6 @@ def _sized(data: bytes) -> bytes:
 def _take(data: bytes) -> tuple[bytes, bytes]:
     """A value with its size in front, and what comes after it. Raises `InputError`."""
     if len(data) < 2 or len(data) < 2 + int.from_bytes(data[:2]):
-        raise InputError("the TPM's answer is cut off")
+        raise InputError("the TPM's answer is cut off").because("tpm-failed")
     end = 2 + int.from_bytes(data[:2])
     return data[2:end], data[end:]

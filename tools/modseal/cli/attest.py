@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from modseal.cli.options import FILE, OUTPUT
+from modseal.cli.options import FILE, OUTPUT, tell_replaced
 from modseal.errors import UsageError
 
 nonce_option = click.option(
@@ -43,6 +43,7 @@ def get(address: str, nonce: str, out: Path) -> None:
     from modseal.image.ask import ask
 
     found = attestation.decode(ask(address, _nonce(nonce)), address)
+    tell_replaced(out)
     with output_file(out) as file:
         file.write(attestation.encode_again(found))
     click.echo(f"{len(found.events)} events, unproved; `modseal attest verify` proves")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from modseal.cli.options import FILE, FOLDERS, OUTPUT, now
+from modseal.cli.options import FILE, FOLDERS, OUTPUT, now, tell_replaced
 
 
 @click.group()
@@ -51,6 +51,7 @@ def expect(folder: Path, out: Path) -> None:
     from modseal.report import image_text
 
     found = predict(folder)
+    tell_replaced(out)
     with output_file(out) as file:
         file.write(attestation.encode_expected(found))
     click.echo(image_text.expected(found))

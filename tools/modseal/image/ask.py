@@ -22,9 +22,11 @@ def ask(address: str, nonce: bytes) -> bytes:
         answer = connection.getresponse()
         data = answer.read(limits.HOST_DOCUMENT_SIZE)
     except (OSError, http.client.HTTPException) as error:
-        raise InputError(f"{address} does not answer: {error}") from None
+        raise InputError(f"{address} does not answer: {error}").because("host-silent") from None
     finally:
         connection.close()
     if answer.status != http.client.OK:
-        raise InputError(f"{address} gives no attestation (HTTP {answer.status}): it may have no TPM")
+        raise InputError(f"{address} gives no attestation (HTTP {answer.status}): it may have no TPM").because(
+            "host-silent"
+        )
     return data

@@ -81,7 +81,7 @@ def wheel(path: Path) -> Iterator[tuple[str, bytes]]:
 def host_files(host: HostDocument, policy: Policy) -> dict[str, bytes]:
     """What the root says of the host: its document, its policy, and the files that the policy names."""
     if policy.origin is None:
-        raise SpecError("the policy was not read from a file")
+        raise SpecError("the policy was not read from a file").because("image-spec")
     named = {f"{POLICY_FILES}/{number}": data for number, (_, data) in enumerate(policy.origin.files)}
     files = {HOST_FILE: encode_host(host), POLICY_FILE: policy.origin.text, **named}
     return {f"{PLACE}/{name}": data for name, data in files.items()}

@@ -69,13 +69,13 @@ def read(path: Path) -> ImageSpec:
     try:
         document = toml_text.parse(read_small(path, limits.SPEC_SIZE).data)
     except toml_text.TomlError as error:
-        raise SpecError(error.describe(source)) from None
+        raise SpecError(error.describe(source)).because("image-spec") from None
     require_spec(document.problems(SHAPE, source))
     values: Any = document.values
     network = values.get("network")
     problem = network_problem(network) if network else None
     if problem:
-        raise SpecError(document.describe(Problem(("network",), problem), source))
+        raise SpecError(document.describe(Problem(("network",), problem), source)).because("image-spec")
     released = values["released"]
     if isinstance(released, str):
         released = datetime.fromisoformat(released)

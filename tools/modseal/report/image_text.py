@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from modseal.boot.attestation import Attested, Expected
+from modseal.boot.attestation import Expected, HostProof
 from modseal.image.build import Built
 from modseal.report.text import safe
 
@@ -24,7 +24,7 @@ def expected(found: Expected) -> str:
     return "\n".join([*lines, *(f"event        {_event(one)}" for one in found.events)])
 
 
-def attested(found: Attested) -> str:
+def attested(found: HostProof) -> str:
     """What a host has proved, and how that differs from what is expected."""
     lines = [f"proved by the TPM with the key sha256:{found.key}", *(f"  {_event(one)}" for one in found.events)]
     lines += [f"{one.code}: {safe(one.detail)}" for one in found.differences]

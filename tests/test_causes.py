@@ -61,7 +61,6 @@ OF_THE_CODE = {
     ("errors.py", "SpecError"),
     ("packing/spec.py", "SpecError"),
     ("policy/file.py", "PolicyError"),
-    ("image/spec.py", "SpecError"),
     # `read_small` adds what the system says.
     ("ca/folder.py", "InputError"),
     ("cli/sign.py", "InputError"),
@@ -70,7 +69,6 @@ OF_THE_CODE = {
     # A fault of ours, which no step of a user mends.
     ("format/payload_writer.py", "InputError"),
     ("host/create.py", "PolicyError"),
-    ("image/root.py", "SpecError"),
     # They are told it in the next line.
     ("auditing/report_file.py", "InputError"),
 }

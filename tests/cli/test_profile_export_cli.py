@@ -150,3 +150,21 @@ def test_a_seal_goes_into_a_signed_depot_alone(lab: Path) -> None:
 
 def test_a_folder_needs_who_signs(lab: Path) -> None:
     assert "a signed depot needs --name" in refused(lab, 2, "p.profile", "--depot", "d.zip", "-o", "out")
+
+
+def test_the_recalls_of_its_depots_come_along_and_count_for_all_of_them(lab: Path) -> None:
+    for out, withdrawn in (("far.recall", "elsewhere"), ("near.recall", "acme-agent")):
+        made = ("depot", "recall", withdrawn, "--vendor", "Acme", "--reason", "it burns", "--expires", "2099-01-01")
+        ok(run(*made, "--name", withdrawn, "-o", out, *key_options("certified"), cwd=lab))
+        ok(run("depot", "build", "a.seal", "-o", withdrawn, "--recall", out, *SIGNED, cwd=lab))
+    for places in (("d.zip", "elsewhere"), ("elsewhere", "d.zip")):
+        depots = [part for place in places for part in ("--depot", place)]
+        out = f"out-{places[0]}"
+        ok(profile(lab, "export", "p.profile", *depots, *POLICY, "-o", out, *SIGNED))
+        assert "recall         elsewhere" in ok(run("depot", "check", out, *POLICY, cwd=lab)).out
+    for places in (("d.zip", "acme-agent"), ("acme-agent", "d.zip")):
+        depots = [part for place in places for part in ("--depot", place)]
+        assert "recalled" in refused(lab, 1, "p.profile", *depots, *POLICY, "-o", "bad", *SIGNED)
+        for command in (("validate", "p.profile"), ("solve", "acme-agent"), ("create", "acme-agent", "-o", "n.profile")):
+            found = profile(lab, *command, *depots, *POLICY)
+            assert (found.code, "recalled" in found.out) == (1, True), found.out + found.err

@@ -30,6 +30,7 @@ from modseal.report.text import safe
 
 if TYPE_CHECKING:
     from modseal.depot.check import Progress
+    from modseal.depot.files import DepotFiles
     from modseal.format.image_profile import ImageProfile
     from modseal.profile.validate import Validation
 
@@ -90,7 +91,7 @@ def export(profile_file: Path, depots: tuple[str, ...], destination: Path, **giv
         held = profile_export.gather(profile, files, proved, tell)
         tell_replaced(destination)
         if is_signed:
-            _signed_depot(stack, profile, held, destination, given, tell)
+            _signed_depot(stack, profile, held, files, destination, given, tell)
         else:
             _offline_bundle(profile, held, destination, given, tell)
     if not given["policy"]:
@@ -114,20 +115,22 @@ def _signed_depot(
     stack: ExitStack,
     profile: ImageProfile,
     held: Sequence[Any],
+    depots: Sequence[DepotFiles],
     destination: Path,
     given: dict[str, Any],
     tell: Progress,
 ) -> None:
     from modseal.files.staging import require_free
     from modseal.packing.depot_layout import kind_of
-    from modseal.packing.profile_export import to_signed_depot
+    from modseal.packing.profile_export import recalls_of, to_signed_depot
 
     layout = kind_of(destination, oci=given["oci"])
     if layout != "zip":
         require_free(destination)
     issue = issue_of(given, given["name"])
     previous = open_signed(stack, given["previous"]) if given["previous"] else None
-    show_published(to_signed_depot(profile, held, destination, layout, issue, previous, tell))
+    recalls = recalls_of([*depots, *([previous[0]] if previous else [])])
+    show_published(to_signed_depot(profile, held, destination, layout, issue, previous, tell, recalls))
 
 
 def _offline_bundle(

@@ -78,6 +78,16 @@ def _sound(files: DepotFiles, path: str) -> Sound:
         return offline_bundle.sound(bundle, partial(files.open, path))
 
 
+def recalls_of(depots: Sequence[DepotFiles]) -> list[bytes]:
+    """The recalls of those depots that are signed, of each the newest version.
+
+    Raises `RefusedError` (recall-invalid), and what `depot.signed` raises.
+    """
+    signed = [(files, signed_files.read_index(files)) for files in depots if signed_files.is_signed_depot(files)]
+    found = (data for files, index in signed for _, data in signed_files.read_recalls(files, index))
+    return signed_depot.merged_recalls(found)
+
+
 def to_offline_bundle(
     profile: ImageProfile,
     held: Sequence[Sound],
@@ -98,12 +108,15 @@ def to_signed_depot(
     issue: Issue,
     previous: tuple[DepotFiles, DepotIndex] | None = None,
     tell: Progress = quiet,
+    recalls: Sequence[bytes] = (),
 ) -> Published:
     """A signed depot with the profile in it, signed by the same signers where nobody has signed it yet.
+
+    `recalls` come along: those of the depots that the bundles are from, and of the version before.
 
     Raises as `signed_depot.publish`.
     """
     made = profile if profile.signature else finish(profile, issue.signers, issue.at, issue.time, issue.stamp)
     items = [signed_depot.item(one) for one in held]
     data = image_profile.encode(made)
-    return signed_depot.publish(destination, layout, items, [], issue, previous, tell, profiles=[data])
+    return signed_depot.publish(destination, layout, items, recalls, issue, previous, tell, profiles=[data])

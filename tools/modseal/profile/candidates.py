@@ -58,19 +58,20 @@ class Refused:
 
 
 class Shelf:
-    """Open depots, with the policy under which each one's bundles are judged."""
+    """Open depots, and the policy under which the bundles of all of them are judged: with each one's proved recalls."""
 
     def __init__(self, policy: Policy, at: datetime, seen: Mapping[str, Seen] | None = None) -> None:
         """`seen` has the newest index of each signed depot that the caller remembers, by name."""
         self._at = at
-        self._policy = policy
+        self.policy = policy
+        """The policy with the recalls of all depots: one withdraws a module wherever its bundle is."""
         self._seen = seen or {}
         self.proved: list[ProvedIndex] = []
         """The indexes of the signed depots."""
         self.recalls: list[bytes] = []
         """The recalls that they list, as the bytes of their files."""
         # The SHA-256 of each listed bundle by its path; None where nobody lists them, in an offline bundle.
-        self._depots: dict[str, tuple[DepotFiles, Policy, dict[str, str] | None]] = {}
+        self._depots: dict[str, tuple[DepotFiles, dict[str, str] | None]] = {}
 
     def add(self, files: DepotFiles) -> None:
         """Take a depot: a signed one only once its index is proved. Raises `ModsealError` of what is wrong with it."""
@@ -80,19 +81,19 @@ class Shelf:
             for failure in files.failures:
                 if failure.evidence.get("path") == INDEX:
                     raise RefusedError("index-invalid", f"{files.name}: {failure.detail}", path=INDEX)
-            self._depots[files.name] = files, self._policy, None
+            self._depots[files.name] = files, None
             return
         index = signed.read_index(files)
         rotations = signed.read_rotations(files, index)
-        self.proved.append(proved.prove(index, rotations, self._policy, self._at, seen=self._seen.get(index.name)))
+        self.proved.append(proved.prove(index, rotations, self.policy, self._at, seen=self._seen.get(index.name)))
         recalls = [data for _, data in signed.read_recalls(files, index)]
-        policy = with_recalls(self._policy, recalls)
+        self.policy = with_recalls(self.policy, recalls)
         self.recalls += recalls
-        self._depots[files.name] = files, policy, {one.path: one.sha256 for one in index.bundles}
+        self._depots[files.name] = files, {one.path: one.sha256 for one in index.bundles}
 
     def candidates(self, platform: str | None, refused: list[Refused]) -> Iterator[Candidate]:
         """What the manifests of all bundles say; those that cannot be read, or are for other hosts, are `refused`."""
-        for files, _, listed in self._depots.values():
+        for files, listed in self._depots.values():
             for path in files.bundles if listed is None else sorted(listed):
                 try:
                     one = read_candidate(files, path)
@@ -107,16 +108,16 @@ class Shelf:
 
     def opened(self, one: Candidate) -> tuple[DepotFiles, Policy, str | None]:
         """The depot of a candidate, the policy for its bundles, and the SHA-256 of the bundle that its index lists."""
-        files, policy, listed = self._depots[one.depot]
-        return files, policy, None if listed is None else listed[one.path]
+        files, listed = self._depots[one.depot]
+        return files, self.policy, None if listed is None else listed[one.path]
 
     def why_not(self, one: Candidate) -> Refused | None:
         """Examine a candidate's bundle: None where the policy accepts the very manifest that was read."""
-        files, policy, listed = self._depots[one.depot]
+        files, listed = self._depots[one.depot]
         label = f"{one.name} {one.version}"
         try:
             with files.open(one.path) as source:
-                examination, digest = examine_bundle(source, f"{files.name}/{one.path}", policy, self._at)
+                examination, digest = examine_bundle(source, f"{files.name}/{one.path}", self.policy, self._at)
                 now = hashlib.sha256(OpenBundle(source, one.path).manifest).hexdigest()
         except ModsealError as error:
             return Refused(label, error.failure, undecided=error.exit_code == 3)

@@ -165,6 +165,10 @@ def test_the_recalls_of_its_depots_come_along_and_count_for_all_of_them(lab: Pat
     for places in (("d.zip", "acme-agent"), ("acme-agent", "d.zip")):
         depots = [part for place in places for part in ("--depot", place)]
         assert "recalled" in refused(lab, 1, "p.profile", *depots, *POLICY, "-o", "bad", *SIGNED)
-        for command in (("validate", "p.profile"), ("solve", "acme-agent"), ("create", "acme-agent", "-o", "n.profile")):
+        for command in (
+            ("validate", "p.profile"),
+            ("solve", "acme-agent"),
+            ("create", "acme-agent", "-o", "n.profile"),
+        ):
             found = profile(lab, *command, *depots, *POLICY)
             assert (found.code, "recalled" in found.out) == (1, True), found.out + found.err

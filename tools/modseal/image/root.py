@@ -102,7 +102,7 @@ def write(place: Path, files: Mapping[str, PackageFile]) -> None:
             target.write_bytes(one.data)
             target.chmod(0o755 if one.mode & 0o100 else 0o644)
     for name in ("bin", "sbin", "lib64"):
-        (place / "usr" / name).mkdir(exist_ok=True)
+        (place / "usr" / name).mkdir(parents=True, exist_ok=True)
 
 
 def compile_python(place: Path, packages: Mapping[str, PackageFile]) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from modseal import limits
 from modseal.boot.documents import Network, network_problem
-from modseal.errors import SpecError, require_spec
+from modseal.errors import SpecError, SpecProblem, require_spec
 from modseal.files.small import read_small
 from modseal.format import toml_text
 from modseal.format.level import Level
@@ -70,7 +70,7 @@ def read(path: Path) -> ImageSpec:
         document = toml_text.parse(read_small(path, limits.SPEC_SIZE).data)
     except toml_text.TomlError as error:
         raise SpecError(error.describe(source)).because("image-spec") from None
-    require_spec(document.problems(SHAPE, source))
+    require_spec(SpecProblem(one, "image-spec") for one in document.problems(SHAPE, source))
     values: Any = document.values
     network = values.get("network")
     problem = network_problem(network) if network else None

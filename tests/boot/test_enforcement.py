@@ -28,7 +28,9 @@ def kernel(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_the_policy_of_this_root_and_these_images_becomes_active(kernel: Path) -> None:
-    enforcement.activate(b"signed", ROOTS)
+    enforcement.load(b"signed", ROOTS)
+    assert (kernel / "policies/modseal/active").read_text() == ""
+    enforcement.activate()
     assert (kernel / "new_policy").read_bytes() == b"signed"
     assert (kernel / "policies/modseal/active").read_text() == "1"
 
@@ -36,7 +38,7 @@ def test_the_policy_of_this_root_and_these_images_becomes_active(kernel: Path) -
 @pytest.mark.parametrize("roots", [ROOTS[:1], [*ROOTS, "2" * 64], ROOTS[::-1]])
 def test_a_policy_for_other_images_does_not(kernel: Path, roots: list[str]) -> None:
     with pytest.raises(UndecidedError, match="not that of this root"):
-        enforcement.activate(b"signed", roots)
+        enforcement.load(b"signed", roots)
     assert (kernel / "policies/modseal/active").read_text() == ""
 
 
@@ -44,13 +46,13 @@ def test_a_policy_that_allows_more_does_not(kernel: Path) -> None:
     text = kernel / "policies/modseal/policy"
     text.write_text(text.read_text() + "op=EXECUTE boot_verified=TRUE action=ALLOW\n")
     with pytest.raises(UndecidedError):
-        enforcement.activate(b"signed", ROOTS)
+        enforcement.load(b"signed", ROOTS)
 
 
 def test_a_kernel_that_only_watches_is_not_enough(kernel: Path) -> None:
     (kernel / "enforce").write_text("0")
     with pytest.raises(UndecidedError, match="does not enforce"):
-        enforcement.activate(b"signed", ROOTS)
+        enforcement.activate()
 
 
 def test_the_structures_have_the_kernel_s_sizes() -> None:

@@ -36,11 +36,11 @@ SETTINGS = {
 """Below /proc/sys. The kernel takes no lower value of those up to `modules_disabled`; root can set the others."""
 
 
-def activate(signed: bytes, roots: Sequence[str]) -> None:
-    """Load a signed IPE policy, and activate it if it lets run exactly the images of these root hashes, in this order.
+def load(signed: bytes, roots: Sequence[str]) -> None:
+    """Load a signed IPE policy, if it lets run exactly the images of these root hashes, in this order.
 
-    The kernel verifies its signature, by the owner's key in the firmware. Raises `RefusedError`, `UndecidedError`
-    (host-invalid).
+    The kernel verifies its signature, by the owner's key in the firmware: so the owner has signed each root hash.
+    Raises `RefusedError`, `UndecidedError` (host-invalid).
     """
     with suppress(FileNotFoundError, OSError):
         _write(f"{_POLICY}/delete", b"1")
@@ -55,6 +55,10 @@ def activate(signed: bytes, roots: Sequence[str]) -> None:
     number = (parts[0] << 32) + (parts[1] << 16) + parts[2]
     if text != export.ipe_policy(number, [bytes.fromhex(one) for one in roots]):
         raise UndecidedError("host-invalid", "the IPE policy is not that of this root and this generation")
+
+
+def activate() -> None:
+    """From here on the kernel runs what the loaded policy lists. Raises `UndecidedError` (host-invalid), `OSError`."""
     _write(f"{_POLICY}/active", b"1")
     with open(f"{_IPE}/enforce", encoding="ascii") as file:
         if file.read().strip("\0\n") != "1":

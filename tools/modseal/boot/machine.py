@@ -113,12 +113,12 @@ def _run(state: HostStatus) -> None:
     host, policy = _host()
     state.host = {"name": host.name, "version": host.version, "level": str(host.level), "policy": _digest(policy)}
     say("machine", f"{host.name} version {host.version} on {state.slot}, root {state.root}")
-    opened, roots, signed = _modules(state, host, policy, now)
+    opened = _modules(state, host, policy, now)
     _measure(state, host, policy, opened)
     started = [one for image in opened for one in _services(state, image)]
     _lay_over(opened)
     state.reached("modules")
-    enforcement.activate(signed, [state.root, *roots])
+    enforcement.activate()
     name = network.bring_up(host.network)
     for missing in enforcement.close_ways_round():
         say("machine", f"this kernel has no {missing}")
@@ -143,9 +143,7 @@ def _mounts() -> None:
     syscalls.mount("securityfs", "/sys/kernel/security", "securityfs", _PLAIN)
     for place in ("/tmp", "/var"):  # noqa: S108 - the places of the file system hierarchy, empty at every start
         syscalls.mount("tmpfs", place, "tmpfs", _PLAIN, "mode=1777" if place == "/tmp" else "mode=0755")  # noqa: S108
-    for name in ("data",):
-        device = _partition(name)
-        syscalls.mount(device, str(DATA), "ext4", _PLAIN, "errors=remount-ro")
+    syscalls.mount(_partition("data"), str(DATA), "ext4", _PLAIN, "errors=remount-ro")
 
 
 def _partition(name: str) -> str:
@@ -169,12 +167,12 @@ def _digest(policy: Policy) -> str:
     return policy.origin.digest if policy.origin else ""
 
 
-def _modules(
-    state: HostStatus, host: HostDocument, policy: Policy, now: datetime
-) -> tuple[list[OpenImage], list[str], bytes]:
-    """The proved modules of the generation, open; the root hashes of all of its images; its signed IPE policy."""
+def _modules(state: HostStatus, host: HostDocument, policy: Policy, now: datetime) -> list[OpenImage]:
+    """The proved modules of the generation, open. No image is looked at whose root hash the owner has not signed."""
     folder, generation = _generation()
     state.generation = generation.number
+    signed = read_small(folder / f"{state.root}.p7b", limits.HOST_DOCUMENT_SIZE).data
+    enforcement.load(signed, [state.root, *(one.root for one in generation.modules)])
     found, refused = prove.accepted_bundles(folder, generation, policy, host.level, now)
     opened, more = prove.open_images(folder, found, _MODULES)
     for one in (*refused, *more):
@@ -184,8 +182,7 @@ def _modules(
         say("machine", f"accepted {module.name} {module.version}, {module.level}")
         values = {"name": module.name, "version": module.version, "vendor": module.manifest.vendor}
         state.modules.append({**values, "level": str(module.level), "root": image.root})
-    signed = read_small(folder / f"{state.root}.p7b", limits.HOST_DOCUMENT_SIZE).data
-    return opened, [one.root for one in generation.modules], signed
+    return opened
 
 
 def _generation() -> tuple[Path, ImageGeneration]:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from builders import esxi_hosts
+from builders.bundles import make
 from builders.transcript import Transcript, run
 from cli.conftest import key_options
 
@@ -94,7 +96,7 @@ def test_which_esxi_the_target_runs_has_to_be_known(signed: Path) -> None:
     for_esxi(signed, "8.0")
     found = solve(signed, "acme-agent", "--depot", "d.zip")
     assert found.code == 0
-    assert "note: acme-agent 1.2.3-4 is for ESXi 8.0, and nothing says which one the target runs" in found.out
+    assert "note: acme-agent 1.2.3-4 is for ESXi 8.0, and nothing says what the target runs" in found.out
     assert "note:" not in solve(signed, "acme-agent", "--depot", "d.zip", "--platform", "8.0.2").out
     assert solve(signed, "acme-agent", "--depot", "d.zip", "--platform", "7.0.3").code == 1
 
@@ -143,3 +145,93 @@ def test_a_footprint_in_json_is_in_bytes(signed: Path) -> None:
         == sum(one["installed"] for one in found["modules"])
         == sum(one["installed"] for one in found["vendors"])
     )
+
+
+def made(folder: Path, name: str, *, path: str = "", version: str = "1.0", more: str = "", kind: str = "vib") -> str:
+    """The depot of a signed module that brings one file."""
+    source = folder / f"src-{name}"
+    file = source / "root" / (path or f"opt/{name}/f")
+    file.parent.mkdir(parents=True)
+    file.write_text(name)
+    head = f'schema = "modseal/module@1"\nvendor = "Acme"\nname = "{name}"\nversion = "{version}"\nlevel = "partner"\n'
+    (source / "module.toml").write_text(f'{head}summary = "s"\n{more}\n[[payload]]\nname = "{name}"\nroot = "root"\n')
+    out = f"{name}-{version}"
+    signed = key_options("partner")
+    depot = (f"{out}.zip",) if kind == "vib" else (out, "--name", out, "--expires", "2099-01-01", *signed)
+    for arguments in (
+        ("pack", source.name, "-o", f"{out}.{kind}", "--format", kind),
+        ("sign", f"{out}.{kind}", *signed),
+        ("depot", "build", f"{out}.{kind}", "-o", *depot),
+    ):
+        done = run(*arguments, cwd=folder)
+        assert done.code == 0, done.out + done.err
+    return depot[0]
+
+
+def test_what_brings_a_file_of_another_module_does_not_go_on(desk: Path) -> None:
+    one, other = made(desk, "c1", path="opt/shared/f"), made(desk, "c2", path="opt/shared/f")
+    for more in (("c1", "--depot", one), ("--installed", one)):
+        found = solve(desk, "c2", "--depot", other, *more)
+        assert found.code == 1, found.out + found.err
+        assert "brings 'opt/shared/f', which" in found.out
+
+
+PLATFORM = '[vib]\nplatforms = [{{ version = "{}"{} }}]\n'
+
+
+def test_the_ESXi_is_that_of_the_set_that_is_found(desk: Path) -> None:
+    driver = made(desk, "drv", more=PLATFORM.format("7.0", ""))
+    base = made(desk, "esx-base", version="8.0.2-1")
+    (desk / "h.json").write_text(
+        json.dumps([{"Name": "esx-base", "Version": "7.0.3-1", "Provides": [], "Depends": []}])
+    )
+    depots = ("--depot", driver, "--depot", base)
+    found = solve(desk, "drv", "esx-base >= 8", *depots, "--installed", "h.json")
+    assert found.code == 1
+    assert "drv 1.0 is for ESXi 7.0, and does not go onto esx-base 8.0.2-1" in found.out
+    assert solve(desk, "drv", "--depot", driver, "--installed", "h.json").code == 0
+    made_of_both = (
+        "profile",
+        "create",
+        "drv",
+        "esx-base >= 8",
+        *depots,
+        "--policy",
+        "keys/policy.toml",
+        "-o",
+        "p.profile",
+    )
+    assert run(*made_of_both, cwd=desk).code == 1
+    for text, code in (("7.0U3", 0), ("7.0.3", 0), ("8.0.2", 1), ("7", 2), ("hello", 2)):
+        assert solve(desk, "drv", "--depot", driver, "--platform", text).code == code
+    found = solve(desk, "drv", "--depot", driver, "--installed", "h.json", "--platform", "8.0.2")
+    assert found.code == 2
+    assert "--platform says ESXi 8.0.2, and the target has esx-base 7.0.3" in found.err
+
+
+def test_what_is_for_another_product_does_not_go_onto_ESXi(desk: Path) -> None:
+    card = made(desk, "dpu", more=PLATFORM.format("8.0", ', product = "ESXio-arm"'))
+    seal = made(desk, "s", kind="seal")
+    (desk / "list.txt").write_text(LIST)
+    for name, depot in (("dpu", card), ("s", seal)):
+        for more in (("--platform", "8.0.2"), ("--installed", "list.txt")):
+            found = solve(desk, name, "--depot", depot, *more)
+            assert found.code == 1, found.out + found.err
+
+
+def test_an_unsigned_twin_hides_no_signed_one(desk: Path) -> None:
+    assert run("depot", "build", "a.vib", "-o", "unsigned.zip", cwd=desk).code == 0
+    assert run("sign", "a.vib", *key_options("partner"), cwd=desk).code == 0
+    assert run("depot", "build", "a.vib", "-o", "signed.zip", cwd=desk).code == 0
+    for order in (("unsigned.zip", "signed.zip"), ("signed.zip", "unsigned.zip")):
+        found = solve(desk, "acme-agent", "--depot", order[0], "--depot", order[1])
+        assert found.code == 0, found.out + found.err
+        assert "acme-agent 1.2.3-4  signed.zip/" in found.out
+
+
+def test_a_host_takes_nothing_below_its_acceptance_level(shelf: Path) -> None:
+    base = make("vib", name="esx-base", version="8.0.2-1", files={"bin/b": b"b"})
+    for level, code in (("partner", 0), ("certified", 1)):
+        esxi_hosts.make(base, level=level).write(shelf / level)
+        found = solve(shelf, "acme-agent", "--depot", "d.zip", "--installed", level)
+        assert found.code == code, found.out + found.err

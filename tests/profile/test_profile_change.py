@@ -82,7 +82,8 @@ def test_a_level_that_a_module_is_not_proved_for_is_refused() -> None:
 
 def test_what_cannot_be_together_is_not_made() -> None:
     twin = make("seal", name="d", files={"opt/b/f": b"x"})
-    assert "path-owned" in codes(created("b", "d", held=(B, twin)))
+    assert (found := created("b", "d", held=(B, twin)).solution)
+    assert found.reasons == ("d 1.2.3-4 brings 'opt/b/f', which b 1.0 has",)
 
 
 def test_modules_of_several_vendors_need_a_vendor() -> None:

@@ -14,7 +14,7 @@ from builders.pki import NOW, root, signer
 from builders.policies import anchor, trusting
 from modseal.format.image_profile import ImageProfile
 from modseal.format.level import Level
-from modseal.format.manifest import Constraint, Relationships
+from modseal.format.manifest import Constraint, Platform, Relationships, VibFields
 from modseal.profile.candidates import Shelf
 from modseal.profile.validate import Validation, validate
 from modseal.trust.examination import Verdict
@@ -70,6 +70,15 @@ def test_a_module_named_by_the_digest_of_another_is_refused() -> None:
     agent, driver = profiles.make().modules
     swapped = profiles.make(modules=(replace(agent, manifest=driver.manifest), driver))
     assert refused(judged(swapped)) == ["profile-module-changed"]
+
+
+def test_all_modules_must_be_for_the_ESXi_that_is_in_it() -> None:
+    base = make("vib", name="esx-base", version="8.0.2-1", files={"bin/b": b"b"})
+    fields = VibFields(platforms=(Platform("7.0"),))
+    old = make("vib", name="drv", files={"opt/drv": b"d"}, vib=fields)
+    assert refused(judged(profiles.make(base, old), base, old)) == ["platform-mismatch"]
+    seal = make("seal")
+    assert refused(judged(profiles.make(base, seal), base, seal)) == ["platform-mismatch"]
 
 
 def test_another_content_under_the_same_name_and_version_is_refused() -> None:

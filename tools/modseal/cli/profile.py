@@ -91,6 +91,8 @@ def solve(
     from modseal.policy.sources import load
     from modseal.profile.candidates import Refused, open_shelf, require_one_content
     from modseal.profile.installed import TargetModules
+    from modseal.profile.platform import parse_platform
+    from modseal.profile.proved import Prover
     from modseal.profile.solve import parse_asked
     from modseal.profile.solve import solve as solve_set
     from modseal.report import profile_text
@@ -103,12 +105,15 @@ def solve(
         except ValueError as error:
             raise UsageError(str(error)) from None
     there = _target(installed, at or now()) if installed else TargetModules()
-    target = platform or there.platform
+    target = parse_platform(platform, there.platform) if platform else None
+    if there.level:
+        rules = replace(rules, minimum_level=max(rules.minimum_level, there.level))
     refused: list[Refused] = []
     with ExitStack() as stack:
         shelf = open_shelf(stack, depots, rules, at or now())
         candidates = require_one_content(shelf.candidates(target, refused))
-        found = solve_set(asked, candidates, there, shelf.why_not, refused, target)
+        prover = Prover(shelf, at or now())
+        found = solve_set(asked, candidates, there, prover.why_not, refused, target, prover.files_of)
     click.echo(profile_text.solution_json(found) if form == "json" else profile_text.solution_text(found))
     return 0 if found.modules else 3 if found.uncertain else 1
 
@@ -167,4 +172,5 @@ def _target(path: Path, at: datetime) -> TargetModules:
     if not path.joinpath(*store.PLACE).is_dir():
         return read_installed(path)
     with store.open_store(path) as opened:
-        return of_manifests(one.manifest for one in modules_of(opened, opened.state.generation, at))
+        modules = modules_of(opened, opened.state.generation, at)
+        return of_manifests((one.manifest for one in modules), opened.state.level)

@@ -98,12 +98,14 @@ def create(names: tuple[str, ...], depots: tuple[str, ...], policy: str, output:
     from modseal.policy.sources import load
     from modseal.profile import change
     from modseal.profile.found import read_profiles
+    from modseal.profile.platform import parse_platform
     from modseal.profile.solve import parse_asked
 
     if not names and not given["source"]:
         raise UsageError("name a module, or a profile to begin with, with --from")
     asked = [parse_asked(name) for name in names]
     level = _level(given["level"])
+    platform = parse_platform(given["platform"]) if given["platform"] else None
     require_no_input(click.get_current_context())
     require_output(output)
     tell_replaced(output)
@@ -114,10 +116,10 @@ def create(names: tuple[str, ...], depots: tuple[str, ...], policy: str, output:
         if given["source"]:
             base = read_profiles(given["source"]).only(given["source"], given["from_name"]).as_profile()
             shelf = _shelf(stack, depots, rules, at, level or base.level)
-            draft = change.clone(base, asked, head, shelf, rules, at, given["platform"], tell)
+            draft = change.clone(base, asked, head, shelf, rules, at, platform, tell)
         else:
             shelf = _shelf(stack, depots, rules, at, level)
-            draft = change.create(asked, head, shelf, at, given["platform"])
+            draft = change.create(asked, head, shelf, at, platform)
     return _write(draft, output, given)
 
 

@@ -19,8 +19,9 @@ from modseal.depot.index import INDEX
 from modseal.depot.open import open_depot
 from modseal.depot.proved import ProvedIndex, Seen
 from modseal.errors import Failure, ModsealError, RefusedError
-from modseal.format.manifest import Manifest, Relationships
+from modseal.format.manifest import Entry, Manifest, Relationships
 from modseal.policy.sources import with_recalls
+from modseal.profile import platform as esxi
 from modseal.trust.examination import Verdict
 from modseal.trust.integrity import read_manifest
 from modseal.trust.policy import Policy
@@ -30,7 +31,9 @@ from modseal.trust.policy import Policy
 class Candidate:
     """A module that may be in the set. `depot` and `path` are empty for one that the target has already.
 
-    `digest` is the SHA-256 (hexadecimal) of the manifest's bytes; empty where only a list names the module.
+    `digest` is the SHA-256 (hexadecimal) of the manifest's bytes; empty where only a list names the module, as `kind`
+    (`seal` or `vib`) is. `platforms` are versions of ESXi; `other_product` is what it is for instead, where it is not
+    for ESXi. `files` is what it brings, None where nobody says that.
     """
 
     name: str
@@ -41,6 +44,29 @@ class Candidate:
     depot: str = ""
     path: str = ""
     digest: str = ""
+    kind: str = ""
+    other_product: str = ""
+    files: tuple[Entry, ...] | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """See `depot.ownership.Placed`."""
+        return self.files or ()
+
+    @property
+    def only_for(self) -> str:
+        """Of which targets it is, as a sentence about it; empty for all of them."""
+        if self.kind == "seal":
+            return "is a .seal, which ESXi does not install"
+        if self.other_product:
+            return f"is for {self.other_product}"
+        return f"is for ESXi {', '.join(self.platforms)}" if any(self.platforms) else ""
+
+    def fits(self, target: str) -> bool:
+        """Whether it may go onto an ESXi of this version, such as `8.0.2`."""
+        if self.name == esxi.BASE and self.kind != "seal":
+            return esxi.is_of(self.version, target)
+        return self.kind != "seal" and not self.other_product and relations.is_for(self.platforms, target)
 
     @property
     def is_installed(self) -> bool:
@@ -100,11 +126,12 @@ class Shelf:
                 except ModsealError as error:
                     refused.append(Refused(f"{files.name}/{path}", error.failure, undecided=error.exit_code == 3))
                     continue
-                if platform and not relations.is_for(one.platforms, platform):
-                    detail = f"{one.name} {one.version} is for {', '.join(one.platforms)}, and the target is {platform}"
+                if platform and not one.fits(platform):
+                    why = one.only_for if one.name != esxi.BASE else "is another ESXi"
+                    detail = f"{one.name} {one.version} {why}, and the target is ESXi {platform}"
                     refused.append(Refused(f"{one.name} {one.version}", Failure("platform-mismatch", detail, {})))
                     continue
-                yield one
+                yield replace(one, files=None)  # claimed, and much for thousands of bundles; the chosen ones are read
 
     def opened(self, one: Candidate) -> tuple[DepotFiles, Policy, str | None]:
         """The depot of a candidate, the policy for its bundles, and the SHA-256 of the bundle that its index lists."""
@@ -133,9 +160,20 @@ class Shelf:
 
 def of_manifest(manifest: Manifest, data: bytes = b"") -> Candidate:
     """What a manifest says of a module that a target has; `data` are its bytes, where they are known."""
-    platforms = tuple(each.version for each in manifest.vib.platforms) if manifest.vib else ()
-    digest = hashlib.sha256(data).hexdigest() if data else ""
-    return Candidate(manifest.name, manifest.version, manifest.vendor, manifest.relationships, platforms, digest=digest)
+    named = manifest.vib.platforms if manifest.vib else ()
+    platforms = tuple(each.version for each in named if each.product in ("", esxi.PRODUCT))
+    others = "" if platforms else ", ".join(dict.fromkeys(f"{each.product} {each.version}".strip() for each in named))
+    return Candidate(
+        manifest.name,
+        manifest.version,
+        manifest.vendor,
+        manifest.relationships,
+        platforms,
+        digest=hashlib.sha256(data).hexdigest() if data else "",
+        kind=manifest.kind,
+        other_product=others,
+        files=manifest.files if manifest.vib is None or manifest.vib.lists_files else None,
+    )
 
 
 def read_candidate(files: DepotFiles, path: str) -> Candidate:
@@ -148,9 +186,13 @@ def read_candidate(files: DepotFiles, path: str) -> Candidate:
 
 
 def require_one_content(candidates: Iterable[Candidate]) -> list[Candidate]:
-    """The candidates, each once. Raises `RefusedError` (content-differs) for one id with two contents."""
+    """The candidates. Raises `RefusedError` (content-differs) for one id with two contents.
+
+    One content may be there in several files, of which not all have to be signed: each stays a candidate.
+    """
+    found = list(candidates)
     seen: dict[tuple[str, str, str, str], Candidate] = {}
-    for one in candidates:
+    for one in found:
         kind = one.path.rpartition(".")[2].lower()
         other = seen.setdefault((one.vendor, one.name, one.version, kind), one)
         if other.digest != one.digest:
@@ -159,7 +201,7 @@ def require_one_content(candidates: Iterable[Candidate]) -> list[Candidate]:
                 f" has the SHA-256 {other.digest}, that of {one.depot}/{one.path} has {one.digest}"
             )
             raise RefusedError("content-differs", detail, module=one.name, one=other.digest, other=one.digest)
-    return list(seen.values())
+    return found
 
 
 def open_shelf(stack: ExitStack, places: Iterable[str], policy: Policy, at: datetime) -> Shelf:

@@ -13,6 +13,7 @@ from modseal.format.level import Level
 from modseal.format.manifest import Constraint
 from modseal.profile.candidates import Candidate, Refused, Shelf, require_one_content
 from modseal.profile.installed import TargetModules
+from modseal.profile.platform import parse_platform
 from modseal.profile.proved import ProvedModule, Prover
 from modseal.profile.solve import Solution, solve
 from modseal.profile.validate import Validation, level_failure, together_failures, validate
@@ -81,7 +82,7 @@ def add(
     if before.verdict is not Verdict.ACCEPTED:
         return _not_now(before)
     # A bare copy stands for what the profile has already: for the solver it is there, whatever the depots have.
-    there = {_bare(one.candidate): one for one in before.proved}
+    there = {_bare(one): one for one in before.proved}
     found, chosen = _solved(asked, TargetModules(tuple(there)), there, shelf, Prover(shelf, at), platform)
     if not found.modules:
         return ProfileDraft(None, found, undecided=found.uncertain)
@@ -159,13 +160,14 @@ def _solved(
     platform: str | None,
 ) -> tuple[Solution, tuple[ProvedModule, ...]]:
     refused: list[Refused] = []
-    candidates = require_one_content(shelf.candidates(platform or there.platform, refused))
-    found = solve(asked, candidates, there, prover.why_not, refused)
+    target = parse_platform(platform, there.platform) if platform else None
+    candidates = require_one_content(shelf.candidates(target, refused))
+    found = solve(asked, candidates, there, prover.why_not, refused, target, prover.files_of)
     return found, tuple(known[one] if one in known else prover.proved[one] for one in found.modules)
 
 
-def _bare(one: Candidate) -> Candidate:
-    return replace(one, depot="", path="")
+def _bare(one: ProvedModule) -> Candidate:
+    return replace(one.candidate, depot="", path="", files=one.entries)
 
 
 def _next(profile: ImageProfile) -> ImageProfile:

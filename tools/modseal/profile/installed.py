@@ -6,7 +6,7 @@ Nothing of it is proved: it says what is there, and grants nothing.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from modseal import limits
@@ -20,24 +20,32 @@ from modseal.errors import FormatError, InputError, UndecidedError
 from modseal.files.open import open_file
 from modseal.files.small import read_small
 from modseal.format import descriptor
+from modseal.format.level import Level
 from modseal.format.manifest import Manifest
 from modseal.format.shape import quote
 from modseal.format.source import FileSource
 from modseal.profile import lists
 from modseal.profile.candidates import Candidate, of_manifest, read_candidate
+from modseal.profile.platform import BASE, PRODUCT, release
 
 
 @dataclass(frozen=True, slots=True)
 class TargetModules:
-    """The modules of a target, one of each name; `notes` are what has to be said of every result that rests on them."""
+    """The modules of a target, one of each name; `notes` are what has to be said of every result that rests on them.
+
+    `is_whole` says that all is known that they need and offer. `level` is what the target takes at the least, where it
+    says that.
+    """
 
     modules: tuple[Candidate, ...] = ()
     notes: tuple[str, ...] = ()
+    is_whole: bool = True
+    level: Level | None = None
 
     @property
     def platform(self) -> str | None:
         """The version of ESXi, by its module `esx-base`; None where it is not there."""
-        return next((one.version.partition("-")[0] for one in self.modules if one.name == "esx-base"), None)
+        return next((release(one.version) for one in self.modules if one.name == BASE), None)
 
 
 BARE_LIST = "the list of installed modules says only names and versions: each counts as offering these and nothing else"
@@ -56,12 +64,12 @@ def read_installed(path: Path) -> TargetModules:
         modules, is_whole = lists.decode(read_small(path, limits.MANIFEST_SIZE).data)
     except FormatError as error:  # the target's description decides nothing about any bundle
         raise UndecidedError(error.failure.code, f"{path}: {error.failure.detail}", **error.failure.evidence) from None
-    return TargetModules(modules, () if is_whole else (BARE_LIST,))
+    return TargetModules(modules, () if is_whole else (BARE_LIST,), is_whole)
 
 
-def of_manifests(manifests: Iterable[Manifest]) -> TargetModules:
-    """The modules of a host that has their manifests."""
-    return TargetModules(tuple(map(of_manifest, manifests)))
+def of_manifests(manifests: Iterable[Manifest], level: Level) -> TargetModules:
+    """The modules of a host that has their manifests, and takes none below a level."""
+    return TargetModules(tuple(map(of_manifest, manifests)), level=level)
 
 
 def database_at(path: Path) -> Database | None:
@@ -103,7 +111,8 @@ def _of_database(database: Database) -> TargetModules:
         notes.append(f"there are {len(database.profiles)} image profiles in the database: all of its VIBs count")
     elif len(ids) < len(database.vibs):
         notes.append(f"{len(database.vibs) - len(ids)} VIBs of the database are not in the image profile: none counts")
-    return TargetModules(tuple(found.values()), tuple(notes))
+    level = database.profiles[0].level if len(database.profiles) == 1 else None
+    return TargetModules(tuple(found.values()), tuple(notes), level=level)
 
 
 def _of_depot(path: Path) -> TargetModules:
@@ -124,13 +133,13 @@ def _offered(files: DepotFiles) -> Iterator[Candidate]:
     """What a signed depot's index lists; else all bundles that are there, and those that are only described."""
     if signed.is_signed_depot(files):
         for row in signed.read_index(files).bundles:
-            platforms = tuple(each.version for each in row.platforms)
+            platforms = tuple(each.version for each in row.platforms if each.product in ("", PRODUCT))
             yield Candidate(row.name, row.version, row.vendor, row.relationships, platforms)
         return
     for path in files.bundles:
         one = read_candidate(files, path)
         digest = one.digest if path.lower().endswith(".vib") else ""
-        yield Candidate(one.name, one.version, one.vendor, one.relationships, one.platforms, digest=digest)
+        yield replace(one, depot="", path="", digest=digest)
     missing = files.metadata.places().difference(files.paths)
     if missing and files.metadata.failures:
         failure = files.metadata.failures[0]

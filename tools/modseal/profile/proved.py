@@ -66,6 +66,10 @@ class Prover:
             self._seen[one] = self._examined(one)
         return self._seen[one]
 
+    def files_of(self, one: Candidate) -> tuple[Entry, ...] | None:
+        """All that a proved candidate brings; of another one what is said of it."""
+        return self.proved[one].entries if one in self.proved else one.files
+
     def _examined(self, one: Candidate) -> Refused | None:
         label = f"{one.name} {one.version}"
         files, policy, listed = self._shelf.opened(one)

@@ -13,6 +13,7 @@ from modseal.depot import relations
 from modseal.errors import UndecidedError
 from modseal.format.manifest import Constraint
 from modseal.profile.candidates import Candidate
+from modseal.profile.platform import BASE, release
 from modseal.profile.search import Clause, Contradiction, Search, StepsLeft, TooManyStepsError
 from modseal.trust.version import version_key
 
@@ -21,14 +22,16 @@ from modseal.trust.version import version_key
 class Condition:
     """What one module, or who asks (`by` is None), says of others.
 
-    `kind` is `needs`, `conflicts`, `compatibleWith`, `replaces`, `keeps` (`only` stays, gets newer or is replaced) or
-    `is` (`only` and no other). For a refusal, `only` is the module that is refused.
+    `kind` is `needs`, `conflicts`, `compatibleWith`, `replaces`, `platform` (it is for another ESXi), `files` (both
+    bring a path, as `detail` says), `keeps` (`only` stays, gets newer or is replaced) or `is` (`only` and no other).
+    For a refusal, `only` is the module that is refused.
     """
 
     kind: str
     constraint: Constraint
     by: Candidate | None = None
     only: Candidate | None = None
+    detail: str = ""
 
 
 class Impossible(Exception):  # noqa: N818 - an answer, and not an error
@@ -47,6 +50,7 @@ class Universe:
         self.by_name: dict[str, list[Candidate]] = {}
         self._by_offer: dict[str, list[tuple[Candidate, list[str | None]]]] = {}
         self._by_replaced: dict[str, list[Candidate]] = {}
+        self._forbidden: dict[int, list[tuple[Condition, Candidate]]] = {}
         found = sorted(
             candidates, key=lambda one: (version_key(one.version), one.version, one.is_installed), reverse=True
         )
@@ -68,6 +72,16 @@ class Universe:
         for name in dict.fromkeys(constraint.name for constraint in gone.relationships.replaces):
             self._by_replaced[name] = [one for one in self._by_replaced[name] if one is not gone]
         self.by_name[gone.name] = [one for one in self.by_name[gone.name] if one is not gone]
+
+    def forbid(self, by: Candidate, other: Candidate, detail: str) -> None:
+        """Never choose these two together: what they bring does not go together, whichever copies of them it is."""
+        for one in self._copies(by):
+            pairs = self._forbidden.setdefault(id(one), [])
+            for each in self._copies(other):
+                pairs.append((Condition("files", Constraint(each.name, "=", each.version), one, each, detail), each))
+
+    def _copies(self, one: Candidate) -> list[Candidate]:
+        return [each for each in self.by_name[one.name] if each is one or (one.digest and each.digest == one.digest)]
 
     def meeting(self, constraint: Constraint) -> list[Candidate]:
         """The modules that offer what is asked for."""
@@ -92,7 +106,8 @@ class Universe:
         """How many offers of others all that a module says has to be held against."""
         said = one.relationships
         every = (*said.depends, *said.conflicts, *said.compatible_with, *said.replaces)
-        return sum(len(versions) for constraint in every for _, versions in self.offering(constraint.name))
+        found = sum(len(versions) for constraint in every for _, versions in self.offering(constraint.name))
+        return found + len(self._forbidden.get(id(one), ())) + len(self.by_name.get(BASE, ()))
 
     def older(self, one: Candidate) -> list[Candidate]:
         """The older versions of a module."""
@@ -112,11 +127,21 @@ class Universe:
                 there = one.is_installed and other.is_installed
                 if other.name != one.name and not there and relations.holds(constraint, other.version):
                     yield Condition("replaces", constraint, one, other), other
+        for base in self.by_name.get(BASE, ()) if one.name != BASE else ():
+            if is_misfit(one, base):
+                yield Condition("platform", Constraint(BASE), one, base), base
+        yield from self._forbidden.get(id(one), ())
 
     def _offering(self, constraint: Constraint) -> Iterator[tuple[Candidate, bool]]:
         """The modules that offer a name, each with whether it meets the constraint."""
         for one, versions in self.offering(constraint.name):
             yield one, any(relations.holds(constraint, version) for version in versions)
+
+
+def is_misfit(one: Candidate, base: Candidate) -> bool:
+    """Whether a module is for another ESXi than that of an `esx-base`. What is installed together stays together."""
+    there = one.is_installed and base.is_installed
+    return not there and base.kind != "seal" and not one.fits(release(base.version))
 
 
 def need(constraint: Constraint) -> Condition:

@@ -7,17 +7,18 @@ of chosen modules are read whole.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from modseal import limits
-from modseal.depot import relations
+from modseal.depot import ownership, relations
 from modseal.depot.relations import constraint_text
 from modseal.errors import InternalError, UndecidedError, UsageError
 from modseal.format import rules
-from modseal.format.manifest import Constraint
+from modseal.format.manifest import Constraint, Entry
 from modseal.profile.candidates import Candidate, Refused
 from modseal.profile.installed import TargetModules
-from modseal.profile.resolver import Condition, Impossible, Universe, exactly, keep, need, resolve
+from modseal.profile.platform import BASE
+from modseal.profile.resolver import Condition, Impossible, Universe, exactly, is_misfit, keep, need, resolve
 from modseal.profile.search import StepsLeft
 
 
@@ -53,8 +54,11 @@ def solve(
     why_not: Callable[[Candidate], Refused | None],
     refused: Sequence[Refused] = (),
     platform: str | None = None,
+    files_of: Callable[[Candidate], tuple[Entry, ...] | None] = lambda one: one.files,
 ) -> Solution:
     """The set for what is asked. `why_not` proves one bundle; `platform` is what candidates were held against.
+
+    `files_of` has all that a proved candidate brings, None where that is not known.
 
     Raises `UndecidedError` past the solver's limits.
     """
@@ -69,6 +73,9 @@ def solve(
         except Impossible as impossible:
             reasons = _reasons(universe, asked, installed, impossible, steps)
             uncertain = any(one.undecided for one in found)
+            if not installed.is_whole and (unseen := list(_unseen(impossible, installed))):
+                uncertain = True
+                notes += unseen
             return Solution(reasons=reasons, refused=tuple(found), uncertain=uncertain, notes=tuple(notes))
         wrong = [
             (one, refusal)
@@ -76,8 +83,13 @@ def solve(
             if not one.is_installed and id(one) not in proved and (refusal := why_not(one))
         ]
         if not wrong:
+            # What they bring is known only now, when they are proved: two that bring one path are no set.
+            placed = [replace(one, files=files_of(one)) for one in chosen]
+            if _forbid_clashes(universe, chosen, placed):
+                continue
             _require_sound(asked, chosen, installed)
-            if platform is None:
+            notes += _without_files(placed)
+            if platform is None and not any(one.name == BASE for one in chosen):
                 notes += _for_unknown(chosen)
             names = {one.name for one in chosen}
             gone = tuple(one for one in installed.modules if one.name not in names)
@@ -86,6 +98,37 @@ def solve(
         for one, refusal in wrong:
             found.append(refusal)
             universe.discard(one)
+
+
+def _forbid_clashes(universe: Universe, chosen: Sequence[Candidate], placed: Sequence[Candidate]) -> bool:
+    """Forbid each two of a set of which both lay claim to a path; False where there are none."""
+    by_name = {one.name: one for one in chosen}
+    pairs: dict[tuple[str, str], str] = {}
+    for failure in ownership.collisions(placed):
+        pair = str(failure.evidence["module"]), str(failure.evidence["owner"])
+        together = all(by_name[name].is_installed for name in pair)  # they are there, whatever they bring
+        if not together and pair[0] != pair[1]:
+            pairs.setdefault(pair, failure.detail)
+    for (name, other), detail in pairs.items():
+        universe.forbid(by_name[name], by_name[other], detail)
+    return bool(pairs)
+
+
+def _without_files(chosen: Sequence[Candidate]) -> Iterator[str]:
+    """That nobody knows what some modules bring, where another one comes to them."""
+    unknown = [one for one in chosen if one.files is None and one.is_installed]
+    if unknown and any(not one.is_installed for one in chosen):
+        count = f"{len(unknown)} installed modules have" if len(unknown) > 1 else f"{unknown[0].name} (installed) has"
+        yield f"nothing says which files {count}: whether a new module brings the same ones is not known"
+
+
+def _unseen(impossible: Impossible, installed: TargetModules) -> Iterator[str]:
+    """The needs behind a no that an installed module may meet, of which a list says only the version."""
+    listed = {one.name for one in installed.modules}
+    for rule in impossible.rules:
+        if rule.kind == "needs" and rule.by and rule.constraint.name not in listed:
+            wanted = constraint_text(rule.constraint)
+            yield f"whether an installed module provides {wanted}, the list cannot say; take `esxcli software vib get`"
 
 
 def _other_contents(candidates: Sequence[Candidate], installed: TargetModules) -> Iterator[str]:
@@ -103,10 +146,10 @@ def _other_contents(candidates: Sequence[Candidate], installed: TargetModules) -
 def _for_unknown(chosen: Sequence[Candidate]) -> Iterator[str]:
     """New modules for certain versions of ESXi, where nobody knows the target's."""
     for one in chosen:
-        if one.platforms and not one.is_installed:
+        if (one.other_product or any(one.platforms)) and one.kind != "seal" and not one.is_installed:
             yield (
-                f"{one.name} {one.version} is for ESXi {', '.join(one.platforms)}, and nothing says which one the"
-                f" target runs; name it with --platform"
+                f"{one.name} {one.version} {one.only_for}, and nothing says what the target runs; name its ESXi with"
+                f" --platform"
             )
 
 
@@ -123,9 +166,11 @@ def _require_sound(asked: Sequence[Constraint], chosen: Sequence[Candidate], ins
     older = any(
         (one := by_name.get(old.name)) and relations.is_newer(old.version, one.version) for old in installed.modules
     )
+    base = by_name.get(BASE)
+    misfits = base is not None and any(is_misfit(one, base) for one in chosen if one is not base)
     if len(by_name) < len(chosen):
         raise InternalError("the resolver gave a set with two versions of one module")
-    if missed or replaced or older or any(relations.unmet(chosen)) or any(relations.clashes(chosen)):
+    if missed or replaced or older or misfits or any(relations.unmet(chosen)) or any(relations.clashes(chosen)):
         raise InternalError("the resolver gave a set that breaks the rules of its own modules")
 
 
@@ -139,8 +184,9 @@ def _reasons(
         if versions := universe.meeting(one):
             newest = relations.newest(versions)
             pinned.append(exactly(newest, one))
-            if len(versions) > 1:
-                older[id(newest)] = f"no other {constraint_text(one)} of the {len(versions)} fits either"
+            count = len({(each.vendor, each.name, each.version) for each in versions})
+            if count > 1:
+                older[id(newest)] = f"no other {constraint_text(one)} of the {count} fits either"
     try:
         resolve(universe, [*pinned, *map(need, asked), *map(keep, installed.modules)], steps)
     except Impossible as narrower:
@@ -166,7 +212,7 @@ def _texts(universe: Universe, met: Sequence[Condition]) -> Iterator[str]:
         who = _named(by) if by else ""
         others = ", ".join(dict.fromkeys(_named(rule.only) for rule in found if rule.only))
         if kind == "is":
-            several = len(universe.meeting(constraint)) > 1
+            several = len({(each.name, each.version) for each in universe.meeting(constraint)}) > 1
             yield f"asked for: {wanted}{f', the newest of which is {others}' if several else ''}"
         elif kind == "keeps":
             yield f"{constraint.name} {constraint.version} is installed: it stays, gets newer or is replaced"
@@ -177,6 +223,10 @@ def _texts(universe: Universe, met: Sequence[Condition]) -> Iterator[str]:
             yield f"{who} conflicts with {wanted}: {others}"
         elif kind == "compatibleWith":
             yield f"{who} is compatible only with {wanted}, not with {others}"
+        elif kind == "platform":
+            yield f"{who} {by.only_for if by else ''}, and does not go onto {others}"
+        elif kind == "files":
+            yield found[0].detail
         else:
             yield f"{who} replaces {wanted}: {others}"
 

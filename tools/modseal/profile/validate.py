@@ -19,7 +19,9 @@ from modseal.format.level import Level
 from modseal.format.shape import quote
 from modseal.policy.shape import PATH_LISTS
 from modseal.profile.candidates import Candidate, Refused, Shelf
+from modseal.profile.platform import BASE, release
 from modseal.profile.proved import ProvedModule, Prover
+from modseal.profile.resolver import is_misfit
 from modseal.trust.examination import WORST_LAST, Examination, Verdict
 from modseal.trust.granted import placement_failures
 from modseal.trust.policy import Policy
@@ -125,6 +127,11 @@ def together_failures(modules: Sequence[ProvedModule], *, whole: bool = True) ->
             yield replace(failure, evidence={**failure.evidence, "cause": "profile-needs"})
     yield from relations.replaced_failures(modules, modules)
     yield from ownership.collisions(modules)
+    base = next((one for one in modules if one.name == BASE), None)
+    for one in modules:
+        if base and one is not base and is_misfit(one.candidate, base.candidate):
+            detail = f"{one.name} {one.version} {one.candidate.only_for}, and the profile has {BASE} {base.version}"
+            yield Failure("platform-mismatch", detail, {"module": one.name, "target": release(base.version)})
 
 
 def level_failure(proved: ProvedModule, level: Level) -> Failure | None:

@@ -104,6 +104,14 @@ def test_what_does_not_validate_is_not_exported(lab: Path) -> None:
         assert "content-digest-mismatch" in refused(lab, 1, "p.profile", "--depot", "d.zip", *POLICY, *more)
 
 
+def test_a_broken_signature_is_seen_without_a_policy(lab: Path) -> None:
+    data = (lab / "p.profile").read_bytes()
+    (lab / "p.profile").write_bytes(data.replace(b'"version":1}', b'"version":2}'))
+    for more in (("-o", "out.zip"), ("-o", "out", *SIGNED)):
+        said = refused(lab, 1, "p.profile", "--depot", "d.zip", *more)
+        assert "the signature of the profile: block 1: the signature was made for other bytes" in said
+
+
 def test_without_a_policy_it_is_said_that_nothing_was_proved(lab: Path) -> None:
     found = ok(profile(lab, "export", "p.profile", "--depot", "d.zip", "-o", "out.zip"))
     assert "nothing was proved" in found.err

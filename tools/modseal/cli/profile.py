@@ -66,7 +66,11 @@ for _command in (
     metavar="FILE",
     help="What the target has: a list, a host's root or database, or its depot.",
 )
-@click.option("--platform", metavar="VERSION", help="The target's ESXi, such as 8.0.2; by default its esx-base.")
+@click.option(
+    "--platform",
+    metavar="VERSION",
+    help="The target's ESXi, such as 8.0.2 or 8.0U2; by default the esx-base of the set.",
+)
 @click.option("--level", metavar="LEVEL", help="Take only modules that are proved for this level or above.")
 @at_option
 @click.option("--format", "form", type=Choice(["text", "json"]), default="text", help="The form of the result.")

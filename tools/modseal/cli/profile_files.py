@@ -60,7 +60,7 @@ _MORE_DEPOTS = click.option(
 _PROFILE = click.argument("profile_file", type=FILE, metavar="FILE")
 _PLACE = click.argument("place", type=PLACE, metavar="FILE|DEPOT", shell_complete=FILES)
 _NAME = click.option("--name", metavar="NAME", help="Which profile, where there are several.")
-_PLATFORM = click.option("--platform", metavar="VERSION", help="The target's ESXi, such as 8.0.2.")
+_PLATFORM = click.option("--platform", metavar="VERSION", help="The target's ESXi, such as 8.0.2 or 8.0U2.")
 _LEVEL = click.option(
     "--level", metavar="LEVEL", help="The level of the profile; by default the lowest of its modules."
 )

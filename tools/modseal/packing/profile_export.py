@@ -8,12 +8,13 @@ from functools import partial
 from pathlib import Path
 
 from modseal.bundle.open import OpenBundle
+from modseal.codes import CODES
 from modseal.depot import signed as signed_files
 from modseal.depot.check import Progress, quiet
 from modseal.depot.files import DepotFiles
 from modseal.depot.index import DepotIndex
 from modseal.depot.offline_plan import Choices
-from modseal.errors import ModsealError, RefusedError
+from modseal.errors import ModsealError, RefusedError, UndecidedError
 from modseal.format import image_profile
 from modseal.format.image_profile import ImageProfile, module_of
 from modseal.packing import offline_bundle, signed_depot
@@ -21,17 +22,37 @@ from modseal.packing.depot_layout import Layout
 from modseal.packing.image_profile import finish
 from modseal.packing.offline_bundle import Sound, WrittenOfflineBundle
 from modseal.packing.signed_depot import Issue, Published
+from modseal.trust import signers
+from modseal.trust.examination import Status
+from modseal.trust.signature import verify_member
+
+
+def require_intact(profile: ImageProfile) -> None:
+    """Refuse a profile with a signature that is not one of its bytes, whoever made it: that needs no policy.
+
+    Raises `RefusedError` (malformed-signature, content-digest-mismatch, bad-signature), `UndecidedError`
+    (unsupported-algorithm).
+    """
+    if not profile.signature:
+        return
+    found = verify_member(profile.signature, profile.signed)
+    for check in signers.signature_checks(False, found.signers, found.failures):
+        if check.status is Status.FAILED and check.code:
+            detail = f"the signature of the profile: {check.detail}"
+            kind = UndecidedError if CODES[check.code].undecided else RefusedError
+            raise kind(check.code, detail, **check.evidence)
 
 
 def gather(
     profile: ImageProfile, depots: Sequence[DepotFiles], proved: Mapping[str, str], tell: Progress = quiet
 ) -> list[Sound]:
-    """The bundle of each module, by the digest of its manifest, once it is found sound.
+    """The bundle of each module, by the digest of its manifest, once it is found sound, as the profile's signature is.
 
     `proved` has the SHA-256 of the bundles that were proved before, by that of their manifests: then no others are
     taken. Raises `RefusedError` (profile-module-missing, profile-mismatch, and what is wrong with a bundle),
-    `InputError`.
+    `InputError`, and what `require_intact` raises.
     """
+    require_intact(profile)
     places, unread = _places(profile, depots)
     found = []
     for done, one in enumerate(profile.modules):

@@ -352,6 +352,16 @@ def test_each_anchor_has_the_path_that_leads_to_it() -> None:
     ]
 
 
+def test_a_second_path_to_one_anchor_hides_no_other_anchor() -> None:
+    key = new_key("p256", 496)
+    one, twin, other = (
+        ca("Thrice certified", issuer=top, key=key, serial=number)
+        for number, top in enumerate((FIRST, FIRST, SECOND), 1)
+    )
+    found = paths_to(leaf("Below three", issuer=one), one, twin, other)
+    assert [path.certificates[1:] for path in found] == [(one.parsed, FIRST.parsed), (other.parsed, SECOND.parsed)]
+
+
 def paths_to(one: Identity, *between: Identity, **more: Any) -> tuple[Path, ...]:
     anchors = FIRST.parsed, SECOND.parsed
     found = find_paths(one.parsed, [each.parsed for each in between], anchors, PathRules(), NOW, **more)

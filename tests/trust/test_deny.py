@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -310,6 +311,12 @@ def test_only_a_value_that_could_verify_has_twins(r: int, s: int, twins: int) ->
     value = sequence(der.encode_integer(r), der.encode_integer(s))
     one = replace(signer().parsed, signature=value)
     assert len(fingerprints(one)) == 1 + twins
+
+
+@pytest.mark.parametrize(("more", "twins"), [(-1, 3), (0, 2), (1, 2)])
+def test_a_value_beyond_the_order_of_a_curve_is_of_another_curve(more: int, twins: int) -> None:
+    value = sequence(der.encode_integer(2), der.encode_integer(ec.SECP256R1().group_order + more))
+    assert len(fingerprints(replace(signer().parsed, signature=value))) == 1 + twins
 
 
 def test_a_mirrored_pin_is_nobody(tmp_path: Path) -> None:

@@ -83,7 +83,19 @@ def test_a_manifest_that_cannot_be_read_is_the_first_steps_failure(kind: Kind) -
         (8, "files.examined"),
     ]
     assert (found.manifest, found.manifest_signed, found.proven_level, found.at) == (None, False, None, NOW)
+    assert [one.certificate for one in found.signers] == [signer().parsed]
     assert found.verdict is Verdict.REJECTED
+
+
+@kinds
+def test_a_container_that_cannot_be_read_leaves_its_payloads_and_files_unexamined(kind: Kind) -> None:
+    found = examine_integrity(OpenBundle(BytesSource(make(kind).data[:-1]), "x"), NOW)
+    assert [(check.step, str(check.status)) for check in found.checks] == [
+        (0, "failed"),
+        (7, "inconclusive"),
+        (8, "inconclusive"),
+    ]
+    assert (found.at, found.signers) == (NOW, ())
 
 
 @kinds

@@ -677,6 +677,13 @@ def test_what_cannot_be_judged_keeps_its_code_and_its_evidence() -> None:
     assert sha3.detail.startswith("the timestamp token cannot be judged: ")
 
 
+@pytest.mark.parametrize(("digest", "code"), [("sha3_256", "unsupported-algorithm"), ("md5", "bad-timestamp")])
+def test_a_certificate_that_is_named_by_another_digest_is_not_compared(digest: str, code: str) -> None:
+    named = sequence(sequence(sequence(algorithm(DIGESTS[digest]), octets(bytes(32)))))
+    failure = failure_of(token(SIGNATURE, SIGNED, attributes=with_attribute(V2, named)))
+    assert failure.code == code
+
+
 def test_a_stamp_names_its_authority_and_its_anchor() -> None:
     stamp = verify(token(SIGNATURE, SIGNED), SIGNATURE, trusting_tsa())
     assert (stamp.time, stamp.authority, stamp.anchor) == (SIGNED, tsa().parsed, tsa_root().parsed.subject)

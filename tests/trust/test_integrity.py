@@ -169,6 +169,15 @@ def test_a_missing_payload_hides_the_files_that_only_it_had(kind: Kind) -> None:
 
 
 @kinds
+def test_a_declared_file_that_no_payload_has_is_missing(kind: Kind) -> None:
+    good = make(kind)
+    gone = replace(good.manifest.files[-1], path="opt/acme/gone")
+    bundle = good.with_manifest(files=(*good.manifest.files, gone))
+    for found in (integrity(bundle), judge(bundle, trusting())):
+        assert (found.verdict, codes(found)) == (Verdict.REJECTED, ["file-missing"])
+
+
+@kinds
 def test_other_failures_of_files_are_told_beside_a_missing_payload(kind: Kind) -> None:
     bundle = make(kind, files={"opt/acme/a": b"a"})
     two = bundle.with_manifest(

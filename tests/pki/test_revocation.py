@@ -283,6 +283,17 @@ def test_a_ca_for_another_purpose_may_certify_who_signs_lists() -> None:
     assert codes(one, MIDDLE, holder, servers, lists=lists) == []
 
 
+def test_what_the_anchor_demands_holds_for_who_signs_lists() -> None:
+    top = ca("Short root", basic=(True, 1))
+    middle = ca("CA", issuer=top, usage=frozenset({"key_cert_sign"}))
+    lower = ca("Lower", issuer=middle)
+    one = leaf("Below", issuer=middle, key=new_key("p256", 82))
+    for holder, expected in ((key_holder(issuer=middle), []), (key_holder(issuer=lower), ["crl-bad-signature"])):
+        listed = crls.read(crls.make(holder, name=middle.certificate.subject))
+        policy = trusting(top, revocation=RevocationRules(listed))
+        assert [failure.code for failure in failures_for(one, middle, lower, holder, policy=policy)] == expected
+
+
 def test_a_revoked_key_signs_no_lists() -> None:
     one = leaf(issuer=MIDDLE)
     holder = key_holder()

@@ -256,7 +256,14 @@ def test_a_denied_signer_taints_a_bundle_though_nobody_trusts_it(kind: Kind, tmp
     stranger = leaf("Stranger", issuer=root(9))
     bundle = make(kind, signer(), stranger)
     accepted(bundle, trusting())
-    refused(bundle, trusting(deny=Deny(keys=frozenset({key_of(stranger)}))), "denied", tmp_path)
+    found = refused(bundle, trusting(deny=Deny(keys=frozenset({key_of(stranger)}))), "denied", tmp_path)
+    assert found.primary is not None
+    assert found.primary.evidence == {
+        "signer": stranger.fingerprint,
+        "subject": stranger.parsed.subject,
+        "block": 2,
+        "denied": key_of(stranger),
+    }
 
 
 def test_a_denied_timestamp_authority_proves_no_time(tmp_path: Path) -> None:

@@ -54,6 +54,13 @@ def test_a_good_bundle_passes_every_step(kind: Kind) -> None:
 
 
 @kinds
+def test_what_counts_of_a_module_is_its_proven_level_and_community_without_one(kind: Kind) -> None:
+    assert accepted(make(kind), trusting()).effective_level is Level.PARTNER
+    unsigned = make(kind, claimed_level=Level.COMMUNITY).unsigned()
+    assert accepted(unsigned, trusting(allow_unsigned_community=True)).effective_level is Level.COMMUNITY
+
+
+@kinds
 def test_ids_name_their_step_and_codes_belong_to_it(kind: Kind) -> None:
     broken = make(kind).unsigned().with_member(make(kind).members[2].name, data=b"x")
     for found in (judge(make(kind), trusting()), judge(broken, trusting()), judge(b"", trusting())):

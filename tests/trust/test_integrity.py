@@ -115,6 +115,13 @@ def test_a_payload_is_hashed_as_a_whole_where_something_is_denied_by_digest(
     assert [raw for *_, raw in bundle.asked] == [bool(digests)]
 
 
+def test_a_payload_that_was_not_hashed_as_a_whole_is_not_denied_by_its_digest() -> None:
+    bundle = Asked(make("seal").data)
+    bundle.answer = lambda measured: replace(measured, digests={})
+    found = examine(bundle, replace(trusting(), deny=Deny(digests=frozenset({"0" * 64}))), NOW)
+    assert "denied" not in codes(found)
+
+
 def several(count: int) -> Bundle:
     """An unsigned bundle with the same payload under several names."""
     good = make("seal")

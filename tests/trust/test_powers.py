@@ -137,6 +137,7 @@ def needed(path: str, type_: FileType = FileType.FILE, **fields: Any) -> set[str
         ("usr/lib/systemd/system-generators/a", "autostart"),
         ("lib/systemd/system/a.timer", "autostart"),
         ("etc/rc.local", "autostart"),
+        ("etc/init.d/two\nlines", "autostart"),
         ("etc/rc.local.d/9.sh", "autostart"),
         ("etc/rc3.d/S99a", "autostart"),
         ("ETC/Init.d/a", "autostart"),

@@ -212,6 +212,14 @@ def test_a_signer_that_the_policy_needs_and_that_is_undecided_leaves_the_level_o
     ]
 
 
+def test_a_signer_that_is_undecided_and_not_needed_leaves_nothing_open() -> None:
+    other = leaf("Other", issuer=root(43))
+    stale = RevocationRules(crls.read(crls.make(root(43), end=NOW - DAY)))
+    found = judge(make("seal", signer(), other), trusting(root(), root(43), revocation=stale))
+    assert found.verdict is Verdict.ACCEPTED, codes(found)
+    assert [one.undecided for one in found.judgements] == [False, True]
+
+
 # What it costs (tests/pki/test_effort.py has the prices).
 
 SEARCH, P256, SECOND_OPINION = 42, 20, 250

@@ -50,6 +50,9 @@ TESTS = (
     "tests/policy",
     "tests/format",
     "tests/attacks",
+    "tests/limits/test_limits_bytes.py",
+    "tests/limits/test_limits_manifest.py",
+    "tests/limits/test_limits_trust.py",
     "tests/bundle/test_verify.py",
     "tests/bundle/test_open.py",
     "tests/mutation",
@@ -66,6 +69,7 @@ OWN_TESTS = {
     "examination": ("test_checks", "test_examine", "test_signers", "test_powers"),
     "examine": (
         "test_checks",
+        "test_changed_descriptors",
         "test_signers",
         "test_integrity",
         "test_examine",
@@ -141,6 +145,9 @@ PROSE_WORDS = 3
 DECIDING_EVIDENCE = {"contents", "timestamp"}
 """Modules where evidence decides something: the order of failures, and which tokens are merely unknown."""
 
+
+_DEAR = 0.3
+"""Seconds from which a test is not tried first for what it has noticed before: it would leave no time for others."""
 
 RULES = "1"
 """To be changed with what is said above: mutants are remembered under it."""
@@ -431,7 +438,8 @@ class Runner:
         for index in sorted(calling, key=self.cost.__getitem__):
             function = self.items[index].nodeid.partition("[")[0]
             own = next((number for number, each in enumerate(owns) if each in function), len(owns))
-            order[index] = -min(killers[index], 9), own, ranks[function] // 3, self.cost[index]
+            killed = min(killers[index], 9) if self.cost[index] < _DEAR else 0
+            order[index] = -killed, own, ranks[function] // 3, self.cost[index]
             ranks[function] += 1
         calling = sorted(calling, key=order.__getitem__)
         chosen, spent = [], 0.0

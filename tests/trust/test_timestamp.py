@@ -760,11 +760,11 @@ def test_tokens_alone_are_unknown_or_broken_in_this_order() -> None:
         "content-digest-mismatch",
         "no-path",
     ]
-    without_anchor = judge(bundle(at(SIGNED), wrong), trusting(timestamp_required=True))
-    assert [check.evidence["reason"] for check in without_anchor.checks if check.step == 2] == [
-        "content-digest-mismatch",
-        "no-anchors",
-    ]
+    (found,) = examination.signers
+    unanchored, broken = token(found.signature, SIGNED), token(b"another", SIGNED)
+    for tokens in ((unanchored, broken), (broken, unanchored)):
+        signed = timestamp.judge_tokens(replace(found, timestamps=tokens), trusting(), NOW, Effort())
+        assert [failure.evidence["reason"] for failure in signed.failures] == ["content-digest-mismatch", "no-anchors"]
 
 
 class Panic(BaseException):

@@ -20,7 +20,9 @@ from builders.policies import anchor, trusting
 from modseal.depot import oci
 from modseal.depot.check import check
 from modseal.depot.files import open_depot
+from modseal.depot.index import INDEX as INDEX_PATH
 from modseal.depot.index import rotation_path
+from modseal.depot.listing import listing_of
 from modseal.errors import RefusedError
 from modseal.format import recall as recall_format
 from modseal.packing.signed_depot import copy, merged_recalls
@@ -81,3 +83,16 @@ def test_DEP_05_a_layout_hides_no_file_and_does_not_multiply_its_work(tmp_path: 
     with open_depot(layout) as files:
         found = check(files, trusting(), NOW)
     assert [one.code for one in found.failures] == ["bundle-unlisted"] * 4
+
+
+@pytest.mark.parametrize("title", [depots.entry(depots.SEAL).path, INDEX_PATH], ids=["bundle", "index"])
+def test_DEP_05_a_file_beside_a_layout_that_is_called_like_a_layer_is_named(tmp_path: Path, title: str) -> None:
+    """What reads the folder by names would take it, and nothing proved it."""
+    layout = tmp_path / "layout"
+    copy(depots.files(HELD), INDEX, layout, "oci")
+    depots.write(layout, {title: make("seal", name="evil").data})
+    with open_depot(layout) as files:
+        found = check(files, trusting(), NOW)
+        assert [one.code for one in listing_of(files).failures] == ["bundle-unlisted"]
+    assert found.verdict is Verdict.REJECTED
+    assert [(one.code, one.evidence["bundle"]) for one in found.failures] == [("bundle-unlisted", title)]

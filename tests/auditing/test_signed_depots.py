@@ -23,6 +23,7 @@ from modseal.auditing.finding import Finding
 from modseal.auditing.run import Audit
 from modseal.depot.index import INDEX
 from modseal.format.times import time_text
+from modseal.packing.signed_depot import copy
 from modseal.policy.sources import load
 from modseal.trust.policy import Policy
 
@@ -174,3 +175,13 @@ def test_the_cache_knows_a_bundle_only_beside_the_index_that_it_was_seen_with(po
             assert found(audit_of([path], policy, cache=cache)) == expected
             audit_depots.close()  # as the end of a process does
             shutil.rmtree(path)
+
+
+def test_what_lies_beside_a_layout_is_found_though_it_is_called_like_what_is_listed(
+    tmp_path: Path, policy: Policy
+) -> None:
+    held = contents(index())
+    copy(depots.files(held), index(), tmp_path / "site", "oci")
+    path = depots.write(tmp_path / "site", {INDEX: held[INDEX], entry(SEAL).path: bundles.make(name="evil").data})
+    audit = audit_of([path], policy)
+    assert found(audit) == ["depot-added", "depot-added"]

@@ -124,7 +124,13 @@ class DepotEnd(End):
     def findings(self, members: Iterable[BundleOrigin]) -> Iterator[Finding]:
         """What the whole depot shows, given the vendor of each of its bundles."""
         of_metadata = compare.depot_failures(self.metadata, self.paths, tuple(members)) if self.metadata else ()
-        return bounded((finding_of(failure, self.name) for failure in chain(self.failures, of_metadata)), self.name)
+        return bounded((self._finding(failure) for failure in chain(self.failures, of_metadata)), self.name)
+
+    def _finding(self, failure: Failure) -> Finding:
+        rule = signed_depots.BY_CODE.get(failure.code) if self.signed else None
+        return (
+            rule.finding(Hit(failure.detail, failure.evidence), self.name) if rule else finding_of(failure, self.name)
+        )
 
     def signed_findings(self, policy: Policy, at: datetime) -> Iterator[Finding]:
         """What its signed index shows, where it has one."""

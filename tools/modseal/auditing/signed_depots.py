@@ -27,7 +27,8 @@ from modseal.policy.sources import with_recalls
 from modseal.trust.policy import Policy
 from modseal.trust.recalls import recall_failures, recall_problem
 
-_BY_CODE = {"bundle-missing": rules.WITHHELD, "bundle-unlisted": rules.ADDED, "depot-expired": rules.EXPIRED}
+BY_CODE = {"bundle-missing": rules.WITHHELD, "bundle-unlisted": rules.ADDED, "depot-expired": rules.EXPIRED}
+"""The rule that has what a code says, where it is about a signed depot."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,7 @@ def findings(depot: SignedDepot, name: str, paths: Collection[str], policy: Poli
     if not depot.failures:
         yield from _unproved(depot, depot.index, name, policy, at)
     for failure in presence(paths, depot.index):
-        yield _BY_CODE[failure.code].finding(Hit(failure.detail, failure.evidence), name)
+        yield BY_CODE[failure.code].finding(Hit(failure.detail, failure.evidence), name)
     for profile in depot.profiles:
         for failure in profile_failures(profile, depot.index, policy, at):
             yield failure_finding(name, failure, undecided=CODES[failure.code].undecided)
@@ -98,7 +99,7 @@ def _unproved(depot: SignedDepot, index: DepotIndex, name: str, policy: Policy, 
         proved.prove(index, depot.rotations, policy, at)
     except ModsealError as error:
         failure = error.failure
-        rule = _BY_CODE.get(failure.code, rules.UNPROVED)
+        rule = BY_CODE.get(failure.code, rules.UNPROVED)
         evidence = {**failure.evidence, "code": failure.code, "version": index.version}
         hit = Hit(failure.detail, evidence, remedy=failure.next_step, undecided=isinstance(error, UndecidedError))
         yield rule.finding(hit, name)

@@ -27,6 +27,7 @@ from modseal.files.open import open_file
 from modseal.format import ar, rules
 from modseal.format import zip as zip_format
 from modseal.format.manifest import SUFFIXES, FileType
+from modseal.format.shape import quote
 from modseal.format.source import BytesSource, FileSource, Source
 
 _IN_MEMORY = 4 * limits.MIB
@@ -129,7 +130,10 @@ def in_folder(folder: Folder) -> DepotFiles:
 
 
 def in_layout(folder: Folder) -> DepotFiles:
-    """The depot in an OCI image layout, by the names of its layers. Raises `FormatError` (index-invalid)."""
+    """The depot in an OCI image layout, by the names of its layers; whatever else lies there is a failure.
+
+    Raises `FormatError` (index-invalid).
+    """
 
     def content(path: str) -> bytes:
         if folder.sizes.get(path, limits.DEPOT_INDEX_SIZE + 1) > limits.DEPOT_INDEX_SIZE:
@@ -139,13 +143,20 @@ def in_layout(folder: Folder) -> DepotFiles:
 
     blobs, named = oci.read(content, folder.sizes)
     there = {path: one for path, one in blobs.items() if oci.place(one.sha256) in folder.sizes}
-    strange = {path: size for path, size in folder.sizes.items() if path not in named}
-    sizes = {path: one.size for path, one in there.items()} | strange
+    sizes = {path: one.size for path, one in there.items()}
 
     def opener(path: str) -> AbstractContextManager[Source]:
-        return folder.open(oci.place(there[path].sha256) if path in there else path)
+        return folder.open(oci.place(there[path].sha256))
 
-    return DepotFiles(folder.name, sizes, opener, lambda _: b"", folder.failures, layout="oci")
+    # Other tools read what lies there by its own name; were it taken by the name of a layer, it would be passed over.
+    beside = tuple(_beside_layout(folder.name, path) for path in sorted(folder.sizes.keys() - named))
+    return DepotFiles(folder.name, sizes, opener, lambda _: b"", (*folder.failures, *beside), layout="oci")
+
+
+def _beside_layout(name: str, path: str) -> Failure:
+    shown = rules.shown(path)
+    detail = f"{quote(path, limits.PATH_LENGTH)} lies beside the OCI image layout {name}, which does not name it"
+    return Failure("bundle-unlisted", detail, {"bundle": shown, "path": shown})
 
 
 def in_sources(name: str, files: Mapping[str, Source]) -> DepotFiles:

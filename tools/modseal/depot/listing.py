@@ -5,7 +5,7 @@ Nothing in it is proved. `depot.proved` proves an index, and `bundle.verify` a b
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from modseal.depot.files import DepotFiles
 from modseal.depot.index import DepotIndex
@@ -43,7 +43,8 @@ class Listing:
 
 def listing_of(files: DepotFiles) -> Listing:
     """The rows of a depot of either kind. Raises `FormatError`, `InputError`."""
-    return of_index(read_index(files)) if is_signed_depot(files) else of_metadata(files.metadata)
+    found = of_index(read_index(files)) if is_signed_depot(files) else of_metadata(files.metadata)
+    return replace(found, failures=(*files.failures, *found.failures))
 
 
 def of_index(index: DepotIndex) -> Listing:

@@ -17,6 +17,7 @@ from builders import signed_depots as depots
 from builders.bundles import judge, make
 from builders.pki import NOW, leaf, new_key, root
 from builders.policies import anchor, trusting
+from depot.client import Client
 from modseal.depot import oci
 from modseal.depot.check import check
 from modseal.depot.files import open_depot
@@ -96,3 +97,18 @@ def test_DEP_05_a_file_beside_a_layout_that_is_called_like_a_layer_is_named(tmp_
         assert [one.code for one in listing_of(files).failures] == ["bundle-unlisted"]
     assert found.verdict is Verdict.REJECTED
     assert [(one.code, one.evidence["bundle"]) for one in found.failures] == [("bundle-unlisted", title)]
+
+
+def test_DEP_04_a_recall_that_was_seen_in_a_depot_stays_until_its_own_signer_replaces_it(tmp_path: Path) -> None:
+    client = Client(tmp_path, TWO_VENDORS)
+    own = recalls.make()
+    foreign = recalls.make(recalls.entry("x", vendor="Other"), version=5, by=[OTHER])
+    lifted = recalls.make(recalls.entry("another"), version=6)
+    for version, one in enumerate([own, foreign, foreign], 1):
+        found = client.check(depots.index(version=version, recalls=[one]), recalls=[one])
+        [refused] = [result for result in found.results if result.verdict is not Verdict.ACCEPTED]
+        assert refused.examination
+        assert refused.examination.primary
+        assert refused.examination.primary.code == "recalled"
+        assert found.verdict is Verdict.REJECTED
+    client.accepts(depots.index(version=4, recalls=[lifted]), recalls=[lifted])

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
+from modseal import limits
 from modseal.bundle.fence import fenced
 from modseal.bundle.open import OpenBundle
 from modseal.bundle.verify import Result
@@ -33,6 +34,7 @@ from modseal.policy.sources import with_recalls
 from modseal.trust.examination import WORST_LAST, Examination, Verdict
 from modseal.trust.examine import examine
 from modseal.trust.policy import Policy
+from modseal.trust.recalls import to_keep
 from modseal.trust.statement import examine_profile
 
 Progress = Callable[[int, int, str], None]
@@ -103,10 +105,16 @@ def check(
             proved = prove(index, signed.read_rotations(files, index), policy, at, seen=seen, name=name)
             found = signed.read_recalls(files, index)
             profiles = signed.read_profiles(files, index)
+            # What was withdrawn before stays withdrawn: another signer's newer list of the same name replaces none.
+            policy = replace(policy, kept_recalls=(*policy.kept_recalls, *(seen.recalls if seen else ())))
+            kept = to_keep((recall for recall, _ in found), policy, at) if state_file else ()
+            if len(kept) > limits.RECALLS:
+                detail = f"{len(kept)} recalls of this depot would have to be remembered, and {limits.RECALLS} may be"
+                raise RefusedError("limit-exceeded", detail)
         except ModsealError as error:
             return Checked(files.name, index, None, failures=(error.failure,))
         if state_file and remember:
-            state.write(state_file, proved, seen, at)
+            state.write(state_file, proved, seen, at, kept)
     failures = [*files.failures, *presence(files.sizes, index, complete=files.complete)]
     # What the depot's recalls withdraw is not accepted from it, nor is anything while one of them does not count.
     policy = with_recalls(policy, [data for _, data in found])

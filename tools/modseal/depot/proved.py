@@ -12,6 +12,7 @@ from datetime import datetime
 
 from modseal.depot.index import DepotIndex
 from modseal.errors import RefusedError, UndecidedError
+from modseal.format.recall import Recall
 from modseal.format.shape import quote
 from modseal.policy.succession import SuccessionKind, advance, require_threshold
 from modseal.trust.examination import Examination, Verdict
@@ -38,10 +39,14 @@ class ProvedIndex:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """The newest index of a depot that was proved before, and the newest time of all checks."""
+    """The newest index of a depot that was proved before, the newest time of all checks, and the recalls that counted.
+
+    A recall stays among them until a newer version replaces it, as `trust.recalls` has it.
+    """
 
     index: DepotIndex
     newest: datetime
+    recalls: tuple[Recall, ...] = ()
 
 
 def prove(

@@ -1,7 +1,7 @@
 """The state file of one depot: its newest proved index, kept so that no older one is ever taken again.
 
-It is a Unix `ar` with `state.json` (the newest time of all checks), and `depot.json` and `sig.pkcs7` as they were
-proved. It is replaced by one rename after its bytes are on the disk: a process that is killed leaves the old state or
+It is a Unix `ar` with `state.json` (the newest time of all checks), `depot.json` and `sig.pkcs7` as they were proved,
+and `recall-1` and so on, the files of the recalls that counted. It is replaced by one rename after its bytes are on the disk: a process that is killed leaves the old state or
 the new one.
 
 Only root and the user may be able to write it: a state that others can write would protect nothing.
@@ -25,8 +25,9 @@ from modseal.errors import FormatError, UndecidedError
 from modseal.files import folder
 from modseal.files.output import output_file
 from modseal.files.small import read_small
-from modseal.format import ar, canonical_json, rooted
+from modseal.format import ar, canonical_json, recall, rooted
 from modseal.format.manifest import SIGNATURE_MEMBER
+from modseal.format.recall import Recall
 from modseal.format.rooted import TIME
 from modseal.format.shape import Table, Text
 from modseal.format.source import BytesSource
@@ -35,7 +36,12 @@ from modseal.format.times import time_text
 SCHEMA = "modseal/depot-state@1"
 MEMBER = "state.json"
 _SHAPE = Table({"schema": Text(choices=(SCHEMA,)), "newest": TIME})
-_SIZE = limits.DEPOT_INDEX_SIZE + limits.SIGNATURE_MEMBER_SIZE + limits.KIB
+_SIZE = (
+    limits.DEPOT_INDEX_SIZE
+    + limits.SIGNATURE_MEMBER_SIZE
+    + limits.RECALLS * (limits.RECALL_SIZE + limits.KIB)
+    + limits.KIB
+)
 
 
 def read(path: Path) -> Seen | None:
@@ -53,8 +59,11 @@ def read(path: Path) -> Seen | None:
         raise _unusable(path, error.failure.detail) from error
 
 
-def write(path: Path, proved: ProvedIndex, seen: Seen | None, at: datetime) -> None:
-    """Remember a proved index, and `at` as the newest time. Raises `InputError`, `UsageError`, `UndecidedError`."""
+def write(path: Path, proved: ProvedIndex, seen: Seen | None, at: datetime, recalls: tuple[Recall, ...] = ()) -> None:
+    """Remember a proved index, `at` as the newest time, and the recalls that count from now on.
+
+    Raises `InputError`, `UsageError`, `UndecidedError`.
+    """
     parent, _ = folder.open_parent(path)
     try:
         if folder.is_shared(parent):
@@ -63,7 +72,7 @@ def write(path: Path, proved: ProvedIndex, seen: Seen | None, at: datetime) -> N
         os.close(parent)
     newest = max(at, seen.newest) if seen else at
     with output_file(path, 0o600) as file:
-        file.write(encode(Seen(proved.index, newest)))
+        file.write(encode(Seen(proved.index, newest, recalls)))
 
 
 @contextmanager
@@ -76,7 +85,8 @@ def held(path: Path) -> Iterator[None]:
 def encode(seen: Seen) -> bytes:
     """The bytes of a state file."""
     about = canonical_json.dump({"schema": SCHEMA, "newest": time_text(seen.newest)})
-    members = ((MEMBER, about), (INDEX, seen.index.signed), (SIGNATURE_MEMBER, seen.index.signature))
+    members = [(MEMBER, about), (INDEX, seen.index.signed), (SIGNATURE_MEMBER, seen.index.signature)]
+    members += [(f"recall-{number}", recall.encode(one)) for number, one in enumerate(seen.recalls, 1)]
     return ar.MAGIC + b"".join(
         ar.encode_header(name, len(content)) + content + ar.padding(len(content)) for name, content in members
     )
@@ -86,14 +96,15 @@ def decode(data: bytes) -> Seen:
     """What some bytes say. Raises `FormatError`."""
     source = BytesSource(data)
     members = ar.read(source)
-    if [member.name for member in members] != [MEMBER, INDEX, SIGNATURE_MEMBER]:
-        raise _bad(f"its members are not {MEMBER}, {INDEX} and {SIGNATURE_MEMBER}")
-    about, signed, signature = (source.read(member.offset, member.size) for member in members)
+    recalls = [f"recall-{number}" for number in range(1, len(members) - 2)]
+    if [member.name for member in members] != [MEMBER, INDEX, SIGNATURE_MEMBER, *recalls]:
+        raise _bad(f"its members are not {MEMBER}, {INDEX} and {SIGNATURE_MEMBER}, and recall-1 and so on")
+    about, signed, signature, *kept = (source.read(member.offset, member.size) for member in members)
     plain: Any = canonical_json.load(about, MEMBER)
     for problem in _SHAPE.problems(plain):
         raise _bad(str(problem))
     index: DepotIndex = depot_index.decode(signed, signature)
-    return Seen(index, rooted.parse_time(plain["newest"], _bad))
+    return Seen(index, rooted.parse_time(plain["newest"], _bad), tuple(map(recall.decode, kept)))
 
 
 def _bad(detail: str) -> FormatError:

@@ -7,7 +7,7 @@ A list counts only from a signer whose anchor covers every module that it names,
 current; and where it is not older than the policy's lowest version of it. A list that does not count leaves the
 question open, so that a bundle is undecided: it may be one of those that a better list withdraws.
 
-A list that a host keeps (`Policy.kept_recalls`) counted once. What it withdraws stays withdrawn, even when the list or
+A list that a host or a state file keeps (`Policy.kept_recalls`) counted once. What it withdraws stays withdrawn, even when the list or
 its signer's certificate has run out: only a newer version ends that, or a policy that has withdrawn its trust from
 whoever signed it. It leaves nothing open, because a host has to start on the day after, too.
 """
@@ -75,6 +75,15 @@ def not_replaced(recalls: Iterable[Recall], policy: Policy, at: datetime) -> Ite
             newer = (other for other in lists if other.version > one.version)
             if not any(_may_replace(other, one, policy, at) for other in newer):
                 yield one
+
+
+def to_keep(coming: Iterable[Recall], policy: Policy, at: datetime) -> tuple[Recall, ...]:
+    """The lists that whoever keeps some goes on with: those of the policy that are still trusted, and new ones that count.
+
+    What a newer version replaces is left out.
+    """
+    kept = [one for one in policy.kept_recalls if not withdrawn(_examine(one, policy, at))]
+    return tuple(not_replaced([*kept, *(one for one in coming if not recall_problem(one, policy, at))], policy, at))
 
 
 def _may_replace(newer: Recall, older: Recall, policy: Policy, at: datetime) -> bool:

@@ -1,8 +1,8 @@
 """The state file of one depot: its newest proved index, kept so that no older one is ever taken again.
 
 It is a Unix `ar` with `state.json` (the newest time of all checks), `depot.json` and `sig.pkcs7` as they were proved,
-and `recall-1` and so on, the files of the recalls that counted. It is replaced by one rename after its bytes are on the disk: a process that is killed leaves the old state or
-the new one.
+and `recall-1` and so on, the files of the recalls that counted. It is replaced by one rename after its bytes are on the
+disk: a process that is killed leaves the old state or the new one.
 
 Only root and the user may be able to write it: a state that others can write would protect nothing.
 """

@@ -7,9 +7,9 @@ A list counts only from a signer whose anchor covers every module that it names,
 current; and where it is not older than the policy's lowest version of it. A list that does not count leaves the
 question open, so that a bundle is undecided: it may be one of those that a better list withdraws.
 
-A list that a host or a state file keeps (`Policy.kept_recalls`) counted once. What it withdraws stays withdrawn, even when the list or
-its signer's certificate has run out: only a newer version ends that, or a policy that has withdrawn its trust from
-whoever signed it. It leaves nothing open, because a host has to start on the day after, too.
+A list that a host or a state file keeps (`Policy.kept_recalls`) counted once. What it withdraws stays withdrawn, even
+when the list or its signer's certificate has run out: only a newer version ends that, or a policy that has withdrawn its
+trust from whoever signed it. It leaves nothing open, because a host has to start on the day after, too.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def not_replaced(recalls: Iterable[Recall], policy: Policy, at: datetime) -> Ite
 
 
 def to_keep(coming: Iterable[Recall], policy: Policy, at: datetime) -> tuple[Recall, ...]:
-    """The lists that whoever keeps some goes on with: those of the policy that are still trusted, and new ones that count.
+    """The lists that whoever keeps some goes on with: the kept ones that are still trusted, and new ones that count.
 
     What a newer version replaces is left out.
     """

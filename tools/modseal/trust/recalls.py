@@ -8,8 +8,8 @@ current; and where it is not older than the policy's lowest version of it. A lis
 question open, so that a bundle is undecided: it may be one of those that a better list withdraws.
 
 A list that a host or a state file keeps (`Policy.kept_recalls`) counted once. What it withdraws stays withdrawn, even
-when the list or its signer's certificate has run out: only a newer version ends that, or a policy that has withdrawn its
-trust from whoever signed it. It leaves nothing open, because a host has to start on the day after, too.
+when the list or its signer's certificate has run out: only a newer version ends that, or a policy that has withdrawn
+its trust from whoever signed it. It leaves nothing open, because a host has to start on the day after, too.
 """
 
 from __future__ import annotations

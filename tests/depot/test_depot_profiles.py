@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from builders import bundles
 from builders import image_profiles as profiles
 from builders import signed_depots as depots
 from builders.bundles import Bundle
@@ -59,3 +60,9 @@ def test_a_profile_is_listed_by_its_own_name() -> None:
 
 def test_a_depot_has_all_that_its_profiles_name() -> None:
     assert codes(checked(GOOD, AGENT)) == ["profile-module-missing"]
+
+
+def test_a_depot_whose_module_has_another_content_than_its_profile_names_is_refused() -> None:
+    changed = bundles.make("vib", name=DRIVER.manifest.name, summary="changed")
+    assert changed.manifest.id == DRIVER.manifest.id
+    assert codes(checked(GOOD, AGENT, changed)) == ["profile-module-changed"]

@@ -7,7 +7,8 @@ metadata says is only held against them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+import hashlib
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -26,7 +27,7 @@ from modseal.depot.proved import ProvedIndex, prove
 from modseal.depot.values import unequal
 from modseal.errors import Failure, ModsealError, RefusedError, UndecidedError
 from modseal.format import rules
-from modseal.format.image_profile import ImageProfile
+from modseal.format.image_profile import ImageProfile, ProfileModule
 from modseal.format.manifest import Manifest
 from modseal.format.shape import quote
 from modseal.format.source import Source
@@ -119,14 +120,17 @@ def check(
     # What the depot's recalls withdraw is not accepted from it, nor is anything while one of them does not count.
     policy = with_recalls(policy, [data for _, data in found])
     results = []
+    manifests: dict[str, str] = {}
     for done, one in enumerate(index.bundles):
         progress(done, len(index.bundles), one.path)
         if one.path in files.sizes:
-            result, more = _check_bundle(files, one, policy, at)
+            result, more, manifest = _check_bundle(files, one, policy, at)
             results.append(result)
             failures += more
+            manifests |= {one.path: manifest} if manifest else {}
     for profile, _ in profiles:
         failures += profile_failures(profile, index, policy, at)
+        failures += _changed_modules(profile, index, manifests)
     recalls = tuple(f"{recall.name}, version {recall.version}" for recall, _ in found)
     names = tuple(f"{profile.name}, version {profile.version}" for profile, _ in profiles)
     return Checked(files.name, index, proved, tuple(results), tuple(failures), recalls, names)
@@ -149,17 +153,20 @@ def examine_bundle(source: Source, name: str, policy: Policy, at: datetime) -> t
         return examine(bundle, policy, at), bundle.sha256()
 
 
-def _check_bundle(files: DepotFiles, one: Listed, policy: Policy, at: datetime) -> tuple[Result, list[Failure]]:
-    """The verdict on a bundle, and where it is not what the index lists."""
+def _check_bundle(
+    files: DepotFiles, one: Listed, policy: Policy, at: datetime
+) -> tuple[Result, list[Failure], str | None]:
+    """The verdict on a bundle, where it is not what the index lists, and the SHA-256 of its manifest."""
     try:
         with files.open(one.path) as source:
             size = source.size
             examination, sha256 = examine_bundle(source, f"{files.name}/{one.path}", policy, at)
+            manifest = hashlib.sha256(OpenBundle(source, one.path).manifest).hexdigest()
     except ModsealError as error:
-        return Result(one.path, None, None, error.failure), []
+        return Result(one.path, None, None, error.failure), [], None
     result = Result(one.path, sha256, examination)
     unlike = list(signed.unlike_listed(one.path, one.sha256, sha256, one.size, size))
-    return result, unlike or list(differences(one, examination.manifest))
+    return result, unlike or list(differences(one, examination.manifest)), manifest
 
 
 def differences(one: Listed, manifest: Manifest | None) -> Iterator[Failure]:
@@ -186,11 +193,35 @@ def profile_failures(profile: ImageProfile, index: DepotIndex, policy: Policy, a
     if examination.verdict is not Verdict.ACCEPTED:
         code = (reason.code if reason else None) or "internal-error"
         yield Failure(code, f"{label}: {reason.detail if reason else 'undecided'}", reason.evidence if reason else {})
-    there = {(one.vendor, one.name, one.version, one.kind) for one in index.bundles}
+    there = set(map(_id, index.bundles))
     for one in profile.modules:
-        if (one.vendor, one.name, one.version, one.kind) not in there:
+        if _id(one) not in there:
             detail = f"{label} names {one.name} {one.version}, which the index does not list"
             yield Failure("profile-module-missing", detail, {"module": one.name, "profile": profile.name})
+
+
+def _id(one: Listed | ProfileModule) -> tuple[str, ...]:
+    return one.vendor, one.name, one.version, one.kind
+
+
+def _changed_modules(profile: ImageProfile, index: DepotIndex, manifests: Mapping[str, str]) -> Iterator[Failure]:
+    """An image profile names each module by its manifest: another content of the same id is not what it is about.
+
+    `manifests` has the SHA-256 of the manifests that could be read, by the paths of the bundles.
+    """
+    there: dict[tuple[str, ...], list[str]] = {}
+    for listed_one in index.bundles:
+        if listed_one.path in manifests:
+            there.setdefault(_id(listed_one), []).append(listed_one.path)
+    for one in profile.modules:
+        same = there.get(_id(one), [])
+        if same and one.manifest not in (manifests[path] for path in same):
+            detail = (
+                f"the image profile {profile.name}, version {profile.version}, names {one.name} {one.version} with the "
+                f"manifest {one.manifest}; that of {quote(same[0], 200)} has the SHA-256 {manifests[same[0]]}"
+            )
+            evidence = {"module": one.name, "profile": profile.name, "said": one.manifest, "found": manifests[same[0]]}
+            yield Failure("profile-module-changed", detail, evidence)
 
 
 def presence(paths: Collection[str], index: DepotIndex, *, complete: bool = True) -> Iterator[Failure]:

@@ -154,3 +154,9 @@ def test_a_list_that_does_not_say_what_is_provided_gives_no_firm_no() -> None:
     found = solved("a", among=[module("a", depends=("esx-base >= 9",))], installed=target)
     assert not found.uncertain
     assert not solved("nothing", among=[], installed=target).uncertain
+
+
+def test_what_is_refused_of_two_copies_alike_is_said_once() -> None:
+    twins = [replace(module("a", digest="ab"), depot=depot) for depot in ("one", "other")]
+    refusal = Refused("a 1.0", Failure("recalled", "it is withdrawn", {}))
+    assert solve([parse_asked("a")], twins, TargetModules(), lambda _: refusal).refused == (refusal,)

@@ -110,8 +110,10 @@ def solve(
             raise UsageError(str(error)) from None
     there = _target(installed, at or now()) if installed else TargetModules()
     target = parse_platform(platform, there.platform) if platform else None
-    if there.level:
-        rules = replace(rules, minimum_level=max(rules.minimum_level, there.level))
+    if there.level and there.level > rules.minimum_level:
+        rules = replace(rules, minimum_level=there.level)
+        note = f"the target's acceptance level is {there.level}: nothing below it is taken"
+        there = replace(there, notes=(*there.notes, note))
     refused: list[Refused] = []
     with ExitStack() as stack:
         shelf = open_shelf(stack, depots, rules, at or now())

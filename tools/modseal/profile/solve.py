@@ -96,7 +96,8 @@ def solve(
             return Solution(tuple(chosen), gone, refused=tuple(found), notes=tuple(notes))
         proved |= set(map(id, chosen))
         for one, refusal in wrong:
-            found.append(refusal)
+            if refusal not in found:  # of two copies the same is said once
+                found.append(refusal)
             universe.discard(one)
 
 

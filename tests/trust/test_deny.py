@@ -415,3 +415,8 @@ def test_no_payload_of_a_seal_is_hashed_as_a_whole_where_no_digest_is_denied() -
     assert opened.measure(payload, member, up_to=None, to_sink=True).digests == {}
     raw = opened.measure(payload, member, up_to=None, to_sink=True, raw=True).digests
     assert list(raw.values()) == [hashlib.sha256(bundle.members[2].data).digest()]
+
+
+def test_every_encoding_of_a_denied_certificate_is_denied() -> None:
+    deny = Deny(signers=frozenset({"0" * 64}), certificates=(signer().parsed,))
+    assert deny.all_signers == {"0" * 64, *fingerprints(signer().parsed)}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding
@@ -12,7 +14,7 @@ from modseal.format import cms as cms_format
 from modseal.pki.algorithms import ALGORITHMS
 from modseal.signing import block as signing_block
 from modseal.signing import fitness
-from modseal.trust.signature import verify_member
+from modseal.trust.signature import is_named_by, verify_member
 
 CONTENT = b"the manifest"
 KEYS = {
@@ -205,3 +207,11 @@ def test_a_block_that_cannot_be_read_is_named_by_its_number() -> None:
     found = verify_member(data, CONTENT)
     assert [(failure.code, failure.evidence["block"]) for failure in found.failures] == [("malformed-signature", 2)]
     assert [one.block for one in found.signers] == [1, 3]
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_certificate_that_is_named_by_issuer_and_serial_number_must_have_them(named: bool) -> None:
+    one = signer().parsed
+    issuer, digest = (one.issuer_der if named else None), hashlib.sha1(one.der, usedforsecurity=False).digest()
+    for serial, fits in ((one.serial, True), (one.serial + 1, not named)):
+        assert is_named_by(cms_format.CertificateId(None, digest, issuer, serial), one) is fits

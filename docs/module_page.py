@@ -30,7 +30,10 @@ Rules for the file itself:
 
 * Unknown keys are errors, because a misspelt rule would not be applied. All mistakes are told at once, each with its
   line.
-* Files and folders that it names are relative to it, and nothing outside of the spec's own folder is looked for.
+* Files and folders that it names are relative to it. A symbolic link on the way that leads out of the spec's own folder
+  is refused, so that nothing is shipped that lies elsewhere without the spec saying so (`..`).
+* Of files in that folder that nothing packs `modseal pack` warns, unless `exclude` names them, or they are specs,
+  policies, bundles, keys, certificates, or what version control, desktops and editors leave there.
 * `modseal pack` takes the version, the time of release and other single fields from its command line too (`--version`,
   `--version-from-git`, `--release-date`, `--set FIELD=VALUE`), with the same rules. `--version` and `--release-date` do
   what `--set version=` and `--set released=` do; a time may be a day (`2026-01-31`), and is its first second (UTC).
@@ -109,6 +112,7 @@ level = "partner"
 summary = "Reports the state of a host"
 description = "The agent of the Acme monitoring service, with its configuration."
 released = 2026-01-31T12:00:00Z
+exclude = ["README*", "src"]
 expected-signers = ["key-sha256:2222222222222222222222222222222222222222222222222222222222222222"]
 """,
     ),

@@ -447,3 +447,90 @@ def test_an_untracked_file_is_no_part_of_a_tag(work: Path, spec: str) -> None:
     assert done.code == 2
     assert "opt/new/deep/sneaky" in done.err
     assert "is packed, and git does not know it, so that no tag is the version of what is packed" in done.err
+
+
+# What is beside the packed files, and what leads out of the spec's folder.
+
+BESIDE = "in a [[file]] or [[payload]], or in the spec's own `exclude` if they are not shipped"
+
+
+def test_a_file_that_was_added_after_init_is_named(work: Path) -> None:
+    (work / "tool").mkdir()
+    (work / "tool/run.sh").write_text("#!/bin/sh\n")
+    assert run("init", "tool", cwd=work).code == 0
+    assert warnings(pack(work, "tool", "-o", "tool/a.seal")) == []
+    (work / "tool/added.sh").write_text("new\n")
+    (work / "tool/lib/deep").mkdir(parents=True)
+    (work / "tool/lib/deep/x").write_text("new\n")
+    for name in (".git", "backup~", "policy.toml", "signer.key", "root.pem", "old.vib", ".env"):
+        (work / "tool" / name).write_text("x\n")
+    (work / "tool/none").mkdir()
+    done = pack(work, "tool", "-o", "tool/b.seal")
+    assert warnings(done) == [f"nothing packs 2 paths ('added.sh', 'lib/') of 'tool'; name them {BESIDE}"]
+
+
+def test_a_file_beside_a_single_source_is_named_with_its_folder(work: Path) -> None:
+    (work / "module/bin").mkdir()
+    for name in ("a", "b"):
+        (work / "module/bin" / name).write_text("x\n")
+    (work / "module/module.toml").write_text(HEAD + TREE + '[[file]]\npath = "opt/a"\nsource = "bin/a"\n')
+    (warning,) = warnings(pack(work, "module", "-o", "a.seal"))
+    assert warning.startswith("nothing packs 1 path ('bin/b') of 'module'; name it")
+
+
+def test_what_the_spec_leaves_out_is_not_named(work: Path) -> None:
+    for name in ("README.md", "x.o"):
+        (work / "module" / name).write_text("x\n")
+    (work / "module/files/y.o").write_text("x\n")
+    exclude = 'exclude = ["README*", "*.txt"]\n'
+    (work / "module/module.toml").write_text(HEAD + exclude + TREE + 'exclude = ["*.o"]\n')
+    assert warnings(pack(work, "module", "-o", "a.seal")) == [
+        "module/module.toml:5: exclude[1]: '*.txt' leaves nothing out: nothing that is not packed is called so"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("tables", "link", "target", "where"),
+    [
+        ('[[file]]\npath = "etc/x"\nsource = "env"\n', "env", "/etc/hostname", "file[0].source: 'env' is"),
+        (
+            '[[file]]\npath = "etc/x"\nsource = "up/hostname"\n',
+            "up",
+            "/etc",
+            "file[0].source: 'up/hostname' goes through",
+        ),
+        ('[[payload]]\nroot = "tree"\n', "tree", "/usr", "payload[0].root: 'tree' is"),
+        ('[[payload]]\nroot = "up/share"\n', "up", "/usr", "payload[0].root: 'up/share' goes through"),
+        (
+            TREE + '[[attachment]]\nname = "a"\nfile = "doc"\nmedia-type = "text/plain"\n',
+            "doc",
+            "/etc/hostname",
+            "attachment[0].file: 'doc' is",
+        ),
+    ],
+)
+def test_a_link_that_leads_out_of_the_folder_of_the_spec_is_refused(
+    work: Path, tables: str, link: str, target: str, where: str
+) -> None:
+    (work / "module/module.toml").write_text(HEAD + tables)
+    (work / "module" / link).symlink_to(target)
+    done = pack(work, "module", "-o", "a.seal")
+    assert (done.code, done.out) == (1, "")
+    what, step = done.err.splitlines()
+    assert f"{where} the symbolic link 'module/{link}' to {os.path.realpath(target)!r}, outside of the spec's" in what
+    assert step.endswith("Put a copy of the file or folder in the place of the link, into the spec's own folder.")
+
+
+def test_a_link_of_a_stage_that_leads_out_of_it_is_refused(work: Path) -> None:
+    shutil.rmtree(work / "stage/payloads/payload1")
+    (work / "stage/payloads/payload1").symlink_to(work / "module/files")
+    done = pack(work, "stage", "-o", "a.vib", "--version", "1")
+    assert done.code == 1
+    assert "'payloads/payload1' is the symbolic link 'stage/payloads/payload1' to" in done.err
+
+
+def test_a_link_inside_of_the_folder_is_followed(work: Path) -> None:
+    (work / "module/files").rename(work / "module/real")
+    (work / "module/files").symlink_to("real")
+    assert warnings(pack(work, "module", "-o", "a.seal")) == []
+    assert "opt/hello/conf" in modes(work, "a.seal")

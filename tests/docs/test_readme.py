@@ -45,6 +45,14 @@ def shell(command: str, folder: Path, environment: dict[str, str]) -> str:
     return done.stdout
 
 
+def copy_checkout(folder: Path) -> None:
+    for name in COPIED:
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, folder)
+
+
 @pytest.fixture(scope="module")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
     """A copy of the checkout once the first block of the README has been run in it; and the environment then."""
@@ -52,11 +60,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     if not shutil.which("make"):
         pytest.skip("no make")
     folder = tmp_path_factory.mktemp("checkout")
-    for name in COPIED:
-        if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, folder / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
-        else:
-            shutil.copy(ROOT / name, folder)
+    copy_checkout(folder)
     found = offline(folder)
     printed = shell(f"make PYTHON={sys.executable} demo > demo.log 2>&1\n{after_demo()}env", folder, found)
     assert "refused, as it must be" in (folder / "demo.log").read_text()
@@ -73,18 +77,20 @@ def after_demo() -> str:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
-    """An environment in which the README's second block has been run: the package comes from a wheel."""
+    """A copy of the checkout once the second block of the README has been run in it: the package comes from a wheel."""
     pytest.importorskip("hatchling")
     folder = tmp_path_factory.mktemp("installed")
-    wheels, environment = folder / "wheels", folder / "environment"
-    shell(f"{sys.executable} -m pip wheel -q -w {wheels} {ROOT}", folder, offline(folder))
-    shell(f"{sys.executable} -m venv {environment}", folder, offline(folder))
-    found = offline(folder, PATH=f"{environment}/bin:/usr/bin:/bin", PIP_FIND_LINKS=str(wheels))
+    copy_checkout(folder)
+    python = tmp_path_factory.mktemp("python") / "python3"
+    python.symlink_to(sys.executable)
+    found = offline(folder, PATH=f"{python.parent}:/usr/bin:/bin")
+    printed = shell(f"{{\n{SHELL[1]}\n}} > pip.log 2>&1\nenv", folder, found)
+    activated = dict(line.split("=", 1) for line in printed.splitlines() if "=" in line)
+    (libraries,) = (folder / ".venv/lib").glob("python*/site-packages")
     # What is installed beside this test run must not stand for what is missing in the wheel.
-    shell(SHELL[1], folder, {**found, "PYTHONPATH": ""})
-    (libraries,) = (environment / "lib").glob("python*/site-packages")
     assert (libraries / "modseal/pages/policy.md").exists()
-    return folder, {**found, "PYTHONPATH": os.pathsep.join([str(libraries), *site.getsitepackages()])}
+    path = os.pathsep.join([str(libraries), *site.getsitepackages()])
+    return folder, {**found, "PATH": activated["PATH"], "PYTHONPATH": path}
 
 
 @pytest.mark.slow

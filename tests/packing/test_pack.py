@@ -583,7 +583,7 @@ def test_a_community_vib_outside_the_allowed_paths_gets_a_warning(module: Path, 
 
 def test_an_empty_payload_and_a_lone_vzstd_get_warnings(module: Path, out: Path) -> None:
     (module / "empty").mkdir()
-    spec(module, '[[payload]]\nroot = "empty"\ntype = "vzstd"\n')
+    spec(module, 'exclude = ["files"]\n[[payload]]\nroot = "empty"\ntype = "vzstd"\n')
     warnings = packed(module, out, "vib").warnings
     assert warnings == (
         "payload payload1 is empty",

@@ -37,8 +37,9 @@ CauseName = Literal[
     "issuer-missing", "chain-missing", "too-many-certificates", "unknown-timestamp-authority", "timestamp-anchor",
     "tsa-unreachable", "tsa-answer",
     # specs and what is packed
-    "spec-missing", "not-a-spec", "link-in-vib", "link-outside", "not-packable", "unfit-name", "file-too-large",
-    "too-many-entries", "epoch", "attachment-name", "too-many-attachments", "document-damaged", "setuid-undeclared",
+    "spec-missing", "not-a-spec", "source-outside", "link-in-vib", "link-outside", "not-packable", "unfit-name",
+    "file-too-large", "too-many-entries", "epoch", "attachment-name", "too-many-attachments", "document-damaged",
+    "setuid-undeclared",
     # reports
     "report-unreadable", "report-of-server", "path-outside", "too-many-bundles",
     # hosts
@@ -170,6 +171,7 @@ CAUSES: Final[Mapping[CauseName, str]] = {
     # specs and what is packed
     "spec-missing": "Write a module.toml in this folder; `modseal init` makes one to begin with.",
     "not-a-spec": "Name the module.toml of the module, or the folder that has it.",
+    "source-outside": "Put a copy of the file or folder in the place of the link, into the spec's own folder.",
     "link-in-vib": "Pack the file in the place of the link, or pack a .seal, which can have links.",
     "link-outside": "Make the link relative to its own folder, and to something inside the module.",
     "not-packable": "Remove it from the folder, or leave it out with `exclude`.",

@@ -91,7 +91,7 @@ class PayloadTree:
                 continue
             for item in found:
                 relative = above + item.name.decode("utf-8", "surrogateescape")
-                if matching := {place for place, pattern in enumerate(exclude) if _matches(relative, pattern)}:
+                if matching := {place for place, pattern in enumerate(exclude) if matches(relative, pattern)}:
                     unused -= matching
                     continue
                 if len(self.inputs) > limits.FILES:
@@ -206,7 +206,7 @@ class PayloadTree:
         return None
 
 
-def _matches(path: str, pattern: str) -> bool:
+def matches(path: str, pattern: str) -> bool:
     """Whether a path below the root is left out. A pattern without a slash is for a name at any depth."""
     return fnmatchcase(path if "/" in pattern.rstrip("/") else path.rpartition("/")[2], pattern.strip("/"))
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from stat import S_ISGID, S_ISREG, S_ISUID, S_ISVTX
 
 from modseal import limits
-from modseal.errors import SpecError, require_spec
+from modseal.errors import SpecError, SpecProblem, require_spec
 from modseal.files.small import read_small
 from modseal.format import manifest_json, rules
 from modseal.format.manifest import Constraint, Entry, FileType, Kind, Manifest
@@ -23,8 +23,9 @@ from modseal.format.payload_writer import Input
 from modseal.format.stage_descriptor import GivenText
 from modseal.format.times import time_text
 from modseal.format.visor import VisorLayout
-from modseal.packing.collect import PayloadTree
-from modseal.packing.spec import ComponentSpec, ModuleSpec, PayloadSpec, parse
+from modseal.packing.collect import PayloadTree, matches
+from modseal.packing.spec import ComponentSpec, ModuleSpec, PayloadSpec, Place, parse
+from modseal.packing.spec_folder import leads_outside, unpacked
 from modseal.packing.spec_shape import DEFAULT_PAYLOAD
 
 EPOCH_VARIABLE = "SOURCE_DATE_EPOCH"
@@ -163,8 +164,10 @@ def plan_module(
     problems += _apply_files(spec, {tree.name: tree for tree in trees}, folder)
     problems += finish(trees)
     attachments = tuple(AttachmentPlan(item.name, item.media_type, folder / item.file) for item in spec.attachments)
-    problems += _attachment_problems(spec, attachments)
+    problems += _attachment_problems(spec, folder, attachments)
     require_spec(problems)
+    roots = tuple(folder / payload.root for payload in spec.payloads if payload.root is not None)
+    sources = (path, *(item.path for item in attachments), *(folder / f.source for f in spec.files if f.source))
     manifest = Manifest(
         kind,
         spec.vendor,
@@ -184,13 +187,14 @@ def plan_module(
         mtime=epoch or 0,
         payloads=tuple(PayloadPlan(tree.name, tree.type, tuple(tree.inputs.values())) for tree in trees),
         attachments=() if kind == "vib" else attachments,
-        trees=tuple(folder / payload.root for payload in spec.payloads if payload.root is not None),
-        sources=(path, *(item.path for item in attachments), *(folder / f.source for f in spec.files if f.source)),
+        trees=roots,
+        sources=sources,
         warnings=(
             *(f"a .vib carries no attachments: {item.name} is left out" for item in left_out),
             *(_UNEXPECTED if kind == "vib" and spec.expected_signers else ()),
             *unused,
             *_without_files(spec),
+            *_not_packed(spec, folder, roots, sources),
             *tree_warnings(trees, spec.relationships.depends, _KEEPS),
         ),
         components=spec.components,
@@ -217,6 +221,29 @@ def _without_files(spec: ModuleSpec) -> Iterator[str]:
         yield "the module has no files; name their folder in a [[payload]] (payload = [] says that there are none)"
 
 
+def _not_packed(spec: ModuleSpec, folder: Path, roots: Iterable[Path], sources: Iterable[Path]) -> Iterator[str]:
+    """What lies beside the packed files and is named by nothing; and each pattern for it that fits nothing."""
+    unused = set(spec.exclude)
+
+    def left_out(path: str) -> bool:
+        fitting = {pattern for pattern in spec.exclude if matches(path, pattern)}
+        unused.difference_update(fitting)
+        return bool(fitting) or any(
+            matches(path, pattern) for payload in spec.payloads for pattern in payload.exclude if "/" not in pattern
+        )
+
+    found = unpacked(folder, roots, sources, left_out)
+    if found and (spec.payloads or spec.files):  # a module without files says so itself
+        what = f"nothing packs {_paths(found)} of {str(folder)!r}"
+        them, are = ("it", "it is") if len(found) == 1 else ("them", "they are")
+        yield f"{what}; name {them} in a [[file]] or [[payload]], or in the spec's own `exclude` if {are} not shipped"
+    for place, pattern in enumerate(spec.exclude):
+        if pattern in unused:
+            yield spec.describe(
+                ("exclude", place), f"{pattern!r} leaves nothing out: nothing that is not packed is called so"
+            )
+
+
 def _says_nothing_of_files(spec: ModuleSpec) -> bool:
     return not spec.files and "payload" not in spec.document.values
 
@@ -226,6 +253,9 @@ def _collect(
 ) -> PayloadTree:
     """The tree of a payload; a warning for each pattern that leaves nothing out is added to `unused`."""
     if payload.root is not None:
+        if outside := leads_outside(folder, payload.root):
+            tree.problems.append(_described(spec, ("payload", index, "root"), outside))
+            return tree
         try:
             for place in tree.add_folder(folder / payload.root, payload.prefix, payload.exclude):
                 what = f"{payload.exclude[place]!r} leaves nothing out: nothing below {payload.root!r} is called so"
@@ -241,11 +271,12 @@ def _apply_files(spec: ModuleSpec, trees: Mapping[str, PayloadTree], folder: Pat
     for index, file in enumerate(spec.files):
         if file.source is not None:
             try:
-                problem = trees[file.payload].add_file(file.path, folder / file.source)
+                problem = leads_outside(folder, file.source)
+                problem = problem or trees[file.payload].add_file(file.path, folder / file.source)
             except OSError as error:
                 problem = f"{file.source!r}: {error.strerror}"
             if problem:
-                yield spec.describe(("file", index, "source"), problem)
+                yield _described(spec, ("file", index, "source"), problem)
     for tree in trees.values():
         tree.add_parents()
     for index, file in enumerate(spec.files):
@@ -257,9 +288,17 @@ def _apply_files(spec: ModuleSpec, trees: Mapping[str, PayloadTree], folder: Pat
                 yield spec.describe(("file", index, "mode"), f"{file.path!r} is a symbolic link, which has no mode")
 
 
-def _attachment_problems(spec: ModuleSpec, attachments: Iterable[AttachmentPlan]) -> Iterator[str]:
+def _described(spec: ModuleSpec, place: Place, problem: str) -> SpecProblem:
+    """A problem with a value as one line, which keeps its cause."""
+    return SpecProblem(spec.describe(place, problem), getattr(problem, "cause", None))
+
+
+def _attachment_problems(spec: ModuleSpec, folder: Path, attachments: Iterable[AttachmentPlan]) -> Iterator[str]:
     for index, item in enumerate(attachments):
         place = ("attachment", index, "file")
+        if outside := leads_outside(folder, spec.attachments[index].file):
+            yield _described(spec, place, outside)
+            continue
         try:
             status = os.stat(item.path)
         except OSError as error:

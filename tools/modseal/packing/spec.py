@@ -89,6 +89,7 @@ class ModuleSpec:
     components: tuple[ComponentSpec, ...]
     sbom: bool
     expected_signers: tuple[str, ...]
+    exclude: tuple[str, ...]
 
     def describe(self, place: Place, message: str) -> str:
         """A problem with a value as one line: `file:line: field: message`."""
@@ -147,6 +148,7 @@ def _read(document: toml_text.TomlDocument, source: str) -> ModuleSpec:
         components=tuple(ComponentSpec(**item) for item in values.get("component", ())),
         sbom=values.get("attestations", {}).get("sbom", False),
         expected_signers=tuple(sorted(set(values.get("expected-signers", ())))),
+        exclude=tuple(values.get("exclude", ())),
     )
 
 

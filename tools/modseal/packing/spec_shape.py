@@ -214,6 +214,11 @@ SHAPE = Table(
         "description": Text(least=0, about="What it does, in full."),
         "released": SpecTime(about="When it was released (UTC); SOURCE_DATE_EPOCH by default."),
         "payload": Array(_PAYLOAD, most=limits.PAYLOADS, about="The trees that are packed, in the archive's order."),
+        "exclude": Array(
+            Text(most=limits.PATH_LENGTH),
+            about="Shell-style patterns of what lies in this spec's folder and is not shipped, as in a payload: "
+            "of other files there that nothing packs, `modseal pack` warns.",
+        ),
         "file": Array(_FILE_ENTRY, most=limits.FILES, about="Single files, and modes of paths."),
         "depends": _constraints("What must be on the host, too."),
         "conflicts": _constraints("What must not be on the host together with it."),

@@ -36,6 +36,7 @@ from modseal.packing.plan import (
     tree_warnings,
     without_vib,
 )
+from modseal.packing.spec_folder import leads_outside
 
 DESCRIPTOR = MANIFEST_MEMBER["vib"]
 PAYLOADS = "payloads"
@@ -59,7 +60,7 @@ def plan_stage(
     manifest, problems = _read_descriptor(folder / DESCRIPTOR, for_stage(given or {}))
     payloads = folder / PAYLOADS
     problems += _strangers(payloads, manifest.payloads)
-    trees = [_collect(payloads / payload.name, payload, kind, keep_modes=keep_modes) for payload in manifest.payloads]
+    trees = [_collect(folder, payload, kind, keep_modes=keep_modes) for payload in manifest.payloads]
     kept = {tree.name: _apply_layout(tree, payloads) for tree in trees if tree.type in VISOR_TYPES}
     said = folder / FILE
     if os.path.lexists(said):
@@ -138,10 +139,14 @@ def _strangers(folder: Path, payloads: Iterable[Payload]) -> Iterator[str]:
             yield f"{folder}: {name!r} belongs to no payload of {DESCRIPTOR}"
 
 
-def _collect(folder: Path, payload: Payload, kind: Kind, *, keep_modes: bool) -> PayloadTree:
+def _collect(stage: Path, payload: Payload, kind: Kind, *, keep_modes: bool) -> PayloadTree:
     """The tree of a payload. The sticky bit stays: it is how a stage says that a host keeps changes to a file."""
+    folder = stage / PAYLOADS / payload.name
     sticky = rules.STICKY if kind == "vib" else 0
     tree = PayloadTree(payload.name, payload_type(payload.type, kind), sticky, keep_modes)
+    if outside := leads_outside(stage, f"{PAYLOADS}/{payload.name}"):
+        tree.problems.append(outside)
+        return tree
     try:
         tree.add_folder(folder)
     except OSError as error:

@@ -85,11 +85,11 @@ def spoil(site: Path) -> None:
 def test_what_is_found_is_attested_and_the_report_is_bound_to_it(site: Path) -> None:
     done = audit(site, "depot", *POLICY, "--format", "json", "-o", "n.json", *ATTEST)
     who = "CN=Example partner signer,O=modseal example with ecdsa-p256-sha256"
-    assert (done.out, done.err) == ("", f"modseal: a.vsa: PASSED for 1 bundle(s), signed by {who}\n")
+    assert (done.out, done.err) == ("", f"modseal: a.vsa: PASSED for 1 bundle, signed by {who}\n")
     details = statement(site)["predicate"]["urn:modseal:audit:1"]
     digest = hashlib.sha256((site / "n.json").read_bytes()).hexdigest()
     assert details["report"] == {"name": "n.json", "mediaType": "application/json", "digest": {"sha256": digest}}
-    assert "  attested: PASSED MODSEAL_LEVEL_PARTNER, 1 bundle(s)" in audit(site, "verify-report", "n.json", *CHECK).out
+    assert "  attested: PASSED MODSEAL_LEVEL_PARTNER, 1 bundle" in audit(site, "verify-report", "n.json", *CHECK).out
 
 
 def test_a_failed_audit_is_attested_as_failed_and_fails(site: Path) -> None:
@@ -97,7 +97,7 @@ def test_a_failed_audit_is_attested_as_failed_and_fails(site: Path) -> None:
     report(site, "bad.json", *ATTEST, code=1)
     assert statement(site)["predicate"]["verificationResult"] == "FAILED"
     assert len(statement(site)["subject"]) == 2
-    assert "  attested: FAILED, 2 bundle(s)" in audit(site, "verify-report", "bad.json", *CHECK).out
+    assert "  attested: FAILED, 2 bundles" in audit(site, "verify-report", "bad.json", *CHECK).out
 
 
 def test_a_report_on_standard_output_is_bound_byte_for_byte(site: Path) -> None:
@@ -253,7 +253,7 @@ def test_a_report_is_checked_against_the_files(site: Path) -> None:
     assert "A report is a claim: it proves nothing by itself." in done.out
     spoil(site)
     done = audit(site, "verify-report", "r.json", code=1)
-    assert done.out.startswith("r.json: not reproduced, 1 deviation(s)\n")
+    assert done.out.startswith("r.json: not reproduced, 1 deviation\n")
     assert "  not-reported          depot/b.seal: it is rejected" in done.out
     document = json.loads(audit(site, "verify-report", "r.json", "--format", "json", code=1).out)
     assert document["schema"] == "modseal/audit-recheck@1"

@@ -137,7 +137,7 @@ def test_a_second_signer_may_add_a_block(signed: Path, kind: str) -> None:
     before = (signed / f"a.{kind}").read_bytes()
     done = run("sign", f"a.{kind}", *key_options("certified"), "-o", "b", cwd=signed)
     assert done.code == 0
-    assert "2 block(s)" in done.out
+    assert "2 blocks" in done.out
     assert (signed / f"a.{kind}").read_bytes() == before
     document = json.loads(run("verify", "b", *POLICY, "--format", "json", cwd=signed).out)
     assert [one["trusted"] for one in document["results"][0]["signers"]] == [True, True]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,14 @@ import pytest
 from builders import policies, trust_bundles
 from builders.audits import folder_of
 from builders.transcript import Transcript, run
+from modseal.report.text import safe
 
-NAMES = {b"a\xff.seal": "a\\xff.seal", b"a\xfe.seal": "a\\xfe.seal", b"a\\xff.seal": "a\\\\xff.seal"}
+NAMES = {
+    b"a\xff.seal": "a\\xff.seal",
+    b"a\xfe.seal": "a\\xfe.seal",
+    b"a\\xff.seal": "a\\\\xff.seal",
+    b"a\\udcff.seal": "a\\\\udcff.seal",
+}
 
 
 @pytest.fixture
@@ -78,7 +85,7 @@ def test_a_file_that_is_not_there_has_its_name_in_a_readable_error(site: Path) -
 
 
 def test_a_comparison_has_the_names_of_both_files(site: Path) -> None:
-    first, second, _ = (f"depot/{os.fsdecode(name)}" for name in NAMES)
+    first, second, *_ = (f"depot/{os.fsdecode(name)}" for name in NAMES)
     done = run("diff", first, second, "--format", "json", cwd=site)
     document = strict(done.out)
     assert [document[side]["bundle"] for side in ("left", "right")] == ["depot/a\\xff.seal", "depot/a\\xfe.seal"]
@@ -94,3 +101,23 @@ def test_a_trust_bundle_has_the_name_of_its_file(site: Path) -> None:
     name = os.fsdecode(b"t\xff.trust")
     trust_bundles.write(site, trust_bundles.make(), name)
     assert strict(run("inspect", name, "--format", "json", cwd=site).out)["bundle"] == "t\\xff.trust"
+
+
+@pytest.mark.parametrize("form", ["text", "csv", "junit", "html"])
+def test_every_form_of_a_report_spells_a_name_as_json_does(site: Path, form: str) -> None:
+    more = ("--verbose",) if form == "text" else ()
+    printed = audit(site, "depot", "--policy", "policy.toml", "--format", form, *more).out
+    printed = re.sub("(?s)<script.*?</script>", "", printed)  # a page has them once more, as JSON
+    spelled = set(re.findall(r"(?<=/|>)a[\\\w]+\.seal", printed))
+    assert spelled == set(NAMES.values())
+
+
+def test_names_of_verified_inspected_and_signed_files_are_told_apart(site: Path) -> None:
+    for name, text in NAMES.items():
+        path = f"depot/{os.fsdecode(name)}"
+        assert run("verify", path, "--policy", "policy.toml", cwd=site).out.startswith(f"depot/{text}: accepted")
+        assert run("inspect", path, cwd=site).out.startswith(f"depot/{text}: ")
+
+
+def test_a_control_character_is_not_spelled_as_a_byte() -> None:
+    assert (safe("\x80"), safe("\udc80"), safe("\n"), safe("\x7f")) == ("\\u0080", "\\x80", "\\n", "\\x7f")

@@ -108,8 +108,8 @@ def test_inspect_has_a_line_for_each_of_several(place: Path) -> None:
     assert done.code == 0
     first, second = done.out.splitlines()
     assert first.startswith("a.seal: UNPROVED: Acme acme-agent 1.2.3-4, claims partner, .seal, ")
-    assert first.endswith(", 1 signature(s)")
-    assert second.endswith(", 0 signature(s)")
+    assert first.endswith(", 1 signature")
+    assert second.endswith(", 0 signatures")
 
 
 @pytest.mark.parametrize(

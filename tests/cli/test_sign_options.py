@@ -75,7 +75,7 @@ def test_two_steps_and_one_give_the_same_bytes(kind: Kind, place: Path) -> None:
     done = run(*ATTACH, "-o", "two", cwd=place)
     assert (done.code, done.unusual) == (0, "")
     sha256 = hashlib.sha256((place / "two").read_bytes()).hexdigest()
-    line = f"two: signed by CN=Test rsa signer 0,O=Test with rsa-pkcs1-sha256, 1 block(s), sha256 {sha256}\n"
+    line = f"two: signed by CN=Test rsa signer 0,O=Test with rsa-pkcs1-sha256, 1 block, sha256 {sha256}\n"
     assert done.out == f"{line}the file has changed: publish this SHA-256; the one from before no longer holds\n"
     assert run(*DIRECT, "-o", "one", cwd=place, env=TIME).code == 0
     assert (place / "two").read_bytes() == (place / "one").read_bytes()
@@ -185,7 +185,7 @@ def test_the_list_shows_every_block_and_that_it_says_nothing_about_trust(kind: K
     done = run("sign", "a", "--list", cwd=place)
     assert (done.code, done.unusual) == (0, "")
     lines = done.out.splitlines()
-    assert lines[0] == "a: 2 signature block(s); this says nothing about trust; `modseal verify` does"
+    assert lines[0] == "a: 2 signature blocks; this says nothing about trust; `modseal verify` does"
     assert [line for line in lines if line.startswith("  block")] == [
         "  block 1: verifies over this manifest",
         "  block 2: verifies over this manifest",
@@ -200,7 +200,7 @@ def test_the_list_shows_every_block_and_that_it_says_nothing_about_trust(kind: K
 @kinds
 def test_an_unsigned_bundle_has_an_empty_list(kind: Kind, place: Path) -> None:
     (place / "a").write_bytes(make(kind).unsigned().data)
-    assert run("sign", "a", "--list", cwd=place).out.startswith("a: 0 signature block(s); ")
+    assert run("sign", "a", "--list", cwd=place).out.startswith("a: 0 signature blocks; ")
 
 
 @kinds
@@ -246,9 +246,7 @@ def test_a_removed_block_is_shown_and_the_others_keep_their_bytes(kind: Kind, fo
     done = run("sign", "a", "--remove", wanted, "-o", "b", cwd=place)
     assert (done.code, done.unusual) == (0, "")
     sha256 = hashlib.sha256((place / "b").read_bytes()).hexdigest()
-    assert done.out.startswith(
-        f"b: removed, 2 block(s) left, sha256 {sha256}:\n  block 2: verifies over this manifest\n"
-    )
+    assert done.out.startswith(f"b: removed, 2 blocks left, sha256 {sha256}:\n  block 2: verifies over this manifest\n")
     assert stranger.fingerprint in done.out
     assert "CN=Stranger" in done.out
     after = OpenBundle(BytesSource((place / "b").read_bytes()), "b").signature
@@ -263,7 +261,7 @@ def test_a_removed_block_is_shown_and_the_others_keep_their_bytes(kind: Kind, fo
 def test_the_last_block_leaves_an_unsigned_bundle(kind: Kind, place: Path) -> None:
     (place / "a").write_bytes(make(kind).data)
     assert run("sign", "a", "--remove", signer().fingerprint, cwd=place).out.startswith(
-        "a: removed, 0 block(s) left, sha256 "
+        "a: removed, 0 blocks left, sha256 "
     )
     assert (place / "a").read_bytes() == make(kind).unsigned().data
 

@@ -151,7 +151,7 @@ def test_a_passphrase_that_is_typed_is_not_shown(place: Path) -> None:
     os.close(other)
     shown = _read_until(own, b"Passphrase: ")
     os.write(own, PASSPHRASE.encode() + b"\n")
-    shown += _read_until(own, b"block(s)")
+    shown += _read_until(own, b"1 block")
     assert process.wait(30) == 0
     os.close(own)
     clean(shown)

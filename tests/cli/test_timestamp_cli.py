@@ -73,7 +73,7 @@ def test_signing_first_and_the_timestamp_later_comes_to_the_same(work: Path, ser
     done = run("timestamp", "a.seal", "--tsa", server.url, "--tsa-anchor", "tsa.pem", "-o", "b.seal", cwd=work)
     sha256 = hashlib.sha256((work / "b.seal").read_bytes()).hexdigest()
     assert done.out.splitlines() == [
-        f"b.seal: 1 timestamp(s) added, sha256 {sha256}",
+        f"b.seal: 1 timestamp added, sha256 {sha256}",
         "the file has changed: publish this SHA-256; the one from before no longer holds",
     ]
     assert verdict(work, "b.seal") == ("accepted", [])

@@ -21,7 +21,7 @@ from modseal.cli.audit_output import FORMATS
 from modseal.cli.options import OUTPUT, now, signer_options
 from modseal.errors import UsageError
 from modseal.files.output import require_output
-from modseal.report.text import safe
+from modseal.report.text import plural, safe, safe_name
 
 _OPTIONS = ("key", "cert", "chain", "passphrase_file", "algorithm", "resource_uri", "verifier_id")
 
@@ -53,7 +53,7 @@ class Attesting:
     def sign(self, audit: Audit, form: str, output: Path | None, *, passed: bool, fail_on: Severity) -> None:
         """Write the attestation of an audit whose report was written. Raises what `audit.attest.attest` raises."""
         if not audit.complete:
-            click.echo(f"modseal: {safe(self.path)} is not written: nothing is attested", err=True)
+            click.echo(f"modseal: {safe_name(self.path)} is not written: nothing is attested", err=True)
             return
         from modseal.auditing import attest
         from modseal.cli.sign import open_signer
@@ -72,7 +72,9 @@ class Attesting:
         )
         said = "PASSED" if done.passed else "FAILED"
         who = f"{safe(done.subject)} with {done.algorithm}"
-        click.echo(f"modseal: {safe(done.path)}: {said} for {done.bundles} bundle(s), signed by {who}", err=True)
+        click.echo(
+            f"modseal: {safe_name(done.path)}: {said} for {plural(done.bundles, 'bundle')}, signed by {who}", err=True
+        )
 
 
 def asked(given: Mapping[str, Any], reports: Iterable[Path], paths: Iterable[str]) -> Attesting | None:

@@ -36,7 +36,7 @@ from modseal.cli.options import (
 )
 from modseal.depot.offline_plan import FORMS, Choices
 from modseal.errors import RefusedError, UsageError
-from modseal.report.text import safe
+from modseal.report.text import safe, safe_name
 
 if TYPE_CHECKING:
     from modseal.depot.files import DepotFiles
@@ -127,9 +127,8 @@ def build(bundles: tuple[Path, ...], destination: Path, **given: Any) -> None:
     with progress() as tell:
         written = offline_bundle.build(bundles, destination, choices(given), read_epoch(os.environ), tell)
     count = len(written.modules)
-    click.echo(
-        f"{safe(destination)}: offline bundle of {count} bundle{'' if count == 1 else 's'}, sha256 {written.sha256}"
-    )
+    what = f"{count} bundle{'' if count == 1 else 's'}"
+    click.echo(f"{safe_name(destination)}: offline bundle of {what}, sha256 {written.sha256}")
 
 
 def _build_signed(bundles: tuple[Path, ...], output: Path, given: dict[str, Any]) -> None:
@@ -295,7 +294,7 @@ def recall(modules: tuple[str, ...], output: Path, **given: Any) -> None:
     recalls.write(made, output)
     entries = f"{len(made.modules)} entr{'y' if len(made.modules) == 1 else 'ies'}"
     click.echo(
-        f"{safe(output)}: recall {safe(made.name)}, version {made.version}, {entries}, "
+        f"{safe_name(output)}: recall {safe(made.name)}, version {made.version}, {entries}, "
         f"expires {time_text(made.expires)}"
     )
 
@@ -358,6 +357,6 @@ def show_published(published: Published) -> None:
     index = published.index
     count = len(index.bundles)
     click.echo(
-        f"{safe(published.path)}: depot {safe(index.name)}, version {index.version}, {count} "
+        f"{safe_name(published.path)}: depot {safe(index.name)}, version {index.version}, {count} "
         f"bundle{'' if count == 1 else 's'}, expires {time_text(index.expires)}, sha256 {index.sha256}"
     )

@@ -11,7 +11,7 @@ from modseal.cli import keys_ca
 from modseal.cli.key_options import PASSPHRASE, UNENCRYPTED, new_passphrase, type_option, warn
 from modseal.cli.options import FILE, FILE_OR_STREAM, OUTPUT, now, require_no_input, tell_replaced
 from modseal.cli.sign import passphrase
-from modseal.report.text import safe
+from modseal.report.text import safe, safe_name
 
 if TYPE_CHECKING:
     from modseal.ca.description import Description
@@ -72,7 +72,7 @@ def csr(key: Path, subject: str, passphrase_file: Path | None, output: Path) -> 
     data = make_request(name, found.key).public_bytes(Encoding.PEM)
     with output_file(output) as file:
         file.write(data)
-    click.echo(f"{safe(output)}: a request for {safe(name.rfc4514_string())}; the CA issues the certificate")
+    click.echo(f"{safe_name(output)}: a request for {safe(name.rfc4514_string())}; the CA issues the certificate")
 
 
 @keys.command()

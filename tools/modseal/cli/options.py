@@ -233,12 +233,12 @@ def tell_replaced(*outputs: Path | None) -> None:
     before = {path: path.stat() for path in given if takes_place(path)}
 
     def tell() -> None:
-        from modseal.report.text import safe
+        from modseal.report.text import safe_name
 
         for path, status in before.items():
             with suppress(OSError):
                 if not os.path.samestat(status, path.stat()):
-                    click.echo(f"modseal: warning: {safe(path)} was there already, and is replaced", err=True)
+                    click.echo(f"modseal: warning: {safe_name(path)} was there already, and is replaced", err=True)
 
     click.get_current_context().call_on_close(tell)
 

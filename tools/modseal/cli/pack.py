@@ -17,7 +17,7 @@ from modseal.packing import given
 from modseal.packing.pack import pack as pack_module
 from modseal.packing.plan import read_epoch
 from modseal.report.signatures_text import packed_line
-from modseal.report.text import safe
+from modseal.report.text import safe, safe_name
 
 if TYPE_CHECKING:
     from modseal.packing.provenance import Build
@@ -109,7 +109,7 @@ def pack(
         from modseal.packing.offline_bundle import build as build_depot
 
         written = build_depot([packed.path], offline_bundle, Choices(), read_epoch(os.environ))
-        click.echo(f"{safe(written.path)}: offline bundle of 1 bundle, sha256 {written.sha256}")
+        click.echo(f"{safe_name(written.path)}: offline bundle of 1 bundle, sha256 {written.sha256}")
 
 
 def _build(said: dict[str, str], *, provenance: bool) -> Build | None:

@@ -31,7 +31,7 @@ from modseal.cli.options import (
 from modseal.errors import UsageError
 from modseal.policy.sources import load
 from modseal.report import policy_text
-from modseal.report.text import safe
+from modseal.report.text import safe, safe_name
 
 if TYPE_CHECKING:
     from modseal.policy.carried import Carried
@@ -273,6 +273,6 @@ def _print(written: Written) -> None:
 
     for warning in written.warnings:
         click.echo(f"modseal: warning: {safe(warning)}", err=True)
-    click.echo(f"{safe(written.path)}: trust bundle {describe(written.bundle)}")
+    click.echo(f"{safe_name(written.path)}: trust bundle {describe(written.bundle)}")
     for sentence in written.missing:
         click.echo(f"modseal: not complete: {safe(sentence)}; `modseal policy endorse` adds a signature", err=True)

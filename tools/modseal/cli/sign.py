@@ -35,7 +35,7 @@ from modseal.packing.sign import Signed
 from modseal.packing.sign import sign as sign_bundle
 from modseal.policy.sources import load
 from modseal.report import signatures_text
-from modseal.report.text import safe
+from modseal.report.text import safe, safe_name
 from modseal.signing import fitness, keys, material, prepared
 from modseal.signing.signer import Signer
 
@@ -175,7 +175,7 @@ def _envelope(bundle: Path, _output: Path, given: dict[str, Any]) -> None:
     if given["key"] is None:
         raise UsageError("--dsse needs --key, the key that signs the envelope")
     done = envelope.write(bundle, given["dsse"], open_signer(given), now(), given["algorithm"])
-    click.echo(f"{safe(done.path)}: provenance signed by {safe(done.subject)} with {done.algorithm}")
+    click.echo(f"{safe_name(done.path)}: provenance signed by {safe(done.subject)} with {done.algorithm}")
     click.echo(f"  key id         {done.key_id}")
 
 

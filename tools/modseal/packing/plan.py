@@ -20,11 +20,12 @@ from modseal.files.small import read_small
 from modseal.format import manifest_json, rules
 from modseal.format.manifest import Constraint, Entry, FileType, Kind, Manifest
 from modseal.format.payload_writer import Input
+from modseal.format.shape import Steps as Place
 from modseal.format.stage_descriptor import GivenText
 from modseal.format.times import time_text
 from modseal.format.visor import VisorLayout
 from modseal.packing.collect import PayloadTree, matches
-from modseal.packing.spec import ComponentSpec, ModuleSpec, PayloadSpec, Place, parse
+from modseal.packing.spec import ComponentSpec, ModuleSpec, PayloadSpec, parse
 from modseal.packing.spec_folder import leads_outside, unpacked
 from modseal.packing.spec_shape import DEFAULT_PAYLOAD
 
@@ -271,7 +272,7 @@ def _apply_files(spec: ModuleSpec, trees: Mapping[str, PayloadTree], folder: Pat
     for index, file in enumerate(spec.files):
         if file.source is not None:
             try:
-                problem = leads_outside(folder, file.source)
+                problem: str | None = leads_outside(folder, file.source)
                 problem = problem or trees[file.payload].add_file(file.path, folder / file.source)
             except OSError as error:
                 problem = f"{file.source!r}: {error.strerror}"

@@ -21,7 +21,7 @@ from typing import Any
 from modseal.auditing.finding import Finding
 from modseal.auditing.run import Audit
 from modseal.report.audit_words import evidence
-from modseal.report.text import safe
+from modseal.report.text import safe, safe_name
 
 BUNDLE = (
     "size",
@@ -71,9 +71,10 @@ def _bundle(result: Mapping[str, Any]) -> dict[str, object]:
     module = result["module"] or {}
     signers = (f"{one['subject']} ({'' if one['trusted'] else 'not '}trusted)" for one in result["signers"])
     return {
-        **{name: result[name] for name in ("bundle", "sha256", "size", "format", "verdict", "proven_level")},
+        **{name: result[name] for name in ("sha256", "size", "format", "verdict", "proven_level")},
         **{name: module.get(name) for name in ("vendor", "name", "version")},
         "row": "bundle",
+        "bundle": safe_name(result["bundle"]),
         "module_proved": module.get("proved"),
         "claimed_level_unproved": result["claimed_level"],
         "signers": "; ".join(signers),
@@ -85,9 +86,9 @@ def _finding(finding: Finding) -> dict[str, object]:
     return {
         **{name: values[name] for name in HEADER if name in values},
         "row": "finding",
-        "bundle": finding.bundle,
+        "bundle": safe_name(finding.bundle),
         "evidence": "; ".join(f"{name}: {value}" for name, value in evidence(finding)),
-        "related": "; ".join(finding.related),
+        "related": "; ".join(map(safe_name, finding.related)),
         "consequences": "; ".join(finding.consequences),
     }
 

@@ -10,7 +10,7 @@ from modseal.auditing.finding import Finding
 from modseal.auditing.report_file import ReportFile
 from modseal.files.names import portable
 from modseal.report.audit_json import compact, document
-from modseal.report.text import safe
+from modseal.report.text import safe, safe_name
 
 SCHEMA = "modseal/audit-diff@1"
 _CLAIM = "Both reports are claims: neither proves what it says (`modseal audit verify-report` checks one)."
@@ -28,18 +28,19 @@ def _lines(difference: Difference) -> Iterator[str]:
     yield from _policy(difference)
     for report in (difference.old, difference.new):
         if not report.complete:
-            yield f"{safe(report.name)} is of an audit that was interrupted: bundles may be missing from it"
+            yield f"{safe_name(report.name)} is of an audit that was interrupted: bundles may be missing from it"
     yield (
         f"bundles: {len(bundles.added)} added, {len(bundles.removed)} removed, {len(bundles.changed)} with other "
         f"content, {len(bundles.moved)} moved, {len(bundles.rejudged)} judged otherwise, {bundles.same} the same"
     )
-    yield from (f"  added      {safe(side.name)}: {_judged(side)}" for side in bundles.added)
-    yield from (f"  removed    {safe(side.name)}: {_judged(side)}" for side in bundles.removed)
-    yield from (f"  content    {safe(pair.new.name)}: {_change(pair)}" for pair in bundles.changed)
+    yield from (f"  added      {safe_name(side.name)}: {_judged(side)}" for side in bundles.added)
+    yield from (f"  removed    {safe_name(side.name)}: {_judged(side)}" for side in bundles.removed)
+    yield from (f"  content    {safe_name(pair.new.name)}: {_change(pair)}" for pair in bundles.changed)
     yield from (
-        f"  moved      {safe(pair.old.name)} -> {safe(pair.new.name)}: {_change(pair)}" for pair in bundles.moved
+        f"  moved      {safe_name(pair.old.name)} -> {safe_name(pair.new.name)}: {_change(pair)}"
+        for pair in bundles.moved
     )
-    yield from (f"  judged     {safe(pair.new.name)}: {_change(pair)}" for pair in bundles.rejudged)
+    yield from (f"  judged     {safe_name(pair.new.name)}: {_change(pair)}" for pair in bundles.rejudged)
     yield from _findings(difference)
     yield _CLAIM
     yield _conclusion(difference)
@@ -58,7 +59,7 @@ def _findings(difference: Difference) -> Iterator[str]:
 
 
 def _name(report: ReportFile) -> str:
-    return f"{safe(report.name)} ({report.head['at']})"
+    return f"{safe_name(report.name)} ({report.head['at']})"
 
 
 def _policy(difference: Difference) -> Iterator[str]:
@@ -85,7 +86,7 @@ def _change(pair: Pair) -> str:
 
 
 def _finding(finding: Finding) -> str:
-    about = f"{safe(finding.bundle)}: " if finding.bundle else ""
+    about = f"{safe_name(finding.bundle)}: " if finding.bundle else ""
     return f"{finding.severity} {safe(finding.rule)} {about}{safe(finding.detail)}"
 
 

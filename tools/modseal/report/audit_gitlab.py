@@ -15,7 +15,7 @@ from modseal.auditing.run import Audit
 from modseal.report.audit_json import compact, separated
 from modseal.report.audit_words import sentence, words
 from modseal.report.sarif_log import occurrence
-from modseal.report.text import safe
+from modseal.report.text import safe, safe_name
 
 _SEVERITY = {
     Severity.HIGH: "critical",
@@ -50,4 +50,4 @@ def _severity(finding: Finding) -> str:
 
 def _path(name: str) -> str:
     """Relative to the repository where the audit's paths were; GitLab knows no `./`."""
-    return safe(posixpath.normpath(name)) if name else "."
+    return safe_name(posixpath.normpath(name)) if name else "."

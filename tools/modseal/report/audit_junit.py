@@ -21,7 +21,7 @@ from xml.sax.saxutils import escape, quoteattr
 from modseal.auditing.finding import Finding, Severity, State
 from modseal.auditing.run import Audit
 from modseal.report.audit_words import sentence
-from modseal.report.text import safe
+from modseal.report.text import safe, safe_name
 from modseal.trust.examination import Verdict
 
 _FAILS = Severity.MEDIUM
@@ -71,14 +71,14 @@ def _bundles(audit: Audit) -> Iterator[_Case]:
 def _collections(audit: Audit) -> Iterator[_Case]:
     """A case for each finding that did not come with a bundle; and one where the audit ended early."""
     for finding in audit.late_findings():
-        yield _case(f"{finding.rule}: {safe(finding.bundle)}", [finding])
+        yield _case(f"{finding.rule}: {safe_name(finding.bundle)}", [finding])
     if not audit.complete:
         message = "bundles that the audit had not come to are missing"
         yield _Case("the audit came to its end", "error", "incomplete", message, (message,))
 
 
 def _bundle(name: str, verdict: str, findings: list[Finding]) -> _Case:
-    case = _case(safe(name), findings)
+    case = _case(safe_name(name), findings)
     if case.outcome is None and verdict != Verdict.ACCEPTED:  # that nothing says why is no reason to pass it
         message = f"{verdict}, and no finding says why"
         return case._replace(outcome="error", type="undecided", message=message, lines=(message,))

@@ -9,7 +9,7 @@ from modseal.auditing.recheck import Deviation, Recheck
 from modseal.auditing.vsa import Attestation
 from modseal.files.names import portable
 from modseal.report.audit_json import compact, document
-from modseal.report.text import safe
+from modseal.report.text import plural, safe, safe_name
 
 SCHEMA = "modseal/audit-recheck@1"
 _CLAIM = "A report is a claim: it proves nothing by itself. What counts is what was found now."
@@ -24,11 +24,11 @@ def render_text(check: Recheck, attested: Attestation | None = None) -> Iterator
 
 def _lines(check: Recheck, attested: Attestation | None) -> Iterator[str]:
     report = check.report
-    yield f"{safe(report.name)}: {_conclusion(check)}"
+    yield f"{safe_name(report.name)}: {_conclusion(check)}"
     yield f"  sha256 {report.sha256}, made at {report.head['at']} under {safe(report.policy['source'])}"
     if not report.complete:
         yield "  the audit was interrupted: the report does not have every bundle"
-    yield f"  {check.bundles} bundle(s) found and read again"
+    yield f"  {plural(check.bundles, 'bundle')} found and read again"
     if check.unjudged:
         yield f"  verdicts and findings were not compared: {safe(check.unjudged)}"
     elif not check.several:
@@ -36,14 +36,14 @@ def _lines(check: Recheck, attested: Attestation | None) -> Iterator[str]:
     if attested:
         yield from _attested(attested)
     for deviation in (*check.deviations, *check.unreadable):
-        about = f"{safe(deviation.bundle)}: " if deviation.bundle else ""
+        about = f"{safe_name(deviation.bundle)}: " if deviation.bundle else ""
         yield f"  {deviation.what:<21} {about}{safe(deviation.detail)}"
     yield _CLAIM
 
 
 def _attested(attested: Attestation) -> Iterator[str]:
     levels = dict.fromkeys((attested.result, *attested.levels))
-    what = f"{safe(' '.join(levels))}, {attested.subjects} bundle(s)"
+    what = f"{safe(' '.join(levels))}, {plural(attested.subjects, 'bundle')}"
     yield f"  attested: {what}, at {safe(attested.verified)} ({_TIMES})"
     yield f"    by {safe(attested.signer)} with {attested.algorithm}, key id {attested.key_id}"
     yield f"    as {safe(attested.verifier)}, for {safe(attested.resource)}"
@@ -51,7 +51,7 @@ def _attested(attested: Attestation) -> Iterator[str]:
 
 def _conclusion(check: Recheck) -> str:
     if check.deviations:
-        return f"not reproduced, {len(check.deviations)} deviation(s)"
+        return f"not reproduced, {plural(len(check.deviations), 'deviation')}"
     return "reproduced" if check.reproduced else "could not be checked to the end"
 
 

@@ -16,8 +16,8 @@ from typing import Any
 from modseal.auditing.finding import Finding, Kind, Severity, State
 from modseal.auditing.run import Audit
 from modseal.report import colour
-from modseal.report.audit_words import BY_DEFAULT, Words, conclusion, evidence, host_line, plural, words
-from modseal.report.text import Mark, safe
+from modseal.report.audit_words import BY_DEFAULT, Words, conclusion, evidence, host_line, words
+from modseal.report.text import Mark, plural, safe, safe_name
 from modseal.trust.examination import WORST_LAST, Verdict
 
 _WIDTH = 80
@@ -115,7 +115,7 @@ def _bundles(audit: Audit, mark: Mark, *, verbose: bool) -> Iterator[str]:
 
 def _bundle(result: dict[str, Any], findings: Iterable[Finding], mark: Mark) -> Iterator[str]:
     columns = _COLUMNS.format(result["verdict"], result["proven_level"] or "none")
-    yield mark(Verdict(result["verdict"]), columns[:11]) + columns[11:] + safe(result["bundle"])
+    yield mark(Verdict(result["verdict"]), columns[:11]) + columns[11:] + safe_name(result["bundle"])
     error = result.get("error")
     causes = Counter(one.rule for one in findings if one.kind is Kind.CHECK)
     why = ", ".join(code if count == 1 else f"{code} ({count:,} times)" for code, count in causes.items())
@@ -169,12 +169,12 @@ def _group(group: _Group) -> Iterator[str]:
 
 
 def _finding(finding: Finding, group: _Group) -> Iterator[str]:
-    yield f"  {safe(finding.bundle) or '(no one bundle)'}{' (undecided)' if finding.undecided else ''}"
+    yield f"  {safe_name(finding.bundle) or '(no one bundle)'}{' (undecided)' if finding.undecided else ''}"
     yield from _wrapped(safe(finding.detail), " " * 6, 6)
     for name, value in evidence(finding):
         yield f"        {name}: {value}"
     for other in finding.related:
-        yield f"        with: {safe(other)}"
+        yield f"        with: {safe_name(other)}"
     if finding.consequences:
         yield from _wrapped(f"from this follows: {', '.join(map(safe, finding.consequences))}", " " * 8, 10)
     if finding.next_step != group.words.next_step:
@@ -187,7 +187,7 @@ def _summary(audit: Audit) -> Iterator[str]:
     policy = head["policy"]
     yield ""
     yield "SUMMARY"
-    yield from _field("policy", f"{safe(audit.policy.source)}, minimum level {policy['minimum_level']}")
+    yield from _field("policy", f"{safe_name(audit.policy.source)}, minimum level {policy['minimum_level']}")
     if policy["sha256"]:
         yield from _field("", f"sha256 {policy['sha256']}")
     audited = f"{plural(summary['bundles'], 'bundle')}, {depots}{summary['bytes']:,} bytes"

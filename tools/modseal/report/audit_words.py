@@ -15,7 +15,7 @@ from modseal.auditing.finding import Finding, Severity
 from modseal.auditing.rule import Rule
 from modseal.auditing.run import Summary
 from modseal.codes import CODES, is_code
-from modseal.report.text import plain, safe
+from modseal.report.text import plain, plural, safe, safe_name
 from modseal.trust.examination import STEPS, Verdict
 
 
@@ -84,11 +84,6 @@ def evidence(finding: Finding) -> Iterator[tuple[str, str]]:
         yield safe(name.replace("_", " ")), plain(value)
 
 
-def plural(count: int, noun: str) -> str:
-    """A number and what it counts."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
-
-
 def host_line(host: Mapping[str, Any]) -> str:
     """An installed host in one sentence: what it claims, what is proven, and what that rests on."""
     vibs, payloads = plural(host["vibs"], "VIB"), plural(host["payloads"], "payload")
@@ -102,7 +97,7 @@ def sentence(finding: Finding) -> str:
     """A finding in one line: detail, evidence, what belongs to it or follows from it, next step."""
     parts = [safe(finding.detail)]
     parts += ["; ".join(f"{name}: {value}" for name, value in evidence(finding))]
-    parts += [f"With: {', '.join(map(safe, finding.related))}" if finding.related else ""]
+    parts += [f"With: {', '.join(map(safe_name, finding.related))}" if finding.related else ""]
     parts += [f"From this follows: {', '.join(map(safe, finding.consequences))}" if finding.consequences else ""]
     parts += [f"Next: {safe(finding.next_step)}"]
     return " | ".join(part for part in parts if part)

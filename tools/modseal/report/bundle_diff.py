@@ -11,7 +11,7 @@ from modseal.bundle.diff import BundleChange, ComparedBundle, Comparison
 from modseal.bundle.diff_shape import SCHEMA
 from modseal.files.names import dumped, portable
 from modseal.report.colour import paint, plain
-from modseal.report.text import safe
+from modseal.report.text import safe, safe_name
 
 NOTICE = "UNPROVED: what is compared is what the files say of themselves"
 _SHOWN = 40
@@ -52,15 +52,15 @@ def render_text(found: Comparison, *, in_colour: bool = False) -> str:
 def _lines(found: Comparison, *, in_colour: bool) -> Iterator[str]:
     left, right = found.left.inspection, found.right.inspection
     what = "differ" if found.changes else f"are the same, byte for byte: sha256 {left.sha256}"
-    yield f"{safe(left.bundle)} and {safe(right.bundle)} {what}"
+    yield f"{safe_name(left.bundle)} and {safe_name(right.bundle)} {what}"
     mark = paint if in_colour else plain
     for side in (found.left, found.right):
         if side.verdict:
             primary = side.result.examination.primary if side.result and side.result.examination else None
             why = f": {safe(primary.detail)}" if primary else ""
-            yield f"  {safe(side.inspection.bundle)}: {mark(side.verdict, str(side.verdict))}{why}"
+            yield f"  {safe_name(side.inspection.bundle)}: {mark(side.verdict, str(side.verdict))}{why}"
         for problem in side.problems:
-            yield f"  {safe(side.inspection.bundle)}: not read in full: {problem.code}: {safe(problem.detail)}"
+            yield f"  {safe_name(side.inspection.bundle)}: not read in full: {problem.code}: {safe(problem.detail)}"
     if not found.is_proved:
         yield f"  {NOTICE}" + ("; --policy proves them" if found.verdict is None else "")
     for part, changes in groupby(found.changes, lambda change: change.part):

@@ -10,7 +10,7 @@ from modseal.files.names import dumped, portable
 from modseal.format.times import time_text
 from modseal.policy.carried import Carried
 from modseal.report import policy_text
-from modseal.report.text import safe
+from modseal.report.text import plural, safe, safe_name
 from modseal.trust.policy import Policy
 
 SCHEMA = "modseal/trust-bundle-inspection@1"
@@ -21,8 +21,9 @@ def line(carried: Carried) -> str:
     """The trust bundle as one line."""
     bundle = carried.bundle
     return (
-        f"{safe(carried.path)}: UNPROVED: trust bundle version {bundle.version}, expires {time_text(bundle.expires)}, "
-        f"{carried.size} bytes, sha256 {carried.sha256}, {len(carried.signers)} signature(s)"
+        f"{safe_name(carried.path)}: UNPROVED: trust bundle version {bundle.version}, "
+        f"expires {time_text(bundle.expires)}, "
+        f"{carried.size} bytes, sha256 {carried.sha256}, {plural(len(carried.signers), 'signature')}"
     )
 
 
@@ -31,7 +32,9 @@ def weakest(found: Policy | Carried) -> str:
     if isinstance(found, Policy):
         return policy_text.weakest(found)
     weak = f"UNPROVED: {policy_text.weakest(found.policy)}" if found.policy else line(found)
-    problems = (f"{safe(found.path)}: problem: {problem.code}: {safe(problem.detail)}" for problem in found.problems)
+    problems = (
+        f"{safe_name(found.path)}: problem: {problem.code}: {safe(problem.detail)}" for problem in found.problems
+    )
     return "\n".join((weak, *problems))
 
 
@@ -48,7 +51,7 @@ def render(carried: Carried) -> str:
 
 def _lines(carried: Carried) -> Iterator[str]:
     bundle = carried.bundle
-    yield f"{safe(carried.path)}: {NOTICE}"
+    yield f"{safe_name(carried.path)}: {NOTICE}"
     yield f"  format         trust bundle, {carried.size} bytes"
     yield f"  sha256         {carried.sha256}"
     yield f"  of trust.json  {bundle.sha256}"

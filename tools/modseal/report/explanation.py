@@ -11,7 +11,7 @@ from modseal.bundle.verify import Result
 from modseal.codes import CODES
 from modseal.files.names import dumped, portable
 from modseal.report import colour, text
-from modseal.report.text import safe
+from modseal.report.text import safe, safe_name
 from modseal.trust.examination import STEPS, Check, Examination, Status
 from modseal.trust.policy import Anchor, Policy
 
@@ -176,8 +176,8 @@ def render_text(result: Result, policy: Policy, at: str, *, in_colour: bool = Fa
 
 
 def _lines(result: Result, examination: Examination, policy: Policy, at: str, mark: text.Mark) -> Iterator[str]:
-    yield f"{safe(result.bundle)}: {mark(result.verdict, str(result.verdict))}"
-    yield f"  under {safe(policy.source)}, at {at}"
+    yield f"{safe_name(result.bundle)}: {mark(result.verdict, str(result.verdict))}"
+    yield f"  under {safe_name(policy.source)}, at {at}"
     for step, name in enumerate(STEPS):
         yield f"{step} {name}"
         for check in examination.checks:
@@ -201,4 +201,4 @@ def _check_lines(check: Check, examination: Examination, policy: Policy, mark: t
 def _place(one: Decider, policy: Policy) -> str:
     if not one.line:
         return f"{safe(one.key)} is not in the policy: its default holds"
-    return f"{safe(policy.source)}:{one.line}: {safe(one.key)}"
+    return f"{safe_name(policy.source)}:{one.line}: {safe(one.key)}"

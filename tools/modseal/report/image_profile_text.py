@@ -13,7 +13,7 @@ from modseal.profile.change import ProfileDraft
 from modseal.profile.compare import ProfileDifference
 from modseal.profile.found import FoundProfile, FoundProfiles
 from modseal.profile.validate import Validation
-from modseal.report.text import failure_lines, safe
+from modseal.report.text import failure_lines, safe, safe_name
 
 SHOW_SCHEMA = "modseal/profile-show@1"
 COMPARE_SCHEMA = "modseal/profile-compare@1"
@@ -24,7 +24,7 @@ def found_text(place: str, found: FoundProfiles) -> str:
     """The profiles of a place. It says that nothing of them is proved."""
     lines = [line for one in found.profiles for line in _found(one)]
     if not found.profiles:
-        lines.append(f"{safe(place)}: no image profile")
+        lines.append(f"{safe_name(place)}: no image profile")
     return "\n".join([*lines, *failure_lines(found.failures)])
 
 
@@ -102,8 +102,9 @@ def written_text(path: object, profile: ImageProfile) -> str:
     """A profile that was written."""
     count = len(profile.modules)
     return (
-        f"{safe(path)}: image profile {safe(profile.name)}, version {profile.version}, level {profile.level}, {count} "
-        f"module{'' if count == 1 else 's'}, {'signed' if profile.signature else 'not signed'}, sha256 {profile.sha256}"
+        f"{safe_name(path)}: image profile {safe(profile.name)}, version {profile.version}, level {profile.level}, "
+        f"{count} module{'' if count == 1 else 's'}, {'signed' if profile.signature else 'not signed'}, "
+        f"sha256 {profile.sha256}"
     )
 
 
@@ -120,7 +121,7 @@ def refused_text(draft: ProfileDraft) -> str:
 
 
 def _found(one: FoundProfile) -> Iterator[str]:
-    yield f"{safe(one.place)}: image profile (unproved)"
+    yield f"{safe_name(one.place)}: image profile (unproved)"
     yield f"  name           {safe(one.name)}"
     yield f"  vendor         {safe(one.vendor) or 'none'}"
     yield f"  version        {safe(one.version) or 'none'}"

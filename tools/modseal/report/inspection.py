@@ -12,7 +12,7 @@ from modseal.errors import Failure
 from modseal.files.names import dumped, portable
 from modseal.format import rules, vib_rules
 from modseal.format.manifest import Entry, Manifest
-from modseal.report.text import safe
+from modseal.report.text import plural, safe, safe_name
 
 SCHEMA = "modseal/inspection@1"
 NOTICE = "UNPROVED: everything below is what the file says of itself; `modseal verify` proves"
@@ -94,25 +94,27 @@ def render_text(inspection: Inspection) -> str:
 def line(inspection: Inspection) -> str:
     """The inspection as one line: who it says it is, or the first thing that cannot be read."""
     manifest = inspection.manifest
-    head = f"{safe(inspection.bundle)}: UNPROVED: "
+    head = f"{safe_name(inspection.bundle)}: UNPROVED: "
     if inspection.problems or manifest is None:
         return head + (_problem(inspection.problems[0]) if inspection.problems else "no manifest")
     signers = sum(len(block.data.signers) for block in inspection.blocks)
     module = f"{safe(manifest.vendor)} {safe(manifest.name)} {safe(manifest.version)}"
     return (
         f"{head}{module}, claims {manifest.claimed_level}, "
-        f".{inspection.kind}, {inspection.size} bytes, sha256 {inspection.sha256}, {signers} signature(s)"
+        f".{inspection.kind}, {inspection.size} bytes, sha256 {inspection.sha256}, {plural(signers, 'signature')}"
     )
 
 
 def digest_lines(inspection: Inspection) -> list[str]:
     """The digests of what the signature covers, as lines of TOML for a policy."""
     rows = [("manifest", inspection.manifest_sha256), *((f"payload {n}", d) for n, d in inspection.payload_sha256)]
-    return [f'    "sha256:{digest}",  # {safe(what)} of {safe(inspection.bundle)}' for what, digest in rows if digest]
+    return [
+        f'    "sha256:{digest}",  # {safe(what)} of {safe_name(inspection.bundle)}' for what, digest in rows if digest
+    ]
 
 
 def _lines(inspection: Inspection) -> Iterator[str]:
-    yield f"{safe(inspection.bundle)}: {NOTICE}"
+    yield f"{safe_name(inspection.bundle)}: {NOTICE}"
     yield f"  format         {f'.{inspection.kind}' if inspection.kind else 'unreadable'}, {inspection.size} bytes"
     yield f"  sha256         {inspection.sha256}"
     if inspection.manifest_sha256:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from modseal.bundle.inspect import Inspection, Uninspected
 from modseal.files.names import dumped
 from modseal.report import inspection
-from modseal.report.text import safe
+from modseal.report.text import safe, safe_name
 
 if TYPE_CHECKING:
     from modseal.policy.carried import Carried
@@ -57,7 +57,7 @@ def _line(one: Inspection | Carried | Uninspected) -> str:
         return inspection.line(one)
     if isinstance(one, Uninspected):
         detail = one.failure.detail.removeprefix(f"{one.bundle}: ")
-        return f"{safe(one.bundle)}: cannot be read: {one.failure.code}: {safe(detail)}"
+        return f"{safe_name(one.bundle)}: cannot be read: {one.failure.code}: {safe(detail)}"
     from modseal.report import carried
 
     return carried.line(one)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from modseal.format.level import Level
-from modseal.report.text import safe
+from modseal.report.text import safe, safe_name
 from modseal.trust.deny import Deny
 from modseal.trust.policy import Anchor, Policy
 from modseal.trust.powers import Power
@@ -21,7 +21,7 @@ def render(policy: Policy) -> str:
 
 
 def _lines(policy: Policy) -> Iterator[str]:
-    yield f"policy {safe(policy.source)}"
+    yield f"policy {safe_name(policy.source)}"
     yield f"  minimum level        {policy.minimum_level}"
     yield f"  unsigned community   {'allowed' if policy.allow_unsigned_community else 'refused'}"
     if policy.allow_unsigned_community:
@@ -86,7 +86,7 @@ def weakest(policy: Policy) -> str:
     if policy.community_list:
         text += f"; files of community modules by the list {policy.community_list}"
     denied = ", ".join(_denied(policy.deny))
-    return f"{safe(policy.source)}: {text}" + (f"; denies {denied}" if denied else "")
+    return f"{safe_name(policy.source)}: {text}" + (f"; denies {denied}" if denied else "")
 
 
 def _denied(deny: Deny) -> Iterator[str]:

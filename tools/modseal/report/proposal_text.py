@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from modseal.packing.proposal import Proposal
-from modseal.report.text import safe
+from modseal.report.text import safe, safe_name
 
 
 def module(written: Proposal) -> str:
@@ -17,7 +17,7 @@ def module(written: Proposal) -> str:
 
 def _module(written: Proposal) -> Iterator[str]:
     spec = written.spec
-    yield f"{safe(written.path)}: {safe(spec.vendor)} {spec.name} {spec.version}, claims {spec.level}"
+    yield f"{safe_name(written.path)}: {safe(spec.vendor)} {spec.name} {spec.version}, claims {spec.level}"
     for payload in spec.payloads:
         yield f"  packs the tree {safe(payload.root)}{f' as {safe(payload.prefix)}' if payload.prefix else ''}"
     for file in spec.files:
@@ -32,7 +32,7 @@ def _module(written: Proposal) -> Iterator[str]:
 def policy(path: Path, *, is_empty: bool) -> str:
     """A new policy, without a final newline."""
     state = "accepts nothing yet: write an [[anchor]] as the file shows" if is_empty else "read it before you use it"
-    return f"{safe(path)}: {state}\n  next: modseal policy check {_word(path)}"
+    return f"{safe_name(path)}: {state}\n  next: modseal policy check {_word(path)}"
 
 
 def _word(path: Path) -> str:

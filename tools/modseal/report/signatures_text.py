@@ -10,7 +10,7 @@ from modseal.format import rules
 from modseal.packing.signatures import SignatureListing, SignatureRow
 from modseal.packing.to_sign import ToSign
 from modseal.report.inspection import entry_line, manifest_lines
-from modseal.report.text import safe
+from modseal.report.text import plural, safe, safe_name
 
 if TYPE_CHECKING:
     from modseal.packing.pack import Packed
@@ -38,28 +38,28 @@ def packed_line(packed: Packed) -> str:
     """What was packed, in one line."""
     manifest, count = packed.manifest, packed.files
     what = f"packed {safe(manifest.name)} {safe(manifest.version)}, {count:,} {'file' if count == 1 else 'files'}"
-    return f"{safe(packed.path)}: {what}, {packed.size:,} bytes, sha256 {packed.sha256}"
+    return f"{safe_name(packed.path)}: {what}, {packed.size:,} bytes, sha256 {packed.sha256}"
 
 
 def signed_line(signed: Signed) -> str:
     """Who has signed a bundle now, in one line."""
     who = f"{safe(signed.subject)} with {signed.algorithm}"
-    return f"{safe(signed.path)}: signed by {who}, {signed.blocks} block(s), sha256 {signed.sha256}"
+    return f"{safe_name(signed.path)}: signed by {who}, {plural(signed.blocks, 'block')}, sha256 {signed.sha256}"
 
 
 def stamped_line(stamped: Stamped) -> str:
     """How many timestamps a bundle got, in one line."""
-    return f"{safe(stamped.path)}: {stamped.added} timestamp(s) added, sha256 {stamped.sha256}"
+    return f"{safe_name(stamped.path)}: {plural(stamped.added, 'timestamp')} added, sha256 {stamped.sha256}"
 
 
 def removed_line(removed: Removed) -> str:
     """What is left of a bundle's signatures, in one line."""
-    return f"{safe(removed.path)}: removed, {removed.blocks} block(s) left, sha256 {removed.sha256}:"
+    return f"{safe_name(removed.path)}: removed, {plural(removed.blocks, 'block')} left, sha256 {removed.sha256}:"
 
 
 def listing(bundle: Path, found: SignatureListing) -> str:
     """The signatures of a bundle, without a final newline."""
-    lines = [f"{safe(bundle)}: {found.blocks} signature block(s); {NOTICE}", *rows(found.rows)]
+    lines = [f"{safe_name(bundle)}: {plural(found.blocks, 'signature block')}; {NOTICE}", *rows(found.rows)]
     return "\n".join([*lines, *missing(found.missing)])
 
 
@@ -94,7 +94,7 @@ def summary(found: ToSign, target: Path) -> str:
 
 def _summary_lines(found: ToSign, target: Path) -> Iterator[str]:
     digest, signer = found.algorithm.digest_name, found.certificate
-    yield f"To be signed: {safe(target.name)}, {len(found.data)} bytes"
+    yield f"To be signed: {safe_name(target.name)}, {len(found.data)} bytes"
     yield f"  sha256         {found.sha256}"
     yield f"  algorithm      {found.algorithm.name}"
     yield f"  signing time   {safe(found.signing_time)} (as the signature will claim)"
@@ -105,7 +105,7 @@ def _summary_lines(found: ToSign, target: Path) -> Iterator[str]:
     for certificate in found.chain:
         yield f"  with           {safe(certificate.subject)}"
     yield ""
-    yield f"The module, of {safe(found.bundle.name)}"
+    yield f"The module, of {safe_name(found.bundle.name)}"
     yield f"  sha256         {found.bundle_sha256}"
     yield f"  of manifest    {digest} {found.manifest_digest}"
     yield "                 (part of what is signed, as messageDigest: `openssl asn1parse -inform DER` shows it)"
@@ -113,6 +113,6 @@ def _summary_lines(found: ToSign, target: Path) -> Iterator[str]:
     yield from (entry_line(entry) for entry in found.manifest.files)
     yield ""
     yield "Sign it with the certificate's key, for example:"
-    yield f"  {_COMMANDS[found.algorithm.family].format(digest=digest, file=safe(target.name))}"
+    yield f"  {_COMMANDS[found.algorithm.family].format(digest=digest, file=safe_name(target.name))}"
     yield "Then, with the bundle at hand:"
-    yield f"  modseal sign {safe(found.bundle.name)} --attach SIGNATURE --prepared {safe(target.name)}"
+    yield f"  modseal sign {safe_name(found.bundle.name)} --attach SIGNATURE --prepared {safe_name(target.name)}"

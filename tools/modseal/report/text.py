@@ -8,6 +8,7 @@ from typing import Literal
 
 from modseal.bundle.verify import Result
 from modseal.errors import Evidence, Failure, Scalar
+from modseal.files.names import portable
 from modseal.report import colour
 from modseal.trust.examination import STEPS, Check, Examination, Status, Verdict
 
@@ -36,7 +37,7 @@ def pieces(results: Iterable[Result], detail: Detail, *, in_colour: bool = False
 def line(result: Result, *, in_colour: bool = False) -> str:
     """One result as one line: the verdict, and what was proved, or else what decided against it and what to do."""
     mark = colour.paint if in_colour else colour.plain
-    head = f"{safe(result.bundle)}: {mark(result.verdict, str(result.verdict))}"
+    head = f"{safe_name(result.bundle)}: {mark(result.verdict, str(result.verdict))}"
     examination = result.examination
     if examination and examination.verdict is Verdict.ACCEPTED and examination.manifest:
         manifest = examination.manifest
@@ -53,13 +54,34 @@ def extracted(result: Result, place: Path, *, unverified: bool) -> str:
     """What was unpacked of an accepted bundle, and into which folder."""
     manifest = result.examination.manifest if result.examination else None
     note = " (unverified)" if unverified else ""
-    return f"{safe(result.bundle)}: extracted {len(manifest.files) if manifest else 0} entries to {safe(place)}{note}"
+    count = len(manifest.files) if manifest else 0
+    entries = "1 entry" if count == 1 else f"{count} entries"
+    return f"{safe_name(result.bundle)}: extracted {entries} to {safe_name(place)}{note}"
+
+
+def plural(count: int, noun: str) -> str:
+    """A number and what it counts."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def safe(text: object) -> str:
-    """A text from a file, for a terminal: anything that is not printable is escaped."""
+    r"""A text from a file, for a terminal: anything that is not printable is escaped.
+
+    A byte of a name that is not UTF-8 is `\xff`, as JSON has it; what is a character from U+0080 on is `\u0080`.
+    """
     line = str(text)
-    return line if line.isprintable() else "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    return line if line.isprintable() else "".join(c if c.isprintable() else _escaped(c) for c in line)
+
+
+def safe_name(name: object) -> str:
+    r"""The name of a file, for a terminal: a backslash is `\\`, so that no name looks like another's escape."""
+    return safe(portable(str(name)))
+
+
+def _escaped(character: str) -> str:
+    if "\ud800" <= character <= "\udfff":
+        return portable(character)
+    return ascii(character)[1:-1] if character < "\x80" or character > "\xff" else f"\\u{ord(character):04x}"
 
 
 def failure_lines(found: Sequence[Failure]) -> Iterator[str]:
@@ -76,7 +98,7 @@ def plain(value: Scalar) -> str:
 
 
 def _lines(result: Result, mark: Mark, *, verbose: bool) -> Iterator[str]:
-    yield f"{safe(result.bundle)}: {mark(result.verdict, str(result.verdict))}"
+    yield f"{safe_name(result.bundle)}: {mark(result.verdict, str(result.verdict))}"
     examination = result.examination
     if examination is None:
         if result.failure:

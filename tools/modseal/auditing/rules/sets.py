@@ -13,6 +13,7 @@ from modseal.auditing.finding import Severity
 from modseal.auditing.rule import Hit, Row, Rule
 from modseal.auditing.spool import Spool
 from modseal.errors import FormatError
+from modseal.files.names import portable
 from modseal.format.together import Footprint, PathClash, clashes
 
 
@@ -29,7 +30,7 @@ class SameId:
             return
         manifest, bundle = self._first.setdefault(row.id, (row.manifest_sha256, row.bundle))
         if manifest != row.manifest_sha256:
-            detail = f"{row.id} is also {bundle}, with other content"
+            detail = f"{row.id} is also {portable(bundle)}, with other content"
             evidence = {"id": row.id, "manifest": row.manifest_sha256, "other_manifest": manifest}
             self._hits.append(Hit(detail, evidence, bundle=row.bundle, sha256=row.sha256, related=(bundle,)))
 
@@ -65,7 +66,9 @@ class SameManifest:
         digest = bytes.fromhex(row.sha256)
         other, bundle = self._first.setdefault(bytes.fromhex(row.manifest_sha256), (digest, row.bundle))
         if other != digest:
-            detail = f"it has the manifest of {bundle}, and other bytes: signatures, headers, or a damaged payload"
+            detail = (
+                f"it has the manifest of {portable(bundle)}, and other bytes: signatures, headers, or a damaged payload"
+            )
             evidence = {"manifest": row.manifest_sha256, "other": other.hex()}
             self._hits.append(Hit(detail, evidence, bundle=row.bundle, sha256=row.sha256, related=(bundle,)))
 
@@ -101,7 +104,7 @@ class SameContent:
             return
         first = self._first.setdefault(bytes.fromhex(row.sha256), row.bundle)
         if first != row.bundle:
-            detail = f"it is the same file as {first}"
+            detail = f"it is the same file as {portable(first)}"
             self._hits.append(Hit(detail, bundle=row.bundle, sha256=row.sha256, related=(first,)))
 
     def hits(self) -> Iterator[Hit]:
@@ -174,7 +177,7 @@ def _clash_hit(clash: PathClash[_Label]) -> Hit:
     here = "a file" if clash.target is None else f"a link to {clash.target!r}"
     there = "a directory" if clash.directory else "a file"
     evidence = {"path": clash.path, "target": clash.target, "other": other.sha256}
-    detail = f"{clash.path!r} is {here}, and in {other.bundle} {there}"
+    detail = f"{clash.path!r} is {here}, and in {portable(other.bundle)} {there}"
     return Hit(detail, evidence, bundle=one.bundle, sha256=one.sha256, related=(other.bundle,))
 
 

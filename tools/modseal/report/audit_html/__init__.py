@@ -23,7 +23,7 @@ from modseal.report.audit_html import overview, table
 from modseal.report.audit_html.bundles import STATUSES, VERDICTS, BundleRow, Bundles, collect
 from modseal.report.audit_html.escape import LINE, Child, Markup, data, element, joined, prose
 from modseal.report.audit_html.groups import SEVERITIES, Group, Groups, group
-from modseal.report.audit_words import plural
+from modseal.report.text import plural
 from modseal.trust.examination import STEPS
 
 _SLOT = re.compile(r"\{\{ ([a-z]+) \}\}")

@@ -15,6 +15,7 @@ from modseal.auditing.finding import Finding, Kind, Severity, State
 from modseal.auditing.run import Audit
 from modseal.report.audit_html.escape import Markup, element, joined, prose, shown
 from modseal.report.audit_words import words_of
+from modseal.report.text import safe_name
 from modseal.trust.examination import STEPS
 
 SEVERITIES = tuple(Severity)
@@ -198,4 +199,4 @@ _WORDS = {id(None): "none", id(True): "yes", id(False): "no"}
 
 def path(name: str) -> Markup:
     """A file's name, kept apart from the text around it."""
-    return element("bdi", name, class_="path")
+    return element("bdi", safe_name(name), class_="path")

@@ -14,7 +14,8 @@ from modseal.report.audit_html.escape import Markup, element, joined, prose
 from modseal.report.audit_html.groups import SEVERITIES, Group, path
 from modseal.report.audit_html.signers import QUARTERS, Signers, expiry
 from modseal.report.audit_html.table import link, parts, size
-from modseal.report.audit_words import BY_DEFAULT, conclusion, host_line, plural
+from modseal.report.audit_words import BY_DEFAULT, conclusion, host_line
+from modseal.report.text import plural
 from modseal.trust.examination import Verdict
 
 _SHOWN = 5

@@ -14,6 +14,7 @@ from modseal.auditing.run import LEVELS
 from modseal.report.audit_html.bundles import VERDICTS, BundleRow, Bundles
 from modseal.report.audit_html.escape import LINE, Markup, element, joined
 from modseal.report.audit_html.groups import SEVERITIES
+from modseal.report.text import safe_name
 
 COLUMNS = ("File", "Module", "Verdict", "Proven level", "Findings", "Trusted by", "Size")
 NONE_LEVEL = LEVELS.index("none")
@@ -96,8 +97,9 @@ def _file(entry: BundleRow) -> Markup:
 
 def parts(file: str) -> tuple[str, str]:
     """The folder of a file with its last slash, and the name in it; the whole is a name where it ends in a slash."""
-    folder, slash, name = file.rpartition("/")
-    return (folder + slash, name) if name else ("", file)
+    whole = safe_name(file)
+    folder, slash, name = whole.rpartition("/")
+    return (folder + slash, name) if name else ("", whole)
 
 
 def _module(entry: BundleRow) -> Markup:

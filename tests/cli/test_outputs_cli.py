@@ -211,9 +211,20 @@ def link_to_device(target: Path) -> None:
     target.symlink_to("other")
 
 
+OF_A_KIND = {"pack --output": b"!<arch>\n", "pack --offline-bundle": b"PK\x03\x04"}
+"""What replaces its like alone, and how that begins."""
+
+
+def put(name: str, make: Callable[[Path], object], target: Path) -> None:
+    """Put something at the target of a command, of the kind that the command replaces."""
+    make(target)
+    if name in OF_A_KIND and target.is_file() and target.stat().st_size:
+        target.write_bytes(OF_A_KIND[name] + b"old")
+
+
 def run_on(name: str, place: Path, target: Path, make: Callable[[Path], object], code: int) -> list[str]:
     """Run a command with something at its target, and see that every node is still what it was. Gives the names."""
-    make(target)
+    put(name, make, target)
     before = {path.name: path.lstat() for path in target.parent.iterdir()}
     done = run(*COMMANDS[name], cwd=place)
     assert done.code == code, done
@@ -253,7 +264,7 @@ def test_a_file_that_is_replaced_is_named_and_no_other(name: str, place: Path, t
     said = f"modseal: warning: {TARGET} was there already, and is replaced"
     for make, times in ((nothing, 0), (Path.touch, 0), (regular, 1)):
         target.unlink(missing_ok=True)
-        make(target)
+        put(name, make, target)
         assert run(*COMMANDS[name], cwd=place).err.splitlines().count(said) == times
 
 

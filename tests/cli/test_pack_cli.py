@@ -81,7 +81,7 @@ def test_files_size_and_digest_are_printed(work: Path) -> None:
         ("module", "a.seal", b"manifest.json"),
         ("module", "a.vib", b"descriptor.xml"),
         ("module", "A.VIB", b"descriptor.xml"),
-        ("module", "a.out", b"manifest.json"),
+        ("module", "a", b"manifest.json"),
         ("stage", "a.seal", b"manifest.json"),
         ("stage", "a.vib", b"descriptor.xml"),
         ("stage", "a", b"descriptor.xml"),
@@ -104,6 +104,45 @@ def test_the_name_of_an_offline_bundle_is_usage(work: Path) -> None:
     done = pack(work, "module", "-o", "a.zip")
     assert done.code == 2
     assert "a.zip is the name of an offline bundle, which --offline-bundle writes" in done.err
+
+
+@pytest.mark.parametrize("output", ["x.sael", "keys/policy.toml", "a.out", "a.seal.sig"])
+def test_a_suffix_of_no_format_is_usage(work: Path, output: str) -> None:
+    (work / "keys").mkdir()
+    (work / "keys/policy.toml").write_text("schema\n")
+    done = pack(work, "module", "-o", output)
+    suffix = Path(output).suffix
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (f"modseal: {output} ends in {suffix}, which is no suffix of a bundle; name it .seal or .vib\n")
+    assert (work / "keys/policy.toml").read_text() == "schema\n"
+
+
+def test_an_offline_bundle_has_the_suffix_of_one(work: Path) -> None:
+    assert pack(work, "module", "-o", "a.seal").code == 0
+    before = (work / "a.seal").read_bytes()
+    done = pack(work, "module", "-o", "n.vib", "--offline-bundle", "a.seal")
+    assert (done.code, done.err) == (2, "modseal: a.seal is to be an offline bundle, a zip file; name it .zip\n")
+    assert (work / "a.seal").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name", "what"),
+    [(("-o", "a.seal"), "a.seal", "bundle"), (("-o", "a.vib", "--offline-bundle", "a.zip"), "a.zip", "offline bundle")],
+)
+def test_what_is_something_else_is_not_replaced(work: Path, arguments: tuple[str, ...], name: str, what: str) -> None:
+    (work / name).write_text("notes\n")
+    done = pack(work, "module", *arguments)
+    assert done.code == 2
+    assert done.err == f"modseal: {name} is there already, is no {what}, and so is not replaced; name another file\n"
+    assert (work / name).read_text() == "notes\n"
+
+
+def test_a_signed_bundle_has_a_suffix_of_its_format(work: Path, example_keys: Path) -> None:
+    assert pack(work, "module", "-o", "a.seal").code == 0
+    key = ("--key", example_keys / "partner/signer.key", "--cert", example_keys / "partner/signer.pem")
+    done = run("sign", "a.seal", *key, "-o", "policy.toml", cwd=work)
+    assert done.code == 2
+    assert "policy.toml ends in .toml, which is no suffix of a bundle; name it .seal" in done.err
 
 
 def test_a_spec_that_is_not_there_is_said_before_git_is_asked(work: Path) -> None:

@@ -76,6 +76,17 @@ def takes_place(path: Path) -> bool:
     return False
 
 
+def require_like(path: Path, beginning: bytes, what: str) -> None:
+    """Raises `UsageError` where an output would replace a file of another kind: one that does not begin so."""
+    try:
+        with path.open("rb") as file:
+            found = file.read(len(beginning))
+    except OSError:  # nothing is there, or `output_file` says what
+        return
+    if found and found != beginning:
+        raise UsageError(f"{path} is there already, is no {what}, and so is not replaced; name another file")
+
+
 @dataclass(frozen=True, slots=True)
 class _Place:
     """Where an output goes: an open folder, a name in it, and the kind of file that has the name (0: none).

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from modseal.bundle.open import OpenBundle
 from modseal.errors import InputError, RefusedError, SpecError, UsageError
-from modseal.files.output import output_file, require_output, takes_place
+from modseal.files.output import output_file, require_like, require_output, takes_place
+from modseal.format import ar, zip_records
 from modseal.format.manifest import FileType, Kind, Manifest
 from modseal.format.source import FileSource
 from modseal.format.stage_descriptor import GivenText
@@ -85,6 +86,8 @@ def pack(
     """
     epoch = read_epoch(environ)
     kind = kind_of_output(output, kind)
+    if offline_bundle and offline_bundle.suffix.lower() not in ("", ".zip"):
+        raise UsageError(f"{offline_bundle} is to be an offline bundle, a zip file; name it .zip")
     plan = _checked(make_plan(spec, kind, epoch, given, keep_modes=keep_modes))
     _require_given(given or {}, spec, plan)
     plan = _attested(plan, epoch, build, sbom=sbom)
@@ -92,6 +95,9 @@ def pack(
     outputs = [target, *([offline_bundle] if offline_bundle else [])]
     for each in outputs:
         _require_output(each, plan)
+    require_like(target, ar.MAGIC, "bundle")
+    if offline_bundle:
+        require_like(offline_bundle, zip_records.LOCAL_MAGIC, "offline bundle")
     if offline_bundle and os.path.realpath(offline_bundle) == os.path.realpath(target):
         raise UsageError(f"{offline_bundle} is written twice, as the bundle and as the offline bundle; name two files")
     replaced = [f"{each} was there already, and is replaced" for each in outputs if takes_place(each)]
@@ -113,6 +119,8 @@ def kind_of_output(output: Path | None, said: Kind | None) -> Kind | None:
         raise UsageError(
             f"{output} is the name of an offline bundle, which --offline-bundle writes; name a .seal or .vib"
         )
+    if output and output.suffix and not named:
+        raise UsageError(f"{output} ends in {output.suffix}, which is no suffix of a bundle; name it .seal or .vib")
     if named and said and named != said:
         raise UsageError(f"{output} is the name of a .{named}, and the format is to be {said}; change one of them")
     return said or named

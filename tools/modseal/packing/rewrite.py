@@ -28,6 +28,8 @@ def write_signature(bundle: OpenBundle, member: bytes, path: Path, output: Path)
     Gives the SHA-256 of the file, in hex. Raises `UsageError` where the output has the suffix of the other format.
     """
     named = suffix_kind(output)
+    if output.suffix and not named and output != path:
+        raise UsageError(f"{output} ends in {output.suffix}, which is no suffix of a bundle; name it .{bundle.kind}")
     if named and named != bundle.kind and output != path:
         raise UsageError(f"{output} is the name of a .{named}, and {path} is a .{bundle.kind}; name the output so")
     digest = hashlib.sha256()

@@ -442,7 +442,7 @@ def test_an_offline_bundle_takes_the_place_of_no_input_and_of_no_other_output(
 
 
 def test_an_offline_bundle_that_was_there_is_named(work: Path) -> None:
-    (work / "d.zip").write_bytes(b"there")
+    (work / "d.zip").write_bytes(b"PK\x03\x04there")
     done = pack(work, "stage", "--version", "1", "-o", "o.vib", "--offline-bundle", "d.zip")
     assert warnings(done) == ["d.zip was there already, and is replaced"]
 

@@ -11,7 +11,7 @@ import pytest
 from builders.audit_samples import finding, made_of, result
 from modseal.auditing.run import Audit
 from modseal.report import audit_csv
-from modseal.report.text import safe
+from modseal.report.text import safe, safe_name
 
 
 def rows_of(audit: Audit) -> list[dict[str, str]]:
@@ -27,7 +27,7 @@ def test_every_bundle_and_every_finding_is_a_row(sampled: Audit) -> None:
     findings = [row for row in rows if row["row"] == "finding"]
     assert len(bundles) + len(findings) == len(rows)
     assert [(row["bundle"], row["verdict"]) for row in bundles] == [
-        (safe(one["bundle"]), one["verdict"]) for one in sampled.results()
+        (safe_name(one["bundle"]), one["verdict"]) for one in sampled.results()
     ]
     assert [(row["rule"], row["fingerprint"], row["next_step"]) for row in findings] == [
         (one.rule, one.fingerprint, one.next_step) for one in sampled.findings()

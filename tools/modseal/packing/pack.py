@@ -86,8 +86,6 @@ def pack(
     """
     epoch = read_epoch(environ)
     kind = kind_of_output(output, kind)
-    if offline_bundle and offline_bundle.suffix.lower() not in ("", ".zip"):
-        raise UsageError(f"{offline_bundle} is to be an offline bundle, a zip file; name it .zip")
     plan = _checked(make_plan(spec, kind, epoch, given, keep_modes=keep_modes))
     _require_given(given or {}, spec, plan)
     plan = _attested(plan, epoch, build, sbom=sbom)
@@ -95,11 +93,13 @@ def pack(
     outputs = [target, *([offline_bundle] if offline_bundle else [])]
     for each in outputs:
         _require_output(each, plan)
+    if offline_bundle and os.path.realpath(offline_bundle) == os.path.realpath(target):
+        raise UsageError(f"{offline_bundle} is written twice, as the bundle and as the offline bundle; name two files")
+    if offline_bundle and offline_bundle.suffix.lower() not in ("", ".zip"):
+        raise UsageError(f"{offline_bundle} is to be an offline bundle, a zip file; name it .zip")
     require_like(target, ar.MAGIC, "bundle")
     if offline_bundle:
         require_like(offline_bundle, zip_records.LOCAL_MAGIC, "offline bundle")
-    if offline_bundle and os.path.realpath(offline_bundle) == os.path.realpath(target):
-        raise UsageError(f"{offline_bundle} is written twice, as the bundle and as the offline bundle; name two files")
     replaced = [f"{each} was there already, and is replaced" for each in outputs if takes_place(each)]
     with _spool(target) as spool:
         manifest, parts = spool_parts(plan, spool)

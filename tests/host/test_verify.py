@@ -326,3 +326,115 @@ def test_a_folder_in_the_place_of_what_is_kept_of_a_module_is_a_finding(tmp_path
     path.unlink()
     path.mkdir()
     assert "installed-changed" in host.codes()
+
+
+def other_image(link: Path) -> None:
+    """What systemd-sysext would merge is a copy with another program."""
+    evil = link.parents[4] / "evil"
+    shutil.copytree(link, evil, symlinks=True)
+    (evil / "opt/acme/bin/run").write_bytes(b"#!/bin/sh\necho bad\n")
+    link.unlink()
+    link.symlink_to(evil)
+
+
+def state_as_link(root: Path) -> None:
+    store = root / "var/lib/modseal"
+    other_image(store / "states/1/image")
+    (store / "states/1").rename(root / "elsewhere")
+    (store / "states/1").symlink_to(root / "elsewhere")
+
+
+def extensions_as_link(root: Path) -> None:
+    (root / "a/extensions").mkdir(parents=True)
+    (root / "a/extensions/modseal").symlink_to("../modseal/current/image")
+    (root / "a/modseal/current/image").mkdir(parents=True)
+    shutil.rmtree(root / "var/lib/extensions")
+    (root / "var/lib/extensions").symlink_to(root / "a/extensions")
+
+
+def twin_extension(name: str) -> Callable[[Path], None]:
+    def change(root: Path) -> None:
+        (root / name).mkdir(parents=True)
+
+    return change
+
+
+def folder_as_link(name: str) -> Callable[[Path], None]:
+    def change(root: Path) -> None:
+        path = root / "var/lib/modseal" / name
+        path.rename(root / "moved")
+        path.symlink_to(root / "moved")
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda root: other_image(root / "var/lib/modseal/states/1/image"), "installed-link"),
+        (state_as_link, "host-invalid"),
+        (extensions_as_link, "installed-link"),
+        (twin_extension("etc/extensions/modseal"), "installed-twin"),
+        (twin_extension("run/extensions/modseal"), "installed-twin"),
+        (twin_extension("var/lib/extensions/modseal.raw"), "installed-twin"),
+        (twin_extension("var/lib/extensions/modseal.v"), "installed-twin"),
+        (folder_as_link("generations"), "host-invalid"),
+        (folder_as_link("generations/1"), "host-invalid"),
+        (folder_as_link("generations/1/image"), "installed-type"),
+        (folder_as_link("records"), "host-invalid"),
+        (folder_as_link("states"), "host-invalid"),
+    ],
+)
+def test_every_way_to_another_image_is_found(host: Host, change: Callable[[Path], None], code: str) -> None:
+    change(host.root)
+    try:
+        found = host.verify()
+    except UndecidedError as error:
+        assert error.failure.code == code
+    else:
+        assert found.verdict is not Verdict.ACCEPTED
+        assert code in [one.failure.code for one in found.findings] or code == "host-invalid"
+
+
+@pytest.mark.parametrize("depth", [100, 1500])
+def test_folders_deeper_than_any_module_has_are_found_and_go(host: Host, depth: int) -> None:
+    descriptor = os.open(host.image / "opt", os.O_RDONLY)
+    for _ in range(depth):
+        os.mkdir("x", dir_fd=descriptor)
+        below = os.open("x", os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = below
+    os.close(descriptor)
+    assert set(host.codes()) == {"installed-extra"}
+    assert host.installed(host.root.parent / "acme-agent-1.0.seal").generation == 2
+    assert host.codes() == []
+    host.installed(host.bundle("other"))
+    host.prune(1)
+    assert not (host.root / "var/lib/modseal/generations/1").exists()
+
+
+def log_as(make: Callable[[Path], object]) -> Callable[[Path], None]:
+    def change(log: Path) -> None:
+        log.unlink()
+        make(log)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        log_as(lambda log: None),
+        log_as(Path.mkdir),
+        log_as(os.mkfifo),
+        log_as(lambda log: log.symlink_to("elsewhere")),
+        lambda log: os.truncate(log, 1 << 30),
+    ],
+)
+def test_a_spoiled_log_hides_nothing_and_keeps_nobody_from_removing(host: Host, spoil: Callable[[Path], None]) -> None:
+    spoil(host.root / "var/lib/modseal/log.jsonl")
+    (host.image / "opt/acme/bin/run").write_bytes(b"#!/bin/sh\necho bad\n")
+    found = host.verify()
+    assert found.verdict is Verdict.REJECTED
+    assert {one.failure.code for one in found.findings} > {"installed-changed"}
+    assert host.remove("acme-agent").verdict is Verdict.ACCEPTED

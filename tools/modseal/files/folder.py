@@ -19,6 +19,7 @@ from pathlib import Path
 from modseal.errors import InputError, UsageError
 
 FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NESTED = 64
 _ACCESS_LIST = "system.posix_acl_access"
 
 
@@ -65,6 +66,22 @@ def make_folder(path: Path, mode: int) -> None:
             os.close(descriptor)
     finally:
         os.close(parent)
+
+
+def open_below(path: str, parent: int, flags: int = FLAGS) -> int:
+    """Open what has a path below an open folder, name by name: a link is followed at none of them. Raises `OSError`."""
+    *above, name = path.split("/")
+    descriptor = parent
+    try:
+        for one in above:
+            below = os.open(one, FLAGS, dir_fd=descriptor)
+            if descriptor != parent:
+                os.close(descriptor)
+            descriptor = below
+        return os.open(name, flags, dir_fd=descriptor)
+    finally:
+        if descriptor != parent:
+            os.close(descriptor)
 
 
 def exchanged() -> OSError:
@@ -135,22 +152,37 @@ def _has_access_list(descriptor: int) -> bool:
 
 
 def empty(descriptor: int) -> None:
-    """Remove everything below a folder, even below folders without permissions. What cannot be removed stays."""
+    """Remove everything below a folder, even below folders without permissions. What cannot be removed stays.
+
+    What is nested deeper than descriptors and the stack allow is moved up in pieces, and goes in a further round.
+    """
     with suppress(OSError):
         os.fchmod(descriptor, 0o700)
+    before: set[str] = set()
+    while (names := set(os.listdir(descriptor))) and names != before:
+        before = names
+        _empty(descriptor, descriptor, _NESTED)
+
+
+def _empty(descriptor: int, top: int, depth: int) -> None:
     for name in os.listdir(descriptor):
         with suppress(OSError):
             try:
                 os.unlink(name, dir_fd=descriptor)
             except IsADirectoryError:
-                _remove_folder(name, descriptor)
+                _remove_folder(name, descriptor, top, depth)
 
 
-def _remove_folder(name: str, parent: int) -> None:
+def _remove_folder(name: str, parent: int, top: int, depth: int) -> None:
     below = _open_closed(name, parent)
     try:
-        empty(below)
-        os.rmdir(name, dir_fd=parent)
+        with suppress(OSError):
+            os.fchmod(below, 0o700)
+        if depth:
+            _empty(below, top, depth - 1)
+            os.rmdir(name, dir_fd=parent)
+        else:
+            os.rename(name, f"nested-{os.fstat(below).st_ino}", src_dir_fd=parent, dst_dir_fd=top)
     finally:
         os.close(below)
 

@@ -47,7 +47,7 @@ def following(event: Event | None, at: datetime, name: str, facts: Mapping[str, 
 
 def append(store: int, event: Event, after: int | None = None) -> None:
     """Write the line of an event, after so many bytes of the log (None: after all). Raises `OSError`."""
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe would wait
     with os.fdopen(os.open(LOG, flags, 0o600, dir_fd=store), "ab") as file:
         if after is not None:
             os.ftruncate(file.fileno(), after)
@@ -58,16 +58,17 @@ def append(store: int, event: Event, after: int | None = None) -> None:
 
 
 def complete(store: Store) -> None:
-    """Add the line that a killed run did not write, or wrote a part of. Raises `OSError`.
+    """Add the line that a killed run did not write, or wrote a part of.
 
-    A log that is broken stays so, and whoever asks is told. It keeps nobody from changing the host: removing what an
-    intruder has installed is a change, too.
+    A log that is broken, or cannot be read or written, stays so, and whoever asks is told. It keeps nobody from changing
+    the host: removing what an intruder has installed is a change, too.
     """
     newest = documents.encode_event(store.state.event)
-    data = store.read(LOG, limits.HOST_LOG_SIZE) if folder.status_of(LOG, store.descriptor) else b""
-    begun = data[data.rfind(b"\n") + 1 :]
-    if not data.endswith(newest):
-        append(store.descriptor, store.state.event, len(data) - len(begun) if newest.startswith(begun) else None)
+    with suppress(OSError, UndecidedError):
+        data = store.read(LOG, limits.HOST_LOG_SIZE) if folder.status_of(LOG, store.descriptor) else b""
+        begun = data[data.rfind(b"\n") + 1 :]
+        if not data.endswith(newest):
+            append(store.descriptor, store.state.event, len(data) - len(begun) if newest.startswith(begun) else None)
 
 
 def events(store: Store) -> Iterator[Event]:

@@ -1,6 +1,7 @@
 """What is in an image: every name below it, opened for itself, read and hashed. Nothing is decided here.
 
-No link is followed, and no more of a file is read than the largest file that the modules declare.
+No link is followed, no more of a file is read than the largest file that the modules declare, and no folder is entered
+that is deeper than any that a module can bring: it is listed, which is a finding.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from hashlib import sha256
 from operator import attrgetter
 from typing import NamedTuple
 
+from modseal import limits
 from modseal.files import folder
 from modseal.format.manifest import FileType
 from modseal.format.payload import is_relocatable
@@ -49,11 +51,11 @@ def scan(image: int, sizes: frozenset[int]) -> dict[str, Found]:
     Raises `OSError` where a folder cannot be listed.
     """
     found = {TOP: _folder(image)}
-    _below(image, "", sizes, found)
+    _below(image, "", sizes, found, limits.PATH_DEPTH)
     return found
 
 
-def _below(parent: int, prefix: str, sizes: frozenset[int], found: dict[str, Found]) -> None:
+def _below(parent: int, prefix: str, sizes: frozenset[int], found: dict[str, Found], depth: int) -> None:
     with os.scandir(parent) as names:
         listed = sorted(names, key=_NAME)
     for one in listed:
@@ -62,7 +64,8 @@ def _below(parent: int, prefix: str, sizes: frozenset[int], found: dict[str, Fou
             descriptor = os.open(one.name, folder.FLAGS, dir_fd=parent)
             try:
                 found[path] = _folder(descriptor)
-                _below(descriptor, f"{path}/", sizes, found)
+                if depth:
+                    _below(descriptor, f"{path}/", sizes, found, depth - 1)
             finally:
                 os.close(descriptor)
         elif one.is_file(follow_symlinks=False):

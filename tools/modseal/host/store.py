@@ -84,7 +84,7 @@ class Store:
     def open(self, name: str) -> BinaryIO:
         """A regular file of the store, to be read. Raises `UndecidedError` (host-invalid)."""
         try:
-            descriptor = os.open(name, READ_FLAGS, dir_fd=self.descriptor)
+            descriptor = folder.open_below(name, self.descriptor, READ_FLAGS)
         except OSError as error:
             raise invalid(f"{self.path}/{name}: {error.strerror}") from None
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -123,7 +123,7 @@ class Store:
     def names(self, name: str) -> list[str]:
         """What is in a folder of the store. Raises `UndecidedError` (host-invalid)."""
         try:
-            descriptor = os.open(name, folder.FLAGS, dir_fd=self.descriptor)
+            descriptor = folder.open_below(name, self.descriptor)
             try:
                 return os.listdir(descriptor)
             finally:

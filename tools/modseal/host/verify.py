@@ -6,6 +6,7 @@ as a changed byte. The event log is held against the state, too.
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -18,8 +19,8 @@ from modseal.format.manifest import Entry, FileType
 from modseal.host import event_log, image
 from modseal.host import plan as planning
 from modseal.host.compare import HostDifference, differences
-from modseal.host.create import EXTENSIONS, link_of_extension
 from modseal.host.documents import HostState, Reference
+from modseal.host.extension import extension_failures
 from modseal.host.installed import Installed, prove
 from modseal.host.scan import TOP, Found, scan
 from modseal.host.store import GENERATIONS, IMAGE, Store, open_store
@@ -69,7 +70,8 @@ def verify(root: Path, at: datetime, clock: datetime | None = None, recalls: Seq
             _, more, count = verify_generation(store, store.state.pending, policy, at)
             findings = [*findings, *(one for one in more if one not in findings)]
             paths += count
-        findings += [*_extension(store), *_log(store)]
+        findings += [HostDifference(None, one) for one in extension_failures(store)]
+        findings += _log(store)
         return Verification(store.state, modules, tuple(findings), paths)
 
 
@@ -103,10 +105,12 @@ def _scan(store: Store, reference: Reference, expected: Mapping[str, Entry]) -> 
     name = f"{GENERATIONS}/{reference.number}/{IMAGE}"
     sizes = frozenset(entry.size for entry in expected.values() if entry.size is not None)
     try:
-        descriptor = os.open(name, folder.FLAGS, dir_fd=store.descriptor)
+        descriptor = folder.open_below(name, store.descriptor)
     except FileNotFoundError:
         return {}
     except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            return {TOP: Found(None, 0, (0, 0))}  # a link or a file is in its place
         raise InputError.of(f"{store.path}/{name}", error) from error
     try:
         return scan(descriptor, sizes)
@@ -123,24 +127,9 @@ def _relocatable(modules: Iterable[Installed], found: Mapping[str, Found]) -> It
             yield HostDifference(module.name, Failure("host-invalid", detail, {"path": path}))
 
 
-def _extension(store: Store) -> Iterator[HostDifference]:
-    """The link by which systemd-sysext finds the image has to lead to this one."""
-    path, target = link_of_extension(store.root)
-    try:
-        found = os.readlink(path)
-    except OSError:
-        found = None
-    if found != target:
-        where = "/".join((*EXTENSIONS, path.name))
-        said = "is missing" if found is None else f"leads to {found!r}"
-        yield HostDifference(
-            None, Failure("installed-link", f"{where!r} {said}, and must lead to {target!r}", {"path": where})
-        )
-
-
 def _log(store: Store) -> Iterator[HostDifference]:
     try:
         for _ in event_log.events(store):
             pass
-    except RefusedError as error:
+    except (RefusedError, UndecidedError) as error:
         yield HostDifference(None, error.failure)

@@ -14,6 +14,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from modseal import limits
 from modseal.errors import ModsealError, UndecidedError
 from modseal.files import folder, left_behind
 from modseal.files.tree import Tree
@@ -133,7 +134,9 @@ def _heal(store: int, staging: int, damaged: Mapping[int, str]) -> None:
 
     Else nobody could go back to a generation that has a file in common with the one that was changed.
     """
-    for top, _, names, parent in os.fwalk(GENERATIONS, dir_fd=store):
+    for top, folders, names, parent in os.fwalk(GENERATIONS, dir_fd=store):
+        if top.count("/") > limits.PATH_DEPTH + 2:
+            folders.clear()  # deeper than any file of a module
         for name in names:
             good = damaged.get(os.stat(name, dir_fd=parent, follow_symlinks=False).st_ino)
             if good and f"/{IMAGE}/" in f"{top}/":

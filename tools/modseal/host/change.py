@@ -17,10 +17,11 @@ from modseal import limits
 from modseal.bundle.verify import Result
 from modseal.codes import CODES
 from modseal.errors import Failure, UndecidedError
+from modseal.format import rules
 from modseal.host import plan as planning
 from modseal.host.admit import Keeper, admit
 from modseal.host.installed import Installed, prove
-from modseal.host.keep import Nothing, Staging
+from modseal.host.keep import Nothing, Staging, damaged_file
 from modseal.host.plan import ChangePlan, LostModule
 from modseal.host.store import Store, open_store
 from modseal.host.verify import verify_generation
@@ -135,6 +136,9 @@ def carry_out(
         if found.failures:
             staging.discard_all_but(learned.records)
         told, more = learned.facts(), learned.changes(staging)
+    if found.changes and not found.failures:
+        found = _with_good_files(store, found)
+        change = replace(change, plan=found, failures=found.failures)
     if found.failures or not found.changes:
         if more and staging:
             advance(store, staging, at, "depot", told, **more)
@@ -151,6 +155,35 @@ def carry_out(
         changes = {"generation": active, "pending": pending, "last": reference.number, "kept": kept, **more}
         advance(store, staging, at, action, {**facts, **told}, **changes)
     return replace(change, generation=generation.number, waits=waits)
+
+
+def _with_good_files(store: Store, found: ChangePlan) -> ChangePlan:
+    """A plan whose modules that stay have good files in the store: a new generation links to them.
+
+    Each is read and held against its signed digest, in a dry run as well. A module whose bundle is here is laid out
+    again from it; what is left is a failure.
+    """
+    staying = [one for one in found.modules if one.name not in _brought(found)]
+    lost = {one.name: path for one in staying if (path := damaged_file(store, one))}
+    found = planning.repair(found, lost)
+    brought = _brought(found)
+    failures = tuple(
+        Failure(
+            "installed-changed",
+            f"{name}, installed: the store's file for {rules.shown(path)!r} is missing or not the signed one",
+            {"module": name, "path": rules.shown(path)},
+        )
+        for name, path in lost.items()
+        if name not in brought
+    )
+    return replace(found, failures=failures)
+
+
+def _brought(found: ChangePlan) -> set[str]:
+    """The modules of a plan whose bundles are here. One that is repaired without its bundle is the installed one."""
+    coming = (*found.installed, *(new for _, new in found.updated))
+    again = (one for one in found.repaired if not any(one is other for other in found.modules))
+    return {one.name for one in (*coming, *again)}
 
 
 def facts_of(found: ChangePlan, number: int, *, waits: bool) -> dict[str, str]:

@@ -60,8 +60,8 @@ def append(store: int, event: Event, after: int | None = None) -> None:
 def complete(store: Store) -> None:
     """Add the line that a killed run did not write, or wrote a part of.
 
-    A log that is broken, or cannot be read or written, stays so, and whoever asks is told. It keeps nobody from changing
-    the host: removing what an intruder has installed is a change, too.
+    A log that is broken, or cannot be read or written, stays so, and whoever asks is told. It keeps nobody from
+    changing the host: removing what an intruder has installed is a change, too.
     """
     newest = documents.encode_event(store.state.event)
     with suppress(OSError, UndecidedError):

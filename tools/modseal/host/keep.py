@@ -7,10 +7,12 @@ import os
 from collections.abc import Iterable
 
 from modseal.files import folder, left_behind
+from modseal.format.manifest import FileType
 from modseal.format.source import Span, blocks
 from modseal.host.documents import sha256_of
+from modseal.host.installed import Installed
 from modseal.host.scan import KERNEL_LABELS
-from modseal.host.store import READ_FLAGS, object_name, record_name, remove_tree
+from modseal.host.store import READ_FLAGS, Store, object_name, record_name, remove_tree
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _RECORD_MODE = 0o400
@@ -132,6 +134,26 @@ class Staging:
             os.fchmod(file.fileno(), _RECORD_MODE)
         self._staged[record_name(digest.hexdigest())] = name
         return digest.hexdigest()
+
+
+def damaged_file(store: Store, module: Installed, proved: str | None = None) -> str | None:
+    """The path of the first file of a module that the store has not, or not as it is signed; None where all are good.
+
+    `proved` is an image of the store whose files were read, and are as signed: a hard link to one is not read again.
+    """
+    for entry in module.entries:
+        if entry.type is FileType.FILE and entry.sha256:
+            name = object_name(entry.sha256.hex(), entry.mode or 0)
+            if not (proved and _is_same(name, f"{proved}/{entry.path}", store)) and not _is_good(
+                name, store.descriptor
+            ):
+                return entry.path
+    return None
+
+
+def _is_same(name: str, other: str, store: Store) -> bool:
+    found, there = (folder.status_of(one, store.descriptor) for one in (name, other))
+    return found is not None and there is not None and os.path.samestat(found, there)
 
 
 def _is_good(name: str, store: int) -> bool:

@@ -115,7 +115,9 @@ def repair(plan: ChangePlan, damaged: Collection[str | None]) -> ChangePlan:
     again = tuple(
         one.module for one in plan.skipped if one.why == SAME and (None in damaged or one.module.name in damaged)
     )
-    return replace(plan, repaired=again, skipped=tuple(one for one in plan.skipped if one.module not in again))
+    return replace(
+        plan, repaired=(*plan.repaired, *again), skipped=tuple(one for one in plan.skipped if one.module not in again)
+    )
 
 
 def removal(present: Sequence[Installed], lost: Sequence[LostModule], names: Sequence[str]) -> ChangePlan:

@@ -15,6 +15,7 @@ from pathlib import Path
 from modseal.codes import CODES
 from modseal.errors import Failure, InputError, RefusedError, UndecidedError
 from modseal.files import folder
+from modseal.format import rules
 from modseal.format.manifest import Entry, FileType
 from modseal.host import event_log, image
 from modseal.host import plan as planning
@@ -22,6 +23,7 @@ from modseal.host.compare import HostDifference, differences
 from modseal.host.documents import HostState, Reference
 from modseal.host.extension import extension_failures
 from modseal.host.installed import Installed, prove
+from modseal.host.keep import damaged_file
 from modseal.host.scan import TOP, Found, scan
 from modseal.host.store import GENERATIONS, IMAGE, Store, open_store
 from modseal.trust.examination import Verdict
@@ -98,6 +100,9 @@ def verify_generation(
     status = os.fstat(store.descriptor)
     findings += differences(expected, owners, found, (status.st_uid, status.st_gid))
     findings += _relocatable(modules, found)
+    named = {finding.module for finding in findings}
+    proved = f"{GENERATIONS}/{reference.number}/{IMAGE}"
+    findings += _objects(store, (one for one in modules if one.name not in named), proved)
     return tuple(modules), findings, len(found)
 
 
@@ -116,6 +121,15 @@ def _scan(store: Store, reference: Reference, expected: Mapping[str, Entry]) -> 
         return scan(descriptor, sizes)
     finally:
         os.close(descriptor)
+
+
+def _objects(store: Store, modules: Iterable[Installed], proved: str) -> Iterator[HostDifference]:
+    """The files in the store that the next generation would link to. Those of the proved image are not read twice."""
+    for module in modules:
+        path = damaged_file(store, module, proved)
+        if path is not None:
+            detail = f"the store's file for {rules.shown(path)!r} is missing or is not the signed one"
+            yield HostDifference(module.name, Failure("installed-changed", detail, {"path": rules.shown(path)}))
 
 
 def _relocatable(modules: Iterable[Installed], found: Mapping[str, Found]) -> Iterator[HostDifference]:

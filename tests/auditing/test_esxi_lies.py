@@ -198,10 +198,15 @@ def test_a_payload_that_a_host_keeps_and_no_vib_declares_is_said(policy: Policy,
         (MODULES, None),
         (MODULES + "# modules=evil.tgz\n", None),
         ("prefix=/\n" + MODULES.replace("=p", "=/p"), None),
-        (MODULES + "modules=evil.tgz\n", "evil.tgz"),
-        (MODULES.replace("modules=", "MODULES = evil.tgz---"), "evil.tgz"),
+        (MODULES.replace("modules=", "modules=evil.tgz --- "), "evil.tgz"),
         (MODULES.replace("useropts.gz", "evil.gz --- useropts.gz -x"), "evil.gz"),
         (MODULES.replace("kernel=", "kernel=tmp/"), "tmp/payload1.v00"),
+        (MODULES.replace("\n", "\r\n"), None),
+        (MODULES.replace("=payload1.v00", "=useropts.gz"), "useropts.gz"),
+        (MODULES.replace("=payload1.v00", "=state.tgz"), "state.tgz"),
+        (MODULES.replace("=payload1.v00", "=imgpayld.tgz"), "imgpayld.tgz"),
+        (MODULES + "crypto=useropts.gz\n", "useropts.gz"),
+        (MODULES + "acpitables=features.gz\n", "features.gz"),
         ("prefix=tmp\n" + MODULES, "tmp/payload1.v00"),
     ],
 )
@@ -224,7 +229,20 @@ def test_what_the_boot_loader_loads_is_a_payload_of_a_vib(
         MODULES.encode() + b"#\x0bmodules=evil.tgz\n",
         MODULES.encode() + b"#\xe2\x80\xa8modules=evil.tgz\n",
         MODULES.encode() + b"\0",
-        MODULES.encode() + b"crypto=evil.efi\n",
+        *(
+            MODULES.encode() + line + b"\n"
+            for line in (
+                *(b"kern=evil.gz", b"k=evil.gz", b"=evil.gz", b"mod=evil.gz", b"p=/evil", b"pref=/other"),
+                *(b"modules=evil.tgz", b"kernel=payload1.v00", b" kernel=evil.gz", b"KERNEL=evil.gz", b"evil"),
+                *(b"title=x\rkernel=evil.gz", b"title=x\r\r", b"crypto=payload1.v00 x", b"crypto=evil.efi"),
+                *(b"title=\xc2\xa0", b"build=\xff", b"title=\t"),
+            )
+        ),
+        MODULES.replace("kernel=", "kernel =").encode(),
+        MODULES.replace("kernel=payload1.v00", "kernel=payload1.v00 x").encode(),
+        MODULES.replace("kernel=payload1.v00", "kernel=payload1.v00\u00a0x").encode(),
+        MODULES.replace(" --- useropts", "\r--- useropts").encode(),
+        MODULES.replace(" --- useropts", "---useropts").encode(),
         MODULES.encode() + b"acpitables=evil.bin --- more.bin\n",
     ],
 )
@@ -234,6 +252,34 @@ def test_a_configuration_of_the_boot_loader_that_does_not_tell_what_boots_is_und
     audit = audit_of([put(HOST.with_boot_file("boot.cfg", config))], policy)
     assert outcome(audit) is Outcome.UNDECIDED
     assert of_rule(audit, "host-files-unclear")
+
+
+@pytest.mark.parametrize("elsewhere", ["sub/payload1.v00", "../altbootbank/payload1.v00"])
+def test_a_boot_file_in_another_folder_is_not_known_by_a_payload_that_the_host_keeps(
+    policy: Policy, tmp_path: Path, elsewhere: str
+) -> None:
+    changed = HOST.edit_document(PROFILE, ">payload1.v00<", f">{elsewhere}<")
+    config = MODULES.replace("kernel=payload1.v00", f"kernel={elsewhere}").encode()
+    root = changed.with_boot_file("boot.cfg", config).with_boot_file("payload1.v00", None).write(tmp_path / "host")
+    kept = root / "var/db/payloads/vgz/payload1"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(HOST.bank["payload1.v00"])
+    audit = audit_of([root], policy)
+    assert outcome(audit) is Outcome.FAILED
+    assert [one.evidence["file"] for one in of_rule(audit, "boot-file-unlisted")] == [elsewhere]
+    assert [one.evidence["file"] for one in of_rule(audit, "host-files-unclear")] == [elsewhere]
+
+
+@pytest.mark.parametrize("config", [MODULES.encode(), None])
+@pytest.mark.parametrize("place", ["var/db/payloads/vgz", "."])
+def test_payloads_that_lie_elsewhere_do_not_tell_what_the_boot_bank_has(
+    policy: Policy, tmp_path: Path, config: bytes | None, place: str
+) -> None:
+    root = Host(HOST.database, {"boot.cfg": config} if config else {}).write(tmp_path / "host")
+    (root / place).mkdir(parents=True, exist_ok=True)
+    for name in ("payload1.v00", "payload1.v01"):
+        (root / place / name).write_bytes(HOST.bank[name])
+    assert outcome(audit_of([root], policy)) is Outcome.UNDECIDED
 
 
 def test_a_payload_that_boots_and_was_not_copied_is_not_said_to_be_of_no_vib(policy: Policy, put: Put) -> None:

@@ -94,17 +94,27 @@ class Host:
                 strays.append(path)
         code: tuple[str, ...] = ()
         if config := self.boot.get(boot_config.NAME):
-            known = accounted | self._boot_files | boot_config.OF_THE_HOST | {*strays}
+            known = accounted | self._boot_files | {*strays}
             try:
                 with config.open() as source:
                     loaded = boot_config.decode(source)
             except (FormatError, InputError) as error:
                 odd.append(OddFile(boot_config.NAME, f"it cannot be read: {error.failure.detail}"))
             else:
-                code = tuple(name for name in loaded.code if name.casefold() not in known)
-                besides = (name for name in loaded.besides if name.casefold() not in known)
+                # What a host makes itself is settings: it can be a module, and never what runs before the modules.
+                made = boot_config.OF_THE_HOST
+                unknown = (
+                    *(name for name in (loaded.kernel,) if name.casefold() not in known),
+                    *(name for name in loaded.modules if name.casefold() not in known | made),
+                    *(name for name in loaded.besides if name.casefold() in made),
+                )
+                code = tuple(dict.fromkeys(unknown))
+                besides = (name for name in loaded.besides if name.casefold() not in known | made)
                 odd += (OddFile(name, "the boot loader takes it, and it is a payload of no VIB") for name in besides)
-        elif accounted or strays:
+                every = dict.fromkeys((loaded.kernel, *loaded.modules, *loaded.besides))
+                absent = (name for name in every if name.casefold() in self._boot_files - self.boot.keys())
+                odd += (OddFile(name, "the host boots it, and it is not beside boot.cfg") for name in absent)
+        elif strays or any(target.payloads for target, _ in self._targets):
             odd.append(OddFile(boot_config.NAME, "it is not there, and so nobody can tell what the host boots"))
         if state := self.boot.get(esxi_database.STATE):
             try:
@@ -114,6 +124,13 @@ class Host:
                 odd.append(OddFile(esxi_database.STATE, f"it cannot be read: {error.failure.detail}"))
             else:
                 odd += (OddFile(f"{esxi_database.STATE}!/{path}", _OVER_DATABASE) for path in hidden)
+        odd += (
+            OddFile(file, f"the profile has this path for payload {payload} of {manifest.id}; boot files have none")
+            for _, manifest in self._targets
+            if manifest
+            for payload, file in (self._boot_names(manifest) or {}).items()
+            if "/" in file
+        )
         undeclared = (
             (manifest.id, payload, file)
             for _, manifest in self._targets
@@ -130,13 +147,17 @@ class Host:
 
     @property
     def _boot_files(self) -> set[str]:
-        """The boot files that belong to payloads of its VIBs, whether they are there or not; without case."""
-        return {
+        """The boot files that belong to payloads of its VIBs, whether they are there or not; without case.
+
+        One with a path is none: what lies there is not what was examined.
+        """
+        files = (
             (self._boot_names(manifest) or {}).get(payload.name, "").casefold()
             for _, manifest in self._targets
             if manifest
             for payload in manifest.payloads
-        }
+        )
+        return {file for file in files if file and "/" not in file}
 
     @property
     def _places(self) -> set[str]:
@@ -205,7 +226,7 @@ def host_of(container: str) -> Host:
         return alone
     # In `bootbank` of a host, or beside `var` where its archives were unpacked in place.
     bank, place = _Folder(os.path.join(root, "bootbank")), _Folder(root)
-    boot, odd = by_name((*bank.parts, *place.parts))
+    boot, odd = by_name(bank.parts if bank.files else place.parts)
     if any(os.path.basename(path) == boot_config.NAME for path in place.files):  # else a root has links of its own
         odd += place.odd
     host = replace(alone, boot=boot, stored=_stored(root), odd=(*odd, *bank.odd))

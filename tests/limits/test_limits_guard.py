@@ -126,6 +126,7 @@ def test_a_generation_is_proved_again_after_so_long(guard: Guard, monkeypatch: p
         guard._pool.submit(int).result()
         return len(proofs)
 
+    guard._loaded = guard._loaded._replace(proved_at=CLOCK)
     assert after(limits.GUARD_PROOF_AGE) == 0
     assert after(limits.GUARD_PROOF_AGE + 1) == 1
     monkeypatch.undo()

@@ -10,6 +10,7 @@ whoever reads the log; if it dies, the kernel allows everything, and the service
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -17,7 +18,7 @@ import select
 import stat
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
@@ -237,8 +238,14 @@ class Guard:
         self._decide(event, content, leased=True)
 
     def _read(self, descriptor: int) -> _Content:
-        """Hash a file while nobody can write to it."""
+        """Hash a file while nobody can write to it. It counts only where nobody but root can write to it later.
+
+        Whoever owns a file can cut it off and write to it while it runs: a script that its interpreter reads on, or a
+        library that is mapped.
+        """
         status = os.fstat(descriptor)
+        if status.st_uid != 0 or status.st_mode & 0o022 or "system.posix_acl_access" in os.listxattr(descriptor):
+            return _Content(status.st_mode, trouble=Failure("content-writable", "others than root may write to it"))
         if not has_no_writer(descriptor, keep=True):
             return _Content(status.st_mode, trouble=Failure("content-writable", "somebody has it open for writing"))
         digest = hashlib.sha256()
@@ -248,15 +255,10 @@ class Guard:
             offset += len(data)
         head = os.pread(descriptor, HEAD_SIZE, 0)
         content = _Content(status.st_mode, digest.digest(), interpreter(head), script=head.startswith(b"#!"))
-        if (
-            status.st_uid == 0
-            and not status.st_mode & 0o022
-            and "system.posix_acl_access" not in os.listxattr(descriptor)
-        ):
-            with self._lock:
-                if len(self._contents) >= limits.GUARD_CONTENTS:
-                    self._contents.clear()
-                self._contents[identity_of(status)] = content
+        with self._lock:
+            if len(self._contents) >= limits.GUARD_CONTENTS:
+                self._contents.clear()
+            self._contents[identity_of(status)] = content
         return content
 
     def _decide(self, event: OpenEvent, content: _Content, *, leased: bool = False) -> None:
@@ -287,6 +289,8 @@ class Guard:
     def _judge(self, event: OpenEvent, content: _Content, admission: Admission) -> Failure | None:
         file = file_of(event.descriptor)
         start = self._starts.take(event.thread, file) if event.execute else None
+        if event.execute and not start:
+            self._starts.forget_script(event.thread)
         if not event.execute and not self._is_held(event):
             return None
         failure = content.trouble or admission.judge(
@@ -320,11 +324,11 @@ class Guard:
 
     def _opened(self, thread: int, file: FileId) -> None:
         self._starts.opened(thread, file)
-        self._release_opens(time.monotonic())
+        self._release_opens()
 
-    def _release_opens(self, now: float) -> None:
+    def _release_opens(self) -> None:
         """Ask for no opens while nobody is awaited: each would cost something."""
-        if self._holds_opens and not self._libraries and not self._starts.any_awaited(now):
+        if self._holds_opens and not self._libraries and not self._starts.any_awaited():
             self._holds_opens = False
             for one in self._mounts:
                 self._kernel.unmark_opens(one)
@@ -342,7 +346,7 @@ class Guard:
                     os.close(event.descriptor)
             while self._leases and self._leases[0][0] <= now:
                 os.close(self._leases.pop(0)[1])
-            self._release_opens(now)
+            self._release_opens()
 
     def _report(
         self, event: OpenEvent, content: _Content, failure: Failure, generation: int, *, allow: bool = False
@@ -373,8 +377,25 @@ def _require_mount(mount: Path, *, audit: bool) -> None:
     """It holds a whole file system, so the top of one has to be named; not that of `/`: the machine would stop."""
     if not os.path.ismount(mount):
         raise UsageError(f"{mount} is not where a file system is mounted; the guard holds whole file systems")
-    if not audit and os.stat(mount).st_dev == os.stat("/").st_dev:
+    if not audit and os.stat(mount).st_dev in set(_devices_of_the_system()):
         raise UsageError(f"{mount}: the system itself runs from this file system, and would stop; use --audit there")
+
+
+def _devices_of_the_system() -> Iterator[int]:
+    """The file systems that the system's own programs, its first process and this guard run from."""
+    for place in (
+        "/",
+        "/usr",
+        "/usr/bin",
+        "/usr/sbin",
+        "/usr/lib",
+        "/bin/sh",
+        "/proc/1/exe",
+        "/proc/self/exe",
+        os.__file__,
+    ):
+        with contextlib.suppress(OSError):
+            yield os.stat(place).st_dev
 
 
 def _unreadable(error: Exception) -> Failure:

@@ -40,15 +40,17 @@ class Start(NamedTuple):
 
 
 class _Awaited(NamedTuple):
-    """The script that an interpreter was started for and has still to open, how often, and until when."""
+    """The script that an interpreter was started for and has still to open, and how often."""
 
-    until: float
     script: FileId
     opens: int
 
 
 class Starts:
-    """The starts of all threads. Each is forgotten after `limits.GUARD_DEADLINE`."""
+    """The starts of all threads, each forgotten after `limits.GUARD_DEADLINE`, and the scripts to be opened.
+
+    Those are awaited as long as the process lives: it can be stopped for as long as somebody likes.
+    """
 
     def __init__(self) -> None:
         self._starts: dict[int, Start] = {}
@@ -73,8 +75,11 @@ class Starts:
     def await_script(self, thread: int, name: str, script: FileId) -> None:
         """An interpreter of this name starts, and will open the script."""
         opens = _PYTHON_OPENS if name.startswith("python") else 1
-        until = time.monotonic() + limits.GUARD_DEADLINE
-        self._awaited[_process(thread)] = _Awaited(until, script, opens)  # execve makes the thread its process's first
+        self._awaited[_process(thread)] = _Awaited(script, opens)  # execve makes the thread its process's first
+
+    def forget_script(self, thread: int) -> None:
+        """The thread starts another program: its interpreter, if it was one, opens nothing more."""
+        self._awaited.pop(thread, None)
 
     def awaits(self, thread: int) -> bool:
         """Whether the thread is an interpreter that has still to open its script."""
@@ -90,10 +95,11 @@ class Starts:
         else:
             del self._awaited[thread]
 
-    def any_awaited(self, now: float) -> bool:
-        """Whether any interpreter has still to open its script."""
+    def any_awaited(self) -> bool:
+        """Whether any interpreter that is alive has still to open its script."""
         if self._awaited:
-            self._awaited = {one: awaited for one, awaited in self._awaited.items() if awaited.until > now}
+            alive = {one: awaited for one, awaited in self._awaited.items() if os.path.exists(f"/proc/{one}")}
+            self._awaited = alive
         return bool(self._awaited)
 
 

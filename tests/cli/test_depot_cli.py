@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from zipfile import ZipFile
@@ -421,3 +422,28 @@ def test_a_recall_of_no_version_at_all_is_not_made(signed: Path, versions: str) 
     assert refused.code == 2
     assert "no version is in" in refused.err
     assert run("depot", "recall", "a >= 1.0, <= 1.00, = 1.0", *common, cwd=signed).code == 0
+
+
+def test_an_older_version_that_was_put_back_is_not_built_upon(signed: Path) -> None:
+    """Else the publisher signs anew what was taken out: whoever checks the next version has no reason to refuse it."""
+    seen = ("--state", "acme.state")
+    publish(signed, "a.seal", "a.vib", more=seen)
+    shutil.copytree(signed / "depot", signed / "earlier")
+    removed = run("depot", "remove", "depot", "acme-agent", *LATER, *key_options("partner"), *seen, cwd=signed)
+    assert removed.code == 0, removed.err
+    shutil.rmtree(signed / "depot")
+    shutil.copytree(signed / "earlier", signed / "depot")
+    before = (signed / "acme.state").read_bytes()
+    for command in (
+        ("add", "depot", "a.seal"),
+        ("remove", "depot", "acme-agent"),
+        ("merge", "earlier", "-o", "new", "--name", "acme", "--previous", "depot"),
+        ("build", "a.seal", "-o", "new", "--name", "acme", "--previous", "depot"),
+        ("build", "a.seal", "-o", "new", "--name", "acme"),
+    ):
+        done = run("depot", *command, *LATER, *key_options("partner"), *seen, cwd=signed)
+        assert done.code == 1, (command, done.err)
+        assert "depot-rollback" in done.err or "was seen already" in done.err
+        assert (signed / "acme.state").read_bytes() == before
+        assert not (signed / "new").exists()
+    assert check(signed, "earlier", *seen).code == 1

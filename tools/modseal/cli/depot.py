@@ -9,20 +9,13 @@ from pathlib import Path
 import click
 
 from modseal.cli import depot_write
-from modseal.cli.depot_options import DEPOT_ARGUMENT, OCI, progress
+from modseal.cli.depot_options import DEPOT_ARGUMENT, OCI, STATE, progress
 from modseal.cli.options import FILE, PLACE, Choice, at_option, now, policy_option
 from modseal.errors import UsageError
 from modseal.report.text import safe
 
 _FORMAT = click.option(
     "--format", "form", type=Choice(["text", "json"]), default="text", help="The form of the result."
-)
-_STATE = click.option(
-    "--state",
-    "state_file",
-    type=FILE,
-    metavar="FILE",
-    help="Keeps the newest index that was seen, and refuses older ones; made where it is missing. One for each depot.",
 )
 _NAME = click.option("--name", metavar="NAME", help="The depot that is wanted; another one is refused.")
 
@@ -66,7 +59,7 @@ def list_command(depot_path: str, form: str) -> int:
 @DEPOT_ARGUMENT
 @policy_option(required=True)
 @at_option
-@_STATE
+@STATE
 @_NAME
 @_FORMAT
 @click.option("-v", "--verbose", is_flag=True, help="Show every bundle, not only those that are not accepted.")
@@ -130,7 +123,7 @@ def diff(before: str, after: str, form: str) -> None:
 @OCI
 @policy_option(required=True)
 @at_option
-@_STATE
+@STATE
 @_NAME
 def mirror(
     depot_path: str,

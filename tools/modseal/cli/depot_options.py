@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from modseal.cli.options import FILE_OR_STREAM, FILES, PLACE, REFERENCE, Time, now, offer, tsa_options, with_options
+from modseal.cli.options import (
+    FILE,
+    FILE_OR_STREAM,
+    FILES,
+    PLACE,
+    REFERENCE,
+    Time,
+    now,
+    offer,
+    tsa_options,
+    with_options,
+)
 from modseal.errors import UsageError
 from modseal.report.text import safe
 
@@ -23,6 +34,13 @@ if TYPE_CHECKING:
 DEPOT_HELP = "A depot: a folder, an offline bundle (.zip), an OCI image layout, or the address of one; repeatable."
 DEPOT_ARGUMENT = click.argument("depot_path", type=PLACE, metavar="DEPOT", shell_complete=offer("file", ".zip"))
 EXPIRES = click.option("--expires", type=Time(), metavar="TIME", help="Until when it may be used (UTC).")
+STATE = click.option(
+    "--state",
+    "state_file",
+    type=FILE,
+    metavar="FILE",
+    help="Keeps the newest index that was seen, and refuses older ones; made where it is missing. One for each depot.",
+)
 OCI = click.option("--oci", is_flag=True, help="Write the signed depot as an OCI image layout.")
 
 

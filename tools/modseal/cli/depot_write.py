@@ -14,6 +14,7 @@ from modseal.cli.depot_options import (
     DEPOT_ARGUMENT,
     EXPIRES,
     OCI,
+    STATE,
     index_options,
     issue_of,
     key_options,
@@ -100,6 +101,7 @@ def offline_options(command: Any) -> Any:
     help="Signed depot: the version before this one, a folder, zip file, OCI image layout or address.",
 )
 @OCI
+@STATE
 @index_options
 @_RECALLS
 @offline_options
@@ -111,7 +113,7 @@ def build(bundles: tuple[Path, ...], destination: Path, **given: Any) -> None:
     """
     require_not_read([destination], (*bundles, *given["recalls"], *given["cert"], *given["key"]))
     tell_replaced(destination)
-    if any(given[option] for option in ("name", "previous", "key", "expires", "oci", "recalls")):
+    if any(given[option] for option in ("name", "previous", "key", "expires", "oci", "recalls", "state_file")):
         _build_signed(bundles, destination, given)
         return
     if not bundles:
@@ -146,12 +148,14 @@ def _build_signed(bundles: tuple[Path, ...], output: Path, given: dict[str, Any]
         new = [depots.read_recall_file(path) for path in given["recalls"]]
         depots.merged_recalls([*(_recalls(*previous) if previous else ()), *new])  # refused if one replaces another's
         recalls = depots.merged_recalls(new)
-        show_published(depots.publish(output, layout, items, recalls, issue, previous, tell))
+        state_file = given["state_file"]
+        show_published(depots.publish(output, layout, items, recalls, issue, previous, tell, state_file=state_file))
 
 
 @click.command()
 @DEPOT_ARGUMENT
 @_BUNDLES
+@STATE
 @index_options
 @_RECALLS
 def add(depot_path: str, bundles: tuple[Path, ...], **given: Any) -> None:
@@ -173,13 +177,24 @@ def add(depot_path: str, bundles: tuple[Path, ...], **given: Any) -> None:
         profiles = [data for _, data in read_profiles(files, index)]
         before = files, index
         show_published(
-            depots.publish(Path(depot_path), _layout(files), items, recalls, issue, before, tell, profiles=profiles)
+            depots.publish(
+                Path(depot_path),
+                _layout(files),
+                items,
+                recalls,
+                issue,
+                before,
+                tell,
+                profiles=profiles,
+                state_file=given["state_file"],
+            )
         )
 
 
 @click.command()
 @DEPOT_ARGUMENT
 @click.argument("modules", nargs=-1, required=True, metavar="MODULE...")
+@STATE
 @index_options
 def remove(depot_path: str, modules: tuple[str, ...], **given: Any) -> None:
     """Take MODULEs out of the signed DEPOT, as its next version: NAME, or NAME=VERSION.
@@ -202,7 +217,17 @@ def remove(depot_path: str, modules: tuple[str, ...], **given: Any) -> None:
             click.echo(f"modseal: warning: {safe(text)}", err=True)
         recalls, before = _recalls(files, index), (files, index)
         show_published(
-            depots.publish(Path(depot_path), _layout(files), items, recalls, issue, before, tell, profiles=profiles)
+            depots.publish(
+                Path(depot_path),
+                _layout(files),
+                items,
+                recalls,
+                issue,
+                before,
+                tell,
+                profiles=profiles,
+                state_file=given["state_file"],
+            )
         )
 
 
@@ -213,6 +238,7 @@ def remove(depot_path: str, modules: tuple[str, ...], **given: Any) -> None:
 @click.option("--previous", type=PLACE, metavar="DEPOT", help="The version before this one, as a DEPOT.")
 @OCI
 @policy_option(required=False)
+@STATE
 @index_options
 def merge(depot_paths: tuple[str, ...], destination: Path, **given: Any) -> None:
     """Write a signed depot with all bundles of DEPOTs: signed ones and offline bundles.
@@ -252,7 +278,19 @@ def merge(depot_paths: tuple[str, ...], destination: Path, **given: Any) -> None
         before_recalls = _recalls(*before) if before else []
         depots.merged_recalls([*before_recalls, *recalls])  # refused if one replaces another's
         recalls = depots.merged_recalls(recalls)
-        show_published(depots.publish(destination, layout, items, recalls, issue, before, tell, profiles=profiles))
+        show_published(
+            depots.publish(
+                destination,
+                layout,
+                items,
+                recalls,
+                issue,
+                before,
+                tell,
+                profiles=profiles,
+                state_file=given["state_file"],
+            )
+        )
 
 
 @click.command()

@@ -14,7 +14,7 @@ from modseal.depot.index import DepotIndex
 from modseal.errors import RefusedError, UndecidedError
 from modseal.format.recall import Recall
 from modseal.format.shape import quote
-from modseal.policy.succession import SuccessionKind, advance, require_threshold
+from modseal.policy.succession import SuccessionKind, advance, require_clock, require_threshold
 from modseal.trust.examination import Examination, Verdict
 from modseal.trust.policy import Policy
 from modseal.trust.statement import examine_statement, withdrawn
@@ -92,6 +92,29 @@ def prove(
     # (4) Recalls never go back either.
     _require_recalls(index, seen.index if seen and trusted else None)
     return ProvedIndex(index, examination)
+
+
+def require_next(before: DepotIndex | None, seen: Seen, at: datetime) -> None:
+    """Whoever publishes the next version builds on the newest that was seen, or on one that came after it.
+
+    Else what was taken back on its way here, a removed module too, would be signed anew. Raises `RefusedError`
+    (depot-rollback, -conflict, -name-mismatch), `UndecidedError` (clock-set-back).
+    """
+    require_clock(seen.newest, at)
+    last = seen.index
+    if before is None:
+        detail = f"version {last.version} of {quote(last.name)} was seen already, and this would build on none"
+        raise RefusedError("depot-rollback", detail, seen=last.version)
+    if before.name != last.name:
+        detail = f"this is the depot {quote(before.name)}, not {quote(last.name)}"
+        raise RefusedError("depot-name-mismatch", detail, name=before.name, wanted=last.name)
+    if before.version < last.version:
+        detail = f"version {before.version} is older than version {last.version}, which was seen already"
+        raise RefusedError("depot-rollback", detail, version=before.version, seen=last.version)
+    if before.version == last.version and before.sha256 != last.sha256:
+        detail = f"another depot's index has version {last.version}"
+        raise RefusedError("depot-conflict", detail, version=last.version, sha256=before.sha256, other=last.sha256)
+    _require_recalls(before, last)
 
 
 def _require_accepted(examination: Examination) -> None:

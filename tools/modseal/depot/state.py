@@ -60,9 +60,14 @@ def read(path: Path) -> Seen | None:
 
 
 def write(path: Path, proved: ProvedIndex, seen: Seen | None, at: datetime, recalls: tuple[Recall, ...] = ()) -> None:
-    """Remember a proved index, `at` as the newest time, and the recalls that count from now on.
+    """Remember a proved index, `at` as the newest time, and the recalls that count from now on. Raises as `keep`."""
+    keep(path, Seen(proved.index, max(at, seen.newest) if seen else at, recalls))
 
-    Raises `InputError`, `UsageError`, `UndecidedError`.
+
+def keep(path: Path, seen: Seen) -> None:
+    """Make or replace a state file: for who has proved the index, or has signed it.
+
+    Raises `InputError`, `UsageError`, `UndecidedError` (depot-state-invalid).
     """
     parent, _ = folder.open_parent(path)
     try:
@@ -70,9 +75,8 @@ def write(path: Path, proved: ProvedIndex, seen: Seen | None, at: datetime, reca
             raise _unusable(path, "it is in a folder in which others can exchange it")
     finally:
         os.close(parent)
-    newest = max(at, seen.newest) if seen else at
     with output_file(path, 0o600) as file:
-        file.write(encode(Seen(proved.index, newest, recalls)))
+        file.write(encode(seen))
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from modseal import limits
 from modseal.bundle.open import OpenBundle
 from modseal.depot import index as depot_index
 from modseal.depot import signed as signed_files
+from modseal.depot import state
 from modseal.depot.check import Progress, quiet
 from modseal.depot.files import DepotFiles
 from modseal.depot.index import (
@@ -31,7 +32,7 @@ from modseal.depot.index import (
     rotation_path,
     signature_path,
 )
-from modseal.depot.proved import INDEX_KIND
+from modseal.depot.proved import INDEX_KIND, Seen, require_next
 from modseal.errors import FormatError, RefusedError, UsageError
 from modseal.files.small import read_small
 from modseal.format import image_profile
@@ -144,12 +145,38 @@ def publish(
     tell: Progress = quiet,
     *,
     profiles: Sequence[bytes] = (),
+    state_file: Path | None = None,
 ) -> Published:
     """Write and sign a depot of these bundles, recalls and image profiles; `previous` is the version before, open.
 
-    Raises `RefusedError` (depot-threshold, unfit-certificate), `UsageError`,
-    `FormatError`, `InputError`.
+    `state_file` has the newest version that was seen, on which this one must build, and keeps this one from now on.
+    Raises `RefusedError` (depot-threshold, unfit-certificate, and what `depot.proved.require_next` raises),
+    `UsageError`, `FormatError`, `InputError`, `UndecidedError`.
     """
+    if state_file is None:
+        return _publish(destination, layout, items, recalls, issue, previous, tell, profiles)
+    with state.held(state_file):
+        seen = state.read(state_file)
+        if seen:
+            require_next(previous[1] if previous else None, seen, issue.at)
+        known = [recall_format.encode(one) for one in seen.recalls] if seen else []
+        kept = merged_recalls([*known, *recalls])  # refused if one replaces another's
+        published = _publish(destination, layout, items, recalls, issue, previous, tell, profiles)
+        newest = max(issue.at, seen.newest) if seen else issue.at
+        state.keep(state_file, Seen(published.index, newest, tuple(map(recall_format.decode, kept))))
+    return published
+
+
+def _publish(
+    destination: Path,
+    layout: Layout,
+    items: Iterable[Item],
+    recalls: Sequence[bytes],
+    issue: Issue,
+    previous: tuple[DepotFiles, DepotIndex] | None,
+    tell: Progress,
+    profiles: Sequence[bytes],
+) -> Published:
     before = previous[1] if previous else None
     if before:
         require_own(before, issue.signers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -54,10 +55,32 @@ def test_a_recall_that_a_server_has_exchanged_is_seen(tmp_path: Path) -> None:
     held = depots.contents(depots.index(recalls=[recall]), recalls=[recall])
     path = depots.recall_entry(recall).path
     other = recall_format.encode(recalls.make(recalls.entry("nothing")))
-    for data, code in ((other, "bundle-digest-mismatch"), (bytes(limits.RECALL_SIZE + 1), "index-invalid")):
+    for data in (other, bytes(limits.RECALL_SIZE + 1)):
         depots.write(tmp_path / "site" / "acme", {**held, path: data})
         with web.site(tmp_path / "site") as site:
-            assert [one.code for one in checked(f"{site.url}/acme").failures] == [code]
+            assert [one.code for one in checked(f"{site.url}/acme").failures] == ["bundle-digest-mismatch"]
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_server_that_sends_more_than_the_index_lists_is_not_heard_out(*, announced: bool) -> None:
+    sent: list[int] = []
+
+    def endless(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        size = 2 * limits.GIB
+        handler.send_header(*(("Content-Length", str(size)) if announced else ("Connection", "close")))
+        handler.end_headers()
+        while sum(sent) < size:
+            sent.append(handler.wfile.write(bytes(limits.MIB)))
+
+    path = depots.entry(depots.SEAL).path
+    answers: dict[str, web.Answer] = {f"/acme/{name}": data for name, data in HELD.items()}
+    with web.site({**answers, f"/acme/{path}": endless}) as site:
+        found = checked(f"{site.url}/acme")
+    [failure] = [one.failure for one in found.results if one.failure]
+    assert failure.code == "bundle-digest-mismatch", failure.detail
+    assert found.verdict is Verdict.REJECTED
+    assert sum(sent) < 64 * limits.MIB
 
 
 def test_listing_it_fetches_no_bundle(site: web.Site, tmp_path: Path) -> None:

@@ -163,7 +163,9 @@ def _check_bundle(
             examination, sha256 = examine_bundle(source, f"{files.name}/{one.path}", policy, at)
             manifest = hashlib.sha256(OpenBundle(source, one.path).manifest).hexdigest()
     except ModsealError as error:
-        return Result(one.path, None, None, error.failure), [], None
+        # Of what the server sends beyond the listed size nothing is read, and yet it is known not to be the bundle.
+        unlike = [error.failure] if error.failure.code == "bundle-digest-mismatch" else []
+        return Result(one.path, None, None, error.failure), unlike, None
     result = Result(one.path, sha256, examination)
     unlike = list(signed.unlike_listed(one.path, one.sha256, sha256, one.size, size))
     return result, unlike or list(differences(one, examination.manifest)), manifest

@@ -21,6 +21,8 @@ from modseal.depot.metadata import Metadata
 from modseal.errors import FormatError
 from modseal.files import fetch
 from modseal.files.address import Address, read
+from modseal.format import rules
+from modseal.format.shape import quote
 from modseal.format.source import BytesSource, Source
 
 
@@ -64,9 +66,19 @@ def _signed(folder: Address) -> DepotFiles:
     sizes |= {path: len(data) for path, data in small.items()}
 
     def opener(path: str) -> AbstractContextManager[Source]:
-        return nullcontext(BytesSource(small[path])) if path in small else fetch.fetched(folder.below(path))
+        return nullcontext(BytesSource(small[path])) if path in small else _listed(folder, path, sizes[path])
 
     return DepotFiles(folder.name, sizes, opener, lambda _: b"", layout="server")
+
+
+@contextmanager
+def _listed(folder: Address, path: str, size: int) -> Iterator[Source]:
+    """A file of this size, says an index; a server that sends more is not heard out, or it could fill the disk."""
+    with fetch.fetched(folder.below(path), size) as source:
+        if source.size > size:
+            detail = f"the index says that {quote(path, limits.PATH_LENGTH)} has {size} bytes; the server sends more"
+            raise FormatError("bundle-digest-mismatch", detail, path=rules.shown(path), size=size)
+        yield source
 
 
 def _beside(folder: Address, index: DepotIndex) -> Iterator[tuple[str, bytes]]:

@@ -35,22 +35,36 @@ class _Refused(Exception):  # noqa: N818 - not a failure of the server, but some
 
 
 @contextmanager
-def fetched(address: Address) -> Iterator[Source]:
-    """A bundle's bytes, as they were when they were fetched, once. Raises `InputError`."""
+def fetched(address: Address, most: int | None = None) -> Iterator[Source]:
+    """A bundle's bytes, as they were when they were fetched, once. Raises `InputError`.
+
+    Where it should have `most` bytes, one more is fetched and then no other: its reader sees that it is too long.
+    """
     with ExitStack() as stack:
         pieces = _pieces(address, limits.REMOTE_SIZE)
+        wanted = pieces if most is None else _first(pieces, most + 1)
         start = b""
-        for piece in pieces:
+        for piece in wanted:
             start += piece
             if len(start) > IN_MEMORY:
                 break
         if len(start) <= IN_MEMORY:
+            pieces.close()
             yield BytesSource(start)
             return
         with _space(address):
             file = stack.enter_context(tempfile.TemporaryFile())
-            _write(file, start, pieces)
+            _write(file, start, wanted)
+            pieces.close()
             yield FileSource(file.fileno())
+
+
+def _first(pieces: Iterator[bytes], length: int) -> Iterator[bytes]:
+    for piece in pieces:
+        yield piece[:length]
+        length -= len(piece)
+        if length <= 0:
+            return
 
 
 def head(address: Address, length: int) -> bytes:

@@ -282,6 +282,18 @@ def test_payloads_that_lie_elsewhere_do_not_tell_what_the_boot_bank_has(
     assert outcome(audit_of([root], policy)) is Outcome.UNDECIDED
 
 
+def test_good_documents_beside_the_database_of_a_boot_bank_do_not_hide_it(policy: Policy, tmp_path: Path) -> None:
+    """A host boots with `imgdb.tgz`."""
+    bank = esxi_hosts.make(AGENT, NET.unsigned()).write_bank(tmp_path / "bank")
+    for path, data in HOST.database.items():
+        (bank / path).parent.mkdir(exist_ok=True)
+        (bank / path).write_bytes(data)
+    audit = audit_of([bank], policy)
+    assert outcome(audit) is Outcome.FAILED
+    assert of_rule(audit, "host-databases-differ")
+    assert of_rule(audit, "forced-vib")
+
+
 def test_a_payload_that_boots_and_was_not_copied_is_not_said_to_be_of_no_vib(policy: Policy, put: Put) -> None:
     audit = audit_of([put(HOST.with_boot_file("payload1.v00", None))], policy)
     assert of_rule(audit, "boot-file-unlisted") == []

@@ -9,8 +9,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from builders.bundles import make
+from builders.pki import new_key, signer
 from builders.transcript import Transcript, run
 from modseal.bundle.inspect import inspect
 
@@ -205,6 +207,46 @@ def test_secrets_in_the_tree_are_named(work: Path) -> None:
         "payload payload1 has 3 paths ('opt/hello/.env', 'opt/hello/data.txt', 'opt/hello/server.key') that look like "
         "private keys or passwords; whoever gets the module can read them"
     )
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("prod.env", "credentials.json", "secrets.yml", "secrets.yaml", "terraform.tfstate", ".NPMRC", "id_ed25519"),
+        *(".aws/credentials", ".docker/config.json", ".kube/config"),
+    ],
+)
+def test_files_that_most_often_hold_secrets_are_noticed_by_their_names(work: Path, path: str) -> None:
+    file = work / "module/files/opt" / path
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("x\n")
+    (warning,) = warnings(pack(work, "module", "-o", "a.seal"))
+    assert f"has 1 path ('opt/{path}') that looks like a private key or password" in warning
+
+
+@pytest.mark.parametrize("name", ["docker/config.json", "credentials", "env", "environment", "keys.txt"])
+def test_other_names_are_no_secrets(work: Path, name: str) -> None:
+    file = work / "module/files/opt" / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text("x\n")
+    assert warnings(pack(work, "module", "-o", "a.seal")) == []
+
+
+@pytest.mark.parametrize("form", [PrivateFormat.PKCS8, PrivateFormat.TraditionalOpenSSL], ids=str)
+@pytest.mark.parametrize("kind", ["rsa", "p256"])
+def test_a_private_key_in_der_is_noticed_by_its_content(work: Path, kind: str, form: PrivateFormat) -> None:
+    data = new_key(kind).private_bytes(Encoding.DER, form, NoEncryption())
+    (work / "module/files/opt/data.bin").write_bytes(data)
+    (work / "module/files/opt/public.bin").write_bytes(signer().der)
+    (warning,) = warnings(pack(work, "module", "-o", "a.seal"))
+    assert "has 1 path ('opt/data.bin') that looks like a private key" in warning
+
+
+def test_a_secret_under_another_name_is_noticed(work: Path) -> None:
+    (work / "module/.env").write_text("TOKEN=x\n")
+    (work / "module/module.toml").write_text(HEAD + TREE + '[[file]]\npath = "etc/app"\nsource = ".env"\n')
+    said = warnings(pack(work, "module", "-o", "a.seal"))
+    assert any("('etc/app') that looks like a private key or password" in line for line in said)
 
 
 def test_no_part_of_a_secret_is_printed(work: Path) -> None:

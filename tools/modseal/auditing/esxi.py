@@ -223,7 +223,8 @@ def host_of(container: str) -> Host:
     root = bare.removesuffix(esxi_database.PLACE) or "."
     alone = Host(container, os.path.join(container, ""), database, {})
     if root == bare:
-        return alone
+        own = next(filter(is_archive, _Folder(container).files), None)  # a boot bank, with documents put beside it
+        return with_archive(alone, own, FilePart(own)) if own else alone
     # In `bootbank` of a host, or beside `var` where its archives were unpacked in place.
     bank, place = _Folder(os.path.join(root, "bootbank")), _Folder(root)
     boot, odd = by_name(bank.parts if bank.files else place.parts)

@@ -37,12 +37,15 @@ _LITTER = re.compile(
 )
 """What version control, desktops and editors leave in a folder, by its last component."""
 _SECRET_NAME = re.compile(
-    r"\.env(\..*)?|\.netrc|\.npmrc|\.pypirc|\.git-credentials|\.pgpass|\.htpasswd|\.vault-token|kubeconfig"
-    r"|id_(rsa|dsa|ecdsa|ed25519)|.*\.(key|pfx|p12|jks|keystore|kdbx|ppk)",
+    r"(.*/)?(\.env(\..*)?|.*\.env|\.netrc|\.npmrc|\.pypirc|\.git-credentials|\.pgpass|\.htpasswd|\.vault-token"
+    r"|kubeconfig|id_(rsa|dsa|ecdsa|ed25519)|credentials\.json|secrets\.ya?ml|.*\.tfstate|.*\.(key|pfx|p12|jks|keystore|kdbx|ppk))"
+    r"|(.*/)?(\.aws/credentials|\.docker/config\.json|\.kube/config)",
     re.IGNORECASE,
 )
-"""Names of files that most often hold a password, a token or a private key."""
+"""Paths of files that most often hold a password, a token or a private key, by their last components."""
 _SECRET = re.compile(rb"-----BEGIN (?:[A-Z0-9]+ )*PRIVATE KEY(?: BLOCK)?-----|^PuTTY-User-Key-File-")
+_SECRET_DER = re.compile(rb"0(?:[\x00-\x7f]|\x81.|\x82..)\x02\x01(?:\x00[0\x02]|\x01[0\x04]|\x030)", re.DOTALL)
+"""The start of a private key in DER (RFC 5958, RFC 8017 appendix A.1.2, RFC 5915), and of PKCS #12 (RFC 7292)."""
 _SECRET_START = 4096
 """Bytes of a file that are looked through for a private key: one stands at the start of its file, or near it."""
 _CAUSES: Mapping[str, CauseName] = {"unsafe-link": "link-outside", "unsafe-path": "unfit-name"}
@@ -164,7 +167,7 @@ class PayloadTree:
         return SpecProblem(line, "not-packable")
 
     def _file(self, path: str, real: bytes, status: os.stat_result) -> Input:
-        if is_secret(path.rpartition("/")[2], real):  # an unreadable file is better found before anything is written
+        if is_secret(path, real):  # an unreadable file is better found before anything is written
             self.secrets.append(path)
         mode = self._mode(path, status, usual(FileType.FILE, status.st_mode, self.keep))
         return Input(path, FileType.FILE, mode, None, partial(_open, real), status.st_size, real)
@@ -231,11 +234,15 @@ def _what(mode: int) -> str:
     return names.get(stat.S_IFMT(mode), "of an unknown type")
 
 
-def is_secret(name: str, path: bytes) -> bool:
-    """Whether a file, called so in a module, seems to hold a password, a token or a private key. Raises `OSError`."""
-    with _open(path) as file:
+def is_secret(path: str, real: bytes) -> bool:
+    """Whether a file seems to hold a secret: by its path in a module, by that on disk, or by its start.
+
+    A secret is a password, a token or a private key. Raises `OSError`.
+    """
+    with _open(real) as file:
         start = file.read(_SECRET_START)
-    return bool(_SECRET_NAME.fullmatch(name) or _SECRET.search(start))
+    names = (path, os.fsdecode(real))
+    return any(map(_SECRET_NAME.fullmatch, names)) or bool(_SECRET.search(start) or _SECRET_DER.match(start))
 
 
 def is_litter(name: str) -> bool:

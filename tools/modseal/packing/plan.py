@@ -44,6 +44,8 @@ FILES = "files"
 """The usual name of the folder with a module's files."""
 _SPECIAL = {S_ISUID: "setuid", S_ISGID: "setgid", S_ISVTX: "sticky"}
 _EXAMPLES = 5
+_NAMED_SECRETS = 100
+"""Of these each one counts; a hundred still fit on a screen."""
 _KEEPS = "a [[file]] with a mode says another, and --keep-modes takes those on disk"
 _UNEXPECTED = ("a .vib cannot say which signers it expects: expected-signers is left out; require them in the policy",)
 
@@ -336,7 +338,12 @@ def tree_warnings(trees: Iterable[PayloadTree], depends: Iterable[Constraint], k
             what = f"has {_paths(tree.litter)} of version control, desktops or editors"
             yield f"payload {tree.name} {what}; exclude them if they are not meant to be shipped"
         if tree.secrets:
-            what = f"has {_paths(tree.secrets)} that look like private keys or passwords"
+            look = (
+                "looks like a private key or password"
+                if len(tree.secrets) == 1
+                else "look like private keys or passwords"
+            )
+            what = f"has {_paths(tree.secrets, _NAMED_SECRETS)} that {look}"
             yield f"payload {tree.name} {what}; whoever gets the module can read them"
         for before, after, paths in tree.changes():
             special = [word for bit, word in _SPECIAL.items() if before & ~after & bit]
@@ -354,9 +361,9 @@ def _is_special(item: Input) -> bool:
     return item.type is FileType.FILE and bool(item.mode & (S_ISUID | S_ISGID))
 
 
-def _paths(paths: list[str]) -> str:
+def _paths(paths: list[str], most: int = _EXAMPLES) -> str:
     """How many paths, with some of them."""
-    examples = ", ".join(map(repr, paths[:_EXAMPLES])) + (", ..." if len(paths) > _EXAMPLES else "")
+    examples = ", ".join(map(repr, paths[:most])) + (", ..." if len(paths) > most else "")
     return f"{len(paths)} {'path' if len(paths) == 1 else 'paths'} ({examples})"
 
 

@@ -49,3 +49,14 @@ def test_a_recall_of_one_depot_counts_for_the_bundles_of_all(order: tuple[int, i
         assert refused["acme-driver"] is None
         assert (found := refused["acme-agent"])
         assert found.failure.code == "recalled"
+
+
+def test_two_depots_of_one_name_are_two() -> None:
+    """As of two addresses that differ only in a token, which is not shown."""
+    shelf = Shelf(trusting(), NOW)
+    for one in (depots.VIB, depots.SEAL):
+        shelf.add(depots.files(depots.contents(depots.index(one))))
+    found = list(shelf.candidates(None, []))
+    assert [one.path for one in found] == [depots.entry(one).path for one in (depots.VIB, depots.SEAL)]
+    assert found[1].depot == f"{found[0].depot} (2)"
+    assert all(shelf.why_not(one) is None for one in found)

@@ -88,8 +88,12 @@ def check_link(path: str, target: str) -> Failure | None:
         length = len(target.encode("utf-8"))
     except UnicodeEncodeError:
         return Failure("unsafe-link", f"the target of {path!r} is not UTF-8", evidence)
-    if not target or length > limits.LINK_LENGTH or not is_printable(target) or "\\" in target:
-        return Failure("unsafe-link", f"the target of {path!r} is empty, too long or not printable", evidence)
+    if length > limits.LINK_LENGTH:
+        why = f"has {length} bytes, and may have {limits.LINK_LENGTH}: what a tar header has room for"
+        return Failure("unsafe-link", f"the target of {path!r} {why}", evidence)
+    if not target or not is_printable(target) or "\\" in target:
+        why = "not printable, or has a backslash" if target else "empty"
+        return Failure("unsafe-link", f"the target of {path!r} is {why}", evidence)
     if target.startswith("/"):
         return Failure("unsafe-link", f"{path!r} links to the absolute path {target!r}", evidence)
     parts = [part for part in target.split("/") if part not in ("", ".")]

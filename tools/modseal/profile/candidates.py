@@ -96,18 +96,19 @@ class Shelf:
         """The indexes of the signed depots."""
         self.recalls: list[bytes] = []
         """The recalls that they list, as the bytes of their files."""
-        # The SHA-256 of each listed bundle by its path; None where nobody lists them, in an offline bundle.
+        # By names that tell them apart. The SHA-256 of each listed bundle by its path; None where nobody lists them.
         self._depots: dict[str, tuple[DepotFiles, dict[str, str] | None]] = {}
 
     def add(self, files: DepotFiles) -> None:
         """Take a depot: a signed one only once its index is proved. Raises `ModsealError` of what is wrong with it."""
-        if files.name in self._depots:
-            return
+        # Two addresses that differ in what is hidden of them have one name; each is a depot of its own.
+        same = sum(one.name == files.name for one, _ in self._depots.values())
+        name = f"{files.name} ({same + 1})" if same else files.name
         if not signed.is_signed_depot(files):
             for failure in files.failures:
                 if failure.evidence.get("path") == INDEX:
                     raise RefusedError("index-invalid", f"{files.name}: {failure.detail}", path=INDEX)
-            self._depots[files.name] = files, None
+            self._depots[name] = files, None
             return
         index = signed.read_index(files)
         rotations = signed.read_rotations(files, index)
@@ -115,23 +116,24 @@ class Shelf:
         recalls = [data for _, data in signed.read_recalls(files, index)]
         self.policy = with_recalls(self.policy, recalls)
         self.recalls += recalls
-        self._depots[files.name] = files, {one.path: one.sha256 for one in index.bundles}
+        self._depots[name] = files, {one.path: one.sha256 for one in index.bundles}
 
     def candidates(self, platform: str | None, refused: list[Refused]) -> Iterator[Candidate]:
         """What the manifests of all bundles say; those that cannot be read, or are for other hosts, are `refused`."""
-        for files, listed in self._depots.values():
+        for name, (files, listed) in self._depots.items():
             for path in files.bundles if listed is None else sorted(listed):
                 try:
                     one = read_candidate(files, path)
                 except ModsealError as error:
-                    refused.append(Refused(f"{files.name}/{path}", error.failure, undecided=error.exit_code == 3))
+                    refused.append(Refused(f"{name}/{path}", error.failure, undecided=error.exit_code == 3))
                     continue
                 if platform and not one.fits(platform):
                     why = one.only_for if one.name != esxi.BASE else "is another ESXi"
                     detail = f"{one.name} {one.version} {why}, and the target is ESXi {platform}"
                     refused.append(Refused(f"{one.name} {one.version}", Failure("platform-mismatch", detail, {})))
                     continue
-                yield replace(one, files=None)  # claimed, and much for thousands of bundles; the chosen ones are read
+                # Without its files: claimed, and much for thousands of bundles. The chosen ones are read.
+                yield replace(one, depot=name, files=None)
 
     def opened(self, one: Candidate) -> tuple[DepotFiles, Policy, str | None]:
         """The depot of a candidate, the policy for its bundles, and the SHA-256 of the bundle that its index lists."""
@@ -207,6 +209,6 @@ def require_one_content(candidates: Iterable[Candidate]) -> list[Candidate]:
 def open_shelf(stack: ExitStack, places: Iterable[str], policy: Policy, at: datetime) -> Shelf:
     """The depots at some places, open until the stack ends. Raises what `open_depot` and `Shelf.add` raise."""
     shelf = Shelf(policy, at)
-    for place in places:
+    for place in dict.fromkeys(places):
         shelf.add(stack.enter_context(open_depot(place)))
     return shelf

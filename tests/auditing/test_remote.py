@@ -186,6 +186,7 @@ def test_addresses_that_differ_in_what_is_not_shown_are_two() -> None:
         "http://h/a.seal?id=1",
         "http://h/a.seal?id=2",
     ]
+    assert [one.name for one in found] == ["http://h/a.seal?...", "http://h/a.seal?... (2)"]
 
 
 def test_a_zip_archive_is_said_to_be_no_place_that_is_looked_into() -> None:

@@ -9,6 +9,7 @@ is said.
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from stat import S_ISDIR, S_ISLNK, S_ISREG
@@ -35,12 +36,23 @@ Found = Target | End | LeftOut | Unreadable
 def discover(paths: Iterable[str]) -> Iterator[Found]:
     """All that is below the paths: in their order, and below each in the order of names. Nothing comes twice."""
     given = tuple(paths)
+    if len(given) == 1:
+        yield from _below(given)
+        return
     seen: set[object] = set()
+    names: Counter[str] = Counter()
     for one in _below(given):
-        place = _place(one) if len(given) > 1 else None
-        if place is None or place not in seen:
-            seen.update(() if place is None else (place,))
-            yield one
+        place = _place(one)
+        if place in seen:
+            continue
+        seen.add(place)
+        if is_address(one.name):
+            from modseal.auditing.remote import RemoteTarget
+
+            names[one.name] += 1
+            if isinstance(one, RemoteTarget):
+                one = one.numbered(names[one.name])  # noqa: PLW2901 - the same, by a name of its own
+        yield one
 
 
 def _place(one: Found) -> object:

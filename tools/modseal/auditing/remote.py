@@ -12,7 +12,7 @@ import html
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
@@ -54,6 +54,11 @@ class RemoteTarget:
     def name(self) -> str:
         """The address without what may be secret in it."""
         return self.address.name
+
+    def numbered(self, number: int) -> RemoteTarget:
+        """It, as one of several whose addresses differ only in what is not shown; the first keeps its name."""
+        name = f"{self.name} ({number})" if number > 1 else self.name
+        return replace(self, address=replace(self.address, name=name))
 
     @contextmanager
     def open(self) -> Iterator[Opened]:

@@ -205,6 +205,12 @@ EDGES: dict[str, tuple[str, Callable[[], object], type[ModsealError], set[str]]]
 edges = pytest.mark.parametrize("edge", EDGES)
 
 
+@pytest.fixture(autouse=True)
+def no_decompressor_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that another test left would be taken instead of the one that fails."""
+    monkeypatch.setattr(compression, "_IDLE", [])
+
+
 def raising(edge: str, error: BaseException) -> Any:
     """What is called at the edge raises, and so does all that it gives."""
     target = EDGES[edge][0]

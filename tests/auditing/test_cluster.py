@@ -304,8 +304,8 @@ def test_nobody_answers(desk: Path) -> None:
     [
         (("depot", "--dask", "tcp://127.0.0.1:1"), "depot: with --dask, give absolute paths"),
         (("/depot", "--dask", "tcp://127.0.0.1:1", "-j", "2"), "--dask and --jobs exclude each other"),
-        (("/depot", "--dask", "127.0.0.1:1"), "no address of a Dask scheduler"),
-        (("/depot", "--dask", "inproc://x"), "no address of a Dask scheduler"),
+        (("/depot", "--dask", "127.0.0.1:1"), "not an address of a Dask scheduler"),
+        (("/depot", "--dask", "inproc://x"), "not an address of a Dask scheduler"),
     ],
 )
 def test_what_cannot_be_meant_is_a_usage_error(arguments: tuple[str, ...], reason: str, desk: Path) -> None:

@@ -73,7 +73,7 @@ def module(folder: Path) -> None:
     for name in ("a", "b"):
         (folder / "files" / name).write_bytes(os.urandom(3000))
     (folder / "module.toml").write_text(SPEC)
-    (folder / "out.seal").write_bytes(b"the bundle before")
+    (folder / "out.seal").write_bytes(b"!<arch>\nthe bundle before")
 
 
 def bundle_in(folder: Path) -> None:

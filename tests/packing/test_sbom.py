@@ -13,6 +13,7 @@ import pytest
 from builders.bundles import make
 from modseal.bundle.attested import Wanted, read
 from modseal.errors import RefusedError, SpecError, UsageError
+from modseal.format import source
 from modseal.format.manifest import Constraint, FileType, Kind, Manifest, Relationships
 from modseal.packing import sbom
 from modseal.packing.pack import pack
@@ -241,7 +242,7 @@ def test_bytes_that_change_after_they_were_examined_are_not_given(
 ) -> None:
     from modseal.bundle import attested
 
-    path = write(tmp_path, {sbom.NAME: (sbom.MEDIA_TYPE, b"good")})
+    path = write(tmp_path, {sbom.NAME: (sbom.MEDIA_TYPE, b"good" + bytes(source.WHOLE))})  # smaller ones are read once
     find = attested.find
 
     def change_and_find(*arguments: Any) -> Any:

@@ -25,7 +25,7 @@ from modseal.format.manifest import FileType, Kind, Manifest
 from modseal.format.source import FileSource
 from modseal.format.stage_descriptor import GivenText
 from modseal.packing.assemble import spool_parts, write_archive
-from modseal.packing.plan import Plan, plan_module, read_epoch
+from modseal.packing.plan import SPEC_FILE, Plan, plan_module, read_epoch
 from modseal.packing.rewrite import suffix_kind
 from modseal.packing.stage import DESCRIPTOR, plan_stage
 from modseal.policy.shape import PATH_LISTS
@@ -36,7 +36,6 @@ from modseal.trust.integrity import examine_integrity
 if TYPE_CHECKING:
     from modseal.packing.provenance import Build
 
-SPEC_FILE = "module.toml"
 PATH_LIST = "esxi-8"
 """The built-in list of allowed paths that a community `.vib` is compared with."""
 

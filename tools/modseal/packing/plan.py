@@ -43,6 +43,7 @@ _ZSTD_ON_HOST = "zstd-compression"
 FILES = "files"
 """The usual name of the folder with a module's files."""
 _SPECIAL = {S_ISUID: "setuid", S_ISGID: "setgid", S_ISVTX: "sticky"}
+SPEC_FILE = "module.toml"
 _EXAMPLES = 5
 _NAMED_SECRETS = 100
 """Of these each one counts; a hundred still fit on a screen."""
@@ -197,7 +198,8 @@ def plan_module(
             *(_UNEXPECTED if kind == "vib" and spec.expected_signers else ()),
             *unused,
             *_without_files(spec),
-            *_not_packed(spec, folder, roots, sources),
+            # A spec of another name shares its folder with others.
+            *(_not_packed(spec, folder, roots, sources) if path.name == SPEC_FILE else ()),
             *tree_warnings(trees, spec.relationships.depends, _KEEPS),
         ),
         components=spec.components,

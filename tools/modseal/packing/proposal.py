@@ -19,7 +19,7 @@ from modseal.files.output import output_file, require_output
 from modseal.files.small import read_small
 from modseal.format import rules, toml_text
 from modseal.packing.collect import is_litter, is_secret
-from modseal.packing.pack import SPEC_FILE
+from modseal.packing.plan import SPEC_FILE
 from modseal.packing.spec import ModuleSpec, parse
 from modseal.packing.spec_shape import SCHEMA, SHAPE
 from modseal.packing.stage import DESCRIPTOR

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 HOW_TO = "how-to"
 _CHECKOUT = Path(__file__).parents[3]
-_NOT_SHIPPED = ("mutation",)
+_NOT_SHIPPED = ("mutation", "performance")
 """Pages for those alone who work on modseal itself."""
 
 

@@ -27,7 +27,7 @@ def test_the_list_has_every_page_with_its_heading(tmp_path: Path) -> None:
 
 
 def test_every_page_of_the_docs_is_shown() -> None:
-    own = {path.stem for path in (ROOT / "docs").glob("*.md")} - {"mutation"}
+    own = {path.stem for path in (ROOT / "docs").glob("*.md")} - {"mutation", "performance"}
     own |= {path.stem for path in (ROOT / "docs/how-to").glob("*.md")}
     assert pages.pages().keys() == own | {"readme"}
 

@@ -15,8 +15,8 @@ from modseal.auditing.record import Record, findings_of, unreadable, values_of
 from modseal.auditing.rule import Row, Rule, Subject
 from modseal.auditing.target import Opened, Target
 from modseal.auditing.trusted import kinds_of_keys
-from modseal.auditing.watch import WatchedBundle
 from modseal.bundle.fence import fenced
+from modseal.bundle.open import OpenBundle
 from modseal.bundle.verify import Result
 from modseal.errors import FormatError, InputError, InternalError
 from modseal.format import together
@@ -45,7 +45,7 @@ def look(target: Target, policy: Policy, rules: Iterable[Rule], at: datetime, ca
 
 def _examined(target: Target, opened: Opened, policy: Policy, rules: Iterable[Rule], at: datetime) -> Record:
     size = opened.source.size
-    bundle = WatchedBundle(opened.source, target.name, with_digest=True, partial=opened.partial)
+    bundle = OpenBundle(opened.source, target.name, with_digest=True, partial=opened.partial)
     examination = examine(bundle, policy, at)
     subject = Subject(bundle, examination, policy, at)
     result = Result(target.name, bundle.sha256(), examination)

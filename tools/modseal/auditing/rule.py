@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 
 from modseal.auditing.finding import Finding, Kind, Severity
 from modseal.auditing.trusted import Trusted, trusted
-from modseal.auditing.watch import WatchedBundle
+from modseal.bundle.open import OpenBundle
 from modseal.errors import Evidence
 from modseal.format import rules
 from modseal.format.ar import Member
@@ -33,7 +33,7 @@ HEAD = 64
 class Subject:
     """One examined bundle, as bundle rules see it."""
 
-    bundle: WatchedBundle
+    bundle: OpenBundle
     examination: Examination
     policy: Policy
     at: datetime

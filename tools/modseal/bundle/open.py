@@ -16,7 +16,7 @@ from modseal.files.open import open_file
 from modseal.files.stream import open_file_or_stream
 from modseal.format import ar
 from modseal.format.ar import Member
-from modseal.format.manifest import MANIFEST_MEMBER, SIGNATURE_MEMBER, Entry, Kind, Manifest, Payload
+from modseal.format.manifest import MANIFEST_MEMBER, SIGNATURE_MEMBER, Entry, Kind, Payload
 from modseal.format.payload import Measured, Sink, measure
 from modseal.format.source import FileSource, HashedSource, Source, sha256
 
@@ -27,8 +27,9 @@ class OpenBundle:
     """A bundle's bytes by meaning. `sink` receives unpacked files, where the examination says so.
 
     `with_digest` has the whole file hashed while it is read; else `sha256` needs a pass of its own. `file_digests` asks
-    for the SHA-256 of a `.vib`'s files, which its descriptor does not declare. `partial` is for
-    what is put together from where a host keeps it: see `trust.integrity.Bundle.partial`.
+    for the SHA-256 of a `.vib`'s files, which its descriptor does not declare, and `member_digests` for that of every
+    payload's member, declared or not. `partial` is for what is put together from where a host keeps it: see
+    `trust.integrity.Bundle.partial`. `measured` is what was measured of each payload so far, by name.
     """
 
     def __init__(
@@ -40,9 +41,11 @@ class OpenBundle:
         with_digest: bool = False,
         partial: bool = False,
         file_digests: bool = True,
+        member_digests: bool = False,
     ) -> None:
         self.name = name
         self._file_digests = file_digests
+        self._member_digests = member_digests
         self.partial = partial
         self._hashed = HashedSource(source) if with_digest else None
         self.source = self._hashed or source
@@ -51,7 +54,7 @@ class OpenBundle:
         self.signature = b""
         self.container: tuple[Member, ...] | Failure
         self._sink = sink
-        self._entries: dict[str, int] = {}
+        self.measured: dict[str, Measured] = {}
         try:
             self.container = self._read_container()
         except FormatError as error:
@@ -103,7 +106,8 @@ class OpenBundle:
     ) -> Measured:
         """See `trust.integrity.Bundle.measure`."""
         # The limit is for the module, which would else have as many files in each of its payloads.
-        room = limits.FILES - sum(count for name, count in self._entries.items() if name != payload.name)
+        others = (len(one.entries) for name, one in self.measured.items() if name != payload.name)
+        room = limits.FILES - sum(others)
         sink = self._sink if to_sink else None
         span = member.span(self.source)
         measured = measure(
@@ -112,12 +116,17 @@ class OpenBundle:
             sink=sink,
             room=room,
             bound=up_to,
-            raw=raw,
+            raw=raw or self._member_digests,
             declared=declared,
             file_digests=self._file_digests,
         )
-        self._entries[payload.name] = len(measured.entries)
+        self.measured[payload.name] = measured
         return measured
+
+    @property
+    def entries(self) -> Iterator[Entry]:
+        """What was found in the payloads measured so far."""
+        return (entry for one in self.measured.values() for entry in one.entries)
 
     def digest(self, member: Member) -> bytes:
         """See `trust.integrity.Bundle.digest`."""
@@ -126,33 +135,6 @@ class OpenBundle:
     def sha256(self) -> str:
         """See `trust.integrity.Bundle.sha256`."""
         return self._hashed.sha256() if self._hashed else sha256(self.source).hex()
-
-
-class MeasuredBundle(OpenBundle):
-    """An open bundle that remembers what was measured of each payload."""
-
-    def __init__(self, source: Source, name: str, sink: Sink | None = None, *, with_digest: bool = False) -> None:
-        super().__init__(source, name, sink, with_digest=with_digest)
-        self.measured: dict[str, Measured] = {}
-
-    def measure(
-        self,
-        payload: Payload,
-        member: Member,
-        *,
-        up_to: int | None,
-        to_sink: bool,
-        raw: bool = False,
-        declared: Iterable[Entry] = (),
-    ) -> Measured:
-        """See `OpenBundle.measure`."""
-        found = super().measure(payload, member, up_to=up_to, to_sink=to_sink, raw=raw, declared=declared)
-        self.measured[payload.name] = found
-        return found
-
-    def entries_of(self, manifest: Manifest) -> tuple[Entry, ...]:
-        """All that its payloads bring, once it was examined and accepted."""
-        return tuple(entry for payload in manifest.payloads for entry in self.measured[payload.name].entries)
 
 
 def _not_a_bundle(names: list[str]) -> FormatError:

@@ -7,22 +7,20 @@ written. Only what was accepted is used further (docs/adr/0009 and 0027).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
 from modseal.bundle.fence import fenced
-from modseal.bundle.open import MeasuredBundle
+from modseal.bundle.open import OpenBundle
 from modseal.bundle.values import result_values
 from modseal.bundle.verify import Result
 from modseal.errors import FormatError, InputError, InternalError
 from modseal.files.open import open_file
 from modseal.format import canonical_json, rules
-from modseal.format.ar import Member
-from modseal.format.manifest import Entry, FileType, Manifest, Payload, View
-from modseal.format.payload import Measured
+from modseal.format.manifest import Entry, FileType, Manifest, View
 from modseal.format.source import FileSource, Source, Span
 from modseal.format.times import time_text
 from modseal.host.documents import ModuleRecord, Part
@@ -55,23 +53,6 @@ class Admitted:
 
     result: Result
     module: Installed | None = None
-
-
-class _Measuring(MeasuredBundle):
-    """The digest of each payload is always asked for."""
-
-    def measure(
-        self,
-        payload: Payload,
-        member: Member,
-        *,
-        up_to: int | None,
-        to_sink: bool,
-        raw: bool = False,  # noqa: ARG002
-        declared: Iterable[Entry] = (),
-    ) -> Measured:
-        """See `OpenBundle.measure`."""
-        return super().measure(payload, member, up_to=up_to, to_sink=to_sink, raw=True, declared=declared)
 
 
 class _Files:
@@ -137,13 +118,13 @@ def admit_source(source: Source, name: str, policy: Policy, at: datetime, keeper
     files = _Files(keeper)
     try:
         with fenced(name):
-            bundle = _Measuring(source, name, files, with_digest=True)
+            bundle = OpenBundle(source, name, files, with_digest=True, member_digests=True)
             examination = examine(bundle, policy, at)
             result = Result(name, bundle.sha256(), examination)
             if result.verdict is not Verdict.ACCEPTED or examination.manifest is None:
                 return Admitted(result)
             record = _record(bundle, examination.manifest, result, policy, at, keeper)
-            entries = bundle.entries_of(examination.manifest)
+            entries = tuple(bundle.entries)
             level = examination.effective_level
             return Admitted(result, Installed(record, examination.manifest, examination, entries, level))
     except (InputError, InternalError, FormatError) as error:  # a FormatError where the file shrinks while it is read
@@ -153,7 +134,7 @@ def admit_source(source: Source, name: str, policy: Policy, at: datetime, keeper
 
 
 def _record(
-    bundle: _Measuring, manifest: Manifest, result: Result, policy: Policy, at: datetime, keeper: Keeper
+    bundle: OpenBundle, manifest: Manifest, result: Result, policy: Policy, at: datetime, keeper: Keeper
 ) -> ModuleRecord:
     """Keep the original bytes: manifest, signature, attachments; of a `.vib` the payloads, too.
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from modseal.bundle.fence import fenced
-from modseal.bundle.open import MeasuredBundle
+from modseal.bundle.open import OpenBundle
 from modseal.errors import Failure, ModsealError
 from modseal.format.image_profile import ProfileModule, module_of
 from modseal.format.level import Level
@@ -75,7 +75,7 @@ class Prover:
         files, policy, listed = self._shelf.opened(one)
         try:
             with files.open(one.path) as source, fenced(f"{files.name}/{one.path}"):
-                bundle = MeasuredBundle(source, one.path, with_digest=True)
+                bundle = OpenBundle(source, one.path, with_digest=True)
                 examination = examine(bundle, policy, self._at)
                 digest, manifest = bundle.sha256(), hashlib.sha256(bundle.manifest).hexdigest()
         except ModsealError as error:
@@ -89,6 +89,6 @@ class Prover:
             return Refused(label, Failure("bundle-digest-mismatch", detail, {"found": digest}))
         found = examination.manifest
         self.proved[one] = ProvedModule(
-            module_of(found, manifest), found, examination.proven_level, bundle.entries_of(found), one, digest
+            module_of(found, manifest), found, examination.proven_level, tuple(bundle.entries), one, digest
         )
         return None

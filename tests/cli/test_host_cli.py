@@ -212,7 +212,7 @@ def test_a_guard_takes_file_systems_only(desk_host: Path) -> None:
 def test_a_host_is_exported_whole_or_not_at_all(desk_host: Path, kind: str) -> None:
     assert host(desk_host, "install", "a.seal").code == 0
     done = host(desk_host, "export", "--format", kind, "-o", "out")
-    assert (done.code, done.out) == (0, f"out: generation 1, 1 modules, 2 files, for {kind}\n")
+    assert (done.code, done.out) == (0, f"out: generation 1, 1 module, 2 files, for {kind}\n")
     assert ("not signed" in done.err) == (kind != "fapolicyd")
     before = {path: path.read_bytes() for path in (desk_host / "out").rglob("*") if path.is_file()}
     assert host(desk_host, "export", "--format", kind, "-o", "out").code == 2

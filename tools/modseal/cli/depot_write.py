@@ -37,7 +37,7 @@ from modseal.cli.options import (
 )
 from modseal.depot.offline_plan import FORMS, Choices
 from modseal.errors import RefusedError, UsageError
-from modseal.report.text import safe, safe_name
+from modseal.report.text import plural, safe, safe_name
 
 if TYPE_CHECKING:
     from modseal.depot.files import DepotFiles
@@ -129,7 +129,7 @@ def build(bundles: tuple[Path, ...], destination: Path, **given: Any) -> None:
     with progress() as tell:
         written = offline_bundle.build(bundles, destination, choices(given), read_epoch(os.environ), tell)
     count = len(written.modules)
-    what = f"{count} bundle{'' if count == 1 else 's'}"
+    what = plural(count, "bundle")
     click.echo(f"{safe_name(destination)}: offline bundle of {what}, sha256 {written.sha256}")
 
 
@@ -330,7 +330,7 @@ def recall(modules: tuple[str, ...], output: Path, **given: Any) -> None:
         recalls.require_own(previous, signers)
     made = recalls.sign(made, signers, now(), time)
     recalls.write(made, output)
-    entries = f"{len(made.modules)} entr{'y' if len(made.modules) == 1 else 'ies'}"
+    entries = plural(len(made.modules), "entry")
     click.echo(
         f"{safe_name(output)}: recall {safe(made.name)}, version {made.version}, {entries}, "
         f"expires {time_text(made.expires)}"
@@ -393,8 +393,7 @@ def show_published(published: Published) -> None:
     from modseal.format.times import time_text
 
     index = published.index
-    count = len(index.bundles)
     click.echo(
-        f"{safe_name(published.path)}: depot {safe(index.name)}, version {index.version}, {count} "
-        f"bundle{'' if count == 1 else 's'}, expires {time_text(index.expires)}, sha256 {index.sha256}"
+        f"{safe_name(published.path)}: depot {safe(index.name)}, version {index.version}, "
+        f"{plural(len(index.bundles), 'bundle')}, expires {time_text(index.expires)}, sha256 {index.sha256}"
     )

@@ -35,7 +35,7 @@ def export(root: Path, kind: str, out: Path, base: tuple[str, ...], **given: Any
     """Write what the kernel's own enforcement needs to run the active generation, once all of it is proved again."""
     from modseal.cli.depot_options import open_signers
     from modseal.packing import host_export
-    from modseal.report.text import safe
+    from modseal.report.text import plural, safe
 
     if base and kind != "ipe":
         raise UsageError("--base has a meaning only with --format ipe")
@@ -52,7 +52,8 @@ def export(root: Path, kind: str, out: Path, base: tuple[str, ...], **given: Any
         raise UsageError("name one --key")
     signer = signers[0] if signers else None
     done = host_export.write(root, kind, out, now(), signer, roots)  # type: ignore[arg-type]
-    click.echo(f"{safe(out)}: generation {done.generation}, {done.modules} modules, {done.files} files, for {kind}")
+    extent = f"{plural(done.modules, 'module')}, {plural(done.files, 'file')}"
+    click.echo(f"{safe(out)}: generation {done.generation}, {extent}, for {kind}")
     if not done.signed and kind != "fapolicyd":
         click.echo("modseal: this is not signed; the kernel takes it only signed: use --key and --cert", err=True)
 

@@ -190,9 +190,10 @@ def rebuild(root: Path) -> None:
     """Make the index anew that `host owner` asks. It decides nothing, and is made from the store alone."""
     from modseal.host import index
     from modseal.host.store import open_store
+    from modseal.report.text import plural
 
     with open_store(root) as store:
-        click.echo(f"{index.rebuild(store, now())} entries")
+        click.echo(plural(index.rebuild(store, now()), "entry"))
 
 
 @click.command("log")

@@ -26,7 +26,7 @@ from modseal.cli.options import (
 )
 from modseal.cli.profile_files import DEPOTS
 from modseal.errors import UsageError
-from modseal.report.text import safe, safe_name
+from modseal.report.text import plural, safe, safe_name
 
 if TYPE_CHECKING:
     from modseal.depot.check import Progress
@@ -144,7 +144,7 @@ def _offline_bundle(
     written = to_offline_bundle(profile, held, destination, said, read_epoch(os.environ), tell)
     count = len(written.modules)
     click.echo(
-        f"{safe_name(destination)}: offline bundle of {count} bundle{'' if count == 1 else 's'} with the image profile "
+        f"{safe_name(destination)}: offline bundle of {plural(count, 'bundle')} with the image profile "
         f"{safe(profile.name)}, sha256 {written.sha256}"
     )
     if profile.signature:

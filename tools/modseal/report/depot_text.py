@@ -14,7 +14,7 @@ from modseal.depot.listing import DepotDifference, DepotRow, Listing
 from modseal.errors import Failure
 from modseal.format.times import time_text
 from modseal.limits import MIB
-from modseal.report.text import render, safe
+from modseal.report.text import plural, render, safe
 from modseal.trust.examination import Verdict
 
 _SHOWN = 12
@@ -57,7 +57,7 @@ def _values(row: DepotRow) -> dict[str, Any]:
 
 def _listing(name: str, listing: Listing) -> Iterator[str]:
     count, size = len(listing.rows), sum(row.size for row in listing.rows)
-    yield f"{safe(name)}: {listing.kind}, {count} bundle{'' if count == 1 else 's'}, {size / MIB:.1f} MiB (unproved)"
+    yield f"{safe(name)}: {listing.kind}, {plural(count, 'bundle')}, {size / MIB:.1f} MiB (unproved)"
     for label, text in listing.about:
         yield f"  {label:<14} {safe(text)}"
     for row in listing.rows:
@@ -157,7 +157,7 @@ def diff_json(before: str, after: str, difference: DepotDifference) -> str:
 
 def _diff(before: str, after: str, difference: DepotDifference) -> Iterator[str]:
     count = len(difference.added) + len(difference.removed) + len(difference.changed)
-    yield f"{safe(before)} -> {safe(after)}: {count} difference{'' if count == 1 else 's'} (unproved)"
+    yield f"{safe(before)} -> {safe(after)}: {plural(count, 'difference')} (unproved)"
     for label, old, new in difference.about:
         yield f"  {label:<14} {safe(old)} -> {safe(new)}"
     for row in difference.added:

@@ -8,7 +8,7 @@ from typing import Any
 
 from modseal.limits import GIB, KIB, MIB
 from modseal.profile.footprint import ModuleSize, SizeGroup, by_level, by_vendor
-from modseal.report.text import safe
+from modseal.report.text import plural, safe
 
 SCHEMA = "modseal/footprint@1"
 _SHOWN = 20
@@ -64,7 +64,7 @@ def unmeasured(modules: Sequence[ModuleSize]) -> str | None:
     count = sum(one.installed is None for one in modules)
     if not count:
         return None
-    are = "1 module" if count == 1 else f"{count} modules"
+    are = plural(count, "module")
     return f"{are} could not be unpacked, and counted as packed; `modseal verify` says why"
 
 
@@ -74,7 +74,7 @@ def _group(group: SizeGroup, kind: str) -> dict[str, Any]:
 
 def _lines(modules: Sequence[ModuleSize]) -> Iterator[str]:
     whole = SizeGroup("", tuple(modules))
-    count = f"{len(modules)} module{'' if len(modules) == 1 else 's'}"
+    count = plural(len(modules), "module")
     yield f"{count}: {size_text(whole.packed)} packed, {size_text(whole.installed)} installed (unproved)"
     for title, groups in (("VENDOR", by_vendor(modules)), ("LEVEL", by_level(modules))):
         rows = [(title, "MODULES", "PACKED", "INSTALLED", "SHARE")]

@@ -17,7 +17,7 @@ from modseal.host.store import Store
 from modseal.host.values import standing
 from modseal.host.verify import Verification
 from modseal.report import text
-from modseal.report.text import safe
+from modseal.report.text import plural, safe
 from modseal.trust.examination import Verdict
 
 if TYPE_CHECKING:  # brings SQLite, which one command needs
@@ -156,13 +156,13 @@ def pruned(done: Pruned) -> str:
     """The generations that went, and how many there are."""
     lines = [f"removed    generation {one.number}" for one in done.removed]
     count = len(done.kept)
-    return "\n".join([*(lines or ["nothing to do"]), f"{count} generation{'' if count == 1 else 's'} kept"])
+    return "\n".join([*(lines or ["nothing to do"]), f"{plural(count, 'generation')} kept"])
 
 
 def verification(root: str, found: Verification) -> str:
     """The verdict first, then what was found, the module in front."""
     lines = [f"{safe(root)}: {found.verdict}"]
-    lines.append(f"  generation {found.generation}, {len(found.modules)} modules, {found.paths} paths")
+    lines.append(f"  {_extent(found)}")
     for one in found.findings[:_SHOWN]:
         whose = f"{safe(one.module)}: " if one.module else ""
         lines.append(f"  {whose}{one.failure.code}: {safe(one.failure.detail)}")
@@ -173,10 +173,15 @@ def verification(root: str, found: Verification) -> str:
     return "\n".join(lines)
 
 
+def _extent(found: Verification) -> str:
+    """What was verified."""
+    return f"generation {found.generation}, {plural(len(found.modules), 'module')}, {plural(found.paths, 'path')}"
+
+
 def verdict_line(found: Verification) -> str:
     """One line for a log that is read at boot."""
     if not found.findings:
-        return f"host accepted: generation {found.generation}, {len(found.modules)} modules, {found.paths} paths"
+        return f"host accepted: {_extent(found)}"
     first = found.findings[0]
     more = f" (and {len(found.findings) - 1} more)" if len(found.findings) > 1 else ""
     whose = f"{safe(first.module)}: " if first.module else ""

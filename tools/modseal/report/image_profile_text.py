@@ -13,7 +13,7 @@ from modseal.profile.change import ProfileDraft
 from modseal.profile.compare import ProfileDifference
 from modseal.profile.found import FoundProfile, FoundProfiles
 from modseal.profile.validate import Validation
-from modseal.report.text import failure_lines, safe, safe_name
+from modseal.report.text import failure_lines, plural, safe, safe_name
 
 SHOW_SCHEMA = "modseal/profile-show@1"
 COMPARE_SCHEMA = "modseal/profile-compare@1"
@@ -103,7 +103,7 @@ def written_text(path: object, profile: ImageProfile) -> str:
     count = len(profile.modules)
     return (
         f"{safe_name(path)}: image profile {safe(profile.name)}, version {profile.version}, level {profile.level}, "
-        f"{count} module{'' if count == 1 else 's'}, {'signed' if profile.signature else 'not signed'}, "
+        f"{plural(count, 'module')}, {'signed' if profile.signature else 'not signed'}, "
         f"sha256 {profile.sha256}"
     )
 

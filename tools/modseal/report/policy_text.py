@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from modseal.format.level import Level
-from modseal.report.text import safe, safe_name
+from modseal.report.text import plural, safe, safe_name
 from modseal.trust.deny import Deny
 from modseal.trust.policy import Anchor, Policy
 from modseal.trust.powers import Power
@@ -93,9 +93,9 @@ def _denied(deny: Deny) -> Iterator[str]:
     """What the deny list has, counted; and where it is weaker than it may look."""
     for entries, one in ((deny.all_keys, "key"), (deny.digests, "digest"), (deny.names, "name")):
         if entries:
-            yield f"{len(entries)} {one}{'' if len(entries) == 1 else 's'}"
+            yield f"{plural(len(entries), one)}"
     if deny.signers_without_key:
-        count = f"{len(deny.signers_without_key)} certificate{'' if len(deny.signers_without_key) == 1 else 's'} alone"
+        count = f"{plural(len(deny.signers_without_key), 'certificate')} alone"
         yield f"{count} (name the key to deny every certificate with it)"
 
 

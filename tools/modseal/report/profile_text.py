@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from modseal.profile.candidates import Candidate
 from modseal.profile.solve import Solution
-from modseal.report.text import safe
+from modseal.report.text import plural, safe
 
 SCHEMA = "modseal/solution@1"
 _SHOWN = 20
@@ -55,7 +55,7 @@ def _lines(solution: Solution) -> Iterator[str]:
     if solution.modules:
         new = sum(not one.is_installed for one in solution.modules)
         count = len(solution.modules)
-        yield f"solved: {count} module{'' if count == 1 else 's'}, {new} of them new"
+        yield f"solved: {plural(count, 'module')}, {new} of them new"
     else:
         yield f"{_verdict(solution)}: no set of modules has all that was asked for"
     for one in solution.modules:

@@ -37,7 +37,7 @@ CHANGED = "the file has changed: publish this SHA-256; the one from before no lo
 def packed_line(packed: Packed) -> str:
     """What was packed, in one line."""
     manifest, count = packed.manifest, packed.files
-    what = f"packed {safe(manifest.name)} {safe(manifest.version)}, {count:,} {'file' if count == 1 else 'files'}"
+    what = f"packed {safe(manifest.name)} {safe(manifest.version)}, {plural(count, 'file')}"
     return f"{safe_name(packed.path)}: {what}, {packed.size:,} bytes, sha256 {packed.sha256}"
 
 

@@ -55,13 +55,15 @@ def extracted(result: Result, place: Path, *, unverified: bool) -> str:
     manifest = result.examination.manifest if result.examination else None
     note = " (unverified)" if unverified else ""
     count = len(manifest.files) if manifest else 0
-    entries = "1 entry" if count == 1 else f"{count} entries"
+    entries = plural(count, "entry")
     return f"{safe_name(result.bundle)}: extracted {entries} to {safe_name(place)}{note}"
 
 
 def plural(count: int, noun: str) -> str:
     """A number and what it counts."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+    if count != 1:
+        noun = f"{noun[:-1]}ies" if noun.endswith("ry") else f"{noun}s"
+    return f"{count:,} {noun}"
 
 
 def safe(text: object) -> str:

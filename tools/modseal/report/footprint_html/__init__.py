@@ -20,6 +20,7 @@ from modseal.report import audit_html
 from modseal.report.audit_html.escape import Child, Markup, element, joined, prose
 from modseal.report.footprint import share_text, size_text, unmeasured
 from modseal.report.footprint_html.treemap import Box, squarified
+from modseal.report.text import plural
 
 _SLOT = re.compile(r"\{\{ ([a-z]+) \}\}")
 _LEAST_WIDE, _LEAST_HIGH = 6.0, 7.0
@@ -35,7 +36,7 @@ def render(modules: Sequence[ModuleSize]) -> bytes:
     slots: dict[str, Child] = {
         "policy": f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'none'",
         "style": Markup(style),
-        "lead": f"{len(modules):,} module{'' if len(modules) == 1 else 's'}: {size_text(whole.installed)} installed, "
+        "lead": f"{plural(len(modules), 'module')}: {size_text(whole.installed)} installed, "
         f"{size_text(whole.packed)} packed",
         "note": element("p", prose(f"{note[0].upper()}{note[1:]}."), class_="warning") if note else None,
         "legend": joined(*(_key(level) for level in sorted(Level, reverse=True))),

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -192,9 +194,12 @@ def test_a_file_with_one_more_finding_has_one_that_counts(depot: Path) -> None:
 def test_everything_in_a_changed_file_is_new(depot: Path) -> None:
     known = known_of(audited(depot))
     path = depot / "a.seal"
-    data = bytearray(path.read_bytes())
-    data[data.index(b"-----END") - 10] ^= 1  # in the signature, which no manifest covers
-    path.write_bytes(bytes(data))
+    before, text, after = re.split(rb"(?<=-----\n)([^-]*)(?=-----END)", path.read_bytes())
+    block = base64.b64decode(text)
+    changed = base64.b64encode(
+        block[:-1] + bytes([block[-1] ^ 1])
+    )  # the signature's last bit, which no manifest covers
+    path.write_bytes(before + b"".join(changed[at : at + 64] + b"\n" for at in range(0, len(changed), 64)) + after)
     assert counted(audited(depot, known=known)) == {"bad-signature", "fling-leftover"}
 
 

@@ -9,7 +9,7 @@ from modseal.auditing import report_shape, run
 from modseal.boot import documents as boot_documents
 from modseal.bundle import diff_shape, result_shape, stage_modes
 from modseal.depot import index as depot_index
-from modseal.format import image_profile, manifest_json, recall, trust_bundle
+from modseal.format import break_glass, image_profile, manifest_json, recall, trust_bundle
 from modseal.format.shape import (
     UNBOUNDED,
     Array,
@@ -36,6 +36,7 @@ PUBLISHED: dict[str, tuple[Shape, str]] = {
     "trust-bundle": (trust_bundle.SHAPE, trust_bundle.SCHEMA),
     "depot": (depot_index.SHAPE, depot_index.SCHEMA),
     "recall": (recall.SHAPE, recall.SCHEMA),
+    "break-glass": (break_glass.SHAPE, break_glass.SCHEMA),
     "profile": (image_profile.SHAPE, image_profile.SCHEMA),
     "report": (result_shape.SHAPE, result_shape.SCHEMA),
     "diff": (diff_shape.SHAPE, diff_shape.SCHEMA),

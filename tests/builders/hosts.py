@@ -58,7 +58,7 @@ class Host:
         path.write_bytes(made.data)
         return path
 
-    def install(self, *bundles: Path, **options: bool) -> Change:
+    def install(self, *bundles: Path, **options: Any) -> Change:
         return change.install(self.root, bundles, NOW, **options)
 
     def installed(self, *bundles: Path) -> Change:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,10 +13,13 @@ from builders import hosts
 from builders.pki import NOW
 from limits.cover import bounds
 from modseal import limits
-from modseal.errors import UndecidedError
+from modseal.errors import FormatError, UndecidedError, UsageError
+from modseal.format import break_glass
+from modseal.format.break_glass import BreakGlass
 from modseal.format.times import time_text
 from modseal.host import documents, event_log
-from modseal.host.documents import DepotRecord, Generation, ModuleName
+from modseal.host.documents import DepotRecord, Generation, Lockdown, ModuleName
+from modseal.host.lockdown import LockdownKeys, set_lockdown
 
 
 @bounds("HOST_MODULES")
@@ -68,3 +72,31 @@ def test_a_document_and_the_log_have_at_most_so_many_bytes(tmp_path: Path) -> No
             store.generation(store.state.generation)
         with pytest.raises(UndecidedError, match="over"):
             list(event_log.events(store))
+
+
+@bounds("HOST_KEYS")
+def test_a_host_names_at_most_so_many_keys(tmp_path: Path) -> None:
+    host = hosts.host(tmp_path)
+    most = tuple(f"{number:064x}" for number in range(limits.HOST_KEYS))
+    with host.store() as store:
+        state = replace(store.state, lockdown=Lockdown(None, most, most, limits.HOST_KEYS))
+        assert documents.decode_state(documents.encode(state), "s") == state
+        more = replace(state, lockdown=Lockdown(None, (*most, "f" * 64)))
+        with pytest.raises(UndecidedError, match="items"):
+            documents.decode_state(documents.encode(more), "s")
+    set_lockdown(host.root, "normal", LockdownKeys(most), NOW)
+    with pytest.raises(UsageError, match="names 16"):
+        set_lockdown(host.root, "normal", LockdownKeys((*most, "f" * 64)), NOW)
+
+
+@bounds("BREAK_GLASS_SIZE", "BREAK_GLASS_DAYS")
+def test_a_file_that_breaks_the_glass_has_at_most_so_many_bytes_and_days(monkeypatch: pytest.MonkeyPatch) -> None:
+    most = BreakGlass("0" * 32, "0" * 32, NOW, NOW + timedelta(days=limits.BREAK_GLASS_DAYS), "it has to be")
+    data = break_glass.encode(most)
+    with pytest.raises(FormatError, match="more than 7 days"):
+        break_glass.encode(replace(most, expires=most.expires + timedelta(seconds=1)))
+    monkeypatch.setattr(limits, "BREAK_GLASS_SIZE", len(data))
+    assert break_glass.decode(data).expires == most.expires
+    monkeypatch.setattr(limits, "BREAK_GLASS_SIZE", len(data) - 1)
+    with pytest.raises(FormatError, match="it is over"):
+        break_glass.decode(data)

@@ -57,6 +57,9 @@ CodeName = Literal[
     "host-invalid", "not-installed", "level-below-host", "level-in-use", "dependency-missing", "module-needed",
     "module-conflicts", "module-of-another-vendor", "version-downgraded", "version-changed", "path-owned",
     "path-not-mergeable", "no-generation", "no-set", "set-unknown",
+    # hosts: lockdown, and what ends it
+    "host-locked-down", "lockdown-incomplete", "break-glass-invalid", "break-glass-other-host", "break-glass-used",
+    "break-glass-early", "break-glass-expired", "break-glass-threshold",
     # sets of modules: why a bundle cannot be in one
     "platform-mismatch", "content-differs", "list-invalid",
     # image profiles
@@ -669,6 +672,48 @@ CODES: Final[Mapping[CodeName, Code]] = {
         "Whether there is a set of modules with what was asked for cannot be said.",
         "Make what could not be examined readable, as its own reason says, and try again.",
         undecided=True,
+    ),
+    # hosts: lockdown, and what ends it
+    "host-locked-down": Code(
+        None,
+        "The host is in strict mode, and whoever asked for the change is none of its controllers.",
+        "Make the change from a controller; if all of them are lost, end strict mode with `modseal host break-glass`.",
+    ),
+    "lockdown-incomplete": Code(
+        None,
+        "Strict mode would lock everybody out for good: it needs a controller, and keys that can end it without one.",
+        "Name at least one controller with --controller, and with --break-glass and --threshold enough keys that no "
+        "controller has.",
+    ),
+    "break-glass-invalid": Code(
+        None,
+        "The file that shall break the glass is not well formed, or one of its signatures does not verify.",
+        "Carry the file over once more and compare its SHA-256; if it is the same, make a new one.",
+    ),
+    "break-glass-other-host": Code(
+        None,
+        "The file that shall break the glass is for another host.",
+        "Make one for this host; `modseal host lockdown get` shows its number.",
+    ),
+    "break-glass-used": Code(
+        None,
+        "The lockdown that the file would end is over: it was ended, by this file or otherwise, or began anew.",
+        "See with `modseal host lockdown get` whether the host is in strict mode; if so, make a file for its lock.",
+    ),
+    "break-glass-early": Code(
+        None,
+        "The file that shall break the glass may not be used yet.",
+        "Check the host's clock; if it is right, wait until the time that the file says.",
+    ),
+    "break-glass-expired": Code(
+        None,
+        "The file that shall break the glass may not be used any more.",
+        "Check the host's clock; if it is right, have a new file made and signed.",
+    ),
+    "break-glass-threshold": Code(
+        None,
+        "Fewer of the keys that the host names have signed the file than it asks for.",
+        "Have more of those who hold these keys sign the file, with `modseal break-glass endorse`.",
     ),
     # sets of modules: why a bundle cannot be in one
     "platform-mismatch": Code(

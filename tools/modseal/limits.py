@@ -348,6 +348,17 @@ HOST_DEPOTS = 256
 HOST_RECALLS = 64
 """Lists of recalls that a host keeps. A vendor or site has one or a few; each is examined for each module."""
 
+HOST_KEYS = SIGNATURE_BLOCKS
+"""Controllers that a host names, and keys that break its glass. A site has two or three of the ones and some five of
+the others; the signatures of all of these fit into one signature member."""
+
+BREAK_GLASS_SIZE = 1 * MIB
+"""Bytes of a file that breaks the glass. It is read at once; with a signature by each of HOST_KEYS it has 50 KiB."""
+
+BREAK_GLASS_DAYS = 7
+"""Days that a file may break the glass for. It is made for an emergency: long enough to be carried to a far site, and
+too short to be kept in a drawer, where nobody would miss it."""
+
 IPE_POLICY_SIZE = 62 * 1024
 """Bytes of an IPE policy. With its signature the kernel takes 64 KiB of one write; 560 root hashes fit."""
 

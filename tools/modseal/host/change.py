@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING
 from modseal import limits
 from modseal.bundle.verify import Result
 from modseal.codes import CODES
-from modseal.errors import Failure, UndecidedError
+from modseal.errors import Failure, RefusedError, UndecidedError
 from modseal.format import rules
 from modseal.host import plan as planning
+from modseal.host.actor import LOCAL, Actor, refusal
 from modseal.host.admit import Keeper, admit
 from modseal.host.installed import Installed, prove
 from modseal.host.keep import Nothing, Staging, damaged_file
@@ -62,13 +63,21 @@ class Change:
 
 
 @contextmanager
-def opened(root: Path, *, dry_run: bool) -> Iterator[tuple[Store, Staging | None]]:
-    """The store, and where to stage; None for a dry run, which takes no lock and leaves no trace."""
+def opened(
+    root: Path, action: str, at: datetime, actor: Actor, *, dry_run: bool
+) -> Iterator[tuple[Store, Staging | None]]:
+    """The store, and where to stage; None for a dry run, which takes no lock and leaves no trace.
+
+    Raises what `write.changing` raises: a dry run is refused to whom the change would be.
+    """
     if dry_run:
         with open_store(root) as store:
+            store.require_clock(at)
+            if failure := refusal(store.state, actor, action):
+                raise RefusedError(failure.code, failure.detail, **failure.evidence)
             yield store, None
     else:
-        with changing(root) as opened:
+        with changing(root, action, at, actor) as opened:
             yield opened
 
 
@@ -86,15 +95,21 @@ def present(store: Store, policy: Policy, at: datetime) -> tuple[list[Installed]
 
 
 def install(
-    root: Path, bundles: Sequence[Path], at: datetime, *, update: bool = False, dry_run: bool = False
+    root: Path,
+    bundles: Sequence[Path],
+    at: datetime,
+    *,
+    update: bool = False,
+    dry_run: bool = False,
+    actor: Actor = LOCAL,
 ) -> Change:
     """Install bundles, or with `update` only newer ones of modules that are installed. All of them, or none.
 
-    Raises `UsageError`, `InputError`, `UndecidedError` (host-invalid, clock-set-back), `PolicyError`.
+    Raises `UsageError`, `InputError`, `UndecidedError` (host-invalid, clock-set-back), `PolicyError`, `RefusedError`
+    (host-locked-down).
     """
     action = "update" if update else "install"
-    with opened(root, dry_run=dry_run) as (store, staging):
-        store.require_clock(at)
+    with opened(root, action, at, actor, dry_run=dry_run) as (store, staging):
         keeper: Keeper = staging or Nothing()
         admitted = [admit(path, store.policy, at, keeper) for path in bundles]
         results = tuple(one.result for one in admitted)
@@ -114,10 +129,9 @@ def _content(module: Installed) -> tuple[str, str]:
     return module.record.manifest, module.record.signature
 
 
-def remove(root: Path, names: Sequence[str], at: datetime, *, dry_run: bool = False) -> Change:
+def remove(root: Path, names: Sequence[str], at: datetime, *, dry_run: bool = False, actor: Actor = LOCAL) -> Change:
     """Remove modules by their names. Raises what `install` raises."""
-    with opened(root, dry_run=dry_run) as (store, staging):
-        store.require_clock(at)
+    with opened(root, "remove", at, actor, dry_run=dry_run) as (store, staging):
         found = planning.removal(*present(store, store.policy, at), tuple(dict.fromkeys(names)))
         return carry_out(store, staging, at, Change("remove", plan=found))
 

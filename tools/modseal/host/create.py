@@ -8,9 +8,11 @@ from pathlib import Path
 
 from modseal.errors import InputError, PolicyError, UsageError
 from modseal.files import folder
+from modseal.format.break_glass import new_random
 from modseal.format.level import Level
 from modseal.format.times import time_text
 from modseal.host import event_log
+from modseal.host.actor import LOCAL, Actor
 from modseal.host.documents import Generation, HostState, PolicyRecord, bound
 from modseal.host.image import EXTENSION
 from modseal.host.keep import Staging
@@ -22,7 +24,7 @@ EXTENSIONS = ("var", "lib", "extensions")
 """Where systemd-sysext looks for extensions (systemd-sysext(8))."""
 
 
-def create(root: Path, policy: Policy, level: Level | None, at: datetime) -> HostState:
+def create(root: Path, policy: Policy, level: Level | None, at: datetime, *, actor: Actor = LOCAL) -> HostState:
     """Make the store of a host, with a policy and a level (None: the policy's minimum).
 
     Raises `UsageError` where there is one already, `InputError`; then nothing is left.
@@ -36,7 +38,7 @@ def create(root: Path, policy: Policy, level: Level | None, at: datetime) -> Hos
             for name in path:
                 above = _enter(name, above, made, is_store=name == PLACE[-1])
                 descriptors.append(above)
-        state = _fill(descriptors[len(PLACE)], policy, level or policy.minimum_level, at)
+        state = _fill(descriptors[len(PLACE)], policy, level or policy.minimum_level, at, actor)
         _extend(root, descriptors[-1], made)
     except BaseException as error:
         for name, parent in reversed(made):
@@ -70,10 +72,10 @@ def _enter(name: str, above: int, made: list[tuple[str, int]], *, is_store: bool
     return os.open(name, folder.FLAGS, dir_fd=above)
 
 
-def _fill(store: int, policy: Policy, level: Level, at: datetime) -> HostState:
+def _fill(store: int, policy: Policy, level: Level, at: datetime, actor: Actor) -> HostState:
     for name in FOLDERS:
         os.close(folder.make(name, store))
-    staging = Staging(store)
+    staging = Staging(store, actor)
     try:
         record = keep_policy(staging, policy)
         staging.place([record_name(digest) for digest in (record.text, *(each for _, each in record.files))])
@@ -84,8 +86,9 @@ def _fill(store: int, policy: Policy, level: Level, at: datetime) -> HostState:
             "policy_sha256": policy.origin.digest if policy.origin else "",
             "level": str(level),
         }
-        event = event_log.following(None, at, "init", facts)
-        state = bound(HostState(reference, None, 0, (reference,), level, record, event))
+        event = event_log.following(None, at, "init", facts, actor)
+        host = new_random()
+        state = bound(HostState(reference, None, 0, (reference,), level, record, event, host, event.time))
         switch(store, staging, state)
         return state
     finally:

@@ -23,6 +23,7 @@ from modseal.files.shown import shown
 from modseal.format.image_profile import ImageProfile
 from modseal.format.manifest import Constraint
 from modseal.host import plan as planning
+from modseal.host.actor import LOCAL, Actor
 from modseal.host.admit import Admitted, Keeper, admit_source
 from modseal.host.change import Change, carry_out, opened, present
 from modseal.host.installed import Installed
@@ -48,6 +49,7 @@ def install_from(
     update: bool = False,
     signed: bool = False,
     dry_run: bool = False,
+    actor: Actor = LOCAL,
 ) -> Change:
     """Install what is asked for from some depots, or with `update` newer ones of installed modules (of all by default).
 
@@ -55,7 +57,7 @@ def install_from(
     Raises what `change.install` and `open_depot` raise, and what `depot.proved.prove` raises of a signed depot.
     """
     action = "update" if update else "install"
-    with _visiting(root, places, at, dry_run=dry_run, signed=signed) as visit:
+    with _visiting(root, action, places, at, actor, dry_run=dry_run, signed=signed) as visit:
         there = visit.there
         asked = asked or [Constraint(one.name) for one in there]
         unknown = {one.name for one in asked} - {one.name for one in there} if update else set()
@@ -83,13 +85,14 @@ def install_profile(
     *,
     signed: bool = False,
     dry_run: bool = False,
+    actor: Actor = LOCAL,
 ) -> Change:
     """Install the modules of an image profile from some depots, in its versions. What else is installed stays.
 
     The profile must hold (`profile.validate`), and be signed by who may speak for its modules where it is signed.
     Raises what `install_from` raises.
     """
-    with _visiting(root, places, at, dry_run=dry_run, signed=signed) as visit:
+    with _visiting(root, "install", places, at, actor, dry_run=dry_run, signed=signed) as visit:
         validation = validate(profile, visit.shelf, visit.policy, at)
         if failures := [*validation.all_failures()]:
             return visit.refused("install", failures)
@@ -120,9 +123,10 @@ def _named(place: str) -> Iterator[None]:
 
 
 @contextmanager
-def _visiting(root: Path, places: Sequence[str], at: datetime, *, dry_run: bool, signed: bool) -> Iterator[_Visit]:
-    with opened(root, dry_run=dry_run) as (store, staging), ExitStack() as stack:
-        store.require_clock(at)
+def _visiting(
+    root: Path, action: str, places: Sequence[str], at: datetime, actor: Actor, *, dry_run: bool, signed: bool
+) -> Iterator[_Visit]:
+    with opened(root, action, at, actor, dry_run=dry_run) as (store, staging), ExitStack() as stack:
         shelf = Shelf(store.policy, at, seen_depots(store))
         for place in places:
             with _named(place):

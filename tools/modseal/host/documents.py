@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from modseal import limits
 from modseal.errors import FormatError, UndecidedError
 from modseal.format import canonical_json, rules
+from modseal.format.break_glass import RANDOM
 from modseal.format.level import Level
 from modseal.format.manifest import Kind
 from modseal.format.recall import NAME
@@ -61,10 +62,20 @@ EVENT = Table(
     },
     about="One line of the event log. `previous` is the SHA-256 of the line before, its line feed included.",
 )
+_LOCKDOWN = Table(
+    {
+        "lock": Nullable(RANDOM),
+        "controllers": Array(_SHA256, most=limits.HOST_KEYS),
+        "keys": Array(_SHA256, most=limits.HOST_KEYS),
+        "threshold": Integer(0, limits.HOST_KEYS),
+    }
+)
 _SHAPES: dict[str, Table] = {
     STATE: Table(
         {
             "schema": Text(choices=(STATE,)),
+            "host": RANDOM,
+            "changed": _TIME,
             "generation": _REFERENCE,
             "pending": Nullable(_REFERENCE),
             "last": _NUMBER,
@@ -73,6 +84,7 @@ _SHAPES: dict[str, Table] = {
             "policy": _POLICY,
             "depots": Array(Table({"name": NAME, "sha256": _SHA256}), most=limits.HOST_DEPOTS),
             "recalls": Array(_SHA256, most=limits.HOST_RECALLS),
+            "lockdown": _LOCKDOWN,
             "event": EVENT,
         }
     ),
@@ -145,9 +157,35 @@ class DepotRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Lockdown:
+    """Who may change a host: in strict mode its controllers alone, else everybody who can.
+
+    `lock` is random, and a new one each time that strict mode begins or is changed; None in normal mode. `controllers`,
+    and `keys` of which `threshold` break the glass, are key ids (`actor.key_id`), sorted; normal mode keeps them.
+    """
+
+    lock: str | None = None
+    controllers: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    threshold: int = 0
+
+    @property
+    def is_strict(self) -> bool:
+        """Whether the controllers alone may change the host."""
+        return self.lock is not None
+
+    @property
+    def mode(self) -> str:
+        """What people call it."""
+        return "strict" if self.is_strict else "normal"
+
+
+@dataclass(frozen=True, slots=True)
 class HostState:
     """Everything that holds on a host now.
 
+    `host` is the host's random name, for ever the same. `changed` is when it was last changed: the time of `event`,
+    except where that is a refusal, which must not move the clock of the host.
     `pending` waits to become the active generation. `kept` are all generations that there are, in order of their
     numbers; another one was left by a run that was killed. `last` is the highest number that was ever given to one.
     `recalls` are the SHA-256 of lists that the host keeps.
@@ -160,8 +198,11 @@ class HostState:
     level: Level
     policy: PolicyRecord
     event: Event
+    host: str
+    changed: str
     depots: tuple[DepotRecord, ...] = ()
     recalls: tuple[str, ...] = ()
+    lockdown: Lockdown = Lockdown()
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,10 +302,25 @@ def decode_state(data: bytes, name: str) -> HostState:
             policy["source"], policy["built_in"], policy["text"], tuple((one[0], one[1]) for one in policy["files"])
         ),
         Event(**plain["event"]),
+        plain["host"],
+        plain["changed"],
         tuple(DepotRecord(**one) for one in plain["depots"]),
         tuple(plain["recalls"]),
+        _lockdown(plain["lockdown"], name),
     )
     return _same(state, encode(state), data, name)
+
+
+def _lockdown(plain: dict[str, Any], name: str) -> Lockdown:
+    found = Lockdown(plain["lock"], tuple(plain["controllers"]), tuple(plain["keys"]), plain["threshold"])
+    for keys in (found.controllers, found.keys):
+        if list(keys) != sorted(set(keys)):
+            raise invalid(f"{name}: the keys of its lockdown are not sorted, each once")
+    if not bool(found.keys) <= found.threshold <= len(found.keys):
+        raise invalid(f"{name}: {found.threshold} of {len(found.keys)} keys cannot break the glass")
+    if found.is_strict and not (found.controllers and found.keys):
+        raise invalid(f"{name}: it is in strict mode, and nobody could end that")
+    return found
 
 
 def decode_generation(data: bytes, name: str) -> Generation:

@@ -19,6 +19,7 @@ from modseal.errors import RefusedError, UndecidedError
 from modseal.files import folder
 from modseal.format.times import time_text
 from modseal.host import documents
+from modseal.host.actor import Actor
 from modseal.host.documents import Event, sha256_of
 from modseal.host.store import LOG, Store
 
@@ -26,9 +27,14 @@ _NOBODY_LOGGED_IN = "4294967295"
 """What `loginuid` says of processes that no login began (proc_pid_loginuid(5))."""
 
 
-def who() -> dict[str, str]:
-    """Who makes this change, as the system knows: the effective user, and who logged in to become that user."""
+def who(actor: Actor) -> dict[str, str]:
+    """Who makes this change: the effective user, and who logged in to become that user, as the system knows them.
+
+    Of somebody elsewhere, whose key is proved, the key too: then the user is the one whose process did it for them.
+    """
     found = {"uid": str(os.geteuid())}
+    if actor.key:
+        found |= {"key": actor.key, "name": actor.name}
     with suppress(KeyError):
         found["user"] = pwd.getpwuid(os.geteuid()).pw_name
     with suppress(OSError):
@@ -38,11 +44,11 @@ def who() -> dict[str, str]:
     return found
 
 
-def following(event: Event | None, at: datetime, name: str, facts: Mapping[str, str]) -> Event:
+def following(event: Event | None, at: datetime, name: str, facts: Mapping[str, str], actor: Actor) -> Event:
     """The event after another one, at an aware time."""
     number = event.number + 1 if event else 0
     previous = sha256_of(documents.encode_event(event)) if event else None
-    return Event(number, time_text(at), who(), name, dict(facts), previous)
+    return Event(number, time_text(at), who(actor), name, dict(facts), previous)
 
 
 def append(store: int, event: Event, after: int | None = None) -> None:

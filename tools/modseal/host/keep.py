@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from modseal.files import folder, left_behind
 from modseal.format.manifest import FileType
 from modseal.format.source import Span, blocks
+from modseal.host.actor import Actor
 from modseal.host.documents import sha256_of
 from modseal.host.installed import Installed
 from modseal.host.scan import KERNEL_LABELS
@@ -43,10 +44,11 @@ class Nothing:
 class Staging:
     """A folder of the store for what may become part of it. `place` moves what is needed; the rest goes with it.
 
-    Everything raises `OSError`.
+    `actor` is who makes the change that it is for. Everything raises `OSError`.
     """
 
-    def __init__(self, store: int) -> None:
+    def __init__(self, store: int, actor: Actor) -> None:
+        self.actor = actor
         self._store = store
         self._name = left_behind.new_name()
         self.descriptor = folder.make(self._name, store)

@@ -19,6 +19,7 @@ from modseal.errors import Failure, FormatError, RefusedError, UndecidedError
 from modseal.files.small import read_small
 from modseal.format import recall as recall_format
 from modseal.format.recall import Recall
+from modseal.host.actor import LOCAL, Actor
 from modseal.host.admit import Keeper
 from modseal.host.documents import DepotRecord, invalid
 from modseal.host.keep import Staging
@@ -124,13 +125,12 @@ def _require_room(what: str, count: int, most: int) -> None:
         raise RefusedError("limit-exceeded", f"this host would have to remember {count} {what}, and takes {most}")
 
 
-def keep_recalls(root: Path, files: Sequence[Path], at: datetime) -> tuple[Recall, ...]:
+def keep_recalls(root: Path, files: Sequence[Path], at: datetime, *, actor: Actor = LOCAL) -> tuple[Recall, ...]:
     """Keep the recalls of some files; gives those that are new.
 
     Raises what `with_given` and `change.install` raise.
     """
-    with changing(root) as (store, staging):
-        store.require_clock(at)
+    with changing(root, "recalls", at, actor) as (store, staging):
         kept, new = _with_new(store, staging, _current(store.policy, files, at), at)
         if new:
             records, names = tuple(digest for _, digest in new), tuple(map(_named, (one for one, _ in new)))

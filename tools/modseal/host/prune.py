@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
+from modseal.host.actor import LOCAL, Actor
 from modseal.host.change import opened
 from modseal.host.documents import Reference
 from modseal.host.write import advance, numbers_text, retained
@@ -23,10 +24,9 @@ class Pruned:
     kept: tuple[Reference, ...]
 
 
-def prune(root: Path, keep: int, at: datetime, *, dry_run: bool = False) -> Pruned:
+def prune(root: Path, keep: int, at: datetime, *, dry_run: bool = False, actor: Actor = LOCAL) -> Pruned:
     """Keep the newest generations, so many of them, and those that are needed. Raises what `change.install` raises."""
-    with opened(root, dry_run=dry_run) as (store, staging):
-        store.require_clock(at)
+    with opened(root, "prune", at, actor, dry_run=dry_run) as (store, staging):
         state = store.state
         kept = retained(store, state.kept, state.generation, state.pending, keep)
         removed = tuple(one for one in state.kept if one not in kept)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from modseal.errors import RefusedError
 from modseal.format.level import Level
+from modseal.host.actor import LOCAL, Actor
 from modseal.host.create import keep_policy
 from modseal.host.installed import Installed, is_accepted, prove
 from modseal.host.store import Store
@@ -14,14 +15,13 @@ from modseal.host.write import advance, changing
 from modseal.trust.policy import Policy
 
 
-def set_level(root: Path, level: Level, at: datetime) -> Level:
+def set_level(root: Path, level: Level, at: datetime, *, actor: Actor = LOCAL) -> Level:
     """Set the level that modules must at least be proved for; gives the one before.
 
     Raises `RefusedError` (level-in-use) where a module below it is installed, and names every one; and what
     `change.install` raises.
     """
-    with changing(root) as (store, staging):
-        store.require_clock(at)
+    with changing(root, "acceptance", at, actor) as (store, staging):
         before = store.state.level
         low = [module for module in _modules(store, at) if not is_accepted(module) or module.level < level]
         if level > before and low:
@@ -33,14 +33,13 @@ def set_level(root: Path, level: Level, at: datetime) -> Level:
         return before
 
 
-def set_policy(root: Path, policy: Policy, at: datetime) -> tuple[Installed, ...]:
+def set_policy(root: Path, policy: Policy, at: datetime, *, actor: Actor = LOCAL) -> tuple[Installed, ...]:
     """Give a host another policy; gives the installed modules that it does not accept.
 
     They stay, so that a policy that withdraws something can be set at once; `host.verify` finds them, and nothing new
     is installed beside them. Raises what `change.install` raises.
     """
-    with changing(root) as (store, staging):
-        store.require_clock(at)
+    with changing(root, "policy", at, actor) as (store, staging):
         record = keep_policy(staging, policy)
         staging.place_records((record.text, *(each for _, each in record.files)))
         facts = {"policy": policy.source, "from": _digest(store.policy), "to": _digest(policy)}

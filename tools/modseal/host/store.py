@@ -160,7 +160,7 @@ class Store:
 
         Raises `UndecidedError` (clock-set-back).
         """
-        newest = parse_time(self.state.event.time)
+        newest = parse_time(self.state.changed)
         if at < newest:
             detail = f"the clock shows {time_text(at)}, and the last change of this host was on {time_text(newest)}"
             raise UndecidedError("clock-set-back", detail, clock=time_text(at), newest=time_text(newest))

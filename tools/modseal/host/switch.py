@@ -12,22 +12,22 @@ from pathlib import Path
 
 from modseal.errors import RefusedError
 from modseal.host import plan as planning
+from modseal.host.actor import LOCAL, Actor
 from modseal.host.change import Change, facts_of, opened
 from modseal.host.documents import Reference
 from modseal.host.keep import Staging
 from modseal.host.look import modules_of
-from modseal.host.store import Store
+from modseal.host.store import Store, open_store
 from modseal.host.verify import verify_generation
 from modseal.host.write import advance
 
 
-def rollback(root: Path, to: int | None, at: datetime, *, dry_run: bool = False) -> Change:
+def rollback(root: Path, to: int | None, at: datetime, *, dry_run: bool = False, actor: Actor = LOCAL) -> Change:
     """Go back to a generation: by default give up the one that waits, else go to the one before the active one.
 
     Raises `RefusedError` (no-generation), and what `change.install` raises.
     """
-    with opened(root, dry_run=dry_run) as (store, staging):
-        store.require_clock(at)
+    with opened(root, "rollback", at, actor, dry_run=dry_run) as (store, staging):
         state = store.state
         if state.pending and to in (None, state.generation.number):
             return _give_up(store, staging, at, state.pending)
@@ -39,10 +39,12 @@ def rollback(root: Path, to: int | None, at: datetime, *, dry_run: bool = False)
         return _go(store, staging, at, "rollback", target)
 
 
-def activate(root: Path, at: datetime, *, dry_run: bool = False) -> Change:
+def activate(root: Path, at: datetime, *, dry_run: bool = False, actor: Actor = LOCAL) -> Change:
     """Make the generation active that waits. Raises what `change.install` raises."""
-    with opened(root, dry_run=dry_run) as (store, staging):
-        store.require_clock(at)
+    with open_store(root) as store:  # each boot asks: where nothing waits, nobody is refused
+        if store.state.pending is None:
+            return Change("activate")
+    with opened(root, "activate", at, actor, dry_run=dry_run) as (store, staging):
         if store.state.pending is None:
             return Change("activate")
         return _go(store, staging, at, "activate", store.state.pending)

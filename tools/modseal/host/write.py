@@ -13,14 +13,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from typing import NoReturn
 
 from modseal import limits
-from modseal.errors import ModsealError, UndecidedError
+from modseal.errors import Failure, ModsealError, RefusedError, UndecidedError
 from modseal.files import folder, left_behind
 from modseal.files.tree import Tree
 from modseal.format.manifest import Entry, FileType
 from modseal.format.times import time_text
 from modseal.host import documents, event_log, image
+from modseal.host.actor import Actor, refusal
 from modseal.host.documents import Generation, HostState, ModuleName, ModuleRecord, Reference
 from modseal.host.installed import Installed
 from modseal.host.keep import Staging
@@ -45,16 +47,28 @@ _FILE = 0o400
 
 
 @contextmanager
-def changing(root: Path) -> Iterator[tuple[Store, Staging]]:
+def changing(root: Path, action: str, at: datetime, actor: Actor) -> Iterator[tuple[Store, Staging]]:
     """A store that nobody else changes meanwhile, what killed runs left in it removed, and a folder to stage in.
 
-    Raises what `open_store` raises, `InputError` where another change is running.
+    The actor may make this change, or is refused here, which is logged. Every change but the first one of a host comes
+    through here, or through `unlocking`. Raises what `open_store` raises, `InputError` where another change is running,
+    `UndecidedError` (clock-set-back), `RefusedError` (host-locked-down).
     """
+    with unlocking(root, at, actor) as (store, staging):
+        if failure := refusal(store.state, actor, action):
+            refuse(store, staging, at, failure)
+        yield store, staging
+
+
+@contextmanager
+def unlocking(root: Path, at: datetime, actor: Actor) -> Iterator[tuple[Store, Staging]]:
+    """As `changing`, for the one change that a lockdown does not stop: its end by a broken glass."""
     with open_store(root) as before, folder.locked(before.path, "another change of this host is running"):
         store = Store(root, before.descriptor)  # it may have changed while this waited
+        store.require_clock(at)
         event_log.complete(store)
         clean(store)
-        staging = Staging(store.descriptor)
+        staging = Staging(store.descriptor, actor)
         failed = True
         try:
             yield store, staging
@@ -209,9 +223,20 @@ def advance(
     store: Store, staging: Staging, at: datetime, event: str, facts: Mapping[str, str], **changes: object
 ) -> None:
     """Change the state, and log that as an event. Raises `OSError`."""
-    following = event_log.following(store.state.event, at, event, facts)
+    following = event_log.following(store.state.event, at, event, facts, staging.actor)
+    changes = {"changed": following.time, **changes}
     state = documents.bound(replace(store.state, event=following, **changes))  # type: ignore[arg-type]
     switch(store.descriptor, staging, state)
+
+
+def refuse(store: Store, staging: Staging, at: datetime, failure: Failure) -> NoReturn:
+    """Log that somebody was refused a change, and raise that as a `RefusedError`. Raises `OSError`.
+
+    The host's clock stays: else anybody who is refused at a wrong time, far ahead, would stop those who may change it.
+    """
+    facts = {"code": failure.code, "detail": failure.detail}
+    advance(store, staging, at, "refused", facts, changed=store.state.changed)
+    raise RefusedError(failure.code, failure.detail, **failure.evidence)
 
 
 def retained(

@@ -191,7 +191,7 @@ def verdict_line(found: Verification) -> str:
 
 def event(one: Event) -> str:
     """One event of the log."""
-    who = one.by.get("user", one.by.get("uid", "?"))
+    who = one.by.get("key") or one.by.get("user", one.by.get("uid", "?"))
     login = f", login {one.by['login_uid']}" if "login_uid" in one.by else ""
     facts = "  ".join(f"{safe(name)}={safe(value)}" for name, value in one.facts.items() if name != "state")
     return f"{one.number:>4}  {one.time}  {safe(who)}{safe(login)}  {safe(one.event)}  {facts}".rstrip()

@@ -233,10 +233,15 @@ def _signer_info(parent: Reader, value: Value) -> SignerInfo:
         signature=signature,
         signed_attributes=der.encode(der.SET, attributes.content),
         message_digest=read_message_digest(signed),
-        signing_time=f"{der.decode_time(signing_time.next()):%Y-%m-%dT%H:%M:%SZ}" if signing_time else None,
+        signing_time=read_time(signing_time.next()) if signing_time else None,
         named_certificates=read_named_certificates(signed),
         timestamps=tuple(token.raw for token in tokens),
     )
+
+
+def read_time(value: Value) -> str:
+    """The value of signingTime as `YYYY-MM-DDTHH:MM:SSZ` (RFC 5652 section 11.3)."""
+    return f"{der.decode_time(value):%Y-%m-%dT%H:%M:%SZ}"
 
 
 def read_issuer_and_serial(reader: Reader) -> tuple[bytes, int]:

@@ -38,6 +38,11 @@ class Deny:
     certificates: tuple[Certificate, ...] = ()
 
     @property
+    def has_signers(self) -> bool:
+        """Whether any signer or CA is denied."""
+        return bool(self.signers or self.keys or self.certificates)
+
+    @property
     def all_keys(self) -> frozenset[str]:
         """Every denied key: those that are named, and those of known certificates."""
         return self.keys.union(rules.key_name(one.key_der) for one in self.certificates)
@@ -54,6 +59,8 @@ class Deny:
 
     def entry(self, certificate: Certificate) -> str | None:
         """What in the list denies a certificate, as a policy writes it; None where nothing does."""
+        if not self.has_signers:
+            return None
         key = rules.key_name(certificate.key_der)
         if key in self.all_keys:
             return key

@@ -10,7 +10,7 @@ import hashlib
 from dataclasses import field
 from datetime import date
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from modseal.format.level import Level
 from modseal.pki.algorithms import ALGORITHMS
@@ -128,6 +128,8 @@ class Policy:
     kept_recalls: tuple[Recall, ...] = ()
     recall_floors: dict[str, int] = field(default_factory=dict)
     origin: PolicyBytes | None = field(default=None, repr=False, compare=False)
+    standings: dict[Any, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What `trust.signers` remembers of signers under this very policy; another one, made by `replace`, begins anew."""
 
     @property
     def places(self) -> Places:

@@ -6,13 +6,12 @@ A signature covers the manifest member's raw bytes and nothing else. What comes 
 
 from __future__ import annotations
 
-import functools
 import hashlib
 import hmac
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from modseal.errors import Evidence, Failure, FormatError
-from modseal.format import cms
+from modseal.format import cms, known_blocks
 from modseal.format.cms import CertificateId, SignerInfo
 from modseal.format.manifest import Kind
 from modseal.pki import algorithms
@@ -64,7 +63,7 @@ def verify_member(
     examination, or one of its own.
     """
     effort = effort or Effort()
-    digest = functools.cache(lambda name: hashlib.new(name, content).digest())  # once, however many signers there are
+    digests: dict[str, bytes] = {}  # each once, however many signers there are
     signers: list[VerifiedSigner] = []
     failures: list[Failure] = []
     try:
@@ -73,7 +72,7 @@ def verify_member(
         return Signatures((), (error.failure,))
     for number, block in enumerate(blocks, 1):
         try:
-            data = cms.decode(block)
+            data = known_blocks.decode(block)
             effort.spend(sum(map(of_certificate, map(len, data.certificates))))
             embedded = tuple(map(Certificate.parse, data.certificates))
         except FormatError as error:
@@ -81,7 +80,7 @@ def verify_member(
             continue
         for info in data.signers:
             try:
-                signers.append(_verify_signer(info, digest, number, embedded, extra, effort))
+                signers.append(_verify_signer(info, content, digests, number, embedded, extra, effort))
             except FormatError as error:
                 failures.append(_in_block(error, number))
     return Signatures(tuple(signers), tuple(failures))
@@ -94,7 +93,8 @@ def _in_block(error: FormatError, number: int) -> Failure:
 
 def _verify_signer(
     info: SignerInfo,
-    digest: Callable[[str], bytes],
+    content: bytes,
+    digests: dict[str, bytes],
     number: int,
     embedded: tuple[Certificate, ...],
     extra: Sequence[Certificate],
@@ -102,7 +102,9 @@ def _verify_signer(
 ) -> VerifiedSigner:
     """RFC 5652 section 5.6: the digest of the content, then the signature over the signed attributes."""
     digest_name = algorithms.digest_name(info.digest)
-    actual = digest(digest_name)
+    if digest_name not in digests:
+        digests[digest_name] = hashlib.new(digest_name, content).digest()
+    actual = digests[digest_name]
     if not hmac.compare_digest(actual, info.message_digest):
         raise FormatError(
             "content-digest-mismatch",

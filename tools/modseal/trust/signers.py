@@ -60,11 +60,8 @@ def judge(signer: VerifiedSigner, claim: LevelClaim, policy: Policy, at: datetim
     checks = _time_checks(signer, signed, at)
     stamp = signed.stamp
     proven = stamp.time if stamp else None
-    # (3) A chain to an anchor, valid at that time.
-    effort.step, verified_at = 3, at if proven else None
-    paths = anchored_paths(
-        signer.certificate, signer.embedded, policy, proven or at, verified_at=verified_at, effort=effort
-    )
+    # (3) A chain to an anchor, (4) fit for code signing, (5) and not revoked, at that time.
+    paths = _standings(signer, policy, at, proven, effort)
     if isinstance(paths, NoPath):
         if _may_be_older(signed) and all(failure.code == "expired" for failure in paths.failures):
             checks.append(unexamined(3, "not examined: it has expired, and the timestamp may prove that it had not"))
@@ -72,8 +69,9 @@ def judge(signer: VerifiedSigner, claim: LevelClaim, policy: Policy, at: datetim
             checks += [failed(3, "path", failure) for failure in paths.failures]
         checks += [unexamined(step, "not examined: no path to an anchor") for step in (4, 5, 6)]
         return Judgement(signer, stamp, (AnchorOutcome(None, tuple(checks)),))
-    outcomes = [_judge_path(signer, path, claim, policy, at, proven, checks, effort) for path in paths]
-    best, *others = sorted(outcomes, key=_rank)
+    # (6) The claim, under each anchor that a path leads to.
+    outcomes = [_judge_claim(path, claim, policy, checks) for path in paths]
+    best, *others = sorted(outcomes, key=_rank) if len(outcomes) > 1 else outcomes
     # A denied path that is not needed is none: it stands for no anchor either.
     allowed = (one for one in others if one.path and not any(map(policy.deny.entry, one.path.certificates)))
     return Judgement(signer, stamp, (best, *allowed))
@@ -96,34 +94,69 @@ def signing_time(signer: VerifiedSigner, policy: Policy, at: datetime, effort: E
     return judge_tokens(signer, policy, at, effort)
 
 
-def _judge_path(
-    signer: VerifiedSigner,
-    path: AnchoredPath,
-    claim: LevelClaim,
-    policy: Policy,
-    at: datetime,
-    proven: datetime | None,
-    before: list[Check],
-    effort: Effort,
-) -> AnchorOutcome:
-    """Steps 4 to 6 under one anchor, after the checks of step 2."""
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What steps 3 to 5 found of a signer's path to one anchor, whatever it has signed."""
+
+    path: AnchoredPath
+    checks: tuple[Check, ...]
+
+
+REMEMBERED_STANDINGS = 256
+"""Signers whose standing under a policy at a time is remembered: 2,000 bundles of one signer judge it once."""
+
+
+def _standings(
+    signer: VerifiedSigner, policy: Policy, at: datetime, proven: datetime | None, effort: Effort
+) -> tuple[Standing, ...] | NoPath:
+    """Steps 3 to 5 of a signer, under each anchor that a path leads to; or why there is none.
+
+    Nothing that it has signed counts here, so the answer is remembered with the policy, and charged all the same.
+    """
+    effort.step = 3
+    key = (signer.certificate, signer.embedded, signer.block, signer.algorithm, at, proven)
+    known: tuple[tuple[Standing, ...] | NoPath, int] | None = policy.standings.get(key)
+    if known and effort.spent + known[1] <= limits.EFFORT:
+        effort.spend(known[1])
+        return known[0]
+    before = effort.spent
+    paths = anchored_paths(
+        signer.certificate, signer.embedded, policy, proven or at, verified_at=at if proven else None, effort=effort
+    )
+    found = (
+        paths if isinstance(paths, NoPath) else tuple(_standing(signer, one, policy, at, proven, effort) for one in paths)
+    )
+    if effort.exhausted_at is None:
+        if len(policy.standings) >= REMEMBERED_STANDINGS:
+            policy.standings.clear()
+        policy.standings[key] = found, effort.spent - before
+    return found
+
+
+def _standing(
+    signer: VerifiedSigner, path: AnchoredPath, policy: Policy, at: datetime, proven: datetime | None, effort: Effort
+) -> Standing:
     path_text = f"{len(path.certificates)} certificates up to {path.anchor.name}"
     if path.pinned:
         path_text = f"the policy pins this exact certificate as {path.anchor.name}"
-    passed_path = passed(3, "path", path_text, **signer.evidence, anchor=path.anchor.name, pinned=path.pinned)
-    checks = [*before, passed_path]
+    checks = [passed(3, "path", path_text, **signer.evidence, anchor=path.anchor.name, pinned=path.pinned)]
     # (4) What the certificate and the algorithm may be used for.
     checks += collect(4, "use", _purpose_failures(signer, path, policy), "fit for code signing")
     # (5) Revocation of every certificate below the anchor.
     effort.step = 5
     failures = revocation_failures(path.path, policy.path_rules, at, proven, effort)
     checks += collect(5, "crl", failures, _revocation_text(path, policy))
-    anchor, scope = path.anchor, list(_scope_failures(path, claim))
-    sound = all(check.status in SETTLED for check in checks) and not scope
-    # (6) The claim against the grant, and the anchor's scope.
+    return Standing(path, tuple(checks))
+
+
+def _judge_claim(standing: Standing, claim: LevelClaim, policy: Policy, before: list[Check]) -> AnchorOutcome:
+    """(6) The claim against the grant, and the anchor's scope; `before` are the checks of step 2."""
+    checks, anchor = [*before, *standing.checks], standing.path.anchor
+    scope = list(_scope_failures(standing.path, claim))
+    sound = not scope and all(check.status in SETTLED for check in checks)
     failure = level_failure(claim.level, anchor.grants, policy.minimum_level, claim.says)
     checks += collect(6, "grant", [failure, *scope] if failure else scope, f"{anchor.name} grants {anchor.grants}")
-    return AnchorOutcome(path, tuple(checks), prove(claim.level, anchor.grants) if sound else None)
+    return AnchorOutcome(standing.path, tuple(checks), prove(claim.level, anchor.grants) if sound else None)
 
 
 def _rank(outcome: AnchorOutcome) -> tuple[bool, bool, bool, int]:
@@ -274,7 +307,7 @@ def level_checks(
 
 def signer_denials(policy: Policy, judged: Iterable[Judgement]) -> Iterator[Failure]:
     """Every verified signer, trusted or not, and every CA on the path of one."""
-    for one in judged:
+    for one in judged if policy.deny.has_signers else ():
         path = one.path
         for failure in policy.deny.failures(path.certificates if path else (one.signer.certificate,)):
             yield replace(failure, evidence={**one.signer.evidence, **failure.evidence})

@@ -20,7 +20,7 @@ from modseal.trust.powers import May
 KNOWN = {
     "source", "minimum_level", "anchors", "allow_unsigned_community", "intermediates", "algorithms", "minimum_rsa_bits",
     "timestamp_anchors", "timestamp_required", "revocation", "minimum_signers", "required_signers", "deny", "floors",
-    "required_attachments", "community_paths", "allowances", "lines", "origin", "unsigned_may",
+    "required_attachments", "community_paths", "allowances", "lines", "origin", "unsigned_may", "standings",
 }  # fmt: skip
 """Every field of `Policy`: a new one must be written too, or a recorded policy would say less than the test's."""
 

@@ -8,8 +8,6 @@ byte of the bundle or of a key, so it leaves out the exception's own text.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import PurePath
 from types import TracebackType
 
@@ -20,18 +18,22 @@ TRACEBACK = "MODSEAL_TRACEBACK"
 """The environment variable for those who look for the fault: the exception then ends the command with a traceback."""
 
 
-@contextmanager
-def fenced(name: str) -> Iterator[None]:
+class fenced:  # noqa: N801 - a block's name, as `suppress` is
     """Raise `InternalError` for every unexpected exception in the block, which examines the bundle of this name.
 
     Errors of files, Ctrl-C and exits pass through.
     """
-    try:
-        yield
-    except BaseException as error:
-        if not (is_foreign(error) or isinstance(error, MemoryError)) or os.environ.get(TRACEBACK):
-            raise
-        raise _fault(name, error) from error
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+
+    def __enter__(self) -> None:
+        """The block begins."""
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        unexpected = error is not None and (is_foreign(error) or isinstance(error, MemoryError))
+        if error is not None and unexpected and not os.environ.get(TRACEBACK):
+            raise _fault(self._name, error) from error
 
 
 def _fault(name: str, error: BaseException) -> InternalError:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from stat import S_ISREG
 
@@ -25,23 +25,24 @@ _BLOCK = 1 << 20
 
 def descriptor_of(path: str | Path) -> int | None:
     """The number of the open descriptor that a path names; None where it is the path of a file."""
-    if str(path) in _STANDARD_INPUT:
+    text = str(path)
+    if text in _STANDARD_INPUT:
         return 0
-    found = _NUMBERED.fullmatch(str(path))
+    found = _NUMBERED.fullmatch(text)
     return int(found[1]) if found else None
 
 
-@contextmanager
-def open_file_or_stream(path: str | Path, folder: CauseName = "folder") -> Iterator[int]:
+def open_file_or_stream(path: str | Path, folder: CauseName = "folder") -> AbstractContextManager[int]:
     """The descriptor of a regular file, or of a private copy of the stream that the path names.
 
     Raises `InputError`, also for a terminal, and for a stream that is too long.
     """
     number = descriptor_of(path)
-    if number is None:
-        with open_file(path, folder) as descriptor:
-            yield descriptor
-        return
+    return open_file(path, folder) if number is None else _open_stream(path, number)
+
+
+@contextmanager
+def _open_stream(path: str | Path, number: int) -> Iterator[int]:
     import tempfile  # most bundles are files
 
     try:

@@ -58,11 +58,12 @@ def read(source: Source) -> tuple[Member, ...]:
     members: list[Member] = []
     names: set[str] = set()
     for member in _walk(source):
-        if fold(member.name) in names:  # `Base` and `base` are one file on some hosts
+        name = fold(member.name)
+        if name in names:  # `Base` and `base` are one file on some hosts
             raise FormatError("duplicate-member", f"the archive has two members {member.name!r}", member=member.name)
         if len(members) == limits.MEMBERS:
             raise FormatError("limit-exceeded", f"the archive has more than {limits.MEMBERS} members")
-        names.add(fold(member.name))
+        names.add(name)
         members.append(member)
     return tuple(members)
 
@@ -80,7 +81,8 @@ def _not_an_archive(source: Source) -> FormatError:
 def _walk(source: Source) -> Iterator[Member]:
     offset = len(MAGIC)
     while offset < source.size:
-        member = _parse_header(_header_at(source, offset), offset)
+        header = _header_at(source, offset)
+        member = recognise_header(header, offset) or _parse_header(header, offset)
         yield member
         offset = member.offset + member.size
         if offset > source.size:
@@ -106,6 +108,16 @@ def _header_at(source: Source, offset: int) -> bytes:
     # A cut header still looks like the start of one; anything else was appended.
     code: CodeName = "truncated" if _CUT_HEADER.fullmatch(rest) else "trailing-bytes"
     raise FormatError(code, f"{len(rest)} bytes at offset {offset} are not a member header", offset=offset)
+
+
+def recognise_header(header: bytes, offset: int) -> Member | None:
+    """The member whose header is to the byte the one that we would write; None for any other, which is parsed."""
+    try:
+        name, size = header[:16].rstrip(b" ").decode("ascii"), int(header[48:58])
+        own = encode_header(name, size)
+    except (ValueError, FormatError):
+        return None
+    return Member(name, offset + HEADER_SIZE, size, plain=True) if own == header else None
 
 
 def _parse_header(header: bytes, offset: int) -> Member:

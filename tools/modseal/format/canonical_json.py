@@ -35,7 +35,7 @@ def dump(plain: object) -> bytes:
 def _pieces(plain: object) -> Iterator[bytes]:
     """The same, a value of an object's array at a time: a manifest's files as one text would take five times as much.
 
-    Where an object has no array but an iterator, its items are that array's.
+    Where an object has no array but a `map`, its items are that array's.
     """
     if not isinstance(plain, dict):
         yield _ENCODE(plain).encode("utf-8")
@@ -44,7 +44,7 @@ def _pieces(plain: object) -> Iterator[bytes]:
     for key in sorted(plain):
         yield before + _ENCODE(key).encode("utf-8") + b":"
         value = plain[key]
-        if isinstance(value, list | Iterator):
+        if type(value) in (list, map):
             yield from _array(value)
         else:
             yield _ENCODE(value).encode("utf-8")
@@ -104,7 +104,7 @@ def _outside_strings(data: bytes, wanted: bytes) -> int:
 def require_canonical(data: bytes, plain: object, name: str) -> None:
     """`FormatError` (bad-manifest) unless `data`, which was loaded before, is what `dump` writes for `plain`."""
     if len(data) <= AT_ONCE and isinstance(plain, dict):
-        plain = {key: list(value) if isinstance(value, Iterator) else value for key, value in plain.items()}
+        plain = {key: list(value) if type(value) is map else value for key, value in plain.items()}
         if _ENCODE(plain).encode("utf-8") == data:
             return
     position = 0

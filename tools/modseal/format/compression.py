@@ -147,14 +147,16 @@ def unzstd_frames(blocks: Iterator[bytes]) -> Iterator[bytes]:
     """
     import zstandard
 
-    @foreign(lambda why: _bad(f"a zstd frame is damaged: {why}"))
+    damage = foreign(lambda why: _bad(f"a zstd frame is damaged: {why}"))
+
     def unpack(frame: bytes) -> bytes:
         # Making a decompressor takes longer than unpacking 20 KB: one that is idle is taken, by one thread at a time.
         try:
             library = _IDLE.pop()
         except IndexError:
             library = zstandard.ZstdDecompressor(max_window_size=limits.ZSTD_FRAME)
-        unpacked: bytes = library.decompress(frame, read_across_frames=False, allow_extra_data=False)
+        with damage:
+            unpacked: bytes = library.decompress(frame, read_across_frames=False, allow_extra_data=False)
         _IDLE.append(library)
         return unpacked
 

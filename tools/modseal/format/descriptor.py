@@ -165,7 +165,7 @@ def read_manifest(
 
     Raises `FormatError` where one of `CHOICES` says something else.
     """
-    texts = {node.name: node.text for node in root.children}
+    texts = {node.element.name: node.text for node in root.children}
     return Manifest(
         kind="vib",
         vendor=texts["vendor"],

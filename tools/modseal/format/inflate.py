@@ -30,16 +30,22 @@ def inflate(
     after the end.
     """
     stream = _library().decompressobj(wrapping)
-    unpack = foreign(lambda why: FormatError("bad-payload", f"{what} is damaged: {why}", **evidence))(stream.decompress)
+    damage = foreign(lambda why: FormatError("bad-payload", f"{what} is damaged: {why}", **evidence))
     for block in packed:
         if stream.eof:
             raise FormatError(trailing, f"bytes follow the end of {what}", **evidence)
         rest = block
         while rest and not stream.eof:
-            if data := unpack(rest, _OUTPUT):
+            with damage:
+                data = stream.decompress(rest, _OUTPUT)
+            if data:
                 yield data
             rest = stream.unconsumed_tail
-    while not stream.eof and (data := unpack(b"", _OUTPUT)):
+    while not stream.eof:
+        with damage:
+            data = stream.decompress(b"", _OUTPUT)
+        if not data:
+            break
         yield data
     if not stream.eof:
         raise FormatError("bad-payload", f"{what} ends early", **evidence)

@@ -1,9 +1,9 @@
 """Signature blocks that differ in three values from one that was read before: compared with it, and not read again.
 
-All that one signer signs has the same block but for the digest, the time and the signature. A block that `cms.decode`
-has read is written again from what was read. Where that gives the same bytes, it is known where in them the three values
-stand; and whatever has all the other bytes, at the same places, is read the same but for these values. Of them, two
-are octets without a form, and the third is read by the one reader of times. Everything else is for `cms.decode`.
+All that one signer signs has the same block but for the digest, the time and the signature. A block that
+`cms.decode` has read is written again from what was read. Where that gives the same bytes, it is known where in them
+the three values stand; and whatever has all the other bytes, at the same places, is read the same but for these values.
+Two of them are octets without a form, and the third is read by the one reader of times. All else is for `cms.decode`.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ class Level(enum.IntEnum):
     CERTIFIED = 4
 
     def __str__(self) -> str:
-        return self.name.lower()
+        return self._name_.lower()  # which is `name`, without its property
 
     @classmethod
     def parse(cls, text: str) -> Level:

@@ -56,6 +56,10 @@ class Entry:
     target: str | None = None
     payload: str | None = None
 
+    def found_in(self, payload: str) -> Entry:
+        """The same entry, of this payload."""
+        return Entry(self.path, self.type, self.mode, self.size, self.sha256, self.target, payload)
+
 
 @dataclass(frozen=True, slots=True)
 class Digest:

@@ -226,7 +226,7 @@ class _PayloadMeasuring:
 
     def _list(self, tarred: Iterator[bytes]) -> None:
         for entry, content in self.list_entries(Stream(tarred, "bad-listing")):
-            self._take(entry if entry.payload else replace(entry, payload=self.payload.name), content)
+            self._take(entry if entry.payload else entry.found_in(self.payload.name), content)
 
     def _take(self, entry: Entry, content: Iterator[bytes]) -> None:
         if self.sink:

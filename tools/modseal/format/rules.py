@@ -29,6 +29,10 @@ KEY_NAME = re.compile("key-sha256:[0-9a-f]{64}")
 KEY_NAME_FORM = "key-sha256: and 64 lower-case hexadecimal digits"
 RELATIONS = ("<<", "<=", "=", ">=", ">>")
 
+_USUAL_NAME = "[A-Za-z0-9_+-][A-Za-z0-9._+-]*"
+_USUAL_PATH = re.compile(rf"(?:{_USUAL_NAME}/){{0,{limits.PATH_DEPTH - 1}}}{_USUAL_NAME}")
+"""Paths that break no rule of `check_path` but for their length: most are like that."""
+
 PERMISSIONS = 0o777
 SPECIAL_BITS = 0o7000
 STICKY = 0o1000
@@ -51,6 +55,8 @@ def key_name(public_key: bytes) -> str:
 
 def check_path(path: str) -> Failure | None:
     """A path is relative, normal, printable UTF-8 in NFC, and within the limits (XML-08, TAR-08)."""
+    if len(path) <= limits.PATH_LENGTH and _USUAL_PATH.fullmatch(path):
+        return None
     try:
         encoded = path.encode("utf-8")
     except UnicodeEncodeError:
@@ -154,7 +160,9 @@ def _check_parents(entries: Iterable[tuple[str, Entry]]) -> Iterator[Failure]:
     above: list[tuple[list[str], Entry]] = []
     before: tuple[list[str], list[str]] = [], []
     for path, entry in entries:
-        parts, folded = entry.path.split("/"), path.split("/")
+        parts = folded = entry.path.split("/")
+        if path != entry.path:
+            folded = path.split("/")
         parent = _other_spelling(parts, folded, *before)
         if parent:
             other = "/".join(before[0][:parent])
@@ -190,9 +198,10 @@ def check_module(manifest: Manifest) -> Iterator[Failure]:
     for label, text in (("summary", manifest.summary), ("description", manifest.description)):
         yield from check_text(label, text)
     for label, constraints in manifest.relationships.by_label():
-        yield from _check_count(label, len(constraints), limits.ITEMS)
-        for constraint in constraints:
-            yield from check_constraint(label, constraint)
+        if constraints:
+            yield from _check_count(label, len(constraints), limits.ITEMS)
+            for constraint in constraints:
+                yield from check_constraint(label, constraint)
     yield from _check_count("payloads", len(manifest.payloads), limits.PAYLOADS)
     yield from _check_count("attachments", len(manifest.attachments), limits.ATTACHMENTS)
     yield from check_members(
@@ -252,16 +261,17 @@ def check_members(names: Iterable[str]) -> Iterator[Failure]:
     """
     seen: dict[str, str] = {}
     for name in names:
-        first = seen.get(fold(name))
+        folded = fold(name)
+        first = seen.get(folded)
         if not MEMBER_NAME.fullmatch(name):
             yield _bad(f"the member name {quote(name)} is not {MEMBER_NAME_FORM}", name)
-        elif fold(name) in RESERVED_MEMBERS:
+        elif folded in RESERVED_MEMBERS:
             yield _bad(f"the member name {name!r} is reserved", name)
         elif first == name:
             yield _bad(f"two members are named {name!r}", name)
         elif first is not None:
             yield _bad(f"the member names {first!r} and {name!r} differ by case alone", name)
-        seen.setdefault(fold(name), name)
+        seen.setdefault(folded, name)
 
 
 def check_expected_signers(keys: tuple[str, ...]) -> Iterator[Failure]:

@@ -224,9 +224,8 @@ class Table(Shape):
             return
         fields = self.fields
         for key, item in value.items():
-            shape = fields.get(key)
-            if shape is not None:
-                shape.check(item, (trail, key), found)
+            if key in fields:
+                fields[key].check(item, (trail, key), found)
             elif not self.open:
                 missing = [name for name in fields if name not in value]
                 found.add(trail, f"unknown key {quote(key)}{suggestion(key, missing)}", key)

@@ -66,7 +66,7 @@ class Stream:
 
     def zeros(self, length: int, what: str) -> None:
         """Exactly `length` zero bytes; `what` names them where they are not."""
-        for piece in self.pieces(length):
+        for piece in (self.take(length),) if length <= len(self._block) - self._at else self.pieces(length):
             if not is_zero(piece):
                 raise FormatError(self._code, f"{what} before byte {self.position} is not zero")
 

@@ -80,7 +80,10 @@ class Node:
 
     def find(self, name: str) -> Node | None:
         """The child of a name that stands at most once; None where it is absent."""
-        return next((child for child in self.children if child.element.name == name), None)
+        for child in self.children:
+            if child.element.name == name:
+                return child
+        return None
 
     def walk(self) -> Iterator[Node]:
         """The node and all below it, in document order."""
@@ -184,7 +187,12 @@ class _XmlReader:
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         parent = self._open[-1]
-        element = None if self._passed_over else self._place(parent, name)
+        places, following = parent.element.places, parent.place + 1
+        if name in places and places[name] == following and self._ordered and not self._passed_over:
+            parent.place, parent.count = following, 1
+            element: ElementRule | None = parent.element.children[following].element
+        else:
+            element = None if self._passed_over else self._place(parent, name)
         if element is None:
             self._passed_over += 1
             return
@@ -292,9 +300,9 @@ class _XmlReader:
             return
         node = self._open[-1]
         if node.element.text:
-            if len(node.text) + len(text) > limits.TEXT_LENGTH:  # adding up without end would be quadratic
-                self._refuse(f"<{node.name}> has more than {limits.TEXT_LENGTH} characters")
             node.text += text
+            if len(node.text) > limits.TEXT_LENGTH:  # adding up without end would be quadratic
+                self._refuse(f"<{node.name}> has more than {limits.TEXT_LENGTH} characters")
         elif text.strip(_SPACE):
             self._refuse(f"<{node.name}> has the text {quote(text.strip(_SPACE))}, where only elements may stand")
 

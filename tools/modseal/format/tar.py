@@ -14,6 +14,7 @@ because the hosts that read a `.vib` know no such headers.
 from __future__ import annotations
 
 import enum
+import functools
 import re
 import struct
 import zlib
@@ -59,6 +60,7 @@ _FOREIGN_TYPES = {
 _OCTAL = re.compile(rb" *[0-7]+[ \0]*")
 _ZERO = b"0000000\0"
 _END = bytes(BLOCK)
+_NOTHING: Iterator[bytes] = iter(())
 _EXTENDED = b"x"
 _EXTENDED_NAME = b"././@PaxHeader"
 _LONG_NAME = b"././@LongPath"
@@ -142,8 +144,7 @@ def _fields(
         prefix,
         b"",
     )
-    # Of 512 bytes below 128 the sum is below 65,521, the modulus of Adler-32, whose low half is the sum plus one.
-    return with_checksum(blank, (zlib.adler32(blank) & 0xFFFF) - 1 if blank.isascii() else sum(blank))
+    return with_checksum(blank, sum_of(blank) if blank.isascii() else sum(blank))
 
 
 def write(items: Iterable[Item], mtime: int, dialect: Dialect = Dialect.CANONICAL) -> Iterator[bytes]:
@@ -190,11 +191,12 @@ def read(
                 raise FormatError("unsafe-mode", f"the root of the tar has mode {entry.mode:o}", path="./")
         else:
             listing.add(entry, sound=sound)
-            content = stream.pieces(entry.size or 0)
+            content = stream.pieces(entry.size) if entry.size else _NOTHING
             yield entry, content
             for _ in content:
                 pass
-        stream.zeros(-(entry.size or 0) % BLOCK, "the padding")
+        if entry.size:
+            stream.zeros(-entry.size % BLOCK, "the padding")
     stream.zeros(BLOCK, "the second block of the end")
     while not stream.at_end():
         if canonical:
@@ -255,12 +257,21 @@ def typeflag(entry: Entry) -> bytes:
     return _TYPEFLAG[entry.type]
 
 
+@functools.lru_cache(maxsize=256)
 def octal(value: int, width: int) -> bytes:
     """A number as `width - 1` octal digits and a NUL; `FormatError` (limit-exceeded) where it has more digits."""
     text = b"%0*o\0" % (width - 1, value)
     if value < 0 or len(text) != width:
         raise FormatError("limit-exceeded", f"{value} does not fit a tar field of {width} bytes", value=value)
     return text
+
+
+def sum_of(header: bytes) -> int:
+    """The sum of the bytes of a header that has ASCII alone.
+
+    Of 512 bytes below 128 it is below 65,521, the modulus of Adler-32, whose low half is the sum plus one.
+    """
+    return (zlib.adler32(header) & 0xFFFF) - 1
 
 
 def with_checksum(blank: bytes, total: int) -> bytes:

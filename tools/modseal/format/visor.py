@@ -31,6 +31,7 @@ _NO_DEVICE = bytes(8)
 _DEVICE_ZERO = b"0000000\0"
 _TYPE = {b"0": FileType.FILE, b"7": FileType.FILE, b"2": FileType.SYMLINK, b"5": FileType.DIRECTORY}
 _ASCII = bytes(range(128))
+_END = bytes(BLOCK)
 _LARGEST_OFFSET = 0xFFFF_FFFF
 _ELF = b"\x7fELF"
 
@@ -125,7 +126,7 @@ def encode_header(entry: Entry, fields: VisorFields, offset: int) -> bytes:
         offset,
         *fields.text,
     )
-    total = sum(blank) - 256 * len(blank.translate(None, _ASCII))
+    total = tar.sum_of(blank) if blank.isascii() else sum(blank) - 256 * len(blank.translate(None, _ASCII))
     if total < 0:
         raise FormatError("limit-exceeded", f"the header of {entry.path!r} has a negative checksum", path=entry.path)
     return tar.with_checksum(blank, total)
@@ -208,8 +209,8 @@ def read_layout(stream: Stream) -> tuple[VisorLayout, tuple[Entry, ...]]:
 def _headers(stream: Stream, room: int | None = None) -> list[_Header]:
     listing = EntryRules(ordered=False, room=room)
     headers: list[_Header] = []
-    while not is_zero(block := stream.take(BLOCK)):
-        headers.append(_parse(block))
+    while (block := stream.take(BLOCK)) != _END:
+        headers.append(recognise_header(block) or _parse(block))
         listing.add(headers[-1].entry)
     return headers
 
@@ -239,6 +240,30 @@ def _end(stream: Stream) -> int:
     if padding and stream.position % BLOCK:
         raise FormatError("bad-listing", "the end of the visor tar is not filled to 512 bytes")
     return len(padding)
+
+
+def recognise_header(block: bytes) -> _Header | None:
+    """What a header says that is to the byte the one that a new visor tar has; None for any other, which is parsed."""
+    name, mode, _, _, size, mtime, _, flag, link, *_, offset, _, _, _ = _HEADER.unpack(block)
+    kind = _TYPE.get(flag)
+    name, link = name.rstrip(b"\0"), link.rstrip(b"\0")
+    if kind is None or b"\0" in name + link:
+        return None
+    try:
+        path, length = name.decode(), int(size[:11], 8)
+        entry = Entry(
+            path.removesuffix("/") if kind is FileType.DIRECTORY else path,
+            kind,
+            int(mode[:7], 8),
+            length if kind is FileType.FILE else None,
+            target=link.decode() if kind is FileType.SYMLINK else None,
+        )
+        fields = VisorFields(flag.decode(), int(mtime[:11], 8))
+        own = encode_header(entry, fields, offset)
+    except (ValueError, FormatError):
+        return None
+    consistent = bool(length) == bool(offset) and (kind is FileType.FILE or not length)
+    return _Header(entry, fields, offset) if own == block and consistent else None
 
 
 def _parse(block: bytes) -> _Header:

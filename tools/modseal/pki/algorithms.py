@@ -125,7 +125,7 @@ def identify(signature: Algorithm, digest: str | None, key: object) -> tuple[Sig
         name = f"rsa-pss-{_agreed(pss_digest, digest)}"
         allowed_parameters = (parameters,)
     elif oid in _ECDSA_WITH:
-        curve = key.curve.name if isinstance(key, ec.EllipticCurvePublicKey) else "secp256r1"
+        curve = curve_of(key) or "secp256r1"
         name = f"ecdsa-{_CURVES.get(curve, curve)}-{_agreed(_ECDSA_WITH[oid], digest)}"
     elif oid == ED25519 or oid in ML_DSA:
         name = ML_DSA.get(oid, "ed25519")
@@ -185,6 +185,12 @@ def require_bounded(key: object) -> None:
         raise FormatError("weak-key", f"an RSA key's exponent is not an odd number from 3 to 2^{most} - 1")
 
 
+def curve_of(key: Any) -> str:
+    """The name of an elliptic-curve key's curve; empty for other keys, which have none."""
+    curve = getattr(key, "curve", None)
+    return str(curve.name) if curve else ""
+
+
 def key_bits(key: object) -> int:
     """The size of a key in bits; 0 for kinds that have only one size."""
     return int(getattr(key, "key_size", 0))
@@ -200,7 +206,7 @@ def _fits(row: SignatureAlgorithm, key: object) -> bool:
     if row.family in ("rsa-pkcs1", "rsa-pss"):
         return isinstance(key, rsa.RSAPublicKey)
     if row.family == "ecdsa":
-        return isinstance(key, ec.EllipticCurvePublicKey) and key.curve.name == row.curve
+        return curve_of(key) == row.curve
     if row.family == "ed25519":
         return isinstance(key, ed25519.Ed25519PublicKey)
     return type(key).__name__.lower().startswith(row.name.replace("-", ""))

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from modseal import limits
 from modseal.errors import Failure, FormatError
+from modseal.pki.algorithms import curve_of
 
 
 class ExhaustedError(FormatError):
@@ -52,11 +53,11 @@ class Effort:
 def of_signature(key: Any, size: int) -> int:
     """The units of verifying a signature over so many bytes with a public key."""
     hashing = size // _HASHED
+    if curve := curve_of(key):
+        return hashing + (_EC[curve] if curve in _EC else max(_EC.values()))
     if isinstance(key, rsa.RSAPublicKey):
         kilobits = key.key_size // 1024 + 1
         return hashing + 1 + kilobits * kilobits * key.public_numbers().e.bit_length() // _RSA_BITS
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        return hashing + _EC.get(key.curve.name, max(_EC.values()))
     return hashing + _OTHERS
 
 

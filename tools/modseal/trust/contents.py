@@ -110,7 +110,7 @@ def _without_shared_folders(entries: list[Entry]) -> list[Entry]:
 
 def _differences(manifest: Manifest, entries: list[Entry], *, complete: bool) -> Iterator[Failure]:
     if manifest.kind == "vib":  # a descriptor declares the paths of files, no directories and nothing else
-        entries = [Entry(entry.path) for entry in entries if entry.type is not FileType.DIRECTORY]
+        entries = [entry for entry in entries if entry.type is not FileType.DIRECTORY]
         if not manifest.files:
             return  # nothing is declared: the files are what the payloads have, which their checksums bind
     declared = {entry.path: entry for entry in manifest.files}
@@ -118,7 +118,7 @@ def _differences(manifest: Manifest, entries: list[Entry], *, complete: bool) ->
     for path, entry in actual.items():
         if path not in declared:
             yield Failure("file-undeclared", f"{path!r} is in a payload but not declared", {"path": path})
-        elif entry != declared[path]:
+        elif manifest.kind == "seal" and entry != declared[path]:
             yield _difference(declared[path], entry)
     for path in declared if complete else ():
         if path not in actual:

@@ -169,7 +169,8 @@ class Judgement:
 
     def under(self, anchor: Anchor | None) -> Judgement:
         """The same with the outcome under this anchor as the best, if it is trusted under it."""
-        if anchor not in self.anchors:
+        best = self.path
+        if anchor not in self.anchors or (best and best.anchor is anchor):
             return self
         first = sorted(self.outcomes, key=lambda one: one.path is None or one.path.anchor != anchor)
         return replace(self, outcomes=tuple(first))

@@ -11,6 +11,7 @@ Steps 0, 7 and 8 are in `integrity`, 1 to 6 in `signers`, 9 in `restrictions`; w
 from __future__ import annotations
 
 from datetime import datetime
+from operator import attrgetter
 
 from modseal.errors import Failure, FormatError
 from modseal.format.level import Level
@@ -95,7 +96,7 @@ def examine(bundle: Bundle, policy: Policy, at: datetime) -> Examination:
     # (9) restrictions: deny list, version floor, required attachments.
     rest += restriction_checks(bundle, policy, contents, judged, at)
 
-    checks = sorted([*checks, *rest], key=lambda check: check.step)
+    checks = sorted([*checks, *rest], key=attrgetter("step"))
     # The claim is proved once a signer with a sound path grants it; the minimum is another matter.
     levels = (outcome.proven_level for one in judged for outcome in one.outcomes)
     proven = next((level for level in levels if level), None)

@@ -123,14 +123,20 @@ def _standings(
     paths = anchored_paths(
         signer.certificate, signer.embedded, policy, proven or at, verified_at=at if proven else None, effort=effort
     )
-    found = (
-        paths if isinstance(paths, NoPath) else tuple(_standing(signer, one, policy, at, proven, effort) for one in paths)
+    found: tuple[Standing, ...] | NoPath = (
+        paths
+        if isinstance(paths, NoPath)
+        else tuple(_standing(signer, path, policy, at, proven, effort) for path in paths)
     )
     if effort.exhausted_at is None:
-        if len(policy.standings) >= REMEMBERED_STANDINGS:
-            policy.standings.clear()
-        policy.standings[key] = found, effort.spent - before
+        _remember(policy, key, (found, effort.spent - before))
     return found
+
+
+def _remember(policy: Policy, key: object, found: object) -> None:
+    if len(policy.standings) >= REMEMBERED_STANDINGS:
+        policy.standings.clear()
+    policy.standings[key] = found
 
 
 def _standing(
@@ -243,8 +249,8 @@ class Judged:
         why = "another signer suffices" if self.trusted else "a signer that is undecided may suffice"
         for one in self.signers:
             needed = one in self.pending or not (self.trusted or self.pending)
-            found = one.under(anchor).outcomes[0].checks
-            yield from found if needed else (set_aside(check, why) for check in found)
+            found = one.under(anchor).outcomes[0]
+            yield from found.checks if needed or found.trusted else (set_aside(check, why) for check in found.checks)
 
 
 def judge_all(
@@ -343,6 +349,8 @@ def needed_but_undecided(
     Then the verdict is undecided, and does not tell the user to ask the vendor for a signature that is there.
     """
     waiting = [one for one in judged if one.undecided]
+    if not waiting:
+        return []
     enough = bool(trusted) and not any(_signer_failures(policy, trusted))
     return [] if enough or any(_signer_failures(policy, trusted, waiting)) else waiting
 

@@ -20,6 +20,7 @@ import pytest
 from builders import policies
 from builders.bundles import KINDS, make
 from builders.transcript import SOURCE
+from modseal.format.cms import split_blocks
 from modseal.format.manifest import Kind
 
 HERE = Path(__file__).parent
@@ -62,12 +63,20 @@ def policy(tmp_path: Path) -> Path:
 
 
 def bundles(folder: Path, kind: Kind) -> Sequence[Path]:
-    """Four modules of one signer: none of them has been seen before, and their certificate has."""
+    """Four modules of one signer: none of them has been seen before, and their certificate has.
+
+    Their signatures have one length, of which ECDSA has several: the first block of each length is read as a whole.
+    """
     paths = [folder / f"{number}.{kind}" for number in range(4)]
+    length = 0
     for number, path in enumerate(paths):
-        path.write_bytes(
-            make(kind, payload_type={"seal": "tar+zstd", "vib": "vgz"}[kind], version=f"1.0-{number}").data
-        )
+        while True:
+            one = make(kind, payload_type={"seal": "tar+zstd", "vib": "vgz"}[kind], version=f"1.0-{number}")
+            (block,) = split_blocks(one.members[1].data, kind)
+            length = length or len(block)
+            if len(block) == length:
+                break
+        path.write_bytes(one.data)
     return paths
 
 

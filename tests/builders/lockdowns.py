@@ -10,10 +10,10 @@ from typing import Any
 from builders import cms as cms_builder
 from builders.hosts import Host
 from builders.pki import NOW, Identity, leaf, new_key
-from modseal.format import break_glass
+from modseal.format import break_glass, rules
 from modseal.format.break_glass import BreakGlass
 from modseal.host import lockdown
-from modseal.host.actor import Actor, key_id
+from modseal.host.actor import Actor
 from modseal.host.documents import Lockdown
 from modseal.host.lockdown import LockdownKeys
 
@@ -24,7 +24,7 @@ def holder(number: int, kind: str = "p256", **changes: Any) -> Identity:
 
 
 def id_of(identity: Identity) -> str:
-    return key_id(identity.parsed.key_der)
+    return rules.key_name(identity.parsed.key_der)
 
 
 CONTROLLER, STRANGER = 100, 101

@@ -19,7 +19,7 @@ from builders.hosts import Host, tree
 from builders.lockdowns import CONTROLLER, HOLDERS, STRANGER, actor, holder, id_of, keys
 from builders.pki import NOW
 from modseal import host as room
-from modseal.errors import RefusedError, UndecidedError, UsageError
+from modseal.errors import InputError, RefusedError, UndecidedError, UsageError
 from modseal.format.level import Level
 from modseal.format.manifest import Constraint
 from modseal.format.recall import encode
@@ -77,6 +77,7 @@ CHANGES: dict[Callable[..., object], Callable[[Host, Actor], object]] = {
     switch.activate: lambda host, by: switch.activate(host.root, NOW, actor=by),
 }
 """Every function that changes a host, with a change that it makes."""
+KEY_A, KEY_B = (f"key-sha256:{one * 64}" for one in "ab")
 GATES = {"changing", "unlocking", "opened", "_visiting", "Staging"}
 """What leads to a store that can be written to."""
 
@@ -233,13 +234,13 @@ def test_the_same_again_changes_nothing_and_each_new_lockdown_has_a_lock_of_its_
     "found",
     [
         Lockdown("0" * 32),
-        Lockdown("0" * 32, ("a" * 64,)),
-        Lockdown("0" * 32, (), ("b" * 64,), 1),
-        Lockdown(None, (), ("b" * 64,), 0),
-        Lockdown(None, (), ("b" * 64,), 2),
+        Lockdown("0" * 32, (KEY_A,)),
+        Lockdown("0" * 32, (), (KEY_B,), 1),
+        Lockdown(None, (), (KEY_B,), 0),
+        Lockdown(None, (), (KEY_B,), 2),
         Lockdown(None, (), (), 1),
-        Lockdown(None, ("b" * 64, "a" * 64)),
-        Lockdown(None, ("a" * 64, "a" * 64)),
+        Lockdown(None, (KEY_B, KEY_A)),
+        Lockdown(None, (KEY_A, KEY_A)),
     ],
 )
 def test_a_state_that_nobody_could_end_or_that_has_two_forms_is_none(host: Host, found: Lockdown) -> None:
@@ -260,15 +261,19 @@ def test_who_is_in_strict_mode_by_hand_is_found(host: Host) -> None:
     assert "log-broken" in host.codes()
 
 
-def test_a_key_is_named_by_its_digest_in_any_form_or_by_a_certificate(tmp_path: Path) -> None:
+def test_a_key_is_named_by_its_name_or_a_certificate_and_by_no_fingerprint(tmp_path: Path) -> None:
     one, again = holder(1), holder(1)
     plain = id_of(one)
     assert plain == id_of(again)
-    assert read_key(plain) == read_key(f"sha256:{plain}") == read_key(plain.upper()) == plain
-    assert read_key(":".join(plain[at : at + 2] for at in range(0, 64, 2))) == plain
+    assert read_key(plain) == plain
     for name, data in (("a.pem", one.pem), ("a.der", one.der)):
         (tmp_path / name).write_bytes(data)
         assert read_key(str(tmp_path / name)) == plain
+    for text in (plain[:-1], plain.removeprefix("key-"), f"sha256:{one.fingerprint}"):
+        with pytest.raises(UsageError, match="is not key-sha256: and 64"):
+            read_key(text)
+    with pytest.raises(InputError):
+        read_key(plain.upper())
     for name, data in (("two.pem", one.pem + again.pem), ("key.pem", one.key_pem), ("cut.der", one.der[:-1])):
         (tmp_path / name).write_bytes(data)
         with pytest.raises(UsageError):
@@ -284,4 +289,4 @@ def test_openssl_and_sha256sum_give_the_same_name(tmp_path: Path) -> None:
     (tmp_path / "c.pem").write_bytes(holder(1).pem)
     command = "openssl x509 -in c.pem -noout -pubkey | openssl pkey -pubin -outform DER | sha256sum"
     done = subprocess.run(["sh", "-c", command], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert done.stdout.split()[0] == read_key(str(tmp_path / "c.pem"))
+    assert f"key-sha256:{done.stdout.split()[0]}" == read_key(str(tmp_path / "c.pem"))

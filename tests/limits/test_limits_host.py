@@ -77,16 +77,16 @@ def test_a_document_and_the_log_have_at_most_so_many_bytes(tmp_path: Path) -> No
 @bounds("HOST_KEYS")
 def test_a_host_names_at_most_so_many_keys(tmp_path: Path) -> None:
     host = hosts.host(tmp_path)
-    most = tuple(f"{number:064x}" for number in range(limits.HOST_KEYS))
+    most = tuple(f"key-sha256:{number:064x}" for number in range(limits.HOST_KEYS))
     with host.store() as store:
         state = replace(store.state, lockdown=Lockdown(None, most, most, limits.HOST_KEYS))
         assert documents.decode_state(documents.encode(state), "s") == state
-        more = replace(state, lockdown=Lockdown(None, (*most, "f" * 64)))
+        more = replace(state, lockdown=Lockdown(None, (*most, "key-sha256:" + "f" * 64)))
         with pytest.raises(UndecidedError, match="items"):
             documents.decode_state(documents.encode(more), "s")
     set_lockdown(host.root, "normal", LockdownKeys(most), NOW)
     with pytest.raises(UsageError, match="names 16"):
-        set_lockdown(host.root, "normal", LockdownKeys((*most, "f" * 64)), NOW)
+        set_lockdown(host.root, "normal", LockdownKeys((*most, "key-sha256:" + "f" * 64)), NOW)
 
 
 @bounds("BREAK_GLASS_SIZE", "BREAK_GLASS_DAYS")

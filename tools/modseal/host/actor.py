@@ -6,8 +6,6 @@ is nobody special. A controller is known by its key, which whoever calls must ha
 
 from __future__ import annotations
 
-import hashlib
-
 from modseal.errors import Failure
 from modseal.host.documents import HostState
 from modseal.values import dataclass
@@ -17,8 +15,9 @@ from modseal.values import dataclass
 class Actor:
     """Who asks for a change.
 
-    Without a `key` it is whoever runs this process. `key` is the key id (`key_id`) of somebody elsewhere who has proved
-    to hold that key, as a TLS client does; `name` is what the log calls them.
+    Without a `key` it is whoever runs this process. `key` is that of somebody elsewhere who has proved to hold it, as a
+    TLS client does (`format.rules.key_name`): a certificate that is renewed for it changes nothing. `name` is what the
+    log calls them.
     """
 
     key: str | None = None
@@ -27,14 +26,6 @@ class Actor:
 
 LOCAL = Actor()
 """Whoever runs this process."""
-
-
-def key_id(spki: bytes) -> str:
-    """The name of a key: SHA-256 of its SubjectPublicKeyInfo in DER (RFC 5280 section 4.1.2.7), lower-case hex.
-
-    A certificate that is renewed for the same key has the same one.
-    """
-    return hashlib.sha256(spki).hexdigest()
 
 
 def refusal(state: HostState, actor: Actor, action: str) -> Failure | None:
@@ -47,4 +38,4 @@ def refusal(state: HostState, actor: Actor, action: str) -> Failure | None:
 
 def shown(actor: Actor) -> str:
     """An actor as messages have it."""
-    return f"the key {actor.key}" if actor.key else "whoever asks on the host itself"
+    return actor.key or "whoever asks on the host itself"

@@ -12,9 +12,10 @@ from pathlib import Path
 
 from modseal.errors import Failure, FormatError, RefusedError
 from modseal.format import break_glass as glass_format
+from modseal.format import rules
 from modseal.format.break_glass import BreakGlass
 from modseal.format.times import time_text
-from modseal.host.actor import LOCAL, Actor, key_id
+from modseal.host.actor import LOCAL, Actor
 from modseal.host.documents import HostState, Lockdown
 from modseal.host.store import open_store
 from modseal.host.write import advance, refuse, unlocking
@@ -26,7 +27,7 @@ from modseal.values import dataclass
 
 @dataclass(frozen=True, slots=True)
 class BrokenGlass:
-    """A file that has ended strict mode, or would: the reason that it gives, and the ids of the keys that count."""
+    """A file that has ended strict mode, or would: the reason that it gives, and the names of the keys that count."""
 
     glass: BreakGlass
     keys: tuple[str, ...]
@@ -93,10 +94,10 @@ def judge(data: bytes, state: HostState, at: datetime) -> BrokenGlass | Failure:
 
 
 def counting(certificates: Iterable[Certificate]) -> Iterator[str]:
-    """The ids of the keys of certificates, but of those that are too weak.
+    """The names of the keys of certificates, but of those that are too weak.
 
     When a certificate ends does not matter: the host names the key, and must not lose it to a date.
     """
     for certificate in certificates:
         if not any(purpose.key_failures(certificate)):
-            yield key_id(certificate.key_der)
+            yield rules.key_name(certificate.key_der)

@@ -30,6 +30,7 @@ MOST = 2**53 - 1
 """The largest number of a state or generation: what JSON readers agree on (RFC 8259 section 6)."""
 
 _SHA256 = Text(re.compile("[0-9a-f]{64}"), form="64 lower-case hex digits", least=64, most=64)
+_KEY = Text(rules.KEY_NAME, form=rules.KEY_NAME_FORM, most=75)
 _NUMBER = Integer(0, MOST)
 _TIME = Text(re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"), form="a time", most=20)
 _LEVEL = Text(choices=tuple(map(str, Level)))
@@ -65,8 +66,8 @@ EVENT = Table(
 _LOCKDOWN = Table(
     {
         "lock": Nullable(RANDOM),
-        "controllers": Array(_SHA256, most=limits.HOST_KEYS),
-        "keys": Array(_SHA256, most=limits.HOST_KEYS),
+        "controllers": Array(_KEY, most=limits.HOST_KEYS),
+        "keys": Array(_KEY, most=limits.HOST_KEYS),
         "threshold": Integer(0, limits.HOST_KEYS),
     }
 )
@@ -161,7 +162,8 @@ class Lockdown:
     """Who may change a host: in strict mode its controllers alone, else everybody who can.
 
     `lock` is random, and a new one each time that strict mode begins or is changed; None in normal mode. `controllers`,
-    and `keys` of which `threshold` break the glass, are key ids (`actor.key_id`), sorted; normal mode keeps them.
+    and `keys` of which `threshold` break the glass, are names of keys (`rules.key_name`), sorted; normal mode keeps
+    them.
     """
 
     lock: str | None = None

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Literal
 
 from modseal import limits
-from modseal.errors import FormatError, RefusedError, UsageError
+from modseal.errors import RefusedError, UsageError
 from modseal.files.small import read_small
-from modseal.format import pem
+from modseal.format import pem, rules
 from modseal.format.break_glass import new_random
-from modseal.host.actor import LOCAL, Actor, key_id
+from modseal.host.actor import LOCAL, Actor
 from modseal.host.change import opened
 from modseal.host.documents import Lockdown
 from modseal.host.write import advance
@@ -22,7 +22,6 @@ from modseal.pki.certificate import Certificate
 from modseal.values import dataclass
 
 Mode = Literal["normal", "strict"]
-_HEX = frozenset("0123456789abcdef")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,20 +104,24 @@ def _keys(given: Sequence[str]) -> tuple[str, ...]:
 
 
 def read_key(text: str) -> str:
-    """The id of a key from a text: the id itself, or the name of a file with one certificate for that key.
+    """The name of a key (`format.rules.key_name`) from a text: the name itself, or a file with a certificate for it.
 
-    Raises `UsageError`, `InputError`, `FormatError` for a damaged certificate, `RefusedError` (weak-key).
+    The fingerprint of a certificate is refused: it would name a key that nobody has. Raises `UsageError`, `InputError`,
+    `FormatError` for a damaged certificate, `RefusedError` (weak-key).
     """
-    plain = text.lower().removeprefix("sha256:").replace(":", "")
-    if len(plain) == 64 and _HEX.issuperset(plain):
-        return plain
+    if rules.KEY_NAME.fullmatch(text):
+        return text
+    if text.startswith(("key-sha256:", "sha256:")):
+        raise UsageError(
+            f"{text!r} is not {rules.KEY_NAME_FORM}; `modseal keys show` prints the name of a certificate's key"
+        )
     data = read_small(Path(text), limits.KEY_FILE_SIZE).data
     try:
         found = tuple(map(Certificate.parse, pem.contents(data, pem.CERTIFICATE)))
-    except (ValueError, FormatError) as error:
-        raise UsageError(f"{text}: neither 64 hex digits nor a file with a certificate: {error}") from error
+    except ValueError as error:
+        raise UsageError(f"{text}: neither {rules.KEY_NAME_FORM} nor a file with a certificate: {error}") from error
     if len(found) != 1:
         raise UsageError(f"{text} has {len(found)} certificates; name a file with the one that is meant")
     for failure in purpose.key_failures(found[0]):
         raise RefusedError(failure.code, f"{text}: {failure.detail}", **failure.evidence)
-    return key_id(found[0].key_der)
+    return rules.key_name(found[0].key_der)

@@ -53,11 +53,11 @@ def test_an_index_that_cannot_be_read_is_made_anew(host: Host, damage: bytes | N
 
 
 def test_a_forged_index_decides_nothing(host: Host) -> None:
-    """Who changes the index changes an answer that is said to be unproved, and nothing else."""
+    """Who changes the index changes an answer that is said to be unproved, and nothing else; it is found."""
     asked(host)
     path = host.root / "var/lib/modseal" / INDEX
     path.write_bytes(path.read_bytes().replace(b"acme-agent", b"evil-agent"))
-    assert host.codes() == []
+    assert host.codes() == ["host-invalid"]
     assert host.installed(host.bundle("other")).generation == 3
     assert asked(host) == [(1, "1"), (2, "2"), (3, "2")]
 

@@ -34,7 +34,7 @@ def measured(host: Host) -> list[Measurement]:
 
 def test_a_log_replays_to_the_value_of_the_register(host: Host) -> None:
     found = measured(host)
-    assert [one.event["what"] for one in found] == ["policy", "level", "module", "verdict"]
+    assert [one.event["what"] for one in found] == ["policy", "level", "module", "image", "verdict"]
     lines = b"".join(one.line() for one in found)
     assert list(measure.replay(lines, "log")) == found
     value = bytes(32)
@@ -49,7 +49,40 @@ def test_the_value_is_that_of_the_state_and_not_of_the_time(host: Host) -> None:
     (host.image / "opt/acme-agent/bin/run").write_bytes(b"x")
     assert measure.extend(measure.START, measured(host)) != measure.extend(measure.START, first)
     host.rollback(0)
-    assert [one.event["what"] for one in measured(host)] == ["policy", "level", "verdict"]
+    assert [one.event["what"] for one in measured(host)] == ["policy", "level", "image", "verdict"]
+
+
+def image_of(host: Host) -> object:
+    (found,) = [one.event["sha256"] for one in measured(host) if one.event["what"] == "image"]
+    return found
+
+
+def test_the_image_that_is_merged_is_named_by_all_that_it_has(host: Host, tmp_path: Path) -> None:
+    first = image_of(host)
+    (tmp_path / "twin").mkdir()
+    twin = hosts.host(tmp_path / "twin")
+    twin.installed(twin.bundle("removed"), twin.bundle())
+    twin.remove("removed")
+    assert image_of(twin) == first, "equal images have one digest, whatever was before them"
+    program = host.image / "opt/acme-agent/bin/run"
+    before = program.read_bytes()
+    for change, undo in (
+        (lambda: program.write_bytes(before[::-1]), lambda: program.write_bytes(before)),
+        (lambda: program.chmod(0o700), lambda: program.chmod(0o644)),
+        ((host.image / "opt/\udcff").touch, (host.image / "opt/\udcff").unlink),
+    ):
+        change()
+        assert image_of(host) != first
+        undo()
+        assert image_of(host) == first
+
+
+def test_an_image_that_another_link_leads_to_is_not_named(host: Host) -> None:
+    (host.root / "var/lib/extensions/modseal").unlink()
+    (host.root / "var/lib/extensions/modseal").symlink_to("/tmp")
+    assert image_of(host) is None
+    (host.root / "var/lib/modseal/states/1/state.json").unlink()
+    assert [one.event["what"] for one in measured(host)] == ["module", "image", "verdict"]
 
 
 def test_a_change_meanwhile_is_not_measured(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -157,6 +157,7 @@ def test_a_kept_recall_that_was_changed_decides_nothing(host: Host) -> None:
         path = store.path / "records" / store.state.recalls[0][:2] / store.state.recalls[0][2:]
     path.chmod(0o600)
     path.write_bytes(path.read_bytes()[:-1])
+    assert host.codes() == ["host-invalid"]
     with pytest.raises(UndecidedError) as caught:
-        host.verify()
+        host.install(host.bundle("other"))
     assert caught.value.failure.code == "host-invalid"

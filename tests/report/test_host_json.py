@@ -61,7 +61,7 @@ def test_what_is_shown(host: Host) -> None:
         got = require_shape(values.get_values(one))
         assert got["relations"] == {"provides": [{"name": "x", "relation": "=", "version": "1"}]}
         generations = [store.generation(one) for one in store.state.kept]
-        history = require_shape(values.history_values(store, generations))
+        history = require_shape(values.history_values(store, generations, ()))
         assert [each["state"] for each in history["generations"]] == ["kept", "kept", "active", "pending"]
         log = require_shape(values.log_values(event_log.events(store), "0" * 64))
         assert [each["event"] for each in log["events"]] == ["init", *["install"] * 3]

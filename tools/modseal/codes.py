@@ -66,7 +66,8 @@ CodeName = Literal[
     "profile-invalid", "profile-mismatch", "profile-module-missing", "profile-module-changed", "level-below-profile",
     # hosts: what is found of an installed image, and of the event log
     "installed-changed", "installed-missing", "installed-extra", "installed-type", "installed-mode", "installed-owner",
-    "installed-link", "installed-attribute", "installed-twin", "log-broken",
+    "installed-link", "installed-attribute", "installed-twin", "installed-flag", "installed-shared", "generation-lost",
+    "log-broken",
     # hosts: why the guard denies
     "guard-impossible", "content-not-installed", "rights-not-installed", "interpreter-direct", "content-writable",
     "content-unreadable", "guard-late",
@@ -801,6 +802,22 @@ CODES: Final[Mapping[CodeName, Code]] = {
         None,
         "The image has a path that differs from an installed one by letter case or Unicode form alone.",
         "Do not run it. Find out who put it there; the next generation is made without it.",
+    ),
+    "installed-flag": Code(
+        None,
+        "An installed file, or a file or folder of the store, has an inode flag that keeps it from being replaced.",
+        "Find out who set it, and take it away with `chattr -i -a`.",
+    ),
+    "installed-shared": Code(
+        None,
+        "A file of the store has a name elsewhere, for those who cannot enter the store.",
+        "Find its names with `find DIR -xdev -samefile FILE`, and remove those outside of the store.",
+    ),
+    "generation-lost": Code(
+        None,
+        "A generation that is kept is missing or damaged, so that nobody can go back to it.",
+        "Find out who removed it. `modseal host prune` takes it off the list.",
+        undecided=True,
     ),
     "log-broken": Code(
         None,

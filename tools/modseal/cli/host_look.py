@@ -66,15 +66,21 @@ def get(name: str, root: Path, output: str) -> int:
 @click.command()
 @root_option
 @format_option
-def history(root: Path, output: str) -> None:
-    """Show the generations: `*` is active, `>` waits. Their modules are shown as recorded, unproved."""
+def history(root: Path, output: str) -> int:
+    """Show the generations: `*` is active, `>` waits, `!` is lost. Their modules are shown as recorded, unproved.
+
+    Exit status: 3 where one is lost.
+    """
+    from modseal.host.damaged import lost_generations
     from modseal.host.store import open_store
     from modseal.host.values import history_values
     from modseal.report import host_text
 
     with open_store(root) as store:
-        found = [store.generation(one) for one in store.state.kept]
-        show(history_values(store, found), lambda: host_text.history(store, found), output)
+        lost = lost_generations(store)
+        found = [store.generation(one) for one in store.state.kept if one not in lost]
+        show(history_values(store, found, lost.values()), lambda: host_text.history(store, found, lost), output)
+    return 3 if lost else 0
 
 
 @click.command()

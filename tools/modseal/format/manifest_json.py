@@ -161,11 +161,6 @@ def decode(data: bytes) -> Manifest:
     return manifest
 
 
-def reread(data: bytes) -> Manifest:
-    """The manifest of bytes that `decode` has accepted before: none of its checks are made again."""
-    return _from_plain(canonical_json.load(data, MEMBER))
-
-
 def check(manifest: Manifest) -> Iterator[Failure]:
     """All that is wrong with the manifest of a `.seal`, beyond the shape of each value."""
     if manifest.kind != "seal" or manifest.vib is not None or manifest.relationships.compatible_with:

@@ -120,8 +120,8 @@ def install(
             *present(store, store.policy, at), [*coming.values()], store.state.level, update=update
         )
         if found.skipped and not found.failures and not found.changes:
-            _, findings, _ = verify_generation(store, store.newest, store.policy, at)
-            found = planning.repair(found, {finding.module for finding in findings})
+            looked = verify_generation(store, store.newest, store.policy, at)
+            found = planning.repair(found, {finding.module for finding in looked.findings})
         return carry_out(store, staging, at, Change(action, results, found))
 
 

@@ -16,8 +16,8 @@ from modseal.host.actor import LOCAL, Actor
 from modseal.host.documents import Generation, HostState, PolicyRecord, bound
 from modseal.host.image import EXTENSION
 from modseal.host.keep import Staging
-from modseal.host.store import CURRENT, IMAGE, PLACE, record_name, remove_tree
-from modseal.host.write import FOLDERS, add_generation, switch
+from modseal.host.store import CURRENT, FOLDERS, IMAGE, PLACE, record_name, remove_tree
+from modseal.host.write import add_generation, switch
 from modseal.trust.policy import Policy
 
 EXTENSIONS = ("var", "lib", "extensions")

@@ -180,8 +180,8 @@ class _Visit:
         plan = planning.arrival(self.there, self._lost, modules, self._store.state.level, update=False)
         plan = replace(plan, skipped=(*plan.skipped, *(Skipped(one, planning.SAME) for one in missing)))
         if plan.skipped and not plan.failures and not plan.changes:
-            _, findings, _ = verify_generation(self._store, self._store.newest, self.policy, self._at)
-            plan = planning.repair(plan, {finding.module for finding in findings})
+            looked = verify_generation(self._store, self._store.newest, self.policy, self._at)
+            plan = planning.repair(plan, {finding.module for finding in looked.findings})
         change = Change(action, tuple(one.result for one in coming), plan, refused=tuple(refused))
         return carry_out(self._store, self._staging, self._at, change, self._learned)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
@@ -77,25 +77,43 @@ def complete(store: Store) -> None:
             append(store.descriptor, store.state.event, len(data) - len(begun) if newest.startswith(begun) else None)
 
 
+def chain(store: Store) -> Iterator[Event]:
+    """Every event of the log, the oldest first, each held against the one before, but not the last against the state.
+
+    Raises `RefusedError` (log-broken) at the first line that does not fit, after those that do.
+    """
+    for event, _ in _chained(store.read(LOG, limits.HOST_LOG_SIZE).splitlines(keepends=True)):
+        yield event
+
+
+def _chained(lines: Iterable[bytes]) -> Iterator[tuple[Event, bytes]]:
+    last: bytes | None = None
+    for number, line in enumerate(lines):
+        event = _event(line, number)
+        if event.number != number or event.previous != (last and sha256_of(last)):
+            raise _broken(number, "it does not follow the line before")
+        yield event, line
+        last = line
+
+
 def events(store: Store) -> Iterator[Event]:
     """Every event, the oldest first, each held against the one before and the last against the state.
 
     Raises `RefusedError` (log-broken) at the first line that does not fit, after those that do.
     """
     newest = store.state.event
+    newest_line = documents.encode_event(newest)
+    lines = store.read(LOG, limits.HOST_LOG_SIZE).splitlines(keepends=True)
+    if len(lines) == newest.number + 1 and not lines[-1].endswith(b"\n") and newest_line.startswith(lines[-1]):
+        del lines[-1]  # a run was killed while it wrote this line
     last: bytes | None = None
-    number = 0
-    for line in store.read(LOG, limits.HOST_LOG_SIZE).splitlines(keepends=True):
-        if number == newest.number and not line.endswith(b"\n") and documents.encode_event(newest).startswith(line):
-            break  # a run was killed while it wrote this line
-        event = _event(line, number)
-        if event.number != number or event.previous != (last and sha256_of(last)):
-            raise _broken(number, "it does not follow the line before")
+    for event, line in _chained(lines):
         yield event
-        last, number = line, number + 1
+        last = line
+    number = len(lines)
     if number == newest.number and newest.previous == (last and sha256_of(last)):
         yield newest
-    elif last != documents.encode_event(newest):
+    elif last != newest_line:
         raise _broken(number, f"it ends there, and the newest event of this host is number {newest.number}")
     if newest.facts.get("state") != documents.digest_of(store.state):
         raise _broken(newest.number, "the state of this host is not the one that its newest event tells of")

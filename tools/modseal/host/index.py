@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime
 from typing import NamedTuple
 
-from modseal.errors import InputError, UndecidedError
+from modseal.errors import Failure, InputError, UndecidedError
 from modseal.files import folder, left_behind
-from modseal.host.installed import prove
+from modseal.host.installed import Installed, prove
 from modseal.host.store import INDEX, Store
 
 _VERSION = 1
@@ -80,20 +80,51 @@ def _current(store: Store, at: datetime) -> Iterator[sqlite3.Connection]:
     if not _is_current(store):
         rebuild(store, at)
     try:
-        with closing(sqlite3.connect(f"file:/proc/self/fd/{store.descriptor}/{INDEX}?mode=ro", uri=True)) as index:
+        with closing(_open(store)) as index:
             yield index
     except sqlite3.Error as error:
         raise InputError(f"{store.path}/{INDEX}: {error}", path=INDEX).because("index-unusable") from error
 
 
 def _is_current(store: Store) -> bool:
-    state = store.state.event
     try:
-        with closing(sqlite3.connect(f"file:/proc/self/fd/{store.descriptor}/{INDEX}?mode=ro", uri=True)) as index:
-            made = index.execute("SELECT version, state, event FROM made").fetchall()
-            return made == [(_VERSION, state.number, state.previous or "")]
+        with closing(_open(store)) as index:
+            return _is_made_of(store, index)
     except sqlite3.Error:
         return False
+
+
+def _open(store: Store) -> sqlite3.Connection:
+    return sqlite3.connect(f"file:/proc/self/fd/{store.descriptor}/{INDEX}?mode=ro", uri=True)
+
+
+def _is_made_of(store: Store, index: sqlite3.Connection) -> bool:
+    state = store.state.event
+    made = index.execute("SELECT version, state, event FROM made").fetchall()
+    return bool(made == [(_VERSION, state.number, state.previous or "")])
+
+
+def index_failures(store: Store, modules: Sequence[Installed]) -> Iterator[Failure]:
+    """What is wrong with the index that is there: it cannot be read, or says something else of the active generation.
+
+    One of another state is made anew before anybody is answered from it, and is not looked at.
+    """
+    number = store.state.generation.number
+    try:
+        with closing(_open(store)) as index:
+            if not _is_made_of(store, index):
+                return
+            found = index.execute("SELECT * FROM file WHERE generation = ?", (number,)).fetchall()
+    except sqlite3.Error as error:
+        yield _damaged(str(error))
+        return
+    if set(found) != {row for module in modules for row in _rows_of(number, module)}:
+        yield _damaged(f"it says something else of generation {number} than the modules' manifests do")
+
+
+def _damaged(why: str) -> Failure:
+    detail = f"{INDEX!r}, which answers `modseal host owner`, is damaged: {why}; `modseal host rebuild` makes it anew"
+    return Failure("host-invalid", detail, {"path": INDEX})
 
 
 def _rows(store: Store, at: datetime) -> Iterator[tuple[object, ...]]:
@@ -105,7 +136,10 @@ def _rows(store: Store, at: datetime) -> Iterator[tuple[object, ...]]:
         except UndecidedError:
             continue  # what cannot be read is not in the index; `host verify` says what is wrong with it
         for module in modules:
-            for entry in module.entries:
-                digest = entry.sha256.hex() if entry.sha256 else None
-                kind, mode = str(entry.type), entry.mode or 0
-                yield number, entry.path, module.name, module.version, kind, mode, digest
+            yield from _rows_of(number, module)
+
+
+def _rows_of(number: int, module: Installed) -> Iterator[tuple[object, ...]]:
+    for entry in module.entries:
+        digest = entry.sha256.hex() if entry.sha256 else None
+        yield number, entry.path, module.name, module.version, str(entry.type), entry.mode or 0, digest

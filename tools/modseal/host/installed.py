@@ -11,12 +11,10 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from datetime import datetime
-from functools import cached_property
 
 from modseal import limits
 from modseal.bundle.fence import fenced
 from modseal.errors import Failure
-from modseal.format import manifest_json
 from modseal.format.ar import Member
 from modseal.format.level import Level
 from modseal.format.manifest import (
@@ -97,7 +95,7 @@ class _StoredBundle:
         up_to: int | None,
         to_sink: bool,  # noqa: ARG002
         raw: bool = False,  # noqa: ARG002
-        declared: Iterable[Entry] = (),  # noqa: ARG002
+        declared: Iterable[Entry] = (),
     ) -> Measured:
         """See `trust.integrity.Bundle.measure`."""
         part = self._parts[payload.name]
@@ -105,24 +103,17 @@ class _StoredBundle:
             with self._store.open(record_name(part.sha256)) as file:  # the digest is compared by `examine`
                 found = measure(payload, FileSource(file.fileno()), bound=up_to)
         else:
-            found = self._as_declared(payload, bytes.fromhex(part.sha256))
+            found = self._as_declared(
+                payload, bytes.fromhex(part.sha256), tuple(declared) if self.kind == "seal" else ()
+            )
         self.measured.append(found)
         return found
 
-    def _as_declared(self, payload: Payload, sha256: bytes) -> Measured:
+    def _as_declared(self, payload: Payload, sha256: bytes, entries: tuple[Entry, ...]) -> Measured:
         digests = {("sha256", View.RAW): sha256} | {(one.algorithm, one.view): one.value for one in payload.digests}
-        entries = tuple(self._declared.get(payload.name, ()))
         listed = self.kind == "seal"
         relocatable = frozenset(self._record.relocatable)
         return Measured(digests, payload.size, payload.unpacked_size, entries, (), listed, relocatable)
-
-    @cached_property
-    def _declared(self) -> dict[str | None, list[Entry]]:
-        """What the manifest of a `.seal` declares, by payload. `examine` has decoded it, so it needs no check again."""
-        found: dict[str | None, list[Entry]] = {}
-        for entry in manifest_json.reread(self.manifest).files if self.kind == "seal" else ():
-            found.setdefault(entry.payload, []).append(entry)
-        return found
 
     def digest(self, member: Member) -> bytes:
         """See `trust.integrity.Bundle.digest`. Raises `UndecidedError` (host-invalid)."""

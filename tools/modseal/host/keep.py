@@ -90,7 +90,7 @@ class Staging:
         damaged: dict[int, str] = {}
         for name in dict.fromkeys(names):
             staged = self._staged.get(name)
-            if staged is None or _is_good(name, self._store):
+            if staged is None or is_good(name, self._store):
                 continue
             before = folder.status_of(name, self._store)
             if before:
@@ -146,9 +146,7 @@ def damaged_file(store: Store, module: Installed, proved: str | None = None) -> 
     for entry in module.entries:
         if entry.type is FileType.FILE and entry.sha256:
             name = object_name(entry.sha256.hex(), entry.mode or 0)
-            if not (proved and _is_same(name, f"{proved}/{entry.path}", store)) and not _is_good(
-                name, store.descriptor
-            ):
+            if not (proved and _is_same(name, f"{proved}/{entry.path}", store)) and not is_good(name, store.descriptor):
                 return entry.path
     return None
 
@@ -158,7 +156,7 @@ def _is_same(name: str, other: str, store: Store) -> bool:
     return found is not None and there is not None and os.path.samestat(found, there)
 
 
-def _is_good(name: str, store: int) -> bool:
+def is_good(name: str, store: int) -> bool:
     """Whether a file of the store has the content, and an object the mode, that its name says."""
     try:
         descriptor = os.open(name, READ_FLAGS, dir_fd=store)

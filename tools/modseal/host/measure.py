@@ -1,8 +1,9 @@
 """What a verification of a host has found, as measurements: a log that replays to the value of a PCR of a TPM.
 
 Each line of the log has the digest of its event, and the register becomes SHA-256 over its old value and that digest
-(TPM 2.0 Library, part 1, section 17.2 "Extend of a PCR"). So one value stands for policy, generation, modules and
-verdict, in this order, and a quote of it by a TPM proves the log to somebody who is not on the host.
+(TPM 2.0 Library, part 1, section 17.2 "Extend of a PCR"). So one value stands for policy, level, modules, the image
+that is merged and the verdict, in this order, and a quote of it by a TPM proves the log to somebody who is not on the
+host.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from modseal import limits
 from modseal.errors import FormatError, RefusedError
 from modseal.format import canonical_json
 from modseal.format.shape import Scalar, Table, Text, TextMap
+from modseal.host.scan import digest_of
 from modseal.host.verify import Verification
 
 PCR = 13
@@ -46,15 +48,21 @@ class Measurement(NamedTuple):
 
 
 def measurements(found: Verification) -> Iterator[Measurement]:
-    """What is measured of a host: nothing in it depends on the time, so that equal hosts have equal values."""
-    policy = found.state.policy
-    files = ",".join(digest for _, digest in policy.files)
-    yield Measurement({"what": "policy", "sha256": policy.text, "files": files})
-    yield Measurement({"what": "level", "level": str(found.state.level)})
+    """What is measured of a host: nothing in it depends on the time, so that equal hosts have equal values.
+
+    Without a state there is no policy and no level. The image is that of the active generation, by all that was found
+    of it (`scan.digest_of`); null where systemd-sysext may be led to another one.
+    """
+    if found.state:
+        policy = found.state.policy
+        files = ",".join(digest for _, digest in policy.files)
+        yield Measurement({"what": "policy", "sha256": policy.text, "files": files})
+        yield Measurement({"what": "level", "level": str(found.state.level)})
     for module in found.modules:
         record = module.record
         event = {"what": "module", "name": module.name, "version": module.version, "manifest": record.manifest}
         yield Measurement(event)
+    yield Measurement({"what": "image", "sha256": None if found.image is None else digest_of(found.image)})
     yield Measurement({"what": "verdict", "verdict": str(found.verdict), "findings": len(found.findings)})
 
 

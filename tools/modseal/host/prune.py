@@ -11,6 +11,7 @@ from pathlib import Path
 
 from modseal.host.actor import LOCAL, Actor
 from modseal.host.change import opened
+from modseal.host.damaged import lost_generations
 from modseal.host.documents import Reference
 from modseal.host.write import advance, numbers_text, retained
 from modseal.values import dataclass
@@ -25,10 +26,14 @@ class Pruned:
 
 
 def prune(root: Path, keep: int, at: datetime, *, dry_run: bool = False, actor: Actor = LOCAL) -> Pruned:
-    """Keep the newest generations, so many of them, and those that are needed. Raises what `change.install` raises."""
+    """Keep the newest generations, so many of them, and those that are needed; what is lost goes off the list.
+
+    Raises what `change.install` raises.
+    """
     with opened(root, "prune", at, actor, dry_run=dry_run) as (store, staging):
         state = store.state
-        kept = retained(store, state.kept, state.generation, state.pending, keep)
+        there = [one for one in state.kept if one not in lost_generations(store)]
+        kept = retained(store, there, state.generation, state.pending, keep)
         removed = tuple(one for one in state.kept if one not in kept)
         if staging and removed:
             facts = {"removed": numbers_text(removed), "keep": str(keep)}

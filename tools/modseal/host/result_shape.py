@@ -113,7 +113,12 @@ SHAPE = Variant(
                 "files": array(_FILE),
             }
         ),
-        values.HISTORY: Table({"generations": array(_GENERATION)}),
+        values.HISTORY: Table(
+            {
+                "generations": array(_GENERATION),
+                "lost": array(Table(_FAILURE), "Generations that are kept to go back to, and are not there."),
+            }
+        ),
         values.RECALLS: Table(
             {
                 "recalls": array(
@@ -135,10 +140,10 @@ SHAPE = Variant(
             {
                 "verdict": _VERDICT,
                 "at": time(),
-                "policy": text(),
-                "generation": _NUMBER,
+                "policy": Nullable(text(), about="Where it came from; null where the host's state cannot be read."),
+                "generation": Nullable(_NUMBER, about="The active one; null where nothing says which that is."),
                 "paths": _NUMBER,
-                "modules": array(Table({**_MODULE, "verdict": _VERDICT})),
+                "modules": array(Table({**_MODULE, "verdict": _VERDICT}), "None where the policy cannot be read."),
                 "findings": array(Table({"module": Nullable(text()), **_FAILURE})),
             }
         ),

@@ -27,7 +27,7 @@ from dataclasses import replace
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from modseal import limits
 from modseal.errors import FormatError, InputError, UndecidedError, UsageError
@@ -37,26 +37,31 @@ from modseal.host import documents
 from modseal.host.documents import Generation, HostState, ModuleRecord, Reference, invalid, sha256_of
 from modseal.trust.policy import Policy, PolicyBytes
 
+if TYPE_CHECKING:  # most hosts keep none
+    from modseal.format.recall import Recall
+
 PLACE = ("var", "lib", "modseal")
 """Where the store is below the root."""
 CURRENT, STATES, GENERATIONS, OBJECTS, RECORDS = "current", "states", "generations", "objects", "records"
+FOLDERS = (OBJECTS, RECORDS, GENERATIONS, STATES)
 STATE_FILE, GENERATION_FILE, IMAGE, LOG, INDEX = "state.json", "generation.json", "image", "log.jsonl", "index.sqlite"
 
 READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_STATE_LINK = re.compile(rf"{STATES}/(0|[1-9][0-9]{{0,15}})")
+STATE_LINK = re.compile(rf"{STATES}/(0|[1-9][0-9]{{0,15}})")
 
 
 class Store:
     """An image store that is open for reading; `descriptor` is its folder, and stays the opener's.
 
-    `state` is the one that held when it was opened: a change meanwhile makes another store of it.
+    `state` is the one that held when it was opened: a change meanwhile makes another store of it. Only a verification
+    of a damaged store (`host.damaged`) names another state.
     """
 
-    def __init__(self, root: Path, descriptor: int) -> None:
+    def __init__(self, root: Path, descriptor: int, state_name: str | None = None) -> None:
         self.root = root
         self.path = root.joinpath(*PLACE)
         self.descriptor = descriptor
-        self.state_name = self._state_name()
+        self.state_name = state_name or self._state_name()
         data = self.read(f"{self.state_name}/{STATE_FILE}", limits.HOST_DOCUMENT_SIZE)
         self.state: HostState = documents.decode_state(data, f"{self.path}/{self.state_name}/{STATE_FILE}")
         if self.state_name != f"{STATES}/{self.state.event.number}":
@@ -67,7 +72,7 @@ class Store:
             name = os.readlink(CURRENT, dir_fd=self.descriptor)
         except OSError as error:
             raise invalid(f"{self.path}/{CURRENT}: {error.strerror}") from None
-        if not _STATE_LINK.fullmatch(name):
+        if not STATE_LINK.fullmatch(name):
             raise invalid(f"{self.path}/{CURRENT} leads to {name!r}, which is not a state")
         return name
 
@@ -113,12 +118,17 @@ class Store:
 
     def generation(self, reference: Reference) -> Generation:
         """A generation, whose document must have this digest. Raises `UndecidedError` (host-invalid)."""
-        name = f"{GENERATIONS}/{reference.number}/{GENERATION_FILE}"
-        data = self.read(name, limits.HOST_DOCUMENT_SIZE)
-        generation = documents.decode_generation(data, f"{self.path}/{name}")
-        if Reference(generation.number, sha256_of(data)) != reference:
+        generation, found = self.any_generation(reference.number)
+        if found != reference:
             raise invalid(f"generation {reference.number} of {self.path} is not the one that was made")
         return generation
+
+    def any_generation(self, number: int) -> tuple[Generation, Reference]:
+        """The generation that is there under a number, whichever was made. Raises `UndecidedError` (host-invalid)."""
+        name = f"{GENERATIONS}/{number}/{GENERATION_FILE}"
+        data = self.read(name, limits.HOST_DOCUMENT_SIZE)
+        generation = documents.decode_generation(data, f"{self.path}/{name}")
+        return generation, Reference(generation.number, sha256_of(data))
 
     def names(self, name: str) -> list[str]:
         """What is in a folder of the store. Raises `UndecidedError` (host-invalid)."""
@@ -137,23 +147,28 @@ class Store:
 
         Raises `PolicyError`, `UndecidedError` (host-invalid).
         """
+        return self.with_recalls(self.own_policy())
+
+    def own_policy(self) -> Policy:
+        """The policy without the recalls that the host keeps. Raises `PolicyError`, `UndecidedError` (host-invalid)."""
         from modseal.policy.sources import from_bytes
 
         policy = self.state.policy
         files = tuple((name, self.record(digest, limits.POLICY_FILE_SIZE)) for name, digest in policy.files)
-        return self.with_recalls(
-            from_bytes(PolicyBytes(self.record(policy.text), files, policy.built_in), policy.source)
-        )
+        return from_bytes(PolicyBytes(self.record(policy.text), files, policy.built_in), policy.source)
 
     def with_recalls(self, policy: Policy) -> Policy:
         """A policy with the recalls that the host keeps. Raises `UndecidedError` (host-invalid)."""
+        return replace(policy, kept_recalls=tuple(map(self.recall, self.state.recalls)))
+
+    def recall(self, sha256: str) -> Recall:
+        """A recall that the host keeps. Raises `UndecidedError` (host-invalid)."""
         from modseal.format import recall
 
         try:
-            kept = tuple(recall.decode(self.record(one, limits.RECALL_SIZE)) for one in self.state.recalls)
+            return recall.decode(self.record(sha256, limits.RECALL_SIZE))
         except FormatError as error:
             raise invalid(f"{self.path}: {error.failure.detail}") from error
-        return replace(policy, kept_recalls=kept)
 
     def require_clock(self, at: datetime) -> None:
         """Time does not go back: a clock that was set back would bring expired signers to life again.
@@ -169,6 +184,14 @@ class Store:
 def record_name(sha256: str) -> str:
     """Where a record is."""
     return f"{RECORDS}/{sha256[:2]}/{sha256[2:]}"
+
+
+def records_of(record: ModuleRecord) -> Iterator[str]:
+    """The digests of everything that is kept of a module."""
+    yield from (record.manifest, record.signature, record.decision)
+    yield from (part.sha256 for part in record.attachments)
+    if record.kind == "vib":
+        yield from (part.sha256 for part in record.payloads)
 
 
 def object_name(sha256: str, mode: int) -> str:

@@ -64,9 +64,10 @@ def _go(store: Store, staging: Staging | None, at: datetime, action: str, target
     state = store.state
     if target.number == state.generation.number:
         return Change(action)
-    modules, findings, _ = verify_generation(store, target, store.policy, at)
-    found = planning.exchange(modules_of(store, state.generation, at), modules)
-    failures = tuple(finding.failure for finding in findings) + tuple(planning.together_failures(modules))
+    looked = verify_generation(store, target, store.policy, at)
+    found = planning.exchange(modules_of(store, state.generation, at), looked.modules)
+    failures = tuple(finding.failure for finding in looked.findings)
+    failures += tuple(planning.together_failures(looked.modules))
     if failures:
         return Change(action, plan=found, failures=failures)
     waits = bool(found.waits) and action != "activate"

@@ -126,8 +126,8 @@ def get_values(module: Installed) -> dict[str, Any]:
     }
 
 
-def history_values(store: Store, generations: Iterable[Generation]) -> dict[str, Any]:
-    """Every generation with the modules that it is recorded to have."""
+def history_values(store: Store, generations: Iterable[Generation], lost: Iterable[Failure]) -> dict[str, Any]:
+    """Every generation with the modules that it is recorded to have, and why others are lost."""
     return {
         "schema": HISTORY,
         "generations": [
@@ -141,6 +141,7 @@ def history_values(store: Store, generations: Iterable[Generation]) -> dict[str,
             }
             for one in generations
         ],
+        "lost": [failure_values(failure) for failure in lost],
     }
 
 
@@ -184,7 +185,7 @@ def verification_values(found: Verification, at: datetime) -> dict[str, Any]:
         "schema": VERIFICATION,
         "verdict": str(found.verdict),
         "at": time_text(at),
-        "policy": found.state.policy.source,
+        "policy": found.state.policy.source if found.state else None,
         "generation": found.generation,
         "paths": found.paths,
         "modules": [{**module_values(one), "verdict": str(one.examination.verdict)} for one in found.modules],

@@ -16,34 +16,41 @@ from modseal.codes import CODES
 from modseal.errors import Failure, InputError, RefusedError, UndecidedError
 from modseal.files import folder
 from modseal.format import rules
+from modseal.format.level import Level
 from modseal.format.manifest import Entry, FileType
 from modseal.host import event_log, image
 from modseal.host import plan as planning
 from modseal.host.compare import HostDifference, differences
-from modseal.host.documents import HostState, Reference
+from modseal.host.damaged import kept_policy, noted, open_damaged, unread_failures
+from modseal.host.documents import HostState, ModuleName, Reference
 from modseal.host.extension import extension_failures
+from modseal.host.inodes import Inodes, StoreFile, flag_failures, folder_failures, look, shared
 from modseal.host.installed import Installed, prove
-from modseal.host.keep import damaged_file
+from modseal.host.keep import is_good
 from modseal.host.scan import TOP, Found, scan
-from modseal.host.store import GENERATIONS, IMAGE, Store, open_store
+from modseal.host.store import GENERATIONS, IMAGE, INDEX, OBJECTS, Store, object_name
 from modseal.trust.examination import Verdict
 from modseal.trust.policy import Policy
 from modseal.values import dataclass
 
+_NOBODY = Policy("", Level.COMMUNITY)
+"""Trusts nobody: what is examined under it says what a module brings, and nothing of who signed it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Verification:
-    """What was found of a host in this state. `paths` is how many names of its images were looked at."""
+    """What was found of a host. `paths` is how many names of its images were looked at.
 
-    state: HostState
+    `state` is the one that holds, None where it cannot be read. `generation` is the number of the active one, None
+    where nothing says which that is. `image` is what that has, None where systemd-sysext may be led to another one.
+    """
+
+    state: HostState | None
+    generation: int | None
     modules: tuple[Installed, ...]
     findings: tuple[HostDifference, ...]
     paths: int
-
-    @property
-    def generation(self) -> int:
-        """The number of the active generation."""
-        return self.state.generation.number
+    image: Mapping[str, Found] | None
 
     @property
     def verdict(self) -> Verdict:
@@ -54,45 +61,73 @@ class Verification:
         return Verdict.UNDECIDED if undecided else Verdict.REJECTED
 
 
+@dataclass(frozen=True, slots=True)
+class LookedAt:
+    """A generation as it is there: its modules, what is wrong with it, what its image has, the store's objects."""
+
+    reference: Reference
+    modules: tuple[Installed, ...]
+    findings: tuple[HostDifference, ...]
+    found: Mapping[str, Found]
+    inodes: Inodes
+
+
 def verify(root: Path, at: datetime, clock: datetime | None = None, recalls: Sequence[Path] = ()) -> Verification:
     """Verify the active generation of a host, and the one that waits, at a time; `clock` is now, if it is another.
 
-    `recalls` are files with lists that count beside those that the host keeps. Raises `UsageError`, `InputError`,
-    `PolicyError`, `UndecidedError` (host-invalid, clock-set-back), and what `learned.with_given` raises.
+    What is damaged is a finding, and hides nothing of what can still be checked. `recalls` are files with lists that
+    count beside those that the host keeps. Raises `UsageError`, `InputError`, `UndecidedError` (host-invalid) where
+    there is no store, and what `learned.with_given` raises.
     """
-    with open_store(root) as store:
-        store.require_clock(clock or at)
-        policy = store.policy
-        if recalls:
+    with open_damaged(root) as opened:
+        failures, store = opened.failures, opened.store
+        failures += folder_failures(opened.descriptor)
+        if store is None:
+            failures += look(opened.descriptor).failures
+            return Verification(None, None, (), tuple(HostDifference(None, one) for one in failures), 0, None)
+        with noted(failures):
+            store.require_clock(clock or at)
+        policy = kept_policy(store, failures)
+        if recalls and policy:
             from modseal.host.learned import with_given  # brings depots, which nothing else here needs
 
             policy = with_given(policy, recalls, at)
-        modules, findings, paths = verify_generation(store, store.state.generation, policy, at)
-        if store.state.pending:
-            _, more, count = verify_generation(store, store.state.pending, policy, at)
-            findings = [*findings, *(one for one in more if one not in findings)]
-            paths += count
-        findings += [HostDifference(None, one) for one in extension_failures(store)]
-        findings += _log(store)
-        return Verification(store.state, modules, tuple(findings), paths)
+        pending = [store.state.pending] if store.state.pending else []
+        looked = [verify_generation(store, one, policy, at) for one in (store.state.generation, *pending)]
+        findings = list(looked[0].findings)
+        findings += [each for one in looked[1:] for each in one.findings if each not in findings]
+        findings += [HostDifference(None, one) for one in unread_failures(store, looked[0].modules)]
+        way = list(extension_failures(store))
+        findings += [HostDifference(None, one) for one in way]
+        findings += _inodes(store, looked)
+        findings += _log(store, holds=opened.holds)
+        if opened.holds and folder.status_of(INDEX, store.descriptor):
+            from modseal.host.index import index_failures  # brings SQLite
+
+            findings += [HostDifference(None, one) for one in index_failures(store, looked[0].modules)]
+        return Verification(
+            store.state if opened.holds else None,
+            store.state.generation.number,
+            looked[0].modules if policy else (),
+            (*(HostDifference(None, one) for one in failures), *findings),
+            sum(len(one.found) for one in looked),
+            None if way else looked[0].found,
+        )
 
 
-def verify_generation(
-    store: Store, reference: Reference, policy: Policy, at: datetime
-) -> tuple[tuple[Installed, ...], list[HostDifference], int]:
-    """The modules of a generation, what was found of them and of its image, and how many paths that has."""
+def verify_generation(store: Store, reference: Reference, policy: Policy | None, at: datetime) -> LookedAt:
+    """A generation, held against what is signed. Without a policy nobody's signature counts, and none is judged."""
     modules: list[Installed] = []
     findings: list[HostDifference] = []
-    for one in store.generation(reference).modules:
+    for one in _modules(store, reference, findings):
         try:
-            modules.append(prove(store, one, policy, at))
+            modules.append(prove(store, one, policy or _NOBODY, at))
         except UndecidedError as error:  # its stored parts are not those that were installed
             failure = Failure("installed-changed", error.failure.detail, error.failure.evidence)
             findings.append(HostDifference(one.name, failure))
-    findings += [
-        HostDifference(str(failure.evidence["module"]), failure)
-        for failure in planning.unfit(modules, store.state.level)
-    ]
+    if policy:
+        unfit = planning.unfit(modules, store.state.level)
+        findings += [HostDifference(str(failure.evidence["module"]), failure) for failure in unfit]
     expected = image.layout(module.entries for module in modules)
     found = _scan(store, reference, expected)
     expected[TOP] = Entry(TOP, FileType.DIRECTORY, image.FOLDER_MODE)
@@ -101,13 +136,25 @@ def verify_generation(
     findings += differences(expected, owners, found, (status.st_uid, status.st_gid))
     findings += _relocatable(modules, found)
     named = {finding.module for finding in findings}
-    proved = f"{GENERATIONS}/{reference.number}/{IMAGE}"
-    findings += _objects(store, (one for one in modules if one.name not in named), proved)
-    return tuple(modules), findings, len(found)
+    inodes = look(store.descriptor, OBJECTS)
+    findings += _objects(store, (one for one in modules if one.name not in named), found, inodes.objects)
+    return LookedAt(reference, tuple(modules), tuple(findings), found, inodes)
+
+
+def _modules(store: Store, reference: Reference, findings: list[HostDifference]) -> tuple[ModuleName, ...]:
+    """The modules that are recorded in a generation; if it is not the one that was made, those that it has now."""
+    try:
+        return store.generation(reference).modules
+    except UndecidedError as error:
+        findings.append(HostDifference(None, error.failure))
+    try:
+        return store.any_generation(reference.number)[0].modules
+    except UndecidedError:
+        return ()
 
 
 def _scan(store: Store, reference: Reference, expected: Mapping[str, Entry]) -> dict[str, Found]:
-    name = f"{GENERATIONS}/{reference.number}/{IMAGE}"
+    name = _image(reference)
     sizes = frozenset(entry.size for entry in expected.values() if entry.size is not None)
     try:
         descriptor = folder.open_below(name, store.descriptor)
@@ -123,13 +170,42 @@ def _scan(store: Store, reference: Reference, expected: Mapping[str, Entry]) -> 
         os.close(descriptor)
 
 
-def _objects(store: Store, modules: Iterable[Installed], proved: str) -> Iterator[HostDifference]:
-    """The files in the store that the next generation would link to. Those of the proved image are not read twice."""
+def _image(reference: Reference) -> str:
+    return f"{GENERATIONS}/{reference.number}/{IMAGE}"
+
+
+def _objects(
+    store: Store, modules: Iterable[Installed], found: Mapping[str, Found], objects: Mapping[str, int]
+) -> Iterator[HostDifference]:
+    """The files in the store that the next generation would link to. Those of the image are not read twice."""
     for module in modules:
-        path = damaged_file(store, module, proved)
-        if path is not None:
-            detail = f"the store's file for {rules.shown(path)!r} is missing or is not the signed one"
-            yield HostDifference(module.name, Failure("installed-changed", detail, {"path": rules.shown(path)}))
+        for entry in module.entries:
+            if entry.type is not FileType.FILE or not entry.sha256:
+                continue
+            name = object_name(entry.sha256.hex(), entry.mode or 0)
+            if objects.get(name) != found[entry.path].inode and not is_good(name, store.descriptor):
+                shown = rules.shown(entry.path)
+                detail = f"the store's file for {shown!r} is missing or is not the signed one"
+                yield HostDifference(module.name, Failure("installed-changed", detail, {"path": shown}))
+                break
+
+
+def _inodes(store: Store, looked: Sequence[LookedAt]) -> Iterator[HostDifference]:
+    """What binds the files of the store besides their content. Names are counted last: see `inodes.shared`."""
+    images = [_image(one.reference) for one in looked]
+    rest = look(store.descriptor, skip=(OBJECTS, *images))
+    count, files = rest.names + looked[0].inodes.names, rest.documents
+    for failure in (*looked[0].inodes.failures, *rest.failures):
+        yield HostDifference(None, failure)
+    for one, where in zip(looked, images, strict=True):
+        owners = {entry.path: module.name for module in one.modules for entry in module.entries}
+        for path, there in one.found.items():
+            if there.flags:
+                yield from (HostDifference(owners.get(path), each) for each in flag_failures(path, there.flags))
+            if there.type is FileType.FILE:
+                count[there.inode] += 1
+                files.append(StoreFile(f"{where}/{path}", owners.get(path), there.inode, there.links))
+    yield from (HostDifference(*each) for each in shared(store, files, count))
 
 
 def _relocatable(modules: Iterable[Installed], found: Mapping[str, Found]) -> Iterator[HostDifference]:
@@ -141,9 +217,10 @@ def _relocatable(modules: Iterable[Installed], found: Mapping[str, Found]) -> It
             yield HostDifference(module.name, Failure("host-invalid", detail, {"path": path}))
 
 
-def _log(store: Store) -> Iterator[HostDifference]:
+def _log(store: Store, *, holds: bool) -> Iterator[HostDifference]:
+    """What is wrong with the log: in itself, and held against the state if that `holds`."""
     try:
-        for _ in event_log.events(store):
+        for _ in event_log.events(store) if holds else event_log.chain(store):
             pass
     except (RefusedError, UndecidedError) as error:
         yield HostDifference(None, error.failure)

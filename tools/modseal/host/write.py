@@ -23,7 +23,7 @@ from modseal.format.manifest import Entry, FileType
 from modseal.format.times import time_text
 from modseal.host import documents, event_log, image
 from modseal.host.actor import Actor, refusal
-from modseal.host.documents import Generation, HostState, ModuleName, ModuleRecord, Reference
+from modseal.host.documents import Generation, HostState, ModuleName, Reference
 from modseal.host.installed import Installed
 from modseal.host.keep import Staging
 from modseal.host.store import (
@@ -39,10 +39,10 @@ from modseal.host.store import (
     object_name,
     open_store,
     record_name,
+    records_of,
     remove_tree,
 )
 
-FOLDERS = (OBJECTS, RECORDS, GENERATIONS, STATES)
 _FILE = 0o400
 
 
@@ -160,14 +160,6 @@ def _heal(store: int, staging: int, damaged: Mapping[int, str]) -> None:
 
 def _object(entry: Entry) -> str:
     return object_name(entry.sha256.hex() if entry.sha256 else "", entry.mode or 0)
-
-
-def records_of(record: ModuleRecord) -> Iterator[str]:
-    """The digests of everything that is kept of a module."""
-    yield from (record.manifest, record.signature, record.decision)
-    yield from (part.sha256 for part in record.attachments)
-    if record.kind == "vib":
-        yield from (part.sha256 for part in record.payloads)
 
 
 def _stage(staging: int, name: str, data: bytes) -> None:

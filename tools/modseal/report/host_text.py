@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from modseal.depot import relations
+from modseal.errors import Failure
 from modseal.format.recall import Recall
 from modseal.format.times import time_text
 from modseal.host.change import Change
-from modseal.host.documents import Event, Generation
+from modseal.host.documents import Event, Generation, Reference
 from modseal.host.installed import Installed
 from modseal.host.plan import ChangePlan
 from modseal.host.prune import Pruned
@@ -132,9 +133,10 @@ def _trust(anchor: str | None) -> str:
     return f"trusted: {safe(anchor)}" if anchor else "not trusted"
 
 
-def history(store: Store, generations: Sequence[Generation]) -> str:
-    """The generations, the oldest first, each with what is recorded of it."""
-    lines = []
+def history(store: Store, generations: Sequence[Generation], lost: Mapping[Reference, Failure]) -> str:
+    """The generations, the oldest first, each with what is recorded of it, after those that are lost."""
+    lines = [f"! {one.number:>4}  {failure.code}: {safe(failure.detail)}" for one, failure in lost.items()]
+    lines += [f"  next: {failure.next_step}" for failure in [*lost.values()][:1]]
     for one in generations:
         mark = {"active": "*", "pending": ">"}.get(standing(store, one.number), " ")
         names = ", ".join(f"{safe(each.name)} {safe(each.version)}" for each in one.modules) or "no modules"
@@ -175,7 +177,9 @@ def verification(root: str, found: Verification) -> str:
 
 def _extent(found: Verification) -> str:
     """What was verified."""
-    return f"generation {found.generation}, {plural(len(found.modules), 'module')}, {plural(found.paths, 'path')}"
+    number = "no generation" if found.generation is None else f"generation {found.generation}"
+    extent = f"{number}, {plural(len(found.modules), 'module')}, {plural(found.paths, 'path')}"
+    return extent if found.state else f"{extent}; the state cannot be read, and the one before it stands in for it"
 
 
 def verdict_line(found: Verification) -> str:
@@ -186,7 +190,8 @@ def verdict_line(found: Verification) -> str:
     more = f" (and {len(found.findings) - 1} more)" if len(found.findings) > 1 else ""
     whose = f"{safe(first.module)}: " if first.module else ""
     said = f"{whose}{first.failure.code}: {safe(first.failure.detail)}{more}"
-    return f"host {found.verdict}: generation {found.generation}: {said}"
+    number = "no generation" if found.generation is None else f"generation {found.generation}"
+    return f"host {found.verdict}: {number}: {said}"
 
 
 def event(one: Event) -> str:

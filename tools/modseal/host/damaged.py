@@ -1,0 +1,168 @@
+"""Opens an image store of which something may be damaged: for a verification, and for nothing else.
+
+What cannot be read is a failure, so that the verdict is not "accepted" whatever else is found. What can be checked all
+the same is checked by the state before the one that cannot be read, with the generation that is active now.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+from modseal.errors import Failure, InputError, PolicyError, UndecidedError
+from modseal.files import folder
+from modseal.format.recall import Recall
+from modseal.host.documents import HostState, Reference
+from modseal.host.installed import Installed
+from modseal.host.keep import is_good
+from modseal.host.store import (
+    CURRENT,
+    GENERATIONS,
+    IMAGE,
+    PLACE,
+    STATE_LINK,
+    STATES,
+    Store,
+    open_place,
+    record_name,
+    require_private,
+)
+from modseal.trust.policy import Policy
+
+
+class OpenedStore(NamedTuple):
+    """A store, and what is wrong with it so far. `holds` says that its state is the one that holds.
+
+    `store` is None where no state can be read: then `descriptor`, its folder, is all that there is.
+    """
+
+    descriptor: int
+    path: Path
+    store: Store | None
+    holds: bool
+    failures: list[Failure]
+
+
+@contextmanager
+def open_damaged(root: Path) -> Iterator[OpenedStore]:
+    """An image store, whatever is damaged of it. Raises `UsageError`, `UndecidedError` where there is none."""
+    descriptor = open_place(root)
+    path = root.joinpath(*PLACE)
+    failures: list[Failure] = []
+    try:
+        with noted(failures):
+            require_private(descriptor, path)
+        try:
+            found = OpenedStore(descriptor, path, Store(root, descriptor), True, failures)
+        except UndecidedError as error:
+            failures.append(error.failure)
+            found = OpenedStore(descriptor, path, _stand_in(root, descriptor), False, failures)
+        yield found
+    except OSError as error:
+        raise InputError.of(path, error) from error
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def noted(failures: list[Failure]) -> Iterator[None]:
+    """Keep what the block finds to be damaged as a failure, and go on after it."""
+    try:
+        yield
+    except (UndecidedError, PolicyError) as error:
+        failures.append(error.failure)
+
+
+def _stand_in(root: Path, descriptor: int) -> Store | None:
+    """The store with the newest state that can be read, and in it the generation that systemd-sysext is led to."""
+    current = None
+    with suppress(OSError):
+        current = os.readlink(CURRENT, dir_fd=descriptor)
+    for number in sorted(_states(descriptor), reverse=True):
+        with suppress(UndecidedError):
+            store = Store(root, descriptor, f"{STATES}/{number}")
+            if current and STATE_LINK.fullmatch(current):
+                store.state_name = current
+                store.state = _with_active(store, current)
+            return store
+    return None
+
+
+def _states(descriptor: int) -> list[int]:
+    with suppress(OSError):
+        below = os.open(STATES, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=descriptor)
+        try:
+            return [int(name) for name in os.listdir(below) if STATE_LINK.fullmatch(f"{STATES}/{name}")]
+        finally:
+            os.close(below)
+    return []
+
+
+def _with_active(store: Store, current: str) -> HostState:
+    """The state with the generation whose image is active, proved where an earlier state has named it."""
+    number = image_number(store, current)
+    if number is None:
+        return store.state
+    kept = next((one for one in store.state.kept if one.number == number), None)
+    with suppress(UndecidedError):
+        kept = kept or store.any_generation(number)[1]
+    return replace(store.state, generation=kept or Reference(number, ""), pending=None)
+
+
+def image_number(store: Store, state_name: str) -> int | None:
+    """The generation that a state's link to an image names; None where it is no such link."""
+    with suppress(OSError, ValueError):
+        _, _, _, number, image = os.readlink(f"{state_name}/{IMAGE}", dir_fd=store.descriptor).split("/")
+        return int(number) if image == IMAGE else None
+    return None
+
+
+def kept_policy(store: Store, failures: list[Failure]) -> Policy | None:
+    """The host's policy, less the recalls that cannot be read; None where it cannot be read itself."""
+    try:
+        policy = store.own_policy()
+    except (UndecidedError, PolicyError) as error:
+        failures.append(error.failure)
+        policy = None
+    kept: list[Recall] = []
+    for one in store.state.recalls:
+        with noted(failures):
+            kept.append(store.recall(one))
+    return None if policy is None else replace(policy, kept_recalls=tuple(kept))
+
+
+def unread_failures(store: Store, modules: Iterable[Installed]) -> Iterator[Failure]:
+    """What is wrong with what proves no module: decisions about modules, what was seen of depots, old generations."""
+    for digest in (*(one.record.decision for one in modules), *(one.sha256 for one in store.state.depots)):
+        path = record_name(digest)
+        if not is_good(path, store.descriptor):
+            yield Failure("host-invalid", f"{path} is missing, or is not what was written", {"path": path})
+    yield from lost_generations(store).values()
+
+
+def lost_generations(store: Store) -> dict[Reference, Failure]:
+    """The generations that are kept to go back to, and are not there; the others may be damaged all the same.
+
+    What is in one is proved when somebody goes back to it.
+    """
+    found = {}
+    for reference in store.state.kept:
+        if reference not in (store.state.generation, store.state.pending):
+            why = _why_lost(store, reference)
+            if why:
+                detail = f"nobody can go back to generation {reference.number}: {why}"
+                found[reference] = Failure("generation-lost", detail, {"generation": reference.number})
+    return found
+
+
+def _why_lost(store: Store, reference: Reference) -> str | None:
+    try:
+        store.generation(reference)
+    except UndecidedError as error:
+        return error.failure.detail
+    where = f"{GENERATIONS}/{reference.number}/{IMAGE}"
+    return f"{where} is missing" if folder.status_of(where, store.descriptor) is None else None

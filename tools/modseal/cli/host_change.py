@@ -33,10 +33,12 @@ from modseal.limits import HOST_GENERATIONS
 @root_option
 @policy_option(required=True)
 @click.option("--level", type=LEVELS, help="The host's acceptance level; the policy's minimum by default.")
-def init(root: Path, policy: str, level: str | None) -> None:
+@format_option
+def init(root: Path, policy: str, level: str | None, output: str) -> None:
     """Make an image store. It keeps POLICY, with every file that it names, for all that comes later."""
     from modseal.format.level import Level
     from modseal.host.create import create
+    from modseal.host.values import made_values
     from modseal.policy.sources import load
     from modseal.report import policy_text
     from modseal.report.text import safe
@@ -44,8 +46,8 @@ def init(root: Path, policy: str, level: str | None) -> None:
     time = now()
     rules = load(policy, time)
     state = create(root, rules, Level.parse(level) if level else None, time)
-    click.echo(f"{safe(root)}: image store made, acceptance level {state.level}")
-    click.echo(policy_text.weakest(rules))
+    said = f"{safe(root)}: image store made, acceptance level {state.level}\n{policy_text.weakest(rules)}"
+    show(made_values(state), lambda: said, output)
 
 
 @click.command()

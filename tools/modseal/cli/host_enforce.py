@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
 from modseal.cli.depot_options import key_options
-from modseal.cli.host_options import root_option
+from modseal.cli.host_options import problem_shown, root_option, show
 from modseal.cli.options import (
     FILE,
     FOLDERS,
@@ -30,10 +31,12 @@ from modseal.errors import UsageError
     metavar="HEX",
     help="ipe: the dm-verity root hash of an image of the system itself, which may run too; repeatable.",
 )
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @key_options
-def export(root: Path, kind: str, out: Path, base: tuple[str, ...], **given: Any) -> None:
+def export(root: Path, kind: str, out: Path, base: tuple[str, ...], *, as_json: bool, **given: Any) -> None:
     """Write what the kernel's own enforcement needs to run the active generation, once all of it is proved again."""
     from modseal.cli.depot_options import open_signers
+    from modseal.host.values import EXPORT
     from modseal.packing import host_export
     from modseal.report.text import plural, safe
 
@@ -51,9 +54,11 @@ def export(root: Path, kind: str, out: Path, base: tuple[str, ...], **given: Any
     if len(signers) > 1:
         raise UsageError("name one --key")
     signer = signers[0] if signers else None
-    done = host_export.write(root, kind, out, now(), signer, roots)  # type: ignore[arg-type]
+    with problem_shown(as_json=as_json):
+        done = host_export.write(root, kind, out, now(), signer, roots)  # type: ignore[arg-type]
     extent = f"{plural(done.modules, 'module')}, {plural(done.files, 'file')}"
-    click.echo(f"{safe(out)}: generation {done.generation}, {extent}, for {kind}")
+    said = f"{safe(out)}: generation {done.generation}, {extent}, for {kind}"
+    show({"schema": EXPORT, "format": kind, **asdict(done)}, lambda: said, "json" if as_json else "text")
     if not done.signed and kind != "fapolicyd":
         click.echo("modseal: this is not signed; the kernel takes it only signed: use --key and --cert", err=True)
 

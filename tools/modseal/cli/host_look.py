@@ -142,13 +142,15 @@ def _measure(found: Verification, path: Path | None, *, tpm: bool) -> None:
 @click.command()
 @click.argument("path", type=FILE_OR_STREAM, metavar="EVENT-LOG")
 @click.option("--start", metavar="HEX", help="The value of the register before; zeros by default, as after a reset.")
-def replay(path: Path, start: str | None) -> None:
+@format_option
+def replay(path: Path, start: str | None, output: str) -> None:
     """Replay an event log of `host verify --at-boot` to the value that the register of a TPM must have.
 
     Compare it with a quote by that TPM (tpm2_checkquote): if they are equal, the log is true.
     """
     from modseal.files.small import read_small
     from modseal.host import measure
+    from modseal.host.values import replay_values
     from modseal.limits import HOST_LOG_SIZE
 
     try:
@@ -158,9 +160,9 @@ def replay(path: Path, start: str | None) -> None:
     if len(value) != len(measure.START):
         raise UsageError("--start needs 64 hexadecimal digits")
     found = measure.replay(read_small(path, HOST_LOG_SIZE, pipes=True).data, str(path))
-    for one in found:
-        click.echo(_measurement(one.event))
-    click.echo(f"sha256:{measure.PCR} = {measure.extend(value, found).hex()}")
+    value = measure.extend(value, found)
+    lines = [*(_measurement(one.event) for one in found), f"sha256:{measure.PCR} = {value.hex()}"]
+    show(replay_values(found, value), lambda: "\n".join(lines), output)
 
 
 def _measurement(event: dict[str, object]) -> str:
@@ -192,14 +194,17 @@ def owner(path: str, root: Path, output: str) -> int:
 
 @click.command()
 @root_option
-def rebuild(root: Path) -> None:
+@format_option
+def rebuild(root: Path, output: str) -> None:
     """Make the index anew that `host owner` asks. It decides nothing, and is made from the store alone."""
     from modseal.host import index
     from modseal.host.store import open_store
+    from modseal.host.values import index_values
     from modseal.report.text import plural
 
     with open_store(root) as store:
-        click.echo(plural(index.rebuild(store, now()), "entry"))
+        entries = index.rebuild(store, now())
+    show(index_values(entries), lambda: plural(entries, "entry"), output)
 
 
 @click.command("log")

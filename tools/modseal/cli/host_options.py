@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +18,7 @@ from modseal.cli.options import (
     PLACE,
     Choice,
 )
+from modseal.errors import ModsealError, UsageError
 
 if TYPE_CHECKING:
     from modseal.host.change import Change
@@ -37,9 +40,36 @@ root_option = click.option(
     shell_complete=FOLDERS,
     help="The root that modules are installed under; / by default.",
 )
-format_option = click.option(
+_Command = Callable[..., Any]
+_format = click.option(
     "--format", "output", type=Choice(["text", "json"]), default="text", help="The form of the result."
 )
+
+
+def format_option(command: _Command) -> _Command:
+    """`--format` for a command. In JSON, why there is no result is printed as JSON, too."""
+
+    @functools.wraps(command)
+    def told(**given: Any) -> Any:
+        with problem_shown(as_json=given["output"] == "json"):
+            return command(**given)
+
+    return _format(told)
+
+
+@contextmanager
+def problem_shown(*, as_json: bool) -> Iterator[None]:
+    """Print why the block has failed, if as JSON; then the failure goes on as ever."""
+    try:
+        yield
+    except ModsealError as error:
+        if as_json and not isinstance(error, UsageError):
+            from modseal.host.values import problem_values
+
+            click.echo(json.dumps(problem_values(error.failure), indent=2))
+        raise
+
+
 depots_option = click.option(
     "--depot",
     "depots",

@@ -75,6 +75,7 @@ def opened(
             store.require_clock(at)
             if failure := refusal(store.state, actor, action):
                 raise RefusedError(failure.code, failure.detail, **failure.evidence)
+            store.require_writable()
             yield store, None
     else:
         with changing(root, action, at, actor) as opened:

@@ -53,7 +53,12 @@ def create(root: Path, policy: Policy, level: Level | None, at: datetime, *, act
 
 
 def _root(root: Path) -> int:
-    return os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        return os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        raise UsageError(f"there is no folder {root}; make it first, or name another --root") from None
+    except NotADirectoryError:
+        raise UsageError(f"{root} is not a folder; name one with --root") from None
 
 
 def _enter(name: str, above: int, made: list[tuple[str, int]], *, is_store: bool) -> int:

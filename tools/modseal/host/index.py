@@ -51,17 +51,29 @@ def rebuild(store: Store, at: datetime) -> int:
             folder.locked(store.path, "another change of this host is running"),
             closing(sqlite3.connect(path)) as index,
         ):
-            index.executescript(_TABLES)
-            state = store.state.event
-            index.execute("INSERT INTO made VALUES (?, ?, ?)", (_VERSION, state.number, state.previous or ""))
-            index.executemany("INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?)", _rows(store, at))
-            index.commit()
+            _fill(index, store, at)
             count = int(index.execute("SELECT count(*) FROM file").fetchone()[0])
             os.chmod(name, 0o600, dir_fd=store.descriptor)
             os.replace(name, INDEX, src_dir_fd=store.descriptor, dst_dir_fd=store.descriptor)
     except sqlite3.Error as error:
         raise InputError(f"{store.path}/{INDEX}: {error}", path=INDEX).because("index-unusable") from error
     return count
+
+
+def _fill(index: sqlite3.Connection, store: Store, at: datetime) -> None:
+    index.executescript(_TABLES)
+    state = store.state.event
+    index.execute("INSERT INTO made VALUES (?, ?, ?)", (_VERSION, state.number, state.previous or ""))
+    index.executemany("INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?)", _rows(store, at))
+    index.commit()
+
+
+def _is_writable(store: Store) -> bool:
+    try:
+        store.require_writable()
+    except OSError:
+        return False
+    return True
 
 
 def owners(store: Store, path: str, at: datetime) -> list[IndexedFile]:
@@ -76,11 +88,20 @@ def owners(store: Store, path: str, at: datetime) -> list[IndexedFile]:
 
 @contextmanager
 def _current(store: Store, at: datetime) -> Iterator[sqlite3.Connection]:
-    """The index of the state that holds, made anew where it is of another one, or cannot be read."""
-    if not _is_current(store):
-        rebuild(store, at)
+    """The index of the state that holds, made anew where it is of another one, or cannot be read.
+
+    Where nothing can be written to the store it is made in memory, for this answer.
+    """
     try:
-        with closing(_open(store)) as index:
+        if _is_current(store):
+            opened = _open(store)
+        elif _is_writable(store):
+            rebuild(store, at)
+            opened = _open(store)
+        else:
+            opened = sqlite3.connect(":memory:")
+            _fill(opened, store, at)
+        with closing(opened) as index:
             yield index
     except sqlite3.Error as error:
         raise InputError(f"{store.path}/{INDEX}: {error}", path=INDEX).because("index-unusable") from error

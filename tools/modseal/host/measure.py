@@ -81,6 +81,8 @@ def replay(data: bytes, name: str) -> Sequence[Measurement]:
     """
     if len(data) > limits.HOST_LOG_SIZE:
         raise FormatError("limit-exceeded", f"{name} has over {limits.HOST_LOG_SIZE} bytes").because("no-event-log")
+    if not data:
+        raise canonical_json.bad(name, "it is empty, and an event log ends with a verdict").because("no-event-log")
     found = []
     for number, line in enumerate(data.splitlines(keepends=True), 1):
         plain = canonical_json.load(line, f"{name}, line {number}")

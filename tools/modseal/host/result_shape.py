@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from modseal.bundle.result_shape import CODE, EVIDENCE, LEVEL, LEVELS, SIGNER, array, digest, result, text, time
-from modseal.format.shape import UNBOUNDED, Boolean, Integer, Nullable, Shape, Table, Text, TextMap, Variant
+from modseal.format.shape import UNBOUNDED, Boolean, Integer, Nullable, Scalar, Shape, Table, Text, TextMap, Variant
 from modseal.host import values
 from modseal.trust.examination import Verdict
 
@@ -149,7 +149,67 @@ SHAPE = Variant(
         ),
         values.LOG: Table({"head": Nullable(digest()), "events": array(_EVENT)}),
         values.OWNERS: Table({"files": array(_INDEXED, "As recorded, unproved.")}),
-        values.ACCEPTANCE: Table({"level": _LEVEL_NAME, "policy_minimum": _LEVEL_NAME}),
+        values.ACCEPTANCE: Table(
+            {
+                "level": _LEVEL_NAME,
+                "policy_minimum": _LEVEL_NAME,
+                "was": Nullable(LEVEL.shape, about="The one before, where it was set."),
+            }
+        ),
+        values.MADE: Table(
+            {
+                "level": _LEVEL_NAME,
+                "policy": text("Where it came from."),
+                "policy_sha256": digest("Of the policy's text."),
+            },
+            about="init.",
+        ),
+        values.POLICY: Table(
+            {
+                "source": text(),
+                "sha256": digest("Of the text and every file that it names."),
+                "minimum_level": _LEVEL_NAME,
+                "anchors": array(
+                    Table(
+                        {
+                            "name": text(),
+                            "grants": _LEVEL_NAME,
+                            "kind": Text(choices=("ca", "pin")),
+                            "fingerprint": digest(),
+                            "vendors": array(text(), "Patterns; none for all."),
+                            "names": array(text(), "Patterns; none for all."),
+                        }
+                    )
+                ),
+                "text": text("All of it, as TOML."),
+                "not_accepted": Nullable(
+                    array(Table(_MODULE)), about="Installed modules that it does not accept, where it was set."
+                ),
+            },
+            about="policy show, policy set.",
+        ),
+        values.EXPORT: Table(
+            {
+                "format": text(),
+                "generation": _NUMBER,
+                "modules": _NUMBER,
+                "files": _NUMBER,
+                "signed": Boolean(about="The kernel takes no IPE policy and no fs-verity digests without."),
+            },
+            about="export --json.",
+        ),
+        values.INDEX: Table({"entries": _NUMBER}, about="rebuild."),
+        values.REPLAY: Table(
+            {
+                "pcr": _NUMBER,
+                "sha256": digest("What the register must have."),
+                "events": array(TextMap(text(), Scalar(), most=UNBOUNDED)),
+            }
+        ),
+        values.PROBLEM: Table(
+            {"verdict": Text(choices=("rejected", "undecided")), **_FAILURE},
+            about="Of every command that has no result; the message is on standard error as well.",
+        ),
     },
     about="What `modseal host --format json` prints; each command its own table.",
 )

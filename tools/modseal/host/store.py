@@ -170,6 +170,14 @@ class Store:
         except FormatError as error:
             raise invalid(f"{self.path}: {error.failure.detail}") from error
 
+    def require_writable(self) -> None:
+        """Raises `OSError` where nothing can be written to the store. Nothing is: a file without a name is made."""
+        try:
+            os.close(os.open(".", os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=self.descriptor))
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EISDIR):  # not all file systems can do that
+                raise
+
     def require_clock(self, at: datetime) -> None:
         """Time does not go back: a clock that was set back would bring expired signers to life again.
 

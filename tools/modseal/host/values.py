@@ -11,18 +11,21 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from modseal.bundle.values import result_values
+from modseal.codes import CODES
 from modseal.errors import Failure
 from modseal.format.level import Level
 from modseal.format.manifest import Constraint, Entry
 from modseal.format.recall import Recall
 from modseal.format.times import time_text
 from modseal.host.change import Change
-from modseal.host.documents import Event, Generation
+from modseal.host.documents import Event, Generation, HostState
 from modseal.host.installed import Installed
+from modseal.host.measure import PCR, Measurement
 from modseal.host.plan import ChangePlan
 from modseal.host.prune import Pruned
 from modseal.host.store import Store
 from modseal.host.verify import Verification
+from modseal.trust.policy import Policy, PolicyBytes
 
 if TYPE_CHECKING:  # brings SQLite, which one command needs
     from modseal.host.index import IndexedFile
@@ -37,6 +40,12 @@ VERIFICATION = "modseal/host-verification@1"
 LOG = "modseal/host-log@1"
 ACCEPTANCE = "modseal/host-acceptance@1"
 OWNERS = "modseal/host-owner@1"
+MADE = "modseal/host-init@1"
+POLICY = "modseal/host-policy@1"
+EXPORT = "modseal/host-export@1"
+INDEX = "modseal/host-index@1"
+REPLAY = "modseal/host-replay@1"
+PROBLEM = "modseal/host-problem@1"
 
 
 def module_values(module: Installed) -> dict[str, Any]:
@@ -217,9 +226,60 @@ def owner_values(found: Iterable[IndexedFile]) -> dict[str, Any]:
     return {"schema": OWNERS, "files": [{**one._asdict(), "mode": f"{one.mode:04o}"} for one in found]}
 
 
-def acceptance_values(level: Level, minimum: Level) -> dict[str, Any]:
-    """A host's acceptance level, and the minimum of its policy, which holds as well."""
-    return {"schema": ACCEPTANCE, "level": str(level), "policy_minimum": str(minimum)}
+def acceptance_values(level: Level, minimum: Level, was: Level | None = None) -> dict[str, Any]:
+    """A host's acceptance level, and the minimum of its policy, which holds as well; `was` is the one before."""
+    before = None if was is None else str(was)
+    return {"schema": ACCEPTANCE, "level": str(level), "policy_minimum": str(minimum), "was": before}
+
+
+def made_values(state: HostState) -> dict[str, Any]:
+    """A host that was made."""
+    return {
+        "schema": MADE,
+        "level": str(state.level),
+        "policy": state.policy.source,
+        "policy_sha256": state.policy.text,
+    }
+
+
+def policy_values(policy: Policy, not_accepted: Iterable[Installed] | None = None) -> dict[str, Any]:
+    """A host's policy: its own words, and whom it trusts. `not_accepted` are installed modules, once it was set."""
+    origin = policy.origin or PolicyBytes(b"", ())
+    return {
+        "schema": POLICY,
+        "source": policy.source,
+        "sha256": origin.digest,
+        "minimum_level": str(policy.minimum_level),
+        "anchors": [
+            {
+                "name": one.name,
+                "grants": str(one.grants),
+                "kind": "ca" if one.certificate else "pin",
+                "fingerprint": one.certificate.fingerprint if one.certificate else one.fingerprint,
+                "vendors": list(one.vendors),
+                "names": list(one.names),
+            }
+            for one in policy.anchors
+        ],
+        "text": origin.text.decode("utf-8"),
+        "not_accepted": None if not_accepted is None else [module_values(one) for one in not_accepted],
+    }
+
+
+def index_values(entries: int) -> dict[str, Any]:
+    """An index that was made anew."""
+    return {"schema": INDEX, "entries": entries}
+
+
+def replay_values(measured: Iterable[Measurement], value: bytes) -> dict[str, Any]:
+    """What was measured, and the value that the register must have."""
+    return {"schema": REPLAY, "pcr": PCR, "sha256": value.hex(), "events": [dict(one.event) for one in measured]}
+
+
+def problem_values(failure: Failure) -> dict[str, Any]:
+    """Why a command has no result."""
+    undecided = CODES[failure.code].undecided
+    return {"schema": PROBLEM, "verdict": "undecided" if undecided else "rejected", **failure_values(failure)}
 
 
 def _constraint(constraint: Constraint) -> dict[str, Any]:

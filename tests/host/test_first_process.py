@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from modseal.host import first_process
-from modseal.host.first_process import PARAMETERS, require_parameters, without
+from modseal.host import ways_round
+from modseal.host.first_process import PARAMETERS, require_parameters
+from modseal.host.ways_round import put, without
 
 
 @pytest.mark.parametrize(
@@ -49,12 +50,50 @@ def test_no_other_capability_is_touched(low: int, high: int, capability: int) ->
     assert (kept[0] | kept[1] << 32) == (low | high << 32) & ~(1 << capability)
 
 
+def test_a_setting_that_the_kernel_does_not_keep_is_not_taken_for_set(tmp_path: Path) -> None:
+    place = tmp_path / "setting"
+    place.write_text("0\n")
+    put(place, "1")
+    assert place.read_text().strip() == "1"
+    with pytest.raises(ValueError, match="does not keep 1"):
+        put(Path("/dev/null"), "1")
+
+
+CLOSE = """
+import ctypes, mmap, pathlib, sys
+from modseal.host import ways_round
+ways_round._SYSTEM = pathlib.Path(sys.argv[1])
+print(ways_round.close({"kernel/none": "1", "kernel/more": "2"}, (33, 16)))
+print(ctypes.CDLL(None).prctl(23, 33, 0, 0, 0))
+try:
+    mmap.mmap(-1, 4096, prot=mmap.PROT_WRITE | mmap.PROT_EXEC)
+except PermissionError:
+    print("no new code")
+"""
+
+
+def test_all_ways_are_closed_at_once(tmp_path: Path) -> None:
+    """In a process of its own; the settings of the kernel are files here."""
+    if os.geteuid():
+        pytest.skip("it takes root")
+    values = dict.fromkeys((*ways_round.SETTINGS, "kernel/more"), "0")
+    values |= {f"kernel/usermodehelper/{name}": "4294967295 511" for name in ("bset", "inheritable")}
+    for name, value in values.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(value)
+    done = subprocess.run([sys.executable, "-c", CLOSE, tmp_path], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["['kernel/none']", "0", "no new code"]
+    assert {name: (tmp_path / name).read_text() for name in ways_round.SETTINGS} == ways_round.SETTINGS
+    assert (tmp_path / "kernel/more").read_text() == "2"
+    assert (tmp_path / "kernel/usermodehelper/bset").read_text() == "4294901759 509"
+
+
 @pytest.mark.skipif(not shutil.which("unshare"), reason="unshare is not here")
 def test_a_system_that_cannot_be_closed_does_not_start() -> None:
     if os.geteuid() or PARAMETERS[0] in Path("/proc/cmdline").read_text():
         pytest.skip("it takes root, on a machine that is not made for it")
     before = {
-        name: Path("/proc/sys", name).read_text() for name in first_process.SETTINGS if Path("/proc/sys", name).exists()
+        name: Path("/proc/sys", name).read_text() for name in ways_round.SETTINGS if Path("/proc/sys", name).exists()
     }
     code = "from modseal.host.first_process import main; main()"
     done = subprocess.run(["unshare", "--mount", sys.executable, "-c", code], capture_output=True, text=True)
@@ -73,4 +112,4 @@ own = {name for name in set(sys.modules) - before if name.partition(".")[0] not 
 print(*sorted(own))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.split() == ["modseal", "modseal.host", "modseal.host.first_process"]
+    assert done.stdout.split() == ["modseal", "modseal.host", "modseal.host.first_process", "modseal.host.ways_round"]

@@ -13,11 +13,12 @@ from builders import hosts
 from builders.pki import NOW
 from limits.cover import bounds
 from modseal import limits
-from modseal.errors import FormatError, UndecidedError, UsageError
+from modseal.errors import FormatError, InputError, UndecidedError, UsageError
+from modseal.files import folder
 from modseal.format import break_glass
 from modseal.format.break_glass import BreakGlass
 from modseal.format.times import time_text
-from modseal.host import documents, event_log
+from modseal.host import documents, event_log, measure, tpm
 from modseal.host.documents import DepotRecord, Generation, Lockdown, ModuleName
 from modseal.host.lockdown import LockdownKeys, set_lockdown
 
@@ -100,3 +101,61 @@ def test_a_file_that_breaks_the_glass_has_at_most_so_many_bytes_and_days(monkeyp
     monkeypatch.setattr(limits, "BREAK_GLASS_SIZE", len(data) - 1)
     with pytest.raises(FormatError, match="it is over"):
         break_glass.decode(data)
+
+
+@bounds("HOST_FACTS", "HOST_FACT_SIZE")
+def test_an_event_has_at_most_so_many_facts_of_that_size(tmp_path: Path) -> None:
+    with hosts.host(tmp_path).store() as store:
+        event = store.state.event
+    many = {str(number): "" for number in range(limits.HOST_FACTS)}
+    for most, more in (
+        (many, {**many, "x": ""}),
+        ({"a": "x" * limits.HOST_FACT_SIZE}, {"a": "x" * (limits.HOST_FACT_SIZE + 1)}),
+    ):
+        good, bad = (documents.encode_event(replace(event, facts=facts)) for facts in (most, more))
+        assert documents.decode_event(good, "e").facts == most
+        with pytest.raises(UndecidedError):
+            documents.decode_event(bad, "e")
+    line = measure.Measurement(dict.fromkeys(many, 0)).line()
+    assert len(measure.replay(line, "log")) == 1
+    with pytest.raises(FormatError):
+        measure.replay(measure.Measurement({**dict.fromkeys(many, 0), "x": 0}).line(), "log")
+
+
+def test_the_facts_of_the_largest_change_fit() -> None:
+    """What could not be read again would leave a host that nobody can change."""
+    name = "n" * limits.NAME_LENGTH
+    listed = f"{name} {name} -> {name} ({'0' * 64}), "
+    assert len(listed) * limits.HOST_MODULES < limits.HOST_FACT_SIZE
+
+
+@bounds("FOLDERS_OPEN")
+def test_so_many_folders_are_open_at_once_and_all_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[int] = []
+    monkeypatch.setattr(limits, "FOLDERS_OPEN", 8)
+    before = folder._open_closed
+    monkeypatch.setattr(
+        folder, "_open_closed", lambda *given: opened.append(len(os.listdir("/proc/self/fd"))) or before(*given)
+    )
+    for depth in (8, 9, 50):
+        opened.clear()
+        (tmp_path / "/".join("x" * depth)).mkdir(parents=True)
+        descriptor = os.open(tmp_path, os.O_RDONLY)
+        folder.empty(descriptor)
+        os.close(descriptor)
+        assert list(tmp_path.iterdir()) == []
+        assert max(opened) - min(opened) <= 8
+
+
+@bounds("TPM_SECONDS")
+def test_a_tpm_is_awaited_so_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tool = tmp_path / "tpm2_pcrextend"
+    tool.write_text("#!/bin/sh\nexec sleep $SECONDS_TAKEN\n")
+    tool.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(limits, "TPM_SECONDS", 1)
+    monkeypatch.setenv("SECONDS_TAKEN", "0")
+    tpm.extend([])
+    monkeypatch.setenv("SECONDS_TAKEN", "9")
+    with pytest.raises(InputError, match="timed out"):
+        tpm.extend([])

@@ -66,7 +66,7 @@ def system(top: Path) -> Path:
     (units / "default.target").write_text("[Unit]\nRequires=tries.service\n")
     (units / "tries.service").write_text(f"{UNIT}ExecStart=/bin/sh /run/x/tries.sh\n")
     python = guest.put_python(top, "typing, ctypes, pathlib, encodings.ascii, encodings.utf_8, __future__")
-    for name in ("__init__.py", "host/__init__.py", "host/first_process.py"):
+    for name in ("__init__.py", "host/__init__.py", "host/first_process.py", "host/ways_round.py"):
         put(top / "usr/lib/modseal/modseal" / name, PACKAGE / name)
     first = f"#!{python} -I\nimport sys\nsys.path.insert(0, '/usr/lib/modseal')\n"
     (top / "usr/bin/modseal-init").write_text(f"{first}from modseal.host.first_process import main\nmain()\n")

@@ -342,6 +342,19 @@ HOST_GENERATIONS = 32
 """Generations that a host keeps by itself; a change that makes one more removes the oldest. ESXi keeps two. Each costs
 an inode for each file, and space for what no other one has."""
 
+HOST_FACTS = 64
+"""Facts of one event of a host, and of one measurement. The longest event, an update from depots, has ten."""
+
+HOST_FACT_SIZE = 4 * MIB
+"""Bytes of one fact. That of an update of HOST_MODULES modules with names and versions of NAME_LENGTH has 1.9 MiB."""
+
+FOLDERS_OPEN = 64
+"""Folders that are open, one in the other, while a tree is removed. Each takes stack, and a descriptor, of which a
+process has 1,024; what is nested deeper is moved up, and goes in a further round."""
+
+TPM_SECONDS = 120
+"""Seconds that a TPM has to extend a register by all measurements: 4,096 modules at 25 ms each are 103 s."""
+
 HOST_DEPOTS = 256
 """Signed depots whose newest index a host remembers. One that installs from ten has many."""
 

@@ -5,7 +5,6 @@ What is closed, and the way that it closes, is in docs/reference-host.md, with w
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,17 +12,16 @@ from pathlib import Path
 
 from modseal.boot import syscalls
 from modseal.errors import RefusedError, UndecidedError
-from modseal.host import export, first_process
+from modseal.host import export, ways_round
+from modseal.host.ways_round import write
 
 _IPE = "/sys/kernel/security/ipe"
 _POLICY = f"{_IPE}/policies/{export.POLICY_NAME}"
 _VERSION = re.compile(r"policy_version=([0-9]{1,5})\.([0-9]{1,5})\.([0-9]{1,5})$", re.MULTILINE)
-_MAC_ADMIN = syscalls.CAPABILITIES["mac_admin"]
-_NOT_FOR_HELPERS = (_MAC_ADMIN, syscalls.CAPABILITIES["sys_module"])
+_NOT_FOR_HELPERS = (ways_round.MAC_ADMIN, syscalls.CAPABILITIES["sys_module"])
 """What programs that the kernel starts by itself, such as core_pattern's, cannot have."""
 
 SETTINGS = {
-    **first_process.SETTINGS,
     "kernel/modules_disabled": "1",
     "kernel/core_pattern": "core",
     "kernel/kptr_restrict": "2",
@@ -33,7 +31,8 @@ SETTINGS = {
     "fs/protected_hardlinks": "1",
     "fs/suid_dumpable": "0",
 }
-"""Below /proc/sys. The kernel takes no lower value of those up to `modules_disabled`; root can set the others."""
+"""Below /proc/sys, besides `ways_round.SETTINGS`. The kernel takes no lower value of the first one; root can set the
+others."""
 
 
 def load(signed: bytes, roots: Sequence[str]) -> None:
@@ -43,9 +42,9 @@ def load(signed: bytes, roots: Sequence[str]) -> None:
     Raises `RefusedError`, `UndecidedError` (host-invalid).
     """
     with suppress(FileNotFoundError, OSError):
-        _write(f"{_POLICY}/delete", b"1")
+        write(Path(_POLICY, "delete"), b"1")
     try:
-        _write(f"{_IPE}/new_policy", signed)
+        write(Path(_IPE, "new_policy"), signed)
     except OSError as error:
         raise RefusedError("bad-signature", f"the kernel refuses the generation's IPE policy: {error}") from None
     with open(f"{_POLICY}/policy", encoding="ascii") as file:
@@ -59,7 +58,7 @@ def load(signed: bytes, roots: Sequence[str]) -> None:
 
 def activate() -> None:
     """From here on the kernel runs what the loaded policy lists. Raises `UndecidedError` (host-invalid), `OSError`."""
-    _write(f"{_POLICY}/active", b"1")
+    write(Path(_POLICY, "active"), b"1")
     with open(f"{_IPE}/enforce", encoding="ascii") as file:
         if file.read().strip("\0\n") != "1":
             raise UndecidedError("host-invalid", "the kernel does not enforce its policy")
@@ -68,30 +67,12 @@ def activate() -> None:
 def close_ways_round() -> list[str]:
     """Take from everything that runs from here on what could undo the policy. Gives the settings that the kernel lacks.
 
-    Raises `OSError` where something that is there cannot be closed.
+    Raises `OSError`, `UndecidedError` (host-invalid) where something that is there cannot be closed.
     """
-    missing = []
-    for name in ("bset", "inheritable"):
-        place = Path("/proc/sys/kernel/usermodehelper", name)
-        for capability in _NOT_FOR_HELPERS:
-            _write(str(place), first_process.without(place.read_text("ascii"), capability).encode())
-    for name, value in SETTINGS.items():
-        place = Path("/proc/sys", name)
-        if not place.exists():
-            missing.append(name)
-            continue
-        _write(str(place), value.encode())
-        if place.read_text("ascii").strip() != value:
-            raise UndecidedError("host-invalid", f"the kernel does not keep {value} in {place}")
-    syscalls.refuse_new_code()
-    syscalls.drop_from_bounding_set(_MAC_ADMIN)
-    syscalls.keep_capabilities(sum(1 << one for one in range(syscalls.last_capability() + 1) if one != _MAC_ADMIN))
-    return missing
-
-
-def _write(path: str, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
     try:
-        os.write(descriptor, data)
-    finally:
-        os.close(descriptor)
+        missing = ways_round.close(SETTINGS, _NOT_FOR_HELPERS)
+    except ValueError as error:
+        raise UndecidedError("host-invalid", str(error)) from None
+    kept = (one for one in range(syscalls.last_capability() + 1) if one != ways_round.MAC_ADMIN)
+    syscalls.keep_capabilities(sum(1 << one for one in kept))
+    return missing

@@ -19,6 +19,7 @@ from modseal.boot import syscalls
 from modseal.boot.documents import SERVICE_SHAPE, SERVICES
 from modseal.errors import Failure
 from modseal.format import toml_text
+from modseal.host.ways_round import drop_from_bounding_set
 
 _NOBODY = 65534
 _PAUSES = (1, 2, 5, 10, 30, 60)
@@ -209,7 +210,7 @@ def limit_to(user: int, capabilities: frozenset[int]) -> None:
     syscalls.no_new_privileges()
     for number in range(syscalls.last_capability() + 1):
         if number not in capabilities:
-            syscalls.drop_from_bounding_set(number)
+            drop_from_bounding_set(number)
     os.setgroups([])
     os.setresgid(user, user, user)
     os.setresuid(user, user, user)

@@ -22,10 +22,8 @@ _CAPSET = 126
 _CAPABILITY_VERSION = 0x20080522
 """`_LINUX_CAPABILITY_VERSION_3` (linux/capability.h)."""
 
-_PR_CAPBSET_READ, _PR_CAPBSET_DROP = 23, 24
 _PR_SET_NO_NEW_PRIVS = 38
-_PR_SET_MDWE, _REFUSE_EXEC_GAIN = 65, 1
-"""Options of prctl(2)."""
+"""An option of prctl(2)."""
 
 RESTART, POWER_OFF = 0x01234567, 0x4321FEDC
 """Commands of reboot(2)."""
@@ -99,12 +97,6 @@ def load_module(path: str) -> None:
         os.close(descriptor)
 
 
-def drop_from_bounding_set(capability: int) -> None:
-    """No program that is started from here on can get this capability (capabilities(7)); one unknown here is fine."""
-    if _LIBC.prctl(_PR_CAPBSET_READ, capability, 0, 0, 0) == 1:
-        _checked(_LIBC.prctl(_PR_CAPBSET_DROP, capability, 0, 0, 0), "drop a capability")
-
-
 def keep_capabilities(kept: int) -> None:
     """Give up all other capabilities of this process; `kept` has a bit for each. None is inheritable."""
     low, high = kept & 0xFFFFFFFF, kept >> 32
@@ -121,11 +113,6 @@ def last_capability() -> int:
 def no_new_privileges() -> None:
     """No set-user-id bit and no file capability counts any more, here and below."""
     _checked(_LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no new privileges")
-
-
-def refuse_new_code() -> None:
-    """Memory that can be written to cannot become executable any more, here and below (PR_SET_MDWE)."""
-    _checked(_LIBC.prctl(_PR_SET_MDWE, _REFUSE_EXEC_GAIN, 0, 0, 0), "memory-deny-write-execute")
 
 
 def end_machine(command: int) -> None:

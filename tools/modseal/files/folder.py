@@ -16,10 +16,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from modseal import limits
 from modseal.errors import InputError, UsageError
 
 FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_NESTED = 64
 _ACCESS_LIST = "system.posix_acl_access"
 
 
@@ -161,7 +161,7 @@ def empty(descriptor: int) -> None:
     before: set[str] = set()
     while (names := set(os.listdir(descriptor))) and names != before:
         before = names
-        _empty(descriptor, descriptor, _NESTED)
+        _empty(descriptor, descriptor, limits.FOLDERS_OPEN)
 
 
 def _empty(descriptor: int, top: int, depth: int) -> None:

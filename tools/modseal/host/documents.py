@@ -58,7 +58,7 @@ EVENT = Table(
         "time": _TIME,
         "by": TextMap(Text(most=32), _ANY, most=8),
         "event": Text(most=32),
-        "facts": TextMap(Text(most=64), Text(least=0, most=limits.MIB), most=64),
+        "facts": TextMap(Text(most=64), Text(least=0, most=limits.HOST_FACT_SIZE), most=limits.HOST_FACTS),
         "previous": Nullable(_SHA256),
     },
     about="One line of the event log. `previous` is the SHA-256 of the line before, its line feed included.",

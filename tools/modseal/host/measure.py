@@ -27,7 +27,7 @@ START = bytes(32)
 _SHAPE = Table(
     {
         "digest": Text(re.compile("[0-9a-f]{64}"), form="64 lower-case hex digits", most=64),
-        "event": TextMap(Text(most=64), Scalar(), most=64),
+        "event": TextMap(Text(most=64), Scalar(), most=limits.HOST_FACTS),
     }
 )
 

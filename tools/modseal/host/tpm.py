@@ -6,12 +6,11 @@ import shutil
 import subprocess
 from collections.abc import Iterable
 
+from modseal import limits
 from modseal.errors import InputError
 from modseal.host.measure import PCR, Measurement
 
 _TOOL = "tpm2_pcrextend"
-_SECONDS = 30
-"""Longer than the slowest TPM takes for one register."""
 
 
 def extend(measured: Iterable[Measurement]) -> None:
@@ -21,7 +20,9 @@ def extend(measured: Iterable[Measurement]) -> None:
         raise InputError(f"{_TOOL} is not installed; it is part of tpm2-tools", path=_TOOL).because("tool-missing")
     arguments = [f"{PCR}:sha256={one.digest.hex()}" for one in measured]
     try:
-        done = subprocess.run([program, *arguments], capture_output=True, text=True, timeout=_SECONDS, check=False)  # noqa: S603 - digests alone
+        done = subprocess.run(  # noqa: S603 - digests alone
+            [program, *arguments], capture_output=True, text=True, timeout=limits.TPM_SECONDS, check=False
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise InputError(f"{_TOOL}: {error}", path=_TOOL).because("tpm-failed") from error
     if done.returncode:

@@ -1,0 +1,101 @@
+"""The ways round a policy of the kernel that are closed before anything else runs, by whatever is the first process.
+
+Limits of PID 1 that every process inherits, and switches of the kernel that only tighten: once they are closed, not
+even root can go back. Only the standard library is used: all of it has to be in the verified image of the system.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+SETTINGS = {
+    "kernel/yama/ptrace_scope": "3",  # no process changes the memory of another one
+    "kernel/kexec_load_disabled": "1",  # a signed kernel with somebody else's initramfs
+    "kernel/unprivileged_bpf_disabled": "1",
+    "vm/memfd_noexec": "2",
+}
+"""Settings below /proc/sys and the values after which the kernel takes no lower one."""
+MAC_ADMIN = 33
+"""Who has it can change IPE's mode and policy (include/uapi/linux/capability.h)."""
+
+_SYSTEM = Path("/proc/sys")
+_HELPERS = ("kernel/usermodehelper/bset", "kernel/usermodehelper/inheritable")
+"""What programs that the kernel starts by itself can have, such as core_pattern's: they inherit nothing from PID 1."""
+_PR_CAPBSET_READ, _PR_CAPBSET_DROP, _PR_SET_MDWE = 23, 24, 65
+_REFUSE_EXEC_GAIN = 1
+"""Options of prctl(2)."""
+
+
+def close(settings: Mapping[str, str], not_for_helpers: Collection[int] = (MAC_ADMIN,)) -> list[str]:
+    """Close them all: `SETTINGS` and these, and take these capabilities from programs that the kernel starts.
+
+    Gives the settings that this kernel lacks. Raises `OSError`, `ValueError` where something that is there stays open.
+    """
+    for name in _HELPERS:
+        for capability in not_for_helpers:
+            place = _SYSTEM / name
+            put(place, without(place.read_text(encoding="ascii"), capability))
+    wanted = {**SETTINGS, **settings}
+    missing = [name for name in wanted if not (_SYSTEM / name).exists()]
+    for name, value in wanted.items():
+        if name not in missing:
+            put(_SYSTEM / name, value)
+    drop_from_bounding_set(MAC_ADMIN)
+    refuse_new_code()
+    return missing
+
+
+def without(words: str, capability: int) -> str:
+    """Two decimal numbers of 32 bits, low and high, as /proc/sys/kernel/usermodehelper has them, less a capability."""
+    low, high = map(int, words.split())
+    kept = (low | high << 32) & ~(1 << capability)
+    return f"{kept & 0xFFFFFFFF} {kept >> 32}"
+
+
+def drop_from_bounding_set(capability: int) -> None:
+    """No program that is started from here on can get this capability (capabilities(7)); one unknown here is fine.
+
+    Raises `OSError`.
+    """
+    if _prctl(_PR_CAPBSET_READ, capability) == 1:
+        _checked(_prctl(_PR_CAPBSET_DROP, capability), "drop a capability")
+
+
+def refuse_new_code() -> None:
+    """No memory that was ever writable becomes code, in this process and all of its descendants (PR_SET_MDWE).
+
+    Raises `OSError`.
+    """
+    _checked(_prctl(_PR_SET_MDWE, _REFUSE_EXEC_GAIN), "memory-deny-write-execute")
+
+
+def _prctl(option: int, value: int) -> int:
+    zero = ctypes.c_ulong(0)
+    return int(ctypes.CDLL(None, use_errno=True).prctl(option, ctypes.c_ulong(value), zero, zero, zero))
+
+
+def _checked(result: int, what: str) -> None:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{what}: {os.strerror(number)}")
+
+
+def put(place: Path, value: str) -> None:
+    """Give a setting a value, unless it has it, and see that it has it then. Raises `OSError`, `ValueError`."""
+    if place.read_text(encoding="ascii").split() != value.split():
+        write(place, value.encode())
+    if place.read_text(encoding="ascii").split() != value.split():
+        raise ValueError(f"the kernel does not keep {value} in {place}")
+
+
+def write(place: Path, data: bytes) -> None:
+    """Write in one call: the kernel takes a policy or a setting whole. Raises `OSError`, `ValueError`."""
+    descriptor = os.open(place, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        if os.write(descriptor, data) != len(data):
+            raise ValueError(f"{place} took a part only")
+    finally:
+        os.close(descriptor)

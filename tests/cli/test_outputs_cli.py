@@ -42,6 +42,11 @@ BUNDLES = {
     ),
     "image expect --output": ("image", "expect", "image", "-o", TARGET),
     "attest get --output": ("attest", "get", "http://127.0.0.1:9", "--nonce", "0123456789abcdef", "-o", TARGET),
+    "break-glass create --output": (
+        *("break-glass", "create", "--host", "0" * 32, "--lock", "1" * 32, "--reason", "x"),
+        *(*SIGNER, "-o", TARGET),
+    ),
+    "break-glass endorse --output": ("break-glass", "endorse", "open.glass", *key_options("accepted"), "-o", TARGET),
     "sign --output": ("sign", "a.seal", *SIGNER, "-o", TARGET),
     "sign --prepare": ("sign", "a.seal", *SIGNER[2:], "--prepare", TARGET),
     "sign --dsse": ("sign", "a.seal", *SIGNER, "--dsse", TARGET),
@@ -91,6 +96,7 @@ READ = {
         "right",
         "hosts",
         "recalls",
+        "glass",
         "expected",
         "installed",
         "profile_file",
@@ -149,6 +155,7 @@ def place(example_keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("keys", "ca", "ca", "--name", "CA", *PASS),
         ("keys", "csr", "--key", "keys/partner/signer.key", "--subject", "CN=A", "-o", "csr"),
         (*BUNDLES["policy bundle --output"][:-1], "1.trust", "--root-cert", "keys/accepted/signer.pem"),
+        (*BUNDLES["break-glass create --output"][:-1], "open.glass"),
         ("host", "init", "--root", "host", "--policy", "keys/policy.toml"),
         ("host", "install", "signed.seal", "--root", "host"),
     ):

@@ -131,6 +131,7 @@ def test_a_terminal_is_not_waited_for(place: Path) -> None:
         "policy explain {} --policy policy.toml",
         "policy bundle {} --version 1 --expires 2100-01-01 --root-cert signer.pem -o x.trust",
         "policy endorse {} --root-key signer.key --root-cert signer.pem",
+        "break-glass endorse {} --key signer.key --cert signer.pem",
         "host install {} --root .",
     ],
     ids=lambda command: " ".join(command.split()[:2]),

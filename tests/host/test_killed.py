@@ -7,25 +7,28 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from builders import hosts, policies, recalls, signed_depots
+from builders import hosts, lockdowns, policies, recalls, signed_depots
 from builders.bundles import make
 from builders.hosts import Host, tree
 from builders.pki import NOW
 from builders.transcript import SOURCE
 from crash import faults
 from crash.faults import BROKEN, NO_SPACE, Fault
-from modseal.errors import InputError
+from modseal.errors import InputError, RefusedError
 from modseal.format.level import Level
 from modseal.format.manifest import Constraint, Relationships
 from modseal.format.recall import encode
+from modseal.host.break_glass import break_glass
 from modseal.host.change import Change
 from modseal.host.depots import install_from
 from modseal.host.learned import keep_recalls
+from modseal.host.settings import set_level
 from modseal.host.verify import verify
 from modseal.trust.examination import Verdict
 
@@ -72,6 +75,12 @@ def write_depots(folder: Path) -> None:
     (folder / "a.recall").write_bytes(encode(recalls.make(recalls.entry("nothing"), name="more")))
 
 
+def refused(host: Host) -> None:
+    """What somebody tries who is no controller."""
+    with suppress(RefusedError):
+        host.set_level(Level.COMMUNITY)
+
+
 JOBS: dict[str, Callable[[Host], object]] = {
     "install": lambda host: host.install(host.root.parent / "new-1.0.seal"),
     "update": lambda host: host.install(host.root.parent / "acme-agent-3.0.seal", update=True),
@@ -85,6 +94,9 @@ JOBS: dict[str, Callable[[Host], object]] = {
     "keep a recall": lambda host: keep_recalls(host.root, [host.root.parent / "a.recall"], NOW),
     "prune": lambda host: host.prune(1),
     "policy": lambda host: host.set_policy(host.root.parent / "stricter.toml"),
+    "lock down": lockdowns.lock,
+    "break the glass": lambda host: break_glass(host.root, (host.root.parent / "open.glass").read_bytes(), NOW),
+    "be refused": refused,
 }
 
 
@@ -94,7 +106,15 @@ def copy(original: Host, folder: Path, name: str) -> Host:
     host = Host(folder / "root")
     if name == "activate":
         host.installed(folder / "driver-1.0.vib")
+    if name in ("break the glass", "be refused"):
+        lockdowns.lock(host)
+        (folder / "open.glass").write_bytes(lockdowns.glass(host))
     return host
+
+
+def then(host: Host, level: Level) -> None:
+    """The next change, by somebody who may make it in strict mode, too."""
+    set_level(host.root, level, NOW, actor=lockdowns.actor())
 
 
 def standing(host: Host) -> object:
@@ -105,7 +125,9 @@ def standing(host: Host) -> object:
     policy = state.policy.text
     kept = [one.number for one in state.kept]
     known = [one.name for one in state.depots], state.recalls
-    return host.modules(), host.modules(pending=True), state.level, policy, state.generation.number, waits, kept, known
+    who = state.lockdown.mode, state.event.event
+    now = state.level, policy, state.generation.number, waits, kept, known, who
+    return host.modules(), host.modules(pending=True), now
 
 
 @pytest.mark.parametrize("name", JOBS)
@@ -127,7 +149,7 @@ def test_a_change_that_is_killed_leaves_the_old_state_or_the_new_one(tmp_path: P
             JOBS[name](host)  # what was left behind is in nobody's way
             assert standing(host) == new
         else:
-            host.set_level(Level.COMMUNITY if name != "acceptance" else Level.PARTNER)
+            then(host, Level.COMMUNITY if name != "acceptance" else Level.PARTNER)
         assert host.codes() == []
         require_clean(host)
         shutil.rmtree(host.root.parent)
@@ -159,7 +181,7 @@ def test_a_change_that_fails_leaves_everything_as_it_was(tmp_path: Path, origina
             assert tree(host.root) == before, number
         else:  # what failed came after the switch, or does not matter: the next change completes it
             assert standing(host) != old
-            host.set_level(Level.CERTIFIED if host.modules(pending=True) == {} else Level.COMMUNITY)
+            then(host, Level.CERTIFIED if host.modules(pending=True) == {} else Level.COMMUNITY)
             require_clean(host)
         shutil.rmtree(host.root.parent)
         if not fault.happened:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from modseal.cli import host_change, host_enforce, host_look, host_settings
+from modseal.cli import host_change, host_enforce, host_lockdown, host_look, host_settings
 
 
 @click.group()
@@ -37,5 +37,7 @@ for _command in (
     host_enforce.unit,
     host_settings.acceptance,
     host_settings.policy_group,
+    host_lockdown.lockdown,
+    host_lockdown.break_glass,
 ):
     host.add_command(_command)

@@ -36,6 +36,7 @@ COMMANDS = {
     "depot": ("modseal.cli.depot", "Build, read and check sets of bundles."),
     "profile": ("modseal.cli.profile", "Find sets of modules that go together."),
     "host": ("modseal.cli.host", "Install modules on a host and prove what is installed."),
+    "break-glass": ("modseal.cli.break_glass", "Make the file that ends a host's strict mode."),
     "image": ("modseal.cli.image", "Build a host image that runs only signed modules."),
     "attest": ("modseal.cli.attest", "Ask a host what it runs, and check what its TPM has proved."),
     "policy": ("modseal.cli.policy", "Check and show policies."),
@@ -58,7 +59,8 @@ PAGES = {
     "audit": ("audits", "audit-a-depot", "audit-reports"),
     "depot": ("depots", "audit-a-depot"),
     "profile": ("profiles", "depots"),
-    "host": ("host", "policy", "levels"),
+    "host": ("host", "policy", "levels", "lock-a-host-down"),
+    "break-glass": ("lock-a-host-down", "host"),
     "image": ("reference-host", "host", "policy"),
     "attest": ("reference-host",),
     "policy": ("policy", "trust-bundle", "use-offline"),
@@ -79,7 +81,7 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module = _import(COMMANDS[cmd_name][0])
-        command = getattr(module, "help_command" if cmd_name == "help" else cmd_name)
+        command = getattr(module, "help_command" if cmd_name == "help" else cmd_name.replace("-", "_"))
         if not isinstance(command, click.Command):
             return None
         for each in (command, *(command.commands.values() if isinstance(command, click.Group) else ())):

@@ -72,8 +72,8 @@ def judge(data: bytes, state: HostState, at: datetime) -> BrokenGlass | Failure:
         detail = f"the file is for the host {glass.host}, and this is {state.host}"
         return Failure("break-glass-other-host", detail, {"host": state.host, "wanted": glass.host})
     if glass.lock != lockdown.lock:
-        now = f"its lock is {lockdown.lock}" if lockdown.is_strict else "it is in normal mode"
-        detail = f"the file ends the lock {glass.lock} of this host, and {now}"
+        now = f"has the lock {lockdown.lock}" if lockdown.is_strict else "is in normal mode"
+        detail = f"the file is for the lock {glass.lock} of this host, which {now}"
         return Failure("break-glass-used", detail, {"lock": lockdown.lock, "wanted": glass.lock})
     if at < glass.not_before:
         detail = f"the file may be used from {time_text(glass.not_before)} on, and it is {time_text(at)}"

@@ -115,7 +115,7 @@ def read_key(text: str) -> str:
         raise UsageError(
             f"{text!r} is not {rules.KEY_NAME_FORM}; `modseal keys show` prints the name of a certificate's key"
         )
-    data = read_small(Path(text), limits.KEY_FILE_SIZE).data
+    data = read_small(Path(text), limits.KEY_FILE_SIZE, pipes=True).data
     try:
         found = tuple(map(Certificate.parse, pem.contents(data, pem.CERTIFICATE)))
     except ValueError as error:

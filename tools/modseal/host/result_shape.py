@@ -19,6 +19,8 @@ _MODULE: dict[str, Shape] = {
     ),
 }
 _FAILURE: dict[str, Shape] = {"code": CODE, "detail": text(), "evidence": EVIDENCE, "next_step": text()}
+_RANDOM = text("32 lower-case hex digits.")
+_KEYS = array(text(), "Each as `key-sha256:` and 64 hex digits.")
 _BY = TextMap(text(), text(), most=UNBOUNDED)
 _EVENT = Table(
     {
@@ -148,6 +150,20 @@ SHAPE = Variant(
             }
         ),
         values.LOG: Table({"head": Nullable(digest()), "events": array(_EVENT)}),
+        values.LOCKDOWN: Table(
+            {
+                "host": _RANDOM,
+                "mode": Text(choices=("normal", "strict")),
+                "lock": Nullable(
+                    _RANDOM, about="The lockdown that a break-glass file ends; null in normal mode, and in a dry run."
+                ),
+                "controllers": _KEYS,
+                "break_glass": Table({"keys": _KEYS, "threshold": _NUMBER}),
+            }
+        ),
+        values.BROKEN_GLASS: Table(
+            {"host": _RANDOM, "lock": _RANDOM, "reason": text(), "sha256": digest(), "keys": _KEYS}
+        ),
         values.OWNERS: Table({"files": array(_INDEXED, "As recorded, unproved.")}),
         values.ACCEPTANCE: Table(
             {

@@ -18,7 +18,7 @@ from modseal.format.manifest import Constraint, Entry
 from modseal.format.recall import Recall
 from modseal.format.times import time_text
 from modseal.host.change import Change
-from modseal.host.documents import Event, Generation, HostState
+from modseal.host.documents import Event, Generation, HostState, Lockdown
 from modseal.host.installed import Installed
 from modseal.host.measure import PCR, Measurement
 from modseal.host.plan import ChangePlan
@@ -27,7 +27,8 @@ from modseal.host.store import Store
 from modseal.host.verify import Verification
 from modseal.trust.policy import Policy, PolicyBytes
 
-if TYPE_CHECKING:  # brings SQLite, which one command needs
+if TYPE_CHECKING:  # SQLite, and lockdowns, are for one command each
+    from modseal.host.break_glass import BrokenGlass
     from modseal.host.index import IndexedFile
 
 CHANGE = "modseal/host-change@1"
@@ -46,6 +47,8 @@ EXPORT = "modseal/host-export@1"
 INDEX = "modseal/host-index@1"
 REPLAY = "modseal/host-replay@1"
 PROBLEM = "modseal/host-problem@1"
+LOCKDOWN = "modseal/host-lockdown@1"
+BROKEN_GLASS = "modseal/host-break-glass@1"
 
 
 def module_values(module: Installed) -> dict[str, Any]:
@@ -280,6 +283,31 @@ def problem_values(failure: Failure) -> dict[str, Any]:
     """Why a command has no result."""
     undecided = CODES[failure.code].undecided
     return {"schema": PROBLEM, "verdict": "undecided" if undecided else "rejected", **failure_values(failure)}
+
+
+def lockdown_values(host: str, found: Lockdown, *, dry_run: bool = False) -> dict[str, Any]:
+    """Who may change a host: `lock` is what a break-glass file names, null in normal mode and in a dry run."""
+    return {
+        "schema": LOCKDOWN,
+        "host": host,
+        "mode": found.mode,
+        "lock": None if dry_run else found.lock,
+        "controllers": list(found.controllers),
+        "break_glass": {"keys": list(found.keys), "threshold": found.threshold},
+    }
+
+
+def broken_glass_values(done: BrokenGlass) -> dict[str, Any]:
+    """The end of strict mode, by whose keys."""
+    glass = done.glass
+    return {
+        "schema": BROKEN_GLASS,
+        "host": glass.host,
+        "lock": glass.lock,
+        "reason": glass.reason,
+        "sha256": glass.sha256,
+        "keys": list(done.keys),
+    }
 
 
 def _constraint(constraint: Constraint) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from modseal.errors import Failure
 from modseal.format.recall import Recall
 from modseal.format.times import time_text
 from modseal.host.change import Change
-from modseal.host.documents import Event, Generation, Reference
+from modseal.host.documents import Event, Generation, Lockdown, Reference
 from modseal.host.installed import Installed
 from modseal.host.plan import ChangePlan
 from modseal.host.prune import Pruned
@@ -21,8 +21,10 @@ from modseal.report import text
 from modseal.report.text import plural, safe
 from modseal.trust.examination import Verdict
 
-if TYPE_CHECKING:  # brings SQLite, which one command needs
+if TYPE_CHECKING:  # SQLite, and lockdowns, are for one command each
+    from modseal.host.break_glass import BrokenGlass
     from modseal.host.index import IndexedFile
+    from modseal.host.lockdown import LockdownChange
 
 _SHOWN = 20
 """Findings shown in text; an exchanged folder can give thousands. JSON has them all."""
@@ -200,6 +202,34 @@ def event(one: Event) -> str:
     login = f", login {one.by['login_uid']}" if "login_uid" in one.by else ""
     facts = "  ".join(f"{safe(name)}={safe(value)}" for name, value in one.facts.items() if name != "state")
     return f"{one.number:>4}  {one.time}  {safe(who)}{safe(login)}  {safe(one.event)}  {facts}".rstrip()
+
+
+def lockdown(host: str, found: Lockdown, *, dry_run: bool = False) -> str:
+    """Who may change a host, and which keys would end that."""
+    lines = [f"mode        {found.mode}", f"host        {host}"]
+    lines += [f"lock        {found.lock}"] if found.lock and not dry_run else []
+    lines += [f"controller  {key}" for key in found.controllers] or ["controller  none is named"]
+    of = f"{found.threshold} of {plural(len(found.keys), 'key')}" if found.keys else "no key is named"
+    return "\n".join([*lines, f"break glass {of}", *(f"            {key}" for key in found.keys)])
+
+
+def lockdown_set(done: LockdownChange, *, dry_run: bool) -> str:
+    """A lockdown that was set. The lock of a dry run is none that a host will ever have."""
+    if done.after == done.before:
+        return f"nothing to do\n{lockdown(done.host, done.after)}"
+    note = "\nNote host and lock somewhere else: who breaks the glass needs both."
+    return lockdown(done.host, done.after, dry_run=dry_run) + (note if done.after.is_strict and not dry_run else "")
+
+
+def broken_glass(done: BrokenGlass) -> str:
+    """The end of strict mode."""
+    return "\n".join(
+        [
+            "strict mode has ended: whoever may run `modseal host` may change this host",
+            f"reason      {safe(done.glass.reason)}",
+            *(f"signed by   {key}" for key in done.keys),
+        ]
+    )
 
 
 def owners(path: str, found: Sequence[IndexedFile]) -> str:

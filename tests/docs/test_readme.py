@@ -131,5 +131,5 @@ def test_the_readme_names_no_file_that_only_a_checkout_has() -> None:
 def test_every_command_is_in_the_table() -> None:
     from modseal.cli.main import COMMANDS
 
-    named = set(re.findall(r"^\| `modseal ([a-z]+)\b", README, re.MULTILINE))
+    named = set(re.findall(r"^\| `modseal ([a-z-]+)\b", README, re.MULTILINE))
     assert named == COMMANDS.keys()

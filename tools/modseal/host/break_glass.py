@@ -67,6 +67,12 @@ def judge(data: bytes, state: HostState, at: datetime) -> BrokenGlass | Failure:
         glass = glass_format.decode(data)
     except FormatError as error:
         return error.failure
+    # First, so that a damaged file is not taken for one of another host. A block that does not verify refuses the
+    # whole; one that cannot be judged counts for nobody.
+    signatures = verify_member(glass.signature, glass.signed)
+    for failure in signatures.failures:
+        if failure.code != "unsupported-algorithm":
+            return glass_format.invalid(failure.detail, reason=failure.code).failure
     lockdown = state.lockdown
     if glass.host != state.host:
         detail = f"the file is for the host {glass.host}, and this is {state.host}"
@@ -81,11 +87,6 @@ def judge(data: bytes, state: HostState, at: datetime) -> BrokenGlass | Failure:
     if at >= glass.expires:
         detail = f"the file expired on {time_text(glass.expires)}, and it is {time_text(at)}"
         return Failure("break-glass-expired", detail, {"expires": time_text(glass.expires)})
-    # A block that does not verify refuses the whole; one that cannot be judged counts for nobody.
-    signatures = verify_member(glass.signature, glass.signed)
-    for failure in signatures.failures:
-        if failure.code != "unsupported-algorithm":
-            return glass_format.invalid(failure.detail, reason=failure.code).failure
     keys = tuple(sorted(set(counting(one.certificate for one in signatures.signers)) & set(lockdown.keys)))
     if len(keys) < lockdown.threshold:
         detail = f"{len(keys)} of the {lockdown.threshold} keys that this host asks for have signed the file"

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help demo demo-host demo-image host-system vm vm-table vm-image exec-cost test lint format bench shape worst fuzz mutate oracle differential vectors big docs man clean
+.PHONY: help demo demo-host demo-image host-system vm vm-table vm-image exec-cost test lint format bench bench-peers shape worst fuzz mutate oracle differential vectors big docs man clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -44,6 +44,10 @@ format: $(VENV)/.developer  ## write the code in its one form
 bench: $(VENV)/.installed  ## ratios to floors and peers, in one interleaved run
 	$(BIN)/python bench/run.py $(BENCH)
 	$(BIN)/python docs/generate.py
+
+bench-peers:  ## the peers of PyPI that `make bench` compares with, in .venv-peers
+	python3 -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet in-toto model-signing pyopenssl
 
 exec-cost: $(VENV)/.developer  ## what a start costs more under the guard and under fapolicyd (root), for docs/enforcement.md
 	PYTHONPATH=tests $(BIN)/python bench/exec_cost.py

@@ -11,13 +11,20 @@ import random
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 KIB = 1024
 MIB = 1024 * KIB
 FILE_SIZE = 16 * MIB
 """Bytes of each file of a large module."""
+
+PACKAGES = 500
+"""Packages that are made and signed; where there are more bundles, each has several names."""
 
 _POOL = 8 * MIB
 _TOML = """\
@@ -159,15 +166,77 @@ def _write(path: Path, blocks: Iterator[bytes]) -> None:
 
 
 def signed_bundles(modules: list[Path], keys: Path) -> None:
-    """A signed `.seal` and `.vib` beside each module, made by modseal itself in this process."""
+    """A signed `.seal` and `.vib` beside each module, made by modseal itself in one process for each core."""
     from modseal.cli.main import run
 
     signer = ["--key", str(keys / "partner/signer.key"), "--cert", str(keys / "partner/signer.pem")]
-    for module in modules:
+
+    def make(module: Path) -> None:
         for kind in ("seal", "vib"):
             bundle = str(module.with_suffix(f".{kind}"))
             if run(["pack", str(module), "-o", bundle, "--format", kind]) or run(["sign", bundle, *signer]):
                 sys.exit(f"bench: {bundle} could not be made")
+
+    _on_all_cores(modules, make)
+
+
+def many_bundles(folder: Path, keys: Path, count: int) -> None:
+    """That many different `.seal` of 2 KB: one module under as many names, each signed."""
+    from dataclasses import replace
+
+    from modseal.cli.main import run
+    from modseal.format import ar, cms, manifest_json
+    from modseal.format.source import BytesSource
+    from modseal.signing import block, fitness, material
+    from modseal.signing.keys import FileSigner
+
+    module, bundle = folder / "many", folder / "many.seal"
+    sized_module(module, [300])
+    if run(["pack", str(module), "-o", str(bundle)]):
+        sys.exit("bench: a bundle could not be made")
+    data = bundle.read_bytes()
+    first, _, *rest = ar.read(BytesSource(data))
+    manifest = manifest_json.decode(data[first.offset : first.offset + first.size])
+    payloads = b"".join(
+        ar.encode_header(one.name, one.size) + data[one.offset : one.offset + one.size] + ar.padding(one.size)
+        for one in rest
+    )
+    certificate = material.read_certificate(keys / "partner/signer.pem")
+    signer = FileSigner(certificate, (), (), material.read_key(keys / "partner/signer.key", None).key)
+    algorithm = fitness.choose_algorithm(certificate)
+
+    def make(number: int) -> None:
+        content = manifest_json.encode(replace(manifest, name=f"many-{number:06}"))
+        signed = cms.join_blocks((block.build(content, signer, algorithm, None),))
+        parts = [ar.MAGIC]
+        for name, member in (("manifest.json", content), ("sig.pkcs7", signed)):
+            parts += [ar.encode_header(name, len(member)), member, ar.padding(len(member))]
+        path = folder / f"many-{number // 1000:03}" / f"{number:06}.seal"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b"".join([*parts, payloads]))
+
+    there = 1000 * len(list(folder.glob("many-*")))
+    _on_all_cores(range(there, count), make)
+
+
+def _on_all_cores(things: Sequence[T], make: Callable[[T], None]) -> None:
+    """Call `make` with each thing, in one process for each core."""
+    workers = os.cpu_count() or 1
+    children = []
+    for share in range(workers):
+        child = os.fork()
+        if child:
+            children.append(child)
+            continue
+        try:
+            for thing in things[share::workers]:
+                make(thing)
+        except BaseException:  # noqa: BLE001 - a fork that returned would go on as its parent
+            traceback.print_exc()
+            os._exit(1)
+        os._exit(0)
+    if sum(os.waitpid(child, 0)[1] for child in children):  # each of them is waited for
+        sys.exit("bench: bundles could not be made")
 
 
 def rpm_command(modules: list[Path], folder: Path) -> list[str]:
@@ -210,11 +279,13 @@ def main() -> None:
         host_module(folder, size)
     elif what == "huge":
         sparse_module(folder, size)
+    elif what == "many":
+        many_bundles(folder, folder / "keys", size)
     else:
         modules = (medium_modules if what == "medium" else small_modules)(folder, size)
         signed_bundles(modules, folder / "keys")
         if shutil.which("rpmbuild") and shutil.which("rpmkeys"):
-            subprocess.run(rpm_command(modules, folder), check=True)
+            subprocess.run(rpm_command(modules[:PACKAGES], folder), check=True)
         for module in modules:
             shutil.rmtree(module)
 

@@ -19,6 +19,12 @@ from typing import Any
 
 MIB = 1024 * 1024
 _BLOCK = 4 * MIB
+UNTIL = [float("inf")]
+"""When the section that runs has had its time (`time.monotonic`): the round that has begun is then the last."""
+
+END = [float("inf")]
+"""When all of it should be over."""
+
 RECORD: dict[str, dict[str, Any]] = {}
 """Every table so far, by its title, as docs/performance.json keeps it."""
 
@@ -83,13 +89,16 @@ def warm(files: Iterable[Path]) -> None:
 
 def compare(section: Section) -> dict[str, list[Run]]:
     """Run all contenders of a section in turn, and print the table."""
-    if section.rounds > 1:
+    if section.rounds > 1 and time.monotonic() < UNTIL[0]:
         for contender in section.contenders:
             run(contender)  # not counted: byte code, linker caches
     runs: dict[str, list[Run]] = {contender.name: [] for contender in section.contenders}
-    for _ in range(section.rounds):
+    for count in range(1, section.rounds + 1):
         for contender in section.contenders:
             runs[contender.name].append(run(contender))
+        if time.monotonic() > UNTIL[0]:
+            section.rounds = count
+            break
     show(section, runs)
     return runs
 

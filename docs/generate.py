@@ -68,6 +68,7 @@ def outputs() -> dict[Path, str]:
         ROOT / "docs/levels.md": level_table.markdown(),
         ROOT / "docs/performance.md": performance_page.page(_NOTE),
     }
+    files |= {ROOT / "docs" / path: text for path, text in performance_page.pictures().items()}
     for name in json_schema.PUBLISHED:
         files[ROOT / f"schemas/{name}.schema.json"] = json_schema.text(json_schema.published(name))
     for name in ("format", "verification", "policy", "threat-model", "audits", "enforcement", "reference-host"):

@@ -1,17 +1,18 @@
 """The one kind of value in the rooms that a `verify` loads: a dataclass that is cheap to define and to make.
 
 `dataclasses.dataclass` writes and compiles up to seven functions for each frozen class with slots: for the 53 that a
-cold `verify` loads, a quarter of its time (docs/adr/0039). Here it writes `__init__` alone; comparison, hash and text
-are shared. To the type checker it is `dataclasses.dataclass` itself, so that an assignment to a field of a frozen
-value is an error there. At run time it is not refused.
+cold `verify` loads, a quarter of its time (docs/adr/0039). Here it writes none: comparison, hash and text are shared,
+and `__init__` is written when the first value is made, which most processes never do for half of the classes. To the
+type checker it is `dataclasses.dataclass` itself, so that an assignment to a field of a frozen value is an error there.
+At run time it is not refused.
 
 `replace`, `fields` and `field` of `dataclasses` are for these values too.
 """
 
 from __future__ import annotations
 
+from dataclasses import MISSING, fields
 from dataclasses import dataclass as _dataclass
-from dataclasses import fields
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
@@ -25,13 +26,42 @@ else:
         """See `dataclasses.dataclass`; the parameters that no value needs are left out."""
 
         def make(cls):
-            cls = _dataclass(cls, slots=slots, eq=False, repr=False, weakref_slot=weakref_slot)
+            cls = _dataclass(cls, init=False, slots=slots, eq=False, repr=False, weakref_slot=weakref_slot)
+            cls.__init__ = _init_when_called(cls)
             cls.__repr__ = _repr
             if eq:
                 _compare_by_fields(cls, frozen=frozen)
             return cls
 
         return make if cls is None else make(cls)
+
+
+def _init_when_called(cls: Any) -> Any:
+    def init(self: Any, *values: Any, **named: Any) -> None:
+        cls.__init__ = _written_init(cls)
+        cls.__init__(self, *values, **named)
+
+    return init
+
+
+def _written_init(cls: Any) -> Any:
+    """The `__init__` that `dataclasses` would write: a parameter for each field that has one, and an assignment."""
+    known: dict[str, Any] = {"_NONE_GIVEN": MISSING}
+    parameters, lines = ["self"], []
+    for field in fields(cls):
+        name, value = field.name, field.name
+        known[f"_default_{name}"] = field.default
+        if field.default_factory is not MISSING:
+            known[f"_make_{name}"] = field.default_factory
+            value = f"_make_{name}() if {name} is _NONE_GIVEN else {name}" if field.init else f"_make_{name}()"
+        if field.init:
+            has_default = field.default is not MISSING or field.default_factory is not MISSING
+            parameters.append(f"{name}=_default_{name}" if has_default else name)
+        lines.append(f"self.{name} = {value}")
+    if hasattr(cls, "__post_init__"):
+        lines.append("self.__post_init__()")
+    exec(f"def __init__({', '.join(parameters)}):\n " + "\n ".join(lines), known)  # noqa: S102 - names of our fields
+    return known["__init__"]
 
 
 def _repr(self: Any) -> str:

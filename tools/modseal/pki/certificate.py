@@ -15,7 +15,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_der_public_key
 
 from modseal.errors import FormatError, foreign
 from modseal.format import der
@@ -241,7 +240,7 @@ def _read(data: bytes) -> Certificate:
 
 
 def _key(data: bytes) -> Any:
-    key = load_der_public_key(data)
+    key = public_key.load(data)
     algorithms.require_bounded(key)
     return key
 

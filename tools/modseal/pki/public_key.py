@@ -21,6 +21,15 @@ from modseal.pki.algorithms import ED25519, ML_DSA, NULL_PARAMETERS, RSA_ENCRYPT
 EC_PUBLIC_KEY = "1.2.840.10045.2.1"
 
 _CURVES = {"secp256r1": "P-256", "secp384r1": "P-384", "secp521r1": "P-521"}
+_NAMED = {
+    der.encode_oid(oid): curve
+    for oid, curve in (
+        ("1.2.840.10045.3.1.7", ec.SECP256R1()),
+        ("1.3.132.0.34", ec.SECP384R1()),
+        ("1.3.132.0.35", ec.SECP521R1()),
+    )
+}
+"""The curves of `pki.algorithms`, by the parameters of their keys (RFC 5480 section 2.1.1.1)."""
 
 _UNCOMPRESSED = 0x04
 _P = 2**255 - 19
@@ -35,6 +44,21 @@ def kind_of_key(key: Any) -> str:
     if isinstance(key, ec.EllipticCurvePublicKey):
         return f"ECDSA {_CURVES.get(key.curve.name, key.curve.name)}"
     return type(key).__name__.removesuffix("PublicKey").replace("MLDSA", "ML-DSA-")
+
+
+def load(data: bytes) -> Any:
+    """The library's key for a SubjectPublicKeyInfo that has its one form (`require_form`).
+
+    Raises what the library raises, such as `ValueError` for a point that is not on its curve.
+    """
+    info = der.only(data)
+    algorithm, point = read_algorithm(info), info.take(der.BIT_STRING).content[1:]
+    if algorithm.oid == EC_PUBLIC_KEY and algorithm.parameters in _NAMED:
+        return ec.EllipticCurvePublicKey.from_encoded_point(_NAMED[algorithm.parameters], point)
+    # Imported here: it loads what writes keys of every kind, and most signers have one on a curve.
+    from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+    return load_der_public_key(data)
 
 
 def require_form(info: der.Reader) -> None:

@@ -27,11 +27,11 @@ _NEXT = """\
 ## What would be next
 
 - **Cold**: half of it are click and the library's bindings. A plain `verify` could be parsed without click, for about
-  15 ms; the first key of RSA loads 5 ms of the library's code for keys of every kind. A quarter of modseal's own part is
-  making classes of values.
-- **Warm**: a descriptor and a manifest are read value by value. Patterns for their usual form would save a third of what is
-  left, and would be second readers of signed data: that is why they are not there. A signature block is compared with
-  that of the same signer before it, which reads nothing twice.
+  15 ms; the first key of RSA loads 5 ms of the library's code for keys of every kind. A quarter of modseal's own part
+  is making classes of values.
+- **Warm**: a descriptor and a manifest are read value by value. Patterns for their usual form would save a third of
+  what is left, and would be second readers of signed data: that is why they are not there. A signature block is
+  compared with one of the same signer before it, which reads nothing in two ways.
 - **Large**: frames of a `.seal` are unpacked in one thread, beside the one that digests the files. More threads would
   need the memory of a frame each, and an order of failures that does not depend on their number.
 - **Audit**: each bundle becomes a record, a row and lines of a report, which is half of its time. A second audit looks

@@ -28,6 +28,8 @@ sys.path[:0] = {path!r}
 from builders.pki import NOW
 from modseal import limits
 from modseal.host.guard import Guard
+from modseal.host.guard_content import Contents
+from modseal.host.starts import Starts
 limits.GUARD_DEADLINE, limits.GUARD_RETRY = {deadline!r}, 0.2
 {before}
 guard = Guard(Path({root!r}), [Path({mount!r})], lambda: NOW, sys.stdout, **{options!r})

@@ -65,6 +65,27 @@ def test_a_content_is_indirect_if_it_is_anywhere() -> None:
     assert code(admission, b"program") == "interpreter-direct"
 
 
+@pytest.mark.parametrize("named", ["/opt/acme/tool", "//opt/./acme/tool", "/opt/link/tool", "/opt/link/own"])
+def test_what_an_installed_file_names_as_its_interpreter_is_one_whatever_its_name(named: str) -> None:
+    links = [
+        Entry("opt/link", FileType.SYMLINK, target="acme"),
+        Entry("opt/acme/own", FileType.SYMLINK, target="../acme/tool"),
+        Entry("opt/loop", FileType.SYMLINK, target="loop"),
+    ]
+    entries = [file("opt/acme/tool"), file("opt/acme/other", b"other"), *links]
+    admission = Admission({"acme": entries}, frozenset({named, "/opt/loop/x", "/bin/sh"}))
+    assert code(admission, b"program") == "interpreter-direct"
+    assert code(admission, b"program", started=True) is None
+    assert code(admission, b"other") is None
+
+
+def test_the_content_of_a_known_interpreter_is_one_whatever_its_name() -> None:
+    entries = [file("opt/acme/tool"), file("opt/acme/other", b"other")]
+    admission = Admission({"acme": entries}, contents=frozenset({hashlib.sha256(b"program").digest()}))
+    assert code(admission, b"program") == "interpreter-direct"
+    assert code(admission, b"other") is None
+
+
 @pytest.mark.parametrize(
     ("head", "path"),
     [

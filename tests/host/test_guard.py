@@ -25,7 +25,8 @@ from builders.pki import NOW
 from modseal import limits
 from modseal.errors import UndecidedError, UsageError
 from modseal.host.fanotify import Fanotify
-from modseal.host.guard import Guard, GuardLog
+from modseal.host.guard import Guard
+from modseal.host.guard_log import GuardLog
 
 _WHY = guards.why_impossible()
 pytestmark = pytest.mark.skipif(bool(_WHY), reason=str(_WHY))
@@ -108,12 +109,12 @@ def test_an_interpreter_runs_installed_scripts_only(guard: Guarded) -> None:
 
 ABOUT_TO_OPEN = """
 import os
-step = Guard.{step}
+step = {step}
 def exchanged(*given):
     step(*given)
     if os.path.exists({evil!r}):
         os.rename({evil!r}, {name!r})
-Guard.{step} = exchanged
+{step} = exchanged
 """
 
 
@@ -125,7 +126,7 @@ def exchanging(host: Host, step: str, name: str) -> AbstractContextManager[Guard
 
 @pytest.mark.parametrize("called", ["script", "link", "folder/script"])
 def test_a_script_that_is_exchanged_before_its_interpreter_opens_it_does_not_run(host: Host, called: str) -> None:
-    with exchanging(host, "_await", called) as guard:
+    with exchanging(host, "Guard._await", called) as guard:
         guard.put("sh", SHELL)
         script = guard.put("script", f"#!{guard.mount}/sh\nexit 0\n".encode())
         guard.run("sh", "-c", "mkdir folder; cp -p script folder; ln -s script link", guard.mount)
@@ -139,10 +140,45 @@ def test_a_script_that_is_exchanged_before_its_interpreter_opens_it_does_not_run
         assert guard.run(guard.mount / called).returncode == 126  # the evil file is still there, and is judged
 
 
+TWICE = """
+import os, sys
+for program, *arguments in ({first!r}, {second!r}):
+    try:
+        os.execv(program, [program, *arguments])
+    except OSError as error:
+        print(os.path.basename(program), error.strerror, flush=True)
+"""
+"""Two starts by one thread. The second is tried only where the first has failed."""
+
+
+def test_a_start_that_failed_is_no_leave_to_start_the_interpreter(guard: Guarded) -> None:
+    """The arguments are too long, which the kernel finds between the script and its interpreter."""
+    script, shell = f"{guard.mount}/script", f"{guard.mount}/sh"
+    code = TWICE.format(first=(script, "x" * 200_000), second=(shell, "-c", "echo EVIL"))
+    done = guard.run(sys.executable, "-I", "-S", "-", input=code.encode())
+    assert done.stdout == b"script Argument list too long\nsh Operation not permitted\n"
+    assert guard.codes("interpreter-direct")
+
+
+def test_a_script_whose_interpreter_is_a_script_is_not_exchanged_either(host: Host, tmp_path: Path) -> None:
+    runner = f'#!{tmp_path}/guarded/sh\n. "$1"\n'.encode()
+    inner = f"#!{tmp_path}/guarded/runner\necho GOOD\n".encode()
+    host.installed(host.bundle("nested", files={"opt/nested/runner": runner, "opt/nested/inner": inner}))
+    with exchanging(host, "Guard._await", "inner") as guard:
+        guard.put("sh", SHELL)
+        guard.put("runner", runner)
+        path = guard.put("inner", inner)
+        assert guard.run(path).stdout == b"GOOD\n"
+        assert eventually(lambda: not holds_opens(guard))
+        guard.put("evil", b"echo EVIL\n")
+        assert b"EVIL" not in guard.run(path).stdout
+        assert guard.codes("content-not-installed")
+
+
 PYTHON = Path(sys.executable).resolve()
 
 
-@pytest.mark.parametrize(("step", "denied"), [("_await", 2), ("_opened", 1)])
+@pytest.mark.parametrize(("step", "denied"), [("Guard._await", 2), ("Starts.opened", 1)])
 def test_python_opens_its_script_twice_and_both_times_the_same(tmp_path: Path, step: str, denied: int) -> None:
     host = hosts.host(tmp_path)
     script = f"#!{tmp_path}/guarded/python -I\nprint('GOOD')\n".encode()
@@ -185,7 +221,7 @@ def test_a_script_is_awaited_as_long_as_its_interpreter_lives(host: Host, tmp_pa
     """It can be stopped before it opens the script, for longer than any deadline."""
     slow = f"#!{tmp_path}/guarded/sh\nsleep 3\n".encode()
     host.installed(host.bundle("slow", files={"opt/slow/script": slow}))
-    with guards.guarded(host, deadline=0.5, before="Guard._opened = lambda *given: None") as guard:
+    with guards.guarded(host, deadline=0.5, before="Starts.opened = lambda *given: None") as guard:
         guard.put("sh", SHELL)
         script = guard.put("slow", slow)
         process = subprocess.Popen(["nsenter", "--target", guard.namespace, "--mount", str(script)])
@@ -205,14 +241,13 @@ view[0]  # the page is there, and writable: tmpfs is told of no later write
 print("mapped", flush=True)
 sys.stdin.readline()
 view[-1] ^= 1
-view.close() if len(sys.argv) > 2 else None
 print("changed", flush=True)
 sys.stdin.readline()
 """
 
 
-def mapping(guard: Guarded, path: Path, *options: str) -> subprocess.Popen[bytes]:
-    enter = ["nsenter", "--target", guard.namespace, "--mount", sys.executable, "-c", _MAPPED, str(path), *options]
+def mapping(guard: Guarded, path: Path) -> subprocess.Popen[bytes]:
+    enter = ["nsenter", "--target", guard.namespace, "--mount", sys.executable, "-c", _MAPPED, str(path)]
     found = subprocess.Popen(enter, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert found.stdout is not None
     assert found.stdout.readline() == b"mapped\n"
@@ -225,6 +260,15 @@ def test_a_file_that_somebody_could_change_by_a_mapping_does_not_run(guard: Guar
         assert not guard.runs(path)
         process.communicate(b"\n\n")
     assert guard.codes("content-writable")
+
+
+def test_a_file_that_was_changed_by_a_mapping_after_it_ran_does_not_run(guard: Guarded) -> None:
+    path = guard.put("other", TRUE)
+    assert guard.runs(path)
+    with mapping(guard, path) as process:
+        process.communicate(b"\n\n")
+    assert not guard.runs(path)
+    assert guard.codes("content-not-installed")
 
 
 @pytest.mark.parametrize("change", ["mode", "group", "owner", "acl"])
@@ -335,7 +379,7 @@ def test_many_programs_and_switches_at_once_neither_hang_nor_let_anything_throug
     assert [one.result().stdout for one in denied] == [b"126\n" * 500] * 2
 
 
-SLOW = "import time; read = Guard._read; Guard._read = lambda *given: time.sleep(2) or read(*given)"
+SLOW = "import time; read = Contents.read; Contents.read = lambda *given: time.sleep(2) or read(*given)"
 
 
 @pytest.mark.parametrize("allow_late", [False, True])
@@ -346,7 +390,7 @@ def test_what_is_not_judged_within_the_deadline_is_denied_unless_it_is_to_run(ho
 
 
 def test_a_file_that_cannot_be_read_does_not_run(host: Host) -> None:
-    with guards.guarded(host, before="Guard._read = lambda *given: 1 / 0") as guard:
+    with guards.guarded(host, before="Contents.read = lambda *given: 1 / 0") as guard:
         assert not guard.runs(guard.put("run", TRUE))
         assert guard.codes("content-unreadable")
 
@@ -385,6 +429,78 @@ def test_a_library_whose_start_cannot_be_read_is_denied_at_once(host: Host, tmp_
         assert guard.process.poll() is None
 
 
+def test_an_interpreter_is_known_by_what_names_it_and_by_its_content(host: Host, tmp_path: Path) -> None:
+    """The module's own shell has an unknown name, and so has the copy of a shell of this system."""
+    own = f"#!/opt/m/lsh\n# {tmp_path}\n".encode()
+    files = {"opt/m/lsh": ECHO, "opt/m/script": own, "opt/m/copy": SHELL}
+    host.installed(host.bundle("m", files=files, modes=dict.fromkeys(files, 0o755)))
+    with guards.guarded(host) as guard:
+        assert not guard.runs(guard.put("lsh", ECHO), "text")
+        assert not guard.runs(guard.put("copy", SHELL), "-c", "exit 0")
+        assert guard.codes(*["interpreter-direct"] * 2)
+
+
+@pytest.fixture
+def layers(tmp_path: Path) -> list[str]:
+    """Commands that mount and unmount an overlay over the guarded folder, as `systemd-sysext refresh` does."""
+    lower = tmp_path / "lower"
+    for name, content in (("run", TRUE), ("other", ECHO)):
+        path = lower / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+        path.chmod(0o755)
+    (tmp_path / "empty").mkdir()
+    mount = f"mount -t overlay -o ro,lowerdir={lower}:{tmp_path}/empty none {tmp_path}/guarded"
+    return [mount, f"umount --lazy {tmp_path}/guarded"]
+
+
+def test_what_is_mounted_over_a_guarded_folder_is_guarded(guard: Guarded, layers: list[str]) -> None:
+    mount, unmount = layers
+    guard.run("sh", "-c", mount).check_returncode()
+    first = guard.said("mount-guarded")
+    assert guard.runs(guard.mount / "run")
+    assert not guard.runs(guard.mount / "other")
+    guard.run("sh", "-c", f"{unmount} && {mount}").check_returncode()
+    assert eventually(lambda: [line["event"] for line in guard.lines()].count("mount-guarded") >= 2)
+    assert not guard.runs(guard.mount / "other")
+    assert first["mount"] == str(guard.mount)
+    assert guard.codes(*["content-not-installed"] * 2)
+
+
+def test_a_folder_where_nothing_is_mounted_any_more_is_named_until_something_is(
+    guard: Guarded, layers: list[str]
+) -> None:
+    mount, unmount = layers
+    guard.run("sh", "-c", unmount).check_returncode()
+    line = guard.said("not-guarded")
+    assert (line["mount"], line["code"]) == (str(guard.mount), "guard-impossible")
+    assert "not where a file system is mounted" in line["detail"]
+    enter = ["nsenter", "--target", guard.namespace, "--mount", "sh", "-c"]
+    subprocess.run([*enter, f"mount --bind /usr {guard.mount}"], check=True)
+    assert eventually(lambda: "the system itself runs from" in guard.lines()[-1]["detail"])
+    subprocess.run([*enter, f"umount {guard.mount} && {mount}"], check=True)
+    assert guard.said("mount-guarded")
+    assert not guard.runs(guard.mount / "other")
+
+
+def test_mounts_change_under_load(guard: Guarded, host: Host, layers: list[str]) -> None:
+    """What is installed always runs. Other things run in the moments until the guard is told of the new mount."""
+    mount, unmount = layers
+    guard.put("other", ECHO)
+    host.installed(host.bundle("harmless", files={"opt/harmless": b"data"}))
+    loop = 'i=0; while [ $i -lt 300 ]; do "$0" || echo "$?"; i=$((i+1)); done'
+    with ThreadPoolExecutor(4) as pool:
+        allowed = [pool.submit(guard.run, "sh", "-c", loop, guard.mount / "run") for _ in range(2)]
+        other = pool.submit(guard.run, "sh", "-c", loop, guard.mount / "other")
+        for number in (1, 2, 1, 2, 1):
+            host.rollback(number)
+            guard.run("sh", "-c", f"{mount} && sleep 0.1 && {unmount}").check_returncode()
+    assert [one.result().stdout for one in allowed] == [b""] * 2
+    assert other.result().stdout.count(b"126\n") > 250  # of 300, with ten changes of mounts
+    guard.run("sh", "-c", mount).check_returncode()
+    assert eventually(lambda: not guard.runs(guard.mount / "other"))
+
+
 def test_files_in_memory_lie_on_no_file_system_that_can_be_guarded() -> None:
     kernel, memory = Fanotify(), os.memfd_create("memory")
     try:
@@ -408,7 +524,7 @@ def test_libraries_are_held_when_they_are_opened(host: Host) -> None:
         assert guard.codes("content-not-installed")
 
 
-def test_a_guard_that_dies_stops_nobody(guard: Guarded) -> None:
+def test_programs_wait_for_a_guard_that_is_stopped_and_are_judged_when_it_goes_on(guard: Guarded) -> None:
     guard.process.send_signal(signal.SIGSTOP)
     waiting = subprocess.Popen(
         ["nsenter", "--target", guard.namespace, "--mount", str(guard.mount / "run")], stderr=subprocess.DEVNULL
@@ -419,10 +535,34 @@ def test_a_guard_that_dies_stops_nobody(guard: Guarded) -> None:
     assert waiting.wait(timeout=30) == 0
 
 
-@pytest.mark.parametrize(("mount", "said"), [("/", "would stop"), ("", "not where a file system is mounted")])
+@pytest.mark.parametrize(("mount", "said"), [("/", "would stop"), ("", "not where a file system"), ("/no", "No such")])
 def test_only_a_file_system_without_the_running_system_is_guarded(host: Host, mount: str, said: str) -> None:
     with pytest.raises(UsageError, match=said):
         Guard(host.root, [Path(mount or host.root)], lambda: NOW, StringIO())
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "mount -t overlay -o ro,lowerdir={empty}:/usr none /usr; M=/usr",  # as systemd-sysext merges modules into it
+        "mount --bind / {empty}; M={empty}",
+        "mount --bind /etc {empty}; M={empty}",  # another part of the file system that is marked as a whole
+        "mount -t overlay -o ro,lowerdir={lower}:{empty} none {lib}; M={lib}",
+    ],
+)
+def test_what_the_system_runs_from_is_not_guarded_wherever_it_is_mounted(
+    host: Host, tmp_path: Path, command: str
+) -> None:
+    for name in ("empty", "lower"):
+        (tmp_path / name).mkdir()
+    lib = os.path.dirname(os.__file__)
+    mount = command.format(empty=tmp_path / "empty", lower=lib, lib=lib)
+    code = "from modseal.cli.main import main; main()"
+    script = f'{mount}; exec {sys.executable} -c "{code}" host guard --root {host.root} --mount $M'
+    unshared = ["unshare", "--mount", "--propagation", "private", "timeout", "20", "sh", "-c", script]
+    done = subprocess.run(unshared, capture_output=True, text=True)
+    assert done.returncode == 2, done
+    assert "the system itself runs from this file system, and would stop" in done.stderr
 
 
 class _Stuck(StringIO):

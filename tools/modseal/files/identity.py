@@ -73,11 +73,15 @@ def _counts_mapped_writes(descriptor: int) -> bool:
     that cannot be seen, as in a container, nothing is known of it.
     """
     try:
-        with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as lines:
-            mount = next(line.split()[1] for line in lines if line.startswith("mnt_id:"))
+        return _mount_counts_mapped_writes(_mount_number(descriptor))
     except (OSError, StopIteration):
         return False
-    return _mount_counts_mapped_writes(mount)
+
+
+def _mount_number(descriptor: int) -> str:
+    """The number of the mount through which a file was opened (proc_pid_fdinfo(5))."""
+    with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as lines:
+        return next(line.split()[1] for line in lines if line.startswith("mnt_id:"))
 
 
 @lru_cache(maxsize=64)
@@ -107,6 +111,19 @@ def _mount_of(mount: str) -> tuple[str, str]:
                 kind, _, options = after.split()
                 return kind, options
     return "", ""
+
+
+def is_read_only(descriptor: int) -> bool:
+    """Whether nothing can be written to the file system of an open file, whoever asks.
+
+    What lies below it, such as the folders of an overlay, is another matter.
+    """
+    return "ro" in _mount_of(_mount_number(descriptor))[1].split(",")
+
+
+def forget_mounts() -> None:
+    """Look at each mount anew: numbers of mounts are used again."""
+    _mount_counts_mapped_writes.cache_clear()
 
 
 def is_still(descriptor: int, settled: Identity | None) -> bool:

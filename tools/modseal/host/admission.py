@@ -1,16 +1,19 @@
 """Which files may run: those whose content is in the active generation. Decides on values alone, and reads nothing.
 
-*Indirect* files are those that run other files (`Power.INTERPRETERS`: shells, Python, `ld.so`). Started by themselves
-they would run anything that they are told, so they run only where the kernel starts them for a file that may run: as
-the interpreter that its `#!` line names, or the loader that its ELF header names.
+*Indirect* files are those that run other files: shells, Python, `ld.so`. Started by themselves they would run anything
+that they are told, so they run only where the kernel starts them for a file that may run: as the interpreter that its
+`#!` line names, or the loader that its ELF header names. An interpreter is known by its name (`Power.INTERPRETERS`),
+by what installed files name, and by its content, if that is the content of one that is known.
 """
 
 from __future__ import annotations
 
+import posixpath
 import struct
 from collections.abc import Iterable, Mapping
 
 from modseal.errors import Failure
+from modseal.format import rules
 from modseal.format.manifest import Entry, FileType
 from modseal.trust.powers import LENT_RIGHTS, Power, uses
 from modseal.values import dataclass
@@ -24,6 +27,8 @@ _ELF_FIELDS = {1: ("I", 28, 42, 4, 16), 2: ("Q", 32, 54, 8, 32)}
 """By class (32 and 64 bit): how an offset is written; where the header has its table's, and size and number of the
 table's rows; where a row has the offset and the size of its part."""
 _PT_INTERP = 3
+_LINKS = 40
+"""Linux follows no more of them (path_resolution(7))."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,13 +43,25 @@ class RunnableContent:
 class Admission:
     """The files of a generation's proved modules, by their content."""
 
-    def __init__(self, modules: Mapping[str, Iterable[Entry]]) -> None:
-        """`modules` are the entries of each module that today's policy accepts, by name."""
+    def __init__(
+        self,
+        modules: Mapping[str, Iterable[Entry]],
+        interpreters: frozenset[str] = frozenset(),
+        contents: frozenset[bytes] = frozenset(),
+    ) -> None:
+        """`modules` are the entries of each module that today's policy accepts, by name.
+
+        `interpreters` are paths on the host that installed files name as their interpreter or loader, and `contents`
+        the digests of interpreters that came from elsewhere.
+        """
+        modules = {name: tuple(entries) for name, entries in modules.items()}
+        by_path = {entry.path: entry for entries in modules.values() for entry in entries}
+        named = {_resolved(path, by_path) for path in interpreters}
         self._by_content: dict[bytes, RunnableContent] = {}
         sizes: set[int] = set()
         for name, entries in modules.items():
             files = [entry for entry in entries if entry.type is FileType.FILE]
-            indirect = {use.where for use in uses(files) if use.power is Power.INTERPRETERS}
+            indirect = named | {use.where for use in uses(files) if use.power is Power.INTERPRETERS}
             for entry in files:
                 if entry.sha256 is None or entry.size is None:
                     continue
@@ -52,7 +69,7 @@ class Admission:
                 self._by_content[entry.sha256] = RunnableContent(
                     before.modules | {name},
                     before.rights | ((entry.mode or 0) & LENT_RIGHTS),
-                    before.indirect or entry.path in indirect,
+                    before.indirect or entry.path in indirect or entry.sha256 in contents,
                 )
                 sizes.add(entry.size)
         self.sizes = frozenset(sizes)
@@ -75,6 +92,18 @@ class Admission:
             detail = "it runs other files, and no installed file was started that names it"
             return Failure("interpreter-direct", detail, {"module": module})
         return None
+
+
+def _resolved(path: str, entries: Mapping[str, Entry]) -> str:
+    """The path of the file that a path leads to, by the links that modules bring. Others are left as they are."""
+    path = posixpath.normpath(path).strip("/")
+    for _ in range(_LINKS):
+        above = [path[:at] for at, sign in enumerate(path + "/") if sign == "/"]
+        link = next((one for one in above if one in entries and entries[one].type is FileType.SYMLINK), None)
+        if link is None:
+            return path
+        path = (rules.link_leads_to(link, entries[link].target or "") + path[len(link) :]).lstrip("/")
+    return path
 
 
 def interpreter(head: bytes) -> str | None:

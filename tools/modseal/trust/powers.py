@@ -94,8 +94,11 @@ PLACES: dict[Power, tuple[str, ...]] = {
         *("etc/xdg/autostart/", "etc/pam.d/", "etc/ld.so.*", "etc/ld.so.conf.d/"),
     ),
     Power.INTERPRETERS: (
-        *("sh", "bash*", "rbash", "dash", "ash", "zsh*", "ksh*", "mksh", "fish", "csh", "tcsh", "pwsh"),
-        *("python*", "pypy*", "perl*", "ruby*", "lua*", "node", "nodejs", "deno", "bun", "php*"),
+        *("sh", "bash*", "rbash", "dash", "ash", "zsh*", "ksh*", "mksh*", "lksh", "loksh", "oksh", "posh", "yash"),
+        *("fish", "csh", "tcsh", "pwsh", "osh", "ysh", "nu", "elvish", "xonsh"),
+        *("python*", "pypy*", "micropython*", "perl*", "raku", "ruby*", "mruby*", "lua*", "php*", "hhvm"),
+        *("node", "nodejs", "deno", "bun", "qjs*", "gjs", "mujs", "duk", "jshell", "groovy", "julia", "octave*"),
+        *("erl", "elixir", "iex", "sbcl", "clisp", "ecl", "racket", "gforth", "gdb"),
         *("tclsh*", "wish*", "expect", "awk", "gawk", "mawk", "nawk", "guile*", "rscript", "escript", "java", "dotnet"),
         *("busybox*", "toybox*", "ld.so", "ld.so.1", "ld.so.2", "ld-*.so*", *_each(_DROP_IN, "binfmt.d/")),
     ),

@@ -1,0 +1,94 @@
+"""Whose opens are taken for those of an interpreter, and what the kernel has to show for it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from modseal.host import starts
+from modseal.host.starts import FileId, Starts, is_opened_for_another, require_stacks
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/stack").exists(), reason="this kernel has no /proc/PID/stack")
+
+ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="it takes root to see a stack of the kernel")
+SCRIPT: FileId = (1, 1)
+
+
+def own_program() -> FileId:
+    status = os.stat("/proc/self/exe")
+    return status.st_dev, status.st_ino
+
+
+def another_thread() -> int:
+    """The number of a thread of this process that is not its first. It has ended, and the numbers stay apart."""
+    found: list[int] = []
+    thread = threading.Thread(target=lambda: found.append(threading.get_native_id()))
+    thread.start()
+    thread.join()
+    return found[0]
+
+
+def test_what_the_first_thread_opens_counts_for_nothing_until_the_interpreter_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """execve gives a thread the number of its process's first one, which could open the script in its place."""
+    monkeypatch.setattr(starts, "_process", lambda _: os.getpid())
+    found = Starts()
+    found.await_scripts(another_thread(), "sh", own_program(), (SCRIPT,))
+    found.opened(os.getpid(), SCRIPT, time.monotonic())
+    assert found.awaits(os.getpid())
+    earlier = time.monotonic()
+    found.see_starts()
+    found.opened(os.getpid(), SCRIPT, earlier)  # the guard was asked before it saw that the interpreter runs
+    assert found.awaits(os.getpid())
+    found.opened(os.getpid(), SCRIPT, time.monotonic())
+    assert not found.any_awaited()
+
+
+def test_a_process_that_runs_another_program_is_not_the_interpreter() -> None:
+    found = Starts()
+    found.await_scripts(os.getpid(), "sh", (0, 0), (SCRIPT,))
+    assert not found.awaits(os.getpid())
+    assert found.any_awaited()
+
+
+def test_python_opens_the_first_script_twice_and_each_further_one_once() -> None:
+    found = Starts()
+    found.await_scripts(os.getpid(), "python3.11", own_program(), (SCRIPT, (2, 2)))
+    for file in (SCRIPT, (3, 3), (2, 2)):
+        found.opened(os.getpid(), file, time.monotonic())
+        assert found.awaits(os.getpid())
+    found.opened(os.getpid(), SCRIPT, time.monotonic())
+    assert not found.any_awaited()
+
+
+def test_who_has_ended_is_awaited_no_longer() -> None:
+    found = Starts()
+    with subprocess.Popen([shutil.which("true") or "true"]) as process:
+        found.await_scripts(process.pid, "sh", (0, 0), (SCRIPT,))
+    found.forget_the_dead()
+    assert not found.any_awaited()
+
+
+@ROOT
+def test_a_thread_that_waits_for_something_else_is_not_taken_for_one_that_waits_for_the_guard() -> None:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        with pytest.raises(starts.NotWaitingYet):
+            is_opened_for_another(process.pid)
+        process.kill()
+
+
+def test_a_guard_that_is_shown_no_stacks_does_not_start() -> None:
+    code = "from modseal.host.starts import require_stacks; require_stacks()"
+    nobody = ["setpriv", "--reuid", "65534", "--bounding-set", "-all"] if os.geteuid() == 0 else []
+    done = subprocess.run([*nobody, sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "why a file is opened" in done.stderr
+    if os.geteuid() == 0:
+        require_stacks()

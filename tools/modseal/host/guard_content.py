@@ -1,0 +1,84 @@
+"""The content of files that are to run: hashed while nobody can write to them, and remembered where that is sound."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import threading
+from typing import NamedTuple
+
+from modseal import limits
+from modseal.errors import Failure
+from modseal.files.identity import (
+    Identity,
+    forget_mounts,
+    has_no_writer,
+    identity_of,
+    is_read_only,
+    is_still,
+    settled_identity,
+)
+from modseal.host.admission import HEAD_SIZE, interpreter
+
+_BLOCK = 1 << 20
+_WRITABLE = 0o022
+_ACCESS_LIST = "system.posix_acl_access"
+
+
+class Content(NamedTuple):
+    """What was found of an open file. `sha256` is None where it was not read; `trouble` says why that failed."""
+
+    mode: int
+    sha256: bytes | None = None
+    interpreter: str | None = None
+    script: bool = False
+    trouble: Failure | None = None
+
+
+def unreadable(error: Exception) -> Failure:
+    """What to say where a file could not be read."""
+    return Failure("content-unreadable", f"{type(error).__name__}: {error}")
+
+
+class Contents:
+    """Reads files, and remembers what it found of those in which every later change would show."""
+
+    def __init__(self) -> None:
+        self._found: dict[Identity, Content] = {}
+        self._lock = threading.Lock()
+
+    def known(self, status: os.stat_result) -> Content | None:
+        """What is remembered of a file with this status."""
+        return self._found.get(identity_of(status))
+
+    def forget(self) -> None:
+        """Forget everything: other mounts can have the same numbers."""
+        with self._lock:
+            self._found.clear()
+        forget_mounts()
+
+    def read(self, descriptor: int) -> Content:
+        """Hash a file while nobody can write to it: the lease on it stays until the descriptor is closed.
+
+        It counts only where nobody but root can write to it later. Whoever owns a file can cut it off and write to it
+        while it runs: a script that its interpreter reads on, or a library that is mapped. Raises `OSError`.
+        """
+        status = os.fstat(descriptor)
+        if status.st_uid != 0 or status.st_mode & _WRITABLE or _ACCESS_LIST in os.listxattr(descriptor):
+            return Content(status.st_mode, trouble=Failure("content-writable", "others than root may write to it"))
+        settled = settled_identity(descriptor)
+        if not has_no_writer(descriptor, keep=True):
+            return Content(status.st_mode, trouble=Failure("content-writable", "somebody has it open for writing"))
+        digest = hashlib.sha256()
+        offset = 0
+        while data := os.pread(descriptor, _BLOCK, offset):
+            digest.update(data)
+            offset += len(data)
+        head = os.pread(descriptor, HEAD_SIZE, 0)
+        content = Content(status.st_mode, digest.digest(), interpreter(head), script=head.startswith(b"#!"))
+        if is_still(descriptor, settled) or is_read_only(descriptor):
+            with self._lock:
+                if len(self._found) >= limits.GUARD_CONTENTS:
+                    self._found.clear()
+                self._found[identity_of(status)] = content
+        return content

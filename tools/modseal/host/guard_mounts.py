@@ -1,0 +1,169 @@
+"""The file systems that are guarded: what is mounted at some folders, also when something else is mounted there.
+
+Nobody is asked before something is mounted. `systemd-sysext refresh` mounts a new overlay with every generation, so the
+guard is told by the kernel of each change of its mounts (proc_pid_mountinfo(5)), and holds what stands there then.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import NamedTuple
+
+import modseal
+from modseal.errors import ModsealError, UsageError
+from modseal.host.fanotify import Fanotify
+from modseal.host.guard_log import GuardLog
+
+_SYSTEM = (
+    "/",
+    "/usr",
+    "/usr/bin",
+    "/usr/sbin",
+    "/usr/lib",
+    "/usr/lib64",
+    "/bin/sh",
+    "/lib/ld-linux.so.2",
+    "/sbin/init",
+)
+"""What no system runs without, wherever each of them lies."""
+_PROCESSES = ("self", "1")
+"""This guard and the first process: what they have mapped is what they run from."""
+_ESCAPE = re.compile(r"\\([0-7]{3})")
+
+
+class _Mount(NamedTuple):
+    """A mount: its number, the device of its file system, and where it is.
+
+    That is the device of the whole file system. `stat` gives others for files of an overlay, and for parts of btrfs.
+    """
+
+    number: str
+    device: str
+    point: str
+
+
+class GuardedMounts:
+    """Holds the file systems at some folders, in the mount namespace of this process."""
+
+    def __init__(
+        self, kernel: Fanotify, folders: Sequence[str], log: GuardLog, *, audit: bool, libraries: bool
+    ) -> None:
+        """Raises `UsageError` where a folder is none that can be guarded, `UndecidedError` (guard-impossible)."""
+        self._kernel, self._log, self._audit = kernel, log, audit
+        self._folders = [os.path.realpath(one) for one in folders]
+        self._always, self._opens = libraries, libraries
+        for folder in self._folders:
+            with self._mount(folder):
+                pass
+        self._held: dict[str, _Mount] = {}
+        self._lost: dict[str, str] = {}
+        self.changes: int = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
+        """`poll` finds POLLERR on it when something was mounted or unmounted."""
+
+    def hold(self) -> None:
+        """Begin. Raises as for a new one."""
+        self._held = {folder: self._hold(folder) for folder in self._folders}
+
+    def follow(self) -> list[str]:
+        """Hold what stands at the folders now. Gives those where that is something else than before.
+
+        What cannot be held runs: to stop everything there could stop the machine. So it is said, once for each.
+        """
+        new = []
+        for folder in self._folders:
+            try:
+                mount = self._hold(folder)
+            except ModsealError as error:
+                self._held.pop(folder, None)
+                if self._lost.get(folder) != str(error):
+                    self._log.write("not-guarded", mount=folder, code="guard-impossible", detail=str(error))
+                self._lost[folder] = str(error)
+                continue
+            self._lost.pop(folder, None)
+            if self._held.get(folder) != mount:
+                self._held[folder] = mount
+                self._log.write("mount-guarded", mount=folder, device=mount.device)
+                new.append(folder)
+        return new
+
+    def hold_opens(self, *, needed: bool) -> None:
+        """Have the kernel ask before any file is opened, or no longer: each would cost something."""
+        needed = needed or self._always
+        if needed == self._opens:
+            return
+        self._opens = needed
+        for folder in self._held:
+            with suppress(ModsealError):  # what stands there now is looked at when the change of mounts is
+                if needed:
+                    self._kernel.mark(folder, opens=True)
+                else:
+                    self._kernel.unmark_opens(folder)
+
+    @property
+    def unguarded(self) -> list[str]:
+        """The folders where nothing is held at the moment."""
+        return [one for one in self._folders if one not in self._held]
+
+    def close(self) -> None:
+        """End it. What is held stays so while the `Fanotify` is open."""
+        os.close(self.changes)
+
+    def _hold(self, folder: str) -> _Mount:
+        """Hold the file system at a folder, all of it. Marking one twice changes nothing."""
+        with self._mount(folder) as (descriptor, mount):
+            self._kernel.mark(f"/proc/self/fd/{descriptor}", opens=self._opens)
+            return mount
+
+    @contextmanager
+    def _mount(self, folder: str) -> Iterator[tuple[int, _Mount]]:
+        """What is mounted at a folder, open. It must not be what the system runs from: the machine would stop."""
+        try:
+            opened = os.open(folder, os.O_PATH | os.O_CLOEXEC)
+        except OSError as error:
+            raise UsageError(f"{folder}: {error.strerror}") from None
+        with _closing(opened) as descriptor:
+            mount = _mount_of(descriptor)
+            if mount is None or mount.point != folder:
+                raise UsageError(f"{folder} is not where a file system is mounted; the guard holds whole file systems")
+            if not self._audit and mount.device in _devices_of_the_system():
+                why = "the system itself runs from this file system, and would stop; use --audit there"
+                raise UsageError(f"{folder}: {why}")
+            yield descriptor, mount
+
+
+def _devices_of_the_system() -> set[str]:
+    """The file systems that the system's programs, its first process and this guard run from."""
+    found = set()
+    for place in (*_SYSTEM, os.__file__, modseal.__file__, *(f"/proc/{one}/exe" for one in _PROCESSES)):
+        with suppress(OSError), _closing(os.open(place, os.O_PATH | os.O_CLOEXEC)) as descriptor:
+            if mount := _mount_of(descriptor):
+                found.add(mount.device)
+    for process in _PROCESSES:
+        with suppress(OSError), open(f"/proc/{process}/maps", encoding="utf-8", errors="replace") as lines:
+            for device in {line.split()[3] for line in lines}:
+                major, _, minor = device.partition(":")
+                found.add(f"{int(major, 16)}:{int(minor, 16)}")
+    return found
+
+
+@contextmanager
+def _closing(descriptor: int) -> Iterator[int]:
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _mount_of(descriptor: int) -> _Mount | None:
+    """The mount through which a file was opened; None for one of another mount namespace."""
+    with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as lines:
+        number = next(line.split()[1] for line in lines if line.startswith("mnt_id:"))
+    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
+        for line in lines:
+            found, _, device, _, point, *_ = line.split(" ")
+            if found == number:
+                return _Mount(number, device, _ESCAPE.sub(lambda code: chr(int(code[1], 8)), point))
+    return None

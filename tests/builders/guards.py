@@ -28,7 +28,7 @@ sys.path[:0] = {path!r}
 from builders.pki import NOW
 from modseal import limits
 from modseal.host.guard import Guard
-from modseal.host.guard_content import Contents
+from modseal.host.guard_content import GuardedContents
 from modseal.host.starts import Starts
 limits.GUARD_DEADLINE, limits.GUARD_RETRY = {deadline!r}, 0.2
 {before}

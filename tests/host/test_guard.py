@@ -379,7 +379,7 @@ def test_many_programs_and_switches_at_once_neither_hang_nor_let_anything_throug
     assert [one.result().stdout for one in denied] == [b"126\n" * 500] * 2
 
 
-SLOW = "import time; read = Contents.read; Contents.read = lambda *given: time.sleep(2) or read(*given)"
+SLOW = "import time; read = GuardedContents.read; GuardedContents.read = lambda *given: time.sleep(2) or read(*given)"
 
 
 @pytest.mark.parametrize("allow_late", [False, True])
@@ -390,7 +390,7 @@ def test_what_is_not_judged_within_the_deadline_is_denied_unless_it_is_to_run(ho
 
 
 def test_a_file_that_cannot_be_read_does_not_run(host: Host) -> None:
-    with guards.guarded(host, before="Contents.read = lambda *given: 1 / 0") as guard:
+    with guards.guarded(host, before="GuardedContents.read = lambda *given: 1 / 0") as guard:
         assert not guard.runs(guard.put("run", TRUE))
         assert guard.codes("content-unreadable")
 

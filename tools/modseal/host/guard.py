@@ -25,7 +25,7 @@ from modseal import limits
 from modseal.errors import Failure
 from modseal.host.admission import ELF, Admission
 from modseal.host.fanotify import Fanotify, OpenEvent
-from modseal.host.guard_content import Content, Contents, unreadable
+from modseal.host.guard_content import FoundContent, GuardedContents, unreadable
 from modseal.host.guard_generation import ActiveGeneration, Loaded
 from modseal.host.guard_log import GuardLog, notify
 from modseal.host.guard_mounts import GuardedMounts
@@ -69,9 +69,9 @@ class Guard:
         self._active = ActiveGeneration(root, clock, self._log, self._pool, lambda: os.eventfd_write(self._wake, 1))
         self._waiting: dict[int, tuple[OpenEvent, float]] = {}
         self._held: list[OpenEvent] = []
-        self._unsettled: list[tuple[OpenEvent, Content, Loaded | None, bool]] = []
+        self._unsettled: list[tuple[OpenEvent, FoundContent, Loaded | None, bool]] = []
         self._starts = Starts()
-        self._contents = Contents()
+        self._contents = GuardedContents()
         self._leases: list[tuple[float, int]] = []
         self._stopping = False
         self._mounts.hold()
@@ -154,7 +154,7 @@ class Guard:
             for event in [one for one, arrived in self._waiting.values() if arrived + limits.GUARD_DEADLINE <= now]:
                 del self._waiting[event.descriptor]
                 detail = f"not answered within {limits.GUARD_DEADLINE} s"
-                self._report(event, Content(0), Failure("guard-late", detail), -1, allow=self._allow_late)
+                self._report(event, FoundContent(0), Failure("guard-late", detail), -1, allow=self._allow_late)
                 self._kernel.answer(event.descriptor, allow=self._audit or self._allow_late)
                 if event in self._held:  # nobody else will close it
                     self._held.remove(event)
@@ -200,7 +200,7 @@ class Guard:
         status = os.fstat(event.descriptor)
         content = self._contents.known(status)
         if content is None and (not stat.S_ISREG(status.st_mode) or status.st_size not in loaded.admission.sizes):
-            content = Content(status.st_mode)  # no module has a file of that size, so it need not be read
+            content = FoundContent(status.st_mode)  # no module has a file of that size, so it need not be read
         if content:
             self._decide(event, content, proved)
         else:
@@ -210,7 +210,7 @@ class Guard:
         try:
             content = self._contents.read(event.descriptor)
         except Exception as error:  # noqa: BLE001 - an unread file is an unproved file
-            content = Content(0, trouble=unreadable(error))
+            content = FoundContent(0, trouble=unreadable(error))
         self._decide(event, content, proved, leased=True)
         if self._unsettled:
             os.eventfd_write(self._wake, 1)
@@ -221,7 +221,7 @@ class Guard:
         for event, content, proved, leased in unsettled:
             self._decide(event, content, proved, leased=leased)
 
-    def _decide(self, event: OpenEvent, content: Content, proved: Loaded | None, *, leased: bool = False) -> None:
+    def _decide(self, event: OpenEvent, content: FoundContent, proved: Loaded | None, *, leased: bool = False) -> None:
         with self._lock:
             if event.descriptor not in self._waiting:  # it was late, and is answered
                 os.close(event.descriptor)
@@ -249,7 +249,7 @@ class Guard:
             if len(self._leases) > limits.GUARD_LEASES:
                 os.close(self._leases.pop(0)[1])
 
-    def _judge(self, event: OpenEvent, content: Content, admission: Admission) -> Failure | None:
+    def _judge(self, event: OpenEvent, content: FoundContent, admission: Admission) -> Failure | None:
         file = file_of(event.descriptor)
         start = self._starts.take(event.thread, file) if event.execute else None
         if not event.execute and not self._is_held(event):
@@ -284,7 +284,7 @@ class Guard:
         self._mounts.hold_opens(needed=True)
 
     def _report(
-        self, event: OpenEvent, content: Content, failure: Failure, generation: int, *, allow: bool = False
+        self, event: OpenEvent, content: FoundContent, failure: Failure, generation: int, *, allow: bool = False
     ) -> None:
         self._log.write(
             "would-deny" if self._audit else "allowed-late" if allow else "denied",

@@ -25,7 +25,7 @@ _WRITABLE = 0o022
 _ACCESS_LIST = "system.posix_acl_access"
 
 
-class Content(NamedTuple):
+class FoundContent(NamedTuple):
     """What was found of an open file. `sha256` is None where it was not read; `trouble` says why that failed."""
 
     mode: int
@@ -40,14 +40,14 @@ def unreadable(error: Exception) -> Failure:
     return Failure("content-unreadable", f"{type(error).__name__}: {error}")
 
 
-class Contents:
+class GuardedContents:
     """Reads files, and remembers what it found of those in which every later change would show."""
 
     def __init__(self) -> None:
-        self._found: dict[Identity, Content] = {}
+        self._found: dict[Identity, FoundContent] = {}
         self._lock = threading.Lock()
 
-    def known(self, status: os.stat_result) -> Content | None:
+    def known(self, status: os.stat_result) -> FoundContent | None:
         """What is remembered of a file with this status."""
         return self._found.get(identity_of(status))
 
@@ -57,7 +57,7 @@ class Contents:
             self._found.clear()
         forget_mounts()
 
-    def read(self, descriptor: int) -> Content:
+    def read(self, descriptor: int) -> FoundContent:
         """Hash a file while nobody can write to it: the lease on it stays until the descriptor is closed.
 
         It counts only where nobody but root can write to it later. Whoever owns a file can cut it off and write to it
@@ -65,17 +65,17 @@ class Contents:
         """
         status = os.fstat(descriptor)
         if status.st_uid != 0 or status.st_mode & _WRITABLE or _ACCESS_LIST in os.listxattr(descriptor):
-            return Content(status.st_mode, trouble=Failure("content-writable", "others than root may write to it"))
+            return FoundContent(status.st_mode, trouble=Failure("content-writable", "others than root may write to it"))
         settled = settled_identity(descriptor)
         if not has_no_writer(descriptor, keep=True):
-            return Content(status.st_mode, trouble=Failure("content-writable", "somebody has it open for writing"))
+            return FoundContent(status.st_mode, trouble=Failure("content-writable", "somebody has it open for writing"))
         digest = hashlib.sha256()
         offset = 0
         while data := os.pread(descriptor, _BLOCK, offset):
             digest.update(data)
             offset += len(data)
         head = os.pread(descriptor, HEAD_SIZE, 0)
-        content = Content(status.st_mode, digest.digest(), interpreter(head), script=head.startswith(b"#!"))
+        content = FoundContent(status.st_mode, digest.digest(), interpreter(head), script=head.startswith(b"#!"))
         if is_still(descriptor, settled) or is_read_only(descriptor):
             with self._lock:
                 if len(self._found) >= limits.GUARD_CONTENTS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from datetime import timedelta
@@ -18,7 +19,10 @@ from builders.pki import NOW, Identity
 from builders.transcript import SOURCE
 from modseal.errors import Failure, FormatError, ModsealError, UndecidedError
 from modseal.format import break_glass as glass_format
-from modseal.host import event_log, lockdown
+from modseal.format import statement_file
+from modseal.format.level import Level
+from modseal.host import event_log, lockdown, settings
+from modseal.host.actor import Actor
 from modseal.host.break_glass import BrokenGlass, break_glass, judge
 from modseal.host.documents import HostState
 from modseal.host.lockdown import LockdownKeys
@@ -272,3 +276,35 @@ def test_two_at_once_use_it_once(host: Host, tmp_path: Path) -> None:
     with host.store() as store:
         assert [one.event for one in event_log.events(store)].count("break-glass") == 1
     assert mode(host) == "normal"
+
+
+@pytest.mark.parametrize(
+    "key", ["\x01" * 200_000, "k" * 1_000_000, "\ud800", "\u202e"], ids=["escapes", "long", "half", "bidi"]
+)
+def test_what_a_file_says_does_not_spoil_the_log_of_its_refusal(host: Host, key: str) -> None:
+    document = b'{"%s":1}' % json.dumps(key)[1:-1].encode()
+    data = statement_file.encode(glass_format.MEMBER, document, b"")
+    with pytest.raises(ModsealError) as error:
+        break_glass(host.root, data, NOW)
+    assert error.value.failure.code == "break-glass-invalid"
+    with host.store() as store:
+        newest = list(event_log.events(store))[-1]
+    assert (newest.event, newest.facts["code"]) == ("refused", "break-glass-invalid")
+    assert len(newest.facts["detail"]) < 20_000
+    break_glass(host.root, glass(host), NOW)
+
+
+def test_a_reason_with_half_a_character_is_none(locked: Host) -> None:
+    good = glass_format.decode(glass(locked))
+    document = good.signed.replace(b"burnt", b"\\ud800")
+    data = statement_file.encode(glass_format.MEMBER, document, good.signature)
+    assert code(locked, data) == "break-glass-invalid"
+
+
+def test_a_name_of_an_actor_does_not_spoil_the_log(host: Host) -> None:
+    for name in ("CN=\ud800", "CN=" + "x" * 10_000_000, "CN=Müller\n"):
+        settings.set_level(host.root, Level.COMMUNITY, NOW, actor=Actor(actor().key, name))
+        settings.set_level(host.root, Level.PARTNER, NOW, actor=Actor(actor().key, name))
+        with host.store() as store:
+            assert len(list(event_log.events(store))[-1].by["name"]) < 20_000
+    assert host.codes() == []

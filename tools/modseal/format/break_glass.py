@@ -17,7 +17,7 @@ from typing import Any
 
 from modseal import limits
 from modseal.errors import FormatError
-from modseal.format import canonical_json, rooted, statement_file
+from modseal.format import canonical_json, rooted, rules, statement_file
 from modseal.format.rooted import TIME
 from modseal.format.shape import Table, Text
 from modseal.format.times import time_text
@@ -34,7 +34,7 @@ RANDOM = Text(
     least=2 * RANDOM_BYTES,
     most=2 * RANDOM_BYTES,
 )
-REASON = Text(re.compile(r"[^\x00-\x1f\x7f]+"), form="printable text on one line", most=1000)
+_REASON_LENGTH = 1000
 SHAPE = Table(
     {
         "schema": Text(choices=(SCHEMA,)),
@@ -42,7 +42,7 @@ SHAPE = Table(
         "lock": RANDOM,
         "not_before": TIME,
         "expires": TIME,
-        "reason": REASON,
+        "reason": Text(most=_REASON_LENGTH, about="Text on one line."),
     },
     about="What ends one lockdown of one host. Rules over several values stand in docs/host.md.",
 )
@@ -109,6 +109,7 @@ def decode(data: bytes) -> BreakGlass:
 
 
 def _problems(plain: dict[str, Any]) -> Iterator[str]:
+    yield from (failure.detail for failure in rules.check_line("reason", plain["reason"], _REASON_LENGTH))
     lasts = rooted.parse_time(plain["expires"], invalid) - rooted.parse_time(plain["not_before"], invalid)
     if lasts <= timedelta():
         yield "expires: is not after not_before"

@@ -103,17 +103,20 @@ def _outside_strings(data: bytes, wanted: bytes) -> int:
 
 def require_canonical(data: bytes, plain: object, name: str) -> None:
     """`FormatError` (bad-manifest) unless `data`, which was loaded before, is what `dump` writes for `plain`."""
-    if len(data) <= AT_ONCE and isinstance(plain, dict):
-        plain = {key: list(value) if type(value) is map else value for key, value in plain.items()}
-        if _ENCODE(plain).encode("utf-8") == data:
-            return
-    position = 0
-    for piece in _pieces(plain):
-        if not data.startswith(piece, position):
-            raise bad(name, _duplicate_key(data) or _difference(data, piece, position))
-        position += len(piece)
-    if position != len(data):
-        raise bad(name, _duplicate_key(data) or _difference(data, b"", position))
+    try:
+        if len(data) <= AT_ONCE and isinstance(plain, dict):
+            plain = {key: list(value) if type(value) is map else value for key, value in plain.items()}
+            if _ENCODE(plain).encode("utf-8") == data:
+                return
+        position = 0
+        for piece in _pieces(plain):
+            if not data.startswith(piece, position):
+                raise bad(name, _duplicate_key(data) or _difference(data, piece, position))
+            position += len(piece)
+        if position != len(data):
+            raise bad(name, _duplicate_key(data) or _difference(data, b"", position))
+    except UnicodeEncodeError:
+        raise bad(name, "it has half of a surrogate pair, which is no character") from None
 
 
 def bad(name: str, why: str) -> FormatError:

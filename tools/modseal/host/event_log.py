@@ -34,7 +34,7 @@ def who(actor: Actor) -> dict[str, str]:
     """
     found = {"uid": str(os.geteuid())}
     if actor.key:
-        found |= {"key": actor.key, "name": actor.name}
+        found |= {"key": actor.key, "name": bounded(actor.name)}
     with suppress(KeyError):
         found["user"] = pwd.getpwuid(os.geteuid()).pw_name
     with suppress(OSError):
@@ -42,6 +42,11 @@ def who(actor: Actor) -> dict[str, str]:
         if login != _NOBODY_LOGGED_IN:
             found["login_uid"] = login
     return found
+
+
+def bounded(text: str) -> str:
+    """A text that may be anybody's, as the log takes it: all of it but what is very long, or no character."""
+    return text[: limits.TEXT_LENGTH].encode("utf-8", "replace").decode("utf-8")
 
 
 def following(event: Event | None, at: datetime, name: str, facts: Mapping[str, str], actor: Actor) -> Event:

@@ -226,7 +226,7 @@ def refuse(store: Store, staging: Staging, at: datetime, failure: Failure) -> No
 
     The host's clock stays: else anybody who is refused at a wrong time, far ahead, would stop those who may change it.
     """
-    facts = {"code": failure.code, "detail": failure.detail}
+    facts = {"code": failure.code, "detail": event_log.bounded(failure.detail)}
     advance(store, staging, at, "refused", facts, changed=store.state.changed)
     raise RefusedError(failure.code, failure.detail, **failure.evidence)
 

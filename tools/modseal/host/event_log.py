@@ -33,7 +33,7 @@ def who(actor: Actor) -> dict[str, str]:
     Of somebody elsewhere, whose key is proved, the key too: then the user is the one whose process did it for them.
     """
     found = {"uid": str(os.geteuid())}
-    if actor.key:
+    if actor.key is not None:
         found |= {"key": actor.key, "name": bounded(actor.name)}
     with suppress(KeyError):
         found["user"] = pwd.getpwuid(os.geteuid()).pw_name

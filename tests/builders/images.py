@@ -8,10 +8,11 @@ import uuid
 from pathlib import Path
 
 from builders import pki
+from modseal.boot import portable_executable
 from modseal.boot.attestation import HostAttestation, encode_again, events, replayed
 from modseal.boot.documents import HostDocument
 from modseal.format.level import Level
-from modseal.image import firmware, portable_executable
+from modseal.image import firmware
 
 HOST = HostDocument("edge", 1, Level.PARTNER, None, None, ())
 EVENTS = events(HOST, "e" * 64, 7, [("nginx", "1.0", "a" * 64, "b" * 64)])

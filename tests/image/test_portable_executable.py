@@ -12,8 +12,9 @@ import pytest
 
 from builders import pki
 from builders.images import empty_store, program
+from modseal.boot import portable_executable
 from modseal.errors import FormatError, RefusedError
-from modseal.image import firmware, portable_executable
+from modseal.image import firmware
 
 
 def test_added_sections_can_be_read_again_and_those_before_stay() -> None:

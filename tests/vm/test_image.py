@@ -19,9 +19,9 @@ from typing import Any
 import pytest
 from examples.reference_host import guest, prepare
 
-from modseal.boot import attestation, documents, syscalls
+from modseal.boot import attestation, documents, portable_executable, syscalls
 from modseal.host import export
-from modseal.image import build, data, disk, firmware, portable_executable
+from modseal.image import build, data, disk, firmware
 from modseal.image import spec as reading
 from modseal.image.ask import ask
 from modseal.image.expect import expect

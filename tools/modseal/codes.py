@@ -45,7 +45,7 @@ CodeName = Literal[
     # outside an examination
     "usage", "bad-spec", "bad-policy", "bad-key", "tsa-failed", "unfit-certificate", "unfit-signature", "not-issued",
     "internal-error", "deadline-exceeded", "worker-lost", "bad-attestation", "cluster-failed", "io-error",
-    "attestation-invalid", "attestation-unexpected",
+    "attestation-invalid", "attestation-unexpected", "update-invalid", "update-failed",
     # trust bundles and the store that they are installed in
     "trust-bundle-invalid", "trust-bundle-threshold", "trust-bundle-rollback", "trust-bundle-conflict",
     "trust-bundle-gap", "trust-bundle-expired", "clock-set-back", "trust-store-invalid",
@@ -471,6 +471,17 @@ CODES: Final[Mapping[CodeName, Code]] = {
         None,
         "A host has proved that it runs something else than what is expected.",
         "Compare what it runs with the image and the generation that it should have; restart it from those.",
+    ),
+    "update-invalid": Code(
+        None,
+        "What was sent to a host is not what its owner has signed, or is not for this host or for what it runs now.",
+        "Compare the state that the host shows with the one that it is for; build it again, and send it again.",
+    ),
+    "update-failed": Code(
+        None,
+        "A host has tried an update that did not run well, and runs what it ran before.",
+        "Read the host's log of that start; correct the image or the module, and send an update with a new version or "
+        "generation.",
     ),
     # trust bundles and the store that they are installed in
     "trust-bundle-invalid": Code(

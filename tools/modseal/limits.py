@@ -338,6 +338,12 @@ HOST_MODULES = 4096
 HOST_DOCUMENT_SIZE = 64 * MIB
 """Bytes of one document of an image store. A module's listing with 50,000 paths has about 10 MiB."""
 
+UPDATE_SIZE = 1024 * MIB
+"""Bytes of an update of a host image: program, root and modules. The reference host's has 52 MiB."""
+
+REQUEST_SIZE = 4 * MIB
+"""Bytes of a signed request to a host. One that lists two files for each of 4,096 modules has about 1.5 MiB."""
+
 HOST_GENERATIONS = 32
 """Generations that a host keeps by itself; a change that makes one more removes the oldest. ESXi keeps two. Each costs
 an inode for each file, and space for what no other one has."""

@@ -54,11 +54,19 @@ def _start_tpm(state: Path, place: Path) -> subprocess.Popen[bytes]:
 class Guest:
     """A machine that runs from copies of a disk and of the firmware's variables; it ends with the block.
 
-    `tpm` is a folder in which a TPM in software keeps its state.
+    `tpm` is a folder in which a TPM in software keeps its state. With `keep` it runs from the files themselves; without
+    `restarts` it ends when the machine restarts.
     """
 
     def __init__(
-        self, disk: Path, variables: Path, *, memory: int = 384, tpm: Path | None = None, keep: bool = False
+        self,
+        disk: Path,
+        variables: Path,
+        *,
+        memory: int = 384,
+        tpm: Path | None = None,
+        keep: bool = False,
+        restarts: bool = False,
     ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="guest-")
         place = Path(self._folder.name)
@@ -72,6 +80,8 @@ class Guest:
             "-chardev", f"socket,id=tpm,path={place}/tpm", "-tpmdev", "emulator,id=tpm0,chardev=tpm",
             "-device", "tpm-tis,tpmdev=tpm0",
         ) if tpm else ()  # fmt: skip
+        if not restarts:
+            more = (*more, "-no-reboot")
         self.lines: list[str] = []
         self.seconds = 0.0
         self._started = time.monotonic()
@@ -82,11 +92,11 @@ class Guest:
         self._process = subprocess.Popen(  # noqa: S603
             [str(shutil.which("qemu-system-x86_64")),
              "-M", "q35,smm=on", "-accel", "tcg", "-cpu", "max", "-smp", "1", "-m", str(memory),
-             "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio", "-no-reboot",
+             "-nodefaults", "-no-user-config", "-display", "none", "-serial", "stdio",
              "-global", "driver=cfi.pflash01,property=secure,value=on", "-global", "ICH9-LPC.disable_s3=1",
              "-drive", f"{flash}=0,readonly=on,file={FIRMWARE}", "-drive", f"{flash}=1,file={self.variables}",
              "-drive", f"if=none,id=disk,format=raw,file={self.disk}",
-             "-device", "virtio-blk-pci,drive=disk,bootindex=1",
+             "-device", "virtio-blk-pci,drive=disk",
              "-netdev", f"user,id=net,restrict=on,{forward}", "-device", "virtio-net-pci,netdev=net,romfile=", *more],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )  # fmt: skip

@@ -30,6 +30,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from modseal import limits
 from modseal.boot.documents import HostDocument, Sha256Text
+from modseal.boot.requests import Running
 from modseal.boot.tpm_commands import Quote, selection
 from modseal.errors import Failure, FormatError, KeyMaterialError, RefusedError
 from modseal.format import canonical_json
@@ -94,10 +95,12 @@ def events(
     generation: int,
     modules: Iterable[tuple[str, str, str, str]],
     refused: Iterable[tuple[str, str]] = (),
+    failed: Running | None = None,
 ) -> tuple[Mapping[str, Any], ...]:
     """What is measured of a host, in order. Modules: name, version, SHA-256 of the manifest, root hash.
 
-    `policy` is the digest of all that the policy says; refused are bundles, with the code.
+    `policy` is the digest of all that the policy says; refused are bundles, with the code; failed is the state that was
+    tried last, and did not run well.
     """
     return (
         {"what": "host", "name": host.name, "version": host.version, "level": str(host.level), "policy": policy},
@@ -107,6 +110,7 @@ def events(
             for name, version, manifest, root in sorted(modules)
         ),
         *({"what": "refused", "bundle": bundle, "code": code} for bundle, code in sorted(refused)),
+        *([{"what": "failed", "version": failed.version, "generation": failed.generation}] if failed else ()),
     )
 
 

@@ -24,14 +24,16 @@ SERVICE = "modseal/service@1"
 PLACE = "usr/lib/modseal/host"
 """The folder of the root image with the host's document (`host.json`), and its policy (`policy.toml` and `files/N`)."""
 HOST_FILE, POLICY_FILE, POLICY_FILES = "host.json", "policy.toml", "files"
-GENERATIONS, GENERATION_FILE, CURRENT_FILE = "generations", "generation.json", "current"
-"""Of the data partition: `generations/N/generation.json`, and `current`, which has the number of the one to start."""
+OWNER_FILE = "owner.der"
+"""In the same folder: the certificate of the key that signs what the firmware starts, and what is asked of the host."""
+GENERATIONS, GENERATION_FILE = "generations", "generation.json"
+"""Of the data partition: `generations/N/generation.json`."""
 SERVICES = "usr/lib/modseal/services"
 """The folder of a module with a file for each service."""
 
 Sha256Text = Text(re.compile("[0-9a-f]{64}"), form="64 lower-case hex digits", least=64, most=64)
 _ADDRESS = Text(re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){3}"), form="an IPv4 address", most=15)
-_FILE_NAME = Text(re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~:-]*"), form="a plain file name", most=limits.NAME_LENGTH)
+FileName = Text(re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~:-]*"), form="a plain file name", most=limits.NAME_LENGTH)
 NUMBER = Integer(1, 2**31 - 1)
 PORT = Integer(1, 65535)
 
@@ -52,6 +54,8 @@ _HOST = Table(
         "network": Nullable(NETWORK),
         "management": Nullable(PORT),
         "policy_files": Array(Text(most=limits.PATH_LENGTH), most=limits.ITEMS),
+        "floor": NUMBER,
+        "revoked": Array(Sha256Text, most=limits.ITEMS),
     }
 )
 _GENERATION = Table(
@@ -61,8 +65,8 @@ _GENERATION = Table(
         "modules": Array(
             Table(
                 {
-                    "bundle": _FILE_NAME,
-                    "image": _FILE_NAME,
+                    "bundle": FileName,
+                    "image": FileName,
                     "root": Sha256Text,
                     "blocks": Integer(1, 2**31 - 1),
                 }
@@ -114,7 +118,10 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class HostDocument:
-    """What a host is: its name, the version of its root image, the level that it takes, and how it is reached."""
+    """What a host is: its name, the version of its root image, the level that it takes, and how it is reached.
+
+    It goes back to no version below `floor`, and to no program whose digest (in hex) is `revoked`.
+    """
 
     name: str
     version: int
@@ -122,6 +129,8 @@ class HostDocument:
     network: Network | None
     management: int | None
     policy_files: tuple[str, ...]
+    floor: int = 1
+    revoked: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +166,9 @@ def encode_host(host: HostDocument) -> bytes:
     """The bytes of `host.json`."""
     network = host.network and {key: value for key, value in asdict(host.network).items() if value is not None}
     plain = {**asdict(host), "schema": HOST, "level": str(host.level), "network": network}
-    return canonical_json.dump({**plain, "policy_files": list(host.policy_files)}) + b"\n"
+    return (
+        canonical_json.dump({**plain, "policy_files": list(host.policy_files), "revoked": list(host.revoked)}) + b"\n"
+    )
 
 
 def decode_host(data: bytes, name: str) -> HostDocument:
@@ -171,6 +182,8 @@ def decode_host(data: bytes, name: str) -> HostDocument:
         Network(network["address"], network["prefix"], network.get("gateway")) if network else None,
         plain["management"],
         tuple(plain["policy_files"]),
+        plain["floor"],
+        tuple(plain["revoked"]),
     )
 
 

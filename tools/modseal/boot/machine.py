@@ -1,4 +1,4 @@
-"""What process 1 does on the opened root, from top to bottom: prove, open, tell the kernel, close, start, stay.
+"""What process 1 does on the opened root, from top to bottom: choose, prove, open, tell the kernel, close, start, stay.
 
 Whatever keeps it from that is said on the console and ends in a restart. There is no way from here to a shell.
 """
@@ -9,33 +9,52 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from cryptography import x509
+
 from modseal import limits
-from modseal.boot import attestation, enforcement, management, network, prove, services, syscalls, tpm_commands
+from modseal.boot import (
+    attestation,
+    boot_variables,
+    enforcement,
+    management,
+    mapper,
+    network,
+    partitions,
+    prove,
+    receiver,
+    services,
+    slots,
+    syscalls,
+    tpm_commands,
+    trial,
+    update,
+)
 from modseal.boot.documents import (
-    CURRENT_FILE,
     GENERATION_FILE,
     GENERATIONS,
     HOST_FILE,
+    OWNER_FILE,
     PLACE,
     POLICY_FILE,
     POLICY_FILES,
-    HostDocument,
-    ImageGeneration,
     decode_generation,
     decode_host,
 )
 from modseal.boot.prove import OpenImage, RefusedModule
-from modseal.errors import ModsealError, UndecidedError
+from modseal.boot.requests import Running
+from modseal.boot.update import Delivery, HostDisk, RootContent, RunningHost
+from modseal.errors import ModsealError
 from modseal.files.small import read_small
 from modseal.host.measure import Measurement
 from modseal.policy.sources import from_bytes
-from modseal.trust.policy import Policy, PolicyBytes
+from modseal.trust.policy import PolicyBytes
 
 DATA = Path("/data")
 _MODULES = "/run/modules"
@@ -50,12 +69,15 @@ _PAUSE = 10
 class HostStatus:
     """What this host has found of itself, as the management interface shows it."""
 
-    slot: str
+    root_slot: str
     root: str
+    slot: str = ""
     started: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
     host: dict[str, Any] = field(default_factory=dict)
     generation: int | None = None
+    trial: bool = False
+    failed: Mapping[str, int] | None = None
     modules: list[dict[str, Any]] = field(default_factory=list)
     refused: list[dict[str, Any]] = field(default_factory=list)
     services: list[dict[str, Any]] = field(default_factory=list)
@@ -80,6 +102,7 @@ def main() -> None:
     state = HostStatus(sys.argv[1], sys.argv[2])
     try:
         _run(state)
+        syscalls.end_machine(syscalls.RESTART)
     except (ModsealError, OSError) as error:
         say("machine", f"this machine does not start: {error}")
     except BaseException as error:  # noqa: BLE001 - whatever it is, process 1 must not end in a traceback
@@ -106,15 +129,27 @@ def say(source: str, text: str) -> None:
 
 
 def _run(state: HostStatus) -> None:
+    """Returns where the machine is to restart, because a new state is to be tried, or the one on trial is no good."""
     now = datetime.now(UTC).replace(microsecond=0)
     state.started = f"{now:%Y-%m-%dT%H:%M:%SZ}"
     state.reached("root")
-    _mounts()
-    host, policy = _host()
-    state.host = {"name": host.name, "version": host.version, "level": str(host.level), "policy": _digest(policy)}
-    say("machine", f"{host.name} version {host.version} on {state.slot}, root {state.root}")
-    opened = _modules(state, host, policy, now)
-    _measure(state, host, policy, opened)
+    found = partitions.found()
+    _mounts(found["data"].device)
+    watchdog = trial.watchdog()
+    content = _content(Path("/"))
+    host = content[0]
+    disk = _disk(found)
+    state.slot = boot_variables.started(disk.partitions)
+    state.host = {
+        "name": host.name,
+        "version": host.version,
+        "level": str(host.level),
+        "policy": policy_digest(content),
+    }
+    say("machine", f"{host.name} version {host.version} on slot {state.slot}, {state.root_slot} with root {state.root}")
+    _choose(state)
+    opened = _modules(state, content, now)
+    _measure(state, content, opened)
     started = [one for image in opened for one in _services(state, image)]
     _lay_over(opened)
     state.reached("modules")
@@ -128,34 +163,121 @@ def _run(state: HostStatus) -> None:
     state.services = supervisor.states()
     state.write()
     if host.management and name:
-        supervisor.watch(management.start(host.management), "management")
+        control = _receive(state, content, disk, supervisor)
+        supervisor.watch(management.start(host.management, control), "management")
+        control.close()
     supervisor.step()
     state.reached("services")
     say("machine", f"up after {state.seconds['services']:.1f} s, {len(started)} services, {_memory()} MB in use")
-    while True:
+    _stay(state, supervisor, disk, watchdog)
+
+
+def _stay(state: HostStatus, supervisor: services.Supervisor, disk: HostDisk, watchdog: int | None) -> None:
+    """Run services; judge what is on trial. Returns where the machine is to restart."""
+    judge = trial.Trial(time.monotonic()) if state.trial else None
+    while supervisor.ended.get(receiver.NAME) != receiver.RESTART:
         state.services = supervisor.states()
         state.write()
         while not supervisor.step():
-            pass
+            trial.feed(watchdog)
+            if judge:
+                why = judge.given_up([*(one["bundle"] for one in state.refused), *supervisor.troubled()])
+                if why:
+                    say("machine", f"the state on trial is given up: {why}")
+                    break
+                if judge.is_good(time.monotonic()):
+                    _keep(state, disk)
+                    judge = None
+                    break
+        if judge and judge.over:
+            break
+    supervisor.stop()
 
 
-def _mounts() -> None:
+def _choose(state: HostStatus) -> None:
+    """Which generation is started, and whether on trial: noted on the disk before anything else is done with it."""
+    found = update.load(DATA)
+    chosen = slots.start(found, state.slot)
+    if chosen.slots != found:
+        update.save(DATA, chosen.slots)
+    state.generation, state.trial = chosen.generation, chosen.trial
+    if state.trial:
+        say("machine", f"slot {state.slot}, generation {state.generation} is on trial")
+    if failed := chosen.slots.failed:
+        state.failed = {"version": failed.version, "generation": failed.generation}
+        say("machine", f"update-failed: {failed} was tried, and did not run well; this is what ran before")
+
+
+def _keep(state: HostStatus, disk: HostDisk) -> None:
+    found = update.load(DATA)
+    boot_variables.prefer(state.slot, disk.partitions)
+    update.save(DATA, slots.kept(found))
+    state.trial = False
+    say("machine", f"slot {state.slot}, generation {state.generation} runs well, and is kept")
+
+
+def _disk(found: Mapping[str, partitions.DiskPartition]) -> HostDisk:
+    named = {name: one for name in slots.NAMES if (one := found.get(f"boot-{name}"))}
+    return HostDisk(
+        DATA,
+        {name: Path(one.device) for name, one in named.items()},
+        {name: Path(found[f"root-{name}"].device) for name in slots.NAMES},
+        {name: one.place for name, one in named.items()},
+        boot_variables.FOLDER,
+    )
+
+
+def _receive(state: HostStatus, content: RootContent, disk: HostDisk, supervisor: services.Supervisor) -> Any:
+    """Start the process that takes requests; gives the socket on which it is handed connections."""
+    owner = x509.load_der_x509_certificate(Path("/", PLACE, OWNER_FILE).read_bytes())
+    running = RunningHost(state.slot, state.root_slot.removeprefix("root-"), state.root, content, owner)
+
+    def follow(delivery: Delivery) -> Running:
+        return update.follow(delivery, running, disk, datetime.now(UTC).replace(microsecond=0), _open_root)
+
+    process, control = receiver.start(follow, say)
+    supervisor.watch(process, receiver.NAME)
+    return control
+
+
+@contextmanager
+def _open_root(path: Path, root: str, blocks: int) -> Iterator[RootContent]:
+    place, name = "/run/modseal/root", "new-root"
+    os.makedirs(place, exist_ok=True)
+    held = None
+    device = str(path)
+    if path.is_file():
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        try:
+            device, held = mapper.attach(file)
+        finally:
+            os.close(file)
+    try:
+        shown = mapper.open_verity(device, name, root, blocks)
+        try:
+            syscalls.mount(shown, place, "erofs", syscalls.READ_ONLY | syscalls.NO_SUID | syscalls.NO_DEV)
+            try:
+                yield _content(Path(place))
+            finally:
+                syscalls.unmount(place)
+        finally:
+            mapper.close(name)
+    finally:
+        if held is not None:
+            os.close(held)
+
+
+def _mounts(data: str) -> None:
     syscalls.mount("securityfs", "/sys/kernel/security", "securityfs", _PLAIN)
+    syscalls.mount("efivarfs", boot_variables.FOLDER, "efivarfs", _PLAIN)
     for place in ("/tmp", "/var"):  # noqa: S108 - the places of the file system hierarchy, empty at every start
         syscalls.mount("tmpfs", place, "tmpfs", _PLAIN, "mode=1777" if place == "/tmp" else "mode=0755")  # noqa: S108
-    syscalls.mount(_partition("data"), str(DATA), "ext4", _PLAIN, "errors=remount-ro")
+    syscalls.mount(data, str(DATA), "ext4", _PLAIN, "errors=remount-ro")
 
 
-def _partition(name: str) -> str:
-    for one in os.listdir("/sys/class/block"):
-        if f"PARTNAME={name}\n" in Path("/sys/class/block", one, "uevent").read_text("utf-8"):
-            return f"/dev/{one}"
-    raise UndecidedError("host-invalid", f"no partition is called {name}")
-
-
-def _host() -> tuple[HostDocument, Policy]:
-    """What the root image says of the host, and its policy: part of the image that the root hash stands for."""
-    place = Path("/", PLACE)
+def _content(root: Path) -> RootContent:
+    """What a root image says of the host, and its policy: part of the image that the root hash stands for."""
+    place = root / PLACE
     host = decode_host((place / HOST_FILE).read_bytes(), HOST_FILE)
     files = tuple(
         (name, (place / POLICY_FILES / str(number)).read_bytes()) for number, name in enumerate(host.policy_files)
@@ -163,16 +285,20 @@ def _host() -> tuple[HostDocument, Policy]:
     return host, from_bytes(PolicyBytes((place / POLICY_FILE).read_bytes(), files), "the policy of the root image")
 
 
-def _digest(policy: Policy) -> str:
-    return policy.origin.digest if policy.origin else ""
+def policy_digest(content: RootContent) -> str:
+    """The digest of all that the policy of a root says."""
+    origin = content[1].origin
+    return origin.digest if origin else ""
 
 
-def _modules(state: HostStatus, host: HostDocument, policy: Policy, now: datetime) -> list[OpenImage]:
+def _modules(state: HostStatus, content: RootContent, now: datetime) -> list[OpenImage]:
     """The proved modules of the generation, open. No image is looked at whose root hash the owner has not signed."""
-    folder, generation = _generation()
-    state.generation = generation.number
+    folder = DATA / GENERATIONS / str(state.generation)
+    data = read_small(folder / GENERATION_FILE, limits.HOST_DOCUMENT_SIZE).data
+    generation = decode_generation(data, f"generation {state.generation}")
     signed = read_small(folder / f"{state.root}.p7b", limits.HOST_DOCUMENT_SIZE).data
     enforcement.load(signed, [state.root, *(one.root for one in generation.modules)])
+    host, policy = content
     found, refused = prove.accepted_bundles(folder, generation, policy, host.level, now)
     opened, more = prove.open_images(folder, found, _MODULES)
     for one in (*refused, *more):
@@ -183,15 +309,6 @@ def _modules(state: HostStatus, host: HostDocument, policy: Policy, now: datetim
         values = {"name": module.name, "version": module.version, "vendor": module.manifest.vendor}
         state.modules.append({**values, "level": str(module.level), "root": image.root})
     return opened
-
-
-def _generation() -> tuple[Path, ImageGeneration]:
-    current = read_small(DATA / CURRENT_FILE, limits.NAME_LENGTH).data.decode("ascii", "replace").strip()
-    if not current.isdigit():
-        raise UndecidedError("host-invalid", f"{CURRENT_FILE} of the data partition has no number")
-    folder = DATA / GENERATIONS / current
-    data = read_small(folder / GENERATION_FILE, limits.HOST_DOCUMENT_SIZE).data
-    return folder, decode_generation(data, f"generation {current}")
 
 
 def _refuse(state: HostStatus, one: RefusedModule) -> None:
@@ -217,14 +334,16 @@ def _lay_over(opened: Sequence[OpenImage]) -> None:
             )
 
 
-def _measure(state: HostStatus, host: HostDocument, policy: Policy, opened: Sequence[OpenImage]) -> None:
+def _measure(state: HostStatus, content: RootContent, opened: Sequence[OpenImage]) -> None:
     """Measure into the TPM, where there is one, before anything of a module runs."""
     if not os.path.exists(tpm_commands.DEVICE):
         say("machine", "there is no TPM: nothing is measured")
         return
     modules = [(one.module.name, one.module.version, one.module.record.manifest, one.root) for one in opened]
     refused = [(one["bundle"], one["code"]) for one in state.refused]
-    state.events = list(attestation.events(host, _digest(policy), state.generation or 0, modules, refused))
+    failed = Running(**state.failed) if state.failed else None
+    digest, number = policy_digest(content), state.generation or 0
+    state.events = list(attestation.events(content[0], digest, number, modules, refused, failed))
     descriptor = os.open(tpm_commands.DEVICE, os.O_RDWR | os.O_CLOEXEC)
     try:
         for one in state.events:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import resource
 import selectors
+import signal
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ _STEADY = 60
 """A service that ran for so many seconds starts again as if it had never ended."""
 _LINE = 4096
 _POLL = 1.0
+_STOPPING = 5.0
+"""Seconds in which services may end by themselves before a restart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,8 @@ class _Running:
     again: float | None = 0.0
     """When it is to be started; None while it runs, and for good where it is not started again."""
     ends: int = 0
+    code: int = 0
+    """How it ended last: 0 is well."""
     rest: bytes = field(default=b"", repr=False)
 
 
@@ -105,6 +110,8 @@ class Supervisor:
         self._running = [_Running(one) for one in services]
         self._outputs = selectors.DefaultSelector()
         self._others: dict[int, str] = {}
+        self.ended: dict[str, int] = {}
+        """How other children have ended, by name."""
 
     def watch(self, process: int, name: str) -> None:
         """Say when another child ends, too."""
@@ -116,6 +123,22 @@ class Supervisor:
             {"name": one.service.name, "module": one.service.module, "running": bool(one.process), "ends": one.ends}
             for one in self._running
         ]
+
+    def troubled(self) -> list[str]:
+        """The services that have ended and should run, and those that ended badly."""
+        return [one.service.name for one in self._running if one.ends and (one.service.restart or one.code)]
+
+    def stop(self) -> None:
+        """Ask every service to end, and wait a little for those that do."""
+        for one in self._running:
+            one.again = None
+            if one.process:
+                os.kill(one.process, signal.SIGTERM)
+        end = time.monotonic() + _STOPPING
+        while any(one.process for one in self._running) and time.monotonic() < end:
+            self.step()
+            for one in self._running:
+                one.again = None
 
     def step(self) -> bool:
         """Start what is due, read what was said, take note of what has ended. Gives whether a state has changed."""
@@ -168,7 +191,9 @@ class Supervisor:
             changed = True
             code = os.waitstatus_to_exitcode(status)
             if process in self._others:
-                self._tell(self._others.pop(process), f"ended ({code})")
+                name = self._others.pop(process)
+                self.ended[name] = code
+                self._tell(name, f"ended ({code})")
             for one in self._running:
                 if one.process == process:
                     self._ended(one, code)
@@ -177,7 +202,7 @@ class Supervisor:
         if one.output >= 0:
             self._read(one)
         now = time.monotonic()
-        one.process = 0
+        one.process, one.code = 0, code
         one.ends = 1 if now - one.started > _STEADY else one.ends + 1
         pause = _PAUSES[min(one.ends, len(_PAUSES)) - 1]
         one.again = now + pause if one.service.restart else None

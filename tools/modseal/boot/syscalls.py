@@ -86,6 +86,11 @@ def mount(source: str, target: str, kind: str, flags: int = 0, options: str = ""
     _checked(done, f"mount {kind or source} on {target}")
 
 
+def unmount(target: str) -> None:
+    """Take away what is mounted at a place."""
+    _checked(_LIBC.umount2(target.encode(), 0), f"unmount {target}")
+
+
 def load_module(path: str) -> None:
     """Load a kernel module, signed for this kernel; one that is there already is fine."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

@@ -15,9 +15,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from modseal.boot import attestation
+from modseal.boot import attestation, fat, portable_executable, slots
 from modseal.boot.documents import (
-    CURRENT_FILE,
     GENERATION_FILE,
     GENERATIONS,
     HostDocument,
@@ -25,6 +24,7 @@ from modseal.boot.documents import (
     ImageRecord,
     encode_generation,
 )
+from modseal.boot.requests import Running, UpdateRequest
 from modseal.errors import InputError, RefusedError, UndecidedError
 from modseal.files.staging import StagingFolder
 from modseal.files.tree import Tree
@@ -33,7 +33,7 @@ from modseal.format.manifest import Entry, FileType, Manifest
 from modseal.host import change, create, export
 from modseal.host.installed import Installed
 from modseal.host.store import open_store
-from modseal.image import data, debian, disk, firmware, initramfs, portable_executable, root
+from modseal.image import data, debian, disk, firmware, initramfs, root, update
 from modseal.image.debian import DebianPackage, PackageFile
 from modseal.image.spec import ImageSpec, Pinned
 from modseal.packing import erofs, host_export, kernel_signature
@@ -87,15 +87,26 @@ def build(spec: ImageSpec, signer: Signer, out: Path, at: datetime) -> Built:
         spec.network,
         spec.management,
         tuple(name for name, _ in policy.origin.files) if policy.origin else (),
+        spec.floor,
+        tuple(one.hex() for one in spec.revoked),
     )
     with tempfile.TemporaryDirectory(prefix="modseal-") as folder, StagingFolder(out) as staging:
         place = Path(folder)
-        hash_, size, entries = _root(place, spec, inputs, host, policy)
+        hash_, size, entries = _root(place, spec, inputs, host, policy, signer)
         generation, modules, images = _generation(place, spec, signer, policy, hash_, at)
         program = _program(spec, inputs, signer, hash_, size)
-        if portable_executable.digest(program) in spec.revoked:
+        digest = portable_executable.digest(program)
+        if digest in spec.revoked:
             raise RefusedError("denied", "the boot program of this very image is revoked")
-        (place / "boot.img").write_bytes(disk.boot_partition(program, _BOOT_SIZE))
+        if spec.version < spec.floor:
+            raise RefusedError("version-below-floor", f"version {spec.version} is below its own floor, {spec.floor}")
+        with (place / "boot.img").open("wb") as file:
+            file.truncate(_BOOT_SIZE)
+            for where, content in fat.boot_partition(program, _BOOT_SIZE):
+                file.seek(where)
+                file.write(content)
+        (place / "boot.efi").write_bytes(program)
+        (generation / slots.FILE).write_bytes(slots.encode(slots.first(spec.version, digest.hex(), spec.generation)))
         seed = hashlib.sha256(f"{spec.name} {spec.version}".encode() + hash_).digest()
         epoch = int(spec.released.timestamp())
         identifier = str(uuids.UUID(bytes=hashlib.sha256(seed + b"data").digest()[:16], version=5))
@@ -108,6 +119,20 @@ def build(spec: ImageSpec, signer: Signer, out: Path, at: datetime) -> Built:
         _copy(staging.tree, "root.img", place / "root.img")
         _copy(staging.tree, "data.img", place / "data.img")
         staging.tree.write("boot.efi", program, 0o644)
+        folder_of = generation / GENERATIONS / str(spec.generation)
+        files = update.part_files(place / "boot.efi", place / "root.img", folder_of)
+        request = UpdateRequest(
+            spec.name,
+            Running(spec.version, spec.generation),
+            digest.hex(),
+            hash_.hex(),
+            size // verity.BLOCK,
+            tuple(one.part for one in files),
+        )
+        for name, delivered in (("update", files), ("modules.update", files[2:])):
+            with open(staging.tree.create(name), "wb") as file:
+                update.write(file, request, delivered, signer)
+            staging.tree.set_mode(name, 0o644)
         staging.tree.write("firmware.fd", _variables(spec, signer), 0o644)
         with open(staging.tree.create("disk.img"), "wb") as file:
             disk.write(file, _partitions(place, spec), seed)
@@ -119,7 +144,8 @@ def build(spec: ImageSpec, signer: Signer, out: Path, at: datetime) -> Built:
             "name": spec.name,
             "version": spec.version,
             "root": hash_.hex(),
-            "program": portable_executable.digest(program).hex(),
+            "program": digest.hex(),
+            "generation": spec.generation,
             "sizes": sizes,
             "events": [dict(one) for one in measured],
         }
@@ -144,7 +170,7 @@ def _inputs(spec: ImageSpec) -> _Inputs:
 
 
 def _root(
-    place: Path, spec: ImageSpec, inputs: _Inputs, host: HostDocument, policy: Policy
+    place: Path, spec: ImageSpec, inputs: _Inputs, host: HostDocument, policy: Policy, signer: Signer
 ) -> tuple[bytes, int, list[Entry]]:
     """The root image: its root hash, its bytes before the hash tree, and what is in it."""
     files: dict[str, PackageFile] = {}
@@ -157,7 +183,7 @@ def _root(
         for path, content in root.wheel(pinned.path):
             mode = 0o755 if path.endswith(".so") else 0o644
             files[path] = PackageFile(path, FileType.FILE, mode, content)
-    for path, content in root.host_files(host, policy).items():
+    for path, content in root.host_files(host, policy, signer.certificate).items():
         files[path] = PackageFile(path, FileType.FILE, 0o644, content)
     tree, image = place / "root", place / "root.img"
     tree.mkdir()
@@ -222,7 +248,6 @@ def _generation(
     text = export.ipe_policy(spec.generation, [base, *(one.root for one in images)]).encode()
     (folder / f"{base.hex()}.p7b").write_bytes(kernel_signature.pkcs7(text, signer, attached=True))
     (folder / GENERATION_FILE).write_bytes(encode_generation(ImageGeneration(spec.generation, tuple(records))))
-    (content / CURRENT_FILE).write_text(f"{spec.generation}\n")
     measured = [(one.module.name, one.module.version, one.module.record.manifest, one.root.hex()) for one in images]
     return content, modules, measured
 

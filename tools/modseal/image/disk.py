@@ -1,6 +1,6 @@
-"""The disk that a machine boots: a partition table (UEFI 2.10 chapter 5) and a file system for the firmware (FAT16).
+"""The disk that a machine boots: its partition table (UEFI 2.10 chapter 5).
 
-Both are written here because the same image has to give the same bytes, whatever tools a machine has.
+It is written here because the same image has to give the same bytes, whatever tools a machine has.
 """
 
 from __future__ import annotations
@@ -13,8 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
-
-from modseal.errors import RefusedError
 
 SECTOR = 512
 _ALIGNMENT = 1 << 20
@@ -94,59 +92,3 @@ def copy(out: BinaryIO, at: int, path: Path) -> None:
                 out.seek(len(piece), 1)
             else:
                 out.write(piece)
-
-
-_CLUSTER = 2048
-_RESERVED, _ROOT_ENTRIES = 4, 512
-_SMALLEST, _LARGEST = 4085, 65524
-"""Numbers of clusters between which a file system is FAT16 (Microsoft, "FAT: General Overview", 2000)."""
-_END = 0xFFFF
-_FOLDER = 0x10
-
-
-def boot_partition(program: bytes, size: int) -> bytes:
-    """A FAT16 file system of `size` bytes that has `program` as EFI/BOOT/BOOTX64.EFI.
-
-    Raises `RefusedError` (limit-exceeded) where it does not fit.
-    """
-    sectors, per_cluster = size // SECTOR, _CLUSTER // SECTOR
-    fat_sectors = -(-(sectors // per_cluster + 2) * 2 // SECTOR)
-    data_at = _RESERVED + 2 * fat_sectors + _ROOT_ENTRIES * 32 // SECTOR
-    clusters = (sectors - data_at) // per_cluster
-    needed = 2 + -(-len(program) // _CLUSTER)
-    if not _SMALLEST <= clusters <= _LARGEST or needed > clusters:
-        detail = f"{len(program)} bytes do not fit into a boot partition of {size} bytes"
-        raise RefusedError("limit-exceeded", detail, size=len(program), limit=size)
-    head = struct.pack(
-        "<3s8sHBHBHHBHHHIIBBBI11s8s", b"\xeb\x3c\x90", b"MODSEAL ", SECTOR, per_cluster, _RESERVED, 2, _ROOT_ENTRIES,
-        0, 0xF8, fat_sectors, 32, 2, 0, sectors, 0x80, 0, 0x29, 0x6D6F6473, b"NO NAME    ", b"FAT16   ",
-    )  # fmt: skip
-    chain = [0xFFF8, _END, _END, _END, *range(5, 3 + needed - 1), _END]
-    table = struct.pack(f"<{len(chain)}H", *chain).ljust(fat_sectors * SECTOR, b"\0")
-    root = _directory_entry(b"EFI        ", _FOLDER, 2, 0)
-    efi = _dots(2, 0) + _directory_entry(b"BOOT       ", _FOLDER, 3, 0)
-    boot = _dots(3, 2) + _directory_entry(b"BOOTX64 EFI", 0x20, 4, len(program))
-    out = bytearray(size)
-    out[:510] = head.ljust(510, b"\0")
-    out[510:512] = b"\x55\xaa"
-    for at, data in (
-        (_RESERVED, table),
-        (_RESERVED + fat_sectors, table),
-        (_RESERVED + 2 * fat_sectors, root),
-        (data_at, efi),
-        (data_at + per_cluster, boot),
-        (data_at + 2 * per_cluster, program),
-    ):
-        out[at * SECTOR : at * SECTOR + len(data)] = data
-    return bytes(out)
-
-
-def _dots(own: int, above: int) -> bytes:
-    return _directory_entry(b".          ", _FOLDER, own, 0) + _directory_entry(b"..         ", _FOLDER, above, 0)
-
-
-def _directory_entry(name: bytes, attributes: int, cluster: int, size: int) -> bytes:
-    first_day = 0x21  # 1 January 1980, the first that FAT knows
-    return struct.pack(
-        "<11sBBBHHHHHHHI", name, attributes, 0, 0, 0, first_day, first_day, 0, 0, first_day, cluster, size
-    )

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from modseal import limits
-from modseal.boot import attestation
+from modseal.boot import attestation, portable_executable
 from modseal.boot.attestation import Expected
 from modseal.errors import FormatError
 from modseal.files.small import read_small
-from modseal.image import firmware, portable_executable
+from modseal.image import firmware
 
 _PROGRAM_SIZE = 1 << 28
 _ACTION = b"Calling EFI Application from Boot Option"

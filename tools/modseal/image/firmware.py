@@ -1,7 +1,7 @@
 """What the firmware verifies with, and what it verifies: signatures of executables, lists of keys, stored variables.
 
-Authenticode: "Windows Authenticode Portable Executable Signature Format" (2008). Lists and variables: UEFI 2.10
-sections 32.4.1 and 8.2.2; the store that variables lie in is that of EDK II (MdeModulePkg, VariableFormat.h).
+Lists and variables: UEFI 2.10 sections 32.4.1 and 8.2.2; the store that variables lie in is that of EDK II
+(MdeModulePkg, VariableFormat.h).
 """
 
 from __future__ import annotations
@@ -16,10 +16,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from modseal.boot import authenticode, portable_executable
 from modseal.errors import FormatError, RefusedError
-from modseal.format import cms, der
-from modseal.image import portable_executable
-from modseal.pki import algorithms
 from modseal.signing.signer import Signer
 
 GLOBAL = uuid.UUID("8be4df61-93ca-11d2-aa0d-00e098032b8c")
@@ -33,10 +31,6 @@ _IN_FORCE = 0x3F
 _KEPT, _AUTHENTICATED = 0x3, 0x27
 """Attributes of variables: kept and seen at boot; these at runtime, too, and changed only by who has the key."""
 
-_INDIRECT_DATA = "1.3.6.1.4.1.311.2.1.4"
-_PE_IMAGE_DATA = "1.3.6.1.4.1.311.2.1.15"
-_ALGORITHM = "rsa-pkcs1-sha256"
-
 
 def require_key(signer: Signer, what: str) -> None:
     """Raises `RefusedError` (unfit-certificate) for a key that not every firmware takes."""
@@ -47,48 +41,9 @@ def require_key(signer: Signer, what: str) -> None:
 
 def sign_executable(data: bytes, signer: Signer) -> bytes:
     """An executable, signed for UEFI. The same key gives the same bytes: no time is in it."""
-    row = algorithms.ALGORITHMS[_ALGORITHM]
-    digest_algorithm = der.encode(der.SEQUENCE, der.encode_oid(row.digest_oid), algorithms.NULL_PARAMETERS)
-    # SpcPeImageData with the flags and the text that every signer writes: no flag, <<<Obsolete>>>.
-    text = der.encode(0x80, "<<<Obsolete>>>".encode("utf-16-be"))
-    file = der.encode(der.context(0), der.encode(der.context(2), text))
-    image = der.encode(der.SEQUENCE, der.encode(der.BIT_STRING, b"\0"), file)
-    content = der.encode(der.SEQUENCE, der.encode_oid(_PE_IMAGE_DATA), image) + der.encode(
-        der.SEQUENCE, digest_algorithm, der.encode(der.OCTET_STRING, portable_executable.digest(data))
-    )
-    indirect = der.encode(der.SEQUENCE, content)
-    attributes = [
-        _attribute(cms.CONTENT_TYPE, der.encode_oid(_INDIRECT_DATA)),
-        _attribute(cms.MESSAGE_DIGEST, der.encode(der.OCTET_STRING, hashlib.sha256(content).digest())),
-    ]
-    signed = der.encode_set(attributes)
-    info = der.encode(
-        der.SEQUENCE,
-        der.encode_integer(1),
-        der.encode(
-            der.SEQUENCE,
-            signer.certificate.issuer.public_bytes(),
-            der.encode_integer(signer.certificate.serial_number),
-        ),
-        digest_algorithm,
-        der.encode_set(attributes, der.context(0)),
-        der.encode(der.SEQUENCE, der.encode_oid(row.signature_oid), algorithms.NULL_PARAMETERS),
-        der.encode(der.OCTET_STRING, signer.sign(row, signed)),
-    )
-    body = der.encode(
-        der.SEQUENCE,
-        der.encode_integer(1),
-        der.encode(der.SET, digest_algorithm),
-        der.encode(der.SEQUENCE, der.encode_oid(_INDIRECT_DATA), der.encode(der.context(0), indirect)),
-        der.encode(der.context(0), signer.certificate.public_bytes(Encoding.DER)),
-        der.encode(der.SET, info),
-    )
-    signature = der.encode(der.SEQUENCE, der.encode_oid(cms.ID_SIGNED_DATA), der.encode(der.context(0), body))
-    return portable_executable.with_signature(data, signature)
-
-
-def _attribute(oid: str, value: bytes) -> bytes:
-    return der.encode(der.SEQUENCE, der.encode_oid(oid), der.encode(der.SET, value))
+    digest = portable_executable.digest(data)
+    signature = signer.sign(authenticode.ALGORITHM, authenticode.signed(digest))
+    return portable_executable.with_signature(data, authenticode.envelope(digest, signer.certificate, signature))
 
 
 def certificate_list(certificates: Iterable[x509.Certificate], owner: uuid.UUID) -> bytes:

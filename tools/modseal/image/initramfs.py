@@ -35,7 +35,7 @@ _STDLIB = ("__future__", "_collections_abc", "abc", "codecs", "ctypes/__init__",
 """What `boot.first` imports, and nothing else."""
 _DEPENDS = re.compile(rb"(?:^|\0)depends=([^\0]*)\0")
 
-MODULES = ("virtio_blk", "dm-verity", "erofs", "loop", "overlay", "efivarfs", "virtio_net")
+MODULES = ("virtio_blk", "dm-verity", "erofs", "loop", "overlay", "efivarfs", "virtio_net", "i6300esb", "softdog")
 """What a virtual machine needs, with what these depend on."""
 
 

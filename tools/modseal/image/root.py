@@ -14,7 +14,10 @@ import zipfile
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from modseal.boot.documents import HOST_FILE, PLACE, POLICY_FILE, POLICY_FILES, HostDocument, encode_host
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from modseal.boot.documents import HOST_FILE, OWNER_FILE, PLACE, POLICY_FILE, POLICY_FILES, HostDocument, encode_host
 from modseal.errors import FormatError, InputError, RefusedError, SpecError
 from modseal.format.manifest import Entry, FileType
 from modseal.image.debian import PackageFile
@@ -78,12 +81,13 @@ def wheel(path: Path) -> Iterator[tuple[str, bytes]]:
         raise FormatError("malformed-archive", f"{path} is no wheel: {error}") from None
 
 
-def host_files(host: HostDocument, policy: Policy) -> dict[str, bytes]:
-    """What the root says of the host: its document, its policy, and the files that the policy names."""
+def host_files(host: HostDocument, policy: Policy, owner: x509.Certificate) -> dict[str, bytes]:
+    """What the root says of the host: its document, its policy, the files that the policy names, and the owner."""
     if policy.origin is None:
         raise SpecError("the policy was not read from a file").because("image-spec")
     named = {f"{POLICY_FILES}/{number}": data for number, (_, data) in enumerate(policy.origin.files)}
-    files = {HOST_FILE: encode_host(host), POLICY_FILE: policy.origin.text, **named}
+    der = owner.public_bytes(Encoding.DER)
+    files = {HOST_FILE: encode_host(host), POLICY_FILE: policy.origin.text, OWNER_FILE: der, **named}
     return {f"{PLACE}/{name}": data for name, data in files.items()}
 
 

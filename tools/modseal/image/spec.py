@@ -61,6 +61,7 @@ class ImageSpec:
     management: int | None
     data_size: int
     revoked: tuple[bytes, ...]
+    floor: int
 
 
 def read(path: Path) -> ImageSpec:
@@ -107,6 +108,7 @@ def read(path: Path) -> ImageSpec:
         management=values["management"]["port"] if "management" in values else None,
         data_size=values.get("data-size", DATA_SIZE) << 20,
         revoked=tuple(bytes.fromhex(one) for one in values.get("revoked", ())),
+        floor=values.get("floor", 1),
     )
 
 

@@ -13,7 +13,7 @@ from modseal.image.initramfs import MODULES
 from modseal.packing.spec_shape import SpecTime
 
 SCHEMA = "modseal/image@1"
-DATA_SIZE, CONSOLE = 64, "ttyS0"
+DATA_SIZE, CONSOLE = 256, "ttyS0"
 
 _FILE = Text(most=4096, about="A file, relative to this spec.")
 _KEY = Text(most=4096, about="A key: a PEM or PKCS#12 file, relative to this spec, or a URI such as pkcs11:...")
@@ -87,9 +87,10 @@ SHAPE = Table(
             unique=True,
             about="Digests of older boot programs (`program` in their image.json), which the firmware then refuses.",
         ),
+        "floor": Integer(1, 2**31 - 1, about="The lowest version that the host goes back to; 1 by default."),
         "generation": Integer(1, 2**31 - 1, about="The number of the first generation; 1 by default."),
         "network": NETWORK,
-        "management": Table({"port": PORT}, about="Show the host's state over HTTP, for reading alone."),
+        "management": Table({"port": PORT}, about="Show the state over HTTP, and take what the owner has signed."),
         "data-size": Integer(16, 1 << 20, about=f"Size of the data partition {_MEGABYTES}; {DATA_SIZE} by default."),
     },
     about="A host image: host.toml, as `modseal image build` reads it.",

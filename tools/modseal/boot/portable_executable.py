@@ -112,6 +112,32 @@ def _require_gapless(data: bytes, head: _ProgramHeader) -> None:
         at += row[3]
 
 
+def signature(data: bytes) -> bytes:
+    """The signature (PKCS #7) in the certificate table, unproved; empty where there is none. Raises `FormatError`.
+
+    One alone, to the end of the file: programs that have more are another's.
+    """
+    head = _header(data)
+    start, size = struct.unpack_from("<II", data, head.optional + _CERTIFICATES)
+    if not size:
+        return b""
+    if start + size != len(data) or size < 10:
+        raise FormatError("malformed-archive", "the certificate table is not the end of the executable")
+    found = data[start + 8 :]
+    length = _der_length(found)
+    row = struct.pack("<IHH", 8 + length + -length % 8, 0x0200, 0x0002)
+    if data[start : start + 8] != row or size != 8 + length + -length % 8 or any(found[length:]):
+        raise FormatError("malformed-archive", "the certificate table has not exactly one signature")
+    return found[:length]
+
+
+def _der_length(data: bytes) -> int:
+    """The length of the SEQUENCE at the start, whose length has two bytes: shorter signatures there are none."""
+    if data[:2] != b"\x30\x82" or len(data) < 4:
+        raise FormatError("malformed-archive", "the certificate table has no signature")
+    return 4 + int.from_bytes(data[2:4])
+
+
 def with_signature(data: bytes, signature: bytes) -> bytes:
     """An executable with a signature (PKCS #7) in its certificate table. Raises `FormatError` where it has one."""
     head = _header(data)

@@ -1,0 +1,83 @@
+"""Takes requests of the owner, in a process of its own that may write to the disk and the firmware's variables.
+
+The management interface, which has no right, hands it one connection after the other. What comes over it is data:
+`update` follows what the owner has signed. A state that was prepared is tried by a restart, which process 1 makes.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import struct
+from collections.abc import Callable
+from contextlib import suppress
+
+from modseal.boot.requests import Running
+from modseal.boot.update import Delivery
+from modseal.errors import FormatError, ModsealError, RefusedError
+
+NAME = "update"
+RESTART = 3
+"""How this process ends when the machine is to restart."""
+_SECONDS = 60
+"""Longer is no next piece awaited."""
+_SIZE = struct.Struct(">Q")
+
+
+def start(follow: Callable[[Delivery], Running], say: Callable[[str, str], None]) -> tuple[int, socket.socket]:
+    """Receive in a child process: its number, and the socket that connections are handed over on. Raises `OSError`."""
+    own, given = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    process = os.fork()
+    if process:
+        own.close()
+        return process, given
+    given.close()
+    code = 1
+    try:
+        os.setsid()
+        while True:
+            message, descriptors, _, _ = socket.recv_fds(own, _SIZE.size, 1)
+            if not message:
+                break
+            if len(message) != _SIZE.size or not descriptors:
+                continue
+            with socket.socket(fileno=descriptors[0]) as connection:
+                if answer(connection, _SIZE.unpack(message)[0], follow, say):
+                    code = RESTART
+                    break
+    finally:
+        os._exit(code)
+
+
+def hand_over(control: socket.socket, size: int) -> socket.socket:
+    """A connection to the receiver, for a delivery of `size` bytes. Raises `OSError`."""
+    own, given = socket.socketpair()
+    with given:
+        socket.send_fds(control, [_SIZE.pack(size)], [given.fileno()])
+    return own
+
+
+def answer(
+    connection: socket.socket, size: int, follow: Callable[[Delivery], Running], say: Callable[[str, str], None]
+) -> bool:
+    """Follow one delivery, and say what came of it; gives whether the machine is to restart."""
+    connection.settimeout(_SECONDS)
+    said: dict[str, object]
+    try:
+        state = follow(Delivery(connection.recv, size))
+        said = {"outcome": "accepted", "version": state.version, "generation": state.generation}
+        say(NAME, f"accepted: {state} is tried after a restart")
+    except ModsealError as error:
+        outcome = "rejected" if isinstance(error, RefusedError | FormatError) else "undecided"
+        said = {"outcome": outcome, "code": error.failure.code, "detail": error.failure.detail}
+        say(NAME, f"{outcome}: {error.failure.code}: {error.failure.detail}")
+    except OSError as error:
+        said = {"outcome": "undecided", "code": "io-error", "detail": str(error)}
+        say(NAME, f"undecided: io-error: {error}")
+    except Exception as error:  # noqa: BLE001 - whatever somebody delivers, the next one must be answered, too
+        said = {"outcome": "undecided", "code": "internal-error", "detail": f"{type(error).__name__}: {error}"}
+        say(NAME, f"undecided: {said['code']}: {said['detail']}")
+    with suppress(OSError):
+        connection.sendall(json.dumps(said).encode() + b"\n")
+    return said["outcome"] == "accepted"

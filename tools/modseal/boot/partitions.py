@@ -59,7 +59,7 @@ def found(folder: str = "/sys/class/block", devices: str = "/dev") -> dict[str, 
 
 
 def identifiers(device: str, block: int) -> dict[int, uuid.UUID]:
-    """The identifiers of a disk's partitions, by their first block. The kernel has checked the table when it read it."""
+    """The identifiers of a disk's partitions, by their first block. The kernel has checked the table."""
     with open(device, "rb") as file:
         file.seek(block)
         table, count, size = struct.unpack_from("<QII", file.read(_HEADER), _TABLE)

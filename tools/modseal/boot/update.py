@@ -107,12 +107,14 @@ def follow(delivery: Delivery, running: RunningHost, disk: HostDisk, at: datetim
     bounds = slots.Limits(host.floor, frozenset(host.revoked))
     slot = slots.target(request, found, running.slot, host.name, bounds)
     if isinstance(request, UpdateRequest):
+        shutil.rmtree(disk.data / _INCOMING, ignore_errors=True)
         _tidy(disk.data, found)
         _take_in(delivery, request, disk.data / _INCOMING, short=slot == running.slot and request.root == running.root)
-        _prove_update(request, slot, running, disk.data / _INCOMING, at, open_root)
+        _prove_update(request, slot, running, disk, at, open_root)
         if slot != running.slot:
             found = slots.cleared(found, slot)
             save(disk.data, found)
+            _tidy(disk.data, found)
         _write_update(request, slot, running, disk)
     else:
         if delivery.left:
@@ -133,7 +135,6 @@ def follow(delivery: Delivery, running: RunningHost, disk: HostDisk, at: datetim
 
 def _tidy(data: Path, found: Slots) -> None:
     """Remove what no slot names: it makes room."""
-    shutil.rmtree(data / _INCOMING, ignore_errors=True)
     named = {str(one) for one in slots.generations(found)}
     for path in (data / GENERATIONS).iterdir():
         if path.name not in named:
@@ -164,17 +165,23 @@ def _take_in(delivery: Delivery, request: UpdateRequest, place: Path, *, short: 
 
 
 def _prove_update(
-    request: UpdateRequest, slot: str, running: RunningHost, place: Path, at: datetime, open_root: OpenRoot
+    request: UpdateRequest, slot: str, running: RunningHost, disk: HostDisk, at: datetime, open_root: OpenRoot
 ) -> None:
+    place = disk.data / _INCOMING
     folder = place / _GENERATION
     if slot == running.slot:
         if request.root != running.root:
             raise requests.invalid("the program is the running one, and the root another")
         _prove_modules(folder, request.state, request.root, running.content, at)
         return
-    said = _require_program((place / PROGRAM).read_bytes(), request.program, request.state.version, running.owner)
+    program = (place / PROGRAM).read_bytes()
+    fat.boot_partition(program, _size(disk.boot[slot]))  # refused where it does not fit
+    said = _require_program(program, request.program, request.state.version, running.owner)
     if said != (request.root, request.blocks):
         raise requests.invalid("the command line of the program names another root")
+    size = _size(disk.roots[slots.other(running.root_slot)])
+    if request.parts[1].size > size:
+        raise requests.invalid(f"its root does not fit into a partition of {size} bytes")
     with open_root(place / ROOT, request.root, request.blocks) as content:
         if (content[0].name, content[0].version) != (request.host, request.state.version):
             raise requests.invalid(f"the root is that of {content[0].name}, version {content[0].version}")
@@ -236,10 +243,7 @@ def _write_update(request: UpdateRequest, slot: str, running: RunningHost, disk:
     _sync(disk.data / GENERATIONS)
     if slot == running.slot:
         return
-    root = disk.roots[slots.other(running.root_slot)]
-    if request.parts[1].size > _size(root):
-        raise requests.invalid(f"its root does not fit into a partition of {_size(root)} bytes")
-    _put(root, ((at, data) for at, data in _pieces(place / ROOT)))
+    _put(disk.roots[slots.other(running.root_slot)], _pieces(place / ROOT))
     _put(disk.boot[slot], fat.boot_partition((place / PROGRAM).read_bytes(), _size(disk.boot[slot])))
 
 

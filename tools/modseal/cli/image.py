@@ -55,3 +55,51 @@ def expect(folder: Path, out: Path) -> None:
     with output_file(out) as file:
         file.write(attestation.encode_expected(found))
     click.echo(image_text.expected(found))
+
+
+@image.command()
+@click.argument("spec", type=FILE, metavar="SPEC")
+@click.option("--running", type=(int, int), required=True, metavar="VERSION GENERATION", help="What the host runs now.")
+@click.option("--to", type=(int, int), required=True, metavar="VERSION GENERATION", help="What it ran before.")
+@click.option("-o", "--output", "out", type=OUTPUT, required=True, metavar="FILE", help="The signed request to write.")
+@click.option(
+    "--passphrase-file", type=FILE, metavar="FILE", help="A file with the key's passphrase; else it is asked for."
+)
+def rollback(
+    spec: Path, running: tuple[int, int], to: tuple[int, int], out: Path, passphrase_file: Path | None
+) -> None:
+    """Sign a request that leads the host of SPEC (a host.toml) back to what it ran before, for `modseal image send`.
+
+    A host follows it while it runs what is named, and has what it is to run; never below its floor.
+    """
+    from modseal.boot.requests import RollbackRequest, Running
+    from modseal.cli.sign import passphrase
+    from modseal.files.output import output_file
+    from modseal.image import spec as reading
+    from modseal.image import update
+    from modseal.signing import keys
+
+    found = reading.read(spec)
+    signer = keys.open(found.db_key, found.db_cert, (), lambda: passphrase(found.db_key, passphrase_file))
+    request = RollbackRequest(found.name, Running(*running), Running(*to))
+    data = update.signed(request, signer)
+    tell_replaced(out)
+    with output_file(out) as file:
+        file.write(data)
+    click.echo(f"{found.name}: back from {request.running} to {request.state}")
+
+
+@image.command()
+@click.argument("request", type=FILE, metavar="REQUEST")
+@click.argument("address", metavar="URL")
+def send(request: Path, address: str) -> int:
+    """Send REQUEST, an update or a rollback, to the management interface at URL, such as http://192.0.2.7:9090.
+
+    The host proves it, prepares its next start, and restarts. Whether the new state runs well, it shows afterwards.
+    """
+    from modseal.image.ask import send as deliver
+    from modseal.report import image_text
+
+    said = deliver(address, request)
+    click.echo(image_text.answered(said))
+    return {"accepted": 0, "rejected": 1}.get(said.outcome, 3)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import http.client
 import json
 import urllib.parse
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from modseal import limits
+from modseal.boot.documents import NUMBER
 from modseal.errors import InputError, UsageError
+from modseal.format.shape import Table, Text
 
 _SECONDS = 60
 _UPDATE_SECONDS = 900
@@ -41,25 +43,39 @@ def ask(address: str, nonce: bytes) -> bytes:
     return data
 
 
-def send(address: str, path: Path) -> dict[str, Any]:
-    """Send a signed request to a host, and give what it says: `outcome`, and `code` and `detail` where it refuses.
+@dataclass(frozen=True, slots=True)
+class HostAnswer:
+    """What a host says of a request: `outcome` is accepted, rejected or undecided; why, where it is not accepted."""
 
-    Raises `UsageError`, `InputError`.
-    """
+    outcome: str
+    code: str
+    detail: str
+    version: int
+    generation: int
+
+
+_ANSWER = Table(
+    {"outcome": Text(choices=("accepted", "rejected", "undecided"))},
+    {"code": Text(most=64), "detail": Text(least=0, most=1 << 16), "version": NUMBER, "generation": NUMBER},
+)
+
+
+def send(address: str, path: Path) -> HostAnswer:
+    """Send a signed request to a host, and give what it says of it. Raises `UsageError`, `InputError`."""
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise InputError.of(path, error) from error
     connection = _connect(address, _UPDATE_SECONDS)
     try:
-        with path.open("rb") as file:
-            size = str(path.stat().st_size)
-            connection.request(
-                "PUT", "/update", file, {"Content-Length": size, "Content-Type": "application/octet-stream"}
-            )
+        with file:
+            connection.request("PUT", "/update", file, {"Content-Length": str(path.stat().st_size)})
         said = json.loads(connection.getresponse().read(limits.HOST_DOCUMENT_SIZE))
-    except FileNotFoundError as error:
-        raise InputError.of(path, error) from error
     except (OSError, http.client.HTTPException, ValueError) as error:
         raise InputError(f"{address} does not answer: {error}").because("host-silent") from None
     finally:
         connection.close()
-    if not isinstance(said, dict) or said.get("outcome") not in ("accepted", "rejected", "undecided"):
+    if next(iter(_ANSWER.problems(said)), None):
         raise InputError(f"{address} answers with something that modseal does not know").because("host-silent")
-    return said
+    numbers = said.get("version", 0), said.get("generation", 0)
+    return HostAnswer(said["outcome"], said.get("code", ""), said.get("detail", ""), *numbers)

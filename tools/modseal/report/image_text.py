@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from modseal.boot.attestation import Expected, HostProof
+from modseal.codes import CODES
+from modseal.image.ask import HostAnswer
 from modseal.image.build import Built
 from modseal.report.text import safe
 
@@ -22,6 +24,16 @@ def expected(found: Expected) -> str:
     """What a host must say."""
     lines = [f"register {number:2}  {value.hex()}" for number, value in sorted(found.registers.items())]
     return "\n".join([*lines, *(f"event        {_event(one)}" for one in found.events)])
+
+
+def answered(said: HostAnswer) -> str:
+    """What a host says of a request."""
+    if said.outcome == "accepted":
+        return f"accepted: the host restarts, and tries version {said.version}, generation {said.generation}"
+    lines = [f"{said.outcome}: {safe(said.code)}: {safe(said.detail)}"]
+    if code := CODES.get(said.code):  # type: ignore[call-overload]
+        lines.append(f"  next: {code.next_step}")
+    return "\n".join(lines)
 
 
 def attested(found: HostProof) -> str:

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help demo demo-host demo-image host-system vm vm-table vm-image exec-cost test lint format bench bench-peers shape worst fuzz mutate oracle differential vectors big docs man clean
+.PHONY: help demo demo-host demo-image host-system vm vm-table vm-image power-cuts exec-cost test lint format bench bench-peers shape worst fuzz mutate oracle differential vectors big docs man clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -108,6 +108,10 @@ vm-table: $(VENV)/.vm  ## the same, and what came of each try is written to docs
 
 vm-image: $(VENV)/.developer  ## a host image in QEMU: built twice, booted, attacked, attested; what came of each try is written to docs/reference-host.md
 	MODSEAL_IMAGE=$(or $(FOLDER),$(CURDIR)/build/image) MODSEAL_IMAGE_TABLE=$(CURDIR)/docs/reference-host.json $(BIN)/python -m pytest -q -rs tests/vm/test_image.py
+	$(BIN)/python docs/generate.py
+
+power-cuts: $(VENV)/.developer  ## a host image in QEMU: the power is cut at 50 random moments of an update; CUTS and SEED choose others
+	MODSEAL_IMAGE=$(or $(FOLDER),$(CURDIR)/build/image) MODSEAL_CUTS=$(or $(CUTS),50) MODSEAL_SEED=$(SEED) MODSEAL_CUTS_TABLE=$(CURDIR)/docs/power-cuts.json $(BIN)/python -m pytest -q -s -rs tests/vm/test_power_cuts.py
 	$(BIN)/python docs/generate.py
 
 docs: $(VENV)/.installed  ## write the generated pages and schemas again

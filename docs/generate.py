@@ -318,6 +318,21 @@ def _image_tries() -> str:
     return "\n".join(lines)
 
 
+def _power_cuts() -> str:
+    """What `make power-cuts` has written of an update."""
+    found = json.loads((ROOT / "docs/power-cuts.json").read_text("utf-8"))
+    rows = (
+        ("cuts", found["cuts"]),
+        ("the old state started", found["old"]),
+        ("the new state started, on trial", found["trial"]),
+        ("the new state started, and was kept already", found["new"]),
+        ("anything else", found["cuts"] - found["old"] - found["trial"] - found["new"]),
+        ("started what was predicted", found["predicted"]),
+    )
+    lines = [f"{found['date']}, seed {found['seed']}.", "", "| | |", "|---|---:|"]
+    return "\n".join([*lines, *(f"| {what} | {count} |" for what, count in rows)])
+
+
 def _kernel_tries() -> str:
     found = _tries()
     names = {"ima": "IMA", "fsverity": "fs-verity"}
@@ -483,6 +498,7 @@ REGIONS: dict[str, Callable[[], str]] = {
     "exec-cost": _exec_cost,
     "ipe-tries": _ipe_tries,
     "image-tries": _image_tries,
+    "power-cuts": _power_cuts,
     "kernel-tries": _kernel_tries,
     "powers": _powers_table,
     "rules": _rules_table,

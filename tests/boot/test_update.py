@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from builders.slots import OWNER, STRANGER, Host, Image, back, boot_program
-from modseal.boot import portable_executable, slots, update
+from modseal.boot import boot_variables, portable_executable, slots, update
 from modseal.boot.requests import Part, RollbackRequest, Running
 from modseal.errors import ModsealError, UndecidedError
 from modseal.image.update import signed
@@ -255,3 +258,47 @@ def test_what_no_slot_names_is_removed(host: Host) -> None:
 def test_a_slot_that_nobody_knows_is_not_started(host: Host) -> None:
     with pytest.raises(UndecidedError, match="does not know of slot b"):
         slots.start(update.load(host.data), "b")
+
+
+class PowerCut(BaseException):
+    """The power is gone: nothing catches it."""
+
+
+def test_a_cut_before_any_step_leaves_the_old_state_or_the_whole_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every write, rename and sync in turn does not happen, and nothing after it."""
+    found = []
+    for step in range(1000):
+        folder = tmp_path / str(step)
+        folder.mkdir()
+        host, left = Host(folder, ONE), step
+        with monkeypatch.context() as patch:
+
+            def cut(function: Callable[..., object]) -> Callable[..., object]:
+                def wrapped(*arguments: object) -> object:
+                    nonlocal left
+                    if not left:
+                        raise PowerCut
+                    left -= 1
+                    return function(*arguments)
+
+                return wrapped
+
+            for owner, name in ((os, "fsync"), (os, "pwrite"), (Path, "rename"), (boot_variables, "_write")):
+                patch.setattr(owner, name, cut(getattr(owner, name)))
+            try:
+                host.follow(TWO.update())
+            except PowerCut:
+                pass
+            else:
+                assert left == 0
+                break
+        slot, start = host.next()
+        assert (slot, start.generation) in (("a", 1), ("b", 2))
+        assert (host.folder / "root-a").read_bytes().startswith(ONE.root)
+        found.append(slot)
+        shutil.rmtree(folder)
+    assert set(found) == {"a"}, "the last step is the one that switches"
+    assert host.next()[0] == "b"
+    assert len(found) > 15

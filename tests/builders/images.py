@@ -62,6 +62,20 @@ def built(folder: Path) -> Path:
     return folder
 
 
+def owned(folder: Path) -> None:
+    """A host.toml of a host called edge, with the owner's key of db."""
+    owner = pki.issue("owner", key=pki.new_key("rsa"))
+    (folder / "db.pem").write_bytes(owner.pem)
+    (folder / "db.key").write_bytes(owner.key_pem)
+    (folder / "db.key").chmod(0o600)
+    pin = f'file = "x"\nsha256 = "{"0" * 64}"\n'
+    (folder / "host.toml").write_text(
+        'schema = "modseal/image@1"\nname = "edge"\nversion = 3\npolicy = "p"\nreleased = 2026-01-31T12:00:00Z\n'
+        'keys = {pk = "p", kek = "k", db = {key = "db.key", cert = "db.pem"}}\n'
+        + "".join(f"[{name}]\n{pin}" for name in ("kernel", "stub", "firmware", "[package]", "[wheel]"))
+    )
+
+
 def attestation() -> bytes:
     """A document that says what a host has measured, and proves nothing."""
     return encode_again(HostAttestation(b"key", b"statement", b"signature", {13: replayed(EVENTS)}, EVENTS))

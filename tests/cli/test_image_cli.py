@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import http.server
+import json
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -82,3 +86,82 @@ def test_what_a_host_says_without_proof_is_not_shown(folder: Path) -> None:
     assert done.out == ""
     assert "another key" in done.err
     assert "nginx" not in done.err
+
+
+@pytest.fixture
+def answering() -> Iterator[tuple[str, list[tuple[str, bytes]], dict[str, object]]]:
+    """A host's address; what it was sent; and what it answers, to be changed."""
+    got: list[tuple[str, bytes]] = []
+    says: dict[str, object] = {"outcome": "accepted", "version": 2, "generation": 5}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_PUT(self) -> None:
+            got.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(says).encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}", got, says
+        server.shutdown()
+        thread.join()
+
+
+Answering = tuple[str, list[tuple[str, bytes]], dict[str, object]]
+
+
+def test_an_update_is_sent_whole_and_what_the_host_says_is_shown(folder: Path, answering: Answering) -> None:
+    address, got, _ = answering
+    (folder / "update").write_bytes(b"content" * 99999)
+    done = run("image", "send", "update", address, cwd=folder)
+    assert (done.code, done.out) == (0, "accepted: the host restarts, and tries version 2, generation 5\n")
+    assert got == [("/update", b"content" * 99999)]
+
+
+@pytest.mark.parametrize(("outcome", "code"), [("rejected", 1), ("undecided", 3)])
+def test_a_refusal_is_shown_with_its_next_step(folder: Path, answering: Answering, outcome: str, code: int) -> None:
+    address, _, says = answering
+    says.clear()
+    says |= {"outcome": outcome, "code": "version-downgraded", "detail": "not\x1bnewer"}
+    (folder / "update").write_bytes(b"x")
+    done = run("image", "send", "update", address, cwd=folder)
+    assert done.code == code
+    assert done.out.startswith(f"{outcome}: version-downgraded: not")
+    assert "\x1b" not in done.out
+    assert "next: " in done.out
+
+
+def test_an_answer_of_another_kind_is_no_answer(folder: Path, answering: Answering) -> None:
+    address, _, says = answering
+    says["outcome"] = "fine"
+    (folder / "update").write_bytes(b"x")
+    done = run("image", "send", "update", address, cwd=folder)
+    assert (done.code, done.out) == (3, "")
+    assert "does not know" in done.err
+
+
+def test_what_is_not_there_cannot_be_sent(folder: Path) -> None:
+    done = run("image", "send", "update", "http://127.0.0.1:9", cwd=folder)
+    assert done.code == 3
+    assert "update" in done.err
+
+
+def test_a_rollback_that_cannot_be_signed_leaves_nothing(folder: Path) -> None:
+    images.owned(folder)
+    (folder / "db.key").unlink()
+    before = left(folder)
+    done = run("image", "rollback", "host.toml", "--running", "2", "2", "--to", "1", "1", "-o", "back", cwd=folder)
+    assert done.code == 3
+    assert left(folder) == before
+
+
+def test_a_rollback_to_no_version_is_refused(folder: Path) -> None:
+    images.owned(folder)
+    for word in ("0", "-1"):
+        done = run("image", "rollback", "host.toml", "--running", "2", "2", "--to", "1", word, "-o", "b", cwd=folder)
+        assert (done.code, left(folder).count("b")) == (2, 0), done.err

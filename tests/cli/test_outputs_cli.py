@@ -40,6 +40,9 @@ BUNDLES = {
         *("profile", "create", "acme-agent", "--depot", "site", "--policy", "keys/policy.toml"),
         *("-o", TARGET),
     ),
+    "image rollback --output": (
+        *("image", "rollback", "host.toml", "--running", "2", "2", "--to", "1", "1", "-o", TARGET),
+    ),
     "image expect --output": ("image", "expect", "image", "-o", TARGET),
     "attest get --output": ("attest", "get", "http://127.0.0.1:9", "--nonce", "0123456789abcdef", "-o", TARGET),
     "break-glass create --output": (
@@ -145,6 +148,7 @@ def place(example_keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "pass").write_text("a long passphrase\n")
     (folder / "host").mkdir()
     images.built(folder / "image")
+    images.owned(folder)
     for arguments in (
         ("pack", "module", "-o", "a.seal", "--provenance", "--builder-id", "https://ci.example/1"),
         ("sign", "a.seal", *SIGNER, "-o", "signed.seal"),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from modseal.boot import fat
 from modseal.errors import RefusedError
 from modseal.image import data, disk
 
@@ -30,8 +31,17 @@ def run(name: str, *words: object) -> str:
     return done.stdout
 
 
+def boot_partition(path: Path, before: bytes = b"") -> None:
+    """Write a boot partition over what was there before."""
+    path.write_bytes(before.ljust(SIZE, b"\0"))
+    with path.open("r+b") as file:
+        for at, content in fat.boot_partition(PROGRAM, SIZE):
+            file.seek(at)
+            file.write(content)
+
+
 def made(folder: Path) -> Path:
-    (folder / "boot").write_bytes(disk.boot_partition(PROGRAM, SIZE))
+    boot_partition(folder / "boot")
     parts = [
         disk.Partition("boot-a", disk.EFI_SYSTEM, SIZE, folder / "boot"),
         disk.Partition("root-a", disk.LINUX_ROOT, 5 << 20),
@@ -59,19 +69,22 @@ def test_the_same_partitions_give_the_same_bytes(tmp_path: Path) -> None:
     assert made(tmp_path).read_bytes() == first
 
 
-def test_the_firmware_s_file_system_has_the_program(tmp_path: Path) -> None:
-    (tmp_path / "boot").write_bytes(disk.boot_partition(PROGRAM, SIZE))
+@pytest.mark.parametrize("before", [b"", b"\xff" * SIZE], ids=["zeros", "anything"])
+def test_the_firmware_s_file_system_has_the_program_whatever_was_there(tmp_path: Path, before: bytes) -> None:
+    boot_partition(tmp_path / "boot", before)
     run("fsck.vfat", "-n", tmp_path / "boot")
     tool("mcopy")
     run("mcopy", "-i", tmp_path / "boot", "::/EFI/BOOT/BOOTX64.EFI", tmp_path / "back")
     assert (tmp_path / "back").read_bytes() == PROGRAM
+    with (tmp_path / "boot").open("rb") as file:
+        assert fat.read_program(file, SIZE) == PROGRAM
 
 
 def test_a_program_that_does_not_fit_is_refused() -> None:
     with pytest.raises(RefusedError, match="do not fit"):
-        disk.boot_partition(bytes(SIZE), SIZE)
+        fat.boot_partition(bytes(SIZE), SIZE)
     with pytest.raises(RefusedError, match="do not fit"):
-        disk.boot_partition(b"", 1 << 20)
+        fat.boot_partition(b"", 1 << 20)
 
 
 def test_a_data_partition_says_neither_who_made_it_nor_when(tmp_path: Path) -> None:

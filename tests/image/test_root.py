@@ -97,16 +97,18 @@ def test_what_is_no_wheel_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_host_reads_the_very_policy_that_was_given(tmp_path: Path) -> None:
-    from builders import policies
+    from builders import pki, policies
     from modseal.policy.sources import from_bytes
     from modseal.trust.policy import PolicyBytes
 
     policy = load(str(policies.write(tmp_path)))
     host = documents.HostDocument("edge", 1, policy.minimum_level, None, None, ("root.pem",))
-    written = root.host_files(host, policy)
+    owner = pki.issue("owner", key=pki.new_key("rsa"))
+    written = root.host_files(host, policy, owner.certificate)
     place = documents.PLACE
     text, anchor = written[f"{place}/policy.toml"], written[f"{place}/files/0"]
     again = from_bytes(PolicyBytes(text, (("root.pem", anchor),)), "x")
     assert policy.origin is not None
     assert again.origin is not None
     assert again.origin.digest == policy.origin.digest
+    assert written[f"{place}/owner.der"] == owner.der

@@ -37,9 +37,9 @@ def read(folder: Path, text: str) -> spec.ImageSpec:
 def test_what_is_not_said_has_its_default(tmp_path: Path) -> None:
     found = read(tmp_path, GOOD)
     assert (found.name, found.version, found.generation, found.level) == ("edge", 3, 1, None)
-    assert (found.network, found.management, found.modules, found.revoked) == (None, None, (), ())
+    assert (found.network, found.management, found.modules, found.revoked, found.floor) == (None, None, (), (), 1)
     assert found.kernel_modules == initramfs.MODULES
-    assert found.data_size == 64 << 20
+    assert found.data_size == 256 << 20
 
 
 def test_paths_are_relative_to_the_spec_and_a_token_s_key_is_none(tmp_path: Path) -> None:
@@ -50,13 +50,13 @@ def test_paths_are_relative_to_the_spec_and_a_token_s_key_is_none(tmp_path: Path
 
 def test_what_is_said_counts(tmp_path: Path) -> None:
     more = '[network]\naddress = "10.0.2.15"\nprefix = 24\n[management]\nport = 9090\n[[module]]\nfile = "a.seal"\n'
-    head = f'level = "accepted"\ngeneration = 7\nrevoked = ["{"1" * 64}"]\n'
+    head = f'level = "accepted"\ngeneration = 7\nfloor = 2\nrevoked = ["{"1" * 64}"]\n'
     found = read(tmp_path, GOOD.replace("[keys]", f"{head}[keys]") + more)
     assert (found.level, found.generation, found.management) == (Level.ACCEPTED, 7, 9090)
     assert found.network is not None
     assert found.network.gateway is None
     assert found.modules == (tmp_path / "a.seal",)
-    assert found.revoked == (b"\x11" * 32,)
+    assert (found.revoked, found.floor) == ((b"\x11" * 32,), 2)
 
 
 @pytest.mark.parametrize(

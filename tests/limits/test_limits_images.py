@@ -1,18 +1,23 @@
-"""Limits of images: those of ISO 9660 that are read, and those that an IPE policy lists."""
+"""Limits of images: those of ISO 9660 that are read, those that an IPE policy lists, and what a host is sent."""
 
 from __future__ import annotations
 
+import io
 from bisect import bisect_left
 
 import pytest
 
 from builders import isos
+from builders.slots import OWNER
 from limits.cover import bounds
 from modseal import limits
+from modseal.boot import requests
+from modseal.boot.requests import Part, Running, UpdateRequest
 from modseal.errors import FormatError, RefusedError
 from modseal.format import iso
 from modseal.format.source import BytesSource
 from modseal.host.export import ipe_policy
+from modseal.image.update import signed
 
 needs_pycdlib = pytest.mark.skipif(not iso.is_available(), reason="pycdlib, which the test group has, is not installed")
 FILES = {"a": b"first", "folder/b": b"second", "folder/c": b"third"}
@@ -69,3 +74,30 @@ def test_an_ipe_policy_has_at_most_so_many_bytes() -> None:
     assert len(ipe_policy(1, roots[:most])) <= limits.IPE_POLICY_SIZE
     with pytest.raises(RefusedError, match=f"for {most + 1} images"):
         ipe_policy(1, roots[: most + 1])
+
+
+def _read(parts: tuple[Part, ...], host: str = "edge") -> None:
+    request = UpdateRequest(host, Running(1, 1), "0" * 64, "0" * 64, 1, parts)
+    requests.read(io.BytesIO(signed(request, OWNER.signer())).read, OWNER.certificate)
+
+
+@bounds("UPDATE_SIZE")
+def test_an_update_has_at_most_so_many_bytes() -> None:
+    names = ("boot.efi", "root.img", "generation.json")
+    sizes = [1, 1, limits.UPDATE_SIZE - 2]
+    _read(tuple(Part(name, size, "0" * 64) for name, size in zip(names, sizes, strict=True)))
+    sizes[0] += 1
+    with pytest.raises(RefusedError, match=f"over {limits.UPDATE_SIZE} bytes"):
+        _read(tuple(Part(name, size, "0" * 64) for name, size in zip(names, sizes, strict=True)))
+
+
+@bounds("REQUEST_SIZE")
+def test_a_request_has_at_most_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    parts = tuple(Part(name, 1, "0" * 64) for name in ("boot.efi", "root.img", "generation.json"))
+    head = signed(UpdateRequest("edge", Running(1, 1), "0" * 64, "0" * 64, 1, parts), OWNER.signer())
+    size = int(head.split()[1])
+    monkeypatch.setattr(limits, "REQUEST_SIZE", size)
+    _read(parts)
+    monkeypatch.setattr(limits, "REQUEST_SIZE", size - 1)
+    with pytest.raises(RefusedError, match="does not begin as a request"):
+        _read(parts)

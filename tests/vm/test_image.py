@@ -9,6 +9,7 @@ import hashlib
 import json
 import os
 import shutil
+import subprocess
 import time
 import tomllib
 from dataclasses import dataclass, replace
@@ -19,6 +20,8 @@ from typing import Any
 import pytest
 from examples.reference_host import guest, prepare
 
+from builders import softhsm
+from builders.transcript import run_process
 from modseal.boot import attestation, documents, portable_executable, syscalls
 from modseal.host import export
 from modseal.image import build, data, disk, firmware
@@ -83,7 +86,32 @@ def test_two_builds_of_the_same_inputs_give_the_same_bytes(lab: Lab) -> None:
         for out in (lab.good, again)
     ]
     assert digests[0] == digests[1]
-    assert len(digests[0]) == 7
+    assert len(digests[0]) == 9
+
+
+def test_a_build_with_the_owner_s_key_in_a_token_gives_the_same_bytes(lab: Lab, tmp_path: Path) -> None:
+    pytest.importorskip("pkcs11", reason="no python-pkcs11")
+    if not softhsm.MODULE or not shutil.which("softhsm2-util"):
+        pytest.skip("no softhsm2")
+    hsm = softhsm.empty(tmp_path)
+    hsm.initialize()
+    words = ("--import", lab.folder / "db.key", "--token", softhsm.LABEL, "--label", "db", "--id", "01", "--pin")
+    environment = {**os.environ, **hsm.env}
+    subprocess.run(["softhsm2-util", *words, softhsm.PIN], env=environment, check=True, capture_output=True)
+    (tmp_path / "pin").write_text(softhsm.PIN)
+    (tmp_path / "pin").chmod(0o600)
+    token = f"pkcs11:token={softhsm.LABEL.replace(' ', '%20')};object=db"
+    key = f"{token}?module-path={softhsm.MODULE}&pin-source=file:{tmp_path}/pin"
+    spec = lab.folder / "token.toml"
+    spec.write_text((lab.folder / "host.toml").read_text().replace('key = "db.key"', f'key = "{key}"'))
+    out = lab.folder / "token"
+    shutil.rmtree(out, ignore_errors=True)
+    done = run_process("image", "build", spec, "-o", out, cwd=tmp_path, env=hsm.env)
+    assert done.code == 0, done.err
+    for name in ("boot.efi", "disk.img", "update"):
+        assert (out / name).read_bytes() == (lab.good / name).read_bytes(), name
+    words = ("--cert", lab.folder / "db.pem", out / "boot.efi")
+    assert "verification OK" in subprocess.run(["sbverify", *words], capture_output=True, text=True).stdout
 
 
 def test_it_boots_proves_its_modules_and_serves(lab: Lab) -> None:
@@ -96,7 +124,7 @@ def test_it_boots_proves_its_modules_and_serves(lab: Lab) -> None:
         ("nginx", "certified"), ("site-agent", "partner"),
     ]  # fmt: skip
     assert all(service["running"] for service in status["services"])
-    assert (status["slot"], status["generation"]) == ("root-a", 1)
+    assert (status["slot"], status["generation"]) == ("a", 1)
 
 
 def test_the_tpm_proves_what_was_predicted_and_names_what_is_not(lab: Lab, tmp_path: Path) -> None:
@@ -133,12 +161,12 @@ def hostile_modules(lab: Lab) -> tuple[list[Path], dict[str, Path]]:
         "opt/attack/libone.so": library, "usr/lib/modseal/services/attack.toml": programs / "attack.toml",
     }  # fmt: skip
     own = [
-        prepare.module(lab.folder, "attack", "1.0-1", "partner", "Acme", files),
-        prepare.module(lab.folder, "spare", "1.0-1", "partner", "Acme", {"opt/spare/hello": hello}),
+        prepare.module(lab.folder, "attack", "1.0-1", "partner", "Sitewatch", files),
+        prepare.module(lab.folder, "spare", "1.0-1", "partner", "Sitewatch", {"opt/spare/hello": hello}),
     ]
     names = ("tampered", "unsigned", "downgraded", "recalled", "exchanged", "changed")
     bad = {
-        name: prepare.module(lab.folder, name, "1.0-1", "partner", "Acme", {f"opt/{name}/hello": hello})
+        name: prepare.module(lab.folder, name, "1.0-1", "partner", "Sitewatch", {f"opt/{name}/hello": hello})
         for name in names
     }
     return own, bad
@@ -146,12 +174,12 @@ def hostile_modules(lab: Lab) -> tuple[list[Path], dict[str, Path]]:
 
 def strict_policy(lab: Lab) -> str:
     """The policy of the hostile host: a floor for one module, and a recall of another."""
-    partner = lab.folder / "keys/partner"
+    partner = lab.folder / "keys/Sitewatch"
     (lab.folder / "acme.recall").unlink(missing_ok=True)
     words = (
         "recalled",
         "--vendor",
-        "Acme",
+        "Sitewatch",
         "--reason",
         "it burns",
         "--name",

@@ -24,6 +24,8 @@ WHEELS = ("cryptography", "cffi", "zstandard", "zlib-ng", "tomli", "rfc3161-clie
 FIRMWARE = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 MODSEAL = (sys.executable, "-m", "modseal")
 RELEASED = "2026-01-31T12:00:00Z"
+VENDORS = {"Nordweb": "certified", "Sitewatch": "partner"}
+"""Two vendors, each with a CA of its own, and the level that the host's policy grants each."""
 
 
 def run(*command: object, cwd: Path | None = None) -> str:
@@ -76,8 +78,28 @@ def key(folder: Path, name: str) -> None:
         (folder / f"{name}.key").chmod(0o600)
 
 
+def vendor(folder: Path, name: str, level: str) -> None:
+    """A vendor's CA, and a signer that it has issued."""
+    folder.mkdir(parents=True)
+    run(*MODSEAL, "keys", "ca", folder / "ca", "--name", f"{name} root", "--organization", name, "--level", level,
+        "--unencrypted")  # fmt: skip
+    run(*MODSEAL, "keys", "new", folder / "signer.key", "--unencrypted")
+    run(*MODSEAL, "keys", "csr", "--key", folder / "signer.key", "--subject", f"CN={name} release,O={name}",
+        "-o", folder / "signer.csr")  # fmt: skip
+    run(*MODSEAL, "keys", "issue", "--ca", folder / "ca", "--csr", folder / "signer.csr", "-o", folder / "signer.pem")
+
+
+def policy(folder: Path) -> None:
+    """The host's policy: each vendor speaks for itself, up to its level, and for nobody else."""
+    text = 'schema = "modseal/policy@1"\nminimum-level = "partner"\n'
+    for name, level in VENDORS.items():
+        text += f'\n[[anchor]]\nname = "{name} root"\ncertificate = "{name}/ca/ca.pem"\n'
+        text += f'grants = "{level}"\nvendors = ["{name}"]\n'
+    (folder / "policy.toml").write_text(text)
+
+
 def module(folder: Path, name: str, version: str, level: str, vendor: str, files: dict[str, Path | str]) -> Path:
-    """A bundle with these files, signed by the example's signer of this level."""
+    """A bundle with these files, signed by its vendor."""
     top = folder / "modules" / f"{name}-{version}"
     shutil.rmtree(top, ignore_errors=True)
     for path, source in files.items():
@@ -92,7 +114,7 @@ def module(folder: Path, name: str, version: str, level: str, vendor: str, files
         f'summary = "{name} for the reference host"\nreleased = {RELEASED}\n[[payload]]\nroot = "files"\n'
     )
     bundle = folder / f"{name}-{version}.seal"
-    keys = folder / "keys" / level
+    keys = folder / "keys" / vendor
     run(*MODSEAL, "pack", top, "-o", bundle)
     run(*MODSEAL, "sign", bundle, "--key", keys / "signer.key", "--cert", keys / "signer.pem")
     return bundle
@@ -134,8 +156,10 @@ def prepare(folder: Path) -> Path:
     debs.mkdir(parents=True, exist_ok=True)
     for name in ("pk", "kek", "db", "stranger"):
         key(folder, name)
-    if not (folder / "keys").exists():
-        run(*MODSEAL, "keys", "example", folder / "keys")
+    for name, level in VENDORS.items():
+        if not (folder / "keys" / name).exists():
+            vendor(folder / "keys" / name, name, level)
+    policy(folder / "keys")
     text = spec(workload(folder, debs), wheels(folder / "wheels"), debs)
     (folder / "host.toml").write_text(text)
     return folder / "host.toml"
@@ -157,8 +181,8 @@ def workload(folder: Path, debs: Path) -> list[Path]:
     version = package("nginx", debs).name.split("_")[1].replace("%3a", ":")
     agent = HERE / "site-agent"
     return [
-        module(folder, "nginx", version, "certified", "Acme", files),
-        module(folder, "site-agent", "1.0.0-1", "partner", "Acme", {
+        module(folder, "nginx", version, "certified", "Nordweb", files),
+        module(folder, "site-agent", "1.0.0-1", "partner", "Sitewatch", {
             "usr/bin/site-agent": compiled(agent / "site-agent.c", folder),
             "usr/lib/modseal/services/site-agent.toml": agent / "site-agent.toml",
         }),

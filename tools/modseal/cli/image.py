@@ -27,7 +27,8 @@ def build(spec: Path, out: Path, passphrase_file: Path | None) -> None:
     """Build the image that SPEC (a host.toml) describes: the same inputs give the same bytes.
 
     In DIR: disk.img, which a machine with UEFI boots; its parts boot.efi, root.img and data.img; firmware.fd, variables
-    for QEMU with the owner's keys; sbom.cdx.json; image.json.
+    for QEMU with the owner's keys; update, for a host that runs; modules.update, for one that runs the same root;
+    sbom.cdx.json; image.json.
     """
     from modseal.cli.sign import passphrase
     from modseal.image import build as building
@@ -57,10 +58,14 @@ def expect(folder: Path, out: Path) -> None:
     click.echo(image_text.expected(found))
 
 
+_NUMBER = click.IntRange(1, 2**31 - 1)
+_STATE = (_NUMBER, _NUMBER)
+
+
 @image.command()
 @click.argument("spec", type=FILE, metavar="SPEC")
-@click.option("--running", type=(int, int), required=True, metavar="VERSION GENERATION", help="What the host runs now.")
-@click.option("--to", type=(int, int), required=True, metavar="VERSION GENERATION", help="What it ran before.")
+@click.option("--running", type=_STATE, required=True, metavar="VERSION GENERATION", help="What the host runs now.")
+@click.option("--to", type=_STATE, required=True, metavar="VERSION GENERATION", help="What it ran before.")
 @click.option("-o", "--output", "out", type=OUTPUT, required=True, metavar="FILE", help="The signed request to write.")
 @click.option(
     "--passphrase-file", type=FILE, metavar="FILE", help="A file with the key's passphrase; else it is asked for."

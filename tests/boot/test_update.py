@@ -13,7 +13,7 @@ import pytest
 
 from builders.slots import OWNER, STRANGER, Host, Image, back, boot_program
 from modseal.boot import boot_variables, portable_executable, slots, update
-from modseal.boot.requests import Part, RollbackRequest, Running
+from modseal.boot.requests import RollbackRequest, Running, UpdatePart
 from modseal.errors import ModsealError, UndecidedError
 from modseal.image.update import signed
 
@@ -59,6 +59,9 @@ def test_an_update_that_is_not_kept_was_tried_once_and_is_reported(host: Host) -
     host.next()
     for _ in range(2):
         slot, start = host.next()
+        failure = slots.failure(start.slots)
+        assert failure is not None
+        assert (failure.code, failure.evidence) == ("update-failed", {"version": 2, "generation": 2})
         assert (slot, start.generation, start.trial, start.slots.failed) == ("a", 1, False, Running(2, 2))
     assert host.follow(TWO.update()) == Running(2, 2), "what failed once may be sent again"
 
@@ -75,7 +78,7 @@ def test_modules_alone_are_tried_in_the_same_slot_and_then_kept(host: Host) -> N
     slot, start = host.next()
     assert (slot, start.generation, start.trial) == ("a", 2, True)
     host.keep(MODULES)
-    assert host.next()[1] == slots.Start(2, False, update.load(host.data))
+    assert host.next()[1] == slots.SlotStart(2, False, update.load(host.data))
     assert [(host.folder / name).read_bytes() for name in ("boot-b", "root-b")] == other
 
 
@@ -227,7 +230,7 @@ def test_a_root_that_is_not_that_of_its_root_hash_is_refused(host: Host) -> None
     request = TWO.request()
     root = b"root 2 other"
     parts = list(request.parts)
-    parts[1] = Part("root.img", len(root), hashlib.sha256(root).hexdigest())
+    parts[1] = UpdatePart("root.img", len(root), hashlib.sha256(root).hexdigest())
     other = Image(2, 2, root, TWO.program, TWO.files)
     assert refused(host, other.asked(replace(request, parts=tuple(parts)))) == "io-error"
 

@@ -15,7 +15,7 @@ from builders.images import program
 from modseal.boot import boot_variables, fat, portable_executable, slots, update
 from modseal.boot.boot_variables import BootPartition
 from modseal.boot.documents import GENERATION_FILE, HostDocument, ImageGeneration, encode_generation
-from modseal.boot.requests import Part, Request, RollbackRequest, Running, UpdateRequest
+from modseal.boot.requests import Request, RollbackRequest, Running, UpdatePart, UpdateRequest
 from modseal.boot.update import Delivery, HostDisk, RootContent, RunningHost
 from modseal.format.level import Level
 from modseal.image import firmware
@@ -71,7 +71,9 @@ class Image:
         return {"boot.efi": self.program, "root.img": self.root, **dict(sorted(self.files.items()))}
 
     def request(self, **other: object) -> UpdateRequest:
-        parts = tuple(Part(name, len(data), hashlib.sha256(data).hexdigest()) for name, data in self.contents.items())
+        parts = tuple(
+            UpdatePart(name, len(data), hashlib.sha256(data).hexdigest()) for name, data in self.contents.items()
+        )
         digest = portable_executable.digest(self.program).hex()
         made = UpdateRequest("edge", self.state, digest, root_hash(self.root), 9, parts)
         return replace(made, **other)  # type: ignore[arg-type]
@@ -163,7 +165,7 @@ class Host:
         version = self.versions.get(root) or int(data.split()[1])
         yield self.document(version), from_bytes(PolicyBytes(POLICY, ()), "x")
 
-    def next(self) -> tuple[str, slots.Start]:
+    def next(self) -> tuple[str, slots.SlotStart]:
         """What the machine starts when it starts again: the firmware's choice, and the host's."""
         place = self.folder / "variables" / f"BootNext-{GLOBAL}"
         order = boot_variables.order(self.disk.variables)

@@ -12,7 +12,7 @@ from builders.slots import OWNER
 from limits.cover import bounds
 from modseal import limits
 from modseal.boot import requests
-from modseal.boot.requests import Part, Running, UpdateRequest
+from modseal.boot.requests import Running, UpdatePart, UpdateRequest
 from modseal.errors import FormatError, RefusedError
 from modseal.format import iso
 from modseal.format.source import BytesSource
@@ -76,7 +76,7 @@ def test_an_ipe_policy_has_at_most_so_many_bytes() -> None:
         ipe_policy(1, roots[: most + 1])
 
 
-def _read(parts: tuple[Part, ...], host: str = "edge") -> None:
+def _read(parts: tuple[UpdatePart, ...], host: str = "edge") -> None:
     request = UpdateRequest(host, Running(1, 1), "0" * 64, "0" * 64, 1, parts)
     requests.read(io.BytesIO(signed(request, OWNER.signer())).read, OWNER.certificate)
 
@@ -85,15 +85,15 @@ def _read(parts: tuple[Part, ...], host: str = "edge") -> None:
 def test_an_update_has_at_most_so_many_bytes() -> None:
     names = ("boot.efi", "root.img", "generation.json")
     sizes = [1, 1, limits.UPDATE_SIZE - 2]
-    _read(tuple(Part(name, size, "0" * 64) for name, size in zip(names, sizes, strict=True)))
+    _read(tuple(UpdatePart(name, size, "0" * 64) for name, size in zip(names, sizes, strict=True)))
     sizes[0] += 1
     with pytest.raises(RefusedError, match=f"over {limits.UPDATE_SIZE} bytes"):
-        _read(tuple(Part(name, size, "0" * 64) for name, size in zip(names, sizes, strict=True)))
+        _read(tuple(UpdatePart(name, size, "0" * 64) for name, size in zip(names, sizes, strict=True)))
 
 
 @bounds("REQUEST_SIZE")
 def test_a_request_has_at_most_so_many_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
-    parts = tuple(Part(name, 1, "0" * 64) for name in ("boot.efi", "root.img", "generation.json"))
+    parts = tuple(UpdatePart(name, 1, "0" * 64) for name in ("boot.efi", "root.img", "generation.json"))
     head = signed(UpdateRequest("edge", Running(1, 1), "0" * 64, "0" * 64, 1, parts), OWNER.signer())
     size = int(head.split()[1])
     monkeypatch.setattr(limits, "REQUEST_SIZE", size)

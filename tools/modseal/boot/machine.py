@@ -77,7 +77,7 @@ class HostStatus:
     host: dict[str, Any] = field(default_factory=dict)
     generation: int | None = None
     trial: bool = False
-    failed: Mapping[str, int] | None = None
+    failed: Mapping[str, Any] | None = None
     modules: list[dict[str, Any]] = field(default_factory=list)
     refused: list[dict[str, Any]] = field(default_factory=list)
     services: list[dict[str, Any]] = field(default_factory=list)
@@ -174,7 +174,7 @@ def _run(state: HostStatus) -> None:
 
 def _stay(state: HostStatus, supervisor: services.Supervisor, disk: HostDisk, watchdog: int | None) -> None:
     """Run services; judge what is on trial. Returns where the machine is to restart."""
-    judge = trial.Trial(time.monotonic()) if state.trial else None
+    judge = trial.TrialJudge(time.monotonic()) if state.trial else None
     while supervisor.ended.get(receiver.NAME) != receiver.RESTART:
         state.services = supervisor.states()
         state.write()
@@ -203,9 +203,9 @@ def _choose(state: HostStatus) -> None:
     state.generation, state.trial = chosen.generation, chosen.trial
     if state.trial:
         say("machine", f"slot {state.slot}, generation {state.generation} is on trial")
-    if failed := chosen.slots.failed:
-        state.failed = {"version": failed.version, "generation": failed.generation}
-        say("machine", f"update-failed: {failed} was tried, and did not run well; this is what ran before")
+    if failure := slots.failure(chosen.slots):
+        state.failed = failure.evidence
+        say("machine", f"{failure.code}: {failure.detail}")
 
 
 def _keep(state: HostStatus, disk: HostDisk) -> None:

@@ -64,7 +64,7 @@ class Running:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class UpdatePart:
     """A file of an update, and its SHA-256 in hex."""
 
     name: str
@@ -81,7 +81,7 @@ class UpdateRequest:
     program: str
     root: str
     blocks: int
-    parts: tuple[Part, ...]
+    parts: tuple[UpdatePart, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +137,7 @@ def _decode(document: bytes) -> Request:
     plain["state"] = Running(**plain["state"])
     if schema == ROLLBACK:
         return RollbackRequest(plain["host"], Running(**plain["running"]), plain["state"])
-    plain["parts"] = tuple(Part(**one) for one in plain["parts"])
+    plain["parts"] = tuple(UpdatePart(**one) for one in plain["parts"])
     names = [one.name for one in plain["parts"]]
     if names[:2] != [PROGRAM, ROOT] or len(set(names)) != len(names):
         raise invalid(f"its parts are not {PROGRAM}, {ROOT}, and files of a generation, each once")

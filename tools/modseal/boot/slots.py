@@ -16,7 +16,7 @@ from typing import Any
 
 from modseal.boot.documents import NUMBER, Sha256Text
 from modseal.boot.requests import Request, RollbackRequest, Running, UpdateRequest, invalid
-from modseal.errors import RefusedError, UndecidedError
+from modseal.errors import Failure, RefusedError, UndecidedError
 from modseal.format import canonical_json
 from modseal.format.shape import Boolean, Nullable, Table, Text, TextMap
 
@@ -76,7 +76,7 @@ class Slots:
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
+class SlotStart:
     """What to start in this slot: whether it is on trial, and the document to write before anything else is done."""
 
     generation: int
@@ -102,17 +102,25 @@ def other(slot: str) -> str:
     return NAMES[1 - NAMES.index(slot)]
 
 
-def start(found: Slots, slot: str) -> Start:
+def start(found: Slots, slot: str) -> SlotStart:
     """What to start where the firmware has started this slot. Raises `UndecidedError` (host-invalid)."""
     own, trial = found.slots.get(slot), found.trial
     if own is None:
         raise UndecidedError("host-invalid", f"{FILE} does not know of slot {slot}, which the firmware has started")
     if trial and trial.slot == slot and (not trial.started or trial.before != slot):
         # In another slot than before, the firmware decides: it has been told to start it once, or for good.
-        return Start(trial.state.generation, True, replace(found, trial=replace(trial, started=True)))
+        return SlotStart(trial.state.generation, True, replace(found, trial=replace(trial, started=True)))
     if trial:
-        return Start(own.generation, False, replace(found, trial=None, failed=trial.state))
-    return Start(own.generation, False, found)
+        return SlotStart(own.generation, False, replace(found, trial=None, failed=trial.state))
+    return SlotStart(own.generation, False, found)
+
+
+def failure(found: Slots) -> Failure | None:
+    """That the state that was tried last did not run well."""
+    if found.failed is None:
+        return None
+    detail = f"{found.failed} was tried, and did not run well; this is what ran before"
+    return Failure("update-failed", detail, {"version": found.failed.version, "generation": found.failed.generation})
 
 
 def kept(found: Slots) -> Slots:

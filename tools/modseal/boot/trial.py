@@ -17,7 +17,7 @@ _SECONDS = 300
 """After so long without a sign of process 1 the machine restarts: proving 4,096 modules takes less."""
 
 
-class Trial:
+class TrialJudge:
     """A trial that began at `now` (seconds of a clock that never goes back). `over` once it was given up."""
 
     def __init__(self, now: float) -> None:

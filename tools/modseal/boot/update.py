@@ -22,7 +22,7 @@ from modseal import limits
 from modseal.boot import authenticode, boot_variables, fat, portable_executable, prove, requests, slots
 from modseal.boot.boot_variables import BootPartition
 from modseal.boot.documents import GENERATION_FILE, GENERATIONS, HostDocument, decode_generation
-from modseal.boot.requests import PROGRAM, ROOT, Part, Request, Running, UpdateRequest
+from modseal.boot.requests import PROGRAM, ROOT, Request, Running, UpdatePart, UpdateRequest
 from modseal.boot.slots import Slots
 from modseal.errors import RefusedError, UndecidedError
 from modseal.files.small import read_small
@@ -143,7 +143,7 @@ def _tidy(data: Path, found: Slots) -> None:
 
 def _take_in(delivery: Delivery, request: UpdateRequest, place: Path, *, short: bool) -> None:
     """Write the parts of an update to a folder that nobody else has; each must be the one that the owner has signed."""
-    parts: Iterable[Part] = request.parts
+    parts: Iterable[UpdatePart] = request.parts
     if short and delivery.left == sum(one.size for one in request.parts[2:]):
         parts = request.parts[2:]
     elif delivery.left != sum(one.size for one in request.parts):

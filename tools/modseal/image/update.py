@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 from modseal.boot import requests
 from modseal.boot.authenticode import ALGORITHM
-from modseal.boot.requests import PROGRAM, ROOT, Part, Request, UpdateRequest
+from modseal.boot.requests import PROGRAM, ROOT, Request, UpdatePart, UpdateRequest
 from modseal.signing.signer import Signer
 
 _PIECE = 1 << 20
@@ -19,7 +19,7 @@ _PIECE = 1 << 20
 class PartFile:
     """A part of an update, and where it lies here."""
 
-    part: Part
+    part: UpdatePart
     path: Path
 
 
@@ -29,9 +29,9 @@ def part_files(program: Path, root: Path, generation: Path) -> tuple[PartFile, .
     return tuple(PartFile(_part(name, path), path) for name, path in named)
 
 
-def _part(name: str, path: Path) -> Part:
+def _part(name: str, path: Path) -> UpdatePart:
     with path.open("rb") as file:
-        return Part(name, path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
+        return UpdatePart(name, path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
 
 
 def write(out: BinaryIO, request: UpdateRequest, files: tuple[PartFile, ...], signer: Signer) -> None:

@@ -118,7 +118,9 @@ def is_read_only(descriptor: int) -> bool:
 
     What lies below it, such as the folders of an overlay, is another matter.
     """
-    return "ro" in _mount_of(_mount_number(descriptor))[1].split(",")
+    if not os.fstatvfs(descriptor).f_flag & os.ST_RDONLY:
+        return False
+    return "ro" in _mount_of(_mount_number(descriptor))[1].split(",")  # and not this one mount of it alone
 
 
 def forget_mounts() -> None:

@@ -72,7 +72,6 @@ class Guard:
         self._unsettled: list[tuple[OpenEvent, FoundContent, Loaded | None, bool]] = []
         self._starts = Starts()
         self._contents = GuardedContents()
-        self._leases: list[tuple[float, int]] = []
         self._stopping = False
         self._mounts.hold()
         self._log.write("started", mounts=names, audit=audit, libraries=libraries)
@@ -98,6 +97,7 @@ class Guard:
                 if self._wake in ready:
                     os.eventfd_read(self._wake)
                 with self._lock:
+                    self._contents.end_leases(time.monotonic())
                     self._starts.see_starts()
                 arrived = self._arrived()  # before the state is looked at: what starts after a switch is judged by it
                 self._follow_state()
@@ -115,8 +115,8 @@ class Guard:
             self._pool.shutdown()
             self._mounts.close()
             self._active.close()
-            for descriptor in (self._wake, *(one for _, one in self._leases)):
-                os.close(descriptor)
+            self._contents.end_leases(float("inf"))
+            os.close(self._wake)
             self._log.close()
 
     # ---- what holds, besides events
@@ -149,7 +149,7 @@ class Guard:
             self._mounts.hold_opens(needed=self._starts.any_awaited())
 
     def _end_late(self, now: float) -> None:
-        """Answer what has waited too long, and give up leases that have done their work."""
+        """Answer what has waited too long."""
         with self._lock:
             for event in [one for one, arrived in self._waiting.values() if arrived + limits.GUARD_DEADLINE <= now]:
                 del self._waiting[event.descriptor]
@@ -159,8 +159,6 @@ class Guard:
                 if event in self._held:  # nobody else will close it
                     self._held.remove(event)
                     os.close(event.descriptor)
-            while self._leases and self._leases[0][0] <= now:
-                os.close(self._leases.pop(0)[1])
 
     # ---- one event
 
@@ -197,8 +195,8 @@ class Guard:
             if loaded is None:
                 self._held.append(event)
                 return
-        status = os.fstat(event.descriptor)
-        content = self._contents.known(status)
+            status = os.fstat(event.descriptor)
+            content = self._contents.known(status)
         if content is None and (not stat.S_ISREG(status.st_mode) or status.st_size not in loaded.admission.sizes):
             content = FoundContent(status.st_mode)  # no module has a file of that size, so it need not be read
         if content:
@@ -241,13 +239,10 @@ class Guard:
             if failure:
                 self._report(event, content, failure, loaded.generation)
             self._kernel.answer(event.descriptor, allow=self._audit or failure is None)
-            if not leased:
+            if leased and not content.trouble:
+                self._contents.keep(event.descriptor, content)
+            else:
                 os.close(event.descriptor)
-                return
-            # The lease stays for a moment: until the kernel itself keeps writers away from a running program.
-            self._leases.append((time.monotonic() + limits.GUARD_LEASE_TIME, event.descriptor))
-            if len(self._leases) > limits.GUARD_LEASES:
-                os.close(self._leases.pop(0)[1])
 
     def _judge(self, event: OpenEvent, content: FoundContent, admission: Admission) -> Failure | None:
         file = file_of(event.descriptor)

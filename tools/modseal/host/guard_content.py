@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import threading
+import time
 from typing import NamedTuple
 
 from modseal import limits
@@ -40,16 +42,57 @@ def unreadable(error: Exception) -> Failure:
     return Failure("content-unreadable", f"{type(error).__name__}: {error}")
 
 
+class _Lease(NamedTuple):
+    """A file that nobody has written to since it was read, until when it is kept so, and what it has."""
+
+    until: float
+    descriptor: int
+    content: FoundContent
+
+
 class GuardedContents:
-    """Reads files, and remembers what it found of those in which every later change would show."""
+    """Reads files, and remembers what it found: of some for good, and of each while nobody else can write to it.
+
+    All but `read` is for one thread at a time.
+    """
 
     def __init__(self) -> None:
         self._found: dict[Identity, FoundContent] = {}
+        self._leases: dict[Identity, _Lease] = {}
         self._lock = threading.Lock()
 
     def known(self, status: os.stat_result) -> FoundContent | None:
         """What is remembered of a file with this status."""
-        return self._found.get(identity_of(status))
+        identity = identity_of(status)
+        lease = self._leases.get(identity)
+        if lease and fcntl.fcntl(lease.descriptor, fcntl.F_GETLEASE) == fcntl.F_RDLCK:
+            return lease.content
+        return self._found.get(identity)
+
+    def keep(self, descriptor: int, content: FoundContent) -> None:
+        """Keep the lease on a file that was read for a moment, and close it then.
+
+        So nobody writes to it until the kernel itself keeps writers away from a running program, and it is not read
+        again with each start of many.
+        """
+        identity = identity_of(os.fstat(descriptor))
+        before = self._leases.pop(identity, None)
+        if before:
+            os.close(before.descriptor)
+        self._leases[identity] = _Lease(time.monotonic() + limits.GUARD_LEASE_TIME, descriptor, content)
+        if len(self._leases) > limits.GUARD_LEASES:
+            self._end(next(iter(self._leases)))
+
+    def end_leases(self, now: float) -> None:
+        """Close what has been kept for long enough."""
+        while self._leases:
+            oldest, lease = next(iter(self._leases.items()))
+            if lease.until > now:
+                return
+            self._end(oldest)
+
+    def _end(self, identity: Identity) -> None:
+        os.close(self._leases.pop(identity).descriptor)
 
     def forget(self) -> None:
         """Forget everything: other mounts can have the same numbers."""

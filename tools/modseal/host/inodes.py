@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from modseal import limits
@@ -31,22 +32,20 @@ class StoreFile(NamedTuple):
 
 
 class Inodes(NamedTuple):
-    """What a look at a part of the store has found.
+    """What a look at a store has found.
 
-    `objects` has the inode of each file below `objects` by its path, `names` how many each inode has in the part.
-    `documents` are files that are neither objects nor images'.
+    `inodes` has one for each name of a file, `documents` the files that are neither objects nor images'.
     """
 
-    objects: dict[str, int]
-    names: Counter[int]
+    inodes: list[int]
     documents: list[StoreFile]
     failures: list[Failure]
 
 
-def look(store: int, top: str = "", skip: Collection[str] = ()) -> Inodes:
-    """Look at a folder of the store, an open one, or at all of it. Below the folders of `skip` nothing is looked at."""
-    found = Inodes({}, Counter(), [], [])
-    _folder(store, top or ".", f"{top}/" if top else "", skip, found, _DEPTH)
+def look(store: int, skip: Collection[str] = ()) -> Inodes:
+    """Look at a store, an open folder. Below the folders of `skip` nothing is looked at."""
+    found = Inodes([], [], [])
+    _folder(store, ".", "", skip, found, _DEPTH)
     return found
 
 
@@ -72,11 +71,35 @@ def _folder(parent: int, name: str, prefix: str, skip: Collection[str], found: I
         os.close(descriptor)
 
 
+def objects(store: int, failures: list[Failure]) -> dict[str, int]:
+    """The inode of every file of the store's `objects`, by its name below it. What cannot be listed has none."""
+    found: dict[str, int] = {}
+    try:
+        descriptor = os.open(OBJECTS, folder.FLAGS, dir_fd=store)
+    except OSError:
+        return found  # `folder_failures` says so
+    try:
+        failures.extend(flag_failures(OBJECTS, inode_flags(descriptor)))
+        for name in os.listdir(descriptor):
+            with suppress(OSError):
+                below = os.open(name, folder.FLAGS, dir_fd=descriptor)
+                try:
+                    failures.extend(flag_failures(f"{OBJECTS}/{name}", inode_flags(below)))
+                    with os.scandir(below) as listed:
+                        found |= {
+                            f"{name}/{one.name}": one.inode() for one in listed if one.is_file(follow_symlinks=False)
+                        }
+                finally:
+                    os.close(below)
+    finally:
+        os.close(descriptor)
+    return found
+
+
 def _file(parent: int, one: os.DirEntry[str], path: str, found: Inodes) -> None:
-    found.names[one.inode()] += 1
-    if path.startswith(f"{OBJECTS}/"):
-        found.objects[path] = one.inode()
-    elif f"/{IMAGE}/" not in path and not left_behind.is_ours(path.partition("/")[0]):
+    found.inodes.append(one.inode())
+    top, _, rest = path.partition("/")
+    if top != OBJECTS and f"/{IMAGE}/" not in rest and not left_behind.is_ours(top):
         try:
             descriptor = os.open(one.name, READ_FLAGS, dir_fd=parent)
         except OSError as error:
@@ -113,17 +136,16 @@ def flag_failures(path: str, flags: int) -> Iterator[Failure]:
         yield Failure("installed-flag", f"{rules.shown(path)!r} is {said}", {"path": rules.shown(path)})
 
 
-def shared(store: Store, files: Iterable[StoreFile], count: Counter[int]) -> Iterator[tuple[str | None, Failure]]:
-    """The files that have names outside of the store, each with its module.
+def shared(store: Store, files: Iterable[StoreFile]) -> Iterator[tuple[str | None, Failure]]:
+    """Those of these files that have names outside of the store, each with its module.
 
-    `count` are the names that there were in the store after these files were looked at. A change that removes names
-    meanwhile makes it look so, too: then all is counted again, while no change can run.
+    A change that removes names meanwhile makes it look so. So all names are counted again, while no change can run.
     """
-    found = [one for one in files if one.links > count[one.inode]]
+    found = list(files)
     if not found:
         return
     with folder.locked(store.path):
-        count = look(store.descriptor).names
+        count = Counter(look(store.descriptor).inodes)
         for one in found:
             status = folder.status_of(one.path, store.descriptor)
             more = status.st_nlink - count[status.st_ino] if status else 0

@@ -33,6 +33,8 @@ FLAGS = {0x10: "immutable (chattr +i)", APPEND_ONLY: "append-only (chattr +a)"}
 _GET_FLAGS = 0x80086601
 """FS_IOC_GETFLAGS (ioctl_iflags(2)): it is defined with a long, and fills an int."""
 _ROOM = bytes(8)
+_LOWEST = 0 if sys.byteorder == "little" else 3
+"""Where in it the lowest byte of the int is."""
 _ALL = sum(FLAGS)
 _BLOCK = 1 << 20
 _NAME = attrgetter("name")
@@ -56,7 +58,7 @@ class Found(NamedTuple):
     relocatable: bool = False
     trouble: str | None = None
     inode: int = 0
-    links: int = 1
+    links: int = 0
     flags: int = 0
 
 
@@ -76,10 +78,10 @@ def _each(
 ) -> None:
     for one in listed:
         path = prefix + one.name
-        if one.is_dir(follow_symlinks=False):
-            _enter(one.name, parent, path, sizes, found, depth)
-        elif one.is_file(follow_symlinks=False):
+        if one.is_file(follow_symlinks=False):
             found[path] = _file(one.name, parent, sizes)
+        elif one.is_dir(follow_symlinks=False):
+            _enter(one.name, parent, path, sizes, found, depth)
         else:
             found[path] = _other(one.name, parent)
 
@@ -112,7 +114,7 @@ def _folder(descriptor: int) -> Found:
 def inode_flags(descriptor: int) -> int:
     """Those of `FLAGS` that an open file or folder has; none where the file system has no such flags."""
     try:
-        return int.from_bytes(ioctl(descriptor, _GET_FLAGS, _ROOM)[:4], sys.byteorder) & _ALL
+        return ioctl(descriptor, _GET_FLAGS, _ROOM)[_LOWEST] & _ALL
     except OSError:
         return 0
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -24,7 +25,7 @@ from modseal.host.compare import HostDifference, differences
 from modseal.host.damaged import kept_policy, noted, open_damaged, unread_failures
 from modseal.host.documents import HostState, ModuleName, Reference
 from modseal.host.extension import extension_failures
-from modseal.host.inodes import Inodes, StoreFile, flag_failures, folder_failures, look, shared
+from modseal.host.inodes import StoreFile, flag_failures, folder_failures, look, objects, shared
 from modseal.host.installed import Installed, prove
 from modseal.host.keep import is_good
 from modseal.host.scan import TOP, Found, scan
@@ -33,6 +34,7 @@ from modseal.trust.examination import Verdict
 from modseal.trust.policy import Policy
 from modseal.values import dataclass
 
+_BELOW = len(f"{OBJECTS}/")
 _NOBODY = Policy("", Level.COMMUNITY)
 """Trusts nobody: what is examined under it says what a module brings, and nothing of who signed it."""
 
@@ -63,13 +65,17 @@ class Verification:
 
 @dataclass(frozen=True, slots=True)
 class LookedAt:
-    """A generation as it is there: its modules, what is wrong with it, what its image has, the store's objects."""
+    """A generation as it is there: its modules, what is wrong with it, what its image has.
+
+    `objects` has the inodes of the store's objects, `flagged` says which of their folders have flags.
+    """
 
     reference: Reference
     modules: tuple[Installed, ...]
     findings: tuple[HostDifference, ...]
     found: Mapping[str, Found]
-    inodes: Inodes
+    objects: Mapping[str, int]
+    flagged: tuple[Failure, ...]
 
 
 def verify(root: Path, at: datetime, clock: datetime | None = None, recalls: Sequence[Path] = ()) -> Verification:
@@ -136,9 +142,10 @@ def verify_generation(store: Store, reference: Reference, policy: Policy | None,
     findings += differences(expected, owners, found, (status.st_uid, status.st_gid))
     findings += _relocatable(modules, found)
     named = {finding.module for finding in findings}
-    inodes = look(store.descriptor, OBJECTS)
-    findings += _objects(store, (one for one in modules if one.name not in named), found, inodes.objects)
-    return LookedAt(reference, tuple(modules), tuple(findings), found, inodes)
+    flagged: list[Failure] = []
+    stored = objects(store.descriptor, flagged)
+    findings += _objects(store, (one for one in modules if one.name not in named), found, stored)
+    return LookedAt(reference, tuple(modules), tuple(findings), found, stored, tuple(flagged))
 
 
 def _modules(store: Store, reference: Reference, findings: list[HostDifference]) -> tuple[ModuleName, ...]:
@@ -180,10 +187,10 @@ def _objects(
     """The files in the store that the next generation would link to. Those of the image are not read twice."""
     for module in modules:
         for entry in module.entries:
-            if entry.type is not FileType.FILE or not entry.sha256:
+            if entry.sha256 is None:
                 continue
             name = object_name(entry.sha256.hex(), entry.mode or 0)
-            if objects.get(name) != found[entry.path].inode and not is_good(name, store.descriptor):
+            if objects.get(name[_BELOW:]) != found[entry.path].inode and not is_good(name, store.descriptor):
                 shown = rules.shown(entry.path)
                 detail = f"the store's file for {shown!r} is missing or is not the signed one"
                 yield HostDifference(module.name, Failure("installed-changed", detail, {"path": shown}))
@@ -191,21 +198,23 @@ def _objects(
 
 
 def _inodes(store: Store, looked: Sequence[LookedAt]) -> Iterator[HostDifference]:
-    """What binds the files of the store besides their content. Names are counted last: see `inodes.shared`."""
+    """What binds the files of a store besides their content. Names are counted last, so that no new one is missed."""
     images = [_image(one.reference) for one in looked]
     rest = look(store.descriptor, skip=(OBJECTS, *images))
-    count, files = rest.names + looked[0].inodes.names, rest.documents
-    for failure in (*looked[0].inodes.failures, *rest.failures):
+    count = Counter([*rest.inodes, *looked[0].objects.values()])
+    for one in looked:
+        count.update(there.inode for there in one.found.values() if there.inode)
+    for failure in (*looked[0].flagged, *rest.failures):
         yield HostDifference(None, failure)
+    files = [one for one in rest.documents if one.links > count[one.inode]]
     for one, where in zip(looked, images, strict=True):
-        owners = {entry.path: module.name for module in one.modules for entry in module.entries}
-        for path, there in one.found.items():
-            if there.flags:
-                yield from (HostDifference(owners.get(path), each) for each in flag_failures(path, there.flags))
-            if there.type is FileType.FILE:
-                count[there.inode] += 1
+        bound = [(path, there) for path, there in one.found.items() if there.flags or there.links > count[there.inode]]
+        owners = {entry.path: module.name for module in one.modules for entry in module.entries} if bound else {}
+        for path, there in bound:
+            yield from (HostDifference(owners.get(path), each) for each in flag_failures(path, there.flags))
+            if there.inode:
                 files.append(StoreFile(f"{where}/{path}", owners.get(path), there.inode, there.links))
-    yield from (HostDifference(*each) for each in shared(store, files, count))
+    yield from (HostDifference(*each) for each in shared(store, files))
 
 
 def _relocatable(modules: Iterable[Installed], found: Mapping[str, Found]) -> Iterator[HostDifference]:

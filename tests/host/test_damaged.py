@@ -146,8 +146,17 @@ def test_an_index_that_says_something_else_is_a_finding(host: Host) -> None:
     with connection:
         connection.execute("UPDATE file SET module = 'another' WHERE path = 'opt/other/bin/run' AND generation = 2")
     connection.close()
-    assert host.codes() == ["host-invalid"]
+    assert host.codes() == ["index-damaged"]
     indexed(host)
+    assert host.codes() == []
+
+
+@pytest.mark.parametrize("make", [os.mkfifo, Path.mkdir, lambda path: path.symlink_to("/etc/passwd")])
+def test_what_is_no_index_is_a_finding_is_not_waited_for_and_is_made_anew(host: Host, make: Callable) -> None:
+    make(host.root / "var/lib/modseal/index.sqlite")
+    assert host.codes() == ["index-damaged"]
+    with open_store(host.root) as store:
+        assert [one.module for one in index.owners(store, "opt/other/bin/run", NOW)] == ["other"]
     assert host.codes() == []
 
 

@@ -57,7 +57,7 @@ def test_a_forged_index_decides_nothing(host: Host) -> None:
     asked(host)
     path = host.root / "var/lib/modseal" / INDEX
     path.write_bytes(path.read_bytes().replace(b"acme-agent", b"evil-agent"))
-    assert host.codes() == ["host-invalid"]
+    assert host.codes() == ["index-damaged"]
     assert host.installed(host.bundle("other")).generation == 3
     assert asked(host) == [(1, "1"), (2, "2"), (3, "2")]
 

@@ -67,6 +67,7 @@ CodeName = Literal[
     # hosts: what is found of an installed image, and of the event log
     "installed-changed", "installed-missing", "installed-extra", "installed-type", "installed-mode", "installed-owner",
     "installed-link", "installed-attribute", "installed-twin", "installed-flag", "installed-shared", "generation-lost",
+    "index-damaged",
     "log-broken",
     # hosts: why the guard denies
     "guard-impossible", "content-not-installed", "rights-not-installed", "interpreter-direct", "content-writable",
@@ -828,6 +829,12 @@ CODES: Final[Mapping[CodeName, Code]] = {
         None,
         "A generation that is kept is missing or damaged, so that nobody can go back to it.",
         "Find out who removed it. `modseal host prune` takes it off the list.",
+        undecided=True,
+    ),
+    "index-damaged": Code(
+        None,
+        "The index that `modseal host owner` asks cannot be read, or says something else than the modules' manifests.",
+        "Find out who changed it. `modseal host rebuild` makes it anew.",
         undecided=True,
     ),
     "log-broken": Code(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime
@@ -16,7 +17,7 @@ from typing import NamedTuple
 from modseal.errors import Failure, InputError, UndecidedError
 from modseal.files import folder, left_behind
 from modseal.host.installed import Installed, prove
-from modseal.host.store import INDEX, Store
+from modseal.host.store import INDEX, Store, remove_tree
 
 _VERSION = 1
 _TABLES = """
@@ -54,6 +55,8 @@ def rebuild(store: Store, at: datetime) -> int:
             _fill(index, store, at)
             count = int(index.execute("SELECT count(*) FROM file").fetchone()[0])
             os.chmod(name, 0o600, dir_fd=store.descriptor)
+            if not stat.S_ISREG((folder.status_of(INDEX, store.descriptor) or os.stat(path)).st_mode):
+                remove_tree(INDEX, store.descriptor)  # a folder, which a file does not replace
             os.replace(name, INDEX, src_dir_fd=store.descriptor, dst_dir_fd=store.descriptor)
     except sqlite3.Error as error:
         raise InputError(f"{store.path}/{INDEX}: {error}", path=INDEX).because("index-unusable") from error
@@ -93,15 +96,14 @@ def _current(store: Store, at: datetime) -> Iterator[sqlite3.Connection]:
     Where nothing can be written to the store it is made in memory, for this answer.
     """
     try:
-        if _is_current(store):
-            opened = _open(store)
-        elif _is_writable(store):
+        if not _is_current(store) and not _is_writable(store):
+            with closing(sqlite3.connect(":memory:")) as index:
+                _fill(index, store, at)
+                yield index
+            return
+        if not _is_current(store):
             rebuild(store, at)
-            opened = _open(store)
-        else:
-            opened = sqlite3.connect(":memory:")
-            _fill(opened, store, at)
-        with closing(opened) as index:
+        with _opened(store) as index:
             yield index
     except sqlite3.Error as error:
         raise InputError(f"{store.path}/{INDEX}: {error}", path=INDEX).because("index-unusable") from error
@@ -109,14 +111,23 @@ def _current(store: Store, at: datetime) -> Iterator[sqlite3.Connection]:
 
 def _is_current(store: Store) -> bool:
     try:
-        with closing(_open(store)) as index:
+        with _opened(store) as index:
             return _is_made_of(store, index)
-    except sqlite3.Error:
+    except (sqlite3.Error, UndecidedError):
         return False
 
 
-def _open(store: Store) -> sqlite3.Connection:
-    return sqlite3.connect(f"file:/proc/self/fd/{store.descriptor}/{INDEX}?mode=ro", uri=True)
+@contextmanager
+def _opened(store: Store) -> Iterator[sqlite3.Connection]:
+    """The index that is there; SQLite would follow a link, and wait for whoever writes to a pipe.
+
+    Raises `UndecidedError` (host-invalid) where it is no file, `sqlite3.Error`.
+    """
+    with (
+        store.open(INDEX) as file,
+        closing(sqlite3.connect(f"file:/proc/self/fd/{file.fileno()}?mode=ro&immutable=1", uri=True)) as index,
+    ):
+        yield index
 
 
 def _is_made_of(store: Store, index: sqlite3.Connection) -> bool:
@@ -132,11 +143,11 @@ def index_failures(store: Store, modules: Sequence[Installed]) -> Iterator[Failu
     """
     number = store.state.generation.number
     try:
-        with closing(_open(store)) as index:
+        with _opened(store) as index:
             if not _is_made_of(store, index):
                 return
             found = index.execute("SELECT * FROM file WHERE generation = ?", (number,)).fetchall()
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UndecidedError) as error:
         yield _damaged(str(error))
         return
     if set(found) != {row for module in modules for row in _rows_of(number, module)}:
@@ -144,8 +155,7 @@ def index_failures(store: Store, modules: Sequence[Installed]) -> Iterator[Failu
 
 
 def _damaged(why: str) -> Failure:
-    detail = f"{INDEX!r}, which answers `modseal host owner`, is damaged: {why}; `modseal host rebuild` makes it anew"
-    return Failure("host-invalid", detail, {"path": INDEX})
+    return Failure("index-damaged", f"{INDEX!r} is damaged: {why}", {"path": INDEX})
 
 
 def _rows(store: Store, at: datetime) -> Iterator[tuple[object, ...]]:

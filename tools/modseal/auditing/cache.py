@@ -320,12 +320,10 @@ def _signed(number: int) -> int:
 
 def _digest(values: Mapping[str, Any] | sqlite3.Row) -> bytes:
     """What a kept result is recognised by as it was written: SQLite does not notice damage within a value."""
-    digest = hashlib.sha256()
-    for name in ("context", "sha256", "salt", "after", "before", "row", "findings"):
-        text = str(values[name]).encode("utf-8", "surrogatepass")
-        digest.update(b"%d %b" % (len(text), text))
-    digest.update(values["result"])
-    return digest.digest()
+    names = ("context", "sha256", "salt", "after", "before", "row", "findings")
+    texts = [str(values[name]).encode("utf-8", "surrogatepass") for name in names]
+    parts = [b"%d %b" % (len(text), text) for text in texts]
+    return hashlib.sha256(b"".join([*parts, values["result"]])).digest()
 
 
 def _line(text: FindingText) -> str:
@@ -346,14 +344,15 @@ def _read(kept: sqlite3.Row, name: str) -> Record | None:
             return None
         plain = json.loads(kept["row"])
         links, directories, files = plain["footprint"]
-        row = Row(**plain)._replace(
-            bundle=name,
-            verdict=Verdict(plain["verdict"]),
-            claimed=_level(plain["claimed"]),
-            proven=_level(plain["proven"]),
-            keys=tuple(plain["keys"]),
-            footprint=Footprint(tuple(map(tuple, links)), tuple(directories), files),
-        )
+        plain |= {
+            "bundle": name,
+            "verdict": Verdict(plain["verdict"]),
+            "claimed": _level(plain["claimed"]),
+            "proven": _level(plain["proven"]),
+            "keys": tuple(plain["keys"]),
+            "footprint": Footprint(tuple(map(tuple, links)), tuple(directories), files),
+        }
+        row = Row(**plain)
         if row.sha256 == kept["sha256"]:
             return Record(row, kept["result"], tuple(_texts(kept["findings"])), kept=True, salt=kept["salt"])
     return None

@@ -13,7 +13,7 @@ from modseal.auditing.finding import Finding
 from modseal.auditing.installed_vib import InstalledVib
 from modseal.auditing.record import Record, findings_of, unreadable, values_of
 from modseal.auditing.rule import Row, Rule, Subject
-from modseal.auditing.target import Opened, Target
+from modseal.auditing.target import FileTarget, Opened, Target
 from modseal.auditing.trusted import kinds_of_keys
 from modseal.bundle.fence import fenced
 from modseal.bundle.open import OpenBundle
@@ -33,7 +33,8 @@ def look(target: Target, policy: Policy, rules: Iterable[Rule], at: datetime, ca
     result of their number.
     """
     try:
-        with fenced(target.name), target.open() as opened:
+        opening = target.open(recognised=bool(cache)) if isinstance(target, FileTarget) else target.open()
+        with fenced(target.name), opening as opened:
             if cache and cache.may_have(opened.source.size):
                 record = cache.by_content(sha256(opened.source).hex(), target.salt, target.name)
                 if record:

@@ -65,10 +65,10 @@ class FileTarget:
     salt: str = ""
 
     @contextmanager
-    def open(self) -> Iterator[Opened]:
-        """See `Target.open`."""
+    def open(self, *, recognised: bool = True) -> Iterator[Opened]:
+        """See `Target.open`. What it is `recognised` by later takes five calls of the kernel: for a cache alone."""
         with open_file(self.name) as descriptor:
-            settled = settled_identity(descriptor)
+            settled = settled_identity(descriptor) if recognised else None
             yield Opened(FileSource(descriptor), lambda: settled if is_still(descriptor, settled) else None)
 
     def identity(self) -> Identity | None:

@@ -47,7 +47,8 @@ class OpenBundle:
         self._file_digests = file_digests
         self._member_digests = member_digests
         self.partial = partial
-        self._hashed = HashedSource(source) if with_digest else None
+        # What was read once, and is kept, can be hashed at the end: those are the bytes that were judged.
+        self._hashed = HashedSource(source) if with_digest and not getattr(source, "in_memory", False) else None
         self.source = self._hashed or source
         self.kind: Kind = "seal"
         self.manifest = b""

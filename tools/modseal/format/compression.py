@@ -201,7 +201,7 @@ def _on_several_cores(work: Callable[[T], bytes], parts: Iterator[T]) -> Blocks:
 
     What `parts` raises comes in its turn, after all that is before it: on any number of cores alike.
     """
-    workers = min(os.cpu_count() or 1, PACK_THREADS)
+    workers = 0  # asked for when there is a second part: the system counts its cores anew each time
     waiting: deque[Callable[[], bytes]] = deque()
     pool: ThreadPoolExecutor | None = None
     late: FormatError | None = None
@@ -215,9 +215,13 @@ def _on_several_cores(work: Callable[[T], bytes], parts: Iterator[T]) -> Blocks:
             if part is None:
                 break
             if pool is None and waiting:
-                pool = _threads(workers)
+                workers = workers or min(os.cpu_count() or 1, PACK_THREADS)
+                if workers > 1:
+                    pool = _threads(workers)
+                else:
+                    yield waiting.popleft()()
             waiting.append(pool.submit(work, part).result if pool else partial(work, part))
-            if len(waiting) >= workers:
+            if pool and len(waiting) >= workers:
                 yield waiting.popleft()()
         while waiting:
             yield waiting.popleft()()

@@ -40,6 +40,8 @@ class Source(Protocol):
 class BytesSource:
     """A source over bytes in memory."""
 
+    in_memory = True
+
     def __init__(self, data: bytes) -> None:
         self._data = data
         self.size = len(data)
@@ -56,6 +58,8 @@ class FileSource:
         self.descriptor = descriptor
         self.size = os.fstat(descriptor).st_size
         self._whole = self._read(0, self.size) if self.size <= WHOLE else None
+        self.in_memory = self._whole is not None
+        """Whether every read gives bytes that were read once, when it was opened."""
 
     def read(self, offset: int, length: int) -> bytes:
         """See `Source.read`."""

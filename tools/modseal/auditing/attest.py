@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from modseal.files.output import output_file
 from modseal.packing.provenance import URI, dump
 from modseal.signing import dsse, fitness
 from modseal.signing.signer import Signer
+from modseal.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ it, for exactly the bytes that it was found in.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from fnmatch import fnmatchcase
 
@@ -18,6 +18,7 @@ from modseal.codes import CODES
 from modseal.errors import PolicyError, UsageError
 from modseal.format.shape import suggestion
 from modseal.trust.policy import Allowance, Policy, matches_any
+from modseal.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

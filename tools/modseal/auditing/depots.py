@@ -12,7 +12,6 @@ import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from itertools import chain, islice
@@ -39,6 +38,7 @@ from modseal.format import iso
 from modseal.format.manifest import Manifest
 from modseal.format.source import FileSource, sha256
 from modseal.trust.policy import Policy
+from modseal.values import dataclass
 
 SEPARATOR = "!/"
 """Between a depot's name and the path of a file in it, as in the URLs of archives."""

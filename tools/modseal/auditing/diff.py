@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import NamedTuple
 
@@ -17,6 +17,7 @@ from modseal.auditing.finding import Finding, Severity, State
 from modseal.auditing.report_file import ReportFile
 from modseal.auditing.run import LEVELS
 from modseal.trust.examination import WORST_LAST, Verdict
+from modseal.values import dataclass
 
 
 class Side(NamedTuple):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from modseal.errors import FormatError, InputError
 from modseal.files.part import FilePart
 from modseal.format import descriptor
 from modseal.format.manifest import Manifest
+from modseal.values import dataclass
 
 _BOOT_FILE = re.compile(r".+\.[a-z][0-9]{2}", re.IGNORECASE)
 """How hosts call the payloads in a boot bank, but for a few with a name of their own: `net_e100.v00`, `k.b00`."""

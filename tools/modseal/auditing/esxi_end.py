@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import chain
 from typing import NamedTuple
 
@@ -20,6 +19,7 @@ from modseal.format import rules as format_rules
 from modseal.format.level import Level
 from modseal.format.shape import quote
 from modseal.trust.examination import Verdict
+from modseal.values import dataclass
 
 _NAMED = 20
 """VIBs or documents that one finding names."""

@@ -11,13 +11,14 @@ import enum
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from functools import total_ordering
 from typing import Any, NamedTuple
 
 from modseal.codes import CODES
 from modseal.errors import Evidence, Failure
 from modseal.files.names import dumped, native, portable
+from modseal.values import dataclass
 
 
 @total_ordering

@@ -10,7 +10,6 @@ import posixpath
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from modseal.auditing.depots import SEPARATOR, depot_targets
 from modseal.auditing.esxi import Host, by_name, is_archive, with_archive
@@ -29,6 +28,7 @@ from modseal.format.manifest import SUFFIXES
 from modseal.format.shape import quote
 from modseal.format.source import FileSource, Source
 from modseal.format.zip import starts_like_zip
+from modseal.values import dataclass
 
 _HEAD = 4096
 _DOCUMENT = re.compile(r"(?:(?P<folder>.*)/)?(?:vibs|profiles)/[^/]+", re.IGNORECASE)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from itertools import chain
 
 from modseal.auditing.finding import Finding
@@ -28,6 +27,7 @@ from modseal.format.level import Level
 from modseal.format.manifest import MANIFEST_MEMBER, SIGNATURE_MEMBER
 from modseal.format.shape import quote
 from modseal.format.source import BytesSource, Joined, Source
+from modseal.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Hashable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, NamedTuple, TypeVar
 
 from modseal.auditing import rules
@@ -21,6 +21,7 @@ from modseal.auditing.finding import VOLATILE, Finding
 from modseal.auditing.report_file import ReportFile
 from modseal.auditing.run import Audit, Summary
 from modseal.trust.policy import Policy
+from modseal.values import dataclass
 
 
 class What(enum.StrEnum):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from modseal import limits
@@ -18,6 +18,7 @@ from modseal.files.identity import Identity
 from modseal.files.names import dumped
 from modseal.format.times import time_text
 from modseal.trust.examination import Check, Status
+from modseal.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

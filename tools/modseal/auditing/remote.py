@@ -12,7 +12,7 @@ import html
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes, urljoin, urlsplit
 
@@ -25,6 +25,7 @@ from modseal.files.address import Address, read
 from modseal.files.identity import Identity
 from modseal.format.manifest import SUFFIXES
 from modseal.format.zip import starts_like_zip
+from modseal.values import dataclass
 
 _LINK = re.compile(
     r"""<a\s(?:[^<>]{0,512}?\s)?href\s{0,8}=\s{0,8}(?:"([^"<>]{0,4096})"|'([^'<>]{0,4096})'|([^\s"'<>]{1,4096}))""",

@@ -12,7 +12,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from pathlib import Path
 from stat import S_ISREG
@@ -26,6 +26,7 @@ from modseal.errors import InputError
 from modseal.files.identity import Identity, identity_of
 from modseal.files.names import native
 from modseal.format.times import parse_time
+from modseal.values import dataclass
 
 LISTS = ("results", "findings")
 """The two long parts of a report, in their order; the rest of it is its head."""

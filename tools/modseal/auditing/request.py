@@ -10,7 +10,6 @@ import json
 import os
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from modseal.auditing.target import End, LeftOut, Unreadable
 from modseal.errors import UsageError
 from modseal.files.address import name_of
 from modseal.trust.policy import Policy
+from modseal.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

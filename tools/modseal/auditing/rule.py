@@ -8,7 +8,7 @@ A rule yields `Hit`s: the sentence, the evidence and (where it differs from the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from functools import cached_property
 from typing import NamedTuple, Protocol
@@ -24,6 +24,7 @@ from modseal.format.manifest import Entry, Manifest
 from modseal.format.together import Footprint
 from modseal.trust.examination import Examination, Verdict
 from modseal.trust.policy import Policy
+from modseal.values import dataclass
 
 HEAD = 64
 """Bytes of each member that rules can look at: the fixed part of every compressed form's header."""

@@ -9,7 +9,7 @@ import enum
 import json
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from functools import partial
 from itertools import chain
@@ -34,6 +34,7 @@ from modseal.format.level import Level
 from modseal.format.times import time_text
 from modseal.trust.examination import Verdict
 from modseal.trust.policy import Policy
+from modseal.values import dataclass
 
 
 @dataclass(slots=True)

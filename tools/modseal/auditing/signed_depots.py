@@ -7,7 +7,6 @@ shows when the audit's policy and time are at hand (`findings`).
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 
@@ -26,6 +25,7 @@ from modseal.format.recall import Recall
 from modseal.policy.sources import with_recalls
 from modseal.trust.policy import Policy
 from modseal.trust.recalls import recall_failures, recall_problem
+from modseal.values import dataclass
 
 BY_CODE = {"bundle-missing": rules.WITHHELD, "bundle-unlisted": rules.ADDED, "depot-expired": rules.EXPIRED}
 """The rule that has what a code says, where it is about a signed depot."""

@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from modseal.errors import Failure
 from modseal.files.identity import Identity, identity_of, is_still, settled_identity
 from modseal.files.open import open_file
 from modseal.format.source import FileSource, Source
+from modseal.values import dataclass
 
 if TYPE_CHECKING:
     from modseal.auditing.finding import Finding

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 
 from modseal.pki.certificate import Certificate
@@ -11,6 +10,7 @@ from modseal.pki.public_key import kind_of_key
 from modseal.trust.anchors import AnchoredPath
 from modseal.trust.examination import Examination
 from modseal.trust.signature import VerifiedSigner
+from modseal.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

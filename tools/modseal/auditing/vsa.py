@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -30,6 +29,7 @@ from modseal.format.times import parse_time, time_text
 from modseal.pki import purpose
 from modseal.pki.algorithms import ALGORITHMS, SignatureAlgorithm, identify, verify
 from modseal.pki.certificate import Certificate
+from modseal.values import dataclass
 
 STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 PREDICATE_TYPE = "https://slsa.dev/verification_summary/v1"

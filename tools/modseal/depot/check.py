@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -37,6 +37,7 @@ from modseal.trust.examine import examine
 from modseal.trust.policy import Policy
 from modseal.trust.recalls import to_keep
 from modseal.trust.statement import examine_profile
+from modseal.values import dataclass
 
 Progress = Callable[[int, int, str], None]
 """Told before each step of long work: how many are done, how many there are, and what is next."""

@@ -11,7 +11,6 @@ is proved is the examination's to say (`Found.proved`), and each failure tells.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator
-from dataclasses import dataclass
 
 from modseal import limits
 from modseal.codes import CodeName
@@ -23,6 +22,7 @@ from modseal.errors import Failure, Scalar
 from modseal.format import rules
 from modseal.format.manifest import Manifest
 from modseal.format.shape import quote
+from modseal.values import dataclass
 
 VMWARE = frozenset({"vmware", "vmware, inc.", "vmw", "vmx"})
 """The names and codes of one vendor in genuine depots, where bundles say `VMW` and indexes `VMX`."""

@@ -7,7 +7,7 @@ and no path is opened because it is here (`metadata` judges them first).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from modseal.depot import grammar
 from modseal.format import descriptor
@@ -15,6 +15,7 @@ from modseal.format.manifest import Manifest, Platform, Relationships
 from modseal.format.shape import quote
 from modseal.format.strict_xml import Node, parse
 from modseal.format.vib_grammar import COMMENTS_IN_DESCRIPTOR
+from modseal.values import dataclass
 
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
 _BOOLEANS = {"false": False, "true": True}

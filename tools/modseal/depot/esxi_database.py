@@ -11,7 +11,6 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +22,7 @@ from modseal.files.small import read_small
 from modseal.format import rules
 from modseal.format.shape import quote
 from modseal.format.source import BytesSource, Source
+from modseal.values import dataclass
 
 PLACE = "var/db/esximg"
 """Where a host has its database, below the root of its file system and in `imgdb.tgz`."""

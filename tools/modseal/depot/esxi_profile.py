@@ -8,7 +8,7 @@ The form is that of ESXi 6.7's one public profile (docs/vib.md, section 9). What
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from modseal import limits
 from modseal.errors import FormatError
@@ -16,6 +16,7 @@ from modseal.format.level import Level
 from modseal.format.shape import quote
 from modseal.format.strict_xml import Child, ElementRule, Node, parse
 from modseal.format.xml_text import Element, branch, leaf, one_line
+from modseal.values import dataclass
 
 _PAYLOAD = ElementRule("payload", required=("payload-name",), text=True)
 _VIB = ElementRule(

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any
 
@@ -32,6 +32,7 @@ from modseal.format.rooted import HEX, ROOT, TIME, VERSION, Root
 from modseal.format.shape import Array, Integer, Table, Text, quote
 from modseal.format.times import time_text
 from modseal.format.vib_rules import TYPES
+from modseal.values import dataclass
 
 SCHEMA = "modseal/depot@1"
 INDEX = "depot.json"

@@ -5,7 +5,7 @@ Nothing in it is proved. `depot.proved` proves an index, and `bundle.verify` a b
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from modseal.depot.files import DepotFiles
 from modseal.depot.index import DepotIndex
@@ -14,6 +14,7 @@ from modseal.depot.signed import is_signed_depot, read_index
 from modseal.errors import Failure
 from modseal.format.level import Level
 from modseal.format.times import time_text
+from modseal.values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol, TypeVar
 
@@ -27,6 +26,7 @@ from modseal.format import zip as zip_format
 from modseal.format.manifest import FileType
 from modseal.format.shape import quote
 from modseal.format.source import Source, blocks
+from modseal.values import dataclass
 
 INDEX = "index.xml"
 LISTING = "vmware.xml"

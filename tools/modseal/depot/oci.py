@@ -15,13 +15,13 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from modseal import limits
 from modseal.errors import FormatError, foreign
 from modseal.format import rules
 from modseal.format.shape import quote
+from modseal.values import dataclass
 
 LAYOUT, INDEX = "oci-layout", "index.json"
 INDEX_TYPE = "application/vnd.oci.image.index.v1+json"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from modseal.depot import documents_writer as write
@@ -22,6 +22,7 @@ from modseal.errors import RefusedError, UsageError
 from modseal.format import rules
 from modseal.format.image_profile import ImageProfile
 from modseal.format.manifest import Manifest, Platform
+from modseal.values import dataclass
 
 METADATA = "metadata.zip"
 FORMS = ("component", "6", "5")

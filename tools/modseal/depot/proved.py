@@ -7,7 +7,6 @@ what the depot's publisher lists now; whether each bundle is to be trusted, its 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from modseal.depot.index import DepotIndex
@@ -18,6 +17,7 @@ from modseal.policy.succession import SuccessionKind, advance, require_clock, re
 from modseal.trust.examination import Examination, Verdict
 from modseal.trust.policy import Policy
 from modseal.trust.statement import examine_statement, withdrawn
+from modseal.values import dataclass
 
 INDEX_KIND = SuccessionKind(
     what="depot's index",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import chain
 
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -12,6 +12,7 @@ from modseal.auditing.finding import Severity
 from modseal.auditing.rule import Hit, Row, Rule, Subject
 from modseal.pki.certificate import Certificate
 from modseal.pki.public_key import kind_of_key
+from modseal.values import dataclass
 
 RSA_BITS = 3072
 """The RSA modulus with a security strength of 128 bits; 2048 bits have 112 (NIST SP 800-57 part 1, table 2)."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from modseal import limits
@@ -15,6 +14,7 @@ from modseal.auditing.spool import Spool
 from modseal.errors import FormatError
 from modseal.files.names import portable
 from modseal.format.together import Footprint, PathClash, clashes
+from modseal.values import dataclass
 
 
 class SameId:

@@ -14,10 +14,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from io import StringIO
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 import modseal.host
+import modseal.host.guard
 from builders import guards, hosts
 from builders.guards import Guarded, eventually
 from builders.hosts import Host
@@ -295,6 +297,29 @@ def test_audit_denies_nothing_and_says_what_it_would(host: Host) -> None:
         assert guard.runs(guard.put("other", ECHO))
         assert guard.said("would-deny")["code"] == "content-not-installed"
         assert guard.said("started")["audit"] is True
+
+
+NO_STACKS = """
+import modseal.host.guard
+from modseal.errors import UndecidedError
+def none():
+    raise UndecidedError("guard-impossible", "no stacks")
+modseal.host.guard.require_stacks = none
+"""
+
+
+def test_where_the_kernel_shows_no_stacks_there_is_a_report_alone(
+    host: Host, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    with guards.guarded(host, audit=True, before=NO_STACKS) as guard:
+        guard.put("sh", SHELL)
+        assert guard.runs(guard.put("script", f"#!{tmp_path}/guarded/sh\nexit 0\n".encode()))
+        assert guard.codes()
+    monkeypatch.setattr(
+        modseal.host.guard, "require_stacks", Mock(side_effect=UndecidedError("guard-impossible", "no"))
+    )
+    with pytest.raises(UndecidedError, match="no"):
+        Guard(host.root, [tmp_path / "guarded"], lambda: NOW, StringIO())
 
 
 def test_a_new_generation_holds_at_once(guard: Guarded, host: Host) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import IO
 
 from modseal import limits
-from modseal.errors import Failure
+from modseal.errors import Failure, UndecidedError
 from modseal.host.admission import ELF, Admission
 from modseal.host.fanotify import Fanotify, OpenEvent
 from modseal.host.guard_content import FoundContent, GuardedContents, unreadable
@@ -57,7 +57,13 @@ class Guard:
         answered within `limits.GUARD_DEADLINE` is let through instead of denied.
         Raises `UsageError`, `UndecidedError` (host-invalid, guard-impossible), `PolicyError`.
         """
-        require_stacks()
+        stacks = True
+        try:
+            require_stacks()
+        except UndecidedError:
+            if not audit:
+                raise
+            stacks = False
         self._kernel = Fanotify()
         self._log = GuardLog(log, clock)
         names = [str(one) for one in mounts]
@@ -70,7 +76,7 @@ class Guard:
         self._waiting: dict[int, tuple[OpenEvent, float]] = {}
         self._held: list[OpenEvent] = []
         self._unsettled: list[tuple[OpenEvent, FoundContent, Loaded | None, bool]] = []
-        self._starts = Starts()
+        self._starts = Starts(stacks=stacks)
         self._contents = GuardedContents()
         self._stopping = False
         self._mounts.hold()

@@ -103,7 +103,9 @@ class Starts:
     Those are awaited as long as the process lives: it can be stopped for as long as somebody likes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, stacks: bool = True) -> None:
+        """Without `stacks`, any open that fits is taken for the kernel's own: enough for a report, and for no more."""
+        self._stacks = stacks
         self._starts: dict[int, Start] = {}
         self._awaited: dict[int, _Awaited] = {}
 
@@ -124,7 +126,7 @@ class Starts:
         Raises `NotWaitingYet`, and tells it later; `OSError` where the kernel does not show it.
         """
         start = self._starts.get(thread)
-        if start and start.file == file and is_opened_for_another(thread):
+        if start and start.file == file and (not self._stacks or is_opened_for_another(thread)):
             return self._starts.pop(thread)
         self._starts.pop(thread, None)
         return None

@@ -107,7 +107,7 @@ vm-table: $(VENV)/.vm  ## the same, and what came of each try is written to docs
 	$(BIN)/python docs/generate.py
 
 vm-image: $(VENV)/.developer  ## a host image in QEMU: built twice, booted, attacked, attested; what came of each try is written to docs/reference-host.md
-	MODSEAL_IMAGE=$(or $(FOLDER),$(CURDIR)/build/image) MODSEAL_IMAGE_TABLE=$(CURDIR)/docs/reference-host.json $(BIN)/python -m pytest -q -rs tests/vm/test_image.py
+	MODSEAL_IMAGE=$(or $(FOLDER),$(CURDIR)/build/image) MODSEAL_IMAGE_TABLE=$(CURDIR)/docs/reference-host.json $(BIN)/python -m pytest -q -rs tests/vm/test_image.py tests/vm/test_image_update.py
 	$(BIN)/python docs/generate.py
 
 power-cuts: $(VENV)/.developer  ## a host image in QEMU: the power is cut at 50 random moments of an update; CUTS and SEED choose others

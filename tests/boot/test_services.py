@@ -97,3 +97,23 @@ def test_a_service_whose_program_is_not_there_says_so() -> None:
     _, told = run(service("/nowhere/x", restart=False), until=3)
     assert told[1].startswith("cannot start /nowhere/x")
     assert told[2] == "ended (127), not started again"
+
+
+@pytest.mark.usefixtures("as_child")
+def test_services_end_before_a_restart_and_are_not_started_again() -> None:
+    told: list[str] = []
+    made = Supervisor([service("/bin/sleep", "60")], lambda _, text: told.append(text))
+    while not made.states()[0]["running"]:
+        made.step()
+    time.sleep(0.2)  # it becomes its program
+    made.stop()
+    assert told[-1] == "ended (-15), not started again"
+    assert not made.states()[0]["running"]
+
+
+@pytest.mark.usefixtures("as_child")
+def test_a_service_that_ends_is_trouble_and_one_that_is_done_is_not() -> None:
+    made = Supervisor([service("/bin/true", restart=False), service("/bin/false")], lambda *_: None)
+    while not all(one["ends"] for one in made.states()):
+        made.step()
+    assert made.troubled() == ["x"]

@@ -89,6 +89,13 @@ def test_modules_alone_that_are_not_kept_were_tried_once(host: Host) -> None:
     assert (slot, start.generation, start.trial, start.slots.failed) == ("a", 1, False, Running(1, 2))
 
 
+def test_a_generation_that_the_other_slot_has_is_not_written_over(host: Host) -> None:
+    host.follow(TWO.update())
+    host.next()
+    host.next()
+    assert refused(host, MODULES.update()) == "version-downgraded"
+
+
 def test_a_host_goes_back_to_the_other_slot(host: Host) -> None:
     host.follow(TWO.update())
     host.next()

@@ -175,22 +175,21 @@ def _run(state: HostStatus) -> None:
 def _stay(state: HostStatus, supervisor: services.Supervisor, disk: HostDisk, watchdog: int | None) -> None:
     """Run services; judge what is on trial. Returns where the machine is to restart."""
     judge = trial.TrialJudge(time.monotonic()) if state.trial else None
+    changed = True
     while supervisor.ended.get(receiver.NAME) != receiver.RESTART:
-        state.services = supervisor.states()
-        state.write()
-        while not supervisor.step():
-            trial.feed(watchdog)
-            if judge:
-                why = judge.given_up([*(one["bundle"] for one in state.refused), *supervisor.troubled()])
-                if why:
-                    say("machine", f"the state on trial is given up: {why}")
-                    break
-                if judge.is_good(time.monotonic()):
-                    _keep(state, disk)
-                    judge = None
-                    break
-        if judge and judge.over:
+        if changed:
+            state.services = supervisor.states()
+            state.write()
+        changed = supervisor.step()
+        trial.feed(watchdog)
+        if judge is None:
+            continue
+        if why := judge.given_up([*(one["bundle"] for one in state.refused), *supervisor.troubled()]):
+            say("machine", f"the state on trial is given up: {why}")
             break
+        if judge.is_good(time.monotonic()):
+            _keep(state, disk)
+            judge, changed = None, True
     supervisor.stop()
 
 

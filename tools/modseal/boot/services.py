@@ -112,6 +112,7 @@ class Supervisor:
         self._others: dict[int, str] = {}
         self.ended: dict[str, int] = {}
         """How other children have ended, by name."""
+        self._stopping = False
 
     def watch(self, process: int, name: str) -> None:
         """Say when another child ends, too."""
@@ -129,7 +130,8 @@ class Supervisor:
         return [one.service.name for one in self._running if one.ends and (one.service.restart or one.code)]
 
     def stop(self) -> None:
-        """Ask every service to end, and wait a little for those that do."""
+        """Ask every service to end, and wait a little for those that do. None is started again."""
+        self._stopping = True
         for one in self._running:
             one.again = None
             if one.process:
@@ -137,8 +139,6 @@ class Supervisor:
         end = time.monotonic() + _STOPPING
         while any(one.process for one in self._running) and time.monotonic() < end:
             self.step()
-            for one in self._running:
-                one.again = None
 
     def step(self) -> bool:
         """Start what is due, read what was said, take note of what has ended. Gives whether a state has changed."""
@@ -205,8 +205,9 @@ class Supervisor:
         one.process, one.code = 0, code
         one.ends = 1 if now - one.started > _STEADY else one.ends + 1
         pause = _PAUSES[min(one.ends, len(_PAUSES)) - 1]
-        one.again = now + pause if one.service.restart else None
-        then = f"again in {pause} s" if one.service.restart else "not started again"
+        again = one.service.restart and not self._stopping
+        one.again = now + pause if again else None
+        then = f"again in {pause} s" if again else "not started again"
         self._tell(one.service.name, f"ended ({code}), {then}")
 
 

@@ -153,6 +153,9 @@ def target(request: Request, found: Slots, slot: str, host: str, limits: Limits)
     if request.state.generation <= newest.generation:
         raise _old(f"generation {request.state.generation}", f"generation {newest.generation}")
     if request.program == running.program and request.state.version == running.version:
+        second = found.slots.get(other(slot))
+        if second and request.state.generation in (second.generation, second.previous):
+            raise _old(f"generation {request.state.generation}", f"that of slot {other(slot)}")
         return slot
     if request.state.version <= newest.version:
         raise _old(f"version {request.state.version} with another program", f"version {newest.version}")
@@ -181,7 +184,7 @@ def _require_allowed(version: int, program: str, limits: Limits) -> None:
 
 
 def _old(what: str, than: str) -> RefusedError:
-    return RefusedError("version-downgraded", f"{what} is not newer than {than}, which ran here")
+    return RefusedError("version-downgraded", f"{what} is not newer than {than}, which this host has")
 
 
 def cleared(found: Slots, slot: str) -> Slots:

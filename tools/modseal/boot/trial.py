@@ -18,20 +18,18 @@ _SECONDS = 300
 
 
 class TrialJudge:
-    """A trial that began at `now` (seconds of a clock that never goes back). `over` once it was given up."""
+    """Judges a trial that began at `now`, in seconds of a clock that never goes back."""
 
     def __init__(self, now: float) -> None:
         self._began = now
-        self.over = False
 
     def given_up(self, troubled: Sequence[str]) -> str | None:
         """Why the state is no good: a module that was refused, a service that has ended."""
-        self.over = bool(troubled)
         return f"{', '.join(troubled)} does not run" if troubled else None
 
     def is_good(self, now: float) -> bool:
         """Whether it has run long enough."""
-        return not self.over and now - self._began >= _GOOD
+        return now - self._began >= _GOOD
 
 
 def watchdog() -> int | None:

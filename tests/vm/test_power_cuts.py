@@ -16,7 +16,9 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +30,7 @@ from examples.reference_host import guest, prepare
 
 from builders.nbd import Journal, Server
 from modseal.boot import authenticode, boot_variables, fat, partitions, portable_executable, slots
-from modseal.errors import FormatError
+from modseal.errors import FormatError, ModsealError
 from modseal.image import build, firmware
 from modseal.image import spec as reading
 from modseal.image.ask import send
@@ -215,3 +217,33 @@ def test_after_every_cut_the_old_or_the_new_state_runs(outcomes: list[tuple[int,
 
 def test_every_start_was_predicted(outcomes: list[tuple[int, Outcome, Outcome]]) -> None:
     assert [(at, before) for at, before, _ in outcomes] == [(at, after) for at, _, after in outcomes]
+
+
+def test_a_machine_that_is_killed_while_it_takes_an_update_comes_up_again(lab: Path, tmp_path: Path) -> None:
+    """QEMU is killed for real: what it has written by then is in the files."""
+    chance = random.Random(SEED)
+    found = []
+    for number in range(KILLS):
+        disk, store = tmp_path / f"disk{number}.img", tmp_path / f"vars{number}.fd"
+        subprocess.run(["cp", "--sparse=always", lab / "cut1/disk.img", disk], check=True)
+        shutil.copy(lab / "cut1/firmware.fd", store)
+        with guest.Guest(disk, store, keep=True, restarts=True) as one:
+            assert one.wait(guest.UP), one.lines
+            address = f"http://127.0.0.1:{one.management}"
+            sender = threading.Thread(target=attempt, args=(address, lab / "cut2/update"))
+            sender.start()
+            time.sleep(chance.uniform(0, 60))
+        sender.join()
+        with guest.Guest(disk, store, keep=True) as one:
+            assert one.wait(guest.UP), one.lines
+            status = one.status()
+        disk.unlink()
+        found.append((status["host"]["version"], status["slot"], status["generation"]))
+        tell(f"kill {number + 1}: {found[-1]}, failed {status['failed']}")
+    assert set(found) <= {(1, "a", 1), (2, "b", 2)}
+
+
+def attempt(address: str, path: Path) -> None:
+    """Send an update to a machine that may end meanwhile."""
+    with suppress(ModsealError):
+        send(address, path)

@@ -57,6 +57,8 @@ CodeName = Literal[
     "host-invalid", "not-installed", "level-below-host", "level-in-use", "dependency-missing", "module-needed",
     "module-conflicts", "module-of-another-vendor", "version-downgraded", "version-changed", "path-owned",
     "path-not-mergeable", "no-generation", "no-set", "set-unknown",
+    # hosts: who may ask for what from outside
+    "role-missing", "role-too-low",
     # hosts: lockdown, and what ends it
     "host-locked-down", "lockdown-incomplete", "break-glass-invalid", "break-glass-other-host", "break-glass-used",
     "break-glass-early", "break-glass-expired", "break-glass-threshold",
@@ -685,6 +687,17 @@ CODES: Final[Mapping[CodeName, Code]] = {
         "Whether there is a set of modules with what was asked for cannot be said.",
         "Make what could not be examined readable, as its own reason says, and try again.",
         undecided=True,
+    ),
+    # hosts: who may ask for what from outside
+    "role-missing": Code(
+        None,
+        "A client certificate names no one role, or a higher one than its CA grants on this host.",
+        "Ask whoever issued the certificate for one with a role that this host grants it.",
+    ),
+    "role-too-low": Code(
+        None,
+        "The role of a client certificate does not allow what was asked for.",
+        "Leave it to somebody who has the role that is named.",
     ),
     # hosts: lockdown, and what ends it
     "host-locked-down": Code(

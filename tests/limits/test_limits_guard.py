@@ -53,7 +53,7 @@ def program(folder: Path, content: bytes = b"program", number: int = 0) -> int:
 
 @bounds("GUARD_DEADLINE")
 def test_an_answer_is_late_after_so_many_seconds(guard: Guard, tmp_path: Path) -> None:
-    guard._loaded = None  # it is being proved
+    guard._active.loaded = None  # it is being proved
     event = OpenEvent(program(tmp_path), os.getpid(), execute=True)
     guard._take(event)
     guard._end_late(CLOCK + limits.GUARD_DEADLINE - 0.01)
@@ -67,19 +67,20 @@ def test_writers_are_kept_away_for_so_long_and_from_so_many_files(guard: Guard, 
     def run(number: int) -> int:
         descriptor = program(tmp_path, number=number)
         event = OpenEvent(descriptor, os.getpid(), execute=True)
-        guard._waiting[descriptor] = (event, CLOCK + limits.GUARD_DEADLINE)
-        guard._examine(event)
+        guard._waiting[descriptor] = (event, CLOCK)
+        guard._examine(event, None)
         return descriptor
 
     first = run(0)
-    guard._end_late(CLOCK + limits.GUARD_LEASE_TIME - 0.01)
+    contents = guard._contents
+    contents.end_leases(CLOCK + limits.GUARD_LEASE_TIME - 0.01)
     os.fstat(first)
-    guard._end_late(CLOCK + limits.GUARD_LEASE_TIME)
-    assert guard._leases == []
+    contents.end_leases(CLOCK + limits.GUARD_LEASE_TIME)
+    assert contents._leases == {}
     for number in range(limits.GUARD_LEASES + 1):
         run(number + 1)
-    assert len(guard._leases) == limits.GUARD_LEASES
-    guard._end_late(float("inf"))
+    assert len(contents._leases) == limits.GUARD_LEASES
+    contents.end_leases(float("inf"))
     assert guard._kernel.answers == [True] * (limits.GUARD_LEASES + 2)
 
 
@@ -90,13 +91,13 @@ def test_so_many_threads_are_expected_to_start_an_interpreter(monkeypatch: pytes
     file = (os.stat("/").st_dev, os.stat("/").st_ino)
     now = CLOCK
     monkeypatch.setattr("modseal.host.starts.time.monotonic", lambda: now)
-    starts = Starts()
-    starts.expect(other, "/", None)
+    starts = Starts(stacks=False)  # nobody waits for a guard here
+    starts.expect(other, "/", ())
     now += limits.GUARD_DEADLINE - 1
-    starts.expect(thread, "/", None)  # more than the limit, but the first may still come
+    starts.expect(thread, "/", ())  # more than the limit, but the first may still come
     assert set(starts._starts) == {thread, other}
     now += 1
-    starts.expect(thread, "/", None)
+    starts.expect(thread, "/", ())
     assert list(starts._starts) == [thread]  # those that did not come in time are gone
     assert starts.take(thread, file)
     assert not starts.take(thread, file)
@@ -107,33 +108,34 @@ def test_so_many_contents_are_remembered(guard: Guard, tmp_path: Path, monkeypat
     if os.geteuid():
         pytest.skip("nothing is remembered of what belongs to somebody else than root")
     monkeypatch.setattr(limits, "GUARD_CONTENTS", 3)
+    monkeypatch.setattr("modseal.host.guard_content.is_still", lambda *_: True)  # the files are new
     counts = []
     for number in range(5):
-        guard._read(program(tmp_path, b"program", number))
-        counts.append(len(guard._contents))
+        guard._contents.read(program(tmp_path, b"program", number))
+        counts.append(len(guard._contents._found))
     assert counts == [1, 2, 3, 1, 2]
 
 
 @bounds("GUARD_PROOF_AGE", "GUARD_RETRY", "GUARD_TICK")
 def test_a_generation_is_proved_again_after_so_long(guard: Guard, monkeypatch: pytest.MonkeyPatch) -> None:
     proofs: list[str] = []
-    monkeypatch.setattr(guard, "_load", proofs.append)
+    monkeypatch.setattr(guard._active, "_load", proofs.append)
 
     def after(seconds: float) -> int:
-        monkeypatch.setattr(room.time, "monotonic", lambda: guard._loaded.proved_at + seconds)
-        guard._loading = False
+        monkeypatch.setattr(room.time, "monotonic", lambda: guard._active.loaded.began_at + seconds)
+        guard._active._loading = False
         guard._follow_state()
         guard._pool.submit(int).result()
         return len(proofs)
 
-    guard._loaded = guard._loaded._replace(proved_at=CLOCK)
+    guard._active.loaded = guard._active.loaded._replace(began_at=CLOCK)
     assert after(limits.GUARD_PROOF_AGE) == 0
     assert after(limits.GUARD_PROOF_AGE + 1) == 1
     monkeypatch.undo()
     monkeypatch.setattr(room.time, "monotonic", lambda: CLOCK)
-    monkeypatch.setattr(guard, "_prove", lambda: 1 / 0)
-    guard._load("states/1")
-    assert guard._fresh.proved_at == CLOCK - limits.GUARD_PROOF_AGE + limits.GUARD_RETRY
+    monkeypatch.setattr(guard._active, "_prove", lambda: 1 / 0)
+    guard._active._load("states/1")
+    assert guard._active._fresh.began_at == CLOCK - limits.GUARD_PROOF_AGE + limits.GUARD_RETRY
     assert min(limits.GUARD_RETRY, limits.GUARD_DEADLINE) >= limits.GUARD_TICK
 
 

@@ -34,12 +34,11 @@ def port_of(follow: Callable[[Delivery], Running]) -> Iterator[int]:
             try:
                 client, _ = server.accept()
             except OSError:
-                return
+                break
             with client:
                 relay = management._answer(client, None, given, relay)
-                if relay:
-                    os.waitpid(relay, 0)
-                    relay = 0
+        if relay:
+            os.waitpid(relay, 0)
 
     threads = [threading.Thread(target=function) for function in (receive, serve)]
     for one in threads:
@@ -89,6 +88,21 @@ def test_a_refusal_comes_back_once_all_is_sent(refusing: int) -> None:
     """The receiver has refused it after the first byte; a client that still sends must be able to read why."""
     status, said = put(refusing, bytes(8 << 20))
     assert (status, said["outcome"], said["code"]) == (422, "rejected", "update-invalid")
+
+
+def test_the_next_one_is_taken_at_once(whole: int) -> None:
+    """The process that had the one before ends a little after its client has the answer."""
+    for _ in range(5):
+        assert put(whole, b"x")[0] == 422
+
+
+def test_while_one_is_taken_another_one_is_told_so(whole: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(management, "_SECONDS", 0.2)
+    with socket.create_connection(("127.0.0.1", whole)) as client:
+        client.sendall(b"PUT /update HTTP/1.1\r\nContent-Length: 99\r\n\r\nonly this")
+        status, said = put(whole, b"x")
+        assert (status, said["outcome"]) == (503, "undecided")
+        assert "another delivery" in str(said["detail"])
 
 
 def test_what_ends_too_early_is_refused(whole: int) -> None:

@@ -12,6 +12,7 @@ import os
 import re
 import signal
 import socket
+import time
 from contextlib import suppress
 
 from modseal import limits
@@ -27,6 +28,7 @@ _DELIVERY_SECONDS = 900
 """Longer may no update take to arrive and to be judged: there is one at a time."""
 _REQUEST = 4096
 _PIECE = 1 << 16
+_PAUSE = 0.05
 _WANTED = re.compile(rb"GET /(?:status|attestation\?nonce=(?P<nonce>(?:[0-9a-f]{2}){8,32})) HTTP/1\.[01]\r\n")
 _DELIVERED = re.compile(rb"PUT /update HTTP/1\.[01]\r\n")
 _LENGTH = re.compile(rb"\r\ncontent-length: *([0-9]{1,12})\r\n", re.IGNORECASE)
@@ -79,8 +81,9 @@ def _respond(client: socket.socket, status: bytes, body: bytes = b"") -> None:
 
 def _deliver(client: socket.socket, head: bytes, control: socket.socket | None, relay: int) -> int:
     """Hand an update to the receiver in a process of its own, so that the state can be asked for meanwhile."""
-    if relay and os.waitpid(relay, os.WNOHANG) == (0, 0):
-        _respond(client, b"503 Service Unavailable", b'{"outcome": "undecided", "detail": "another one is at it"}\n')
+    if relay and not _ended(relay):
+        said = b'{"outcome": "undecided", "detail": "the host takes another delivery; send it again later"}\n'
+        _respond(client, _STATUS["undecided"], said)
         return relay
     while b"\r\n\r\n" not in head and len(head) < _REQUEST:
         piece = client.recv(_REQUEST - len(head))
@@ -106,6 +109,16 @@ def _deliver(client: socket.socket, head: bytes, control: socket.socket | None, 
         relayed(client, start, size, receiver.hand_over(control, size))
     finally:
         os._exit(0)
+
+
+def _ended(process: int) -> bool:
+    """Whether a child has ended, or does so within moments: its client has the answer a little before."""
+    end = time.monotonic() + _SECONDS
+    while os.waitpid(process, os.WNOHANG) == (0, 0):
+        if time.monotonic() > end:
+            return False
+        time.sleep(_PAUSE)
+    return True
 
 
 def relayed(client: socket.socket, start: bytes, size: int, connection: socket.socket) -> None:

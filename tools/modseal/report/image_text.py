@@ -30,7 +30,7 @@ def answered(said: HostAnswer) -> str:
     """What a host says of a request."""
     if said.outcome == "accepted":
         return f"accepted: the host restarts, and tries version {said.version}, generation {said.generation}"
-    lines = [f"{said.outcome}: {safe(said.code)}: {safe(said.detail)}"]
+    lines = [": ".join(safe(one) for one in (said.outcome, said.code, said.detail) if one)]
     if code := CODES.get(said.code):  # type: ignore[call-overload]
         lines.append(f"  next: {code.next_step}")
     return "\n".join(lines)

@@ -100,6 +100,7 @@ def test_a_revoked_certificate_is_refused_and_with_a_list_each_needs_a_current_o
     listed = pki.crl(ROOT, one).public_bytes(Encoding.DER)
     assert code(one, authority(Role.ADMIN, listed)) == "revoked"
     assert asked(other, authority(Role.ADMIN, listed)).role is Role.READER
+    assert code(one, authority(Role.ADMIN, listed), authority(Role.READER)) == "revoked"
     stale = pki.crl(ROOT, end=NOW - timedelta(days=1)).public_bytes(Encoding.DER)
     assert code(other, authority(Role.ADMIN, stale)) == "crl-stale"
 

@@ -78,6 +78,7 @@ def caller(der: bytes, authorities: Sequence[ClientCa], at: datetime) -> Caller:
             failures += found
         else:
             granted.append(authority.grants)
+    _require([failure for failure in failures if failure.code == "revoked"])  # whatever another CA says of it
     if not granted:
         # What says most about this certificate: under the other CAs there is no path at all.
         failures.sort(key=lambda failure: failure.code == "no-path")

@@ -47,6 +47,8 @@ CauseName = Literal[
     "tpm-failed", "erofs-failed", "index-unusable",
     # host images
     "image-spec", "host-silent", "not-a-public-key",
+    # a host that is managed from outside
+    "serve-spec", "serve-key", "serve-task", "serve-busy", "serve-silent", "serve-died",
     # image profiles
     "profile-needs", "profile-needed", "profile-unsigned",
 ]  # fmt: skip
@@ -203,6 +205,13 @@ CAUSES: Final[Mapping[CauseName, str]] = {
     "image-spec": "Correct the line of the host.toml that is named, and build the image again.",
     "host-silent": "Check the address, and with `/status` whether the host is up and has a TPM.",
     "not-a-public-key": "Name the key that `modseal attest key` printed when the host was set up.",
+    # a host that is managed from outside
+    "serve-spec": "Correct the lines of the serve.toml that are named; `modseal help remote` has an example.",
+    "serve-key": "Name the PEM files of the server's certificate, of its key without a passphrase, and of the CAs.",
+    "serve-task": "See in the log of the host what was done, and ask for what is missing again.",
+    "serve-busy": "Wait until some of the tasks are done, then ask again.",
+    "serve-silent": "See the service's own messages (`journalctl -u modseal-serve`), and start it again.",
+    "serve-died": "See the lines above this one, and start the service again.",
     # image profiles
     "profile-needs": "Put a module that offers it into the profile with `modseal profile add`.",
     "profile-needed": "Remove the modules that need it in the same call, too, or leave it in the profile.",

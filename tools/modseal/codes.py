@@ -58,7 +58,7 @@ CodeName = Literal[
     "module-conflicts", "module-of-another-vendor", "version-downgraded", "version-changed", "path-owned",
     "path-not-mergeable", "no-generation", "no-set", "set-unknown",
     # hosts: who may ask for what from outside
-    "role-missing", "role-too-low",
+    "role-missing", "role-too-low", "unknown-item", "upload-too-large",
     # hosts: lockdown, and what ends it
     "host-locked-down", "lockdown-incomplete", "break-glass-invalid", "break-glass-other-host", "break-glass-used",
     "break-glass-early", "break-glass-expired", "break-glass-threshold",
@@ -698,6 +698,15 @@ CODES: Final[Mapping[CodeName, Code]] = {
         None,
         "The role of a client certificate does not allow what was asked for.",
         "Leave it to somebody who has the role that is named.",
+    "unknown-item": Code(
+        None,
+        "What was asked for is not there.",
+        "Look at the collection that it would be in; tasks are kept for a while only.",
+    ),
+    "upload-too-large": Code(
+        None,
+        "More was pushed than this host takes at once.",
+        "Raise `upload` in the host's serve.toml, or install the bundle on the host itself.",
     ),
     # hosts: lockdown, and what ends it
     "host-locked-down": Code(

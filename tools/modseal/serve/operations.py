@@ -1,143 +1,230 @@
-"""All that can be asked of a host from outside, and the role that each needs: the one table, and nothing beside it.
+"""What may be asked of a host from outside: each operation is the one that `modseal host` has, by the same functions.
 
-Each operation calls the function of `modseal.host` that the command line calls, and gives the document that
-`modseal host --format json` prints. It takes names and numbers, and bundles that are open; no path and no command.
+An operation takes arguments by name, each of a kind that is checked here; none is a path, and a module's name is looked
+up among those that are installed. What it gives is the document that `modseal host --format json` prints.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from modseal import limits
 from modseal.errors import RefusedError, UsageError
-from modseal.format import rules
 from modseal.format.level import Level
-from modseal.format.shape import Array, Boolean, Integer, Table, Text
-from modseal.host import change, event_log, look, settings, switch, values
+from modseal.host import values
 from modseal.host.actor import Actor
-from modseal.host.documents import MOST, encode_event, sha256_of
 from modseal.host.store import open_store
-from modseal.host.verify import verify
-from modseal.serve.roles import Caller, Role
+from modseal.trust.examination import Verdict
+from modseal.values import dataclass
+
+if TYPE_CHECKING:
+    from modseal.host.change import Change
+
+Document = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question whose arguments have the shape of its operation; `bundles` are files that were handed over."""
+    """One request, whose caller and arguments were checked. `bundle` is a private copy of what was pushed."""
 
     root: Path
     arguments: Mapping[str, Any]
-    bundles: Sequence[Path]
     at: datetime
     actor: Actor
+    bundle: Path | None = None
 
-    @property
-    def dry_run(self) -> bool:
-        """Whether nothing is to be changed."""
-        return bool(self.arguments.get("dry_run", False))
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A document, and what it says of the host: whether what was asked for was done."""
+
+    verdict: Verdict
+    document: Document
 
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """One thing that can be asked for: the least role, the shape of its arguments, and whether it takes bundles."""
+    """How an operation is carried out.
 
-    role: Role
-    arguments: Table
-    run: Callable[[Asked], dict[str, Any]]
-    takes_bundles: bool = False
-
-
-def _list(asked: Asked) -> dict[str, Any]:
-    pending = bool(asked.arguments.get("pending", False))
-    with open_store(asked.root) as store:
-        found = look.modules_of(store, store.newest if pending else store.state.generation, asked.at)
-        return values.list_values(store, found, pending=pending)
-
-
-def _get(asked: Asked) -> dict[str, Any]:
-    with open_store(asked.root) as store:
-        return values.get_values(look.module_named(store, store.state.generation, asked.arguments["name"], asked.at))
-
-
-def _log(asked: Asked) -> dict[str, Any]:
-    with open_store(asked.root) as store:
-        return values.log_values(list(event_log.events(store)), sha256_of(encode_event(store.state.event)))
-
-
-def _acceptance(asked: Asked) -> dict[str, Any]:
-    with open_store(asked.root) as store:
-        return values.acceptance_values(store.state.level, store.policy.minimum_level)
-
-
-def _verify(asked: Asked) -> dict[str, Any]:
-    return values.verification_values(verify(asked.root, asked.at), asked.at)
-
-
-def _install(asked: Asked) -> dict[str, Any]:
-    update = bool(asked.arguments.get("update", False))
-    done = change.install(asked.root, asked.bundles, asked.at, update=update, dry_run=asked.dry_run, actor=asked.actor)
-    return values.change_values(done)
-
-
-def _remove(asked: Asked) -> dict[str, Any]:
-    names = asked.arguments["names"]
-    return values.change_values(change.remove(asked.root, names, asked.at, dry_run=asked.dry_run, actor=asked.actor))
-
-
-def _rollback(asked: Asked) -> dict[str, Any]:
-    to = asked.arguments.get("to")
-    return values.change_values(switch.rollback(asked.root, to, asked.at, dry_run=asked.dry_run, actor=asked.actor))
-
-
-def _activate(asked: Asked) -> dict[str, Any]:
-    return values.change_values(switch.activate(asked.root, asked.at, dry_run=asked.dry_run, actor=asked.actor))
-
-
-def _set_acceptance(asked: Asked) -> dict[str, Any]:
-    settings.set_level(asked.root, Level.parse(asked.arguments["level"]), asked.at, actor=asked.actor)
-    return _acceptance(asked)
-
-
-_NAME = Text(rules.MODULE_NAME, form=rules.MODULE_NAME_FORM, most=limits.NAME_LENGTH)
-_DRY_RUN = {"dry_run": Boolean()}
-
-OPERATIONS: Mapping[str, Operation] = {
-    "list": Operation(Role.READER, Table({}, {"pending": Boolean()}), _list),
-    "get": Operation(Role.READER, Table({"name": _NAME}), _get),
-    "log": Operation(Role.READER, Table({}), _log),
-    "acceptance": Operation(Role.READER, Table({}), _acceptance),
-    "verify": Operation(Role.READER, Table({}), _verify),
-    "install": Operation(Role.OPERATOR, Table({}, {"update": Boolean(), **_DRY_RUN}), _install, takes_bundles=True),
-    "remove": Operation(
-        Role.OPERATOR, Table({"names": Array(_NAME, least=1, most=limits.HOST_MODULES)}, _DRY_RUN), _remove
-    ),
-    "rollback": Operation(Role.OPERATOR, Table({}, {"to": Integer(0, MOST), **_DRY_RUN}), _rollback),
-    "activate": Operation(Role.OPERATOR, Table({}, _DRY_RUN), _activate),
-    "set-acceptance": Operation(Role.ADMIN, Table({"level": Text(choices=tuple(map(str, Level)))}), _set_acceptance),
-}
-"""By name. What is not in it cannot be asked for."""
-
-
-def perform(
-    name: str, caller: Caller, root: Path, arguments: Mapping[str, Any], bundles: Sequence[Path], at: datetime
-) -> dict[str, Any]:
-    """Do what a proved caller asks for, if that one may.
-
-    Raises `RefusedError` (role-too-low), `UsageError` for what is no question, and what the host's function raises.
+    `takes` has the kinds of its arguments. A `task` may take long, and goes on when nobody waits for it; an operation
+    that `changes` the host waits until no other does. `bundle` says that it needs one.
     """
-    operation = OPERATIONS.get(name)
-    if operation is None:
-        raise UsageError("there is no such operation")
-    if caller.role < operation.role:
-        detail = f"{name} needs the role {operation.role}, and {caller.name} is {caller.role}"
-        raise RefusedError("role-too-low", detail, operation=name, role=str(caller.role), needs=str(operation.role))
-    problem = next(iter(operation.arguments.problems(dict(arguments))), None)
-    if problem:
-        raise UsageError(f"{name}: {problem}")
-    if bool(bundles) is not operation.takes_bundles:
-        raise UsageError(f"{name} {'needs' if operation.takes_bundles else 'takes no'} bundles")
-    return operation.run(Asked(root, arguments, bundles, at, Actor(caller.key, caller.name)))
+
+    act: Callable[[Asked], Answer]
+    takes: Mapping[str, type] = field(default_factory=dict)
+    task: bool = False
+    changes: bool = False
+    bundle: bool = False
+
+
+def require_arguments(operation: Operation, arguments: Mapping[str, object]) -> None:
+    """Raises `UsageError` for an argument that the operation has not, or of another kind."""
+    for name, value in arguments.items():
+        kind = operation.takes.get(name)
+        if kind is None:
+            raise UsageError(f"there is no argument {name!r} here; there is {', '.join(operation.takes) or 'none'}")
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise UsageError(f"{name} must be of type {kind.__name__}")
+
+
+def _good(document: Document) -> Answer:
+    return Answer(Verdict.ACCEPTED, document)
+
+
+def _state(asked: Asked) -> Answer:
+    with open_store(asked.root) as store:
+        state, minimum = store.state, store.policy.minimum_level
+        return _good(
+            {
+                "schema": "modseal/host-state@1",
+                "host": state.host,
+                "generation": state.generation.number,
+                "pending": state.pending.number if state.pending else None,
+                "level": str(state.level),
+                "policy_minimum": str(minimum),
+                "lockdown": state.lockdown.mode,
+                "event": state.event.number,
+                "changed": state.changed,
+                "modules": len(store.generation(state.generation).modules),
+            }
+        )
+
+
+def _modules(asked: Asked) -> Answer:
+    from modseal.host.look import modules_of
+
+    with open_store(asked.root) as store:
+        found = modules_of(store, store.state.generation, asked.at)
+        return _good(values.list_values(store, found, pending=False))
+
+
+def _module(asked: Asked) -> Answer:
+    from modseal.host.look import module_named
+
+    with open_store(asked.root) as store:
+        found = module_named(store, store.state.generation, asked.arguments.get("name", ""), asked.at)
+    return Answer(found.examination.verdict, values.get_values(found))
+
+
+def _history(asked: Asked) -> Answer:
+    from modseal.host.damaged import lost_generations
+
+    with open_store(asked.root) as store:
+        lost = lost_generations(store)
+        found = [store.generation(one) for one in store.state.kept if one not in lost]
+        return Answer(
+            Verdict.UNDECIDED if lost else Verdict.ACCEPTED, values.history_values(store, found, lost.values())
+        )
+
+
+def _log(asked: Asked) -> Answer:
+    """The whole log, proved; of `after` on, or the one line of a `number`."""
+    from modseal.host import event_log
+    from modseal.host.documents import encode_event, sha256_of
+
+    after, number = asked.arguments.get("after", -1), asked.arguments.get("number")
+    with open_store(asked.root) as store:
+        if after >= store.state.event.number:
+            return _good(values.log_values([], None))
+        events = list(event_log.events(store))
+        head = sha256_of(encode_event(store.state.event))
+    found = [one for one in events if one.number > after and number in (None, one.number)]
+    if number is not None and not found:
+        raise RefusedError("unknown-item", f"the log has no line {number}", number=number)
+    return _good(values.log_values(found, head))
+
+
+def _changed(change: Change) -> Answer:
+    """Of a pushed bundle the name that it was pushed under is shown, and not that of its copy."""
+    results = tuple(replace(one, bundle=Path(one.bundle).name) for one in change.results)
+    done = replace(change, results=results)
+    return Answer(done.verdict, values.change_values(done))
+
+
+def _install(asked: Asked) -> Answer:
+    from modseal.host.change import install
+
+    given = asked.arguments
+    bundles = [asked.bundle] if asked.bundle else []
+    update, dry_run = given.get("update", False), given.get("dry_run", False)
+    return _changed(install(asked.root, bundles, asked.at, update=update, dry_run=dry_run, actor=asked.actor))
+
+
+def _remove(asked: Asked) -> Answer:
+    from modseal.host.change import remove
+
+    given = asked.arguments
+    names = [given.get("name", "")]
+    return _changed(remove(asked.root, names, asked.at, dry_run=given.get("dry_run", False), actor=asked.actor))
+
+
+def _activate(asked: Asked) -> Answer:
+    from modseal.host.switch import activate
+
+    return _changed(activate(asked.root, asked.at, dry_run=asked.arguments.get("dry_run", False), actor=asked.actor))
+
+
+def _rollback(asked: Asked) -> Answer:
+    from modseal.host.switch import rollback
+
+    given = asked.arguments
+    to, dry_run = given.get("to"), given.get("dry_run", False)
+    return _changed(rollback(asked.root, to, asked.at, dry_run=dry_run, actor=asked.actor))
+
+
+def _verify(asked: Asked) -> Answer:
+    from modseal.host.verify import verify
+
+    found = verify(asked.root, asked.at, asked.at)
+    return Answer(found.verdict, values.verification_values(found, asked.at))
+
+
+def _acceptance(asked: Asked) -> Answer:
+    from modseal.host.settings import set_level
+
+    try:
+        wanted = Level.parse(asked.arguments.get("level", ""))
+    except ValueError:
+        raise UsageError(f"level is one of {', '.join(map(str, Level))}") from None
+    before = set_level(asked.root, wanted, asked.at, actor=asked.actor)
+    with open_store(asked.root) as store:
+        minimum = store.policy.minimum_level
+    return _good(values.acceptance_values(wanted, minimum, before))
+
+
+def _lockdown(asked: Asked) -> Answer:
+    """The keys that strict mode needs are named on the host; from outside it is begun and ended."""
+    from modseal.host import lockdown
+
+    mode = asked.arguments.get("mode")
+    if mode not in ("strict", "normal"):
+        raise UsageError("mode is strict or normal")
+    done = lockdown.set_lockdown(asked.root, mode, lockdown.LockdownKeys(), asked.at, actor=asked.actor)
+    return _good({"schema": "modseal/host-mode@1", "host": done.host, "mode": done.after.mode, "was": done.before.mode})
+
+
+def _nothing(asked: Asked) -> Answer:  # noqa: ARG001 - as every operation
+    return _good({})
+
+
+_TRY = {"dry_run": bool}
+OPERATIONS: Mapping[str, Operation] = {
+    "whoami": Operation(_nothing),
+    "state": Operation(_state),
+    "modules": Operation(_modules),
+    "module": Operation(_module, {"name": str}),
+    "history": Operation(_history),
+    "log": Operation(_log, {"after": int, "number": int}),
+    "events": Operation(_log, {"after": int}),
+    "install": Operation(_install, {"update": bool, "file": str, **_TRY}, task=True, changes=True, bundle=True),
+    "remove": Operation(_remove, {"name": str, **_TRY}, task=True, changes=True),
+    "activate": Operation(_activate, _TRY, task=True, changes=True),
+    "rollback": Operation(_rollback, {"to": int, **_TRY}, task=True, changes=True),
+    "verify": Operation(_verify, task=True),
+    "acceptance": Operation(_acceptance, {"level": str}, changes=True),
+    "lockdown": Operation(_lockdown, {"mode": str}, changes=True),
+}
+"""Besides these there are `tasks` and `task`, which the broker answers itself."""

@@ -1,0 +1,182 @@
+"""A host that is served: `modseal serve` in processes of its own, its CA of clients, and requests to it."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import os
+import re
+import signal
+import ssl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any, Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from builders import pki
+from builders.hosts import Host, host
+from builders.pki import Identity
+from builders.transcript import SOURCE
+
+CLIENT = (ExtendedKeyUsageOID.CLIENT_AUTH,)
+SERVER = (ExtendedKeyUsageOID.SERVER_AUTH,)
+ROLES = ("reader", "operator", "admin")
+BOUNDARY = "part-of-a-push"
+
+
+def client(issuer: Identity, role: str | None, **changes: Any) -> Identity:
+    """A certificate of a client that names a role."""
+    parts = [x509.NameAttribute(NameOID.COMMON_NAME, f"Test {role}")]
+    if role:
+        parts.insert(0, x509.NameAttribute(NameOID.ORGANIZATIONAL_UNIT_NAME, f"modseal:{role}"))
+    return pki.issue("", issuer=issuer, **{"subject": x509.Name(parts), "purposes": CLIENT, **changes})
+
+
+@dataclass
+class Reply:
+    """What the service has answered."""
+
+    status: int
+    headers: Mapping[str, str]
+    data: bytes
+
+    @property
+    def document(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.data)
+        return found
+
+    @property
+    def own(self) -> dict[str, Any]:
+        """The document of modseal's own in a resource."""
+        found: dict[str, Any] = self.document["Oem"]["ModsealHost"]
+        return found
+
+    @property
+    def codes(self) -> list[str]:
+        """Of a refusal, the codes that it gives."""
+        return [one["Oem"]["ModsealHost"]["code"] for one in self.document["error"]["@Message.ExtendedInfo"]]
+
+
+@dataclass
+class Served:
+    """A host below `folder`, and the process that serves it."""
+
+    folder: Path
+    host: Host
+    ca: Identity
+    clients: dict[str, Identity] = field(default_factory=dict)
+    port: int = 0
+    process: subprocess.Popen[str] | None = None
+
+    def key_files(self, identity: Identity) -> tuple[Path, Path]:
+        """Certificate and key in files."""
+        base = self.folder / f"client-{identity.certificate.serial_number}"
+        certificate, key = base.with_suffix(".pem"), base.with_suffix(".key")
+        if not key.exists():
+            certificate.write_bytes(identity.certificate.public_bytes(Encoding.PEM))
+            key.write_bytes(identity.key_pem)
+            key.chmod(0o600)
+        return certificate, key
+
+    def tls(self, identity: Identity | None) -> ssl.SSLContext:
+        context = ssl.create_default_context(cafile=self.folder / "ca.pem")
+        if identity:
+            context.load_cert_chain(*self.key_files(identity))
+        return context
+
+    def start(self) -> Self:
+        command = [sys.executable, "-c", "from modseal.cli.main import main; main()", "serve"]
+        command += ["--root", str(self.host.root), "--config", str(self.folder / "serve.toml")]
+        env = {**os.environ, "PYTHONPATH": str(SOURCE)}
+        self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env)
+        assert self.process.stderr
+        line = self.process.stderr.readline()
+        found = re.search(r"serving https://127\.0\.0\.1:(\d+)", line)
+        assert found, line + self.process.stderr.read()
+        self.port = int(found[1])
+        return self
+
+    def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
+        """The exit status, and what was said after the first line."""
+        assert self.process
+        self.process.send_signal(number)
+        _, said = self.process.communicate(timeout=60)
+        return self.process.returncode, said
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        role: str | Identity | None = "reader",
+        body: bytes | Mapping[str, Any] | None = None,
+        **headers: str,
+    ) -> Reply:
+        """One request; `body` as JSON where it is a mapping."""
+        identity = self.clients[role] if isinstance(role, str) else role
+        connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=self.tls(identity), timeout=30)
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        if isinstance(body, Mapping):
+            body, sent = json.dumps(body).encode(), {"Content-Type": "application/json", **sent}
+        with contextlib.closing(connection):
+            connection.request(method, path, body, sent)
+            response = connection.getresponse()
+            return Reply(response.status, dict(response.getheaders()), response.read())
+
+    def push(self, bundle: Path | bytes, role: str | Identity = "operator", **own: Any) -> Reply:
+        """Push a bundle."""
+        parameters = json.dumps({"Targets": [], "Oem": {"ModsealHost": own}})
+        data = bundle if isinstance(bundle, bytes) else bundle.read_bytes()
+        name = "pushed.seal" if isinstance(bundle, bytes) else bundle.name
+        head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="UpdateParameters"\r\n\r\n{parameters}\r\n'
+        head += f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="UpdateFile"; filename="{name}"\r\n\r\n'
+        body = head.encode() + data + f"\r\n--{BOUNDARY}--\r\n".encode()
+        path = "/redfish/v1/UpdateService/update-multipart"
+        return self.ask("POST", path, role, body, Content_Type=f"multipart/form-data; boundary={BOUNDARY}")
+
+    def ended(self, reply: Reply) -> dict[str, Any]:
+        """The task that a request has begun, once it has ended."""
+        assert reply.status == 202, reply.data
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            found = self.ask("GET", reply.headers["Location"])
+            if found.document["TaskState"] != "Running":
+                return found.document
+            time.sleep(0.05)
+        raise AssertionError("the task does not end")
+
+
+def make(folder: Path, more: str = "") -> Served:
+    """A host with its `serve.toml`, which is not served yet, and a client for each role."""
+    one = Served(folder, host(folder), pki.ca("Test CA of clients"))
+    local = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
+    server = pki.issue("Test host", issuer=one.ca, purposes=SERVER, extensions=[(local, False)])
+    (folder / "ca.pem").write_bytes(one.ca.certificate.public_bytes(Encoding.PEM))
+    (folder / "server.pem").write_bytes(server.certificate.public_bytes(Encoding.PEM))
+    (folder / "server.key").write_bytes(server.key_pem)
+    (folder / "serve.toml").write_text(
+        'schema = "modseal/serve@1"\nport = 0\ncertificate = "server.pem"\nkey = "server.key"\n'
+        f'spool = "{folder}"\n{more}\n[[client]]\nca = "ca.pem"\ngrants = "admin"\n'
+    )
+    folder.chmod(0o1777)  # the process that speaks to clients is nobody, and spools here
+    one.clients = {role: client(one.ca, role) for role in ROLES}
+    return one
+
+
+@contextlib.contextmanager
+def served(folder: Path, more: str = "") -> Iterator[Served]:
+    """A host that is served while the block runs."""
+    one = make(folder, more).start()
+    try:
+        yield one
+    finally:
+        if one.process and one.process.poll() is None:
+            one.stop()

@@ -1,0 +1,152 @@
+"""`modseal serve`: what may be done from outside, and what becomes of it, over real TLS to real processes."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from builders.bundles import make as make_bundle
+from builders.pki import leaf, root
+from builders.served import Served, make, served
+from modseal.serve import routes
+
+INVENTORY, ACTIONS = routes.INVENTORY, routes.ACTIONS
+
+
+@pytest.fixture(scope="module")
+def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(tmp_path_factory.mktemp("served")) as found:
+        yield found
+
+
+def test_a_pushed_bundle_is_installed_and_shown_with_what_is_proved_of_it(one: Served) -> None:
+    task = one.ended(one.push(one.host.bundle("acme-agent", "1.0")))
+    assert (task["TaskState"], task["Messages"]) == ("Completed", [])
+    assert task["Oem"]["ModsealHost"]["result"]["installed"][0]["name"] == "acme-agent"
+    shown = one.ask("GET", f"{INVENTORY}/acme-agent")
+    assert (shown.status, shown.document["Version"]) == (200, "1.0")
+    assert (shown.own["claimed_level"], shown.own["proven_level"]) == ("partner", "partner")
+    assert f"{INVENTORY}/acme-agent" in shown.data.decode()
+    who = one.ask("GET", routes.ENTRIES).document["Members"][-1]["Oem"]["ModsealHost"]["by"]
+    assert who["name"] == "CN=Test operator,OU=modseal:operator"
+    assert who["key"].startswith("key-sha256:")
+
+
+def test_a_refused_bundle_changes_nothing_and_has_the_codes_of_verify(one: Served) -> None:
+    before = one.ask("GET", routes.MANAGER).own
+    stranger = leaf(issuer=root(7))
+    task = one.ended(one.push(one.host.bundle("stranger", "1.0", stranger)))
+    assert (task["TaskState"], task["TaskStatus"]) == ("Exception", "Critical")
+    [message] = task["Messages"]
+    assert (message["MessageId"], message["Oem"]["ModsealHost"]["code"]) == ("ModsealHost.1.0.NoPath", "no-path")
+    assert message["Resolution"]
+    damaged = bytearray(make_bundle("seal").data)
+    damaged[-1] ^= 1
+    assert one.ended(one.push(bytes(damaged)))["TaskState"] == "Exception"
+    assert one.ask("GET", routes.MANAGER).own["generation"] == before["generation"]
+
+
+def test_a_dry_run_says_what_would_be_and_changes_nothing(one: Served) -> None:
+    before = one.ask("GET", routes.MANAGER).own
+    task = one.ended(one.push(one.host.bundle("tried", "1.0"), dry_run=True))
+    assert task["Oem"]["ModsealHost"]["result"]["installed"][0]["name"] == "tried"
+    assert one.ask("GET", routes.MANAGER).own == before
+
+
+def test_modules_are_removed_generations_gone_back_to_and_the_host_verified(one: Served) -> None:
+    one.ended(one.push(one.host.bundle("short-lived", "1.0")))
+    assert one.ended(one.ask("DELETE", f"{INVENTORY}/short-lived", "operator"))["TaskState"] == "Completed"
+    assert one.ask("GET", f"{INVENTORY}/short-lived").codes == ["not-installed"]
+    assert one.ended(one.ask("POST", f"{ACTIONS}.Rollback", "operator"))["TaskState"] == "Completed"
+    assert one.ask("GET", f"{INVENTORY}/short-lived").status == 200
+    found = one.ended(one.ask("POST", f"{ACTIONS}.Verify", "operator"))
+    assert (found["TaskState"], found["Oem"]["ModsealHost"]["result"]["verdict"]) == ("Completed", "accepted")
+    assert [each["state"] for each in one.ask("GET", routes.GENERATIONS).own["generations"]].count("active") == 1
+
+
+def test_levels_are_set_by_administrators(one: Served) -> None:
+    assert one.ask("POST", f"{ACTIONS}.SetAcceptance", "operator", {"level": "partner"}).codes == ["role-missing"]
+    assert one.ask("POST", f"{ACTIONS}.SetAcceptance", "admin", {"level": "sky-high"}).status == 400
+    done = one.ask("POST", f"{ACTIONS}.SetAcceptance", "admin", {"level": "partner"})
+    assert (done.status, done.own["level"]) == (200, "partner")
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"{", b"[]", b'{"level": 7}', b'{"level": "partner", "force": true}', b'{"root": "/"}', b"\xff" * 70_000],
+    ids=["no JSON", "no object", "another kind", "an unknown argument", "a path", "too much"],
+)
+def test_a_body_that_does_not_fit_is_refused(one: Served, body: bytes) -> None:
+    reply = one.ask("POST", f"{ACTIONS}.SetAcceptance", "admin", body, Content_Type="application/json")
+    assert reply.status in (400, 413)
+    assert reply.document["error"]
+
+
+def test_nothing_is_forced(one: Served) -> None:
+    head = '--x\r\nContent-Disposition: form-data; name="UpdateParameters"\r\n\r\n{"ForceUpdate": true}\r\n--x--\r\n'
+    reply = one.ask("POST", routes.PUSH, "operator", head.encode(), Content_Type="multipart/form-data; boundary=x")
+    assert (reply.status, "ForceUpdate" in reply.document["error"]["message"]) == (400, True)
+
+
+def test_the_log_is_streamed_as_it_is_written(one: Served) -> None:
+    import http.client
+
+    connection = http.client.HTTPSConnection("127.0.0.1", one.port, context=one.tls(one.clients["reader"]), timeout=30)
+    connection.request("GET", routes.EVENTS, headers={"Last-Event-ID": "0"})
+    response = connection.getresponse()
+    assert response.getheader("Content-Type") == "text/event-stream"
+    assert response.readline() == b"id: 1\n"
+    assert b'"EntryType": "Oem"' in response.readline()
+    response.close()
+    connection.close()
+
+
+def test_state_is_there_in_numbers_and_the_table_as_openapi(one: Served) -> None:
+    assert "modseal_lockdown_strict 0\n" in one.ask("GET", "/metrics").data.decode()
+    paths = one.ask("GET", "/openapi.json").document["paths"]
+    assert {(method.upper(), path) for path, methods in paths.items() for method in methods} == {
+        (route.method, route.path) for route in routes.ROUTES
+    }
+
+
+def test_it_ends_when_it_is_told_to_and_leaves_nothing_of_what_was_pushed(tmp_path: Path) -> None:
+    with served(tmp_path) as one:
+        one.push(one.host.bundle("last", "1.0"))
+        assert one.stop() == (0, "")
+        assert not [*one.host.root.glob("var/lib/modseal-serve/uploads/*")]
+        assert one.host.modules() == {"last": "1.0"}, "what was begun was finished"
+
+
+@pytest.mark.parametrize("victim", ["broker", "front"])
+def test_a_killed_process_leaves_the_old_generation_or_the_new_and_the_task_says_which(
+    tmp_path: Path, victim: str
+) -> None:
+    one = make(tmp_path).start()
+    assert one.process
+    [front] = Path(f"/proc/{one.process.pid}/task/{one.process.pid}/children").read_text().split()
+    reply = one.push(one.host.bundle("agent", "1.0"))
+    import os
+
+    os.kill(int(front) if victim == "front" else one.process.pid, signal.SIGKILL)
+    code, said = one.process.wait(60), one.process.stderr.read() if one.process.stderr else ""
+    assert code == (3 if victim == "front" else -signal.SIGKILL), said
+    one.process.stderr.close() if one.process.stderr else None
+    one.start()
+    task = one.ask("GET", reply.headers["Location"]).document
+    is_there = "agent" in one.host.modules()
+    assert (task["TaskState"] == "Completed") == is_there
+    assert one.host.codes() == []
+    one.stop()
+
+
+def test_what_it_needs_is_said_before_it_starts(tmp_path: Path) -> None:
+    one = make(tmp_path)
+    (tmp_path / "server.key").write_text("no key")
+    with pytest.raises(AssertionError, match=r"next: Name the PEM files of the server's certificate"):
+        one.start()
+    assert one.process
+    assert one.process.wait(30) == 3
+    one.process.stderr.close() if one.process.stderr else None

@@ -1,0 +1,66 @@
+"""How the process that speaks to clients asks the one that has the rights."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+import socket
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from modseal import limits
+from modseal.errors import InputError
+from modseal.serve import frames
+from modseal.values import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal(Exception):  # noqa: N818 - an answer, too
+    """Why something was not done: the document of the failure, and the exit code that `modseal host` would have."""
+
+    problem: Mapping[str, Any]
+    exit: int
+
+
+class Host:
+    """The host, as seen from here: each question goes over a new pair of sockets, so that none waits for another."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._threads = ThreadPoolExecutor(limits.SERVE_ASKING, "ask")
+
+    async def ask(
+        self, certificate: bytes, operation: str, arguments: Mapping[str, Any] = {}, descriptor: int | None = None
+    ) -> dict[str, Any]:
+        """The reply of `Broker`: caller, verdict, document. Raises `Refusal`, `InputError` where nobody answers."""
+        asked = {
+            "certificate": base64.b64encode(certificate).decode(),
+            "operation": operation,
+            "arguments": dict(arguments),
+        }
+        given = () if descriptor is None else (descriptor,)
+        reply = await asyncio.get_running_loop().run_in_executor(self._threads, self._ask, asked, given)
+        if "failure" in reply:
+            raise Refusal(reply["failure"], reply["exit"])
+        return reply
+
+    def _ask(self, asked: Mapping[str, Any], descriptors: tuple[int, ...]) -> dict[str, Any]:
+        mine, theirs = socket.socketpair()
+        with mine:
+            try:
+                socket.send_fds(self._control, [b"?"], [theirs.fileno()])
+            finally:
+                theirs.close()
+            frames.send(mine, asked, *descriptors)
+            mine.settimeout(limits.SERVE_ANSWER_SECONDS)
+            return frames.receive(mine)[0]
+
+
+def spool_file(folder: int) -> int:
+    """A file without a name in a folder that is open, for what is being pushed. Raises `InputError`."""
+    try:
+        return os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=folder)
+    except OSError as error:
+        raise InputError.of("the folder for pushed bundles (`spool`)", error, to_write=True) from error

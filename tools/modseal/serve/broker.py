@@ -1,0 +1,204 @@
+"""The process with the rights: takes operations from the one that speaks to clients, and decides each anew.
+
+It has no socket that anybody else could open: the other process, its child, hands it one end of a new pair for each
+request. It takes the client's certificate, the name of an operation and its arguments, and proves who that is by the
+CAs and CRLs that it has itself. So a child that was taken over can ask in the name of clients that are connected, for
+what those may do, and for nothing else.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+import socket
+import stat
+import struct
+import threading
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from modseal import limits
+from modseal.errors import InputError, InternalError, ModsealError, RefusedError, UsageError
+from modseal.host import event_log, values
+from modseal.host.actor import Actor
+from modseal.host.store import open_store
+from modseal.serve import frames
+from modseal.serve.operations import OPERATIONS, Answer, Asked, Operation, require_arguments
+from modseal.serve.roles import Caller, caller
+from modseal.serve.routes import role_for
+from modseal.serve.spec import Clients
+from modseal.serve.tasks import DONE, FAILED, REFUSED, RUNNING, Task, Tasks
+from modseal.trust.examination import Verdict
+
+PLACE = "var/lib/modseal-serve"
+"""Below the root: the tasks, and the copies of what is being installed."""
+
+_PEER = struct.Struct("3i")
+_STATES = {Verdict.ACCEPTED: DONE, Verdict.REJECTED: REFUSED, Verdict.UNDECIDED: FAILED}
+
+
+class Broker:
+    """Carries out what clients ask for on the host below a root. `upload` is the most bytes of a bundle."""
+
+    def __init__(self, root: Path, clients: Clients, upload: int, now: Callable[[], datetime]) -> None:
+        self._root, self._clients, self._upload, self._now = root, clients, upload, now
+        self._place = root / PLACE
+        self._tasks = Tasks(self._place / "tasks")
+        self._uploads = self._place / "uploads"
+        self._changes = threading.Lock()
+        self._asking = threading.BoundedSemaphore(limits.SERVE_ASKING)
+        self._waiting = threading.BoundedSemaphore(limits.SERVE_TASKS_WAITING)
+        self._threads: list[threading.Thread] = []
+
+    def recover(self) -> None:
+        """Say of each task without an end what became of it; remove copies that nobody needs. Raises `InputError`."""
+        shutil.rmtree(self._uploads, ignore_errors=True)
+        self._uploads.mkdir(mode=0o700)
+        for task in self._tasks.newest():
+            if task["state"] == RUNNING:
+                done = self._was_done(task)
+                detail = (
+                    "the service was ended; the host's log has this change"
+                    if done
+                    else ("the service was ended before this was done; the host is as it was before")
+                )
+                problem = values.problem_values(InternalError(detail).failure) if not done else None
+                self._tasks.end(task, DONE if done else FAILED, self._now(), {"detail": detail}, problem)
+
+    def _was_done(self, task: Task) -> bool:
+        with open_store(self._root) as store:
+            return any(
+                event.number > task["before"]
+                and event.event == task["operation"]
+                and event.by.get("key") == task["by"]["key"]
+                for event in event_log.events(store)
+            )
+
+    def serve(self, control: socket.socket, process: int, user: int) -> None:
+        """Answer until the other process is gone or closes its end, then finish what is under way."""
+        while True:
+            try:
+                _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+            except OSError:
+                break
+            if not descriptors:
+                break
+            connection = socket.socket(fileno=descriptors[0])
+            found = _PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+            if found[:2] != (process, user):
+                connection.close()
+                continue
+            self._asking.acquire()
+            threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
+        for thread in self._threads:
+            thread.join()
+
+    def _answer(self, connection: socket.socket) -> None:
+        descriptors: list[int] = []
+        try:
+            with connection:
+                connection.settimeout(limits.SERVE_FRAME_SECONDS)
+                try:
+                    asked, descriptors = frames.receive(connection, descriptors=1)
+                    reply = self._reply(asked, descriptors)
+                except ModsealError as error:
+                    reply = {"failure": values.problem_values(error.failure), "exit": error.exit_code}
+                except Exception as error:  # noqa: BLE001 - a bug ends one request and no other
+                    failure = InternalError(f"{type(error).__name__}: {error}").failure
+                    reply = {"failure": values.problem_values(failure), "exit": 3}
+                with suppress(OSError, ModsealError):
+                    frames.send(connection, reply)
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+            self._asking.release()
+
+    def _reply(self, asked: Mapping[str, Any], descriptors: list[int]) -> dict[str, Any]:
+        match asked:
+            case {"certificate": str(text), "operation": str(name), "arguments": dict(arguments)}:
+                who = caller(base64.b64decode(text), self._clients.current(), self._now())
+            case _:
+                raise UsageError("this is no request")
+        needed = role_for(name)
+        if needed is None or who.role < needed:
+            detail = f"{name} needs the role {needed}, and {who.name} has {who.role}"
+            raise RefusedError("role-missing", detail, operation=name, role=str(who.role))
+        answer = self._carry_out(name, arguments, who, descriptors)
+        return {
+            "caller": {"name": who.name, "key": who.key, "role": str(who.role)},
+            "verdict": str(answer.verdict),
+            "document": answer.document,
+        }
+
+    def _carry_out(self, name: str, arguments: Mapping[str, Any], who: Caller, descriptors: list[int]) -> Answer:
+        if name == "tasks":
+            return Answer(Verdict.ACCEPTED, {"tasks": self._tasks.newest()})
+        if name == "task":
+            return Answer(Verdict.ACCEPTED, self._tasks.get(str(arguments.get("id"))))
+        operation = OPERATIONS[name]
+        require_arguments(operation, arguments)
+        if operation.bundle != bool(descriptors):
+            raise UsageError("a bundle is needed here, and nowhere else")
+        asked = Asked(self._root, arguments, self._now(), Actor(who.key, who.name))
+        if operation.task:
+            return Answer(Verdict.ACCEPTED, self._begin(name, operation, asked, who, descriptors))
+        if not operation.changes:
+            return operation.act(asked)
+        with self._changes:
+            return operation.act(asked)
+
+    def _begin(self, name: str, operation: Operation, asked: Asked, who: Caller, descriptors: list[int]) -> Task:
+        if not self._waiting.acquire(blocking=False):
+            raise InputError("as many tasks wait as may").because("serve-busy")
+        try:
+            with open_store(self._root) as store:
+                before = store.state.event.number
+            task = self._tasks.begin(name, asked.arguments, who, asked.at, before)
+            folder = self._uploads / task["id"]
+            if descriptors:
+                bundle = folder / frames.plain_name(asked.arguments.get("file", ""))
+                self._copy(descriptors[0], bundle)
+                asked = Asked(asked.root, asked.arguments, asked.at, asked.actor, bundle)
+            thread = threading.Thread(target=self._work, args=(task, operation, asked, folder))
+            self._threads = [one for one in self._threads if one.is_alive()] + [thread]
+            thread.start()
+        except BaseException:
+            self._waiting.release()
+            raise
+        return task
+
+    def _work(self, task: Task, operation: Operation, asked: Asked, folder: Path) -> None:
+        try:
+            if operation.changes:
+                with self._changes:
+                    answer = operation.act(asked)
+            else:
+                answer = operation.act(asked)
+            self._tasks.end(task, _STATES[answer.verdict], self._now(), answer.document)
+        except ModsealError as error:
+            state = FAILED if error.exit_code == InputError.exit_code else REFUSED
+            self._tasks.end(task, state, self._now(), problem=values.problem_values(error.failure))
+        except Exception as error:  # noqa: BLE001 - the task must have an end
+            failure = InternalError(f"{type(error).__name__}: {error}").failure
+            self._tasks.end(task, FAILED, self._now(), problem=values.problem_values(failure))
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+            self._waiting.release()
+
+    def _copy(self, descriptor: int, bundle: Path) -> None:
+        """What was pushed, where the other process cannot change it any more. Raises `RefusedError`, `InputError`."""
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > self._upload:
+            raise RefusedError("upload-too-large", f"a bundle has {self._upload} bytes at most here", most=self._upload)
+        try:
+            bundle.parent.mkdir(mode=0o700)
+            with bundle.open("xb") as file:
+                at, left = 0, status.st_size
+                while left and (count := os.sendfile(file.fileno(), descriptor, at, left)):
+                    at, left = at + count, left - count
+        except OSError as error:
+            raise InputError.of("the pushed bundle", error, to_write=True) from error

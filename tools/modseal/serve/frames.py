@@ -1,0 +1,64 @@
+"""Messages between the two processes: a length, then JSON; a file goes beside it as an open descriptor."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import socket
+import struct
+from collections.abc import Mapping
+from typing import Any
+
+from modseal import limits
+from modseal.errors import InputError
+
+_LENGTH = struct.Struct(">I")
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
+
+
+def send(connection: socket.socket, message: Mapping[str, Any], *descriptors: int) -> None:
+    """Raises `OSError`, `InputError` for a message that is too long."""
+    data = json.dumps(message).encode()
+    if len(data) > limits.SERVE_FRAME:
+        raise InputError(f"an answer of {len(data)} bytes is longer than one may be").because("serve-silent")
+    head = _LENGTH.pack(len(data))
+    if descriptors:
+        socket.send_fds(connection, [head], descriptors)
+    else:
+        connection.sendall(head)
+    connection.sendall(data)
+
+
+def receive(connection: socket.socket, *, descriptors: int = 0) -> tuple[dict[str, Any], list[int]]:
+    """A message, and the descriptors that came with it. Raises `InputError` where there is none."""
+    found: list[int] = []
+    try:
+        head, found, _, _ = socket.recv_fds(connection, _LENGTH.size, descriptors)
+        head += _exactly(connection, _LENGTH.size - len(head))
+        (length,) = _LENGTH.unpack(head)
+        if length > limits.SERVE_FRAME:
+            raise ValueError("its message is longer than one may be")  # noqa: TRY301
+        message = json.loads(_exactly(connection, length))
+        if not isinstance(message, dict):
+            raise ValueError("it sent no object")  # noqa: TRY301, TRY004 - one of the ways in which bytes are no message
+    except (OSError, EOFError, ValueError) as error:
+        for descriptor in found:
+            os.close(descriptor)
+        raise InputError(f"the other process does not answer: {error}").because("serve-silent") from None
+    return message, list(found)
+
+
+def _exactly(connection: socket.socket, count: int) -> bytes:
+    data = bytearray()
+    while len(data) < count:
+        part = connection.recv(min(count - len(data), 1 << 16))
+        if not part:
+            raise EOFError("it has closed the connection")
+        data += part
+    return bytes(data)
+
+
+def plain_name(given: str) -> str:
+    """The name of a pushed file, where it can be one here; else a plain one. It is shown, and leads nowhere."""
+    return given if _PLAIN.fullmatch(given) else "bundle"

@@ -1,0 +1,239 @@
+"""What the API shows, as Redfish resources (DMTF DSP0266). What Redfish has no word for is in `Oem.ModsealHost`.
+
+There the documents of `modseal host --format json` are whole, so that a client needs no second way to read them.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from modseal.serve import routes
+from modseal.serve.roles import ROLES
+from modseal.serve.routes import ROOT
+from modseal.serve.tasks import DONE, RUNNING
+
+Resource = dict[str, Any]
+_GOOD = {"State": "Enabled", "Health": "OK"}
+_PRIVILEGES = (["Login"], ["Login", "ConfigureComponents"], ["Login", "ConfigureComponents", "ConfigureManager"])
+_STATES = {RUNNING: "Running", DONE: "Completed"}
+
+
+def resource(path: str, kind: str, name: str, more: Mapping[str, Any] = {}) -> Resource:
+    """A resource of a type such as `Task.v1_7_0.Task`."""
+    identity = path.rstrip("/").rpartition("/")[2]
+    return {"@odata.id": path, "@odata.type": f"#{kind}", "Id": identity, "Name": name, **more}
+
+
+def collection(path: str, kind: str, name: str, members: Iterable[str], more: Mapping[str, Any] = {}) -> Resource:
+    """A collection, whose members are links."""
+    links = [{"@odata.id": one} for one in members]
+    head = {"@odata.id": path, "@odata.type": f"#{kind}.{kind}", "Name": name}
+    return {**head, "Members": links, "Members@odata.count": len(links), **more}
+
+
+def link(path: str) -> dict[str, str]:
+    """A reference to a resource."""
+    return {"@odata.id": path}
+
+
+def oem(document: Mapping[str, Any]) -> dict[str, Any]:
+    """A document of modseal's own."""
+    return {"Oem": {"ModsealHost": dict(document)}}
+
+
+def service_root(state: Mapping[str, Any]) -> Resource:
+    """Where everything is."""
+    return {
+        **resource(f"{ROOT}/", "ServiceRoot.v1_15_0.ServiceRoot", "modseal host"),
+        "Id": "RootService",
+        "RedfishVersion": "1.17.0",
+        "UUID": _uuid(state["host"]),
+        "UpdateService": link(routes.UPDATE),
+        "Managers": link(f"{ROOT}/Managers"),
+        "Tasks": link(f"{ROOT}/TaskService"),
+        "EventService": link(f"{ROOT}/EventService"),
+        "AccountService": link(f"{ROOT}/AccountService"),
+        "Links": {"Sessions": link(f"{ROOT}/AccountService")},
+    }
+
+
+def _uuid(host: str) -> str:
+    """The host's random name, as Redfish wants names; it stands for nothing else."""
+    return str(uuid.uuid5(uuid.NAMESPACE_OID, host))
+
+
+def manager(state: Mapping[str, Any]) -> Resource:
+    """The host: what it demands, what runs, and what can be done."""
+    actions = ("Verify", "Activate", "Rollback", "SetAcceptance", "SetLockdown")
+    return {
+        **resource(routes.MANAGER, "Manager.v1_19_0.Manager", "This host"),
+        "ManagerType": "Service",
+        "Status": _GOOD,
+        "UUID": _uuid(state["host"]),
+        "LogServices": link(f"{routes.MANAGER}/LogServices"),
+        "Actions": {
+            "Oem": {f"#ModsealHost.{one}": {"target": f"{routes.ACTIONS}.{one}"} for one in actions},
+        },
+        **oem({"@odata.type": "#ModsealHost.v1_0_0.Manager", **state, "Generations": link(routes.GENERATIONS)}),
+    }
+
+
+def update_service(most: int) -> Resource:
+    """Where bundles are pushed. There is no way to force one."""
+    return {
+        **resource(routes.UPDATE, "UpdateService.v1_11_0.UpdateService", "Modules"),
+        "ServiceEnabled": True,
+        "Status": _GOOD,
+        "MultipartHttpPushUri": routes.PUSH,
+        "MaxImageSizeBytes": most,
+        "SoftwareInventory": link(routes.INVENTORY),
+    }
+
+
+def inventory(found: Mapping[str, Any]) -> Resource:
+    """The installed modules."""
+    members = [f"{routes.INVENTORY}/{quote(one['name'], safe='')}" for one in found["modules"]]
+    return collection(routes.INVENTORY, "SoftwareInventoryCollection", "Installed modules", members, oem(found))
+
+
+def module(found: Mapping[str, Any], verdict: str) -> Resource:
+    """One module, with the level that it claims and the one that is proved."""
+    good = verdict == "accepted"
+    return {
+        **resource(
+            f"{routes.INVENTORY}/{quote(found['name'], safe='')}",
+            "SoftwareInventory.v1_10_0.SoftwareInventory",
+            found["name"],
+        ),
+        "Id": found["name"],
+        "Version": found["version"],
+        "Manufacturer": found["vendor"],
+        "Updateable": True,
+        "Status": _GOOD if good else {"State": "Enabled", "Health": "Critical"},
+        **oem(found),
+    }
+
+
+def task(found: Mapping[str, Any]) -> Resource:
+    """One task, with the whole of what became of it."""
+    state = _STATES.get(found["state"], "Exception")
+    path = f"{routes.TASKS}/{found['id']}"
+    problems = [found["problem"]] if found["problem"] else _problems(found["result"] or {})
+    shown: Resource = {
+        **resource(path, "Task.v1_7_0.Task", found["operation"]),
+        "TaskState": state,
+        "TaskStatus": "OK" if state in ("Running", "Completed") else "Critical",
+        "StartTime": found["started"],
+        "PercentComplete": 0 if state == "Running" else 100,
+        "HidePayload": True,
+        "Messages": [message(one) for one in problems],
+        **oem(found),
+    }
+    return {**shown, "EndTime": found["ended"]} if found["ended"] else shown
+
+
+def tasks(found: Mapping[str, Any]) -> Resource:
+    """The tasks that are kept, the newest first."""
+    members = [f"{routes.TASKS}/{one['id']}" for one in found["tasks"]]
+    return collection(routes.TASKS, "TaskCollection", "The newest tasks", members)
+
+
+def _problems(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What speaks against a change, and against its bundles, with the codes of `modseal verify`."""
+    of_bundles = [failure for one in result.get("results", ()) for failure in one.get("failures", ())]
+    return [*result.get("problems", ()), *of_bundles, *result.get("refused", ()), *result.get("findings", ())]
+
+
+def message(failure: Mapping[str, Any]) -> dict[str, Any]:
+    """A failure as a message, whose identifier ends with the code in Redfish's spelling."""
+    code = str(failure.get("code", "internal-error"))
+    return {
+        "@odata.type": "#Message.v1_1_2.Message",
+        "MessageId": f"ModsealHost.1.0.{code.title().replace('-', '')}",
+        "Message": str(failure.get("detail", "")),
+        "MessageArgs": [],
+        "Severity": "Critical",
+        "Resolution": str(failure.get("next_step", "")),
+        "Oem": {"ModsealHost": dict(failure)},
+    }
+
+
+def error(code: str, text: str, messages: Sequence[Mapping[str, Any]] = ()) -> Resource:
+    """The body of a reply that is not a good one."""
+    return {"error": {"code": code, "message": text, "@Message.ExtendedInfo": list(messages)}}
+
+
+def entry(event: Mapping[str, Any]) -> Resource:
+    """A line of the host's log."""
+    facts = ", ".join(f"{name} {value}" for name, value in event["facts"].items())
+    return {
+        **resource(f"{routes.ENTRIES}/{event['number']}", "LogEntry.v1_16_0.LogEntry", event["event"]),
+        "EntryType": "Oem",
+        "OemRecordFormat": "ModsealHost",
+        "Created": event["time"],
+        "Severity": "OK",
+        "Message": f"{event['event']}: {facts}" if facts else event["event"],
+        **oem(event),
+    }
+
+
+def entries(found: Mapping[str, Any]) -> Resource:
+    """The lines of the host's log, with the digest that stands for all of it."""
+    lines = [entry(one) for one in found["events"]]
+    head = collection(routes.ENTRIES, "LogEntryCollection", "Who changed what", [], oem({"head": found["head"]}))
+    return {**head, "Members": lines, "Members@odata.count": len(lines)}
+
+
+def role(name: str) -> Resource:
+    """A role, and what it may do."""
+    path = f"{routes.ROLES}/{name}"
+    return {
+        **resource(path, "Role.v1_3_1.Role", f"The role {name}"),
+        "RoleId": name,
+        "IsPredefined": True,
+        "AssignedPrivileges": _PRIVILEGES[ROLES.index(name)],
+    }
+
+
+_ON = {"ServiceEnabled": True, "Status": _GOOD}
+_LOG = {"OverWritePolicy": "NeverOverWrites", "Entries": link(routes.ENTRIES), **_ON}
+FIXED = {
+    one["@odata.id"]: one
+    for one in (
+        collection(f"{ROOT}/Managers", "ManagerCollection", "Managers", [routes.MANAGER]),
+        collection(f"{routes.MANAGER}/LogServices", "LogServiceCollection", "Logs", [routes.LOG]),
+        resource(routes.LOG, "LogService.v1_5_0.LogService", "The host's log", _LOG),
+        resource(
+            f"{ROOT}/TaskService", "TaskService.v1_2_0.TaskService", "Tasks", {"Tasks": link(routes.TASKS), **_ON}
+        ),
+        resource(
+            f"{ROOT}/EventService",
+            "EventService.v1_10_0.EventService",
+            "Events",
+            {"ServerSentEventUri": routes.EVENTS, **_ON},
+        ),
+        resource(
+            f"{ROOT}/AccountService",
+            "AccountService.v1_13_0.AccountService",
+            "Roles, which certificates have",
+            {"Roles": link(routes.ROLES), **_ON},
+        ),
+        collection(routes.ROLES, "RoleCollection", "Roles", [f"{routes.ROLES}/{one}" for one in ROLES]),
+    )
+}
+"""Resources that are the same on every host, by path."""
+
+
+def metrics(state: Mapping[str, Any]) -> str:
+    """The state in Prometheus' text form; every value is a number of our own."""
+    rows = {
+        "generation": state["generation"],
+        "generation_pending": state["pending"] if state["pending"] is not None else -1,
+        "modules": state["modules"],
+        "log_events": state["event"],
+        "lockdown_strict": int(state["lockdown"] == "strict"),
+    }
+    return "".join(f"# TYPE modseal_{name} gauge\nmodseal_{name} {value}\n" for name, value in rows.items())

@@ -1,0 +1,82 @@
+"""Who may ask for what: the one table of the service, from which its documentation and its tests are made.
+
+What is not in it is denied. A route leads to an operation, and the lowest role of its routes is that of the operation:
+the process that speaks to clients looks here, and the one that carries out looks here again.
+"""
+
+from __future__ import annotations
+
+from modseal.serve.roles import Role
+from modseal.values import dataclass
+
+ROOT = "/redfish/v1"
+MANAGER = f"{ROOT}/Managers/host"
+UPDATE = f"{ROOT}/UpdateService"
+INVENTORY = f"{UPDATE}/SoftwareInventory"
+PUSH = f"{UPDATE}/update-multipart"
+TASKS = f"{ROOT}/TaskService/Tasks"
+LOG = f"{MANAGER}/LogServices/Log"
+ENTRIES = f"{LOG}/Entries"
+EVENTS = f"{ROOT}/EventService/SSE"
+ROLES = f"{ROOT}/AccountService/Roles"
+GENERATIONS = f"{MANAGER}/Oem/ModsealHost/Generations"
+SERVICE = f"{ROOT}/"
+MODULE, ENTRY, TASK, ROLE = f"{INVENTORY}/{{name}}", f"{ENTRIES}/{{number}}", f"{TASKS}/{{id}}", f"{ROLES}/{{name}}"
+ACTIONS = f"{MANAGER}/Actions/Oem/ModsealHost"
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A method and a path, whose parts in braces stand for names, with the role that it needs.
+
+    `operation` is what it asks of the host, of `operations.OPERATIONS`; `about` says it in a few words.
+    """
+
+    method: str
+    path: str
+    role: Role
+    operation: str
+    about: str
+
+
+_READER, _OPERATOR, _ADMIN = Role.READER, Role.OPERATOR, Role.ADMIN
+ROUTES = (
+    Route("GET", "/redfish", _READER, "whoami", "Versions of the protocol."),
+    Route("GET", SERVICE, _READER, "state", "Where everything is."),
+    Route("GET", f"{ROOT}/odata", _READER, "whoami", "The same, for OData clients."),
+    Route("GET", f"{ROOT}/$metadata", _READER, "whoami", "The types that are used."),
+    Route("GET", UPDATE, _READER, "whoami", "Where bundles are pushed to."),
+    Route("POST", PUSH, _OPERATOR, "install", "Install or update a bundle, or try to: a task."),
+    Route("GET", INVENTORY, _READER, "modules", "The installed modules, each with its claimed and its proved level."),
+    Route("GET", MODULE, _READER, "module", "One of them, proved again."),
+    Route("DELETE", MODULE, _OPERATOR, "remove", "Remove it: a task."),
+    Route("GET", f"{ROOT}/Managers", _READER, "whoami", "The one manager, `host`."),
+    Route("GET", MANAGER, _READER, "state", "Level, lockdown, generation, and what was verified last."),
+    Route("GET", GENERATIONS, _READER, "history", "The generations."),
+    Route(
+        "POST", f"{ACTIONS}.Verify", _OPERATOR, "verify", "Hold every installed file against what is signed: a task."
+    ),
+    Route("POST", f"{ACTIONS}.Activate", _OPERATOR, "activate", "Make the generation active that waits: a task."),
+    Route("POST", f"{ACTIONS}.Rollback", _OPERATOR, "rollback", "Go back to an earlier generation: a task."),
+    Route("POST", f"{ACTIONS}.SetAcceptance", _ADMIN, "acceptance", "Set the host's acceptance level."),
+    Route("POST", f"{ACTIONS}.SetLockdown", _ADMIN, "lockdown", "Begin or end strict mode."),
+    Route("GET", f"{MANAGER}/LogServices", _READER, "whoami", "The one log, `Log`."),
+    Route("GET", LOG, _READER, "whoami", "What the log is."),
+    Route("GET", ENTRIES, _READER, "log", "Who changed what, and when: proved to be whole."),
+    Route("GET", ENTRY, _READER, "log", "One line of it."),
+    Route("GET", f"{ROOT}/TaskService", _READER, "whoami", "What tasks are."),
+    Route("GET", TASKS, _READER, "tasks", "The newest tasks."),
+    Route("GET", TASK, _READER, "task", "One of them, with what became of it."),
+    Route("GET", f"{ROOT}/EventService", _READER, "whoami", "Where events are sent."),
+    Route("GET", EVENTS, _READER, "events", "Lines of the log as they are written: server-sent events."),
+    Route("GET", f"{ROOT}/AccountService", _READER, "whoami", "Where roles are described."),
+    Route("GET", ROLES, _READER, "whoami", "The roles."),
+    Route("GET", ROLE, _READER, "whoami", "What a role may do."),
+    Route("GET", "/metrics", _READER, "state", "The state in numbers, for Prometheus."),
+    Route("GET", "/openapi.json", _READER, "whoami", "This table, as OpenAPI 3.1."),
+)
+
+
+def role_for(operation: str) -> Role | None:
+    """The lowest role that may ask for an operation; None where no route leads to it."""
+    return min((route.role for route in ROUTES if route.operation == operation), default=None)

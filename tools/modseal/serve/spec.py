@@ -1,0 +1,122 @@
+"""A `serve.toml` as values: read, checked value by value, with the line of everything that is wrong."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+from modseal import limits
+from modseal.errors import FormatError, InputError, SpecError, SpecProblem, require_spec
+from modseal.files.small import read_small
+from modseal.format import toml_text
+from modseal.format.shape import Problem, Steps
+from modseal.pki.certificate import Certificate
+from modseal.pki.crl import Crl
+from modseal.policy.material import read_certificates, read_crls
+from modseal.serve.roles import ClientCa, Role
+from modseal.serve.spec_shape import ADDRESS, CONNECTIONS, PORT, REQUESTS, SHAPE, SPOOL, UPLOAD, USER
+from modseal.values import dataclass
+
+T = TypeVar("T", Certificate, Crl)
+
+
+@dataclass(frozen=True, slots=True)
+class ServeSpec:
+    """A whole spec. Paths are as seen from here; `upload` is in bytes, `requests` are those of a minute.
+
+    `read_from` are the files that `clients` were read from.
+    """
+
+    address: str
+    port: int
+    certificate: Path
+    key: Path
+    ca_files: tuple[Path, ...]
+    read_from: tuple[Path, ...]
+    clients: tuple[ClientCa, ...]
+    user: str
+    spool: Path
+    upload: int
+    connections: int
+    requests: int
+
+
+def read(path: Path) -> ServeSpec:
+    """The spec in a file, with the CAs and CRLs that it names. Raises `SpecError` with every problem, `InputError`."""
+    source = str(path)
+    try:
+        document = toml_text.parse(read_small(path, limits.SPEC_SIZE).data)
+    except toml_text.TomlError as error:
+        raise SpecError(error.describe(source)).because("serve-spec") from None
+    require_spec(SpecProblem(one, "serve-spec") for one in document.problems(SHAPE, source))
+    values: Any = document.values
+    here = path.parent
+    found: list[Problem] = []
+    clients = []
+    for number, one in enumerate(values["client"]):
+        certificates = _read(read_certificates, here / one["ca"], ("client", number, "ca"), found)
+        crls: list[Crl] = []
+        for place, name in enumerate(one.get("crls", ())):
+            file = here / name
+            crls += _read(partial(read_crls, name=str(file)), file, ("client", number, "crls", place), found)
+        clients.append(ClientCa(certificates, Role.named(one["grants"]), tuple(crls)))
+    address = values.get("address", ADDRESS)
+    try:
+        ipaddress.ip_address(address)
+    except ValueError as error:
+        found.append(Problem(("address",), str(error)))
+    require_spec(SpecProblem(document.describe(one, source), "serve-spec") for one in found)
+    return ServeSpec(
+        address=address,
+        port=values.get("port", PORT),
+        certificate=here / values["certificate"],
+        key=here / values["key"],
+        ca_files=tuple(here / one["ca"] for one in values["client"]),
+        read_from=tuple(here / file for one in values["client"] for file in (one["ca"], *one.get("crls", ()))),
+        clients=tuple(clients),
+        user=values.get("user", USER),
+        spool=here / values.get("spool", SPOOL),
+        upload=values.get("upload", UPLOAD) * limits.MIB,
+        connections=values.get("connections", CONNECTIONS),
+        requests=values.get("requests", REQUESTS),
+    )
+
+
+class Clients:
+    """Who may ask, by the files of a spec as they are now: a new CRL counts with the next request.
+
+    Where they cannot be read any more, nobody may.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._spec = read(path)
+        self._seen = self._look()
+
+    def current(self) -> tuple[ClientCa, ...]:
+        """Raises what `read` raises."""
+        seen = self._look()
+        if seen != self._seen:
+            self._spec = read(self._path)
+            self._seen = seen
+        return self._spec.clients
+
+    def _look(self) -> list[tuple[int, ...]]:
+        try:
+            found = [os.stat(one) for one in (self._path, *self._spec.read_from)]
+        except OSError as error:
+            raise InputError.of(self._path, error) from error
+        return [(one.st_dev, one.st_ino, one.st_size, one.st_mtime_ns, one.st_ctime_ns) for one in found]
+
+
+def _read(parse: Callable[[bytes], tuple[T, ...]], path: Path, place: Steps, found: list[Problem]) -> tuple[T, ...]:
+    """What a file has; what is wrong with it is added to `found`. Raises `InputError`."""
+    try:
+        return parse(read_small(path, limits.POLICY_FILE_SIZE).data)
+    except (ValueError, FormatError) as error:
+        found.append(Problem(place, f"{path}: {error}"))
+        return ()

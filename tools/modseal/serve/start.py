@@ -1,0 +1,203 @@
+"""Starts both processes: the one that has the rights stays, and its child speaks to clients without any."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import pwd
+import signal
+import socket
+import ssl
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from modseal import limits
+from modseal.boot import syscalls
+from modseal.boot.services import limit_to
+from modseal.errors import InputError, KeyMaterialError, UsageError
+from modseal.host.store import open_store
+from modseal.serve.ask import Host
+from modseal.serve.broker import Broker
+from modseal.serve.spec import Clients, ServeSpec, read
+
+if TYPE_CHECKING:
+    from modseal.serve.web import Service
+
+
+def serve(root: Path, config: Path, now: Callable[[], datetime], say: Callable[[str], None]) -> None:
+    """Serve until SIGTERM, or SIGINT; then what is under way is finished. `say` is told the address.
+
+    Raises `UsageError`, `SpecError`, `InputError`, `KeyMaterialError`.
+    """
+    if find_spec("aiohttp") is None:
+        raise UsageError("serving needs an extra library: pip install modseal[serve]")
+    spec = read(config)
+    with open_store(root):
+        pass  # a host without a store is told now
+    tls = _tls(spec)
+    user = _user(spec)
+    broker = Broker(root, Clients(config), spec.upload, now)
+    broker.recover()
+    listening = _listen(spec)
+    say(f"serving https://{_shown(listening)}")
+    mine, theirs = socket.socketpair()
+    process = os.fork()
+    if not process:
+        _child(spec, tls, listening, mine, theirs, user)
+    theirs.close()
+    listening.close()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: _end(process))
+    try:
+        broker.serve(mine, process, os.geteuid() if user is None else user)
+    finally:
+        _end(process)
+        _, status = os.waitpid(process, 0)
+    if os.waitstatus_to_exitcode(status):
+        raise InputError("the process that speaks to clients has died").because("serve-died")
+
+
+def _end(process: int) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(process, signal.SIGTERM)
+
+
+def _tls(spec: ServeSpec) -> ssl.SSLContext:
+    """TLS 1.3 alone, and no connection without a certificate below one of the CAs."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.num_tickets = 0  # whoever comes again is asked for the certificate again
+    try:
+        context.load_cert_chain(spec.certificate, spec.key, lambda: b"")
+        for file in spec.ca_files:
+            context.load_verify_locations(file)
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        detail = f"{spec.certificate}, {spec.key} or a CA of clients: {error}"
+        raise KeyMaterialError(detail).because("serve-key") from None
+    return context
+
+
+def _user(spec: ServeSpec) -> int | None:
+    """Whom the child becomes; None where this is not root, who alone can become somebody else."""
+    if os.geteuid():
+        return None
+    try:
+        number = pwd.getpwnam(spec.user).pw_uid
+    except KeyError:
+        raise UsageError(f"there is no user {spec.user!r} here") from None
+    if not number:
+        raise UsageError("the process that speaks to clients must not be root")
+    return number
+
+
+def _listen(spec: ServeSpec) -> socket.socket:
+    family = socket.AF_INET6 if ":" in spec.address else socket.AF_INET
+    try:
+        return socket.create_server((spec.address, spec.port), family=family, backlog=limits.SERVE_BACKLOG)
+    except OSError as error:
+        raise InputError.of(f"{spec.address} port {spec.port}", error) from error
+
+
+def _shown(listening: socket.socket) -> str:
+    address, port = listening.getsockname()[:2]
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def _child(
+    spec: ServeSpec,
+    tls: ssl.SSLContext,
+    listening: socket.socket,
+    broker_end: socket.socket,
+    control: socket.socket,
+    user: int | None,
+) -> None:
+    """Never returns."""
+    code = 1
+    try:
+        broker_end.close()
+        from modseal.serve.web import Service  # while everything can still be read: an interpreter may be root's own
+
+        spool = _spool(spec)
+        if user is None:
+            syscalls.no_new_privileges()
+        else:
+            limit_to(user, frozenset())
+        asyncio.run(_serve(Service(Host(control), spec, spool), spec, tls, listening, control))
+        code = 0
+    except BaseException as error:  # noqa: BLE001 - the parent must not run twice
+        sys.stderr.write(f"modseal: the process that speaks to clients: {type(error).__name__}: {error}\n")
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _spool(spec: ServeSpec) -> int:
+    try:
+        return os.open(spec.spool, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise InputError.of(spec.spool, error) from error
+
+
+async def _serve(
+    service: Service, spec: ServeSpec, tls: ssl.SSLContext, listening: socket.socket, control: socket.socket
+) -> None:
+    from aiohttp import web
+
+    runner = web.AppRunner(
+        service.app(),
+        access_log=None,
+        keepalive_timeout=limits.SERVE_IDLE_SECONDS,
+        max_line_size=limits.SERVE_LINE,
+        max_field_size=limits.SERVE_LINE,
+        shutdown_timeout=limits.SERVE_IDLE_SECONDS,
+    )
+    await runner.setup()
+    loop = asyncio.get_running_loop()
+    last: dict[Any, float] = {}
+    server = runner.server
+    if server is None:
+        raise AssertionError("a runner that was set up has a server")
+
+    def connection() -> asyncio.Protocol:
+        return _Refuse() if len(server.connections) >= spec.connections else server()
+
+    listener = await loop.create_server(
+        connection, sock=listening, ssl=tls, ssl_handshake_timeout=limits.SERVE_HANDSHAKE_SECONDS
+    )
+    ended = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ended.set)
+    loop.add_reader(control, ended.set)  # the broker says nothing here: it has closed its end
+    while not ended.is_set():
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(ended.wait(), limits.SERVE_TICK)
+        _drop_idle(server.connections, service.active, last, loop.time())
+    listener.close()
+    await runner.cleanup()
+
+
+def _drop_idle(connections: Any, active: Any, last: dict[Any, float], now: float) -> None:
+    """End connections that have had no whole request for some seconds: slow headers, or none at all."""
+    for one in [*last]:
+        if one not in connections:
+            del last[one]
+    for one in connections:
+        if active.get(one):
+            last[one] = now
+        elif now - last.setdefault(one, now) > limits.SERVE_IDLE_SECONDS and one.transport:
+            one.transport.abort()
+
+
+class _Refuse(asyncio.Protocol):
+    """A connection that is one too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See `asyncio.BaseProtocol`."""
+        if isinstance(transport, asyncio.Transport):
+            transport.abort()

@@ -1,0 +1,88 @@
+"""What was asked for and may take long: one small file for each task, so that it outlives the process that does it.
+
+A task is written before it begins and once more when it has ended. One that has no end when the service starts was
+killed; whether it was done then is what the host's own log says.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from modseal import limits
+from modseal.errors import InputError, RefusedError
+from modseal.files.output import output_file
+from modseal.format.times import time_text
+from modseal.serve.roles import Caller
+
+SCHEMA = "modseal/task@1"
+RUNNING, DONE, REFUSED, FAILED = "running", "done", "refused", "failed"
+"""`refused`: the host was asked, and is as before. `failed`: killed, or not decided, and the host is as before."""
+
+Task = dict[str, Any]
+
+
+class Tasks:
+    """The tasks in a folder that nobody else can write to."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    def begin(self, operation: str, arguments: Mapping[str, object], by: Caller, at: datetime, before: int) -> Task:
+        """A new task; `before` is the number of the host's newest event. Raises `InputError`."""
+        task = {
+            "schema": SCHEMA,
+            "id": f"{time_text(at).replace(':', '').replace('-', '')}-{secrets.token_hex(4)}",
+            "operation": operation,
+            "arguments": dict(arguments),
+            "by": {"key": by.key, "name": by.name},
+            "state": RUNNING,
+            "started": time_text(at),
+            "ended": None,
+            "before": before,
+            "result": None,
+            "problem": None,
+        }
+        self._write(task)
+        for old in self._names()[: -limits.SERVE_TASKS]:
+            with suppress(OSError):
+                (self._folder / old).unlink()
+        return task
+
+    def end(self, task: Task, state: str, at: datetime, result: object = None, problem: object = None) -> Task:
+        """Say what became of a task. Raises `InputError`."""
+        task = {**task, "state": state, "ended": time_text(at), "result": result, "problem": problem}
+        self._write(task)
+        return task
+
+    def get(self, name: str) -> Task:
+        """Raises `RefusedError` (unknown-item)."""
+        if f"{name}.json" not in self._names():
+            raise RefusedError("unknown-item", f"there is no task {name!r}", task=name)
+        try:
+            task = json.loads((self._folder / f"{name}.json").read_bytes())
+        except (OSError, ValueError) as error:
+            raise InputError(f"task {name}: {error}").because("serve-task") from None
+        return dict(task)
+
+    def newest(self) -> list[Task]:
+        """All that are kept, the newest first, without what cannot be read."""
+        found = []
+        for name in reversed(self._names()):
+            with suppress(InputError, RefusedError):
+                found.append(self.get(name.removesuffix(".json")))
+        return found
+
+    def _names(self) -> list[str]:
+        return sorted(name for name in os.listdir(self._folder) if name.endswith(".json"))
+
+    def _write(self, task: Task) -> None:
+        with output_file(self._folder / f"{task['id']}.json", is_report=True) as file:
+            file.write(json.dumps(task, indent=1).encode())

@@ -1,0 +1,316 @@
+"""The process that speaks to clients: reads requests, asks the host, and answers. It has no rights of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+import traceback
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiohttp import BodyPartReader, hdrs, web
+
+from modseal import limits
+from modseal.errors import InputError, ModsealError
+from modseal.serve import openapi, redfish, routes
+from modseal.serve.ask import Host, Refusal, spool_file
+from modseal.serve.roles import ROLES
+from modseal.serve.routes import ROUTES, Route
+from modseal.serve.spec import ServeSpec
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_STATUS = {
+    "role-missing": 403,
+    "host-locked-down": 403,
+    "not-installed": 404,
+    "unknown-item": 404,
+    "upload-too-large": 413,
+}
+_EXIT_STATUS = {1: 409, 2: 400, 3: 503}
+_SAFE = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "OData-Version": "4.0",
+}
+_SAME_SITE = ("same-origin", "none")
+
+
+class Service:
+    """The handlers of all routes."""
+
+    def __init__(self, host: Host, spec: ServeSpec, spool: int) -> None:
+        self._host, self._spec, self._spool_folder = host, spec, spool
+        self._asked: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
+        self._uploads = asyncio.Semaphore(limits.SERVE_UPLOADS)
+        self.active: dict[object, int] = {}
+
+    def app(self) -> web.Application:
+        """All routes, behind what holds for each request."""
+        app = web.Application(middlewares=[self._guarded], client_max_size=limits.SERVE_BODY)
+        for route in ROUTES:
+            app.router.add_route(route.method, route.path, self._handler(route))
+        return app
+
+    @web.middleware
+    async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        protocol = request.protocol
+        self.active[protocol] = self.active.get(protocol, 0) + 1
+        try:
+            self._require_rate(request)
+            self._require_same_site(request)
+            response = await handler(request)
+        except Refusal as refusal:
+            response = _refused(refusal.problem, refusal.exit)
+        except ModsealError as error:
+            problem = {"code": error.failure.code, "detail": error.failure.detail, "next_step": error.failure.next_step}
+            response = _refused(problem, error.exit_code)
+        except web.HTTPException as error:
+            response = _json(redfish.error("Base.1.18.GeneralError", error.reason), error.status, error.headers)
+        except (asyncio.CancelledError, ConnectionError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug ends one request and no other
+            sys.stderr.write("".join(traceback.format_exception(error)))
+            response = _json(
+                redfish.error("Base.1.18.InternalError", "a bug of modseal: the service's log has it"), 500
+            )
+        finally:
+            self.active[protocol] -= 1
+            if not self.active[protocol]:
+                del self.active[protocol]
+        if not response.prepared:
+            response.headers.update(_SAFE)
+        return response
+
+    def _require_rate(self, request: web.Request) -> None:
+        """So many requests of one client in a minute, and no more."""
+        who, minute = _certificate(request), int(time.monotonic() // 60)
+        before, count = self._asked.pop(who, (minute, 0))
+        count = count + 1 if before == minute else 1
+        self._asked[who] = (minute, count)
+        if len(self._asked) > limits.SERVE_CLIENTS_COUNTED:
+            self._asked.popitem(last=False)
+        if count > self._spec.requests:
+            raise web.HTTPTooManyRequests(headers={"Retry-After": "60"}, reason="too many requests in a minute")
+
+    def _require_same_site(self, request: web.Request) -> None:
+        """A browser has the certificate whoever makes it ask: what changes something must come from our own page."""
+        if request.method in ("GET", "HEAD"):
+            return
+        origin, site = request.headers.get(hdrs.ORIGIN), request.headers.get("Sec-Fetch-Site")
+        foreign = origin is not None and (urlsplit(origin).scheme, urlsplit(origin).netloc) != ("https", request.host)
+        if foreign or (site is not None and site not in _SAME_SITE):
+            raise web.HTTPForbidden(reason="a page from elsewhere has made this request")
+
+    def _handler(self, route: Route) -> Handler:
+        if route.path == routes.PUSH:
+            return self._push
+        if route.path == routes.EVENTS:
+            return self._events
+
+        async def handle(request: web.Request) -> web.StreamResponse:
+            names: dict[str, Any] = dict(request.match_info)
+            if route.method == "POST":
+                names |= await _body(request)
+            if route.method == "DELETE" and request.query.get("dry_run") == "true":
+                names["dry_run"] = True
+            if route.operation == "log" and "number" in names:
+                names["number"] = _number(names["number"])
+            takes_nothing = route.operation == "whoami"
+            reply = await self._ask(request, route.operation, {} if takes_nothing else names)
+            if route.method in ("POST", "DELETE"):
+                return _done(reply["document"])
+            return self._shown(route, names, reply)
+
+        return handle
+
+    async def _ask(
+        self, request: web.Request, operation: str, arguments: Mapping[str, Any], descriptor: int | None = None
+    ) -> dict[str, Any]:
+        return await self._host.ask(_certificate(request), operation, arguments, descriptor)
+
+    def _shown(self, route: Route, names: Mapping[str, Any], reply: Mapping[str, Any]) -> web.Response:
+        found = reply["document"]
+        match route.path:
+            case "/metrics":
+                return web.Response(text=redfish.metrics(found), content_type="text/plain")
+            case "/openapi.json":
+                return _json(openapi.describe())
+            case "/redfish":
+                return _json({"v1": f"{routes.ROOT}/"})
+            case path if path.endswith("/$metadata"):
+                return web.Response(text=_METADATA, content_type="application/xml")
+            case path if path.endswith("/odata"):
+                value = [{"name": "Service", "kind": "Singleton", "url": f"{routes.ROOT}/"}]
+                return _json({"@odata.context": f"{routes.ROOT}/$metadata", "value": value})
+            case path:
+                return _json(_resource(path, names, found, reply["verdict"], self._spec.upload))
+
+    async def _push(self, request: web.Request) -> web.StreamResponse:
+        await self._ask(request, "whoami", {})  # a stranger's bytes are not read
+        if not request.content_type.startswith("multipart/"):
+            raise web.HTTPBadRequest(reason="push a bundle as multipart/form-data: UpdateParameters, then UpdateFile")
+        async with self._uploads, asyncio.timeout(limits.SERVE_UPLOAD_SECONDS):
+            return await self._received(request)
+
+    async def _received(self, request: web.Request) -> web.StreamResponse:
+        arguments: dict[str, Any] = {}
+        descriptor = None
+        try:
+            async for part in await request.multipart():
+                if not isinstance(part, BodyPartReader):
+                    raise web.HTTPBadRequest(reason="parts have no parts here")
+                if part.name == "UpdateParameters" and descriptor is None:
+                    arguments |= _parameters(await part.read_chunk(limits.SERVE_BODY))
+                elif part.name == "UpdateFile" and descriptor is None:
+                    descriptor = spool_file(self._spool_folder)
+                    arguments["file"] = part.filename or ""
+                    await self._spool(part, descriptor)
+                else:
+                    raise web.HTTPBadRequest(reason=f"a part is called {part.name!r}, or comes twice"[:100])
+            if descriptor is None:
+                raise web.HTTPBadRequest(reason="there is no part UpdateFile")
+            reply = await self._ask(request, "install", arguments, descriptor)
+            return _done(reply["document"])
+        except ValueError as error:
+            raise web.HTTPBadRequest(reason=f"the body cannot be read ({type(error).__name__})") from None
+        finally:
+            if descriptor is not None:
+                os.close(descriptor)
+
+    async def _spool(self, part: BodyPartReader, descriptor: int) -> None:
+        size = 0
+        while chunk := await asyncio.wait_for(part.read_chunk(1 << 16), limits.SERVE_IDLE_SECONDS):
+            size += len(chunk)
+            if size > self._spec.upload:
+                raise web.HTTPRequestEntityTooLarge(self._spec.upload, size)
+            await self._write(descriptor, chunk)
+
+    async def _write(self, descriptor: int, chunk: bytes) -> None:
+        try:
+            await asyncio.get_running_loop().run_in_executor(None, os.write, descriptor, chunk)
+        except OSError as error:
+            raise InputError.of("what is pushed", error, to_write=True) from error
+
+    async def _events(self, request: web.Request) -> web.StreamResponse:
+        """Server-sent events: what is written to the log from now on, or since `Last-Event-ID`."""
+        state = (await self._ask(request, "state", {}))["document"]
+        after = _number(request.headers.get("Last-Event-ID", str(state["event"])))
+        response = web.StreamResponse(headers={**_SAFE, "Content-Type": "text/event-stream"})
+        await response.prepare(request)
+        ends = time.monotonic() + limits.SERVE_EVENTS_SECONDS
+        while time.monotonic() < ends:
+            found = (await self._ask(request, "events", {"after": after}))["document"]["events"]
+            for event in found:
+                after = event["number"]
+                await response.write(f"id: {after}\ndata: {json.dumps(redfish.entry(event))}\n\n".encode())
+            if not found:
+                await response.write(b": nothing new\n\n")
+            await asyncio.sleep(limits.SERVE_EVENTS_PAUSE)
+        return response
+
+
+_METADATA = (
+    '<?xml version="1.0" encoding="UTF-8"?>\n<edmx:Edmx xmlns:edmx="http://docs.oasis-open.org/odata/ns/edmx" '
+    'Version="4.0"><edmx:DataServices><Schema xmlns="http://docs.oasis-open.org/odata/ns/edm" Namespace="Service">'
+    '<EntityContainer Name="Service" Extends="ServiceRoot.v1_15_0.ServiceContainer"/></Schema></edmx:DataServices>'
+    "</edmx:Edmx>\n"
+)
+
+
+def _resource(
+    path: str, names: Mapping[str, Any], found: Mapping[str, Any], verdict: str, upload: int
+) -> redfish.Resource:
+    """The resource of a path of the table."""
+    match path:
+        case routes.UPDATE:
+            return redfish.update_service(upload)
+        case routes.INVENTORY:
+            return redfish.inventory(found)
+        case routes.MODULE:
+            return redfish.module(found, verdict)
+        case routes.MANAGER:
+            return redfish.manager(found)
+        case routes.GENERATIONS:
+            return redfish.resource(path, "ModsealHost.v1_0_0.Generations", "Generations", redfish.oem(found))
+        case routes.ENTRIES:
+            return redfish.entries(found)
+        case routes.ENTRY:
+            return redfish.entry(found["events"][0])
+        case routes.TASKS:
+            return redfish.tasks(found)
+        case routes.TASK:
+            return redfish.task(found)
+        case routes.ROLE:
+            if names["name"] not in ROLES:
+                raise web.HTTPNotFound(reason="there is no such role")
+            return redfish.role(names["name"])
+        case _:
+            return redfish.FIXED.get(path) or redfish.service_root(found)
+
+
+def _certificate(request: web.Request) -> bytes:
+    """The client's, which TLS has demanded and held against the CAs."""
+    tls = request.transport.get_extra_info("ssl_object") if request.transport else None
+    found = tls.getpeercert(binary_form=True) if tls else None
+    if not found:
+        raise web.HTTPForbidden(reason="there is no client certificate")
+    return bytes(found)
+
+
+async def _body(request: web.Request) -> dict[str, Any]:
+    """The arguments in a body of JSON; none where there is no body."""
+    data = await asyncio.wait_for(request.read(), limits.SERVE_IDLE_SECONDS)
+    if not data:
+        return {}
+    try:
+        found = json.loads(data)
+    except ValueError:
+        raise web.HTTPBadRequest(reason="the body is not JSON") from None
+    if not isinstance(found, dict):
+        raise web.HTTPBadRequest(reason="the body is not an object")
+    return found
+
+
+def _parameters(data: bytes) -> dict[str, Any]:
+    """Redfish's parameters of a push, as arguments. Raises `ValueError`."""
+    found = json.loads(data or b"{}")
+    if not isinstance(found, dict):
+        raise ValueError("UpdateParameters is not an object")  # noqa: TRY004 - as one that is not JSON
+    if found.get("ForceUpdate"):
+        raise web.HTTPBadRequest(reason="ForceUpdate: nothing is forced onto this host")
+    own = found.get("Oem", {}).get("ModsealHost", {}) if isinstance(found.get("Oem", {}), dict) else {}
+    if not isinstance(own, dict):
+        raise ValueError("Oem.ModsealHost is not an object")  # noqa: TRY004
+    return own
+
+
+def _number(text: object) -> int:
+    if not isinstance(text, str) or not text.isascii() or not text.isdigit() or len(text) > 15:
+        raise web.HTTPNotFound(reason="there is no such number")
+    return int(text)
+
+
+def _json(document: object, status: int = 200, headers: Mapping[str, str] = {}) -> web.Response:
+    kept = {name: value for name, value in headers.items() if name in ("Retry-After", "Allow", "Location")}
+    return web.Response(text=json.dumps(document), status=status, content_type="application/json", headers=kept)
+
+
+def _done(document: Mapping[str, Any]) -> web.Response:
+    """A task that has begun, or what was done at once."""
+    if document.get("schema") == "modseal/task@1":
+        shown = redfish.task(document)
+        return _json(shown, 202, {"Location": shown["@odata.id"]})
+    return _json(redfish.oem(document))
+
+
+def _refused(problem: Mapping[str, Any], exit_code: int) -> web.Response:
+    code = str(problem.get("code"))
+    status = _STATUS.get(code, _EXIT_STATUS.get(exit_code, 503))
+    shown = redfish.message(problem)
+    return _json(redfish.error(shown["MessageId"], shown["Message"], [shown]), status)

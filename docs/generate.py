@@ -38,6 +38,7 @@ from modseal.format.manifest import SIGNATURE_MEMBER, Entry, FileType, Manifest,
 from modseal.format.payload_writer import Input, write_seal_payload
 from modseal.pki.algorithms import ALGORITHMS
 from modseal.policy import shape as policy_shape
+from modseal.serve.routes import ROUTES
 from modseal.trust.examination import STEPS
 from modseal.trust.powers import GUARDED, MEANINGS, PLACES, Power
 
@@ -333,6 +334,13 @@ def _power_cuts() -> str:
     return "\n".join([*lines, *(f"| {what} | {count} |" for what, count in rows)])
 
 
+def _routes_table() -> str:
+    """Who may ask a served host for what: the table that the service itself looks into."""
+    lines = ["| request | from role | what it asks for |", "|---|---|---|"]
+    lines += [f"| `{one.method} {one.path}` | {one.role} | {_cell(one.about)} |" for one in ROUTES]
+    return "\n".join(lines)
+
+
 def _kernel_tries() -> str:
     found = _tries()
     names = {"ima": "IMA", "fsverity": "fs-verity"}
@@ -501,6 +509,7 @@ REGIONS: dict[str, Callable[[], str]] = {
     "power-cuts": _power_cuts,
     "kernel-tries": _kernel_tries,
     "powers": _powers_table,
+    "routes": _routes_table,
     "rules": _rules_table,
     "rule-sections": _rule_sections,
     "sample-archive": _sample_archive,

@@ -12,7 +12,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -26,6 +26,7 @@ from builders import pki
 from builders.hosts import Host, host
 from builders.pki import Identity
 from builders.transcript import SOURCE
+from modseal.serve.routes import PUSH
 
 CLIENT = (ExtendedKeyUsageOID.CLIENT_AUTH,)
 SERVER = (ExtendedKeyUsageOID.SERVER_AUTH,)
@@ -57,13 +58,13 @@ class Reply:
     @property
     def own(self) -> dict[str, Any]:
         """The document of modseal's own in a resource."""
-        found: dict[str, Any] = self.document["Oem"]["ModsealHost"]
+        found: dict[str, Any] = self.document["Oem"]["Modseal"]
         return found
 
     @property
     def codes(self) -> list[str]:
         """Of a refusal, the codes that it gives."""
-        return [one["Oem"]["ModsealHost"]["code"] for one in self.document["error"]["@Message.ExtendedInfo"]]
+        return [one["Oem"]["Modseal"]["code"] for one in self.document["error"]["@Message.ExtendedInfo"]]
 
 
 @dataclass
@@ -131,16 +132,40 @@ class Served:
             response = connection.getresponse()
             return Reply(response.status, dict(response.getheaders()), response.read())
 
+    def begun(self, path: str, role: str) -> int:
+        """The status of a reply that has no end."""
+        context = self.tls(self.clients[role])
+        with contextlib.closing(http.client.HTTPSConnection("127.0.0.1", self.port, context=context)) as connection:
+            connection.request("GET", path)
+            with connection.getresponse() as response:
+                return response.status
+
+    @property
+    def front(self) -> int:
+        """The process that speaks to clients."""
+        assert self.process
+        for path in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(OSError):
+                if path.read_text().rpartition(")")[2].split()[1] == str(self.process.pid):
+                    return int(path.parent.name)
+        raise AssertionError("there is none")
+
     def push(self, bundle: Path | bytes, role: str | Identity = "operator", **own: Any) -> Reply:
         """Push a bundle."""
-        parameters = json.dumps({"Targets": [], "Oem": {"ModsealHost": own}})
-        data = bundle if isinstance(bundle, bytes) else bundle.read_bytes()
-        name = "pushed.seal" if isinstance(bundle, bytes) else bundle.name
-        head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="UpdateParameters"\r\n\r\n{parameters}\r\n'
-        head += f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="UpdateFile"; filename="{name}"\r\n\r\n'
-        body = head.encode() + data + f"\r\n--{BOUNDARY}--\r\n".encode()
-        path = "/redfish/v1/UpdateService/update-multipart"
-        return self.ask("POST", path, role, body, Content_Type=f"multipart/form-data; boundary={BOUNDARY}")
+        return self.push_all([bundle], role, **own)
+
+    def push_all(self, bundles: Sequence[Path | bytes], role: str | Identity = "operator", **own: Any) -> Reply:
+        """Push bundles, to be installed together."""
+        parameters = json.dumps({"Targets": [], "Oem": {"Modseal": own}})
+        body = (
+            f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="UpdateParameters"\r\n\r\n{parameters}\r\n'.encode()
+        )
+        for bundle in bundles:
+            data, name = (bundle, "pushed.seal") if isinstance(bundle, bytes) else (bundle.read_bytes(), bundle.name)
+            head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="UpdateFile"; filename="{name}"\r\n\r\n'
+            body += head.encode() + data + b"\r\n"
+        kind = f"multipart/form-data; boundary={BOUNDARY}"
+        return self.ask("POST", PUSH, role, body + f"--{BOUNDARY}--\r\n".encode(), Content_Type=kind)
 
     def ended(self, reply: Reply) -> dict[str, Any]:
         """The task that a request has begun, once it has ended."""

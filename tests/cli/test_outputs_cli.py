@@ -83,6 +83,7 @@ INTO_FOLDERS = ("sign --output", "timestamp --output")
 """What takes several bundles, and a folder for them."""
 READ = {
     "files",
+    "config",
     *("bundle", "bundles", "cert", "chain", "csr", "passphrase_file", "parent_passphrase_file", "prepared", "attach"),
     *("tsa_anchor", "root_cert", "previous", "policy_file", "spec", "certificate", "request", "baseline", "path"),
     *(

@@ -33,6 +33,7 @@ def test_every_limit_has_a_test_at_its_edge() -> None:
         "test_limits_guard",
         "test_limits_images",
         "test_limits_solver",
+        "test_limits_serve",
     ):
         importlib.import_module(f"limits.{module}")
     assert set(LIMITS) == cover.COVERED

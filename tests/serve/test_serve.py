@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,12 +26,12 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def test_a_pushed_bundle_is_installed_and_shown_with_what_is_proved_of_it(one: Served) -> None:
     task = one.ended(one.push(one.host.bundle("acme-agent", "1.0")))
     assert (task["TaskState"], task["Messages"]) == ("Completed", [])
-    assert task["Oem"]["ModsealHost"]["result"]["installed"][0]["name"] == "acme-agent"
+    assert task["Oem"]["Modseal"]["installed"][0]["name"] == "acme-agent"
     shown = one.ask("GET", f"{INVENTORY}/acme-agent")
     assert (shown.status, shown.document["Version"]) == (200, "1.0")
     assert (shown.own["claimed_level"], shown.own["proven_level"]) == ("partner", "partner")
     assert f"{INVENTORY}/acme-agent" in shown.data.decode()
-    who = one.ask("GET", routes.ENTRIES).document["Members"][-1]["Oem"]["ModsealHost"]["by"]
+    who = one.ask("GET", routes.ENTRIES).document["Members"][-1]["Oem"]["Modseal"]["by"]
     assert who["name"] == "CN=Test operator,OU=modseal:operator"
     assert who["key"].startswith("key-sha256:")
 
@@ -41,7 +42,7 @@ def test_a_refused_bundle_changes_nothing_and_has_the_codes_of_verify(one: Serve
     task = one.ended(one.push(one.host.bundle("stranger", "1.0", stranger)))
     assert (task["TaskState"], task["TaskStatus"]) == ("Exception", "Critical")
     [message] = task["Messages"]
-    assert (message["MessageId"], message["Oem"]["ModsealHost"]["code"]) == ("ModsealHost.1.0.NoPath", "no-path")
+    assert (message["MessageId"], message["Oem"]["Modseal"]["code"]) == ("Modseal.1.0.NoPath", "no-path")
     assert message["Resolution"]
     damaged = bytearray(make_bundle("seal").data)
     damaged[-1] ^= 1
@@ -51,8 +52,8 @@ def test_a_refused_bundle_changes_nothing_and_has_the_codes_of_verify(one: Serve
 
 def test_a_dry_run_says_what_would_be_and_changes_nothing(one: Served) -> None:
     before = one.ask("GET", routes.MANAGER).own
-    task = one.ended(one.push(one.host.bundle("tried", "1.0"), dry_run=True))
-    assert task["Oem"]["ModsealHost"]["result"]["installed"][0]["name"] == "tried"
+    task = one.ended(one.push(one.host.bundle("tried", "1.0"), DryRun=True))
+    assert task["Oem"]["Modseal"]["installed"][0]["name"] == "tried"
     assert one.ask("GET", routes.MANAGER).own == before
 
 
@@ -63,26 +64,37 @@ def test_modules_are_removed_generations_gone_back_to_and_the_host_verified(one:
     assert one.ended(one.ask("POST", f"{ACTIONS}.Rollback", "operator"))["TaskState"] == "Completed"
     assert one.ask("GET", f"{INVENTORY}/short-lived").status == 200
     found = one.ended(one.ask("POST", f"{ACTIONS}.Verify", "operator"))
-    assert (found["TaskState"], found["Oem"]["ModsealHost"]["result"]["verdict"]) == ("Completed", "accepted")
+    assert (found["TaskState"], found["Oem"]["Modseal"]["verdict"]) == ("Completed", "accepted")
     assert [each["state"] for each in one.ask("GET", routes.GENERATIONS).own["generations"]].count("active") == 1
 
 
 def test_levels_are_set_by_administrators(one: Served) -> None:
-    assert one.ask("POST", f"{ACTIONS}.SetAcceptance", "operator", {"level": "partner"}).codes == ["role-missing"]
-    assert one.ask("POST", f"{ACTIONS}.SetAcceptance", "admin", {"level": "sky-high"}).status == 400
-    done = one.ask("POST", f"{ACTIONS}.SetAcceptance", "admin", {"level": "partner"})
+    assert one.ask("POST", f"{ACTIONS}.SetAcceptance", "operator", {"Level": "partner"}).codes == ["role-too-low"]
+    assert one.ask("POST", f"{ACTIONS}.SetAcceptance", "admin", {"Level": "sky-high"}).status == 400
+    done = one.ask("POST", f"{ACTIONS}.SetAcceptance", "admin", {"Level": "partner"})
     assert (done.status, done.own["level"]) == (200, "partner")
 
 
 @pytest.mark.parametrize(
     "body",
-    [b"{", b"[]", b'{"level": 7}', b'{"level": "partner", "force": true}', b'{"root": "/"}', b"\xff" * 70_000],
+    [b"{", b"[]", b'{"Level": 7}', b'{"Level": "partner", "force": true}', b'{"root": "/"}', b"\xff" * 70_000],
     ids=["no JSON", "no object", "another kind", "an unknown argument", "a path", "too much"],
 )
 def test_a_body_that_does_not_fit_is_refused(one: Served, body: bytes) -> None:
     reply = one.ask("POST", f"{ACTIONS}.SetAcceptance", "admin", body, Content_Type="application/json")
     assert reply.status in (400, 413)
     assert reply.document["error"]
+
+
+def test_what_is_not_there_is_said_so(one: Served) -> None:
+    for path in (
+        f"{routes.TASKS}/20260101T000000Z-00000000",
+        f"{routes.TASKS}/..%2f..%2fetc",
+        f"{routes.ENTRIES}/9999",
+    ):
+        reply = one.ask("GET", path)
+        assert (reply.status, reply.codes) == (404, ["unknown-item"]), path
+    assert one.ask("GET", f"{routes.ENTRIES}/first").status == 404
 
 
 def test_nothing_is_forced(one: Served) -> None:
@@ -126,11 +138,9 @@ def test_a_killed_process_leaves_the_old_generation_or_the_new_and_the_task_says
 ) -> None:
     one = make(tmp_path).start()
     assert one.process
-    [front] = Path(f"/proc/{one.process.pid}/task/{one.process.pid}/children").read_text().split()
+    killed = one.front if victim == "front" else one.process.pid
     reply = one.push(one.host.bundle("agent", "1.0"))
-    import os
-
-    os.kill(int(front) if victim == "front" else one.process.pid, signal.SIGKILL)
+    os.kill(killed, signal.SIGKILL)
     code, said = one.process.wait(60), one.process.stderr.read() if one.process.stderr else ""
     assert code == (3 if victim == "front" else -signal.SIGKILL), said
     one.process.stderr.close() if one.process.stderr else None
@@ -138,7 +148,7 @@ def test_a_killed_process_leaves_the_old_generation_or_the_new_and_the_task_says
     task = one.ask("GET", reply.headers["Location"]).document
     is_there = "agent" in one.host.modules()
     assert (task["TaskState"] == "Completed") == is_there
-    assert one.host.codes() == []
+    assert one.ended(one.ask("POST", f"{ACTIONS}.Verify", "operator"))["TaskState"] == "Completed"
     one.stop()
 
 

@@ -698,6 +698,7 @@ CODES: Final[Mapping[CodeName, Code]] = {
         None,
         "The role of a client certificate does not allow what was asked for.",
         "Leave it to somebody who has the role that is named.",
+    ),
     "unknown-item": Code(
         None,
         "What was asked for is not there.",

@@ -469,50 +469,11 @@ SERVE_CLIENT_CAS = 64
 SERVE_FRAME = 64 * MIB
 """Bytes of one message between the two processes of the service: the log of a host of some years is below."""
 
-SERVE_FRAME_SECONDS = 20
-"""Within which a message between the two processes is there, once it has begun."""
-
-SERVE_ANSWER_SECONDS = 300
-"""Within which the host answers what is no task. To prove a few hundred modules takes some seconds."""
-
-SERVE_ASKING = 32
-"""Questions to the host at one time. More wait; each has a thread on both sides."""
-
 SERVE_TASKS = 200
 """Tasks that are kept, the newest. Each has what became of it, of some KiB."""
-
-SERVE_TASKS_WAITING = 16
-"""Tasks at one time: one changes the host, the others wait. Each may have a bundle on the disk."""
 
 SERVE_BODY = 64 * KIB
 """Bytes of a body that is no bundle. Arguments have some hundreds."""
 
-SERVE_LINE = 8 * KIB
-"""Bytes of a request's first line, and of one header, as usual in web servers."""
-
-SERVE_UPLOADS = 8
-"""Bundles that are pushed at one time; more wait."""
-
-SERVE_UPLOAD_SECONDS = 3600
-"""Within which a push must be there: 4 GiB at 10 Mbit/s."""
-
-SERVE_IDLE_SECONDS = 15
-"""A client that sends nothing for longer is let go."""
-
-SERVE_HANDSHAKE_SECONDS = 10
-"""Within which a client has shown its certificate."""
-
-SERVE_EVENTS_SECONDS = 3600
-"""A stream of events ends then; its reader begins a new one, with a certificate that is looked at anew."""
-
-SERVE_EVENTS_PAUSE = 1
-"""Seconds between two looks for new events, which each prove the caller again."""
-
-SERVE_CLIENTS_COUNTED = 4096
-"""Clients whose requests are counted; of more, those that asked longest ago are forgotten."""
-
-SERVE_BACKLOG = 256
-"""Connections that wait to be taken."""
-
-SERVE_TICK = 1
-"""Seconds between two looks for connections that do nothing."""
+SERVE_BUNDLES = 64
+"""Bundles of one push. Each is an open file; Linux passes 253 at most between processes."""

@@ -62,7 +62,6 @@ PAGES = {
     "profile": ("profiles", "depots"),
     "host": ("host", "policy", "levels", "lock-a-host-down"),
     "break-glass": ("lock-a-host-down", "host"),
-    "host": ("host", "policy", "levels"),
     "serve": ("remote", "host", "reference-host"),
     "image": ("reference-host", "host", "policy"),
     "attest": ("reference-host",),

@@ -6,14 +6,16 @@ import asyncio
 import base64
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from modseal import limits
 from modseal.errors import InputError
 from modseal.serve import frames
 from modseal.values import dataclass
+
+_ANSWER_SECONDS = 300
+"""Within which the host answers what is no task. To prove a few hundred modules takes some seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,15 +26,15 @@ class Refusal(Exception):  # noqa: N818 - an answer, too
     exit: int
 
 
-class Host:
+class AskedHost:
     """The host, as seen from here: each question goes over a new pair of sockets, so that none waits for another."""
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
-        self._threads = ThreadPoolExecutor(limits.SERVE_ASKING, "ask")
+        self._threads = ThreadPoolExecutor(frames.ASKING, "ask")
 
     async def ask(
-        self, certificate: bytes, operation: str, arguments: Mapping[str, Any] = {}, descriptor: int | None = None
+        self, certificate: bytes, operation: str, arguments: Mapping[str, Any] = {}, descriptors: Sequence[int] = ()
     ) -> dict[str, Any]:
         """The reply of `Broker`: caller, verdict, document. Raises `Refusal`, `InputError` where nobody answers."""
         asked = {
@@ -40,13 +42,12 @@ class Host:
             "operation": operation,
             "arguments": dict(arguments),
         }
-        given = () if descriptor is None else (descriptor,)
-        reply = await asyncio.get_running_loop().run_in_executor(self._threads, self._ask, asked, given)
+        reply = await asyncio.get_running_loop().run_in_executor(self._threads, self._ask, asked, descriptors)
         if "failure" in reply:
             raise Refusal(reply["failure"], reply["exit"])
         return reply
 
-    def _ask(self, asked: Mapping[str, Any], descriptors: tuple[int, ...]) -> dict[str, Any]:
+    def _ask(self, asked: Mapping[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
         mine, theirs = socket.socketpair()
         with mine:
             try:
@@ -54,7 +55,7 @@ class Host:
             finally:
                 theirs.close()
             frames.send(mine, asked, *descriptors)
-            mine.settimeout(limits.SERVE_ANSWER_SECONDS)
+            mine.settimeout(_ANSWER_SECONDS)
             return frames.receive(mine)[0]
 
 

@@ -34,6 +34,12 @@ from modseal.serve.spec import Clients
 from modseal.serve.tasks import DONE, FAILED, REFUSED, RUNNING, Task, Tasks
 from modseal.trust.examination import Verdict
 
+_TASKS_WAITING = 16
+"""Tasks at one time: one changes the host, the others wait. Each may have a bundle on the disk."""
+
+_FRAME_SECONDS = 20
+"""Within which a message between the two processes is there, once it has begun."""
+
 PLACE = "var/lib/modseal-serve"
 """Below the root: the tasks, and the copies of what is being installed."""
 
@@ -50,8 +56,8 @@ class Broker:
         self._tasks = Tasks(self._place / "tasks")
         self._uploads = self._place / "uploads"
         self._changes = threading.Lock()
-        self._asking = threading.BoundedSemaphore(limits.SERVE_ASKING)
-        self._waiting = threading.BoundedSemaphore(limits.SERVE_TASKS_WAITING)
+        self._asking = threading.BoundedSemaphore(frames.ASKING)
+        self._waiting = threading.BoundedSemaphore(_TASKS_WAITING)
         self._threads: list[threading.Thread] = []
 
     def recover(self) -> None:
@@ -101,9 +107,9 @@ class Broker:
         descriptors: list[int] = []
         try:
             with connection:
-                connection.settimeout(limits.SERVE_FRAME_SECONDS)
+                connection.settimeout(_FRAME_SECONDS)
                 try:
-                    asked, descriptors = frames.receive(connection, descriptors=1)
+                    asked, descriptors = frames.receive(connection, descriptors=limits.SERVE_BUNDLES)
                     reply = self._reply(asked, descriptors)
                 except ModsealError as error:
                     reply = {"failure": values.problem_values(error.failure), "exit": error.exit_code}
@@ -126,7 +132,7 @@ class Broker:
         needed = role_for(name)
         if needed is None or who.role < needed:
             detail = f"{name} needs the role {needed}, and {who.name} has {who.role}"
-            raise RefusedError("role-missing", detail, operation=name, role=str(who.role))
+            raise RefusedError("role-too-low", detail, operation=name, role=str(who.role))
         answer = self._carry_out(name, arguments, who, descriptors)
         return {
             "caller": {"name": who.name, "key": who.key, "role": str(who.role)},
@@ -141,7 +147,7 @@ class Broker:
             return Answer(Verdict.ACCEPTED, self._tasks.get(str(arguments.get("id"))))
         operation = OPERATIONS[name]
         require_arguments(operation, arguments)
-        if operation.bundle != bool(descriptors):
+        if operation.bundles != bool(descriptors):
             raise UsageError("a bundle is needed here, and nowhere else")
         asked = Asked(self._root, arguments, self._now(), Actor(who.key, who.name))
         if operation.task:
@@ -159,10 +165,11 @@ class Broker:
                 before = store.state.event.number
             task = self._tasks.begin(name, asked.arguments, who, asked.at, before)
             folder = self._uploads / task["id"]
-            if descriptors:
-                bundle = folder / frames.plain_name(asked.arguments.get("file", ""))
-                self._copy(descriptors[0], bundle)
-                asked = Asked(asked.root, asked.arguments, asked.at, asked.actor, bundle)
+            names = asked.arguments.get("Files", [])
+            bundles = frames.places(folder, names, len(descriptors))
+            for descriptor, bundle in zip(descriptors, bundles, strict=True):
+                self.copy(descriptor, bundle)
+            asked = Asked(asked.root, asked.arguments, asked.at, asked.actor, bundles)
             thread = threading.Thread(target=self._work, args=(task, operation, asked, folder))
             self._threads = [one for one in self._threads if one.is_alive()] + [thread]
             thread.start()
@@ -189,13 +196,13 @@ class Broker:
             shutil.rmtree(folder, ignore_errors=True)
             self._waiting.release()
 
-    def _copy(self, descriptor: int, bundle: Path) -> None:
+    def copy(self, descriptor: int, bundle: Path) -> None:
         """What was pushed, where the other process cannot change it any more. Raises `RefusedError`, `InputError`."""
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode) or status.st_size > self._upload:
             raise RefusedError("upload-too-large", f"a bundle has {self._upload} bytes at most here", most=self._upload)
         try:
-            bundle.parent.mkdir(mode=0o700)
+            bundle.parent.mkdir(mode=0o700, parents=True)
             with bundle.open("xb") as file:
                 at, left = 0, status.st_size
                 while left and (count := os.sendfile(file.fileno(), descriptor, at, left)):

@@ -7,11 +7,18 @@ import os
 import re
 import socket
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from modseal import limits
 from modseal.errors import InputError
+
+IDLE_SECONDS = 15
+"""A client that sends nothing for longer is let go."""
+
+ASKING = 32
+"""Questions to the host at one time. More wait; each has a thread on both sides."""
 
 _LENGTH = struct.Struct(">I")
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
@@ -59,6 +66,11 @@ def _exactly(connection: socket.socket, count: int) -> bytes:
     return bytes(data)
 
 
-def plain_name(given: str) -> str:
-    """The name of a pushed file, where it can be one here; else a plain one. It is shown, and leads nowhere."""
-    return given if _PLAIN.fullmatch(given) else "bundle"
+def places(folder: Path, names: Sequence[str], count: int) -> tuple[Path, ...]:
+    """Where pushed files are put: each in a folder of its own, under its name where that is a plain one.
+
+    The name is shown, and leads nowhere.
+    """
+    given = [*names, *[""] * count][:count]
+    plain = (name if _PLAIN.fullmatch(name) else "bundle" for name in given)
+    return tuple(folder / str(number) / name for number, name in enumerate(plain))

@@ -9,7 +9,7 @@ from modseal import __version__
 from modseal.serve.operations import OPERATIONS
 from modseal.serve.routes import PUSH, ROUTES, Route
 
-_KINDS = {str: "string", int: "integer", bool: "boolean"}
+_KINDS = {str: "string", int: "integer", bool: "boolean", list: "array"}
 _REPLIES = {
     "200": "Done, or shown.",
     "202": "Begun: `Location` names the task.",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from modseal.errors import RefusedError, UsageError
+from modseal.format import rules
 from modseal.format.level import Level
 from modseal.host import values
 from modseal.host.actor import Actor
@@ -28,13 +29,13 @@ Document = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """One request, whose caller and arguments were checked. `bundle` is a private copy of what was pushed."""
+    """One request, whose caller and arguments were checked. `bundles` are private copies of what was pushed."""
 
     root: Path
     arguments: Mapping[str, Any]
     at: datetime
     actor: Actor
-    bundle: Path | None = None
+    bundles: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,14 +51,17 @@ class Operation:
     """How an operation is carried out.
 
     `takes` has the kinds of its arguments. A `task` may take long, and goes on when nobody waits for it; an operation
-    that `changes` the host waits until no other does. `bundle` says that it needs one.
+    that `changes` the host waits until no other does. `bundles` says that it needs some.
     """
 
     act: Callable[[Asked], Answer]
     takes: Mapping[str, type] = field(default_factory=dict)
     task: bool = False
     changes: bool = False
-    bundle: bool = False
+    bundles: bool = False
+
+
+_WORDS = {str: "a text", int: "a whole number", bool: "true or false", list: "a list of texts"}
 
 
 def require_arguments(operation: Operation, arguments: Mapping[str, object]) -> None:
@@ -66,8 +70,11 @@ def require_arguments(operation: Operation, arguments: Mapping[str, object]) -> 
         kind = operation.takes.get(name)
         if kind is None:
             raise UsageError(f"there is no argument {name!r} here; there is {', '.join(operation.takes) or 'none'}")
-        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
-            raise UsageError(f"{name} must be of type {kind.__name__}")
+        fits = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
+        if isinstance(value, list):
+            fits = kind is list and all(isinstance(each, str) for each in value)
+        if not fits:
+            raise UsageError(f"{name} must be {_WORDS[kind]}")
 
 
 def _good(document: Document) -> Answer:
@@ -97,8 +104,9 @@ def _modules(asked: Asked) -> Answer:
     from modseal.host.look import modules_of
 
     with open_store(asked.root) as store:
-        found = modules_of(store, store.state.generation, asked.at)
-        return _good(values.list_values(store, found, pending=False))
+        pending = asked.arguments.get("pending", False)
+        found = modules_of(store, store.newest if pending else store.state.generation, asked.at)
+        return _good(values.list_values(store, found, pending=pending))
 
 
 def _module(asked: Asked) -> Answer:
@@ -148,30 +156,34 @@ def _install(asked: Asked) -> Answer:
     from modseal.host.change import install
 
     given = asked.arguments
-    bundles = [asked.bundle] if asked.bundle else []
-    update, dry_run = given.get("update", False), given.get("dry_run", False)
-    return _changed(install(asked.root, bundles, asked.at, update=update, dry_run=dry_run, actor=asked.actor))
+    word = given.get("Action", "install")
+    if word not in ("install", "update"):
+        raise UsageError("Action is install or update")
+    update, dry_run = word == "update", given.get("DryRun", False)
+    return _changed(install(asked.root, asked.bundles, asked.at, update=update, dry_run=dry_run, actor=asked.actor))
 
 
 def _remove(asked: Asked) -> Answer:
     from modseal.host.change import remove
 
     given = asked.arguments
-    names = [given.get("name", "")]
-    return _changed(remove(asked.root, names, asked.at, dry_run=given.get("dry_run", False), actor=asked.actor))
+    names = [given["name"]] if "name" in given else given.get("Names", [])
+    if not names:
+        raise UsageError("Names says which modules")
+    return _changed(remove(asked.root, names, asked.at, dry_run=given.get("DryRun", False), actor=asked.actor))
 
 
 def _activate(asked: Asked) -> Answer:
     from modseal.host.switch import activate
 
-    return _changed(activate(asked.root, asked.at, dry_run=asked.arguments.get("dry_run", False), actor=asked.actor))
+    return _changed(activate(asked.root, asked.at, dry_run=asked.arguments.get("DryRun", False), actor=asked.actor))
 
 
 def _rollback(asked: Asked) -> Answer:
     from modseal.host.switch import rollback
 
     given = asked.arguments
-    to, dry_run = given.get("to"), given.get("dry_run", False)
+    to, dry_run = given.get("To"), given.get("DryRun", False)
     return _changed(rollback(asked.root, to, asked.at, dry_run=dry_run, actor=asked.actor))
 
 
@@ -186,9 +198,9 @@ def _acceptance(asked: Asked) -> Answer:
     from modseal.host.settings import set_level
 
     try:
-        wanted = Level.parse(asked.arguments.get("level", ""))
+        wanted = Level.parse(asked.arguments.get("Level", ""))
     except ValueError:
-        raise UsageError(f"level is one of {', '.join(map(str, Level))}") from None
+        raise UsageError(f"Level is one of {', '.join(map(str, Level))}") from None
     before = set_level(asked.root, wanted, asked.at, actor=asked.actor)
     with open_store(asked.root) as store:
         minimum = store.policy.minimum_level
@@ -196,35 +208,62 @@ def _acceptance(asked: Asked) -> Answer:
 
 
 def _lockdown(asked: Asked) -> Answer:
-    """The keys that strict mode needs are named on the host; from outside it is begun and ended."""
     from modseal.host import lockdown
 
-    mode = asked.arguments.get("mode")
+    given = asked.arguments
+    mode = given.get("Mode")
     if mode not in ("strict", "normal"):
-        raise UsageError("mode is strict or normal")
-    done = lockdown.set_lockdown(asked.root, mode, lockdown.LockdownKeys(), asked.at, actor=asked.actor)
-    return _good({"schema": "modseal/host-mode@1", "host": done.host, "mode": done.after.mode, "was": done.before.mode})
+        raise UsageError("Mode is strict or normal")
+    named = [given.get(kind) for kind in ("Controllers", "BreakGlassKeys")]
+    controllers, break_glass = [None if keys is None else tuple(map(_key, keys)) for keys in named]
+    keys = lockdown.LockdownKeys(controllers, break_glass, given.get("Threshold"))
+    dry_run = given.get("DryRun", False)
+    done = lockdown.set_lockdown(asked.root, mode, keys, asked.at, dry_run=dry_run, actor=asked.actor)
+    return _good(values.lockdown_values(done.host, done.after, dry_run=dry_run and done.after != done.before))
+
+
+def _key(text: str) -> str:
+    """The name of a key; a file could be named on the host's own command line, and not from outside."""
+    if not rules.KEY_NAME.fullmatch(text):
+        raise UsageError(f"a key is named by {rules.KEY_NAME_FORM}, and {text[:80]!r} is not")
+    return text
+
+
+def _get_acceptance(asked: Asked) -> Answer:
+    with open_store(asked.root) as store:
+        return _good(values.acceptance_values(store.state.level, store.policy.minimum_level))
+
+
+def _get_lockdown(asked: Asked) -> Answer:
+    with open_store(asked.root) as store:
+        return _good(values.lockdown_values(store.state.host, store.state.lockdown))
 
 
 def _nothing(asked: Asked) -> Answer:  # noqa: ARG001 - as every operation
     return _good({})
 
 
-_TRY = {"dry_run": bool}
+_TRY = {"DryRun": bool}
 OPERATIONS: Mapping[str, Operation] = {
     "whoami": Operation(_nothing),
     "state": Operation(_state),
-    "modules": Operation(_modules),
+    "modules": Operation(_modules, {"pending": bool}),
     "module": Operation(_module, {"name": str}),
     "history": Operation(_history),
     "log": Operation(_log, {"after": int, "number": int}),
     "events": Operation(_log, {"after": int}),
-    "install": Operation(_install, {"update": bool, "file": str, **_TRY}, task=True, changes=True, bundle=True),
-    "remove": Operation(_remove, {"name": str, **_TRY}, task=True, changes=True),
+    "install": Operation(_install, {"Action": str, "Files": list, **_TRY}, task=True, changes=True, bundles=True),
+    "remove": Operation(_remove, {"name": str, "Names": list, **_TRY}, task=True, changes=True),
     "activate": Operation(_activate, _TRY, task=True, changes=True),
-    "rollback": Operation(_rollback, {"to": int, **_TRY}, task=True, changes=True),
+    "rollback": Operation(_rollback, {"To": int, **_TRY}, task=True, changes=True),
     "verify": Operation(_verify, task=True),
-    "acceptance": Operation(_acceptance, {"level": str}, changes=True),
-    "lockdown": Operation(_lockdown, {"mode": str}, changes=True),
+    "acceptance": Operation(_acceptance, {"Level": str}, changes=True),
+    "lockdown": Operation(
+        _lockdown,
+        {"Mode": str, "Controllers": list, "BreakGlassKeys": list, "Threshold": int, **_TRY},
+        changes=True,
+    ),
+    "level": Operation(_get_acceptance),
+    "keys": Operation(_get_lockdown),
 }
 """Besides these there are `tasks` and `task`, which the broker answers itself."""

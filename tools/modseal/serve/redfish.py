@@ -1,4 +1,4 @@
-"""What the API shows, as Redfish resources (DMTF DSP0266). What Redfish has no word for is in `Oem.ModsealHost`.
+"""What the API shows, as Redfish resources (DMTF DSP0266). What Redfish has no word for is in `Oem.Modseal`.
 
 There the documents of `modseal host --format json` are whole, so that a client needs no second way to read them.
 """
@@ -41,7 +41,7 @@ def link(path: str) -> dict[str, str]:
 
 def oem(document: Mapping[str, Any]) -> dict[str, Any]:
     """A document of modseal's own."""
-    return {"Oem": {"ModsealHost": dict(document)}}
+    return {"Oem": {"Modseal": dict(document)}}
 
 
 def service_root(state: Mapping[str, Any]) -> Resource:
@@ -67,7 +67,7 @@ def _uuid(host: str) -> str:
 
 def manager(state: Mapping[str, Any]) -> Resource:
     """The host: what it demands, what runs, and what can be done."""
-    actions = ("Verify", "Activate", "Rollback", "SetAcceptance", "SetLockdown")
+    actions = ("Verify", "Remove", "Activate", "Rollback", "SetAcceptance", "SetLockdown")
     return {
         **resource(routes.MANAGER, "Manager.v1_19_0.Manager", "This host"),
         "ManagerType": "Service",
@@ -75,10 +75,23 @@ def manager(state: Mapping[str, Any]) -> Resource:
         "UUID": _uuid(state["host"]),
         "LogServices": link(f"{routes.MANAGER}/LogServices"),
         "Actions": {
-            "Oem": {f"#ModsealHost.{one}": {"target": f"{routes.ACTIONS}.{one}"} for one in actions},
+            "Oem": {f"#Modseal.{one}": {"target": f"{routes.ACTIONS}.{one}"} for one in actions},
         },
-        **oem({"@odata.type": "#ModsealHost.v1_0_0.Manager", **state, "Generations": link(routes.GENERATIONS)}),
+        **oem({"@odata.type": "#Modseal.v1_0_0.Manager", **state, **_OWN}),
     }
+
+
+_OWN = {
+    "Generations": link(routes.GENERATIONS),
+    "Acceptance": link(routes.ACCEPTANCE),
+    "Lockdown": link(routes.LOCKDOWN),
+}
+
+
+def own(path: str, document: Mapping[str, Any]) -> Resource:
+    """A resource that Redfish has no type for."""
+    name = path.rpartition("/")[2]
+    return resource(path, f"Modseal.v1_0_0.{name}", name, oem(document))
 
 
 def update_service(most: int) -> Resource:
@@ -130,7 +143,7 @@ def task(found: Mapping[str, Any]) -> Resource:
         "PercentComplete": 0 if state == "Running" else 100,
         "HidePayload": True,
         "Messages": [message(one) for one in problems],
-        **oem(found),
+        "Oem": {"Modseal": found["result"] or found["problem"], "ModsealTask": dict(found)},
     }
     return {**shown, "EndTime": found["ended"]} if found["ended"] else shown
 
@@ -143,7 +156,9 @@ def tasks(found: Mapping[str, Any]) -> Resource:
 
 def _problems(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """What speaks against a change, and against its bundles, with the codes of `modseal verify`."""
-    of_bundles = [failure for one in result.get("results", ()) for failure in one.get("failures", ())]
+    bundles = result.get("results", ())
+    of_bundles = [check for one in bundles for check in one["checks"] if check["status"] in ("failed", "undecided")]
+    of_bundles += [one["error"] for one in bundles if one.get("error")]
     return [*result.get("problems", ()), *of_bundles, *result.get("refused", ()), *result.get("findings", ())]
 
 
@@ -152,18 +167,21 @@ def message(failure: Mapping[str, Any]) -> dict[str, Any]:
     code = str(failure.get("code", "internal-error"))
     return {
         "@odata.type": "#Message.v1_1_2.Message",
-        "MessageId": f"ModsealHost.1.0.{code.title().replace('-', '')}",
+        "MessageId": f"Modseal.1.0.{code.title().replace('-', '')}",
         "Message": str(failure.get("detail", "")),
         "MessageArgs": [],
         "Severity": "Critical",
         "Resolution": str(failure.get("next_step", "")),
-        "Oem": {"ModsealHost": dict(failure)},
+        "Oem": {"Modseal": dict(failure)},
     }
 
 
-def error(code: str, text: str, messages: Sequence[Mapping[str, Any]] = ()) -> Resource:
-    """The body of a reply that is not a good one."""
-    return {"error": {"code": code, "message": text, "@Message.ExtendedInfo": list(messages)}}
+def error(
+    code: str, text: str, messages: Sequence[Mapping[str, Any]] = (), problem: Mapping[str, Any] = {}
+) -> Resource:
+    """The body of a reply that is not a good one, with the document of the problem where modseal has found it."""
+    own = oem(problem) if problem else {}
+    return {"error": {"code": code, "message": text, "@Message.ExtendedInfo": list(messages), **own}}
 
 
 def entry(event: Mapping[str, Any]) -> Resource:
@@ -172,7 +190,7 @@ def entry(event: Mapping[str, Any]) -> Resource:
     return {
         **resource(f"{routes.ENTRIES}/{event['number']}", "LogEntry.v1_16_0.LogEntry", event["event"]),
         "EntryType": "Oem",
-        "OemRecordFormat": "ModsealHost",
+        "OemRecordFormat": "Modseal",
         "Created": event["time"],
         "Severity": "OK",
         "Message": f"{event['event']}: {facts}" if facts else event["event"],

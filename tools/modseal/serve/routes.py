@@ -19,10 +19,12 @@ LOG = f"{MANAGER}/LogServices/Log"
 ENTRIES = f"{LOG}/Entries"
 EVENTS = f"{ROOT}/EventService/SSE"
 ROLES = f"{ROOT}/AccountService/Roles"
-GENERATIONS = f"{MANAGER}/Oem/ModsealHost/Generations"
+GENERATIONS, ACCEPTANCE, LOCKDOWN = (
+    f"{MANAGER}/Oem/Modseal/{name}" for name in ("Generations", "Acceptance", "Lockdown")
+)
 SERVICE = f"{ROOT}/"
 MODULE, ENTRY, TASK, ROLE = f"{INVENTORY}/{{name}}", f"{ENTRIES}/{{number}}", f"{TASKS}/{{id}}", f"{ROLES}/{{name}}"
-ACTIONS = f"{MANAGER}/Actions/Oem/ModsealHost"
+ACTIONS = f"{MANAGER}/Actions/Oem/Modseal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +55,9 @@ ROUTES = (
     Route("GET", f"{ROOT}/Managers", _READER, "whoami", "The one manager, `host`."),
     Route("GET", MANAGER, _READER, "state", "Level, lockdown, generation, and what was verified last."),
     Route("GET", GENERATIONS, _READER, "history", "The generations."),
+    Route("GET", ACCEPTANCE, _READER, "level", "The host's acceptance level."),
+    Route("GET", LOCKDOWN, _READER, "keys", "The mode of the host, and the keys that it names."),
+    Route("POST", f"{ACTIONS}.Remove", _OPERATOR, "remove", "Remove modules, all or none: a task."),
     Route(
         "POST", f"{ACTIONS}.Verify", _OPERATOR, "verify", "Hold every installed file against what is signed: a task."
     ),

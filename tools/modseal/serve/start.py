@@ -21,12 +21,26 @@ from modseal.boot import syscalls
 from modseal.boot.services import limit_to
 from modseal.errors import InputError, KeyMaterialError, UsageError
 from modseal.host.store import open_store
-from modseal.serve.ask import Host
+from modseal.serve import frames
+from modseal.serve.ask import AskedHost
 from modseal.serve.broker import Broker
 from modseal.serve.spec import Clients, ServeSpec, read
 
 if TYPE_CHECKING:
-    from modseal.serve.web import Service
+    from modseal.serve.web import HostService
+
+
+_TICK = 1
+"""Seconds between two looks for connections that do nothing."""
+
+_BACKLOG = 256
+"""Connections that wait to be taken."""
+
+_HANDSHAKE_SECONDS = 10
+"""Within which a client has shown its certificate."""
+
+_LINE = 8 * limits.KIB
+"""Bytes of a request's first line, and of one header, as usual in web servers."""
 
 
 def serve(root: Path, config: Path, now: Callable[[], datetime], say: Callable[[str], None]) -> None:
@@ -44,11 +58,11 @@ def serve(root: Path, config: Path, now: Callable[[], datetime], say: Callable[[
     broker = Broker(root, Clients(config), spec.upload, now)
     broker.recover()
     listening = _listen(spec)
-    say(f"serving https://{_shown(listening)}")
     mine, theirs = socket.socketpair()
     process = os.fork()
     if not process:
         _child(spec, tls, listening, mine, theirs, user)
+    say(f"serving https://{_shown(listening)}")
     theirs.close()
     listening.close()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -99,7 +113,7 @@ def _user(spec: ServeSpec) -> int | None:
 def _listen(spec: ServeSpec) -> socket.socket:
     family = socket.AF_INET6 if ":" in spec.address else socket.AF_INET
     try:
-        return socket.create_server((spec.address, spec.port), family=family, backlog=limits.SERVE_BACKLOG)
+        return socket.create_server((spec.address, spec.port), family=family, backlog=_BACKLOG)
     except OSError as error:
         raise InputError.of(f"{spec.address} port {spec.port}", error) from error
 
@@ -121,14 +135,16 @@ def _child(
     code = 1
     try:
         broker_end.close()
-        from modseal.serve.web import Service  # while everything can still be read: an interpreter may be root's own
+        from modseal.serve.web import (
+            HostService,  # while everything can still be read: an interpreter may be root's own
+        )
 
         spool = _spool(spec)
         if user is None:
             syscalls.no_new_privileges()
         else:
             limit_to(user, frozenset())
-        asyncio.run(_serve(Service(Host(control), spec, spool), spec, tls, listening, control))
+        asyncio.run(_serve(HostService(AskedHost(control), spec, spool), spec, tls, listening, control))
         code = 0
     except BaseException as error:  # noqa: BLE001 - the parent must not run twice
         sys.stderr.write(f"modseal: the process that speaks to clients: {type(error).__name__}: {error}\n")
@@ -145,17 +161,17 @@ def _spool(spec: ServeSpec) -> int:
 
 
 async def _serve(
-    service: Service, spec: ServeSpec, tls: ssl.SSLContext, listening: socket.socket, control: socket.socket
+    service: HostService, spec: ServeSpec, tls: ssl.SSLContext, listening: socket.socket, control: socket.socket
 ) -> None:
     from aiohttp import web
 
     runner = web.AppRunner(
         service.app(),
         access_log=None,
-        keepalive_timeout=limits.SERVE_IDLE_SECONDS,
-        max_line_size=limits.SERVE_LINE,
-        max_field_size=limits.SERVE_LINE,
-        shutdown_timeout=limits.SERVE_IDLE_SECONDS,
+        keepalive_timeout=frames.IDLE_SECONDS,
+        max_line_size=_LINE,
+        max_field_size=_LINE,
+        shutdown_timeout=frames.IDLE_SECONDS,
     )
     await runner.setup()
     loop = asyncio.get_running_loop()
@@ -167,16 +183,14 @@ async def _serve(
     def connection() -> asyncio.Protocol:
         return _Refuse() if len(server.connections) >= spec.connections else server()
 
-    listener = await loop.create_server(
-        connection, sock=listening, ssl=tls, ssl_handshake_timeout=limits.SERVE_HANDSHAKE_SECONDS
-    )
+    listener = await loop.create_server(connection, sock=listening, ssl=tls, ssl_handshake_timeout=_HANDSHAKE_SECONDS)
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     loop.add_reader(control, ended.set)  # the broker says nothing here: it has closed its end
     while not ended.is_set():
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(ended.wait(), limits.SERVE_TICK)
+            await asyncio.wait_for(ended.wait(), _TICK)
         _drop_idle(server.connections, service.active, last, loop.time())
     listener.close()
     await runner.cleanup()
@@ -190,7 +204,7 @@ def _drop_idle(connections: Any, active: Any, last: dict[Any, float], now: float
     for one in connections:
         if active.get(one):
             last[one] = now
-        elif now - last.setdefault(one, now) > limits.SERVE_IDLE_SECONDS and one.transport:
+        elif now - last.setdefault(one, now) > frames.IDLE_SECONDS and one.transport:
             one.transport.abort()
 
 

@@ -9,7 +9,7 @@ import sys
 import time
 import traceback
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,11 +17,26 @@ from aiohttp import BodyPartReader, hdrs, web
 
 from modseal import limits
 from modseal.errors import InputError, ModsealError
-from modseal.serve import openapi, redfish, routes
-from modseal.serve.ask import Host, Refusal, spool_file
+from modseal.serve import frames, openapi, redfish, routes
+from modseal.serve.ask import AskedHost, Refusal, spool_file
 from modseal.serve.roles import ROLES
 from modseal.serve.routes import ROUTES, Route
 from modseal.serve.spec import ServeSpec
+
+_CLIENTS_COUNTED = 4096
+"""Clients whose requests are counted; of more, those that asked longest ago are forgotten."""
+
+_EVENTS_PAUSE = 1
+"""Seconds between two looks for new events, which each prove the caller again."""
+
+_EVENTS_SECONDS = 3600
+"""A stream of events ends then; its reader begins a new one, with a certificate that is looked at anew."""
+
+_UPLOAD_SECONDS = 3600
+"""Within which a push must be there: 4 GiB at 10 Mbit/s."""
+
+_UPLOADS = 8
+"""Bundles that are pushed at one time; more wait."""
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _STATUS = {
@@ -41,13 +56,13 @@ _SAFE = {
 _SAME_SITE = ("same-origin", "none")
 
 
-class Service:
+class HostService:
     """The handlers of all routes."""
 
-    def __init__(self, host: Host, spec: ServeSpec, spool: int) -> None:
+    def __init__(self, host: AskedHost, spec: ServeSpec, spool: int) -> None:
         self._host, self._spec, self._spool_folder = host, spec, spool
         self._asked: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
-        self._uploads = asyncio.Semaphore(limits.SERVE_UPLOADS)
+        self._uploads = asyncio.Semaphore(_UPLOADS)
         self.active: dict[object, int] = {}
 
     def app(self) -> web.Application:
@@ -93,7 +108,7 @@ class Service:
         before, count = self._asked.pop(who, (minute, 0))
         count = count + 1 if before == minute else 1
         self._asked[who] = (minute, count)
-        if len(self._asked) > limits.SERVE_CLIENTS_COUNTED:
+        if len(self._asked) > _CLIENTS_COUNTED:
             self._asked.popitem(last=False)
         if count > self._spec.requests:
             raise web.HTTPTooManyRequests(headers={"Retry-After": "60"}, reason="too many requests in a minute")
@@ -117,8 +132,8 @@ class Service:
             names: dict[str, Any] = dict(request.match_info)
             if route.method == "POST":
                 names |= await _body(request)
-            if route.method == "DELETE" and request.query.get("dry_run") == "true":
-                names["dry_run"] = True
+            if route.operation == "modules" and "pending" in request.query:
+                names["pending"] = request.query["pending"] == "true"
             if route.operation == "log" and "number" in names:
                 names["number"] = _number(names["number"])
             takes_nothing = route.operation == "whoami"
@@ -130,9 +145,9 @@ class Service:
         return handle
 
     async def _ask(
-        self, request: web.Request, operation: str, arguments: Mapping[str, Any], descriptor: int | None = None
+        self, request: web.Request, operation: str, arguments: Mapping[str, Any], descriptors: Sequence[int] = ()
     ) -> dict[str, Any]:
-        return await self._host.ask(_certificate(request), operation, arguments, descriptor)
+        return await self._host.ask(_certificate(request), operation, arguments, descriptors)
 
     def _shown(self, route: Route, names: Mapping[str, Any], reply: Mapping[str, Any]) -> web.Response:
         found = reply["document"]
@@ -155,37 +170,37 @@ class Service:
         await self._ask(request, "whoami", {})  # a stranger's bytes are not read
         if not request.content_type.startswith("multipart/"):
             raise web.HTTPBadRequest(reason="push a bundle as multipart/form-data: UpdateParameters, then UpdateFile")
-        async with self._uploads, asyncio.timeout(limits.SERVE_UPLOAD_SECONDS):
+        async with self._uploads, asyncio.timeout(_UPLOAD_SECONDS):
             return await self._received(request)
 
     async def _received(self, request: web.Request) -> web.StreamResponse:
-        arguments: dict[str, Any] = {}
-        descriptor = None
+        arguments: dict[str, Any] = {"Files": []}
+        descriptors: list[int] = []
         try:
             async for part in await request.multipart():
                 if not isinstance(part, BodyPartReader):
                     raise web.HTTPBadRequest(reason="parts have no parts here")
-                if part.name == "UpdateParameters" and descriptor is None:
+                if part.name == "UpdateParameters" and not descriptors:
                     arguments |= _parameters(await part.read_chunk(limits.SERVE_BODY))
-                elif part.name == "UpdateFile" and descriptor is None:
-                    descriptor = spool_file(self._spool_folder)
-                    arguments["file"] = part.filename or ""
-                    await self._spool(part, descriptor)
+                elif part.name == "UpdateFile" and len(descriptors) < limits.SERVE_BUNDLES:
+                    descriptors.append(spool_file(self._spool_folder))
+                    arguments["Files"].append(part.filename or "")
+                    await self._spool(part, descriptors[-1])
                 else:
-                    raise web.HTTPBadRequest(reason=f"a part is called {part.name!r}, or comes twice"[:100])
-            if descriptor is None:
+                    raise web.HTTPBadRequest(reason=f"a part is called {part.name!r}, or is one too many"[:100])
+            if not descriptors:
                 raise web.HTTPBadRequest(reason="there is no part UpdateFile")
-            reply = await self._ask(request, "install", arguments, descriptor)
+            reply = await self._ask(request, "install", arguments, descriptors)
             return _done(reply["document"])
         except ValueError as error:
             raise web.HTTPBadRequest(reason=f"the body cannot be read ({type(error).__name__})") from None
         finally:
-            if descriptor is not None:
+            for descriptor in descriptors:
                 os.close(descriptor)
 
     async def _spool(self, part: BodyPartReader, descriptor: int) -> None:
         size = 0
-        while chunk := await asyncio.wait_for(part.read_chunk(1 << 16), limits.SERVE_IDLE_SECONDS):
+        while chunk := await asyncio.wait_for(part.read_chunk(1 << 16), frames.IDLE_SECONDS):
             size += len(chunk)
             if size > self._spec.upload:
                 raise web.HTTPRequestEntityTooLarge(self._spec.upload, size)
@@ -203,7 +218,7 @@ class Service:
         after = _number(request.headers.get("Last-Event-ID", str(state["event"])))
         response = web.StreamResponse(headers={**_SAFE, "Content-Type": "text/event-stream"})
         await response.prepare(request)
-        ends = time.monotonic() + limits.SERVE_EVENTS_SECONDS
+        ends = time.monotonic() + _EVENTS_SECONDS
         while time.monotonic() < ends:
             found = (await self._ask(request, "events", {"after": after}))["document"]["events"]
             for event in found:
@@ -211,7 +226,7 @@ class Service:
                 await response.write(f"id: {after}\ndata: {json.dumps(redfish.entry(event))}\n\n".encode())
             if not found:
                 await response.write(b": nothing new\n\n")
-            await asyncio.sleep(limits.SERVE_EVENTS_PAUSE)
+            await asyncio.sleep(_EVENTS_PAUSE)
         return response
 
 
@@ -236,8 +251,8 @@ def _resource(
             return redfish.module(found, verdict)
         case routes.MANAGER:
             return redfish.manager(found)
-        case routes.GENERATIONS:
-            return redfish.resource(path, "ModsealHost.v1_0_0.Generations", "Generations", redfish.oem(found))
+        case routes.GENERATIONS | routes.ACCEPTANCE | routes.LOCKDOWN:
+            return redfish.own(path, found)
         case routes.ENTRIES:
             return redfish.entries(found)
         case routes.ENTRY:
@@ -265,7 +280,7 @@ def _certificate(request: web.Request) -> bytes:
 
 async def _body(request: web.Request) -> dict[str, Any]:
     """The arguments in a body of JSON; none where there is no body."""
-    data = await asyncio.wait_for(request.read(), limits.SERVE_IDLE_SECONDS)
+    data = await asyncio.wait_for(request.read(), frames.IDLE_SECONDS)
     if not data:
         return {}
     try:
@@ -284,9 +299,9 @@ def _parameters(data: bytes) -> dict[str, Any]:
         raise ValueError("UpdateParameters is not an object")  # noqa: TRY004 - as one that is not JSON
     if found.get("ForceUpdate"):
         raise web.HTTPBadRequest(reason="ForceUpdate: nothing is forced onto this host")
-    own = found.get("Oem", {}).get("ModsealHost", {}) if isinstance(found.get("Oem", {}), dict) else {}
+    own = found.get("Oem", {}).get("Modseal", {}) if isinstance(found.get("Oem", {}), dict) else {}
     if not isinstance(own, dict):
-        raise ValueError("Oem.ModsealHost is not an object")  # noqa: TRY004
+        raise ValueError("Oem.Modseal is not an object")  # noqa: TRY004
     return own
 
 
@@ -313,4 +328,4 @@ def _refused(problem: Mapping[str, Any], exit_code: int) -> web.Response:
     code = str(problem.get("code"))
     status = _STATUS.get(code, _EXIT_STATUS.get(exit_code, 503))
     shown = redfish.message(problem)
-    return _json(redfish.error(shown["MessageId"], shown["Message"], [shown]), status)
+    return _json(redfish.error(shown["MessageId"], shown["Message"], [shown], problem), status)

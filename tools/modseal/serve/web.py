@@ -41,6 +41,7 @@ _UPLOADS = 8
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _STATUS = {
     "role-missing": 403,
+    "role-too-low": 403,
     "host-locked-down": 403,
     "not-installed": 404,
     "unknown-item": 404,

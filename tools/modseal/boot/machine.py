@@ -212,6 +212,7 @@ def _keep(state: HostStatus, disk: HostDisk) -> None:
     boot_variables.prefer(state.slot, disk.partitions)
     update.save(DATA, slots.kept(found))
     state.trial = False
+    state.write()
     say("machine", f"slot {state.slot}, generation {state.generation} runs well, and is kept")
 
 

@@ -77,8 +77,11 @@ def test_levels_are_set_by_administrators(one: Served) -> None:
 
 @pytest.mark.parametrize(
     "body",
-    [b"{", b"[]", b'{"Level": 7}', b'{"Level": "partner", "force": true}', b'{"root": "/"}', b"\xff" * 70_000],
-    ids=["no JSON", "no object", "another kind", "an unknown argument", "a path", "too much"],
+    [
+        *(b"{", b"[]", b'{"Level": 7}', b'{"Level": "partner", "force": true}', b'{"root": "/"}'),
+        *(b"\xff" * 70_000, b"[" * 60_000, b"\0{"),
+    ],
+    ids=["no JSON", "no object", "another kind", "an unknown argument", "a path", "too much", "deep", "UTF-16"],
 )
 def test_a_body_that_does_not_fit_is_refused(one: Served, body: bytes) -> None:
     reply = one.ask("POST", f"{ACTIONS}.SetAcceptance", "admin", body, Content_Type="application/json")
@@ -95,6 +98,14 @@ def test_what_is_not_there_is_said_so(one: Served) -> None:
         reply = one.ask("GET", path)
         assert (reply.status, reply.codes) == (404, ["unknown-item"]), path
     assert one.ask("GET", f"{routes.ENTRIES}/first").status == 404
+
+
+def test_parts_that_cannot_be_read_are_refused(one: Served) -> None:
+    part = b'--x\r\nContent-Disposition: form-data; name="\x0f\xf1"\r\n\r\n{}\r\n--x--\r\n'
+    deep = part.replace(b"\x0f\xf1", b"UpdateParameters").replace(b"{}", b"[" * 60_000)
+    for body in (part, b"--x\r\n", b"", deep):
+        reply = one.ask("POST", routes.PUSH, "operator", body, Content_Type="multipart/form-data; boundary=x")
+        assert reply.status == 400, body[:80]
 
 
 def test_nothing_is_forced(one: Served) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from aiohttp import BodyPartReader, hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
 
 from modseal import limits
 from modseal.errors import InputError, ModsealError
@@ -193,7 +194,7 @@ class HostService:
                 raise web.HTTPBadRequest(reason="there is no part UpdateFile")
             reply = await self._ask(request, "install", arguments, descriptors)
             return _done(reply["document"])
-        except ValueError as error:
+        except (ValueError, RecursionError, HttpProcessingError) as error:
             raise web.HTTPBadRequest(reason=f"the body cannot be read ({type(error).__name__})") from None
         finally:
             for descriptor in descriptors:
@@ -285,8 +286,8 @@ async def _body(request: web.Request) -> dict[str, Any]:
     if not data:
         return {}
     try:
-        found = json.loads(data)
-    except ValueError:
+        found = json.loads(data.decode())
+    except (ValueError, RecursionError):
         raise web.HTTPBadRequest(reason="the body is not JSON") from None
     if not isinstance(found, dict):
         raise web.HTTPBadRequest(reason="the body is not an object")
@@ -295,7 +296,7 @@ async def _body(request: web.Request) -> dict[str, Any]:
 
 def _parameters(data: bytes) -> dict[str, Any]:
     """Redfish's parameters of a push, as arguments. Raises `ValueError`."""
-    found = json.loads(data or b"{}")
+    found = json.loads(data.decode() or "{}")
     if not isinstance(found, dict):
         raise ValueError("UpdateParameters is not an object")  # noqa: TRY004 - as one that is not JSON
     if found.get("ForceUpdate"):

@@ -103,7 +103,7 @@ def update_service(most: int) -> Resource:
         "MultipartHttpPushUri": routes.PUSH,
         "MaxImageSizeBytes": most,
         "SoftwareInventory": link(routes.INVENTORY),
-        "Actions": {},  # sushy demands it; a host that fetched bundles from addresses of others would be a way out of it
+        "Actions": {},  # sushy demands it; a host fetches nothing from addresses of others
     }
 
 

@@ -27,6 +27,7 @@ from modseal.host import result_shape as host_shape
 from modseal.image import spec_shape as image_shape
 from modseal.packing import spec_shape
 from modseal.policy import shape as policy_shape
+from modseal.remote import inventory_shape
 from modseal.serve import spec_shape as serve_shape
 
 PUBLISHED: dict[str, tuple[Shape, str]] = {
@@ -45,6 +46,7 @@ PUBLISHED: dict[str, tuple[Shape, str]] = {
     "host": (host_shape.SHAPE, "modseal host"),
     "image": (image_shape.SHAPE, image_shape.SCHEMA),
     "serve": (serve_shape.SHAPE, serve_shape.SCHEMA),
+    "remote": (inventory_shape.SHAPE, inventory_shape.SCHEMA),
     "service": (boot_documents.SERVICE_SHAPE, boot_documents.SERVICE),
 }
 """The schemas of schemas/ by name: the shape of each, and its title."""

@@ -84,6 +84,7 @@ INTO_FOLDERS = ("sign --output", "timestamp --output")
 READ = {
     "files",
     "config",
+    *("inventory", "ca"),
     *("bundle", "bundles", "cert", "chain", "csr", "passphrase_file", "parent_passphrase_file", "prepared", "attach"),
     *("tsa_anchor", "root_cert", "previous", "policy_file", "spec", "certificate", "request", "baseline", "path"),
     *(

@@ -23,6 +23,7 @@ def test_every_limit_has_a_test_at_its_edge() -> None:
         "test_limits_audit",
         "test_limits_bytes",
         "test_limits_depot",
+        "test_limits_managed",
         "test_limits_manifest",
         "test_limits_remote",
         "test_limits_trust",

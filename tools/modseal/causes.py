@@ -49,6 +49,8 @@ CauseName = Literal[
     "image-spec", "host-silent", "not-a-public-key",
     # a host that is managed from outside
     "serve-spec", "serve-key", "serve-task", "serve-busy", "serve-silent", "serve-died",
+    # hosts that are managed from elsewhere
+    "remote-spec", "remote-silent", "remote-certificate", "remote-refused", "remote-at-work", "remote-busy",
     # image profiles
     "profile-needs", "profile-needed", "profile-unsigned",
 ]  # fmt: skip
@@ -212,6 +214,15 @@ CAUSES: Final[Mapping[CauseName, str]] = {
     "serve-busy": "Wait until some of the tasks are done, then ask again.",
     "serve-silent": "See the service's own messages (`journalctl -u modseal-serve`), and start it again.",
     "serve-died": "See the lines above this one, and start the service again.",
+    # hosts that are managed from elsewhere
+    "remote-spec": "Correct this line of the inventory, and run the command again.",
+    "remote-silent": "Check the address, the network, and whether the service runs there; if something was to "
+    "change, see with `modseal remote HOST history` whether it did.",
+    "remote-certificate": "Compare the certificate of the host with the one that was given to it, and name its CA with "
+    "--ca; if it should be this CA, somebody may stand between.",
+    "remote-refused": "See whether your certificate is current, and comes from a CA that the host knows.",
+    "remote-at-work": "Wait, and see with `modseal remote HOST history` what came of it, or give more time by --wait.",
+    "remote-busy": "Wait some seconds, and ask again.",
     # image profiles
     "profile-needs": "Put a module that offers it into the profile with `modseal profile add`.",
     "profile-needed": "Remove the modules that need it in the same call, too, or leave it in the profile.",

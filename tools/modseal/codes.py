@@ -59,6 +59,8 @@ CodeName = Literal[
     "path-not-mergeable", "no-generation", "no-set", "set-unknown",
     # hosts: who may ask for what from outside
     "role-missing", "role-too-low", "unknown-item", "upload-too-large",
+    # hosts that are managed from elsewhere: why there is no answer
+    "host-unreachable", "host-reply-invalid", "host-denied",
     # hosts: lockdown, and what ends it
     "host-locked-down", "lockdown-incomplete", "break-glass-invalid", "break-glass-other-host", "break-glass-used",
     "break-glass-early", "break-glass-expired", "break-glass-threshold",
@@ -708,6 +710,24 @@ CODES: Final[Mapping[CodeName, Code]] = {
         None,
         "More was pushed than this host takes at once.",
         "Raise `upload` in the host's serve.toml, or install the bundle on the host itself.",
+    ),
+    # hosts that are managed from elsewhere: why there is no answer
+    "host-unreachable": Code(
+        None,
+        "A host that was asked over the network gave no answer.",
+        "Check its address and the network; if something was to change, see with `history` whether it did.",
+        undecided=True,
+    ),
+    "host-reply-invalid": Code(
+        None,
+        "A host answered what no host answers: another form, too much, or from elsewhere.",
+        "Do not act on it. See whether both run the same version of modseal, and then look at the host itself.",
+        undecided=True,
+    ),
+    "host-denied": Code(
+        None,
+        "A host does not let the holder of this certificate do what was asked.",
+        "Ask with a certificate whose role may do this; whoever runs the host says which roles there are.",
     ),
     # hosts: lockdown, and what ends it
     "host-locked-down": Code(

@@ -477,3 +477,30 @@ SERVE_BODY = 64 * KIB
 
 SERVE_BUNDLES = 64
 """Bundles of one push. Each is an open file; Linux passes 253 at most between processes."""
+
+REMOTE_HOSTS = 4096
+"""Hosts of one inventory. Each answer is kept until all are there."""
+
+REMOTE_AT_ONCE = 32
+"""Hosts that are asked at a time: each is a thread with one connection that mostly waits."""
+
+REMOTE_REPLY_SIZE = 64 * MIB
+"""Bytes of one answer of a host. It carries one document of an image store at most, such as a module's listing."""
+
+REMOTE_CONNECT_TIME = 10
+"""Seconds for a connection to a host. A TCP connection that is not there after two repeats mostly never is."""
+
+REMOTE_REPLY_TIME = 60
+"""Seconds for one answer of a host, its last byte included. What takes a host longer is a task, and asked for again."""
+
+REMOTE_SLOWEST = 128 * KIB
+"""Bytes a second that a bundle must get to a host with at least, on top of the time for the answer: a slow DSL line."""
+
+REMOTE_TASK_TIME = 900
+"""Seconds that a host may take for a task, unless it is said otherwise: installing some GiB, or proving them."""
+
+REMOTE_PAUSE = 200
+"""Milliseconds before a host is first asked again how far a task is; twice as many each time."""
+
+REMOTE_LONGEST_PAUSE = 3000
+"""The most milliseconds between two such questions."""

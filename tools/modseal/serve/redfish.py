@@ -158,7 +158,7 @@ def tasks(found: Mapping[str, Any]) -> Resource:
 def _problems(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """What speaks against a change, and against its bundles, with the codes of `modseal verify`."""
     bundles = result.get("results", ())
-    of_bundles = [check for one in bundles for check in one["checks"] if check["status"] in ("failed", "undecided")]
+    of_bundles = [check for one in bundles for check in one["checks"] if check["status"] in ("failed", "inconclusive")]
     of_bundles += [one["error"] for one in bundles if one.get("error")]
     return [*result.get("problems", ()), *of_bundles, *result.get("refused", ()), *result.get("findings", ())]
 

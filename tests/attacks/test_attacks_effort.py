@@ -18,7 +18,7 @@ from builders.policies import anchor, trusting
 from modseal import limits
 from modseal.errors import FormatError
 from modseal.format import der, strict_xml
-from modseal.pki import algorithms, certificate, path, revocation
+from modseal.pki import algorithms, certificate, path, public_key, revocation
 from modseal.pki.effort import Effort
 from modseal.pki.path import NoPath, PathRules, find_paths
 from modseal.pki.revocation import RevocationRules
@@ -203,7 +203,7 @@ def test_DOS_03_a_crowd_of_attributes_is_refused_before_anything_is_verified(
 def test_DOS_03_a_crowd_of_extensions_is_refused_before_the_library_makes_objects_of_them() -> None:
     oids = (x509.ObjectIdentifier(f"1.3.6.1.4.1.99999.{n}") for n in range(100))
     crowded = leaf("Crowded", extensions=[(x509.UnrecognizedExtension(oid, b""), False) for oid in oids])
-    with pytest.raises(FormatError) as caught, mock.patch.object(certificate, "load_der_public_key") as library:
+    with pytest.raises(FormatError) as caught, mock.patch.object(public_key, "load") as library:
         certificate._read(crowded.der)
     assert library.call_count == 0
     assert caught.value.failure.code == "limit-exceeded"

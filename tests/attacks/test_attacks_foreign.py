@@ -102,7 +102,7 @@ BAD_KEY = mock.Mock()
 REQUEST = request.make_request(name("Test"), new_key()).public_bytes(Encoding.DER)
 EDGES: dict[str, tuple[str, Callable[[], object], type[ModsealError], set[str]]] = {
     "the key of a certificate": (
-        "modseal.pki.certificate.load_der_public_key",
+        "modseal.pki.public_key.load",
         parse_certificate,
         FormatError,
         {"malformed-certificate", "unsupported-algorithm"},

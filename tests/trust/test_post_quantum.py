@@ -16,7 +16,7 @@ from builders.bundles import Bundle, accepted, codes, make, refused
 from builders.pki import Identity, ca, leaf, new_key, root, signer
 from builders.policies import anchor, trusting
 from modseal.format import rules
-from modseal.pki import algorithms, certificate
+from modseal.pki import algorithms, certificate, public_key
 from modseal.pki.algorithms import ALGORITHMS
 from modseal.trust.examination import Status, Verdict
 
@@ -43,7 +43,7 @@ def unknown_by_library() -> Any:
             raise UnsupportedAlgorithm("Unknown key type")
         return key
 
-    return mock.patch.object(certificate, "load_der_public_key", older)
+    return mock.patch.object(public_key, "load", older)
 
 
 @pytest.fixture(params=[unknown_by_table, unknown_by_library], ids=["table", "library"])

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help demo demo-host demo-image host-system vm vm-table vm-image power-cuts exec-cost test lint format bench bench-peers shape worst fuzz mutate oracle differential vectors big docs man clean
+.PHONY: help demo demo-host demo-remote demo-image host-system vm vm-table vm-image power-cuts exec-cost test lint format bench bench-peers shape worst fuzz mutate oracle differential vectors big docs man clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -23,6 +23,9 @@ demo: $(VENV)/.installed  ## pack, sign and verify an example; see a tampered co
 
 demo-host: $(VENV)/.installed  ## a host: install, refuse, run, find damage, repair, roll back
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh docs/examples/demo-host.sh
+
+demo-remote: $(VENV)/.developer  ## two hosts, managed from a desk: install, refuse, roll back, lock down, break the glass
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh docs/examples/demo-remote.sh
 
 demo-image: $(VENV)/.developer  ## a host image: build it, and boot it in QEMU; FOLDER keeps what is fetched
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh docs/examples/demo-image.sh $(or $(FOLDER),build/image)

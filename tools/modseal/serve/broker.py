@@ -93,7 +93,11 @@ class Broker:
                 break
             if not descriptors:
                 break
-            connection = socket.socket(fileno=descriptors[0])
+            try:
+                connection = socket.socket(fileno=descriptors[0])
+            except OSError:  # a descriptor of something else ends nobody's service
+                os.close(descriptors[0])
+                continue
             found = _PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
             if found[:2] != (process, user):
                 connection.close()
@@ -167,8 +171,13 @@ class Broker:
             folder = self._uploads / task["id"]
             names = asked.arguments.get("Files", [])
             bundles = frames.places(folder, names, len(descriptors))
-            for descriptor, bundle in zip(descriptors, bundles, strict=True):
-                self.copy(descriptor, bundle)
+            try:
+                for descriptor, bundle in zip(descriptors, bundles, strict=True):
+                    self.copy(descriptor, bundle)
+            except ModsealError as error:
+                shutil.rmtree(folder, ignore_errors=True)  # first: the disk may be full of it
+                self._tasks.end(task, FAILED, self._now(), problem=values.problem_values(error.failure))
+                raise
             asked = Asked(asked.root, asked.arguments, asked.at, asked.actor, bundles)
             thread = threading.Thread(target=self._work, args=(task, operation, asked, folder))
             self._threads = [one for one in self._threads if one.is_alive()] + [thread]

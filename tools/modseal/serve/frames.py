@@ -49,7 +49,7 @@ def receive(connection: socket.socket, *, descriptors: int = 0) -> tuple[dict[st
         message = json.loads(_exactly(connection, length))
         if not isinstance(message, dict):
             raise ValueError("it sent no object")  # noqa: TRY301, TRY004 - one of the ways in which bytes are no message
-    except (OSError, EOFError, ValueError) as error:
+    except (OSError, EOFError, ValueError, RecursionError) as error:
         for descriptor in found:
             os.close(descriptor)
         raise InputError(f"the other process does not answer: {error}").because("serve-silent") from None

@@ -26,6 +26,7 @@ RUNNING, DONE, REFUSED, FAILED = "running", "done", "refused", "failed"
 """`refused`: the host was asked, and is as before. `failed`: killed, or not decided, and the host is as before."""
 
 Task = dict[str, Any]
+_MEMBERS = {"id", "operation", "arguments", "by", "state", "started", "ended", "before", "result", "problem"}
 
 
 class Tasks:
@@ -68,7 +69,9 @@ class Tasks:
             raise RefusedError("unknown-item", f"there is no task {name!r}", task=name)
         try:
             task = json.loads((self._folder / f"{name}.json").read_bytes())
-        except (OSError, ValueError) as error:
+            if not isinstance(task, dict) or task.get("schema") != SCHEMA or not task.keys() >= _MEMBERS:
+                raise ValueError("it is no task")  # noqa: TRY301 - one of the ways in which it is damaged
+        except (OSError, ValueError, RecursionError) as error:
             raise InputError(f"task {name}: {error}").because("serve-task") from None
         return dict(task)
 

@@ -8,7 +8,7 @@ import os
 import sys
 import time
 import traceback
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -17,10 +17,10 @@ from aiohttp import BodyPartReader, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from modseal import limits
-from modseal.errors import InputError, ModsealError
+from modseal.errors import InputError, ModsealError, RefusedError
 from modseal.serve import frames, openapi, redfish, routes
 from modseal.serve.ask import AskedHost, Refusal, spool_file
-from modseal.serve.roles import ROLES
+from modseal.serve.roles import ROLES, Role
 from modseal.serve.routes import ROUTES, Route
 from modseal.serve.spec import ServeSpec
 
@@ -35,6 +35,9 @@ _EVENTS_SECONDS = 3600
 
 _UPLOAD_SECONDS = 3600
 """Within which a push must be there: 4 GiB at 10 Mbit/s."""
+
+_STREAMS = 8
+"""Streams of events that one client has at one time: more would take the connections of all others."""
 
 _UPLOADS = 8
 """Bundles that are pushed at one time; more wait."""
@@ -65,6 +68,7 @@ class HostService:
         self._host, self._spec, self._spool_folder = host, spec, spool
         self._asked: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
         self._uploads = asyncio.Semaphore(_UPLOADS)
+        self._streams: Counter[bytes] = Counter()
         self.active: dict[object, int] = {}
 
     def app(self) -> web.Application:
@@ -169,7 +173,10 @@ class HostService:
                 return _json(_resource(path, names, found, reply["verdict"], self._spec.upload))
 
     async def _push(self, request: web.Request) -> web.StreamResponse:
-        await self._ask(request, "whoami", {})  # a stranger's bytes are not read
+        who = (await self._ask(request, "whoami", {}))["caller"]
+        if (needed := routes.role_for("install")) is None or Role.named(who["role"]) < needed:
+            detail = f"install needs the role {needed}, and {who['name']} has {who['role']}"
+            raise RefusedError("role-too-low", detail, operation="install", role=who["role"])  # nothing is spooled
         if not request.content_type.startswith("multipart/"):
             raise web.HTTPBadRequest(reason="push a bundle as multipart/form-data: UpdateParameters, then UpdateFile")
         async with self._uploads, asyncio.timeout(_UPLOAD_SECONDS):
@@ -215,6 +222,18 @@ class HostService:
             raise InputError.of("what is pushed", error, to_write=True) from error
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
+        who = _certificate(request)
+        if self._streams[who] >= _STREAMS:
+            raise web.HTTPTooManyRequests(headers={"Retry-After": "60"}, reason="too many streams of events")
+        self._streams[who] += 1
+        try:
+            return await self._stream(request)
+        finally:
+            self._streams[who] -= 1
+            if not self._streams[who]:
+                del self._streams[who]
+
+    async def _stream(self, request: web.Request) -> web.StreamResponse:
         """Server-sent events: what is written to the log from now on, or since `Last-Event-ID`."""
         state = (await self._ask(request, "state", {}))["document"]
         after = _number(request.headers.get("Last-Event-ID", str(state["event"])))

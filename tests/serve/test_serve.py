@@ -41,7 +41,7 @@ def test_a_refused_bundle_changes_nothing_and_has_the_codes_of_verify(one: Serve
     stranger = leaf(issuer=root(7))
     task = one.ended(one.push(one.host.bundle("stranger", "1.0", stranger)))
     assert (task["TaskState"], task["TaskStatus"]) == ("Exception", "Critical")
-    [message] = task["Messages"]
+    message = task["Messages"][0]
     assert (message["MessageId"], message["Oem"]["Modseal"]["code"]) == ("Modseal.1.0.NoPath", "no-path")
     assert message["Resolution"]
     damaged = bytearray(make_bundle("seal").data)
@@ -115,6 +115,7 @@ def test_nothing_is_forced(one: Served) -> None:
 
 
 def test_the_log_is_streamed_as_it_is_written(one: Served) -> None:
+    one.ended(one.push(one.host.bundle("streamed", "1.0")))
     import http.client
 
     connection = http.client.HTTPSConnection("127.0.0.1", one.port, context=one.tls(one.clients["reader"]), timeout=30)

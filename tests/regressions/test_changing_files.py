@@ -13,12 +13,21 @@ from builders.pki import NOW
 from builders.policies import trusting
 from modseal.bundle import open as opening
 from modseal.bundle.extract import extract
+from modseal.bundle.open import OpenBundle
 from modseal.bundle.verify import verify
 from modseal.errors import FormatError
+from modseal.format import source
 from modseal.format.source import BytesSource, FileSource, HashedSource
 from modseal.trust.examination import Verdict
+from modseal.trust.examine import examine
 
 POLICY = trusting()
+
+
+@pytest.fixture(autouse=True)
+def _read_from_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As files are that are too large to be kept: a small one is read once, when it is opened."""
+    monkeypatch.setattr(source, "WHOLE", -1)
 
 
 class _Swapping(FileSource):
@@ -32,6 +41,24 @@ class _Swapping(FileSource):
         again = offset in self.seen
         self.seen.add(offset)
         return bytes(byte ^ 0x55 for byte in data) if again else data
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_small_file_is_read_once_and_its_digest_is_that_of_what_was_read(
+    kind: Kind, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.undo()
+    path = tmp_path / "a"
+    data = make(kind).data
+    path.write_bytes(data)
+    policy = replace(POLICY, deny=replace(POLICY.deny, digests=frozenset({hashlib.sha256(data).hexdigest()})))
+    with path.open("rb") as file:
+        opened = FileSource(file.fileno())
+        path.write_bytes(bytes(len(data)))
+        bundle = OpenBundle(opened, "a", with_digest=True)
+        assert examine(bundle, POLICY, NOW).verdict is Verdict.ACCEPTED
+        assert bundle.sha256() == hashlib.sha256(data).hexdigest()
+        assert examine(OpenBundle(opened, "a"), policy, NOW).verdict is Verdict.REJECTED
 
 
 @pytest.mark.parametrize("kind", KINDS)

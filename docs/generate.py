@@ -72,9 +72,9 @@ def outputs() -> dict[Path, str]:
     files |= {ROOT / "docs" / path: text for path, text in performance_page.pictures().items()}
     for name in json_schema.PUBLISHED:
         files[ROOT / f"schemas/{name}.schema.json"] = json_schema.text(json_schema.published(name))
-    for name in ("format", "verification", "policy", "threat-model", "audits", "enforcement", "reference-host"):
-        path = ROOT / f"docs/{name}.md"
-        files[path] = with_regions(path.read_text("utf-8"))
+    for path in sorted((ROOT / "docs").rglob("*.md")):
+        if path not in files and _REGION.search(page := path.read_text("utf-8")):
+            files[path] = with_regions(page)
     return files | {ROOT / "docs/man1" / name: text for name, text in _man_pages().items()}
 
 

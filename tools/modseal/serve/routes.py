@@ -6,6 +6,7 @@ the process that speaks to clients looks here, and the one that carries out look
 
 from __future__ import annotations
 
+from modseal.errors import RefusedError
 from modseal.serve.roles import Role
 from modseal.values import dataclass
 
@@ -53,7 +54,7 @@ ROUTES = (
     Route("GET", MODULE, _READER, "module", "One of them, proved again."),
     Route("DELETE", MODULE, _OPERATOR, "remove", "Remove it: a task."),
     Route("GET", f"{ROOT}/Managers", _READER, "whoami", "The one manager, `host`."),
-    Route("GET", MANAGER, _READER, "state", "Level, lockdown, generation, and what was verified last."),
+    Route("GET", MANAGER, _READER, "state", "Level, lockdown, generation, and how many modules."),
     Route("GET", GENERATIONS, _READER, "history", "The generations."),
     Route("GET", ACCEPTANCE, _READER, "level", "The host's acceptance level."),
     Route("GET", LOCKDOWN, _READER, "keys", "The mode of the host, and the keys that it names."),
@@ -85,3 +86,11 @@ ROUTES = (
 def role_for(operation: str) -> Role | None:
     """The lowest role that may ask for an operation; None where no route leads to it."""
     return min((route.role for route in ROUTES if route.operation == operation), default=None)
+
+
+def require_role(operation: str, role: Role, name: str) -> None:
+    """Raises `RefusedError` (role-too-low) where somebody of this role may not ask for an operation."""
+    needed = role_for(operation)
+    if needed is None or role < needed:
+        detail = f"{operation} needs the role {needed}, and {name} has {role}"
+        raise RefusedError("role-too-low", detail, operation=operation, role=str(role))

@@ -118,7 +118,7 @@ class Served:
         method: str,
         path: str,
         role: str | Identity | None = "reader",
-        body: bytes | Mapping[str, Any] | None = None,
+        body: bytes | Iterator[bytes] | Mapping[str, Any] | None = None,
         **headers: str,
     ) -> Reply:
         """One request; `body` as JSON where it is a mapping."""

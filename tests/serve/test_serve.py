@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -106,6 +107,25 @@ def test_parts_that_cannot_be_read_are_refused(one: Served) -> None:
     for body in (part, b"--x\r\n", b"", deep):
         reply = one.ask("POST", routes.PUSH, "operator", body, Content_Type="multipart/form-data; boundary=x")
         assert reply.status == 400, body[:80]
+
+
+def test_names_of_files_are_those_of_the_parts(one: Served) -> None:
+    for names in ("agent", ["../agent"]):
+        assert one.push(b"no bundle", Files=names).status == 400
+
+
+def test_parameters_may_come_in_pieces(one: Served) -> None:
+    head = '--x\r\nContent-Disposition: form-data; name="UpdateParameters"\r\n\r\n{"Oem": {"Modseal": '
+    tail = '{"DryRun": true}}}\r\n--x\r\nContent-Disposition: form-data; name="UpdateFile"\r\n\r\nagent\r\n--x--\r\n'
+
+    def pieces() -> Iterator[bytes]:
+        yield head.encode()
+        time.sleep(0.1)  # so that they are not one for the reader
+        yield tail.encode()
+
+    sent = {"Content_Type": "multipart/form-data; boundary=x", "Content_Length": str(len(head) + len(tail))}
+    task = one.ended(one.ask("POST", routes.PUSH, "operator", pieces(), **sent))
+    assert task["Oem"]["ModsealTask"]["arguments"] == {"DryRun": True, "Files": [""]}
 
 
 def test_nothing_is_forced(one: Served) -> None:

@@ -29,7 +29,7 @@ from modseal.host.store import open_store
 from modseal.serve import frames
 from modseal.serve.operations import OPERATIONS, Answer, Asked, Operation, require_arguments
 from modseal.serve.roles import Caller, caller
-from modseal.serve.routes import role_for
+from modseal.serve.routes import require_role
 from modseal.serve.spec import Clients
 from modseal.serve.tasks import DONE, FAILED, REFUSED, RUNNING, Task, Tasks
 from modseal.trust.examination import Verdict
@@ -66,22 +66,27 @@ class Broker:
         self._uploads.mkdir(mode=0o700)
         for task in self._tasks.newest():
             if task["state"] == RUNNING:
-                done = self._was_done(task)
-                detail = (
-                    "the service was ended; the host's log has this change"
-                    if done
-                    else ("the service was ended before this was done; the host is as it was before")
-                )
-                problem = values.problem_values(InternalError(detail).failure) if not done else None
-                self._tasks.end(task, DONE if done else FAILED, self._now(), {"detail": detail}, problem)
+                self._end_of_killed(task)
+
+    def _end_of_killed(self, task: Task) -> None:
+        """Say of a task that was killed whether it was done, by the host's log; or why that cannot be said."""
+        try:
+            if self._was_done(task):
+                detail = "the service was ended; the host's log has this change"
+                self._tasks.end(task, DONE, self._now(), {"detail": detail})
+                return
+            detail = "the service was ended before this was done; the host is as it was before"
+            failure = InputError(detail).because("serve-task").failure
+        except ModsealError as error:  # a log that is broken keeps nobody from managing the host
+            failure = error.failure
+        self._tasks.end(task, FAILED, self._now(), problem=values.problem_values(failure))
 
     def _was_done(self, task: Task) -> bool:
+        event = task["arguments"].get("Action", task["operation"])  # an update is pushed as an installation is
         with open_store(self._root) as store:
             return any(
-                event.number > task["before"]
-                and event.event == task["operation"]
-                and event.by.get("key") == task["by"]["key"]
-                for event in event_log.events(store)
+                one.number > task["before"] and one.event == event and one.by.get("key") == task["by"]["key"]
+                for one in event_log.events(store)
             )
 
     def serve(self, control: socket.socket, process: int, user: int) -> None:
@@ -98,7 +103,10 @@ class Broker:
             except OSError:  # a descriptor of something else ends nobody's service
                 os.close(descriptors[0])
                 continue
-            found = _PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+            try:
+                found = _PEER.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _PEER.size))
+            except OSError:  # nor does a socket of another kind
+                found = ()
             if found[:2] != (process, user):
                 connection.close()
                 continue
@@ -133,10 +141,7 @@ class Broker:
                 who = caller(base64.b64decode(text), self._clients.current(), self._now())
             case _:
                 raise UsageError("this is no request")
-        needed = role_for(name)
-        if needed is None or who.role < needed:
-            detail = f"{name} needs the role {needed}, and {who.name} has {who.role}"
-            raise RefusedError("role-too-low", detail, operation=name, role=str(who.role))
+        require_role(name, who.role, who.name)
         answer = self._carry_out(name, arguments, who, descriptors)
         return {
             "caller": {"name": who.name, "key": who.key, "role": str(who.role)},

@@ -17,7 +17,7 @@ from aiohttp import BodyPartReader, hdrs, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from modseal import limits
-from modseal.errors import InputError, ModsealError, RefusedError
+from modseal.errors import InputError, ModsealError
 from modseal.serve import frames, openapi, redfish, routes
 from modseal.serve.ask import AskedHost, Refusal, spool_file
 from modseal.serve.roles import ROLES, Role
@@ -93,6 +93,8 @@ class HostService:
             response = _refused(problem, error.exit_code)
         except web.HTTPException as error:
             response = _json(redfish.error("Base.1.18.GeneralError", error.reason), error.status, error.headers)
+        except TimeoutError:
+            response = _json(redfish.error("Base.1.18.GeneralError", "the rest of the request did not come"), 408)
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception as error:  # noqa: BLE001 - a bug ends one request and no other
@@ -174,9 +176,7 @@ class HostService:
 
     async def _push(self, request: web.Request) -> web.StreamResponse:
         who = (await self._ask(request, "whoami", {}))["caller"]
-        if (needed := routes.role_for("install")) is None or Role.named(who["role"]) < needed:
-            detail = f"install needs the role {needed}, and {who['name']} has {who['role']}"
-            raise RefusedError("role-too-low", detail, operation="install", role=who["role"])  # nothing is spooled
+        routes.require_role("install", Role.named(who["role"]), who["name"])  # nothing is spooled for the others
         if not request.content_type.startswith("multipart/"):
             raise web.HTTPBadRequest(reason="push a bundle as multipart/form-data: UpdateParameters, then UpdateFile")
         async with self._uploads, asyncio.timeout(_UPLOAD_SECONDS):
@@ -190,7 +190,7 @@ class HostService:
                 if not isinstance(part, BodyPartReader):
                     raise web.HTTPBadRequest(reason="parts have no parts here")
                 if part.name == "UpdateParameters" and not descriptors:
-                    arguments |= _parameters(await part.read_chunk(limits.SERVE_BODY))
+                    arguments = {**_parameters(await _text(part)), "Files": []}
                 elif part.name == "UpdateFile" and len(descriptors) < limits.SERVE_BUNDLES:
                     descriptors.append(spool_file(self._spool_folder))
                     arguments["Files"].append(part.filename or "")
@@ -217,7 +217,8 @@ class HostService:
 
     async def _write(self, descriptor: int, chunk: bytes) -> None:
         try:
-            await asyncio.get_running_loop().run_in_executor(None, os.write, descriptor, chunk)
+            while chunk:
+                chunk = chunk[await asyncio.get_running_loop().run_in_executor(None, os.write, descriptor, chunk) :]
         except OSError as error:
             raise InputError.of("what is pushed", error, to_write=True) from error
 
@@ -313,6 +314,16 @@ async def _body(request: web.Request) -> dict[str, Any]:
     return found
 
 
+async def _text(part: BodyPartReader) -> bytes:
+    """A part that is no bundle: it comes in pieces of any size. Raises `ValueError` for one that is too long."""
+    found = b""
+    while chunk := await asyncio.wait_for(part.read_chunk(limits.SERVE_BODY), frames.IDLE_SECONDS):
+        found += chunk
+        if len(found) > limits.SERVE_BODY:
+            raise ValueError("UpdateParameters is too long")
+    return found
+
+
 def _parameters(data: bytes) -> dict[str, Any]:
     """Redfish's parameters of a push, as arguments. Raises `ValueError`."""
     found = json.loads(data.decode() or "{}")
@@ -321,8 +332,8 @@ def _parameters(data: bytes) -> dict[str, Any]:
     if found.get("ForceUpdate"):
         raise web.HTTPBadRequest(reason="ForceUpdate: nothing is forced onto this host")
     own = found.get("Oem", {}).get("Modseal", {}) if isinstance(found.get("Oem", {}), dict) else {}
-    if not isinstance(own, dict):
-        raise ValueError("Oem.Modseal is not an object")  # noqa: TRY004
+    if not isinstance(own, dict) or "Files" in own:  # which are the names of the parts
+        raise ValueError("Oem.Modseal is not an object, or has names of files")
     return own
 
 

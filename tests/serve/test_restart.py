@@ -1,0 +1,64 @@
+"""What a service that was killed says of its tasks when it is started again: what the host's own log says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from builders import served
+from builders.pki import NOW
+from modseal.host.actor import Actor
+from modseal.serve.broker import PLACE, Broker
+from modseal.serve.roles import Caller, Role
+from modseal.serve.spec import Clients
+from modseal.serve.tasks import Task, Tasks
+
+ANN = Caller("CN=Ann", "key-sha256:" + "0" * 64, Role.OPERATOR)
+ACTOR = Actor(ANN.key, ANN.name)
+
+
+@pytest.fixture
+def one(tmp_path: Path) -> served.Served:
+    return served.make(tmp_path)
+
+
+def restarted(one: served.Served, begun: Task) -> Task:
+    broker = Broker(one.host.root, Clients(one.folder / "serve.toml"), 10**6, lambda: NOW)
+    broker.recover()
+    return Tasks(one.host.root / PLACE / "tasks").get(begun["id"])
+
+
+def begun(one: served.Served, operation: str, **arguments: str) -> Task:
+    with one.host.store() as store:
+        before = store.state.event.number
+    return Tasks(one.host.root / PLACE / "tasks").begin(operation, arguments, ANN, NOW, before)
+
+
+@pytest.mark.parametrize("word", ["install", "update"])
+def test_a_task_that_was_done_is_said_to_be_done(one: served.Served, word: str) -> None:
+    if word == "update":
+        one.host.installed(one.host.bundle("agent", "1.0"))
+    task = begun(one, "install", Action=word)
+    one.host.install(one.host.bundle("agent", "2.0"), update=word == "update", actor=ACTOR)
+    found = restarted(one, task)
+    assert (found["state"], found["problem"]) == ("done", None)
+
+
+def test_a_task_that_was_not_done_has_the_reason_as_its_document(one: served.Served) -> None:
+    task = begun(one, "install", Action="install")
+    one.host.installed(one.host.bundle("agent", "2.0"))  # somebody else's
+    found = restarted(one, task)
+    assert (found["state"], found["result"]) == ("failed", None)
+    assert found["problem"]["schema"] == "modseal/host-problem@1"
+    assert "as it was before" in found["problem"]["detail"]
+
+
+def test_a_log_that_is_broken_keeps_no_service_from_starting(one: served.Served) -> None:
+    task = begun(one, "remove")
+    one.host.installed(one.host.bundle("agent", "1.0"))
+    log = one.host.root / "var/lib/modseal/log.jsonl"
+    log.chmod(0o600)
+    log.write_bytes(log.read_bytes().replace(b"install", b"instill"))
+    found = restarted(one, task)
+    assert (found["state"], found["problem"]["code"]) == ("failed", "log-broken")

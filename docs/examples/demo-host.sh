@@ -11,24 +11,8 @@ rm -rf build/demo-host
 mkdir -p build/demo-host/root
 chmod 600 keys-example/*/*.key
 keys=$PWD/keys-example
+. docs/examples/demo-words.sh
 cd build/demo-host
-
-run() {
-    printf '\n$ %s\n' "$*"
-    "$@"
-}
-
-say() {
-    printf '\n# %s\n' "$*"
-}
-
-# A command that must be refused: any other end of it is a fault of the demo.
-refused() {
-    if run "$@"; then
-        echo "this was accepted: it must never be" >&2
-        exit 1
-    fi
-}
 
 # pack LEVEL VERSION: the example, claiming a level, in LEVEL-VERSION.seal, signed by that level's signer
 pack() {

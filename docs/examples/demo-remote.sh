@@ -7,26 +7,10 @@ rm -rf build/demo-remote
 mkdir -p build/demo-remote
 chmod 600 keys-example/*/*.key
 keys=$PWD/keys-example
+. docs/examples/demo-words.sh
 cd build/demo-remote
 served=
 trap 'for one in $served; do kill "$one" 2>/dev/null || true; done' EXIT
-
-run() {
-    printf '\n$ %s\n' "$*"
-    "$@"
-}
-
-say() {
-    printf '\n# %s\n' "$*"
-}
-
-# A command that must be refused: any other end of it is a fault of the demo.
-refused() {
-    if run "$@"; then
-        echo "this was accepted: it must never be" >&2
-        exit 1
-    fi
-}
 
 # certificate NAME SUBJECT EXTENSIONS: a key and a certificate below the CA, by OpenSSL
 certificate() {

@@ -43,8 +43,7 @@ def modules(store: Store, found: Sequence[Installed], *, pending: bool) -> str:
         manifest = module.manifest
         names = (safe(manifest.name), safe(manifest.version), safe(manifest.vendor))
         rows.append((*names, str(manifest.claimed_level), str(proven) if proven else "none"))
-    widths = [max(len(row[column]) for row in rows) for column in range(4)]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, [*widths, 0], strict=True)) for row in rows]
+    lines = text.table(rows)
     state = store.state
     if state.pending and not pending:
         lines.append(f"generation {state.pending.number} waits for `modseal host activate` (--pending shows it)")

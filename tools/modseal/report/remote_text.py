@@ -9,7 +9,7 @@ from modseal.errors import Failure
 from modseal.host import values
 from modseal.remote.answers import ACCEPTED
 from modseal.remote.fleet import HostOutcome
-from modseal.report.text import plural, safe
+from modseal.report.text import plural, safe, table
 
 Values = Mapping[str, Any]
 _SHOWN = 20
@@ -29,12 +29,6 @@ def render(outcomes: Sequence[HostOutcome]) -> str:
         if step := next_step(one):
             lines.append(f"{safe(one.target.shown)}: next: {step}")
     return "\n".join(lines)
-
-
-def table(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows in columns."""
-    widths = [*(max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)), 0]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
 
 
 def next_step(outcome: HostOutcome) -> str:

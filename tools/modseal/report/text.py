@@ -59,6 +59,12 @@ def extracted(result: Result, place: Path, *, unverified: bool) -> str:
     return f"{safe_name(result.bundle)}: extracted {entries} to {safe_name(place)}{note}"
 
 
+def table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Rows in columns."""
+    widths = [*(max(len(row[column]) for row in rows) for column in range(len(rows[0]) - 1)), 0]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+
+
 def plural(count: int, noun: str) -> str:
     """A number and what it counts."""
     if count != 1:

@@ -7,11 +7,9 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from modseal import limits
 from modseal.boot.documents import Network, network_problem
-from modseal.errors import SpecError, SpecProblem, require_spec
-from modseal.files.small import read_small
-from modseal.format import toml_text
+from modseal.errors import SpecError
+from modseal.files.spec_file import read_spec
 from modseal.format.level import Level
 from modseal.format.shape import Problem
 from modseal.image.initramfs import MODULES
@@ -67,11 +65,7 @@ class ImageSpec:
 def read(path: Path) -> ImageSpec:
     """The spec in a file. Raises `SpecError` with every problem, `InputError`."""
     source = str(path)
-    try:
-        document = toml_text.parse(read_small(path, limits.SPEC_SIZE).data)
-    except toml_text.TomlError as error:
-        raise SpecError(error.describe(source)).because("image-spec") from None
-    require_spec(SpecProblem(one, "image-spec") for one in document.problems(SHAPE, source))
+    document = read_spec(path, SHAPE, "image-spec")
     values: Any = document.values
     network = values.get("network")
     problem = network_problem(network) if network else None

@@ -8,10 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modseal import limits
-from modseal.errors import SpecError, SpecProblem, UsageError, require_spec
-from modseal.files.small import read_small
-from modseal.format import toml_text
+from modseal.errors import SpecError, UsageError
+from modseal.files.spec_file import read_spec
 from modseal.format.shape import Problem, suggestion
 from modseal.remote.inventory_shape import SHAPE
 
@@ -79,11 +77,7 @@ def _address(text: str) -> tuple[str, int]:
 def _read(path: Path) -> dict[str, dict[str, Any]]:
     """Each host of an inventory with all that holds for it."""
     source = str(path)
-    try:
-        document = toml_text.parse(read_small(path, limits.SPEC_SIZE).data)
-    except toml_text.TomlError as error:
-        raise SpecError(error.describe(source)).because("remote-spec") from None
-    require_spec(SpecProblem(one, "remote-spec") for one in document.problems(SHAPE, source))
+    document = read_spec(path, SHAPE, "remote-spec")
     values: Any = document.values
     hosts: dict[str, dict[str, Any]] = {}
     for name, entry in values["host"].items():

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from modseal import limits
-from modseal.errors import FormatError, InputError, SpecError, SpecProblem, require_spec
+from modseal.errors import FormatError, InputError, SpecProblem, require_spec
 from modseal.files.small import read_small
-from modseal.format import toml_text
+from modseal.files.spec_file import read_spec
 from modseal.format.shape import Problem, Steps
 from modseal.pki.certificate import Certificate
 from modseal.pki.crl import Crl
@@ -48,11 +48,7 @@ class ServeSpec:
 def read(path: Path) -> ServeSpec:
     """The spec in a file, with the CAs and CRLs that it names. Raises `SpecError` with every problem, `InputError`."""
     source = str(path)
-    try:
-        document = toml_text.parse(read_small(path, limits.SPEC_SIZE).data)
-    except toml_text.TomlError as error:
-        raise SpecError(error.describe(source)).because("serve-spec") from None
-    require_spec(SpecProblem(one, "serve-spec") for one in document.problems(SHAPE, source))
+    document = read_spec(path, SHAPE, "serve-spec")
     values: Any = document.values
     here = path.parent
     found: list[Problem] = []

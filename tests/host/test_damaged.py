@@ -207,6 +207,21 @@ def test_inode_flags_are_found(host: Host, name: str, flag: str, found: bool) ->
     assert codes == (["installed-flag"] if found else [])
 
 
+def test_a_dry_run_says_that_a_file_with_a_flag_stops_the_change(host: Host) -> None:
+    path = host.image / "opt/other/bin/run"
+    if not shutil.which("chattr") or not has_flags(path):
+        pytest.skip("no inode flags here")
+    bundle = host.bundle("third")
+    subprocess.run(["chattr", "+i", path], check=True)
+    try:
+        tried, done = host.install(bundle, dry_run=True), host.install(bundle)
+    finally:
+        subprocess.run(["chattr", "-i", path], check=True)
+    assert tried == done
+    assert [one.code for one in done.failures] == ["installed-changed"]
+    host.installed(bundle)
+
+
 def test_a_name_outside_of_the_store_is_found(host: Host) -> None:
     run_path, outside = host.image / "opt/other/bin/run", host.root / "outside"
     os.link(run_path, outside)

@@ -185,7 +185,8 @@ def _with_good_files(store: Store, found: ChangePlan) -> ChangePlan:
     failures = tuple(
         Failure(
             "installed-changed",
-            f"{name}, installed: the store's file for {rules.shown(path)!r} is missing or not the signed one",
+            f"{name}, installed: the store's file for {rules.shown(path)!r} is missing, not the signed one, "
+            "or bound by chattr",
             {"module": name, "path": rules.shown(path)},
         )
         for name, path in lost.items()

@@ -12,7 +12,7 @@ from modseal.format.source import Span, blocks
 from modseal.host.actor import Actor
 from modseal.host.documents import sha256_of
 from modseal.host.installed import Installed
-from modseal.host.scan import KERNEL_LABELS
+from modseal.host.scan import KERNEL_LABELS, inode_flags
 from modseal.host.store import READ_FLAGS, Store, object_name, record_name, remove_tree
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -157,7 +157,10 @@ def _is_same(name: str, other: str, store: Store) -> bool:
 
 
 def is_good(name: str, store: int) -> bool:
-    """Whether a file of the store has the content, and an object the mode, that its name says."""
+    """Whether a file of the store has the content, and an object the mode, that its name says, and can be linked to.
+
+    With an inode flag that binds even root it cannot (link(2), EPERM).
+    """
     try:
         descriptor = os.open(name, READ_FLAGS, dir_fd=store)
     except OSError:
@@ -170,4 +173,5 @@ def is_good(name: str, store: int) -> bool:
             os.listxattr(descriptor)
         )
         as_made = not mode or status.st_mode & 0o7777 == int(mode, 8)
-        return as_owned and as_made and hashlib.file_digest(file, "sha256").hexdigest() == above + digest
+        sound = as_owned and as_made and not inode_flags(descriptor)
+        return sound and hashlib.file_digest(file, "sha256").hexdigest() == above + digest

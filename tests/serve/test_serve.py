@@ -192,3 +192,13 @@ def test_what_it_needs_is_said_before_it_starts(tmp_path: Path) -> None:
     assert one.process
     assert one.process.wait(30) == 3
     one.process.stderr.close() if one.process.stderr else None
+
+
+def test_a_key_that_is_not_there_is_named(tmp_path: Path) -> None:
+    one = make(tmp_path)
+    (tmp_path / "server.key").unlink()
+    with pytest.raises(AssertionError, match=r"server\.key: No such file or directory"):
+        one.start()
+    assert one.process
+    assert one.process.wait(30) == 3
+    one.process.stderr.close() if one.process.stderr else None

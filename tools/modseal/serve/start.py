@@ -20,6 +20,7 @@ from modseal import limits
 from modseal.boot import syscalls
 from modseal.boot.services import limit_to
 from modseal.errors import InputError, KeyMaterialError, UsageError
+from modseal.files.small import read_small
 from modseal.host.store import open_store
 from modseal.serve import frames
 from modseal.serve.ask import AskedHost
@@ -87,6 +88,8 @@ def _tls(spec: ServeSpec) -> ssl.SSLContext:
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.verify_mode = ssl.CERT_REQUIRED
     context.num_tickets = 0  # whoever comes again is asked for the certificate again
+    for path in (spec.certificate, spec.key, *spec.ca_files):
+        read_small(path, limits.POLICY_FILE_SIZE)  # says what the system says, where OpenSSL would not name the file
     try:
         context.load_cert_chain(spec.certificate, spec.key, lambda: b"")
         for file in spec.ca_files:

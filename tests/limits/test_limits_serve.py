@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+import time
 from pathlib import Path
 
 import pytest
 
 from builders import served
 from builders.pki import NOW
+from builders.taken_over import child_of
 from limits.cover import bounds
 from modseal import limits
 from modseal.errors import InputError, RefusedError, SpecError
@@ -63,12 +65,35 @@ def test_a_message_has_at_most_so_many_bytes(monkeypatch: pytest.MonkeyPatch) ->
     one, other = socket.socketpair()
     with one, other:
         frames.send(one, {"a": "x" * 11})
-        assert frames.receive(other)[0] == {"a": "x" * 11}
+        assert frames.receive(other, 5)[0] == {"a": "x" * 11}
         with pytest.raises(InputError, match="longer than one may be"):
             frames.send(one, {"a": "x" * 12})
         one.sendall((21).to_bytes(4, "big") + b'{"a": "xxxxxxxxxxxx"}')
-        with pytest.raises(InputError, match="longer than one may be"):
-            frames.receive(other)
+        with pytest.raises(frames.MessageError, match="longer than one may be"):
+            frames.receive(other, 5)
+
+
+@bounds("SERVE_QUESTION")
+def test_a_question_has_fewer(tmp_path: Path) -> None:
+    with child_of(tmp_path) as child:
+        for over, said in ((0, "a broken request: it has not the members"), (1, "a broken request: it is longer")):
+            data = b"{}".ljust(limits.SERVE_QUESTION + over)
+            assert child.send(len(data).to_bytes(4, "big") + data)["failure"]["detail"].startswith(said)
+
+
+@bounds("SERVE_FRAME_TIME")
+def test_a_message_has_a_time_however_its_bytes_are_spread(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SERVE_FRAME_TIME", 0.5)
+    with child_of(tmp_path) as child, child.connection() as connection:
+        connection.sendall(b"\0\0")
+        time.sleep(0.3)
+        connection.sendall(b"\0\x09 ")
+        assert "timed out" in frames.receive(connection, 5)[0]["failure"]["detail"]
+        with child.connection() as another:
+            another.sendall(b"\0\0")
+            time.sleep(0.1)
+            another.sendall(b"\0\x02{}")
+            assert "members" in frames.receive(another, 5)[0]["failure"]["detail"]
 
 
 @bounds("SERVE_TASKS")

@@ -18,7 +18,6 @@ from cryptography.x509.oid import NameOID
 
 from builders import pki
 from builders.served import BOUNDARY, Served, client, make, served
-from modseal.errors import InputError
 from modseal.serve import frames, routes
 from modseal.serve.broker import Broker
 from modseal.serve.roles import Caller, Role
@@ -162,8 +161,8 @@ def test_descriptors_beside_a_message_that_is_none_are_closed() -> None:
         data = b"[" * 60000
         socket.send_fds(mine, [len(data).to_bytes(4, "big")], [0, 0, 0])
         mine.sendall(data)
-        with pytest.raises(InputError):
-            frames.receive(theirs, descriptors=3)
+        with pytest.raises(frames.MessageError):
+            frames.receive(theirs, 5, descriptors=3)
         assert len(os.listdir("/proc/self/fd")) == before
 
 

@@ -469,6 +469,14 @@ SERVE_CLIENT_CAS = 64
 SERVE_FRAME = 64 * MIB
 """Bytes of one message between the two processes of the service: the log of a host of some years is below."""
 
+SERVE_QUESTION = 256 * KIB
+"""Bytes of one question to the process with the rights: a certificate, and arguments that a body may have. It is not
+trusted to ask, and 32 of them are in memory at a time."""
+
+SERVE_FRAME_TIME = 20
+"""Seconds within which a question to the process with the rights is whole, and its answer taken. Both go through
+memory; whoever has taken over the other process could hold each thread with a byte now and then."""
+
 SERVE_TASKS = 200
 """Tasks that are kept, the newest. Each has what became of it, of some KiB."""
 

@@ -55,8 +55,11 @@ class AskedHost:
             finally:
                 theirs.close()
             frames.send(mine, asked, *descriptors)
-            mine.settimeout(_ANSWER_SECONDS)
-            return frames.receive(mine)[0]
+            try:
+                return frames.receive(mine, _ANSWER_SECONDS)[0]
+            except frames.MessageError as error:
+                detail = f"the other process does not answer: {error}"
+                raise InputError(detail).because("serve-silent") from None
 
 
 def spool_file(folder: int) -> int:

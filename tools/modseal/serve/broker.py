@@ -37,9 +37,6 @@ from modseal.trust.examination import Verdict
 _TASKS_WAITING = 16
 """Tasks at one time: one changes the host, the others wait. Each may have a bundle on the disk."""
 
-_FRAME_SECONDS = 20
-"""Within which a message between the two processes is there, once it has begun."""
-
 PLACE = "var/lib/modseal-serve"
 """Below the root: the tasks, and the copies of what is being installed."""
 
@@ -119,15 +116,21 @@ class Broker:
         descriptors: list[int] = []
         try:
             with connection:
-                connection.settimeout(_FRAME_SECONDS)
                 try:
-                    asked, descriptors = frames.receive(connection, descriptors=limits.SERVE_BUNDLES)
+                    asked, descriptors = frames.receive(
+                        connection,
+                        limits.SERVE_FRAME_TIME,
+                        most=limits.SERVE_QUESTION,
+                        descriptors=limits.SERVE_BUNDLES,
+                    )
                     reply = self._reply(asked, descriptors)
+                except frames.MessageError as error:
+                    reply = _failed(UsageError(f"a broken request: {error}"))
                 except ModsealError as error:
-                    reply = {"failure": values.problem_values(error.failure), "exit": error.exit_code}
+                    reply = _failed(error)
                 except Exception as error:  # noqa: BLE001 - a bug ends one request and no other
-                    failure = InternalError(f"{type(error).__name__}: {error}").failure
-                    reply = {"failure": values.problem_values(failure), "exit": 3}
+                    reply = _failed(InternalError(f"{type(error).__name__}: {error}"))
+                connection.settimeout(limits.SERVE_FRAME_TIME)  # for all of the reply
                 with suppress(OSError, ModsealError):
                     frames.send(connection, reply)
         finally:
@@ -138,9 +141,14 @@ class Broker:
     def _reply(self, asked: Mapping[str, Any], descriptors: list[int]) -> dict[str, Any]:
         match asked:
             case {"certificate": str(text), "operation": str(name), "arguments": dict(arguments)}:
-                who = caller(base64.b64decode(text), self._clients.current(), self._now())
+                pass
             case _:
-                raise UsageError("this is no request")
+                raise UsageError("a broken request: it has not the members of one")
+        try:
+            certificate = base64.b64decode(text, validate=True)
+        except ValueError as error:  # binascii.Error is one
+            raise UsageError(f"a broken request: certificate: {error}") from None
+        who = caller(certificate, self._clients.current(), self._now())
         require_role(name, who.role, who.name)
         answer = self._carry_out(name, arguments, who, descriptors)
         return {
@@ -223,3 +231,7 @@ class Broker:
                     at, left = at + count, left - count
         except OSError as error:
             raise InputError.of("the pushed bundle", error, to_write=True) from error
+
+
+def _failed(error: ModsealError) -> dict[str, Any]:
+    return {"failure": values.problem_values(error.failure), "exit": error.exit_code}

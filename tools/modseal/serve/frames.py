@@ -7,6 +7,7 @@ import os
 import re
 import socket
 import struct
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,10 @@ _LENGTH = struct.Struct(">I")
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 
 
+class MessageError(Exception):
+    """What came from the other process is no message, or did not come in time; the text says which."""
+
+
 def send(connection: socket.socket, message: Mapping[str, Any], *descriptors: int) -> None:
     """Raises `OSError`, `InputError` for a message that is too long."""
     data = json.dumps(message).encode()
@@ -37,31 +42,39 @@ def send(connection: socket.socket, message: Mapping[str, Any], *descriptors: in
     connection.sendall(data)
 
 
-def receive(connection: socket.socket, *, descriptors: int = 0) -> tuple[dict[str, Any], list[int]]:
-    """A message, and the descriptors that came with it. Raises `InputError` where there is none."""
+def receive(
+    connection: socket.socket, seconds: float, *, most: int | None = None, descriptors: int = 0
+) -> tuple[dict[str, Any], list[int]]:
+    """A message of at most `most` bytes that is whole within so many seconds, and the descriptors that came with it.
+
+    Raises `MessageError` where there is none.
+    """
     found: list[int] = []
+    ends = time.monotonic() + seconds
     try:
+        connection.settimeout(seconds)
         head, found, _, _ = socket.recv_fds(connection, _LENGTH.size, descriptors)
-        head += _exactly(connection, _LENGTH.size - len(head))
+        head += _exactly(connection, _LENGTH.size - len(head), ends)
         (length,) = _LENGTH.unpack(head)
-        if length > limits.SERVE_FRAME:
-            raise ValueError("its message is longer than one may be")  # noqa: TRY301
-        message = json.loads(_exactly(connection, length))
+        if length > (limits.SERVE_FRAME if most is None else most):
+            raise ValueError("it is longer than one may be")  # noqa: TRY301
+        message = json.loads(_exactly(connection, length, ends))
         if not isinstance(message, dict):
-            raise ValueError("it sent no object")  # noqa: TRY301, TRY004 - one of the ways in which bytes are no message
+            raise ValueError("it is no object")  # noqa: TRY301, TRY004 - one of the ways in which bytes are no message
     except (OSError, EOFError, ValueError, RecursionError) as error:
         for descriptor in found:
             os.close(descriptor)
-        raise InputError(f"the other process does not answer: {error}").because("serve-silent") from None
+        raise MessageError(str(error)) from None
     return message, list(found)
 
 
-def _exactly(connection: socket.socket, count: int) -> bytes:
+def _exactly(connection: socket.socket, count: int, ends: float) -> bytes:
     data = bytearray()
     while len(data) < count:
+        connection.settimeout(max(ends - time.monotonic(), 0.001))  # 0 would be: do not wait, and say something else
         part = connection.recv(min(count - len(data), 1 << 16))
         if not part:
-            raise EOFError("it has closed the connection")
+            raise EOFError("it has ended early")
         data += part
     return bytes(data)
 

@@ -77,6 +77,8 @@ class Served:
     clients: dict[str, Identity] = field(default_factory=dict)
     port: int = 0
     process: subprocess.Popen[str] | None = None
+    said: list[str] = field(default_factory=list)
+    """The lines before the one that names the address."""
 
     def key_files(self, identity: Identity) -> tuple[Path, Path]:
         """Certificate and key in files."""
@@ -100,11 +102,15 @@ class Served:
         env = {**os.environ, "PYTHONPATH": str(SOURCE)}
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env)
         assert self.process.stderr
-        line = self.process.stderr.readline()
-        found = re.search(r"serving https://127\.0\.0\.1:(\d+)", line)
-        assert found, line + self.process.stderr.read()
-        self.port = int(found[1])
-        return self
+        self.said = []
+        for line in self.process.stderr:
+            if found := re.search(r"serving https://127\.0\.0\.1:(\d+)", line):
+                self.port = int(found[1])
+                return self
+            self.said.append(line)
+        self.process.stderr.close()
+        self.process.wait(60)
+        raise AssertionError("".join(self.said))
 
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         """The exit status, and what was said after the first line."""

@@ -96,6 +96,20 @@ def test_a_message_has_a_time_however_its_bytes_are_spread(tmp_path: Path, monke
             assert "members" in frames.receive(another, 5)[0]["failure"]["detail"]
 
 
+@bounds("SERVE_TASK")
+def test_a_task_has_at_most_so_many_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tasks = Tasks(tmp_path)
+    task = tasks.begin("verify", {}, Caller("CN=Ann", "key-sha256:" + "0" * 64, Role.ADMIN), NOW, 0)
+    tasks.end(task, "done", NOW, "x" * 2000)
+    monkeypatch.setattr(limits, "SERVE_TASK", (tmp_path / f"{task['id']}.json").stat().st_size)
+    assert tasks.get(task["id"])["result"] == "x" * 2000
+    long = tasks.end(task, "done", NOW, "x" * 2001)
+    assert (long["state"], long["result"], tasks.get(task["id"])) == ("done", None, long)
+    monkeypatch.setattr(limits, "SERVE_TASK", 100)
+    with pytest.raises(InputError, match="over 100 bytes"):
+        tasks.get(task["id"])
+
+
 @bounds("SERVE_TASKS")
 def test_so_many_tasks_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "SERVE_TASKS", 2)

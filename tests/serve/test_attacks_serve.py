@@ -180,6 +180,6 @@ def test_a_bundle_that_cannot_be_copied_leaves_nothing_and_its_task_has_an_end(t
 def test_a_damaged_task_does_not_keep_the_service_from_starting(tmp_path: Path, data: bytes) -> None:
     tasks = Tasks(tmp_path)
     task = tasks.begin("verify", {}, Caller("CN=A", "key", Role.READER), NOW, 0)
-    (tmp_path / "damaged.json").write_bytes(data)
+    (tmp_path / f"{task['id'][:-8]}00000000.json").write_bytes(data)
     assert [one["id"] for one in tasks.newest()] == [task["id"]]
     assert json.loads((tmp_path / f"{task['id']}.json").read_bytes()) == task

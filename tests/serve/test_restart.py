@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -9,6 +11,7 @@ import pytest
 from builders import served
 from builders.pki import NOW
 from modseal.host.actor import Actor
+from modseal.serve import routes
 from modseal.serve.broker import PLACE, Broker
 from modseal.serve.roles import Caller, Role
 from modseal.serve.spec import Clients
@@ -62,3 +65,43 @@ def test_a_log_that_is_broken_keeps_no_service_from_starting(one: served.Served)
     log.write_bytes(log.read_bytes().replace(b"install", b"instill"))
     found = restarted(one, task)
     assert (found["state"], found["problem"]["code"]) == ("failed", "log-broken")
+
+
+def test_what_is_no_task_is_said_at_the_start_and_keeps_nobody_from_it(
+    one: served.Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = begun(one, "verify")
+    tasks = one.host.root / PLACE / "tasks"
+    name = task["id"][:-8]
+    os.mkfifo(tasks / f"{name}00000001.json")
+    (tasks / f"{name}00000002.json").symlink_to("/dev/zero")
+    (tasks / f"{name}00000003.json").mkdir()
+    with (tasks / f"{name}00000004.json").open("wb") as file:
+        file.truncate(1 << 40)
+    (tasks / f"{name}00000005.json").write_text("[" * 60_000)
+    with socket.socket(socket.AF_UNIX) as unix:
+        monkeypatch.chdir(tasks)  # the path of a socket has 107 bytes at most
+        unix.bind(f"{name}00000006.json")
+    (tasks / "\x1b[2J.json").write_text("{}")
+    (one.host.root / PLACE / "uploads").symlink_to(one.folder)
+    one.start()
+    assert one.process
+    assert one.ask("GET", f"{routes.TASKS}/{task['id']}").document["TaskState"] == "Exception"
+    assert len(one.ask("GET", routes.TASKS).document["Members"]) == 1
+    assert one.ask("GET", f"{routes.TASKS}/{name}00000001").status == 503
+    one.stop()
+    ignored = [line for line in one.said if "is ignored" in line]
+    assert [line.partition(name)[2].partition(".json")[0] for line in ignored[1:]] == [
+        f"0000000{n}" for n in range(1, 7)
+    ]
+    assert "it has not the name of a task" in ignored[0]
+    assert (one.folder / "serve.toml").exists()
+
+
+@pytest.mark.parametrize("name", ["tasks", ""])
+def test_a_folder_of_the_service_that_is_none_is_named(one: served.Served, name: str) -> None:
+    place = one.host.root / PLACE / name
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text("no folder")
+    with pytest.raises(AssertionError, match=r"modseal: .*/tasks: (File exists|Not a directory)\nmodseal: next: "):
+        one.start()

@@ -57,13 +57,22 @@ class Broker:
         self._waiting = threading.BoundedSemaphore(_TASKS_WAITING)
         self._threads: list[threading.Thread] = []
 
-    def recover(self) -> None:
-        """Say of each task without an end what became of it; remove copies that nobody needs. Raises `InputError`."""
-        shutil.rmtree(self._uploads, ignore_errors=True)
-        self._uploads.mkdir(mode=0o700)
+    def recover(self) -> list[str]:
+        """Say of each task without an end what became of it; remove copies that nobody needs.
+
+        Gives what is among the tasks and is none, each with the reason. Raises `InputError`.
+        """
+        try:
+            if self._uploads.is_symlink() or self._uploads.is_file():
+                self._uploads.unlink()
+            shutil.rmtree(self._uploads, ignore_errors=True)
+            self._uploads.mkdir(mode=0o700)
+        except OSError as error:
+            raise InputError.of(self._uploads, error, to_write=True) from error
         for task in self._tasks.newest():
             if task["state"] == RUNNING:
                 self._end_of_killed(task)
+        return self._tasks.ignored()
 
     def _end_of_killed(self, task: Task) -> None:
         """Say of a task that was killed whether it was done, by the host's log; or why that cannot be said."""

@@ -57,7 +57,8 @@ def serve(root: Path, config: Path, now: Callable[[], datetime], say: Callable[[
     tls = _tls(spec)
     user = _user(spec)
     broker = Broker(root, Clients(config), spec.upload, now)
-    broker.recover()
+    for line in broker.recover():
+        say(line)
     listening = _listen(spec)
     mine, theirs = socket.socketpair()
     process = os.fork()

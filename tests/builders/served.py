@@ -96,8 +96,9 @@ class Served:
             context.load_cert_chain(*self.key_files(identity))
         return context
 
-    def start(self) -> Self:
-        command = [sys.executable, "-c", "from modseal.cli.main import main; main()", "serve"]
+    def start(self, before: str = "") -> Self:
+        """`before` is Python that the process runs first."""
+        command = [sys.executable, "-c", f"{before}from modseal.cli.main import main; main()", "serve"]
         command += ["--root", str(self.host.root), "--config", str(self.folder / "serve.toml")]
         env = {**os.environ, "PYTHONPATH": str(SOURCE)}
         self.process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env)

@@ -1,4 +1,7 @@
-"""Starts both processes: the one that has the rights stays, and its child speaks to clients without any."""
+"""Starts both processes: the one that has the rights stays, and its child speaks to clients without any.
+
+No program is started: both are forks, so that a host can serve on which no interpreter may be started any more.
+"""
 
 from __future__ import annotations
 
@@ -49,14 +52,20 @@ def serve(root: Path, config: Path, now: Callable[[], datetime], say: Callable[[
 
     Raises `UsageError`, `SpecError`, `InputError`, `KeyMaterialError`.
     """
-    if find_spec("aiohttp") is None:
-        raise UsageError("serving needs an extra library: pip install modseal[serve]")
     spec = read(config)
     with open_store(root):
         pass  # a host without a store is told now
+    serve_by(Broker(root, Clients(config), spec.upload, now), spec, _user(spec), say)
+
+
+def serve_by(broker: Broker, spec: ServeSpec, user: int | None, say: Callable[[str], None]) -> None:
+    """The same for what a broker carries out. `user` is whom the child becomes, None where it stays who it is.
+
+    Raises `UsageError`, `InputError`, `KeyMaterialError`.
+    """
+    if find_spec("aiohttp") is None:
+        raise UsageError("serving needs an extra library: pip install modseal[serve]")
     tls = _tls(spec)
-    user = _user(spec)
-    broker = Broker(root, Clients(config), spec.upload, now)
     for line in broker.recover():
         say(line)
     listening = _listen(spec)
@@ -144,6 +153,7 @@ def _child(
         )
 
         spool = _spool(spec)
+        _close_all_but(listening.fileno(), control.fileno(), spool)
         if user is None:
             syscalls.no_new_privileges()
         else:
@@ -155,6 +165,14 @@ def _child(
     finally:
         sys.stderr.flush()
         os._exit(code)
+
+
+def _close_all_but(*kept: int) -> None:
+    """A fork has open what its parent has: of that, these stay, and the standard three."""
+    below = 3
+    for number in (*sorted(kept), 1 << 20):
+        os.closerange(below, number)
+        below = number + 1
 
 
 def _spool(spec: ServeSpec) -> int:

@@ -25,8 +25,7 @@ from builders.pki import NOW, Identity, ca, issue, root
 from builders.web import reply, serving
 from modseal.errors import ModsealError
 from modseal.format.level import Level
-from modseal.host import change, damaged, event_log, lockdown, look, settings, switch, values, verify
-from modseal.host.documents import encode_event, sha256_of
+from modseal.host import change, lockdown, look, settings, switch, values, verify
 
 Say = Callable[[BaseHTTPRequestHandler], None]
 _ROOT = "/redfish/v1"
@@ -154,18 +153,13 @@ def _result(host: Host, to: Any, path: str, query: dict[str, list[str]], data: b
         state = store.state
         match path.removeprefix(_ROOT).strip("/").split("/"):
             case ["UpdateService", "SoftwareInventory"]:
-                pending = bool(query)
-                number = store.newest if pending else state.generation
-                return values.list_values(store, look.modules_of(store, number, NOW), pending=pending)
+                return values.list_values(look.show_modules(host.root, NOW, pending=bool(query)))
             case ["UpdateService", "SoftwareInventory", name]:
-                return values.get_values(look.module_named(store, state.generation, unquote(name), NOW))
+                return values.get_values(look.show_module(host.root, unquote(name), NOW))
             case [*_, "Generations"]:
-                lost = damaged.lost_generations(store)
-                found = [store.generation(one) for one in state.kept if one not in lost]
-                return values.history_values(store, found, lost.values())
+                return values.history_values(look.show_history(host.root))
             case [*_, "Entries"]:
-                head = sha256_of(encode_event(state.event)) if query else None
-                return values.log_values(list(event_log.events(store)), head)
+                return values.log_values(look.show_log(host.root, whole=bool(query)))
             case [*_, "Acceptance"]:
                 return values.acceptance_values(state.level, store.policy.minimum_level)
             case [*_, "Lockdown"]:

@@ -17,6 +17,7 @@ from builders.web import reply, serving
 from modseal import limits
 from modseal.host import values
 
+LOG = {"schema": values.LOG, "verdict": "accepted", "head": None, "events": [], "findings": []}
 LEVEL = {"schema": values.ACCEPTANCE, "level": "partner", "policy_minimum": "partner", "was": None}
 ASK = ("acceptance", "get")
 
@@ -49,7 +50,7 @@ def test_a_good_answer_is_taken(desk: Desk) -> None:
         (lying(200, oem({**LEVEL, "more": 1})), "unknown key 'more'"),
         (lying(200, oem({**LEVEL, "level": "\x1b[31mred"})), r"level: is '\x1b[31mred'"),
         (lying(200, oem({**LEVEL, "schema": values.LOG})), "unknown key 'level'"),
-        (lying(200, oem({"schema": values.LOG, "head": None, "events": []})), "does not answer acceptance get"),
+        (lying(200, oem(LOG)), "does not answer acceptance get"),
         (lying(400, {"error": oem(LEVEL)}), "HTTP 400 is not an accepted result"),
         (lying(404, {}), "HTTP 404 without a result"),
         (lying(302, {}, Location="https://127.0.0.1:1/"), "it sends us elsewhere (HTTP 302)"),
@@ -90,7 +91,7 @@ def test_a_drip_of_bytes_ends_with_the_time_for_all_of_them(
 
 def test_text_of_a_host_moves_no_cursor(desk: Desk) -> None:
     event = {"number": 1, "time": "2026-01-01T00:00:00Z", "by": {"user": "\x1b[2Jx"}, "event": "a\nb", "previous": None}
-    found = {"schema": values.LOG, "head": None, "events": [{**event, "facts": {"\x07": "\u202e"}}]}
+    found = {**LOG, "events": [{**event, "facts": {"\x07": "\u202e"}, "proved": True}]}
     done = ask(desk, lying(200, oem(found)), "web", "log")
     assert done.code == 0
     assert done.out.count("\n") == 1

@@ -13,8 +13,7 @@ from builders.bundles import make
 from builders.hosts import Host
 from builders.pki import NOW
 from modseal.format.manifest import Constraint
-from modseal.host import event_log, values
-from modseal.host.look import module_named
+from modseal.host import look, values
 from modseal.host.result_shape import SHAPE
 
 SCHEMA = Draft202012Validator(json.loads((Path(__file__).parents[2] / "schemas/host.schema.json").read_text()))
@@ -55,15 +54,13 @@ def test_changes_made_and_refused(host: Host, tmp_path: Path) -> None:
 
 def test_what_is_shown(host: Host) -> None:
     with host.store() as store:
-        listed = require_shape(values.list_values(store, host.verify().modules, pending=False))
+        listed = require_shape(values.list_values(look.show_modules(host.root, NOW)))
         assert (listed["generation"], listed["pending"]) == (2, 3)
-        one = module_named(store, store.state.generation, "acme-agent", NOW)
-        got = require_shape(values.get_values(one))
+        got = require_shape(values.get_values(look.show_module(host.root, "acme-agent", NOW)))
         assert got["relations"] == {"provides": [{"name": "x", "relation": "=", "version": "1"}]}
-        generations = [store.generation(one) for one in store.state.kept]
-        history = require_shape(values.history_values(store, generations, ()))
+        history = require_shape(values.history_values(look.show_history(host.root)))
         assert [each["state"] for each in history["generations"]] == ["kept", "kept", "active", "pending"]
-        log = require_shape(values.log_values(event_log.events(store), "0" * 64))
+        log = require_shape(values.log_values(look.show_log(host.root, whole=True)))
         assert [each["event"] for each in log["events"]] == ["init", *["install"] * 3]
         require_shape(values.acceptance_values(store.state.level, store.policy.minimum_level))
 

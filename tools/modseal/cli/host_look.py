@@ -26,20 +26,20 @@ if TYPE_CHECKING:
 @root_option
 @click.option("--pending", is_flag=True, help="Show the generation that waits for `host activate`.")
 @format_option
-def list_command(root: Path, output: str, *, pending: bool) -> None:
-    """Show the installed modules: the level that each claims beside the one that is proved."""
-    from modseal.host import values
-    from modseal.host.look import modules_of
-    from modseal.host.store import open_store
+def list_command(root: Path, output: str, *, pending: bool) -> int:
+    """Show the installed modules: the level that each claims beside the one that is proved.
+
+    What cannot be read of a damaged host is named, and the rest is shown.
+    Exit status: 0 if everything can be read; else as that of verify.
+    """
+    from modseal.cli.verify import EXIT
+    from modseal.host.look import show_modules
+    from modseal.host.values import list_values
     from modseal.report import host_text
 
-    with open_store(root) as store:
-        found = modules_of(store, store.newest if pending else store.state.generation, now())
-        show(
-            values.list_values(store, found, pending=pending),
-            lambda: host_text.modules(store, found, pending=pending),
-            output,
-        )
+    found = show_modules(root, now(), pending=pending)
+    show(list_values(found), lambda: host_text.modules(found), output)
+    return EXIT[found.verdict]
 
 
 @click.command()
@@ -52,15 +52,13 @@ def get(name: str, root: Path, output: str) -> int:
     Exit status: 0 where today's policy accepts it, else as that of verify.
     """
     from modseal.cli.verify import EXIT
-    from modseal.host.look import module_named
-    from modseal.host.store import open_store
+    from modseal.host.look import show_module
     from modseal.host.values import get_values
     from modseal.report import host_text
 
-    with open_store(root) as store:
-        found = module_named(store, store.state.generation, name, now())
+    found = show_module(root, name, now())
     show(get_values(found), lambda: host_text.module(found), output)
-    return EXIT[found.examination.verdict]
+    return EXIT[found.verdict]
 
 
 @click.command()
@@ -69,18 +67,16 @@ def get(name: str, root: Path, output: str) -> int:
 def history(root: Path, output: str) -> int:
     """Show the generations: `*` is active, `>` waits, `!` is lost. Their modules are shown as recorded, unproved.
 
-    Exit status: 3 where one is lost.
+    Exit status: 3 where one is lost or cannot be read.
     """
-    from modseal.host.damaged import lost_generations
-    from modseal.host.store import open_store
+    from modseal.cli.verify import EXIT
+    from modseal.host.look import show_history
     from modseal.host.values import history_values
     from modseal.report import host_text
 
-    with open_store(root) as store:
-        lost = lost_generations(store)
-        found = [store.generation(one) for one in store.state.kept if one not in lost]
-        show(history_values(store, found, lost.values()), lambda: host_text.history(store, found, lost), output)
-    return 3 if lost else 0
+    found = show_history(root)
+    show(history_values(found), lambda: host_text.history(found), output)
+    return EXIT[found.verdict]
 
 
 @click.command()
@@ -213,24 +209,21 @@ def rebuild(root: Path, output: str) -> None:
     "--verify", "whole", is_flag=True, help="Hold each line against the one before, and the last against now."
 )
 @format_option
-def log_command(root: Path, output: str, *, whole: bool) -> None:
-    """Show who changed what, and when. With --verify, prove that nothing of it was changed or removed.
+def log_command(root: Path, output: str, *, whole: bool) -> int:
+    """Show who changed what, and when. With --verify, say in one line that nothing of it was changed or removed.
 
     The SHA-256 that --verify prints stands for the whole log; compare it with one that was noted elsewhere.
+    Of a log that was changed every line is shown that can be read: `?` may be anybody's, `!` cannot be read.
+    Exit status: 0 if nothing of it was changed or removed; else as that of verify.
     """
-    from modseal.host import event_log
-    from modseal.host.documents import encode_event, sha256_of
-    from modseal.host.store import open_store
+    from modseal.cli.verify import EXIT
+    from modseal.host.look import show_log
     from modseal.host.values import log_values
     from modseal.report import host_text
 
-    with open_store(root) as store:
-        found = list(event_log.events(store))
-        head = sha256_of(encode_event(store.state.event)) if whole else None
-    if output == "json":
-        show(log_values(found, head), str, output)
-    elif whole:
-        click.echo(f"{len(found)} events, unbroken; the newest is sha256:{head}")
+    found = show_log(root, whole=whole)
+    if whole and not found.findings:
+        show(log_values(found), lambda: host_text.unbroken(found), output)
     else:
-        for event in found:
-            click.echo(host_text.event(event))
+        show(log_values(found), lambda: host_text.log(found), output)
+    return EXIT[found.verdict]

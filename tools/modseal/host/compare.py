@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from modseal.codes import CodeName
+from modseal.codes import CODES, CodeName
 from modseal.errors import Failure
 from modseal.format import rules
 from modseal.format.manifest import Entry, FileType
 from modseal.host.scan import KERNEL_LABELS, Found
+from modseal.trust.examination import Verdict
 
 
 class HostDifference(NamedTuple):
@@ -17,6 +18,14 @@ class HostDifference(NamedTuple):
 
     module: str | None
     failure: Failure
+
+
+def verdict_of(findings: Sequence[HostDifference]) -> Verdict:
+    """Accepted where nothing was found; undecided where nothing is wrong but something cannot be judged."""
+    if not findings:
+        return Verdict.ACCEPTED
+    undecided = all(CODES[finding.failure.code].undecided for finding in findings)
+    return Verdict.UNDECIDED if undecided else Verdict.REJECTED
 
 
 def differences(

@@ -1,4 +1,4 @@
-"""Opens an image store of which something may be damaged: for a verification, and for nothing else.
+"""Opens an image store of which something may be damaged: to verify or to show it, and for nothing else.
 
 What cannot be read is a failure, so that the verdict is not "accepted" whatever else is found. What can be checked all
 the same is checked by the state before the one that cannot be read, with the generation that is active now.
@@ -10,38 +10,43 @@ import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from modseal.errors import Failure, InputError, PolicyError, UndecidedError
 from modseal.files import folder
+from modseal.format.level import Level
 from modseal.format.recall import Recall
-from modseal.host.documents import HostState, Reference
-from modseal.host.installed import Installed
+from modseal.host.compare import HostDifference
+from modseal.host.documents import HostState, ModuleName, Reference
+from modseal.host.installed import Installed, prove
 from modseal.host.keep import is_good
 from modseal.host.store import (
     CURRENT,
     GENERATIONS,
     IMAGE,
-    PLACE,
     STATE_LINK,
     STATES,
     Store,
+    StoreFolder,
     open_place,
     record_name,
     require_private,
 )
 from modseal.trust.policy import Policy
 
+_NOBODY = Policy("", Level.COMMUNITY)
+"""Trusts nobody: what is examined under it says what a module brings, and nothing of who signed it."""
+
 
 class OpenedStore(NamedTuple):
     """A store, and what is wrong with it so far. `holds` says that its state is the one that holds.
 
-    `store` is None where no state can be read: then `descriptor`, its folder, is all that there is.
+    `store` is None where no state can be read: then its folder is all that there is.
     """
 
-    descriptor: int
-    path: Path
+    folder: StoreFolder
     store: Store | None
     holds: bool
     failures: list[Failure]
@@ -51,19 +56,19 @@ class OpenedStore(NamedTuple):
 def open_damaged(root: Path) -> Iterator[OpenedStore]:
     """An image store, whatever is damaged of it. Raises `UsageError`, `UndecidedError` where there is none."""
     descriptor = open_place(root)
-    path = root.joinpath(*PLACE)
+    place = StoreFolder(root, descriptor)
     failures: list[Failure] = []
     try:
         with noted(failures):
-            require_private(descriptor, path)
+            require_private(descriptor, place.path)
         try:
-            found = OpenedStore(descriptor, path, Store(root, descriptor), True, failures)
+            found = OpenedStore(place, Store(root, descriptor), True, failures)
         except UndecidedError as error:
             failures.append(error.failure)
-            found = OpenedStore(descriptor, path, _stand_in(root, descriptor), False, failures)
+            found = OpenedStore(place, _stand_in(root, descriptor), False, failures)
         yield found
     except OSError as error:
-        raise InputError.of(path, error) from error
+        raise InputError.of(place.path, error) from error
     finally:
         os.close(descriptor)
 
@@ -133,6 +138,44 @@ def kept_policy(store: Store, failures: list[Failure]) -> Policy | None:
         with noted(failures):
             kept.append(store.recall(one))
     return None if policy is None else replace(policy, kept_recalls=tuple(kept))
+
+
+def recorded_modules(
+    store: Store, reference: Reference, findings: list[HostDifference]
+) -> tuple[ModuleName, ...] | None:
+    """The modules that are recorded in a generation; if it is not the one that was made, those that it has now.
+
+    None where its document cannot be read.
+    """
+    try:
+        return store.generation(reference).modules
+    except UndecidedError as error:
+        findings.append(HostDifference(None, error.failure))
+    try:
+        return store.any_generation(reference.number)[0].modules
+    except UndecidedError:
+        return None
+
+
+def prove_if_sound(
+    store: Store,
+    module: ModuleName,
+    policy: Policy | None,
+    at: datetime,
+    findings: list[HostDifference],
+    *,
+    unpack: bool = True,
+) -> Installed | None:
+    """A module as `installed.prove` gives it; None where its stored parts are not those that were installed.
+
+    Without a policy nobody's signature counts.
+    """
+    try:
+        return prove(store, module, policy or _NOBODY, at, unpack=unpack)
+    except UndecidedError as error:
+        failure = Failure("installed-changed", error.failure.detail, error.failure.evidence)
+        findings.append(HostDifference(module.name, failure))
+        return None
 
 
 def unread_failures(store: Store, modules: Iterable[Installed]) -> Iterator[Failure]:

@@ -21,7 +21,7 @@ from modseal.format.times import time_text
 from modseal.host import documents
 from modseal.host.actor import Actor
 from modseal.host.documents import Event, sha256_of
-from modseal.host.store import LOG, Store
+from modseal.host.store import LOG, Store, StoreFolder
 
 _NOBODY_LOGGED_IN = "4294967295"
 """What `loginuid` says of processes that no login began (proc_pid_loginuid(5))."""
@@ -82,7 +82,7 @@ def complete(store: Store) -> None:
             append(store.descriptor, store.state.event, len(data) - len(begun) if newest.startswith(begun) else None)
 
 
-def chain(store: Store) -> Iterator[Event]:
+def chain(store: StoreFolder) -> Iterator[Event]:
     """Every event of the log, the oldest first, each held against the one before, but not the last against the state.
 
     Raises `RefusedError` (log-broken) at the first line that does not fit, after those that do.
@@ -94,7 +94,7 @@ def chain(store: Store) -> Iterator[Event]:
 def _chained(lines: Iterable[bytes]) -> Iterator[tuple[Event, bytes]]:
     last: bytes | None = None
     for number, line in enumerate(lines):
-        event = _event(line, number)
+        event = event_of(line, number)
         if event.number != number or event.previous != (last and sha256_of(last)):
             raise _broken(number, "it does not follow the line before")
         yield event, line
@@ -124,7 +124,8 @@ def events(store: Store) -> Iterator[Event]:
         raise _broken(newest.number, "the state of this host is not the one that its newest event tells of")
 
 
-def _event(line: bytes, number: int) -> Event:
+def event_of(line: bytes, number: int) -> Event:
+    """The event of a line, the first of which has the number 0. Raises `RefusedError` (log-broken)."""
     try:
         return documents.decode_event(line, f"line {number + 1}")
     except UndecidedError as error:

@@ -19,6 +19,15 @@ _MODULE: dict[str, Shape] = {
     ),
 }
 _FAILURE: dict[str, Shape] = {"code": CODE, "detail": text(), "evidence": EVIDENCE, "next_step": text()}
+_FINDINGS = array(
+    Table({"module": Nullable(text()), **_FAILURE}), "What is damaged of it, or of what proves it; with a verdict."
+)
+_SHOWN: dict[str, Shape] = {
+    **_MODULE,
+    "claimed_level": Nullable(
+        LEVEL.shape, about="With null the module is damaged: nothing but recorded names is known of it."
+    ),
+}
 _RANDOM = text("32 lower-case hex digits.")
 _KEYS = array(text(), "Each as `key-sha256:` and 64 hex digits.")
 _BY = TextMap(text(), text(), most=UNBOUNDED)
@@ -30,6 +39,7 @@ _EVENT = Table(
         "event": text(),
         "facts": _BY,
         "previous": Nullable(digest(), about="The SHA-256 of the line before."),
+        "proved": Boolean(about="Whether the state that holds leads to it; else it may be anybody's."),
     }
 )
 _CONSTRAINT = Table({"name": text(), "relation": Nullable(text()), "version": Nullable(text())})
@@ -94,22 +104,25 @@ SHAPE = Variant(
         ),
         values.LIST: Table(
             {
+                "verdict": _VERDICT,
                 "generation": _NUMBER,
                 "pending": Nullable(_NUMBER),
                 "shown": _NUMBER,
                 "level": _LEVEL_NAME,
-                "modules": array(Table(_MODULE)),
+                "modules": array(Table(_SHOWN)),
+                "findings": _FINDINGS,
             }
         ),
         values.MODULE: Table(
             {
-                **_MODULE,
+                **_SHOWN,
                 "verdict": _VERDICT,
-                "kind": Text(choices=("seal", "vib")),
-                "summary": text(),
-                "released": text(),
-                "manifest_sha256": digest(),
-                "bundle_sha256": digest("As recorded when it was installed."),
+                "findings": _FINDINGS,
+                "kind": Nullable(Text(choices=("seal", "vib"))),
+                "summary": Nullable(text()),
+                "released": Nullable(text()),
+                "manifest_sha256": Nullable(digest()),
+                "bundle_sha256": Nullable(digest(), about="As recorded when it was installed."),
                 "signers": array(Table({"subject": text(), "fingerprint": digest(), "anchor": Nullable(text())})),
                 "relations": TextMap(text(), array(_CONSTRAINT), most=UNBOUNDED),
                 "files": array(_FILE),
@@ -117,8 +130,10 @@ SHAPE = Variant(
         ),
         values.HISTORY: Table(
             {
+                "verdict": _VERDICT,
                 "generations": array(_GENERATION),
                 "lost": array(Table(_FAILURE), "Generations that are kept to go back to, and are not there."),
+                "findings": _FINDINGS,
             }
         ),
         values.RECALLS: Table(
@@ -149,7 +164,14 @@ SHAPE = Variant(
                 "findings": array(Table({"module": Nullable(text()), **_FAILURE})),
             }
         ),
-        values.LOG: Table({"head": Nullable(digest()), "events": array(_EVENT)}),
+        values.LOG: Table(
+            {
+                "verdict": _VERDICT,
+                "head": Nullable(digest(), about="Of the newest line, where `--verify` has proved all of them."),
+                "events": array(_EVENT, "Those that can be read."),
+                "findings": _FINDINGS,
+            }
+        ),
         values.LOCKDOWN: Table(
             {
                 "host": _RANDOM,

@@ -50,17 +50,43 @@ READ_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 STATE_LINK = re.compile(rf"{STATES}/(0|[1-9][0-9]{{0,15}})")
 
 
-class Store:
-    """An image store that is open for reading; `descriptor` is its folder, and stays the opener's.
+class StoreFolder:
+    """The folder of an image store, open for reading, whatever is in it; `descriptor` stays the opener's."""
 
-    `state` is the one that held when it was opened: a change meanwhile makes another store of it. Only a verification
-    of a damaged store (`host.damaged`) names another state.
-    """
-
-    def __init__(self, root: Path, descriptor: int, state_name: str | None = None) -> None:
+    def __init__(self, root: Path, descriptor: int) -> None:
         self.root = root
         self.path = root.joinpath(*PLACE)
         self.descriptor = descriptor
+
+    def open(self, name: str) -> BinaryIO:
+        """A regular file of the store, to be read. Raises `UndecidedError` (host-invalid)."""
+        try:
+            descriptor = folder.open_below(name, self.descriptor, READ_FLAGS)
+        except OSError as error:
+            raise invalid(f"{self.path}/{name}: {error.strerror}") from None
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise invalid(f"{self.path}/{name} is not a regular file")
+        return os.fdopen(descriptor, "rb")
+
+    def read(self, name: str, limit: int) -> bytes:
+        """The bytes of a file of the store. Raises `UndecidedError` (host-invalid)."""
+        with self.open(name) as file:
+            data = file.read(limit + 1)
+        if len(data) > limit:
+            raise invalid(f"{self.path}/{name} has over {limit} bytes")
+        return data
+
+
+class Store(StoreFolder):
+    """An image store whose state can be read.
+
+    `state` is the one that held when it was opened: a change meanwhile makes another store of it. Only what looks at a
+    damaged store (`host.damaged`) names another state.
+    """
+
+    def __init__(self, root: Path, descriptor: int, state_name: str | None = None) -> None:
+        super().__init__(root, descriptor)
         self.state_name = state_name or self._state_name()
         data = self.read(f"{self.state_name}/{STATE_FILE}", limits.HOST_DOCUMENT_SIZE)
         self.state: HostState = documents.decode_state(data, f"{self.path}/{self.state_name}/{STATE_FILE}")
@@ -85,25 +111,6 @@ class Store:
     def newest(self) -> Reference:
         """The generation that the next one is made from: the one that waits, else the active one."""
         return self.state.pending or self.state.generation
-
-    def open(self, name: str) -> BinaryIO:
-        """A regular file of the store, to be read. Raises `UndecidedError` (host-invalid)."""
-        try:
-            descriptor = folder.open_below(name, self.descriptor, READ_FLAGS)
-        except OSError as error:
-            raise invalid(f"{self.path}/{name}: {error.strerror}") from None
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
-            raise invalid(f"{self.path}/{name} is not a regular file")
-        return os.fdopen(descriptor, "rb")
-
-    def read(self, name: str, limit: int) -> bytes:
-        """The bytes of a file of the store. Raises `UndecidedError` (host-invalid)."""
-        with self.open(name) as file:
-            data = file.read(limit + 1)
-        if len(data) > limit:
-            raise invalid(f"{self.path}/{name} has over {limit} bytes")
-        return data
 
     def record(self, sha256: str, limit: int = limits.HOST_DOCUMENT_SIZE) -> bytes:
         """A record by its digest. Raises `UndecidedError` (host-invalid), also for other bytes."""

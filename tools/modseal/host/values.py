@@ -18,18 +18,19 @@ from modseal.format.manifest import Constraint, Entry
 from modseal.format.recall import Recall
 from modseal.format.times import time_text
 from modseal.host.change import Change
-from modseal.host.documents import Event, Generation, HostState, Lockdown
+from modseal.host.compare import HostDifference
+from modseal.host.documents import Event, HostState, Lockdown
 from modseal.host.installed import Installed
 from modseal.host.measure import PCR, Measurement
 from modseal.host.plan import ChangePlan
 from modseal.host.prune import Pruned
-from modseal.host.store import Store
 from modseal.host.verify import Verification
 from modseal.trust.policy import Policy, PolicyBytes
 
 if TYPE_CHECKING:  # SQLite, and lockdowns, are for one command each
     from modseal.host.break_glass import BrokenGlass
     from modseal.host.index import IndexedFile
+    from modseal.host.look import ShownHistory, ShownLog, ShownModule, ShownModules, ShownOne
 
 CHANGE = "modseal/host-change@1"
 LIST = "modseal/host-list@1"
@@ -96,26 +97,51 @@ def change_values(change: Change) -> dict[str, Any]:
     }
 
 
-def list_values(store: Store, modules: Iterable[Installed], *, pending: bool) -> dict[str, Any]:
+def finding_values(finding: HostDifference) -> dict[str, Any]:
+    """One thing that was found, and the module that it belongs to, if to any."""
+    return {"module": finding.module, **failure_values(finding.failure)}
+
+
+def list_values(found: ShownModules) -> dict[str, Any]:
     """The modules of the active generation, or of the one that waits."""
-    state = store.state
+    state = found.state
     return {
         "schema": LIST,
+        "verdict": str(found.verdict),
         "generation": state.generation.number,
         "pending": state.pending.number if state.pending else None,
-        "shown": store.newest.number if pending else state.generation.number,
+        "shown": found.shown.number,
         "level": str(state.level),
-        "modules": [module_values(one) for one in modules],
+        "modules": [_shown(one) for one in found.modules or ()],
+        "findings": [finding_values(one) for one in found.findings],
     }
 
 
-def get_values(module: Installed) -> dict[str, Any]:
+def _shown(one: ShownModule) -> dict[str, Any]:
+    if one.module:
+        return module_values(one.module)
+    recorded = one.recorded
+    names = {"vendor": recorded.vendor, "name": recorded.name, "version": recorded.version}
+    return {**names, "claimed_level": None, "proven_level": None}
+
+
+_UNREAD = ("kind", "summary", "released", "manifest_sha256", "bundle_sha256")
+
+
+def get_values(found: ShownOne) -> dict[str, Any]:
     """All that is known of one module. Without an accepted verdict nothing of it is proved."""
+    common = {
+        "schema": MODULE,
+        **_shown(found.module),
+        "verdict": str(found.verdict),
+        "findings": [finding_values(one) for one in found.findings],
+    }
+    module = found.module.module
+    if module is None:
+        return {**common, **dict.fromkeys(_UNREAD), "signers": [], "relations": {}, "files": []}
     manifest, record, anchors = module.manifest, module.record, dict(module.examination.trusted)
     return {
-        "schema": MODULE,
-        **module_values(module),
-        "verdict": str(module.examination.verdict),
+        **common,
         "kind": record.kind,
         "summary": manifest.summary,
         "released": manifest.released,
@@ -138,30 +164,32 @@ def get_values(module: Installed) -> dict[str, Any]:
     }
 
 
-def history_values(store: Store, generations: Iterable[Generation], lost: Iterable[Failure]) -> dict[str, Any]:
+def history_values(found: ShownHistory) -> dict[str, Any]:
     """Every generation with the modules that it is recorded to have, and why others are lost."""
     return {
         "schema": HISTORY,
+        "verdict": str(found.verdict),
         "generations": [
             {
                 "number": one.number,
                 "parent": one.parent,
                 "made": one.made,
                 "action": one.action,
-                "state": standing(store, one.number),
+                "state": standing(found.state, one.number),
                 "modules": [{"vendor": m.vendor, "name": m.name, "version": m.version} for m in one.modules],
             }
-            for one in generations
+            for one in found.generations
         ],
-        "lost": [failure_values(failure) for failure in lost],
+        "lost": [failure_values(failure) for failure in found.lost.values()],
+        "findings": [finding_values(one) for one in found.findings],
     }
 
 
-def standing(store: Store, number: int) -> str:
+def standing(state: HostState, number: int) -> str:
     """Whether a generation is the active one, waits, or is neither."""
-    if number == store.state.generation.number:
+    if number == state.generation.number:
         return "active"
-    return "pending" if store.state.pending and number == store.state.pending.number else "kept"
+    return "pending" if state.pending and number == state.pending.number else "kept"
 
 
 def recalls_values(kept: Iterable[Recall], new: Collection[Recall]) -> dict[str, Any]:
@@ -201,26 +229,30 @@ def verification_values(found: Verification, at: datetime) -> dict[str, Any]:
         "generation": found.generation,
         "paths": found.paths,
         "modules": [{**module_values(one), "verdict": str(one.examination.verdict)} for one in found.modules],
-        "findings": [{"module": one.module, **failure_values(one.failure)} for one in found.findings],
+        "findings": [finding_values(one) for one in found.findings],
     }
 
 
-def log_values(events: Iterable[Event], head: str | None) -> dict[str, Any]:
-    """The events of a host. `head` is the SHA-256 of the newest one where the chain was verified, else null."""
+def log_values(found: ShownLog) -> dict[str, Any]:
+    """The events of a host."""
     return {
         "schema": LOG,
-        "head": head,
-        "events": [
-            {
-                "number": one.number,
-                "time": one.time,
-                "by": dict(one.by),
-                "event": one.event,
-                "facts": dict(one.facts),
-                "previous": one.previous,
-            }
-            for one in events
-        ],
+        "verdict": str(found.verdict),
+        "head": found.head,
+        "events": [_event(line.event, proved=line.proved) for line in found.lines if line.event],
+        "findings": [finding_values(one) for one in found.findings],
+    }
+
+
+def _event(one: Event, *, proved: bool) -> dict[str, Any]:
+    return {
+        "number": one.number,
+        "time": one.time,
+        "by": dict(one.by),
+        "event": one.event,
+        "facts": dict(one.facts),
+        "previous": one.previous,
+        "proved": proved,
     }
 
 

@@ -13,20 +13,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
-from modseal.codes import CODES
 from modseal.errors import Failure, InputError, RefusedError, UndecidedError
 from modseal.files import folder
 from modseal.format import rules
-from modseal.format.level import Level
 from modseal.format.manifest import Entry, FileType
 from modseal.host import event_log, image
 from modseal.host import plan as planning
-from modseal.host.compare import HostDifference, differences
-from modseal.host.damaged import kept_policy, noted, open_damaged, unread_failures
-from modseal.host.documents import HostState, ModuleName, Reference
+from modseal.host.compare import HostDifference, differences, verdict_of
+from modseal.host.damaged import kept_policy, noted, open_damaged, prove_if_sound, recorded_modules, unread_failures
+from modseal.host.documents import HostState, Reference
 from modseal.host.extension import extension_failures
 from modseal.host.inodes import StoreFile, flag_failures, folder_failures, look, objects, shared
-from modseal.host.installed import Installed, prove
+from modseal.host.installed import Installed
 from modseal.host.keep import is_good
 from modseal.host.scan import TOP, Found, scan
 from modseal.host.store import GENERATIONS, IMAGE, INDEX, OBJECTS, Store, object_name
@@ -35,8 +33,6 @@ from modseal.trust.policy import Policy
 from modseal.values import dataclass
 
 _BELOW = len(f"{OBJECTS}/")
-_NOBODY = Policy("", Level.COMMUNITY)
-"""Trusts nobody: what is examined under it says what a module brings, and nothing of who signed it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +52,8 @@ class Verification:
 
     @property
     def verdict(self) -> Verdict:
-        """Accepted where nothing was found; undecided where nothing is wrong but something cannot be judged."""
-        if not self.findings:
-            return Verdict.ACCEPTED
-        undecided = all(CODES[finding.failure.code].undecided for finding in self.findings)
-        return Verdict.UNDECIDED if undecided else Verdict.REJECTED
+        """See `compare.verdict_of`."""
+        return verdict_of(self.findings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +80,9 @@ def verify(root: Path, at: datetime, clock: datetime | None = None, recalls: Seq
     """
     with open_damaged(root) as opened:
         failures, store = opened.failures, opened.store
-        failures += folder_failures(opened.descriptor)
+        failures += folder_failures(opened.folder.descriptor)
         if store is None:
-            failures += look(opened.descriptor).failures
+            failures += look(opened.folder.descriptor).failures
             return Verification(None, None, (), tuple(HostDifference(None, one) for one in failures), 0, None)
         with noted(failures):
             store.require_clock(clock or at)
@@ -123,14 +116,9 @@ def verify(root: Path, at: datetime, clock: datetime | None = None, recalls: Seq
 
 def verify_generation(store: Store, reference: Reference, policy: Policy | None, at: datetime) -> LookedAt:
     """A generation, held against what is signed. Without a policy nobody's signature counts, and none is judged."""
-    modules: list[Installed] = []
     findings: list[HostDifference] = []
-    for one in _modules(store, reference, findings):
-        try:
-            modules.append(prove(store, one, policy or _NOBODY, at))
-        except UndecidedError as error:  # its stored parts are not those that were installed
-            failure = Failure("installed-changed", error.failure.detail, error.failure.evidence)
-            findings.append(HostDifference(one.name, failure))
+    recorded = recorded_modules(store, reference, findings) or ()
+    modules = [one for each in recorded if (one := prove_if_sound(store, each, policy, at, findings))]
     if policy:
         unfit = planning.unfit(modules, store.state.level)
         findings += [HostDifference(str(failure.evidence["module"]), failure) for failure in unfit]
@@ -146,18 +134,6 @@ def verify_generation(store: Store, reference: Reference, policy: Policy | None,
     stored = objects(store.descriptor, flagged)
     findings += _objects(store, (one for one in modules if one.name not in named), found, stored)
     return LookedAt(reference, tuple(modules), tuple(findings), found, stored, tuple(flagged))
-
-
-def _modules(store: Store, reference: Reference, findings: list[HostDifference]) -> tuple[ModuleName, ...]:
-    """The modules that are recorded in a generation; if it is not the one that was made, those that it has now."""
-    try:
-        return store.generation(reference).modules
-    except UndecidedError as error:
-        findings.append(HostDifference(None, error.failure))
-    try:
-        return store.any_generation(reference.number)[0].modules
-    except UndecidedError:
-        return ()
 
 
 def _scan(store: Store, reference: Reference, expected: Mapping[str, Entry]) -> dict[str, Found]:

@@ -40,10 +40,10 @@ def document(target: RemoteHost, question: Question, reply: Reply) -> dict[str, 
         known = next((code for name, code in CODES.items() if name == found.get("code")), None)
         undecided = known is None or known.undecided
         found = {"schema": values.PROBLEM, "verdict": UNDECIDED if undecided else REJECTED, "evidence": {}, **found}
-    if not failed and question.schema == values.LOG and isinstance(found, dict) and found.keys() == {"head"}:
+    if not failed and question.schema == values.LOG and isinstance(found, dict) and "events" not in found:
         members = _below(reply.body, "Members")  # a collection has its lines as members, each a document of its own
         lines = [_below(one, "Oem", "Modseal") for one in members] if isinstance(members, list) else None
-        found = {"schema": values.LOG, "head": found["head"], "events": lines}
+        found = {"schema": values.LOG, **found, "events": lines}
     problems = SHAPE.problems(found)
     if problems:
         invalid(target, str(problems[0]))
@@ -58,8 +58,6 @@ def document(target: RemoteHost, question: Question, reply: Reply) -> dict[str, 
 
 def verdict(found: Mapping[str, Any]) -> str:
     """What the host decided: documents without a verdict are there because nothing spoke against them."""
-    if found["schema"] == values.HISTORY:
-        return UNDECIDED if found["lost"] else ACCEPTED
     return str(found.get("verdict", ACCEPTED))
 
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from modseal.depot import relations
-from modseal.errors import Failure
 from modseal.format.recall import Recall
 from modseal.format.times import time_text
 from modseal.host.change import Change
-from modseal.host.documents import Event, Generation, Lockdown, Reference
+from modseal.host.compare import HostDifference
+from modseal.host.documents import Event, Lockdown
 from modseal.host.installed import Installed
 from modseal.host.plan import ChangePlan
 from modseal.host.prune import Pruned
-from modseal.host.store import Store
 from modseal.host.values import standing
 from modseal.host.verify import Verification
 from modseal.report import text
@@ -25,6 +24,7 @@ if TYPE_CHECKING:  # SQLite, and lockdowns, are for one command each
     from modseal.host.break_glass import BrokenGlass
     from modseal.host.index import IndexedFile
     from modseal.host.lockdown import LockdownChange
+    from modseal.host.look import ShownHistory, ShownLog, ShownModules, ShownOne
 
 _SHOWN = 20
 """Findings shown in text; an exchanged folder can give thousands. JSON has them all."""
@@ -35,19 +35,32 @@ def change(done: Change) -> str:
     return "\n".join(_refused(done) if done.verdict is not Verdict.ACCEPTED else _changed(done))
 
 
-def modules(store: Store, found: Sequence[Installed], *, pending: bool) -> str:
-    """The table of modules: what each claims beside what is proved of it."""
+def modules(found: ShownModules) -> str:
+    """The table of modules: what each claims beside what is proved of it, and what is damaged."""
     rows = [("NAME", "VERSION", "VENDOR", "CLAIMED", "PROVEN")]
-    for module in found:
-        proven = module.examination.proven_level
-        manifest = module.manifest
-        names = (safe(manifest.name), safe(manifest.version), safe(manifest.vendor))
-        rows.append((*names, str(manifest.claimed_level), str(proven) if proven else "none"))
-    lines = text.table(rows)
-    state = store.state
-    if state.pending and not pending:
-        lines.append(f"generation {state.pending.number} waits for `modseal host activate` (--pending shows it)")
-    return "\n".join(lines if found or state.pending else ["no module is installed"])
+    for recorded, module in found.modules or ():
+        names = (safe(recorded.name), safe(recorded.version), safe(recorded.vendor))
+        if module is None:
+            rows.append((*names, "unknown", "damaged"))
+        else:
+            proven = module.examination.proven_level
+            rows.append((*names, str(module.manifest.claimed_level), str(proven) if proven else "none"))
+    waits = found.state.pending
+    lines = text.table(rows) if found.modules or (waits and found.modules is not None) else []
+    if found.modules == () and not waits:
+        lines = ["no module is installed"]
+    if waits and waits != found.shown:
+        lines.append(f"generation {waits.number} waits for `modseal host activate` (--pending shows it)")
+    return "\n".join([*lines, *_findings(found.findings)])
+
+
+def _findings(found: Sequence[HostDifference]) -> list[str]:
+    """What was found, the module in front, and the next step of the first."""
+    whose = [f"{safe(one.module)}: " if one.module else "" for one in found[:_SHOWN]]
+    lines = [f"  {name}{one.failure.code}: {safe(one.failure.detail)}" for name, one in zip(whose, found, strict=False)]
+    if len(found) > _SHOWN:
+        lines.append(f"  ... and {len(found) - _SHOWN} more; --format json has them all")
+    return [*lines, *(f"  next: {one.failure.next_step}" for one in found[:1])]
 
 
 def _refused(done: Change) -> Iterator[str]:
@@ -99,19 +112,28 @@ def _named(module: Installed) -> str:
     return f"{name}, claimed {module.manifest.claimed_level}, proven {proven}"
 
 
-def module(found: Installed) -> str:
+def module(shown: ShownOne) -> str:
     """One module. What is not proved is said to be unproved."""
+    recorded, found = shown.module
+    if found is None:
+        lines = [
+            f"{safe(recorded.name)} {safe(recorded.version)}  (damaged: nothing of it is proved)",
+            f"  vendor         {safe(recorded.vendor)}",
+        ]
+        return "\n".join([*lines, *_findings(shown.findings)])
     manifest, anchors = found.manifest, dict(found.examination.trusted)
-    unproved = (
-        "" if found.examination.verdict is Verdict.ACCEPTED else "  (unproved: today's policy does not accept it)"
-    )
+    unproved = ""
+    if not shown.judged:
+        unproved = "  (unproved: what says which policy holds is damaged)"
+    elif found.examination.verdict is not Verdict.ACCEPTED:
+        unproved = "  (unproved: today's policy does not accept it)"
     lines = [
         f"{safe(manifest.name)} {safe(manifest.version)}{unproved}",
         f"  vendor         {safe(manifest.vendor)}",
         f"  summary        {safe(manifest.summary)}",
         f"  claimed level  {manifest.claimed_level}",
         f"  proven level   {found.examination.proven_level or 'none'}",
-        f"  verdict        {found.examination.verdict}",
+        f"  verdict        {shown.verdict}",
     ]
     for signer in found.examination.signers:
         anchor = anchors.get(signer.certificate.fingerprint)
@@ -123,8 +145,9 @@ def module(found: Installed) -> str:
         f"  bundle         sha256:{found.record.bundle}",
         f"  entries        {len(found.entries)}",
     ]
+    lines += _findings(shown.findings)
     primary = found.examination.primary
-    if primary:
+    if primary and not shown.findings:
         lines.append(f"  {primary.code or 'undecided'}: {safe(primary.detail)}")
         lines += [f"  next: {primary.next_step}"] if primary.next_step else []
     return "\n".join(lines)
@@ -134,12 +157,20 @@ def _trust(anchor: str | None) -> str:
     return f"trusted: {safe(anchor)}" if anchor else "not trusted"
 
 
-def history(store: Store, generations: Sequence[Generation], lost: Mapping[Reference, Failure]) -> str:
-    """The generations, the oldest first, each with what is recorded of it, after those that are lost."""
-    lines = [f"! {one.number:>4}  {failure.code}: {safe(failure.detail)}" for one, failure in lost.items()]
-    lines += [f"  next: {failure.next_step}" for failure in [*lost.values()][:1]]
-    for one in generations:
-        mark = {"active": "*", "pending": ">"}.get(standing(store, one.number), " ")
+_MARKS = {"active": "*", "pending": ">"}
+
+
+def history(found: ShownHistory) -> str:
+    """The generations, the oldest first, each with what is recorded of it, after those that are lost or damaged."""
+    rest = [one.failure for one in found.findings if one.failure not in found.damaged.values()]
+    lines = [f"  {failure.code}: {safe(failure.detail)}" for failure in rest]
+    damaged = {**found.damaged, **found.lost}
+    for reference, failure in damaged.items():
+        mark = _MARKS.get(standing(found.state, reference.number), "")
+        lines.append(f"{mark + '!':<2}{reference.number:>4}  {failure.code}: {safe(failure.detail)}")
+    lines += [f"  next: {failure.next_step}" for failure in [*rest, *damaged.values()][:1]]
+    for one in found.generations:
+        mark = _MARKS.get(standing(found.state, one.number), " ")
         names = ", ".join(f"{safe(each.name)} {safe(each.version)}" for each in one.modules) or "no modules"
         lines.append(f"{mark} {one.number:>4}  {one.made}  {safe(one.action):<9}  {names}")
     return "\n".join(lines)
@@ -166,14 +197,7 @@ def verification(root: str, found: Verification) -> str:
     """The verdict first, then what was found, the module in front."""
     lines = [f"{safe(root)}: {found.verdict}"]
     lines.append(f"  {_extent(found)}")
-    for one in found.findings[:_SHOWN]:
-        whose = f"{safe(one.module)}: " if one.module else ""
-        lines.append(f"  {whose}{one.failure.code}: {safe(one.failure.detail)}")
-    if len(found.findings) > _SHOWN:
-        lines.append(f"  ... and {len(found.findings) - _SHOWN} more; --format json has them all")
-    if found.findings:
-        lines.append(f"  next: {found.findings[0].failure.next_step}")
-    return "\n".join(lines)
+    return "\n".join([*lines, *_findings(found.findings)])
 
 
 def _extent(found: Verification) -> str:
@@ -195,8 +219,27 @@ def verdict_line(found: Verification) -> str:
     return f"host {found.verdict}: {number}: {said}"
 
 
-def event(one: Event) -> str:
-    """One event of the log."""
+def unbroken(found: ShownLog) -> str:
+    """A log that was verified, in one line."""
+    return f"{plural(len(found.lines), 'event')}, unbroken; the newest is sha256:{found.head}"
+
+
+def log(found: ShownLog) -> str:
+    """The lines of a log. Of one that was changed, each is marked that cannot be read, or that nothing proves."""
+    if not found.findings:
+        return "\n".join(_event(one.event) for one in found.lines if one.event)
+    lines = []
+    for one in found.lines:
+        if one.event:
+            lines.append(f"{' ' if one.proved else '?'} {_event(one.event)}")
+        elif one.failure:
+            lines.append(f"! {one.number:>4}  {one.failure.code}: {safe(one.failure.detail)}")
+    inline = [line.failure for line in found.lines]
+    named = [one for one in found.findings if one.failure not in inline]
+    return "\n".join([*lines, *(_findings(named) or [f"  next: {found.findings[0].failure.next_step}"])])
+
+
+def _event(one: Event) -> str:
     who = one.by.get("key") or one.by.get("user", one.by.get("uid", "?"))
     login = f", login {one.by['login_uid']}" if "login_uid" in one.by else ""
     facts = "  ".join(f"{safe(name)}={safe(value)}" for name, value in one.facts.items() if name != "state")

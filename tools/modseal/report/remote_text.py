@@ -113,21 +113,27 @@ def _change_summary(found: Values) -> str:
 def _module(one: Values) -> str:
     proven = one["proven_level"] or "none"
     name = f"{safe(one['name'])} {safe(one['version'])} ({safe(one['vendor'])})"
-    return f"{name}, claimed {one['claimed_level']}, proven {proven}"
+    return f"{name}, claimed {one['claimed_level'] or 'unknown'}, proven {proven}"
 
 
 def _list(found: Values) -> Iterator[str]:
     rows = [("NAME", "VERSION", "VENDOR", "CLAIMED", "PROVEN")]
     for one in found["modules"]:
         names = (safe(one["name"]), safe(one["version"]), safe(one["vendor"]))
-        rows.append((*names, one["claimed_level"], one["proven_level"] or "none"))
-    yield from table(rows) if len(rows) > 1 else ["no module is installed"]
+        claimed = one["claimed_level"]
+        rows.append((*names, claimed or "unknown", (one["proven_level"] or "none") if claimed else "damaged"))
+    if len(rows) > 1:
+        yield from table(rows)
+    elif not found["findings"]:
+        yield "no module is installed"
     if found["pending"] is not None and found["shown"] != found["pending"]:
         yield f"generation {found['pending']} waits for `activate` (--pending shows it)"
 
 
 def _one_module(found: Values) -> Iterator[str]:
     yield _module(found)
+    if found["summary"] is None:
+        return  # damaged: the findings say so
     yield f"  summary        {safe(found['summary'])}"
     for signer in found["signers"]:
         trusted = f"trusted: {safe(signer['anchor'])}" if signer["anchor"] else "not trusted"
@@ -165,7 +171,8 @@ def _log(found: Values) -> Iterator[str]:
         by = one["by"]
         who = by.get("key") or by.get("user", by.get("uid", "?"))
         facts = "  ".join(f"{safe(name)}={safe(value)}" for name, value in one["facts"].items() if name != "state")
-        yield f"{one['number']:>4}  {one['time']}  {safe(who)}  {safe(one['event'])}  {facts}".rstrip()
+        mark = "" if one["proved"] else "? "
+        yield f"{mark}{one['number']:>4}  {one['time']}  {safe(who)}  {safe(one['event'])}  {facts}".rstrip()
     if found["head"]:
         yield f"{plural(len(found['events']), 'event')}, unbroken; the newest is sha256:{found['head']}"
 

@@ -101,48 +101,42 @@ def _state(asked: Asked) -> Answer:
 
 
 def _modules(asked: Asked) -> Answer:
-    from modseal.host.look import modules_of
+    from modseal.host.look import show_modules
 
-    with open_store(asked.root) as store:
-        pending = asked.arguments.get("pending", False)
-        found = modules_of(store, store.newest if pending else store.state.generation, asked.at)
-        return _good(values.list_values(store, found, pending=pending))
+    found = show_modules(asked.root, asked.at, pending=asked.arguments.get("pending", False))
+    return Answer(found.verdict, values.list_values(found))
 
 
 def _module(asked: Asked) -> Answer:
-    from modseal.host.look import module_named
+    from modseal.host.look import show_module
 
-    with open_store(asked.root) as store:
-        found = module_named(store, store.state.generation, asked.arguments.get("name", ""), asked.at)
-    return Answer(found.examination.verdict, values.get_values(found))
+    found = show_module(asked.root, asked.arguments.get("name", ""), asked.at)
+    return Answer(found.verdict, values.get_values(found))
 
 
 def _history(asked: Asked) -> Answer:
-    from modseal.host.damaged import lost_generations
+    from modseal.host.look import show_history
 
-    with open_store(asked.root) as store:
-        lost = lost_generations(store)
-        found = [store.generation(one) for one in store.state.kept if one not in lost]
-        return Answer(
-            Verdict.UNDECIDED if lost else Verdict.ACCEPTED, values.history_values(store, found, lost.values())
-        )
+    found = show_history(asked.root)
+    return Answer(found.verdict, values.history_values(found))
 
 
 def _log(asked: Asked) -> Answer:
     """The whole log, proved; of `after` on, or the one line of a `number`."""
     from modseal.host import event_log
     from modseal.host.documents import encode_event, sha256_of
+    from modseal.host.look import proved_log
 
     after, number = asked.arguments.get("after", -1), asked.arguments.get("number")
     with open_store(asked.root) as store:
         if after >= store.state.event.number:
-            return _good(values.log_values([], None))
+            return _good(values.log_values(proved_log([], None)))
         events = list(event_log.events(store))
         head = sha256_of(encode_event(store.state.event))
     found = [one for one in events if one.number > after and number in (None, one.number)]
     if number is not None and not found:
         raise RefusedError("unknown-item", f"the log has no line {number}", number=number)
-    return _good(values.log_values(found, head))
+    return _good(values.log_values(proved_log(found, head)))
 
 
 def _changed(change: Change) -> Answer:

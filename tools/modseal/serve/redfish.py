@@ -202,7 +202,8 @@ def entry(event: Mapping[str, Any]) -> Resource:
 def entries(found: Mapping[str, Any]) -> Resource:
     """The lines of the host's log, with the digest that stands for all of it."""
     lines = [entry(one) for one in found["events"]]
-    head = collection(routes.ENTRIES, "LogEntryCollection", "Who changed what", [], oem({"head": found["head"]}))
+    rest = {key: found[key] for key in ("verdict", "head", "findings")}
+    head = collection(routes.ENTRIES, "LogEntryCollection", "Who changed what", [], oem(rest))
     return {**head, "Members": lines, "Members@odata.count": len(lines)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,22 @@ def test_a_host_does_not_go_back_to_what_the_policy_refuses_by_now(host: Host) -
 def test_a_host_does_not_go_back_to_what_is_damaged(host: Host) -> None:
     (host.root / "var/lib/modseal/generations/1/image/opt/acme-agent/bin/run").write_bytes(b"acme-agent 9.9")
     assert refused(host) == ["installed-changed"]
+
+
+@pytest.mark.parametrize("lost", ["", "generation.json", "image"])
+def test_a_generation_that_is_lost_is_the_one_reason_not_to_go_there(host: Host, lost: str) -> None:
+    path = host.root / "var/lib/modseal/generations/1" / lost
+    path.unlink() if path.is_file() else shutil.rmtree(path)
+    tried, done = host.rollback(1, dry_run=True), host.rollback(1)
+    assert tried == done
+    assert [one.code for one in done.failures] == ["generation-lost"]
+    assert done.verdict is Verdict.UNDECIDED
+
+
+def test_the_generation_that_waits_is_lost(host: Host) -> None:
+    host.installed(host.bundle("driver", kind="vib"))
+    shutil.rmtree(host.root / "var/lib/modseal/generations/3")
+    assert [one.code for one in host.activate().failures] == ["generation-lost"]
 
 
 def test_a_repair_puts_the_file_right_in_every_generation_that_has_it(host: Host) -> None:

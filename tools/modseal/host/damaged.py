@@ -192,20 +192,17 @@ def lost_generations(store: Store) -> dict[Reference, Failure]:
 
     What is in one is proved when somebody goes back to it.
     """
-    found = {}
-    for reference in store.state.kept:
-        if reference not in (store.state.generation, store.state.pending):
-            why = _why_lost(store, reference)
-            if why:
-                detail = f"nobody can go back to generation {reference.number}: {why}"
-                found[reference] = Failure("generation-lost", detail, {"generation": reference.number})
-    return found
+    back = [one for one in store.state.kept if one not in (store.state.generation, store.state.pending)]
+    return {one: failure for one in back if (failure := lost_failure(store, one))}
 
 
-def _why_lost(store: Store, reference: Reference) -> str | None:
+def lost_failure(store: Store, reference: Reference) -> Failure | None:
+    """Why nobody can go to a generation that is kept: its document is not the one that was made, or it has no image."""
     try:
         store.generation(reference)
+        where = f"{GENERATIONS}/{reference.number}/{IMAGE}"
+        why = f"{where} is missing" if folder.status_of(where, store.descriptor) is None else ""
     except UndecidedError as error:
-        return error.failure.detail
-    where = f"{GENERATIONS}/{reference.number}/{IMAGE}"
-    return f"{where} is missing" if folder.status_of(where, store.descriptor) is None else None
+        why = error.failure.detail
+    detail = f"nobody can go back to generation {reference.number}: {why}"
+    return Failure("generation-lost", detail, {"generation": reference.number}) if why else None

@@ -14,6 +14,7 @@ from modseal.errors import RefusedError
 from modseal.host import plan as planning
 from modseal.host.actor import LOCAL, Actor
 from modseal.host.change import Change, facts_of, opened
+from modseal.host.damaged import lost_failure
 from modseal.host.documents import Reference
 from modseal.host.keep import Staging
 from modseal.host.look import modules_of
@@ -64,6 +65,8 @@ def _go(store: Store, staging: Staging | None, at: datetime, action: str, target
     state = store.state
     if target.number == state.generation.number:
         return Change(action)
+    if lost := lost_failure(store, target):  # all else that would be found of it follows from that
+        return Change(action, failures=(lost,))
     looked = verify_generation(store, target, store.policy, at)
     found = planning.exchange(modules_of(store, state.generation, at), looked.modules)
     failures = tuple(finding.failure for finding in looked.findings)

@@ -18,13 +18,16 @@ from modseal.bundle.verify import Result
 from modseal.codes import CODES
 from modseal.errors import Failure, RefusedError, UndecidedError
 from modseal.format import rules
+from modseal.format.manifest import Entry
 from modseal.host import plan as planning
 from modseal.host.actor import LOCAL, Actor, refusal
 from modseal.host.admit import Keeper, admit
+from modseal.host.bound import flags_of, generation_failures, state_failures
+from modseal.host.inodes import flag_failures
 from modseal.host.installed import Installed, prove
-from modseal.host.keep import Nothing, Staging, damaged_file
+from modseal.host.keep import Nothing, Staging, damaged_entry
 from modseal.host.plan import ChangePlan, LostModule
-from modseal.host.store import Store, open_store
+from modseal.host.store import Store, object_name, open_store
 from modseal.host.verify import verify_generation
 from modseal.host.write import add_generation, advance, changing, next_generation, numbers_text, retained
 from modseal.trust.examination import WORST_LAST, Verdict
@@ -76,10 +79,17 @@ def opened(
             if failure := refusal(store.state, actor, action):
                 raise RefusedError(failure.code, failure.detail, **failure.evidence)
             store.require_writable()
+            _require_unbound(store)
             yield store, None
     else:
         with changing(root, action, at, actor) as opened:
+            _require_unbound(opened[0])
             yield opened
+
+
+def _require_unbound(store: Store) -> None:
+    for failure in state_failures(store.descriptor):
+        raise RefusedError(failure.code, failure.detail, **failure.evidence)
 
 
 def present(store: Store, policy: Policy, at: datetime) -> tuple[list[Installed], list[LostModule]]:
@@ -179,20 +189,21 @@ def _with_good_files(store: Store, found: ChangePlan) -> ChangePlan:
     again from it; what is left is a failure.
     """
     staying = [one for one in found.modules if one.name not in _brought(found)]
-    lost = {one.name: path for one in staying if (path := damaged_file(store, one))}
+    lost = {one.name: entry for one in staying if (entry := damaged_entry(store, one))}
     found = planning.repair(found, lost)
     brought = _brought(found)
-    failures = tuple(
-        Failure(
-            "installed-changed",
-            f"{name}, installed: the store's file for {rules.shown(path)!r} is missing, not the signed one, "
-            "or bound by chattr",
-            {"module": name, "path": rules.shown(path)},
-        )
-        for name, path in lost.items()
-        if name not in brought
-    )
-    return replace(found, failures=failures)
+    failures = [_lost_failure(store, name, entry) for name, entry in lost.items() if name not in brought]
+    again = [one for one in found.modules if one.name in brought]
+    return replace(found, failures=(*failures, *generation_failures(store, found.modules, again)))
+
+
+def _lost_failure(store: Store, name: str, entry: Entry) -> Failure:
+    path = rules.shown(entry.path)
+    flags = flags_of(object_name(entry.sha256.hex() if entry.sha256 else "", entry.mode or 0), store.descriptor)
+    for failure in flag_failures(entry.path, flags):
+        return replace(failure, evidence={"module": name, **failure.evidence})
+    detail = f"{name}, installed: the store's file for {path!r} is missing or not the signed one"
+    return Failure("installed-changed", detail, {"module": name, "path": path})
 
 
 def _brought(found: ChangePlan) -> set[str]:

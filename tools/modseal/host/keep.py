@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 
 from modseal.files import folder, left_behind
-from modseal.format.manifest import FileType
+from modseal.format.manifest import Entry, FileType
 from modseal.format.source import Span, blocks
 from modseal.host.actor import Actor
 from modseal.host.documents import sha256_of
@@ -138,8 +138,8 @@ class Staging:
         return digest.hexdigest()
 
 
-def damaged_file(store: Store, module: Installed, proved: str | None = None) -> str | None:
-    """The path of the first file of a module that the store has not, or not as it is signed; None where all are good.
+def damaged_entry(store: Store, module: Installed, proved: str | None = None) -> Entry | None:
+    """The first file of a module that the store has not, or not as it is signed; None where all are good.
 
     `proved` is an image of the store whose files were read, and are as signed: a hard link to one is not read again.
     """
@@ -147,7 +147,7 @@ def damaged_file(store: Store, module: Installed, proved: str | None = None) -> 
         if entry.type is FileType.FILE and entry.sha256:
             name = object_name(entry.sha256.hex(), entry.mode or 0)
             if not (proved and _is_same(name, f"{proved}/{entry.path}", store)) and not is_good(name, store.descriptor):
-                return entry.path
+                return entry
     return None
 
 

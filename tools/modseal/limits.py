@@ -466,6 +466,24 @@ URI = 2048
 SERVE_CLIENT_CAS = 64
 """CAs of clients in a serve.toml. A site has one for each role, or a few."""
 
+SERVE_STRANGERS = 128
+"""Connections that have shown no certificate yet, each of about 300 KiB. A handshake takes a few milliseconds, so that
+128 are some 10,000 clients in a second; who holds them longer makes room for others."""
+
+SERVE_STRANGERS_OF_ONE = 32
+"""Those of one address, or of one network of IPv6: as many as a whole office behind one address begins at a time."""
+
+SERVE_SHARE = 4
+"""A certificate has at most one part in so many of the connections, of the questions to the host and of the pushes:
+somebody with three stolen ones still leaves a part for others."""
+
+SERVE_PUSHES = 8
+"""Pushes that are received at one time; more wait. Each may have a whole upload on the disk."""
+
+SERVE_SLOWEST = 64 * KIB
+"""Bytes a second that a push must bring, and bytes of an answer that a client must take before it counts as idle: half
+of what `modseal remote` demands, so that the client is the one that gives up."""
+
 SERVE_FRAME = 64 * MIB
 """Bytes of one message between the two processes of the service: the log of a host of some years is below."""
 

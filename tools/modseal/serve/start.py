@@ -7,17 +7,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import pwd
+import resource
 import signal
 import socket
 import ssl
 import sys
+from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from modseal import limits
 from modseal.boot import syscalls
@@ -28,6 +31,7 @@ from modseal.host.store import open_store
 from modseal.serve import frames
 from modseal.serve.ask import AskedHost
 from modseal.serve.broker import Broker
+from modseal.serve.connections import Door, Idle
 from modseal.serve.spec import Clients, ServeSpec, read
 
 if TYPE_CHECKING:
@@ -37,11 +41,15 @@ if TYPE_CHECKING:
 _TICK = 1
 """Seconds between two looks for connections that do nothing."""
 
+_TLS_BUFFER = 64 * limits.KIB
+"""Bytes of a connection that are decrypted at a time. Each connection has them as long as it lasts: asyncio's own 256
+KiB would be half a GiB for 2,000."""
+
 _BACKLOG = 256
 """Connections that wait to be taken."""
 
-_HANDSHAKE_SECONDS = 10
-"""Within which a client has shown its certificate."""
+_OWN_FILES = 64
+"""Open files that a process of the service has besides those of its clients: libraries, its log, the host's store."""
 
 _LINE = 8 * limits.KIB
 """Bytes of a request's first line, and of one header, as usual in web servers."""
@@ -66,6 +74,7 @@ def serve_by(broker: Broker, spec: ServeSpec, user: int | None, say: Callable[[s
     if find_spec("aiohttp") is None:
         raise UsageError("serving needs an extra library: pip install modseal[serve]")
     tls = _tls(spec)
+    _reserve_files(spec)
     for line in broker.recover():
         say(line)
     listening = _listen(spec)
@@ -121,6 +130,22 @@ def _user(spec: ServeSpec) -> int | None:
     if not number:
         raise UsageError("the process that speaks to clients must not be root")
     return number
+
+
+def _reserve_files(spec: ServeSpec) -> None:
+    """Let both processes have as many open files as all their bounds together need: then none is ever missing.
+
+    Raises `UsageError`.
+    """
+    clients = spec.connections + limits.SERVE_STRANGERS + frames.ASKING * 2 + limits.SERVE_PUSHES * limits.SERVE_BUNDLES
+    broker = frames.ASKING * (limits.SERVE_BUNDLES + 2)
+    needed = max(clients, broker) + _OWN_FILES
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        detail = f"`connections = {spec.connections}` needs {needed} open files, and a process may have {hard} here"
+        raise UsageError(f"{detail} (`ulimit -H -n`)")
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
 def _listen(spec: ServeSpec) -> socket.socket:
@@ -187,6 +212,7 @@ async def _serve(
 ) -> None:
     from aiohttp import web
 
+    SSLProtocol.max_size = _TLS_BUFFER
     runner = web.AppRunner(
         service.app(),
         access_log=None,
@@ -197,15 +223,12 @@ async def _serve(
     )
     await runner.setup()
     loop = asyncio.get_running_loop()
-    last: dict[Any, float] = {}
     server = runner.server
     if server is None:
         raise AssertionError("a runner that was set up has a server")
 
-    def connection() -> asyncio.Protocol:
-        return _Refuse() if len(server.connections) >= spec.connections else server()
-
-    listener = await loop.create_server(connection, sock=listening, ssl=tls, ssl_handshake_timeout=_HANDSHAKE_SECONDS)
+    gc.freeze()  # what is there now stays: to look for what has ended takes a moment only
+    door, idle = Door(listening, tls, server, spec.connections), Idle()
     ended = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
@@ -213,27 +236,7 @@ async def _serve(
     while not ended.is_set():
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(ended.wait(), _TICK)
-        _drop_idle(server.connections, service.active, last, loop.time())
-    listener.close()
+        gc.collect()  # buffers of connections that have ended stand in circles: few objects, and many bytes
+        idle.look(server.connections, service.active, loop.time())
+    door.close()
     await runner.cleanup()
-
-
-def _drop_idle(connections: Any, active: Any, last: dict[Any, float], now: float) -> None:
-    """End connections that have had no whole request for some seconds: slow headers, or none at all."""
-    for one in [*last]:
-        if one not in connections:
-            del last[one]
-    for one in connections:
-        if active.get(one):
-            last[one] = now
-        elif now - last.setdefault(one, now) > frames.IDLE_SECONDS and one.transport:
-            one.transport.abort()
-
-
-class _Refuse(asyncio.Protocol):
-    """A connection that is one too many."""
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """See `asyncio.BaseProtocol`."""
-        if isinstance(transport, asyncio.Transport):
-            transport.abort()

@@ -39,9 +39,6 @@ _UPLOAD_SECONDS = 3600
 _STREAMS = 8
 """Streams of events that one client has at one time: more would take the connections of all others."""
 
-_UPLOADS = 8
-"""Bundles that are pushed at one time; more wait."""
-
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _STATUS = {
     "role-missing": 403,
@@ -67,7 +64,7 @@ class HostService:
     def __init__(self, host: AskedHost, spec: ServeSpec, spool: int) -> None:
         self._host, self._spec, self._spool_folder = host, spec, spool
         self._asked: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
-        self._uploads = asyncio.Semaphore(_UPLOADS)
+        self._uploads = asyncio.Semaphore(limits.SERVE_PUSHES)
         self._streams: Counter[bytes] = Counter()
         self.active: dict[object, int] = {}
 

@@ -480,6 +480,14 @@ somebody with three stolen ones still leaves a part for others."""
 SERVE_PUSHES = 8
 """Pushes that are received at one time; more wait. Each may have a whole upload on the disk."""
 
+SERVE_UPLOADS = 2
+"""Uploads of the greatest size that are received at one time, and copies of as many that wait: of smaller ones more,
+until they have as many bytes."""
+
+SERVE_FREE_SPACE = 64 * MIB
+"""Bytes of a file system that no push takes, or a twentieth of a small one: the log, the state and the tasks of the
+host are written there, too."""
+
 SERVE_SLOWEST = 64 * KIB
 """Bytes a second that a push must bring, and bytes of an answer that a client must take before it counts as idle: half
 of what `modseal remote` demands, so that the client is the one that gives up."""

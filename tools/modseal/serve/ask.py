@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import os
 import socket
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +11,7 @@ from typing import Any
 
 from modseal.errors import InputError
 from modseal.serve import frames
+from modseal.serve.room import Turns
 from modseal.values import dataclass
 
 _ANSWER_SECONDS = 300
@@ -32,6 +32,7 @@ class AskedHost:
     def __init__(self, control: socket.socket) -> None:
         self._control = control
         self._threads = ThreadPoolExecutor(frames.ASKING, "ask")
+        self._turns = Turns(frames.ASKING)
 
     async def ask(
         self, certificate: bytes, operation: str, arguments: Mapping[str, Any] = {}, descriptors: Sequence[int] = ()
@@ -42,7 +43,8 @@ class AskedHost:
             "operation": operation,
             "arguments": dict(arguments),
         }
-        reply = await asyncio.get_running_loop().run_in_executor(self._threads, self._ask, asked, descriptors)
+        async with self._turns.turn(certificate):
+            reply = await asyncio.get_running_loop().run_in_executor(self._threads, self._ask, asked, descriptors)
         if "failure" in reply:
             raise Refusal(reply["failure"], reply["exit"])
         return reply
@@ -60,11 +62,3 @@ class AskedHost:
             except frames.MessageError as error:
                 detail = f"the other process does not answer: {error}"
                 raise InputError(detail).because("serve-silent") from None
-
-
-def spool_file(folder: int) -> int:
-    """A file without a name in a folder that is open, for what is being pushed. Raises `InputError`."""
-    try:
-        return os.open(".", os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600, dir_fd=folder)
-    except OSError as error:
-        raise InputError.of("the folder for pushed bundles (`spool`)", error, to_write=True) from error

@@ -16,19 +16,21 @@ import stat
 import struct
 import threading
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, nullcontext, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from modseal import limits
 from modseal.errors import InputError, InternalError, ModsealError, RefusedError, UsageError
+from modseal.format.times import time_text
 from modseal.host import event_log, values
 from modseal.host.actor import Actor
 from modseal.host.store import open_store
 from modseal.serve import frames
 from modseal.serve.operations import OPERATIONS, Answer, Asked, Operation, require_arguments
 from modseal.serve.roles import Caller, caller
+from modseal.serve.room import InFlight, require_room
 from modseal.serve.routes import require_role
 from modseal.serve.spec import Clients
 from modseal.serve.tasks import DONE, FAILED, REFUSED, RUNNING, Task, Tasks
@@ -55,6 +57,8 @@ class Broker:
         self._changes = threading.Lock()
         self._asking = threading.BoundedSemaphore(frames.ASKING)
         self._waiting = threading.BoundedSemaphore(_TASKS_WAITING)
+        self._in_flight = InFlight(upload)
+        self._unwritten: dict[str, Task] = {}
         self._threads: list[threading.Thread] = []
 
     def recover(self) -> list[str]:
@@ -170,7 +174,8 @@ class Broker:
         if name == "tasks":
             return Answer(Verdict.ACCEPTED, {"tasks": self._tasks.newest()})
         if name == "task":
-            return Answer(Verdict.ACCEPTED, self._tasks.get(str(arguments.get("id"))))
+            wanted = str(arguments.get("id"))
+            return Answer(Verdict.ACCEPTED, self._unwritten.get(wanted) or self._tasks.get(wanted))
         operation = OPERATIONS[name]
         require_arguments(operation, arguments)
         if operation.bundles != bool(descriptors):
@@ -186,7 +191,10 @@ class Broker:
     def _begin(self, name: str, operation: Operation, asked: Asked, who: Caller, descriptors: list[int]) -> Task:
         if not self._waiting.acquire(blocking=False):
             raise InputError("as many tasks wait as may").because("serve-busy")
-        try:
+        held = ExitStack()
+        held.callback(self._waiting.release)
+        with held:
+            held.enter_context(self._in_flight.held(self._measured(descriptors)))
             with open_store(self._root) as store:
                 before = store.state.event.number
             task = self._tasks.begin(name, asked.arguments, who, asked.at, before)
@@ -198,44 +206,60 @@ class Broker:
                     self.copy(descriptor, bundle)
             except ModsealError as error:
                 shutil.rmtree(folder, ignore_errors=True)  # first: the disk may be full of it
-                self._tasks.end(task, FAILED, self._now(), problem=values.problem_values(error.failure))
+                self._end(task, FAILED, None, values.problem_values(error.failure))
                 raise
             asked = Asked(asked.root, asked.arguments, asked.at, asked.actor, bundles)
-            thread = threading.Thread(target=self._work, args=(task, operation, asked, folder))
+            thread = threading.Thread(target=self._work, args=(task, operation, asked, folder, held.pop_all()))
             self._threads = [one for one in self._threads if one.is_alive()] + [thread]
             thread.start()
-        except BaseException:
-            self._waiting.release()
-            raise
         return task
 
-    def _work(self, task: Task, operation: Operation, asked: Asked, folder: Path) -> None:
+    def _measured(self, descriptors: list[int]) -> int:
+        """The bytes of what was pushed. Raises `RefusedError` where it is too much, or is no file."""
+        found = [os.fstat(one) for one in descriptors]
+        size = sum(one.st_size for one in found)
+        if size > self._upload or not all(stat.S_ISREG(one.st_mode) for one in found):
+            raise RefusedError("upload-too-large", f"a push has {self._upload} bytes at most here", most=self._upload)
+        return size
+
+    def _work(self, task: Task, operation: Operation, asked: Asked, folder: Path, held: ExitStack) -> None:
+        with held:
+            state, result, problem = self._outcome(operation, asked)
+            shutil.rmtree(folder, ignore_errors=True)  # first: the disk may be full of it
+            self._end(task, state, result, problem)
+
+    def _outcome(self, operation: Operation, asked: Asked) -> tuple[str, object, object]:
+        """What became of a task: its state, its result, and the problem where there is none."""
         try:
-            if operation.changes:
-                with self._changes:
-                    answer = operation.act(asked)
-            else:
+            with self._changes if operation.changes else nullcontext():
                 answer = operation.act(asked)
-            self._tasks.end(task, _STATES[answer.verdict], self._now(), answer.document)
         except ModsealError as error:
             state = FAILED if error.exit_code == InputError.exit_code else REFUSED
-            self._tasks.end(task, state, self._now(), problem=values.problem_values(error.failure))
+            return state, None, values.problem_values(error.failure)
         except Exception as error:  # noqa: BLE001 - the task must have an end
             failure = InternalError(f"{type(error).__name__}: {error}").failure
-            self._tasks.end(task, FAILED, self._now(), problem=values.problem_values(failure))
-        finally:
-            shutil.rmtree(folder, ignore_errors=True)
-            self._waiting.release()
+            return FAILED, None, values.problem_values(failure)
+        return _STATES[answer.verdict], answer.document, None
+
+    def _end(self, task: Task, state: str, result: object, problem: object) -> None:
+        """Say what became of a task: where the disk is full, as long as the service runs; then the log knows it."""
+        at = self._now()
+        try:
+            self._tasks.end(task, state, at, result, problem)
+        except ModsealError:
+            ended = {"state": state, "ended": time_text(at), "result": result, "problem": problem}
+            self._unwritten[task["id"]] = {**task, **ended}
+            for old in [*self._unwritten][: -limits.SERVE_TASKS]:
+                self._unwritten.pop(old, None)
 
     def copy(self, descriptor: int, bundle: Path) -> None:
         """What was pushed, where the other process cannot change it any more. Raises `RefusedError`, `InputError`."""
-        status = os.fstat(descriptor)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > self._upload:
-            raise RefusedError("upload-too-large", f"a bundle has {self._upload} bytes at most here", most=self._upload)
+        size = self._measured([descriptor])
         try:
             bundle.parent.mkdir(mode=0o700, parents=True)
             with bundle.open("xb") as file:
-                at, left = 0, status.st_size
+                require_room(file.fileno(), size, "the pushed bundle")
+                at, left = 0, size
                 while left and (count := os.sendfile(file.fileno(), descriptor, at, left)):
                     at, left = at + count, left - count
         except OSError as error:

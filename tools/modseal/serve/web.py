@@ -4,22 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import sys
 import time
 import traceback
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
-from aiohttp import BodyPartReader, hdrs, web
-from aiohttp.http_exceptions import HttpProcessingError
+from aiohttp import hdrs, web
 
 from modseal import limits
-from modseal.errors import InputError, ModsealError
+from modseal.errors import ModsealError
+from modseal.host import values
 from modseal.serve import frames, openapi, redfish, routes
-from modseal.serve.ask import AskedHost, Refusal, spool_file
+from modseal.serve.ask import AskedHost, Refusal
+from modseal.serve.pushes import Pushes, parameters
 from modseal.serve.roles import ROLES, Role
 from modseal.serve.routes import ROUTES, Route
 from modseal.serve.spec import ServeSpec
@@ -32,9 +33,6 @@ _EVENTS_PAUSE = 1
 
 _EVENTS_SECONDS = 3600
 """A stream of events ends then; its reader begins a new one, with a certificate that is looked at anew."""
-
-_UPLOAD_SECONDS = 3600
-"""Within which a push must be there: 4 GiB at 10 Mbit/s."""
 
 _STREAMS = 8
 """Streams of events that one client has at one time: more would take the connections of all others."""
@@ -62,9 +60,9 @@ class HostService:
     """The handlers of all routes."""
 
     def __init__(self, host: AskedHost, spec: ServeSpec, spool: int) -> None:
-        self._host, self._spec, self._spool_folder = host, spec, spool
+        self._host, self._spec = host, spec
         self._asked: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
-        self._uploads = asyncio.Semaphore(limits.SERVE_PUSHES)
+        self._pushes = Pushes(spool, spec.upload)
         self._streams: Counter[bytes] = Counter()
         self.active: dict[object, int] = {}
 
@@ -86,8 +84,7 @@ class HostService:
         except Refusal as refusal:
             response = _refused(refusal.problem, refusal.exit)
         except ModsealError as error:
-            problem = {"code": error.failure.code, "detail": error.failure.detail, "next_step": error.failure.next_step}
-            response = _refused(problem, error.exit_code)
+            response = _refused(values.problem_values(error.failure), error.exit_code)
         except web.HTTPException as error:
             response = _json(redfish.error("Base.1.18.GeneralError", error.reason), error.status, error.headers)
         except TimeoutError:
@@ -174,50 +171,10 @@ class HostService:
     async def _push(self, request: web.Request) -> web.StreamResponse:
         who = (await self._ask(request, "whoami", {}))["caller"]
         routes.require_role("install", Role.named(who["role"]), who["name"])  # nothing is spooled for the others
-        if not request.content_type.startswith("multipart/"):
-            raise web.HTTPBadRequest(reason="push a bundle as multipart/form-data: UpdateParameters, then UpdateFile")
-        async with self._uploads, asyncio.timeout(_UPLOAD_SECONDS):
-            return await self._received(request)
-
-    async def _received(self, request: web.Request) -> web.StreamResponse:
-        arguments: dict[str, Any] = {"Files": []}
-        descriptors: list[int] = []
-        try:
-            async for part in await request.multipart():
-                if not isinstance(part, BodyPartReader):
-                    raise web.HTTPBadRequest(reason="parts have no parts here")
-                if part.name == "UpdateParameters" and not descriptors:
-                    arguments = {**_parameters(await _text(part)), "Files": []}
-                elif part.name == "UpdateFile" and len(descriptors) < limits.SERVE_BUNDLES:
-                    descriptors.append(spool_file(self._spool_folder))
-                    arguments["Files"].append(part.filename or "")
-                    await self._spool(part, descriptors[-1])
-                else:
-                    raise web.HTTPBadRequest(reason=f"a part is called {part.name!r}, or is one too many"[:100])
-            if not descriptors:
-                raise web.HTTPBadRequest(reason="there is no part UpdateFile")
-            reply = await self._ask(request, "install", arguments, descriptors)
-            return _done(reply["document"])
-        except (ValueError, RecursionError, HttpProcessingError) as error:
-            raise web.HTTPBadRequest(reason=f"the body cannot be read ({type(error).__name__})") from None
-        finally:
-            for descriptor in descriptors:
-                os.close(descriptor)
-
-    async def _spool(self, part: BodyPartReader, descriptor: int) -> None:
-        size = 0
-        while chunk := await asyncio.wait_for(part.read_chunk(1 << 16), frames.IDLE_SECONDS):
-            size += len(chunk)
-            if size > self._spec.upload:
-                raise web.HTTPRequestEntityTooLarge(self._spec.upload, size)
-            await self._write(descriptor, chunk)
-
-    async def _write(self, descriptor: int, chunk: bytes) -> None:
-        try:
-            while chunk:
-                chunk = chunk[await asyncio.get_running_loop().run_in_executor(None, os.write, descriptor, chunk) :]
-        except OSError as error:
-            raise InputError.of("what is pushed", error, to_write=True) from error
+        fields = ("UpdateParameters",)
+        async with self._pushes.received(request, _certificate(request), fields, parameters) as push:
+            reply = await self._ask(request, "install", push.arguments, push.descriptors)
+        return _done(reply["document"])
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         who = _certificate(request)
@@ -311,29 +268,6 @@ async def _body(request: web.Request) -> dict[str, Any]:
     return found
 
 
-async def _text(part: BodyPartReader) -> bytes:
-    """A part that is no bundle: it comes in pieces of any size. Raises `ValueError` for one that is too long."""
-    found = b""
-    while chunk := await asyncio.wait_for(part.read_chunk(limits.SERVE_BODY), frames.IDLE_SECONDS):
-        found += chunk
-        if len(found) > limits.SERVE_BODY:
-            raise ValueError("UpdateParameters is too long")
-    return found
-
-
-def _parameters(data: bytes) -> dict[str, Any]:
-    """Redfish's parameters of a push, as arguments. Raises `ValueError`."""
-    found = json.loads(data.decode() or "{}")
-    if not isinstance(found, dict):
-        raise ValueError("UpdateParameters is not an object")  # noqa: TRY004 - as one that is not JSON
-    if found.get("ForceUpdate"):
-        raise web.HTTPBadRequest(reason="ForceUpdate: nothing is forced onto this host")
-    own = found.get("Oem", {}).get("Modseal", {}) if isinstance(found.get("Oem", {}), dict) else {}
-    if not isinstance(own, dict) or "Files" in own:  # which are the names of the parts
-        raise ValueError("Oem.Modseal is not an object, or has names of files")
-    return own
-
-
 def _number(text: object) -> int:
     if not isinstance(text, str) or not text.isascii() or not text.isdigit() or len(text) > 15:
         raise web.HTTPNotFound(reason="there is no such number")
@@ -355,6 +289,8 @@ def _done(document: Mapping[str, Any]) -> web.Response:
 
 def _refused(problem: Mapping[str, Any], exit_code: int) -> web.Response:
     code = str(problem.get("code"))
-    status = _STATUS.get(code, _EXIT_STATUS.get(exit_code, 503))
+    is_full = problem.get("evidence", {}).get("cause") == "no-space"
+    status = 507 if is_full else _STATUS.get(code, _EXIT_STATUS.get(exit_code, 503))
     shown = redfish.message(problem)
-    return _json(redfish.error(shown["MessageId"], shown["Message"], [shown], problem), status)
+    headers = {"Retry-After": "60"} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+    return _json(redfish.error(shown["MessageId"], shown["Message"], [shown], problem), status, headers)

@@ -63,8 +63,10 @@ class Reply:
 
     @property
     def codes(self) -> list[str]:
-        """Of a refusal, the codes that it gives."""
-        return [one["Oem"]["Modseal"]["code"] for one in self.document["error"]["@Message.ExtendedInfo"]]
+        """Of a refusal, the codes that it gives; of a page as well."""
+        if self.headers.get("Content-Type", "").startswith("text/html"):
+            return re.findall(r"<code>([a-z-]+)</code></p><p><b>Next: ", self.data.decode())
+        return [one["Oem"]["Modseal"]["code"] for one in self.document["error"].get("@Message.ExtendedInfo", ())]
 
 
 @dataclass

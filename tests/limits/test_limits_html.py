@@ -16,8 +16,10 @@ from modseal.auditing.run import Audit
 from modseal.format.level import Level
 from modseal.profile.footprint import ModuleSize
 from modseal.report import audit_html, footprint_html
-from modseal.report.audit_html.escape import shown
 from modseal.report.audit_html.signers import Signers
+from modseal.report.html import shown
+from modseal.serve import routes
+from report.test_host_html import event, failure, source, verified
 
 
 def page(of: Audit) -> str:
@@ -126,3 +128,22 @@ def test_a_treemap_has_as_many_boxes_as_the_limit_and_one_for_the_rest(monkeypat
     beyond = footprint_html.render(modules)
     assert beyond.count(b'class="box partner"') == 2
     assert b"2 more of v" in beyond
+
+
+@bounds("HTML_ITEMS")
+@pytest.mark.parametrize("more", [0, 1])
+def test_lists_of_a_host_s_page_up_to_the_limit(more: int) -> None:
+    events = [{"module": None, **failure(text=f"finding {number:04}")} for number in range(limits.HTML_ITEMS + more)]
+    text = source(routes.TASK_PAGE, task=verified("rejected", findings=events))
+    assert f"finding {limits.HTML_ITEMS - 1:04}" in text
+    assert f"finding {limits.HTML_ITEMS:04}" not in text
+    assert ("and 1 more" in text) is bool(more)
+
+
+@pytest.mark.parametrize("more", [0, 1])
+def test_lines_of_the_log_on_one_page_up_to_the_limit_and_the_others_on_the_next(more: int) -> None:
+    found = {"head": None, "events": [event(number) for number in range(limits.HTML_ROWS + more)]}
+    text = source(routes.LOG_PAGE, log=found)
+    assert text.count('data-column="Line"') == limits.HTML_ROWS
+    assert ("/log?before=1" in text) is bool(more)
+    assert source(routes.LOG_PAGE, before=1, log=found).count('data-column="Line"') == 1

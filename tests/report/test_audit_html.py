@@ -13,7 +13,6 @@ import re
 import tracemalloc
 from dataclasses import replace
 from datetime import UTC, datetime
-from html.parser import HTMLParser
 from importlib import resources
 from itertools import product
 from pathlib import Path
@@ -24,6 +23,7 @@ from browser import hostile, sample
 from browser.hostile import TEXTS, audit, finding, result
 from builders import bundles, depots
 from builders.audits import audit_of
+from builders.html_page import HtmlPage
 from builders.policies import trusting
 from modseal import limits
 from modseal.auditing import rules, spool
@@ -31,8 +31,8 @@ from modseal.auditing.finding import Kind, Severity, State
 from modseal.auditing.run import Audit
 from modseal.codes import CODES
 from modseal.report import audit_html
-from modseal.report.audit_html.escape import data, element, escaped, prose, shown
 from modseal.report.audit_html.signers import SignerRow, expiry
+from modseal.report.html import data, element, escaped, prose, shown
 
 TAGS = """
 html head meta title style body svg defs pattern rect line text desc a header div p b nav button main section h1 h2 h3
@@ -43,52 +43,7 @@ CSS = resources.files(audit_html).joinpath("report.css").read_text("ascii")
 JS = resources.files(audit_html).joinpath("report.js").read_text("ascii")
 
 
-class Page(HTMLParser):
-    """A page as its elements (tag, attributes, text of all that is in it), in the order in which they begin."""
-
-    def __init__(self, source: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.elements: list[tuple[str, dict[str, str | None], list[str]]] = []
-        self.comments: list[str] = []
-        self._open: list[tuple[str, list[str]]] = []
-        self.feed(source)
-        self.close()
-
-    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        text: list[str] = []
-        self.elements.append((tag, dict(attributes), text))
-        if tag not in ("meta", "input"):
-            self._open.append((tag, text))
-
-    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
-        self.elements.append((tag, dict(attributes), []))
-
-    def handle_endtag(self, tag: str) -> None:
-        opened, _ = self._open.pop()
-        assert opened == tag
-
-    def handle_data(self, text: str) -> None:
-        for _, texts in self._open:
-            texts.append(text)
-
-    def handle_comment(self, text: str) -> None:
-        self.comments.append(text)
-
-    def all(self, tag: str, class_: str = "") -> list[str]:
-        """The texts of all elements of a tag, and of a class."""
-        return [
-            "".join(text)
-            for name, attributes, text in self.elements
-            if name == tag and (not class_ or class_ in (attributes.get("class") or "").split())
-        ]
-
-    def by_id(self, id_: str) -> str:
-        [text] = ["".join(text) for _, attributes, text in self.elements if attributes.get("id") == id_]
-        return text
-
-    def has(self, id_: str) -> bool:
-        return any(attributes.get("id") == id_ for _, attributes, _ in self.elements)
-
+class Page(HtmlPage):
     def rows(self) -> list[list[str]]:
         """The cells of the table of bundles."""
         cells = [

@@ -30,9 +30,7 @@ def asked(one: Served, route: Route, who: str) -> tuple[int, list[str]]:
         return one.begun(path, who), []
     else:
         reply = one.ask(route.method, path, who)
-    refusal = reply.document if reply.status >= 400 else {}
-    messages = refusal.get("error", {}).get("@Message.ExtendedInfo", [])
-    return reply.status, [message["Oem"]["Modseal"]["code"] for message in messages]
+    return reply.status, reply.codes if reply.status >= 400 else []
 
 
 @pytest.mark.parametrize("who", [*ROLES, "nobody", "two roles"])

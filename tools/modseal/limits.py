@@ -321,7 +321,11 @@ HTML_FINDINGS = 50
 """Findings of one rule that an audit's HTML report describes one by one; its table has every bundle of them."""
 
 HTML_ROWS = 200
-"""Bundles in the table of an audit's HTML report when scripts are off: a few screens."""
+"""Bundles in the table of an audit's HTML report when scripts are off, and lines of the log, generations or files on
+one page of a served host: a few screens."""
+
+HTML_ITEMS = 50
+"""Findings, changes or signers that one list of a served host's page names; how many more there are is said."""
 
 HTML_BOXES = 400
 """Modules that a treemap has a box of their own for: what is smaller could not be seen. The table has them all."""

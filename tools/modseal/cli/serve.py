@@ -25,7 +25,8 @@ def serve(root: Path, config: Path) -> None:
 
     Started by root, the process that speaks to clients becomes the user of FILE and has no rights of its own.
     """
+    from modseal.report.host_html import PAGES
     from modseal.report.text import safe
     from modseal.serve.start import serve as serve_host
 
-    serve_host(root, config, now, lambda line: click.echo(f"modseal: {safe(line)}", err=True))
+    serve_host(root, config, PAGES, now, lambda line: click.echo(f"modseal: {safe(line)}", err=True))

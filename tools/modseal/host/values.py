@@ -112,12 +112,13 @@ def list_values(found: ShownModules) -> dict[str, Any]:
         "pending": state.pending.number if state.pending else None,
         "shown": found.shown.number,
         "level": str(state.level),
-        "modules": [_shown(one) for one in found.modules or ()],
+        "modules": [shown_values(one) for one in found.modules or ()],
         "findings": [finding_values(one) for one in found.findings],
     }
 
 
-def _shown(one: ShownModule) -> dict[str, Any]:
+def shown_values(one: ShownModule) -> dict[str, Any]:
+    """One module; where it is damaged, its recorded names, of which nothing is proved."""
     if one.module:
         return module_values(one.module)
     recorded = one.recorded
@@ -132,14 +133,14 @@ def get_values(found: ShownOne) -> dict[str, Any]:
     """All that is known of one module. Without an accepted verdict nothing of it is proved."""
     common = {
         "schema": MODULE,
-        **_shown(found.module),
+        **shown_values(found.module),
         "verdict": str(found.verdict),
         "findings": [finding_values(one) for one in found.findings],
     }
     module = found.module.module
     if module is None:
         return {**common, **dict.fromkeys(_UNREAD), "signers": [], "relations": {}, "files": []}
-    manifest, record, anchors = module.manifest, module.record, dict(module.examination.trusted)
+    manifest, record = module.manifest, module.record
     return {
         **common,
         "kind": record.kind,
@@ -147,14 +148,7 @@ def get_values(found: ShownOne) -> dict[str, Any]:
         "released": manifest.released,
         "manifest_sha256": record.manifest,
         "bundle_sha256": record.bundle,
-        "signers": [
-            {
-                "subject": signer.certificate.subject,
-                "fingerprint": signer.certificate.fingerprint,
-                "anchor": anchors.get(signer.certificate.fingerprint),
-            }
-            for signer in module.examination.signers
-        ],
+        "signers": signer_values(module),
         "relations": {
             label: [_constraint(one) for one in constraints]
             for label, constraints in manifest.relationships.by_label()
@@ -162,6 +156,19 @@ def get_values(found: ShownOne) -> dict[str, Any]:
         },
         "files": [_entry(entry) for entry in module.entries],
     }
+
+
+def signer_values(module: Installed) -> list[dict[str, Any]]:
+    """Who signed a module; `anchor` is null for whoever is not trusted."""
+    anchors = dict(module.examination.trusted)
+    return [
+        {
+            "subject": signer.certificate.subject,
+            "fingerprint": signer.certificate.fingerprint,
+            "anchor": anchors.get(signer.certificate.fingerprint),
+        }
+        for signer in module.examination.signers
+    ]
 
 
 def history_values(found: ShownHistory) -> dict[str, Any]:

@@ -114,6 +114,22 @@ def _module(asked: Asked) -> Answer:
     return Answer(found.verdict, values.get_values(found))
 
 
+def _inventory(asked: Asked) -> Answer:
+    from modseal.host.look import show_modules
+    from modseal.serve.inventory import inventory
+
+    found = show_modules(asked.root, asked.at)
+    return Answer(found.verdict, inventory(found))
+
+
+def _proof(asked: Asked) -> Answer:
+    from modseal.host.look import show_module
+    from modseal.serve.inventory import proof
+
+    found = show_module(asked.root, asked.arguments.get("name", ""), asked.at)
+    return Answer(found.verdict, proof(found))
+
+
 def _history(asked: Asked) -> Answer:
     from modseal.host.look import show_history
 
@@ -243,6 +259,8 @@ OPERATIONS: Mapping[str, Operation] = {
     "state": Operation(_state),
     "modules": Operation(_modules, {"pending": bool}),
     "module": Operation(_module, {"name": str}),
+    "inventory": Operation(_inventory),
+    "proof": Operation(_proof, {"name": str}),
     "history": Operation(_history),
     "log": Operation(_log, {"after": int, "number": int}),
     "events": Operation(_log, {"after": int}),

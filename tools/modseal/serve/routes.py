@@ -26,6 +26,13 @@ GENERATIONS, ACCEPTANCE, LOCKDOWN = (
 SERVICE = f"{ROOT}/"
 MODULE, ENTRY, TASK, ROLE = f"{INVENTORY}/{{name}}", f"{ENTRIES}/{{number}}", f"{TASKS}/{{id}}", f"{ROLES}/{{name}}"
 ACTIONS = f"{MANAGER}/Actions/Oem/Modseal"
+HOME_PAGE, MODULES_PAGE, GENERATIONS_PAGE, LOG_PAGE = "/", "/modules", "/generations", "/log"
+TASKS_PAGE, UPLOAD_PAGE = "/tasks", "/upload"
+MODULE_PAGE, TASK_PAGE = f"{MODULES_PAGE}/{{name}}", f"{TASKS_PAGE}/{{id}}"
+PAGES = frozenset(
+    {HOME_PAGE, MODULES_PAGE, MODULE_PAGE, GENERATIONS_PAGE, LOG_PAGE, TASKS_PAGE, TASK_PAGE, UPLOAD_PAGE}
+)
+"""The paths that are for people: what is there is HTML, and so is what is refused there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +87,15 @@ ROUTES = (
     Route("GET", ROLE, _READER, "whoami", "What a role may do."),
     Route("GET", "/metrics", _READER, "state", "The state in numbers, for Prometheus."),
     Route("GET", "/openapi.json", _READER, "whoami", "This table, as OpenAPI 3.1."),
+    Route("GET", HOME_PAGE, _READER, "state", "The page for people: the state of the host."),
+    Route("GET", MODULES_PAGE, _READER, "inventory", "The installed modules: levels, signers, recalls."),
+    Route("GET", MODULE_PAGE, _READER, "proof", "One of them, with the steps of its verification."),
+    Route("GET", GENERATIONS_PAGE, _READER, "history", "The generations, and what changed with each."),
+    Route("GET", LOG_PAGE, _READER, "log", "The log, the newest lines first."),
+    Route("GET", TASKS_PAGE, _READER, "tasks", "The newest tasks."),
+    Route("GET", TASK_PAGE, _READER, "task", "One of them; after an upload, the steps of the verification."),
+    Route("GET", UPLOAD_PAGE, _OPERATOR, "install", "The form for bundles."),
+    Route("POST", UPLOAD_PAGE, _OPERATOR, "install", "What the form sends: leads to the page of the task."),
 )
 
 

@@ -32,6 +32,7 @@ from modseal.serve import frames
 from modseal.serve.ask import AskedHost
 from modseal.serve.broker import Broker
 from modseal.serve.connections import Door, Idle
+from modseal.serve.shown import Pages
 from modseal.serve.spec import Clients, ServeSpec, read
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ _LINE = 8 * limits.KIB
 """Bytes of a request's first line, and of one header, as usual in web servers."""
 
 
-def serve(root: Path, config: Path, now: Callable[[], datetime], say: Callable[[str], None]) -> None:
+def serve(root: Path, config: Path, pages: Pages, now: Callable[[], datetime], say: Callable[[str], None]) -> None:
     """Serve until SIGTERM, or SIGINT; then what is under way is finished. `say` is told the address.
 
     Raises `UsageError`, `SpecError`, `InputError`, `KeyMaterialError`.
@@ -81,7 +82,7 @@ def serve_by(broker: Broker, spec: ServeSpec, user: int | None, say: Callable[[s
     mine, theirs = socket.socketpair()
     process = os.fork()
     if not process:
-        _child(spec, tls, listening, mine, theirs, user)
+        _child(spec, pages, tls, listening, mine, theirs, user)
     say(f"serving https://{_shown(listening)}")
     theirs.close()
     listening.close()
@@ -163,6 +164,7 @@ def _shown(listening: socket.socket) -> str:
 
 def _child(
     spec: ServeSpec,
+    pages: Pages,
     tls: ssl.SSLContext,
     listening: socket.socket,
     broker_end: socket.socket,
@@ -183,7 +185,7 @@ def _child(
             syscalls.no_new_privileges()
         else:
             limit_to(user, frozenset())
-        asyncio.run(_serve(HostService(AskedHost(control), spec, spool), spec, tls, listening, control))
+        asyncio.run(_serve(HostService(AskedHost(control), spec, spool, pages), spec, tls, listening, control))
         code = 0
     except BaseException as error:  # noqa: BLE001 - the parent must not run twice
         sys.stderr.write(f"modseal: the process that speaks to clients: {type(error).__name__}: {error}\n")

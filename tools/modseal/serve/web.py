@@ -9,6 +9,7 @@ import time
 import traceback
 from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
@@ -18,11 +19,12 @@ from aiohttp import hdrs, web
 from modseal import limits
 from modseal.errors import ModsealError
 from modseal.host import values
-from modseal.serve import frames, openapi, redfish, routes
+from modseal.serve import frames, openapi, page, redfish, routes
 from modseal.serve.ask import AskedHost, Refusal
 from modseal.serve.pushes import Pushes, parameters
 from modseal.serve.roles import ROLES, Role
 from modseal.serve.routes import ROUTES, Route
+from modseal.serve.shown import FIELDS, Pages, Refused
 from modseal.serve.spec import ServeSpec
 
 _CLIENTS_COUNTED = 4096
@@ -59,8 +61,9 @@ _SAME_SITE = ("same-origin", "none")
 class HostService:
     """The handlers of all routes."""
 
-    def __init__(self, host: AskedHost, spec: ServeSpec, spool: int) -> None:
+    def __init__(self, host: AskedHost, spec: ServeSpec, spool: int, pages: Pages) -> None:
         self._host, self._spec = host, spec
+        self._pages = page.HostPages(pages)
         self._asked: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
         self._pushes = Pushes(spool, spec.upload)
         self._streams: Counter[bytes] = Counter()
@@ -82,27 +85,47 @@ class HostService:
             self._require_same_site(request)
             response = await handler(request)
         except Refusal as refusal:
-            response = _refused(refusal.problem, refusal.exit)
+            response = self._refused(request, refusal.problem, refusal.exit)
         except ModsealError as error:
-            response = _refused(values.problem_values(error.failure), error.exit_code)
+            response = self._refused(request, values.problem_values(error.failure), error.exit_code)
         except web.HTTPException as error:
-            response = _json(redfish.error("Base.1.18.GeneralError", error.reason), error.status, error.headers)
+            response = self._denied(request, error.reason, error.status, error.headers)
         except TimeoutError:
-            response = _json(redfish.error("Base.1.18.GeneralError", "the rest of the request did not come"), 408)
+            response = self._denied(request, "the rest of the request did not come", 408)
         except (asyncio.CancelledError, ConnectionError):
             raise
         except Exception as error:  # noqa: BLE001 - a bug ends one request and no other
             sys.stderr.write("".join(traceback.format_exception(error)))
-            response = _json(
-                redfish.error("Base.1.18.InternalError", "a bug of modseal: the service's log has it"), 500
-            )
+            response = self._denied(request, "a bug of modseal: the service's log has it", 500)
         finally:
             self.active[protocol] -= 1
             if not self.active[protocol]:
                 del self.active[protocol]
         if not response.prepared:
-            response.headers.update(_SAFE)
+            for name, value in _SAFE.items():
+                response.headers.setdefault(name, value)
         return response
+
+    def _denied(
+        self, request: web.Request, reason: str, status: int, headers: Mapping[str, str] = {}
+    ) -> web.Response:
+        """What the host was not asked for."""
+        if page.is_wanted(request):
+            return self._pages.refuse(PageRefusal(status, reason), _kept(headers))
+        kind = "Base.1.18.InternalError" if status == HTTPStatus.INTERNAL_SERVER_ERROR else "Base.1.18.GeneralError"
+        return _json(redfish.error(kind, reason), status, headers)
+
+    def _refused(self, request: web.Request, problem: Mapping[str, Any], exit_code: int) -> web.Response:
+        """What the host was asked for, and refuses or cannot say."""
+        code = str(problem.get("code"))
+        is_full = problem.get("evidence", {}).get("cause") == "no-space"
+        status = 507 if is_full else _STATUS.get(code, _EXIT_STATUS.get(exit_code, 503))
+        headers = {"Retry-After": "60"} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+        if page.is_wanted(request):
+            detail, step = str(problem.get("detail")), str(problem.get("next_step"))
+            return self._pages.refuse(PageRefusal(status, detail, step, code), headers)
+        shown = redfish.message(problem)
+        return _json(redfish.error(shown["MessageId"], shown["Message"], [shown], problem), status, headers)
 
     def _require_rate(self, request: web.Request) -> None:
         """So many requests of one client in a minute, and no more."""
@@ -129,6 +152,8 @@ class HostService:
             return self._push
         if route.path == routes.EVENTS:
             return self._events
+        if route.path in routes.PAGES:
+            return self._upload if route.method == "POST" else self._page(route)
 
         async def handle(request: web.Request) -> web.StreamResponse:
             names: dict[str, Any] = dict(request.match_info)
@@ -168,13 +193,34 @@ class HostService:
             case path:
                 return _json(_resource(path, names, found, reply["verdict"], self._spec.upload))
 
+    def _page(self, route: Route) -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            ask = partial(self._ask, request)
+            return await self._pages.show(route, dict(request.match_info), request, _certificate(request), ask)
+
+        return handle
+
     async def _push(self, request: web.Request) -> web.StreamResponse:
-        who = (await self._ask(request, "whoami", {}))["caller"]
-        routes.require_role("install", Role.named(who["role"]), who["name"])  # nothing is spooled for the others
+        await self._require_installer(request)
         fields = ("UpdateParameters",)
         async with self._pushes.received(request, _certificate(request), fields, parameters) as push:
             reply = await self._ask(request, "install", push.arguments, push.descriptors)
         return _done(reply["document"])
+
+    async def _upload(self, request: web.Request) -> web.StreamResponse:
+        """The form of the page: the reply leads to the page of the task."""
+        await self._require_installer(request)
+        certificate = _certificate(request)
+        arguments = partial(self._pages.arguments, certificate)
+        async with self._pushes.received(request, certificate, FIELDS, arguments, named=True) as push:
+            reply = await self._ask(request, "install", push.arguments, push.descriptors)
+        place = f"{routes.TASKS_PAGE}/{reply['document']['id']}"
+        return web.Response(status=HTTPStatus.SEE_OTHER, headers={"Location": place})
+
+    async def _require_installer(self, request: web.Request) -> None:
+        """Raises `RefusedError` (role-too-low) before anything is spooled."""
+        who = (await self._ask(request, "whoami", {}))["caller"]
+        routes.require_role("install", Role.named(who["role"]), who["name"])
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         who = _certificate(request)
@@ -285,12 +331,3 @@ def _done(document: Mapping[str, Any]) -> web.Response:
         shown = redfish.task(document)
         return _json(shown, 202, {"Location": shown["@odata.id"]})
     return _json(redfish.oem(document))
-
-
-def _refused(problem: Mapping[str, Any], exit_code: int) -> web.Response:
-    code = str(problem.get("code"))
-    is_full = problem.get("evidence", {}).get("cause") == "no-space"
-    status = 507 if is_full else _STATUS.get(code, _EXIT_STATUS.get(exit_code, 503))
-    shown = redfish.message(problem)
-    headers = {"Retry-After": "60"} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}
-    return _json(redfish.error(shown["MessageId"], shown["Message"], [shown], problem), status, headers)

@@ -21,8 +21,8 @@ from modseal import limits
 from modseal.auditing.run import LEVELS, Audit
 from modseal.report.audit_html import overview, table
 from modseal.report.audit_html.bundles import STATUSES, VERDICTS, BundleRow, Bundles, collect
-from modseal.report.audit_html.escape import LINE, Child, Markup, data, element, joined, prose
 from modseal.report.audit_html.groups import SEVERITIES, Group, Groups, group
+from modseal.report.html import LINE, Child, Markup, data, element, joined, prose
 from modseal.report.text import plural
 from modseal.trust.examination import STEPS
 

@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 from modseal import limits
 from modseal.auditing.run import LEVELS, Audit
 from modseal.auditing.spool import Spool
-from modseal.report.audit_html.escape import data
 from modseal.report.audit_html.groups import SEVERITIES, Groups, Marks, said
 from modseal.report.audit_html.signers import Signers
+from modseal.report.html import data
 from modseal.trust.examination import WORST_LAST, Status
 
 VERDICTS = tuple(map(str, WORST_LAST))

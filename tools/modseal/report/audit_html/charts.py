@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from modseal.report.audit_html.escape import Markup, element, joined
 from modseal.report.audit_html.signers import Period
 from modseal.report.audit_html.table import link
+from modseal.report.html import Markup, element, joined
 
 _ROW = 42
 _HEIGHT = 210

@@ -13,8 +13,8 @@ from typing import NamedTuple
 from modseal import limits
 from modseal.auditing.finding import Finding, Kind, Severity, State
 from modseal.auditing.run import Audit
-from modseal.report.audit_html.escape import Markup, element, joined, prose, shown
 from modseal.report.audit_words import words_of
+from modseal.report.html import Markup, element, joined, prose, shown
 from modseal.report.text import safe_name
 from modseal.trust.examination import STEPS
 

@@ -10,11 +10,11 @@ from modseal.auditing.run import LEVELS, Audit
 from modseal.report.audit_html import charts
 from modseal.report.audit_html.bundles import VERDICTS, BundleRow, Bundles
 from modseal.report.audit_html.charts import Bar
-from modseal.report.audit_html.escape import Markup, element, joined, prose
 from modseal.report.audit_html.groups import SEVERITIES, Group, path
 from modseal.report.audit_html.signers import QUARTERS, Signers, expiry
 from modseal.report.audit_html.table import link, parts, size
 from modseal.report.audit_words import BY_DEFAULT, conclusion, host_line
+from modseal.report.html import Markup, element, joined, prose
 from modseal.report.text import plural
 from modseal.trust.examination import Verdict
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from modseal import limits
 from modseal.format.times import parse_time
-from modseal.report.audit_html.escape import shown
+from modseal.report.html import shown
 
 QUARTERS = 12
 """Quarters of a year that the chart of expiry shows one by one: three years, as long as code signing certificates

@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from modseal.auditing.run import LEVELS
 from modseal.report.audit_html.bundles import VERDICTS, BundleRow, Bundles
-from modseal.report.audit_html.escape import LINE, Markup, element, joined
 from modseal.report.audit_html.groups import SEVERITIES
+from modseal.report.html import LINE, Markup, element, joined
 from modseal.report.text import safe_name
 
 COLUMNS = ("File", "Module", "Verdict", "Proven level", "Findings", "Trusted by", "Size")

@@ -1,7 +1,7 @@
 """How much room modules take, as one HTML page: a treemap and tables, without any script.
 
 It looks like an audit's page and has the same rules: nothing is loaded or sent, and every text of a bundle is escaped
-(`audit_html.escape`). The same modules give the same bytes.
+(`report.html`). The same modules give the same bytes.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from modseal import limits
 from modseal.format.level import Level
 from modseal.profile.footprint import ModuleSize, SizeGroup, by_level, by_vendor
 from modseal.report import audit_html
-from modseal.report.audit_html.escape import Child, Markup, element, joined, prose
 from modseal.report.footprint import share_text, size_text, unmeasured
 from modseal.report.footprint_html.treemap import Box, squarified
+from modseal.report.html import Child, Markup, element, joined, prose
 from modseal.report.text import plural
 
 _SLOT = re.compile(r"\{\{ ([a-z]+) \}\}")

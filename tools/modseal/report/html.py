@@ -1,4 +1,4 @@
-"""How text gets into the page: everything through `shown`, as HTML by `element`, as data for the script by `data`.
+"""How text gets into a page: everything through `shown`, as HTML by `element`, as data for the script by `data`.
 
 Names, subjects and paths are written by whoever made the bundle. `shown` makes what is not printable visible (so no
 text can turn the reading direction or hide in a line break) and cuts what is too long; `element` escapes every child

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from typing import Any
 
@@ -19,7 +19,7 @@ from builders.html_page import HtmlPage
 from modseal.report import audit_html, host_html
 from modseal.report.html import shown as shown_text
 from modseal.serve import routes
-from modseal.serve.shown import Refused, Shown
+from modseal.serve.shown import PageRefusal, Shown
 
 KEY = "key-sha256:" + "ab" * 32
 TIME = "2026-06-01T12:00:00Z"
@@ -44,6 +44,10 @@ def module(name: str = "agent", **changes: Any) -> dict[str, Any]:
         "problem": None,
         **changes,
     }
+
+
+def inventory(*modules: dict[str, Any], findings: Sequence[Mapping[str, Any]] = (), recalls: int = 0) -> dict[str, Any]:
+    return {"generation": 1, "recalls": recalls, "modules": modules, "findings": findings}
 
 
 def state(**changes: Any) -> dict[str, Any]:
@@ -120,7 +124,8 @@ def hostile(text: str) -> dict[str, str]:
     one = module(**named, signers=signers, proven_level=None, verdict="rejected", problem=check)
     entry = {"path": text, "type": "file", "mode": "0644", "size": 1, "sha256": None, "target": text}
     digests = {"manifest_sha256": "ab" * 32, "bundle_sha256": "ab" * 32}
-    proof = {**one, **digests, "kind": "seal", "summary": text, "released": text, "files": [entry], "checks": [check]}
+    proof = {**one, **digests, "kind": "seal", "summary": text, "released": text, "files": [entry]}
+    proof |= {"checks": [check], "findings": [{"module": text, **failure(text=text)}]}
     proof["relations"] = {text: [{"name": text, "relation": text, "version": text}]}
     history = {
         "generations": [{**generation(1, None), "action": text, "modules": [named]}],
@@ -133,14 +138,14 @@ def hostile(text: str) -> dict[str, str]:
     tasks = {"tasks": [task(**by), task("verify", result=None, problem=failure(text=text))]}
     return {
         "home": source(routes.HOME_PAGE, state=state(host=text, lockdown=text), tasks=tasks),
-        "modules": source(routes.MODULES_PAGE, inventory={"generation": 1, "modules": [one]}),
+        "modules": source(routes.MODULES_PAGE, inventory=inventory(one)),
         "module": source(routes.MODULE_PAGE, proof=proof),
         "generations": source(routes.GENERATIONS_PAGE, history=history),
         "log": source(routes.LOG_PAGE, log={"head": text, "events": [event(0, text)]}),
         "tasks": source(routes.TASKS_PAGE, tasks=tasks),
         "task": source(routes.TASK_PAGE, task=task(result=found, problem=failure(text=text), **by)),
         "upload": source(routes.UPLOAD_PAGE, keys={"mode": "strict", "controllers": [text]}),
-        "refused": host_html.refuse(Refused(404, text, text, text)),
+        "refused": host_html.refuse(PageRefusal(404, text, text, text)),
     }
 
 
@@ -187,7 +192,7 @@ def test_every_colour_is_one_of_the_audits_page_whose_contrast_is_tested() -> No
 
 
 def test_a_page_names_where_it_is_and_who_looks() -> None:
-    found = page(routes.MODULES_PAGE, inventory={"generation": 1, "modules": []})
+    found = page(routes.MODULES_PAGE, inventory=inventory())
     [here] = [text for tag, attributes, text in found.elements if tag == "a" and "aria-current" in attributes]
     assert here == ["Modules"]
     assert "CN=Ann, operator" in found.all("footer")[0]
@@ -237,8 +242,7 @@ def test_claimed_and_proven_level_stand_side_by_side_and_what_is_not_proved_shou
         module("d-lost", claimed_level=None, proven_level=None, verdict="undecided", problem=failure("host-invalid")),
         module("e-withdrawn", recall="recalled", verdict="rejected", problem=failure()),
     ]
-    inventory = {"generation": 1, "modules": [module("a-good"), *bad]}
-    found = page(routes.MODULES_PAGE, inventory=inventory)
+    found = page(routes.MODULES_PAGE, inventory=inventory(module("a-good"), *bad))
     rows = {row["Module"].split()[0]: row for row in found.table()}
     assert [*rows] == ["b-claims", "c-unproved", "d-lost", "e-withdrawn", "a-good"], "the bad ones come first"
     levels = {name: (row["Claimed level"], row["Proven level"]) for name, row in rows.items()}
@@ -252,7 +256,7 @@ def test_claimed_and_proven_level_stand_side_by_side_and_what_is_not_proved_shou
     [told] = found.all("div", "alarm")
     assert told.startswith("4 modules are not accepted, or not proved at the claimed level.")
     assert len([1 for tag, attributes, _ in found.elements if tag == "tr" and attributes.get("class") == "bad"]) == 4
-    assert page(routes.MODULES_PAGE, inventory={"generation": 1, "modules": [module()]}).all("div", "alarm") == []
+    assert page(routes.MODULES_PAGE, inventory=inventory(module())).all("div", "alarm") == []
 
 
 def test_changes_of_a_generation_are_those_against_its_parent() -> None:
@@ -263,7 +267,7 @@ def test_changes_of_a_generation_are_those_against_its_parent() -> None:
         generation(3, 2, "agent 2.0", "disk 1.0"),
         generation(9, 8, "agent 2.0"),
     ]
-    rows = page(routes.GENERATIONS_PAGE, history={"generations": generations, "lost": []}).table()
+    rows = page(routes.GENERATIONS_PAGE, history={"generations": generations, "lost": [], "findings": []}).table()
     changed = {row["Generation"].split("after")[0].split("the")[0]: row["Changed"] for row in rows}
     assert [*changed] == ["9", "3", "2", "1", "0"]
     assert changed["9"] == "unknown: generation 8, from which it was made, is not kept or cannot be read"
@@ -273,9 +277,11 @@ def test_changes_of_a_generation_are_those_against_its_parent() -> None:
 
 
 def test_a_generation_that_is_lost_is_named() -> None:
-    history = {"generations": [generation(2, 1)], "lost": [failure("generation-lost", "generation 1 is lost")]}
+    lost, damaged = failure("generation-lost", "generation 1 is lost"), failure("host-invalid", "the state is damaged")
+    history = {"generations": [generation(2, 1)], "lost": [lost], "findings": [{"module": None, **damaged}]}
     [told] = page(routes.GENERATIONS_PAGE, history=history).all("div", "alarm")
     assert "generation 1 is lost generation-lost" in told
+    assert "the state is damaged host-invalid" in told
 
 
 def test_who_is_named_in_the_log_by_key_or_as_a_user_of_the_host() -> None:
@@ -336,5 +342,5 @@ def test_each_field_of_the_form_has_a_label_and_the_token_comes_before_the_bundl
 
 @pytest.mark.parametrize("status", [400, 403, 404, 405, 408, 413, 429, 500, 503])
 def test_each_refusal_says_what_to_do_next(status: int) -> None:
-    found = HtmlPage(host_html.refuse(Refused(status, "because")))
+    found = HtmlPage(host_html.refuse(PageRefusal(status, "because")))
     assert re.fullmatch("Because.*Next: .{20,}", found.all("div", "alarm")[0])

@@ -10,11 +10,10 @@ import pytest
 from builders import hosts, recalls
 from builders.hosts import Host
 from builders.pki import NOW
-from modseal.errors import UndecidedError
 from modseal.format import recall as recall_format
 from modseal.host import learned
+from modseal.host.look import show_module, show_modules
 from modseal.serve.inventory import inventory, proof
-from modseal.trust.examination import Verdict
 
 
 @pytest.fixture
@@ -25,15 +24,14 @@ def host(tmp_path: Path) -> Host:
 
 
 def modules(host: Host) -> dict[str, dict[str, Any]]:
-    with host.store() as store:
-        return {one["name"]: one for one in inventory(store, NOW)["modules"]}
+    return {one["name"]: one for one in inventory(show_modules(host.root, NOW))["modules"]}
 
 
 def test_a_good_module_has_its_signers_and_no_problem(host: Host) -> None:
     one = modules(host)["other"]
     assert (one["verdict"], one["proven_level"], one["problem"]) == ("accepted", "partner", None)
     assert [signer["anchor"] is not None for signer in one["signers"]] == [True]
-    assert one["recall"] == "no recalls kept"
+    assert one["recall"] == "not recalled"
 
 
 def test_a_withdrawn_module_is_said_to_be_and_the_others_not(host: Host) -> None:
@@ -43,9 +41,8 @@ def test_a_withdrawn_module_is_said_to_be_and_the_others_not(host: Host) -> None
     found = modules(host)
     assert {name: one["recall"] for name, one in found.items()} == {"acme-agent": "recalled", "other": "not recalled"}
     assert found["acme-agent"]["problem"]["code"] == "recalled"
-    with host.store() as store:
-        verdict, document = proof(store, "acme-agent", NOW)
-    assert (verdict, document["recall"]) == (Verdict.REJECTED, "recalled")
+    document = proof(show_module(host.root, "acme-agent", NOW))
+    assert (document["verdict"], document["recall"]) == ("rejected", "recalled")
     assert "recalled" in [check["code"] for check in document["checks"]]
 
 
@@ -60,6 +57,20 @@ def test_a_module_that_cannot_be_read_hides_no_other_and_proves_nothing(host: Ho
     assert found["acme-agent"]["proven_level"] == "partner"
     lost = found["other"]
     assert (lost["claimed_level"], lost["proven_level"], lost["recall"]) == (None, None, "unknown")
-    assert (lost["verdict"], lost["problem"]["code"]) == ("undecided", "host-invalid")
-    with host.store() as store, pytest.raises(UndecidedError):
-        proof(store, "other", NOW)
+    assert (lost["verdict"], lost["problem"]["code"]) == ("undecided", "installed-changed")
+    document = proof(show_module(host.root, "other", NOW))
+    assert (document["proven_level"], document["recall"], document["checks"]) == (None, "unknown", [])
+
+
+def test_under_a_state_that_may_be_anybodys_nothing_is_proved(host: Host) -> None:
+    with host.store() as store:
+        current = store.state.policy.text
+    [file] = [path for path in host.root.rglob("*") if path.is_file() and path.name.endswith(current[2:])]
+    file.chmod(0o600)
+    file.write_bytes(b"other")
+    found = inventory(show_modules(host.root, NOW))
+    assert {(one["verdict"], one["proven_level"], one["recall"]) for one in found["modules"]} == {
+        ("undecided", None, "unknown")
+    }
+    assert [one["module"] for one in found["findings"]] == [None]
+    assert proof(show_module(host.root, "other", NOW))["checks"] == []

@@ -83,7 +83,7 @@ def test_each_page_is_whole_and_has_the_headers_that_guard_it(one: Served) -> No
 
 def test_the_pages_show_what_is_proved(one: Served) -> None:
     [row] = [row for row in page(one, "/modules").table() if row["Module"].startswith("acme-agent ")]
-    assert (row["Claimed level"], row["Proven level"], row["Recall"]) == ("partner", "partner", "no recalls kept")
+    assert (row["Claimed level"], row["Proven level"], row["Recall"]) == ("partner", "partner", "not recalled")
     assert "trusted by" in row["Signed by"]
     found = page(one, "/modules/acme-agent")
     assert "9 restrictions" in found.all("h4")

@@ -19,7 +19,7 @@ from modseal.errors import UsageError
 from modseal.serve import routes
 from modseal.serve.roles import Role
 from modseal.serve.routes import Route
-from modseal.serve.shown import ACTION, DRY_RUN, TOKEN, Document, Pages, Refused, Shown
+from modseal.serve.shown import ACTION, DRY_RUN, TOKEN, Document, PageRefusal, Pages, Shown
 from modseal.values import dataclass
 
 Ask = Callable[[str, Document], Awaitable[dict[str, Any]]]
@@ -30,7 +30,7 @@ _MORE = {routes.HOME_PAGE: ("tasks",), routes.UPLOAD_PAGE: ("keys",)}
 
 
 @dataclass(frozen=True, slots=True)
-class HostPages:
+class ServedPages:
     """The pages of one process, whose forms no other process takes: `secret` is its own."""
 
     pages: Pages
@@ -54,7 +54,7 @@ class HostPages:
         shown = Shown(route.path, who, documents, number, self.token(certificate))
         return self._response(self.pages.show(shown), 200)
 
-    def refuse(self, refused: Refused, headers: Mapping[str, str] = {}) -> web.Response:
+    def refuse(self, refused: PageRefusal, headers: Mapping[str, str] = {}) -> web.Response:
         """Why there is no page, as one."""
         return self._response(self.pages.refuse(refused), refused.status, headers)
 

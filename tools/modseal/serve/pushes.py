@@ -53,8 +53,8 @@ class Push:
             raise web.HTTPBadRequest(reason=f"a part is called {part.name!r}, or is one too many"[:100])
         if self._named and not part.filename:
             raise web.HTTPBadRequest(reason="no bundle was chosen")
-        if self._fields and not self._files:
-            self._make(self._fields)
+        if (self._fields or self._named) and not self._files:
+            self._make(self._fields)  # a form has fields that say whose it is: without them nothing is taken
         self._files.append(part.filename or "")
         return False
 

@@ -29,7 +29,7 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class PageRefusal:
     """Why there is no page: an HTTP status, what is wrong, and, where they are known, the next step and the code."""
 
     status: int
@@ -44,4 +44,4 @@ class Pages:
 
     policy: str
     show: Callable[[Shown], str]
-    refuse: Callable[[Refused], str]
+    refuse: Callable[[PageRefusal], str]

@@ -64,10 +64,10 @@ def serve(root: Path, config: Path, pages: Pages, now: Callable[[], datetime], s
     spec = read(config)
     with open_store(root):
         pass  # a host without a store is told now
-    serve_by(Broker(root, Clients(config), spec.upload, now), spec, _user(spec), say)
+    serve_by(Broker(root, Clients(config), spec.upload, now), spec, pages, _user(spec), say)
 
 
-def serve_by(broker: Broker, spec: ServeSpec, user: int | None, say: Callable[[str], None]) -> None:
+def serve_by(broker: Broker, spec: ServeSpec, pages: Pages, user: int | None, say: Callable[[str], None]) -> None:
     """The same for what a broker carries out. `user` is whom the child becomes, None where it stays who it is.
 
     Raises `UsageError`, `InputError`, `KeyMaterialError`.

@@ -24,7 +24,7 @@ from modseal.serve.ask import AskedHost, Refusal
 from modseal.serve.pushes import Pushes, parameters
 from modseal.serve.roles import ROLES, Role
 from modseal.serve.routes import ROUTES, Route
-from modseal.serve.shown import FIELDS, Pages, Refused
+from modseal.serve.shown import FIELDS, PageRefusal, Pages
 from modseal.serve.spec import ServeSpec
 
 _CLIENTS_COUNTED = 4096
@@ -63,7 +63,7 @@ class HostService:
 
     def __init__(self, host: AskedHost, spec: ServeSpec, spool: int, pages: Pages) -> None:
         self._host, self._spec = host, spec
-        self._pages = page.HostPages(pages)
+        self._pages = page.ServedPages(pages)
         self._asked: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
         self._pushes = Pushes(spool, spec.upload)
         self._streams: Counter[bytes] = Counter()
@@ -106,14 +106,13 @@ class HostService:
                 response.headers.setdefault(name, value)
         return response
 
-    def _denied(
-        self, request: web.Request, reason: str, status: int, headers: Mapping[str, str] = {}
-    ) -> web.Response:
+    def _denied(self, request: web.Request, reason: str, status: int, headers: Mapping[str, str] = {}) -> web.Response:
         """What the host was not asked for."""
+        kept = {name: value for name, value in headers.items() if name in ("Retry-After", "Allow")}
         if page.is_wanted(request):
-            return self._pages.refuse(PageRefusal(status, reason), _kept(headers))
+            return self._pages.refuse(PageRefusal(status, reason), kept)
         kind = "Base.1.18.InternalError" if status == HTTPStatus.INTERNAL_SERVER_ERROR else "Base.1.18.GeneralError"
-        return _json(redfish.error(kind, reason), status, headers)
+        return _json(redfish.error(kind, reason), status, kept)
 
     def _refused(self, request: web.Request, problem: Mapping[str, Any], exit_code: int) -> web.Response:
         """What the host was asked for, and refuses or cannot say."""

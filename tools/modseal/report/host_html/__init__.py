@@ -15,14 +15,14 @@ from importlib import resources
 
 import modseal
 from modseal.report.host_html import generations, home, log, modules, tasks, upload
-from modseal.report.host_html.parts import Page
+from modseal.report.host_html.parts import HostPage
 from modseal.report.html import Child, Markup, element, joined, prose
 from modseal.serve import routes
 from modseal.serve.roles import Role
-from modseal.serve.shown import Pages, Refused, Shown
+from modseal.serve.shown import PageRefusal, Pages, Shown
 
 _SLOT = re.compile(r"\{\{ ([a-z]+) \}\}")
-_MADE: Mapping[str, Callable[[Shown], Page]] = {
+_MADE: Mapping[str, Callable[[Shown], HostPage]] = {
     routes.HOME_PAGE: home.page,
     routes.MODULES_PAGE: modules.page,
     routes.MODULE_PAGE: modules.one,
@@ -50,7 +50,7 @@ def show(shown: Shown) -> str:
     return _framed(_MADE[shown.path](shown), _nav(shown.path, role), who)
 
 
-def refuse(refused: Refused) -> str:
+def refuse(refused: PageRefusal) -> str:
     """Why there is no page, and what to do."""
     title = _TITLES.get(refused.status, "This did not work")
     detail = refused.detail[:1].upper() + refused.detail[1:]
@@ -60,7 +60,7 @@ def refuse(refused: Refused) -> str:
         element("h1", title),
         element("div", element("p", detail, code), element("p", element("b", "Next: "), prose(step)), class_="alarm"),
     )
-    return _framed(Page(title, main), _nav("", Role.READER), "")
+    return _framed(HostPage(title, main), _nav("", Role.READER), "")
 
 
 _TITLES = {
@@ -97,7 +97,7 @@ def _nav(path: str, role: Role) -> Markup:
     return element("nav", *links, aria_label="Pages")
 
 
-def _framed(page: Page, nav: Markup, who: Child) -> str:
+def _framed(page: HostPage, nav: Markup, who: Child) -> str:
     refresh = Markup('<meta http-equiv="refresh" content="2">\n') if page.changes else None
     slots: dict[str, Child] = {
         "refresh": refresh,

@@ -5,20 +5,32 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from modseal import limits
-from modseal.report.host_html.parts import Page, Row, Values, alarm, failure, more, pill, table, text, time, turn
+from modseal.report.host_html.parts import (
+    HostPage,
+    TableRow,
+    Values,
+    alarm,
+    failure,
+    more,
+    pill,
+    table,
+    text,
+    time,
+    turn,
+)
 from modseal.report.html import Child, Markup, element, joined
-from modseal.report.text import plural
 from modseal.serve.shown import Shown
 
 _STATES = {"active": ("active", "accepted"), "pending": ("waits", "undecided"), "kept": ("kept", "info")}
 
 
-def page(shown: Shown) -> Page:
+def page(shown: Shown) -> HostPage:
     """The newest first."""
     found = shown.documents["history"]
     known = {one["number"]: one for one in found["generations"]}
     before = shown.before if shown.before is not None else max(known, default=0) + 1
     numbers = [number for number in sorted(known, reverse=True) if number < before][: limits.HTML_ROWS]
+    damaged = [*found["lost"], *found["findings"]]
     rows = (_row(known[number], known) for number in numbers)
     main = joined(
         element("h1", "Generations"),
@@ -26,19 +38,19 @@ def page(shown: Shown) -> Page:
             "p", "What is recorded of each, the newest first; what is active is proved under Modules.", class_="lead"
         ),
         alarm(
-            element("p", element("b", f"{plural(len(found['lost']), 'generation')} cannot be read.")),
-            *(failure(one) for one in found["lost"][: limits.HTML_ITEMS]),
+            element("p", element("b", "Not everything can be read:")),
+            *(failure(one) for one in damaged[: limits.HTML_ITEMS]),
         )
-        if found["lost"]
+        if damaged
         else None,
         table(("Generation", "State", "Made", "By", "Changed", "Modules"), rows, "Generations"),
         turn("/generations", numbers, min(known, default=None)),
     )
-    return Page("Generations", main)
+    return HostPage("Generations", main)
 
 
-def _row(one: Values, known: Mapping[int, Values]) -> Row:
-    return Row(
+def _row(one: Values, known: Mapping[int, Values]) -> TableRow:
+    return TableRow(
         (
             joined(f"{one['number']}", element("span", _parent(one), class_="dim line")),
             pill(*_STATES[one["state"]]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from modseal.report.host_html.parts import (
-    Page,
+    HostPage,
     Values,
     alarm,
     facts,
@@ -22,7 +22,7 @@ from modseal.report.text import plural
 from modseal.serve.shown import Shown
 
 
-def page(shown: Shown) -> Page:
+def page(shown: Shown) -> HostPage:
     """The state."""
     state = shown.documents["state"]
     main = joined(
@@ -43,7 +43,7 @@ def page(shown: Shown) -> Page:
         ),
         element("section", element("h2", "Verification"), _verified(state, shown.documents["tasks"]["tasks"])),
     )
-    return Page("State", main)
+    return HostPage("State", main)
 
 
 def _sentence(state: Values) -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from modseal import limits
-from modseal.report.host_html.parts import Page, Row, Values, table, text, time, turn
+from modseal.report.host_html.parts import HostPage, TableRow, Values, table, text, time, turn
 from modseal.report.html import Markup, element, joined
 from modseal.serve.shown import Shown
 
 
-def page(shown: Shown) -> Page:
+def page(shown: Shown) -> HostPage:
     """The newest lines first."""
     found = shown.documents["log"]
     events = [one for one in reversed(found["events"]) if shown.before is None or one["number"] < shown.before]
@@ -20,16 +20,16 @@ def page(shown: Shown) -> Page:
         table(("Line", "When", "Who", "What", "Details"), map(_row, events), "Log"),
         turn("/log", [one["number"] for one in events], 0),
     )
-    return Page("Log", main)
+    return HostPage("Log", main)
 
 
-def _row(one: Values) -> Row:
+def _row(one: Values) -> TableRow:
     facts = (
         element("div", element("dt", f"{name.replace('_', ' ')}: "), element("dd", text(value)))
         for name, value in one["facts"].items()
         if name != "state"
     )
-    return Row(
+    return TableRow(
         (one["number"], time(one["time"]), who(one["by"]), text(one["event"]), element("dl", *facts, class_="evidence"))
     )
 

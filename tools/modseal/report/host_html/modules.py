@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import chain
+
 from modseal import limits
 from modseal.report.host_html.parts import (
-    Page,
-    Row,
+    HostPage,
+    TableRow,
     Values,
     alarm,
     facts,
@@ -20,7 +22,7 @@ from modseal.report.host_html.parts import (
     table,
     text,
 )
-from modseal.report.html import Markup, element, joined
+from modseal.report.html import Markup, element, joined, prose
 from modseal.report.text import plural
 from modseal.serve.shown import Shown
 
@@ -28,7 +30,7 @@ _RECALLED = "recalled"
 _COLUMNS = ("Module", "Claimed level", "Proven level", "Signed by", "Recall")
 
 
-def page(shown: Shown) -> Page:
+def page(shown: Shown) -> HostPage:
     """All of them; those that are not proved, or withdrawn, first."""
     found = shown.documents["inventory"]
     listed = sorted(found["modules"], key=lambda one: (not _is_bad(one), one["name"]))
@@ -36,9 +38,16 @@ def page(shown: Shown) -> Page:
         element("h1", "Modules"),
         element("p", f"{plural(len(listed), 'module')} in generation {found['generation']}.", class_="lead"),
         _alarm([one for one in listed if _is_bad(one)]),
+        *(alarm(failure(one)) for one in found["findings"] if one["module"] is None),
+        element("p", prose(_recalls(found["recalls"])), class_="note"),
         table(_COLUMNS, map(_row, listed), "Installed modules") if listed else None,
     )
-    return Page("Modules", main)
+    return HostPage("Modules", main)
+
+
+def _recalls(number: int) -> str:
+    kept = f"{plural(number, 'list')} of recalls" if number else "no list of recalls"
+    return f"This host keeps {kept}; with `unknown`, what is said of a module is not proved."
 
 
 def _is_bad(module: Values) -> bool:
@@ -63,7 +72,7 @@ def _why(module: Values) -> Markup:
     return joined(text(problem["detail"]), " ", element("code", problem["code"]))
 
 
-def _row(module: Values) -> Row:
+def _row(module: Values) -> TableRow:
     claimed, proven = levels(module)
     named = joined(
         name_link(module["name"]),
@@ -71,7 +80,9 @@ def _row(module: Values) -> Row:
         text(module["version"]),
         element("span", text(module["vendor"]), class_="dim line"),
     )
-    return Row((named, claimed, proven, signers(module["signers"]), _recall(module["recall"])), bad=_is_bad(module))
+    return TableRow(
+        (named, claimed, proven, signers(module["signers"]), _recall(module["recall"])), bad=_is_bad(module)
+    )
 
 
 def _recall(word: str) -> Markup:
@@ -80,16 +91,17 @@ def _recall(word: str) -> Markup:
     return pill(word, "undecided") if word == "unknown" else element("span", word, class_="dim")
 
 
-def one(shown: Shown) -> Page:
+def one(shown: Shown) -> HostPage:
     """One of them, with the numbered steps of its verification."""
     found = shown.documents["proof"]
     claimed, proven = levels(found)
     good = found["verdict"] == "accepted"
-    bad = next((check for check in found["checks"] if check["status"] in ("failed", "inconclusive")), None)
+    checks = (one for one in found["checks"] if one["status"] in ("failed", "inconclusive"))
+    bad = next(chain(found["findings"], checks), None)
     main = joined(
         element("p", element("a", "Modules", href="/modules"), class_="up"),
         element("h1", text(found["name"]), " ", text(found["version"])),
-        element("p", text(found["summary"]), class_="lead"),
+        element("p", text(found["summary"]), class_="lead") if found["summary"] else None,
         None if good else alarm(element("p", element("b", _unproved(found))), failure(bad) if bad else None),
         facts(
             (
@@ -98,27 +110,33 @@ def one(shown: Shown) -> Page:
                 ("Proven level", proven),
                 ("Verdict", pill(found["verdict"], found["verdict"])),
                 ("Recall", _recall(found["recall"])),
-                ("Released", text(found["released"])),
+                ("Released", _known(found["released"])),
                 ("Signed by", signers(found["signers"])),
-                ("Manifest SHA-256", element("code", found["manifest_sha256"])),
-                ("Bundle SHA-256, as recorded", element("code", found["bundle_sha256"])),
+                ("Manifest SHA-256", _known(found["manifest_sha256"], "code")),
+                ("Bundle SHA-256, as recorded", _known(found["bundle_sha256"], "code")),
             )
         ),
         _relations(found),
         element(
             "section",
             element("h2", "Steps of the verification"),
-            element("p", _STEPS, class_="note"),
+            element("p", prose(_STEPS), class_="note"),
             steps(found["checks"]),
-        ),
-        _files(found),
+        )
+        if found["checks"]
+        else None,
+        _files(found) if found["files"] else None,
     )
-    return Page(found["name"], main)
+    return HostPage(found["name"], main)
 
 
 _STEPS = (
     "The signed parts are proved again for this page; whether each file on the disk is as it was is what `verify` says."
 )
+
+
+def _known(value: str | None, tag: str = "bdi") -> Markup | None:
+    return element(tag, value) if value is not None else None
 
 
 def _unproved(found: Values) -> str:
@@ -140,14 +158,14 @@ def _files(found: Values) -> Markup:
     files = found["files"][: limits.HTML_ROWS]
     left = len(found["files"]) - len(files)
     rows = (
-        Row((element("bdi", one["path"], class_="path"), one["type"], one["mode"], _size(one), _content(one)))
+        TableRow((element("bdi", one["path"], class_="path"), one["type"], one["mode"], _size(one), _content(one)))
         for one in files
     )
     return element(
         "section",
         element("h2", f"{len(found['files']):,} files, links and folders"),
-        table(("Path", "Type", "Mode", "Bytes", "Content"), rows, "Files") if files else None,
-        element("p", f"{left:,} more: `modseal remote HOST get --format json` has them all.", class_="note")
+        table(("Path", "Type", "Mode", "Bytes", "Content"), rows, "Files"),
+        element("p", prose(f"{left:,} more: `modseal remote HOST get --format json` has them all."), class_="note")
         if left
         else None,
     )

@@ -17,7 +17,7 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 _BAD = (Status.FAILED, Status.INCONCLUSIVE)
 
 
-class Page(NamedTuple):
+class HostPage(NamedTuple):
     """A page's title, and what is in it. One that `changes` is loaded again after two seconds."""
 
     title: str
@@ -25,14 +25,14 @@ class Page(NamedTuple):
     changes: bool = False
 
 
-class Row(NamedTuple):
+class TableRow(NamedTuple):
     """A row of a table; one that is `bad` stands out."""
 
     cells: Sequence[Child]
     bad: bool = False
 
 
-def table(columns: Sequence[str], rows: Iterable[Row], label: str) -> Markup:
+def table(columns: Sequence[str], rows: Iterable[TableRow], label: str) -> Markup:
     """A table, the first column of which names its rows. A phone shows each row as a card, with the columns' names."""
     head = element("tr", *(element("th", name, scope="col", role="columnheader") for name in columns), role="row")
     body = (

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from modseal import limits
 from modseal.report.host_html.log import who
 from modseal.report.host_html.parts import (
-    Page,
-    Row,
+    HostPage,
+    TableRow,
     Values,
     alarm,
     facts,
@@ -37,11 +37,11 @@ _MEANINGS = {
 }
 
 
-def page(shown: Shown) -> Page:
+def page(shown: Shown) -> HostPage:
     """The newest first."""
     tasks = shown.documents["tasks"]["tasks"]
     rows = (
-        Row(
+        TableRow(
             (
                 task_link(one["id"], time(one["started"])),
                 text(_what(one)),
@@ -61,7 +61,7 @@ def page(shown: Shown) -> Page:
         if tasks
         else element("p", "There is none yet."),
     )
-    return Page("Tasks", main, changes=any(one["state"] == RUNNING for one in tasks))
+    return HostPage("Tasks", main, changes=any(one["state"] == RUNNING for one in tasks))
 
 
 def _what(task: Values) -> str:
@@ -89,7 +89,7 @@ def _progress(task: Values) -> Markup | None:
     )
 
 
-def one(shown: Shown) -> Page:
+def one(shown: Shown) -> HostPage:
     """One of them; of a pushed bundle, each numbered step of its verification."""
     task = shown.documents["task"]
     main = joined(
@@ -107,7 +107,7 @@ def one(shown: Shown) -> Page:
         ),
         _result(task["result"] or {}, tried=bool(task["arguments"].get("DryRun"))),
     )
-    return Page(f"Task: {task['operation']}", main, changes=task["state"] == RUNNING)
+    return HostPage(f"Task: {task['operation']}", main, changes=task["state"] == RUNNING)
 
 
 def _result(found: Values, *, tried: bool) -> Markup:

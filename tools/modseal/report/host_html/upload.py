@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from modseal import limits
-from modseal.report.host_html.parts import Page, Values, warning
+from modseal.report.host_html.parts import HostPage, Values, warning
 from modseal.report.html import Markup, element, joined
 from modseal.serve.shown import ACTION, DRY_RUN, TOKEN, Shown
 
 
-def page(shown: Shown) -> Page:
+def page(shown: Shown) -> HostPage:
     """For whoever may install."""
     main = joined(
         element("h1", "Upload bundles"),
@@ -46,7 +46,7 @@ def page(shown: Shown) -> Page:
             class_="card upload",
         ),
     )
-    return Page("Upload", main)
+    return HostPage("Upload", main)
 
 
 _LEAD = "The host verifies each bundle, and takes those that its policy accepts. Nothing can be forced."

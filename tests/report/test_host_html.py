@@ -130,6 +130,7 @@ def hostile(text: str) -> dict[str, str]:
     history = {
         "generations": [{**generation(1, None), "action": text, "modules": [named]}],
         "lost": [failure(text=text)],
+        "findings": [{"module": None, **failure(text=text)}],
     }
     changed = [{**named, "claimed_level": "partner", "proven_level": None, "from": text, "why": text}]
     changes = dict.fromkeys(("installed", "updated", "removed", "repaired", "lost", "skipped"), changed)

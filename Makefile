@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help demo demo-host demo-remote demo-image host-system vm vm-table vm-image power-cuts exec-cost test lint format bench bench-peers shape worst fuzz mutate oracle differential vectors big docs man clean
+.PHONY: help demo demo-host demo-remote demo-image host-system vm vm-table vm-image power-cuts exec-cost many-clients test lint format bench bench-peers shape worst fuzz mutate oracle differential vectors big docs man clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -97,6 +97,9 @@ big: $(VENV)/.developer  ## payloads and files beyond 4 GiB (sparse), and files 
 host-system: $(VENV)/.developer  ## hosts under a real systemd (root, mmdebstrap), and killed at every single write
 	MODSEAL_HOST_SYSTEM=1 $(BIN)/python -m pytest -q -rs tests/host/test_system.py
 	MODSEAL_EACH_WRITE=1 $(BIN)/python -m pytest -n auto -q tests/host/test_killed.py
+
+many-clients: $(VENV)/.developer  ## `modseal serve` while 2,000 connections are held, or: make many-clients CLIENTS=5000
+	MODSEAL_CLIENTS=$(or $(CLIENTS),2000) $(BIN)/python -m pytest -q tests/serve/test_connections.py tests/serve/test_attacks_http.py
 
 $(VENV)/.vm: $(VENV)/.developer
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group vm

@@ -109,7 +109,12 @@ def test_a_certificate_that_is_revoked_while_it_is_connected_is_refused_at_its_n
     prepared.start()
     reader = prepared.tls(prepared.clients["reader"])
     try:
-        with contextlib.closing(http.client.HTTPSConnection("127.0.0.1", prepared.port, context=reader)) as connection:
+        with (
+            contextlib.closing(http.client.HTTPSConnection("127.0.0.1", prepared.port, context=reader)) as stream,
+            contextlib.closing(http.client.HTTPSConnection("127.0.0.1", prepared.port, context=reader)) as connection,
+        ):
+            stream.request("GET", routes.EVENTS, headers={"Last-Event-ID": "0"})
+            events = stream.getresponse()
             found = []
             for _ in range(3):
                 connection.request("GET", routes.MANAGER)
@@ -118,6 +123,7 @@ def test_a_certificate_that_is_revoked_while_it_is_connected_is_refused_at_its_n
                     response.read()
                 if len(found) == 1:
                     crl.write_bytes(pki.crl(prepared.ca, prepared.clients["reader"]).public_bytes(Encoding.PEM))
+                    assert set(events.read().split(b"\n\n")) == {b": nothing new", b""}, "and then its end"
                 elif len(found) == 2:
                     crl.unlink()
         assert found[0] == 200

@@ -75,7 +75,7 @@ def _held(one: Served, stack: contextlib.ExitStack, count: int) -> list[socket.s
     return found
 
 
-def _files_and_memory(process: int) -> tuple[int, int]:
+def files_and_memory(process: int) -> tuple[int, int]:
     """The open descriptors of a process, and what it has in memory: bytes."""
     pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
     return len(os.listdir(f"/proc/{process}/fd")), pages * resource.getpagesize()
@@ -85,12 +85,12 @@ def test_who_holds_many_connections_keeps_nobody_out_and_costs_no_more_than_who_
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 8192), hard))
     assert one.ask("GET", routes.MANAGER).status == 200
-    own_files, own_memory = _files_and_memory(one.front)
+    own_files, own_memory = files_and_memory(one.front)
     for count in (200, MANY):
         with contextlib.ExitStack() as stack:
             _held(one, stack, count)
             assert one.ask("GET", routes.MANAGER).status == 200
-            files, memory = _files_and_memory(one.front)
+            files, memory = files_and_memory(one.front)
             assert one.ask("GET", routes.MANAGER).status == 200
         assert files <= own_files + limits.SERVE_STRANGERS + 1
         assert memory - own_memory < limits.SERVE_STRANGERS * limits.MIB // 2

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 import os
 import pwd
 import resource
@@ -215,9 +216,13 @@ async def _serve(
     from aiohttp import web
 
     SSLProtocol.max_size = _TLS_BUFFER
+    silent = logging.getLogger(__name__)
+    silent.setLevel(logging.CRITICAL)  # a bad request is answered, and fills no log
     runner = web.AppRunner(
         service.app(),
+        logger=silent,
         access_log=None,
+        auto_decompress=False,
         keepalive_timeout=frames.IDLE_SECONDS,
         max_line_size=_LINE,
         max_field_size=_LINE,

@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help demo demo-host demo-remote demo-image host-system vm vm-table vm-image power-cuts exec-cost many-clients test lint format bench bench-peers shape worst fuzz mutate oracle differential vectors big docs man clean
+.PHONY: help demo demo-host demo-remote demo-image host-system vm vm-table vm-image power-cuts redfish exec-cost many-clients test lint format bench bench-peers shape worst fuzz mutate oracle differential vectors big docs man clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -101,6 +101,17 @@ host-system: $(VENV)/.developer  ## hosts under a real systemd (root, mmdebstrap
 many-clients: $(VENV)/.developer  ## `modseal serve` while 2,000 connections are held, or: make many-clients CLIENTS=5000
 	MODSEAL_CLIENTS=$(or $(CLIENTS),2000) $(BIN)/python -m pytest -q tests/serve/test_connections.py tests/serve/test_attacks_http.py
 
+$(VENV)-redfish/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)-redfish
+	$(VENV)-redfish/bin/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
+	$(VENV)-redfish/bin/python -m pip install --quiet --disable-pip-version-check --group redfish
+	@touch $@
+
+# The schemas are DMTF's: DSP8010.zip of dmtf.org, or the folder csdl/ of its repository Redfish-Publications on GitHub.
+redfish: $(VENV)/.developer $(VENV)-redfish/.installed  ## modseal serve, judged by DMTF's validator and clients of others: SCHEMAS=the folder csdl of DSP8010
+	@test -n "$(SCHEMAS)" || echo "no SCHEMAS=...: the validator judges nothing. They are in DMTF's DSP8010.zip (dmtf.org), folder csdl."
+	MODSEAL_REDFISH=$(CURDIR)/$(VENV)-redfish MODSEAL_REDFISH_SCHEMAS=$(if $(SCHEMAS),$(abspath $(SCHEMAS))) $(BIN)/python -m pytest -q -rs tests/serve/test_redfish_clients.py
+
 $(VENV)/.vm: $(VENV)/.developer
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --group vm
 	@touch $@
@@ -127,4 +138,4 @@ man: $(VENV)/.installed  ## write the manual pages to build/man; read one with: 
 	$(BIN)/python docs/man.py build/man/man1
 
 clean:  ## remove what the targets made
-	rm -rf $(VENV) build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-redfish build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

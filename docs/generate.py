@@ -341,6 +341,26 @@ def _routes_table() -> str:
     return "\n".join(lines)
 
 
+def _redfish_judged() -> str:
+    """What `make redfish` has found."""
+    found = json.loads((ROOT / "docs/redfish.json").read_text("utf-8"))
+    judge, made_up = found["validator"], found["schemathesis"]
+    rows = (
+        (
+            f"redfish-service-validator {judge['version']}, schemas DSP8010 {judge['schemas']}",
+            f"{judge['resources']} resources: {judge['passed']} passed, {judge['warned']} warnings, 0 failures",
+        ),
+        (f"redfish {found['redfish']}", "pushes a good bundle and a bad one, waits, and says why one is refused"),
+        (f"sushy {found['sushy']}", "finds manager, modules, tasks, and the message of a refused one"),
+        (
+            f"schemathesis {made_up['version']}",
+            f"{made_up['reader']} requests of a reader, {made_up['admin']} of an administrator: all answered so",
+        ),
+    )
+    lines = [f"{found['date']}.", "", "| | |", "|---|---|"]
+    return "\n".join([*lines, *(f"| {who} | {what} |" for who, what in rows)])
+
+
 def _kernel_tries() -> str:
     found = _tries()
     names = {"ima": "IMA", "fsverity": "fs-verity"}
@@ -509,6 +529,7 @@ REGIONS: dict[str, Callable[[], str]] = {
     "power-cuts": _power_cuts,
     "kernel-tries": _kernel_tries,
     "powers": _powers_table,
+    "redfish": _redfish_judged,
     "routes": _routes_table,
     "rules": _rules_table,
     "rule-sections": _rule_sections,

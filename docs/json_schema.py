@@ -10,19 +10,8 @@ from modseal.boot import documents as boot_documents
 from modseal.bundle import diff_shape, result_shape, stage_modes
 from modseal.depot import index as depot_index
 from modseal.format import break_glass, image_profile, manifest_json, recall, trust_bundle
-from modseal.format.shape import (
-    UNBOUNDED,
-    Array,
-    Boolean,
-    Integer,
-    Nullable,
-    Scalar,
-    Shape,
-    Table,
-    Text,
-    TextMap,
-    Variant,
-)
+from modseal.format.json_schema import schema_of
+from modseal.format.shape import Shape
 from modseal.host import result_shape as host_shape
 from modseal.image import spec_shape as image_shape
 from modseal.packing import spec_shape
@@ -67,56 +56,3 @@ def document(shape: Shape, identifier: str, title: str) -> dict[str, Any]:
 def text(schema: dict[str, Any]) -> str:
     """A JSON Schema as it is committed: indented, with a final newline."""
     return json.dumps(schema, indent=2, ensure_ascii=False) + "\n"
-
-
-def schema_of(shape: Shape) -> dict[str, Any]:
-    """The JSON Schema of a shape."""
-    about = {"description": shape.about} if shape.about else {}
-    return about | _keywords(shape)
-
-
-def _keywords(shape: Shape) -> dict[str, Any]:
-    match shape:
-        case Text():
-            return _text(shape)
-        case Integer(least=least, most=most):
-            return {"type": "integer", "minimum": least, **_most("maximum", most)}
-        case Boolean():
-            return {"type": "boolean"}
-        case Array(least=least, most=most):
-            unique = {"uniqueItems": True} if shape.unique else {}
-            items = {"type": "array", "items": schema_of(shape.item)}
-            return {**items, "minItems": least, **_most("maxItems", most), **unique}
-        case Table():
-            return {
-                "type": "object",
-                "properties": {key: schema_of(field) for key, field in shape.fields.items()},
-                "required": list(shape.order),
-                "additionalProperties": shape.open,
-            }
-        case TextMap(most=most):
-            keys = {"type": "object", "propertyNames": schema_of(shape.key)}
-            return {**keys, "additionalProperties": schema_of(shape.item), **_most("maxProperties", most)}
-        case Nullable():
-            return {"oneOf": [schema_of(shape.shape), {"type": "null"}]}
-        case Scalar():
-            return {"type": ["string", "integer", "boolean", "null"]}
-        case spec_shape.SpecTime():
-            return {"type": "string", "pattern": f"^(?:{spec_shape.TIME.pattern})$"}
-        case Variant():
-            return {"oneOf": [schema_of(table) for table in shape.tables.values()]}
-    raise TypeError(type(shape))
-
-
-def _text(shape: Text) -> dict[str, Any]:
-    if len(shape.choices) == 1:
-        return {"const": shape.choices[0]}
-    if shape.choices:
-        return {"enum": list(shape.choices)}
-    pattern = {"pattern": f"^(?:{shape.pattern.pattern})$"} if shape.pattern else {}
-    return {"type": "string", "minLength": shape.least, **_most("maxLength", shape.most), **pattern}
-
-
-def _most(word: str, most: int) -> dict[str, Any]:
-    """A bound, or nothing where there is none."""
-    return {} if most == UNBOUNDED else {word: most}

@@ -181,7 +181,7 @@ class Served:
         assert reply.status == 202, reply.data
         until = time.monotonic() + 60
         while time.monotonic() < until:
-            found = self.ask("GET", reply.headers["Location"])
+            found = self.ask("GET", reply.document["@odata.id"])
             if found.document["TaskState"] != "Running":
                 return found.document
             time.sleep(0.05)

@@ -1,7 +1,7 @@
 """Shapes: what a table of plain data (from JSON or TOML) must look like, said once.
 
 A shape checks data and finds all problems at once, each with its place and a sentence that says
-what to do. docs/json_schema.py writes it as JSON Schema 2020-12, so the published schema cannot drift
+what to do. `format.json_schema` writes it as JSON Schema 2020-12, so the published schema cannot drift
 from the code. Rules that need more than one value stay with the reader that has them.
 
 It is our own and small because a general schema library costs more time to import than a whole
@@ -109,6 +109,10 @@ class Shape:
 
     def check(self, value: object, trail: Trail, found: Problems) -> None:
         """Add what is wrong with a value to `found`."""
+        raise NotImplementedError
+
+    def json_schema(self) -> dict[str, Any]:
+        """The JSON Schema of a shape that `format.json_schema` does not know."""
         raise NotImplementedError
 
 

@@ -31,7 +31,7 @@ _SHOWN: dict[str, Shape] = {
 _RANDOM = text("32 lower-case hex digits.")
 _KEYS = array(text(), "Each as `key-sha256:` and 64 hex digits.")
 _BY = TextMap(text(), text(), most=UNBOUNDED)
-_EVENT = Table(
+EVENT = Table(
     {
         "number": _NUMBER,
         "time": time(),
@@ -168,7 +168,7 @@ SHAPE = Variant(
             {
                 "verdict": _VERDICT,
                 "head": Nullable(digest(), about="Of the newest line, where `--verify` has proved all of them."),
-                "events": array(_EVENT, "Those that can be read."),
+                "events": array(EVENT, "Those that can be read."),
                 "findings": _FINDINGS,
             }
         ),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from typing import Any
 
 from modseal import limits
 from modseal.format import manifest_json, payload, rules, vib_rules
@@ -50,6 +51,10 @@ class SpecTime(Shape):
             found.add(trail, f"must be {_TIME_FORM}, not {kind(value)}")
         elif not _is_time(value):
             found.add(trail, f"is {quote(value)}, and must be {_TIME_FORM}")
+
+    def json_schema(self) -> dict[str, Any]:
+        """See `Shape.json_schema`."""
+        return {"type": "string", "pattern": f"^(?:{TIME.pattern})$"}
 
 
 def _has_utc(value: datetime) -> bool:

@@ -28,7 +28,7 @@ def document(target: RemoteHost, question: Question, reply: Reply) -> dict[str, 
     Raises `UndecidedError` for all that cannot be one, and `RefusedError` where the host does not let us ask.
     """
     failed = reply.status >= HTTPStatus.BAD_REQUEST
-    found = _below(reply.body, *(("error",) if failed else ()), "Oem", "Modseal")
+    found = _untyped(_below(reply.body, *(("error",) if failed else ()), "Oem", "Modseal"))
     if found is None and reply.status in _DENIED:
         detail = f"{target.shown}: the certificate {target.certificate} may not ask for {question.word}"
         raise RefusedError("host-denied", detail, host=target.host)
@@ -42,7 +42,7 @@ def document(target: RemoteHost, question: Question, reply: Reply) -> dict[str, 
         found = {"schema": values.PROBLEM, "verdict": UNDECIDED if undecided else REJECTED, "evidence": {}, **found}
     if not failed and question.schema == values.LOG and isinstance(found, dict) and "events" not in found:
         members = _below(reply.body, "Members")  # a collection has its lines as members, each a document of its own
-        lines = [_below(one, "Oem", "Modseal") for one in members] if isinstance(members, list) else None
+        lines = [_untyped(_below(one, "Oem", "Modseal")) for one in members] if isinstance(members, list) else None
         found = {"schema": values.LOG, **found, "events": lines}
     problems = SHAPE.problems(found)
     if problems:
@@ -92,6 +92,11 @@ def own_path(target: RemoteHost, path: object) -> str:
 def push_path(target: RemoteHost, reply: Reply) -> str:
     """Where bundles are sent to."""
     return own_path(target, _below(reply.body, "MultipartHttpPushUri"))
+
+
+def _untyped(found: Any) -> Any:
+    """A document without the type that Redfish wants each object to have which is not its own."""
+    return {key: value for key, value in found.items() if key != "@odata.type"} if isinstance(found, dict) else found
 
 
 def _below(body: object, *names: str) -> Any:

@@ -12,9 +12,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from modseal import limits
 from modseal.errors import RefusedError, UsageError
 from modseal.format import rules
 from modseal.format.level import Level
+from modseal.format.shape import Array, Boolean, Integer, Table, Text
 from modseal.host import values
 from modseal.host.actor import Actor
 from modseal.host.store import open_store
@@ -25,6 +27,9 @@ if TYPE_CHECKING:
     from modseal.host.change import Change
 
 Document = dict[str, Any]
+STATE = "modseal/host-state@1"
+_LARGEST = 2**53 - 1
+"""The largest whole number that each reader of JSON takes for what it is (RFC 8259, section 6)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,31 +55,24 @@ class Answer:
 class Operation:
     """How an operation is carried out.
 
-    `takes` has the kinds of its arguments. A `task` may take long, and goes on when nobody waits for it; an operation
-    that `changes` the host waits until no other does. `bundles` says that it needs some.
+    `takes` is the shape of its arguments. A `task` may take long, and goes on when nobody waits for it; an operation
+    that `changes` the host waits until no other does. `bundles` says that it needs some. `gives` is the schema of its
+    document, of `documents.DOCUMENTS`; none where it gives nothing of its own.
     """
 
     act: Callable[[Asked], Answer]
-    takes: Mapping[str, type] = field(default_factory=dict)
+    takes: Table = field(default_factory=lambda: Table({}))
     task: bool = False
     changes: bool = False
     bundles: bool = False
-
-
-_WORDS = {str: "a text", int: "a whole number", bool: "true or false", list: "a list of texts"}
+    gives: str = ""
 
 
 def require_arguments(operation: Operation, arguments: Mapping[str, object]) -> None:
-    """Raises `UsageError` for an argument that the operation has not, or of another kind."""
-    for name, value in arguments.items():
-        kind = operation.takes.get(name)
-        if kind is None:
-            raise UsageError(f"there is no argument {name!r} here; there is {', '.join(operation.takes) or 'none'}")
-        fits = isinstance(value, kind) and not (kind is int and isinstance(value, bool))
-        if isinstance(value, list):
-            fits = kind is list and all(isinstance(each, str) for each in value)
-        if not fits:
-            raise UsageError(f"{name} must be {_WORDS[kind]}")
+    """Raises `UsageError` for an argument that the operation has not, that is missing, or of another shape."""
+    problems = operation.takes.problems(arguments)
+    if problems:
+        raise UsageError("; ".join(map(str, problems)))
 
 
 def _good(document: Document) -> Answer:
@@ -86,7 +84,7 @@ def _state(asked: Asked) -> Answer:
         state, minimum = store.state, store.policy.minimum_level
         return _good(
             {
-                "schema": "modseal/host-state@1",
+                "schema": STATE,
                 "host": state.host,
                 "generation": state.generation.number,
                 "pending": state.pending.number if state.pending else None,
@@ -110,7 +108,7 @@ def _modules(asked: Asked) -> Answer:
 def _module(asked: Asked) -> Answer:
     from modseal.host.look import show_module
 
-    found = show_module(asked.root, asked.arguments.get("name", ""), asked.at)
+    found = show_module(asked.root, asked.arguments["name"], asked.at)
     return Answer(found.verdict, values.get_values(found))
 
 
@@ -166,10 +164,7 @@ def _install(asked: Asked) -> Answer:
     from modseal.host.change import install
 
     given = asked.arguments
-    word = given.get("Action", "install")
-    if word not in ("install", "update"):
-        raise UsageError("Action is install or update")
-    update, dry_run = word == "update", given.get("DryRun", False)
+    update, dry_run = given.get("Action") == "update", given.get("DryRun", False)
     return _changed(install(asked.root, asked.bundles, asked.at, update=update, dry_run=dry_run, actor=asked.actor))
 
 
@@ -177,10 +172,7 @@ def _remove(asked: Asked) -> Answer:
     from modseal.host.change import remove
 
     given = asked.arguments
-    names = [given["name"]] if "name" in given else given.get("Names", [])
-    if not names:
-        raise UsageError("Names says which modules")
-    return _changed(remove(asked.root, names, asked.at, dry_run=given.get("DryRun", False), actor=asked.actor))
+    return _changed(remove(asked.root, given["Names"], asked.at, dry_run=given.get("DryRun", False), actor=asked.actor))
 
 
 def _activate(asked: Asked) -> Answer:
@@ -207,10 +199,7 @@ def _verify(asked: Asked) -> Answer:
 def _acceptance(asked: Asked) -> Answer:
     from modseal.host.settings import set_level
 
-    try:
-        wanted = Level.parse(asked.arguments.get("Level", ""))
-    except ValueError:
-        raise UsageError(f"Level is one of {', '.join(map(str, Level))}") from None
+    wanted = Level.parse(asked.arguments["Level"])
     before = set_level(asked.root, wanted, asked.at, actor=asked.actor)
     with open_store(asked.root) as store:
         minimum = store.policy.minimum_level
@@ -221,22 +210,12 @@ def _lockdown(asked: Asked) -> Answer:
     from modseal.host import lockdown
 
     given = asked.arguments
-    mode = given.get("Mode")
-    if mode not in ("strict", "normal"):
-        raise UsageError("Mode is strict or normal")
     named = [given.get(kind) for kind in ("Controllers", "BreakGlassKeys")]
-    controllers, break_glass = [None if keys is None else tuple(map(_key, keys)) for keys in named]
+    controllers, break_glass = [None if keys is None else tuple(keys) for keys in named]
     keys = lockdown.LockdownKeys(controllers, break_glass, given.get("Threshold"))
     dry_run = given.get("DryRun", False)
-    done = lockdown.set_lockdown(asked.root, mode, keys, asked.at, dry_run=dry_run, actor=asked.actor)
+    done = lockdown.set_lockdown(asked.root, given["Mode"], keys, asked.at, dry_run=dry_run, actor=asked.actor)
     return _good(values.lockdown_values(done.host, done.after, dry_run=dry_run and done.after != done.before))
-
-
-def _key(text: str) -> str:
-    """The name of a key; a file could be named on the host's own command line, and not from outside."""
-    if not rules.KEY_NAME.fullmatch(text):
-        raise UsageError(f"a key is named by {rules.KEY_NAME_FORM}, and {text[:80]!r} is not")
-    return text
 
 
 def _get_acceptance(asked: Asked) -> Answer:
@@ -253,29 +232,56 @@ def _nothing(asked: Asked) -> Answer:  # noqa: ARG001 - as every operation
     return _good({})
 
 
-_TRY = {"DryRun": bool}
+_ANY = Text(least=0, most=limits.TEXT_LENGTH)
+_KEYS = Array(
+    Text(rules.KEY_NAME, form=rules.KEY_NAME_FORM), most=limits.HOST_KEYS, about="By name: no file is named here."
+)
+_NAMES = Array(_ANY, least=1, most=limits.ITEMS)
+_NUMBER = Integer(0, _LARGEST)
+_TRY = {"DryRun": Boolean(about="Say what would be done, and change nothing.")}
+_FILES = {"Files": Array(_ANY, most=limits.SERVE_BUNDLES, about="The names of the parts; not for clients to say.")}
+_PUSHED = {"Action": Text(choices=("install", "update")), **_TRY}
+PARAMETERS = Table(
+    {},
+    {
+        "Targets": Array(_ANY, most=0, about="None: a bundle says itself what it is."),
+        "ForceUpdate": Boolean(about="Refused where it is true: nothing is forced."),
+        "@Redfish.OperationApplyTime": Text(choices=("Immediate",)),
+        "Oem": Table({}, {"Modseal": Table({}, _PUSHED)}),
+    },
+)
+"""What Redfish calls the parameters of a push."""
+
 OPERATIONS: Mapping[str, Operation] = {
     "whoami": Operation(_nothing),
-    "state": Operation(_state),
-    "modules": Operation(_modules, {"pending": bool}),
-    "module": Operation(_module, {"name": str}),
+    "state": Operation(_state, gives=STATE),
+    "modules": Operation(_modules, Table({}, {"pending": Boolean()}), gives=values.LIST),
+    "module": Operation(_module, Table({"name": _ANY}), gives=values.MODULE),
     "inventory": Operation(_inventory),
-    "proof": Operation(_proof, {"name": str}),
-    "history": Operation(_history),
-    "log": Operation(_log, {"after": int, "number": int}),
-    "events": Operation(_log, {"after": int}),
-    "install": Operation(_install, {"Action": str, "Files": list, **_TRY}, task=True, changes=True, bundles=True),
-    "remove": Operation(_remove, {"name": str, "Names": list, **_TRY}, task=True, changes=True),
-    "activate": Operation(_activate, _TRY, task=True, changes=True),
-    "rollback": Operation(_rollback, {"To": int, **_TRY}, task=True, changes=True),
-    "verify": Operation(_verify, task=True),
-    "acceptance": Operation(_acceptance, {"Level": str}, changes=True),
+    "proof": Operation(_proof, Table({"name": _ANY})),
+    "history": Operation(_history, gives=values.HISTORY),
+    "log": Operation(_log, Table({}, {"after": Integer(-1, _LARGEST), "number": _NUMBER}), gives=values.LOG),
+    "events": Operation(_log, Table({"after": Integer(-1, _LARGEST)}), gives=values.LOG),
+    "install": Operation(
+        *(_install, Table({}, {**_PUSHED, **_FILES})), task=True, changes=True, bundles=True, gives=values.CHANGE
+    ),
+    "remove": Operation(_remove, Table({"Names": _NAMES}, _TRY), task=True, changes=True, gives=values.CHANGE),
+    "activate": Operation(_activate, Table({}, _TRY), task=True, changes=True, gives=values.CHANGE),
+    "rollback": Operation(_rollback, Table({}, {"To": _NUMBER, **_TRY}), task=True, changes=True, gives=values.CHANGE),
+    "verify": Operation(_verify, task=True, gives=values.VERIFICATION),
+    "acceptance": Operation(
+        _acceptance, Table({"Level": Text(choices=map(str, Level))}), changes=True, gives=values.ACCEPTANCE
+    ),
     "lockdown": Operation(
         _lockdown,
-        {"Mode": str, "Controllers": list, "BreakGlassKeys": list, "Threshold": int, **_TRY},
+        Table(
+            {"Mode": Text(choices=("normal", "strict"))},
+            {"Controllers": _KEYS, "BreakGlassKeys": _KEYS, "Threshold": Integer(0, limits.HOST_KEYS), **_TRY},
+        ),
         changes=True,
+        gives=values.LOCKDOWN,
     ),
-    "level": Operation(_get_acceptance),
-    "keys": Operation(_get_lockdown),
+    "level": Operation(_get_acceptance, gives=values.ACCEPTANCE),
+    "keys": Operation(_get_lockdown, gives=values.LOCKDOWN),
 }
 """Besides these there are `tasks` and `task`, which the broker answers itself."""

@@ -13,8 +13,9 @@ from aiohttp import BodyPartReader, web
 from aiohttp.http_exceptions import HttpProcessingError
 
 from modseal import limits
-from modseal.errors import InputError
+from modseal.errors import InputError, UsageError
 from modseal.serve import frames
+from modseal.serve.operations import PARAMETERS
 from modseal.serve.room import InFlight, Turns, require_room
 
 _SECONDS = 3600
@@ -162,13 +163,10 @@ async def _text(part: BodyPartReader) -> bytes:
 
 
 def parameters(fields: Mapping[str, bytes]) -> dict[str, Any]:
-    """Redfish's parameters of a push, as arguments. Raises `ValueError`."""
+    """Redfish's parameters of a push, as arguments. Raises `ValueError`, `UsageError`."""
     found = json.loads(fields.get("UpdateParameters", b"").decode() or "{}")
-    if not isinstance(found, dict):
-        raise ValueError("UpdateParameters is not an object")  # noqa: TRY004 - as one that is not JSON
+    if problems := PARAMETERS.problems(found):
+        raise UsageError(f"UpdateParameters: {problems[0]}")
     if found.get("ForceUpdate"):
         raise web.HTTPBadRequest(reason="ForceUpdate: nothing is forced onto this host")
-    own = found.get("Oem", {}).get("Modseal", {}) if isinstance(found.get("Oem", {}), dict) else {}
-    if not isinstance(own, dict) or "Files" in own:  # which are the names of the parts
-        raise ValueError("Oem.Modseal is not an object, or has names of files")
-    return own
+    return dict(found.get("Oem", {}).get("Modseal", {}))

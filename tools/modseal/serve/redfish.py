@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from modseal.serve import routes
+from modseal.serve.documents import PARTS, kind_of
 from modseal.serve.roles import ROLES
 from modseal.serve.routes import ROOT
 from modseal.serve.tasks import DONE, RUNNING
@@ -39,9 +40,14 @@ def link(path: str) -> dict[str, str]:
     return {"@odata.id": path}
 
 
-def oem(document: Mapping[str, Any]) -> dict[str, Any]:
-    """A document of modseal's own."""
-    return {"Oem": {"Modseal": dict(document)}}
+def oem(document: Mapping[str, Any], kind: str = "") -> dict[str, Any]:
+    """A document of modseal's own; `kind` is its type where it names no schema."""
+    return {"Oem": {"Modseal": typed(document, kind or kind_of(document["schema"]))}}
+
+
+def typed(document: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    """A document with its type, as Redfish wants it of each object that is not its own."""
+    return {"@odata.type": f"#Modseal.v1_0_0.{kind}", **document}
 
 
 def service_root(state: Mapping[str, Any]) -> Resource:
@@ -56,7 +62,8 @@ def service_root(state: Mapping[str, Any]) -> Resource:
         "Tasks": link(f"{ROOT}/TaskService"),
         "EventService": link(f"{ROOT}/EventService"),
         "AccountService": link(f"{ROOT}/AccountService"),
-        "Links": {"Sessions": link(f"{ROOT}/AccountService")},
+        "SessionService": link(routes.SESSIONS),
+        "Links": {"Sessions": link(f"{routes.SESSIONS}/Sessions")},
     }
 
 
@@ -67,7 +74,6 @@ def _uuid(host: str) -> str:
 
 def manager(state: Mapping[str, Any]) -> Resource:
     """The host: what it demands, what runs, and what can be done."""
-    actions = ("Verify", "Remove", "Activate", "Rollback", "SetAcceptance", "SetLockdown")
     return {
         **resource(routes.MANAGER, "Manager.v1_19_0.Manager", "This host"),
         "ManagerType": "Service",
@@ -75,17 +81,14 @@ def manager(state: Mapping[str, Any]) -> Resource:
         "UUID": _uuid(state["host"]),
         "LogServices": link(f"{routes.MANAGER}/LogServices"),
         "Actions": {
-            "Oem": {f"#Modseal.{one}": {"target": f"{routes.ACTIONS}.{one}"} for one in actions},
+            "Oem": {
+                f"#{one.path.rpartition('/')[2]}": {"target": one.path}
+                for one in routes.ROUTES
+                if one.path.startswith(routes.ACTIONS)
+            },
         },
-        **oem({"@odata.type": "#Modseal.v1_0_0.Manager", **state, **_OWN}),
+        **oem({**state, **{name: link(f"{routes.OWN}/{name}") for name in routes.own_names()}}),
     }
-
-
-_OWN = {
-    "Generations": link(routes.GENERATIONS),
-    "Acceptance": link(routes.ACCEPTANCE),
-    "Lockdown": link(routes.LOCKDOWN),
-}
 
 
 def own(path: str, document: Mapping[str, Any]) -> Resource:
@@ -142,11 +145,32 @@ def task(found: Mapping[str, Any]) -> Resource:
         "TaskStatus": "OK" if state in ("Running", "Completed") else "Critical",
         "StartTime": found["started"],
         "PercentComplete": 0 if state == "Running" else 100,
+        "TaskMonitor": monitor(found),
         "HidePayload": True,
         "Messages": [message(one) for one in problems],
-        "Oem": {"Modseal": found["result"] or found["problem"], "ModsealTask": dict(found)},
+        "Oem": {
+            "Modseal": _result(found["result"] or found["problem"]),
+            "ModsealTask": typed({name: found[name] for name in PARTS["TaskRecord"].fields}, "TaskRecord"),
+        },
     }
     return {**shown, "EndTime": found["ended"]} if found["ended"] else shown
+
+
+def monitor(found: Mapping[str, Any]) -> str:
+    """Where whoever waits for a task asks (DSP0266 section 12.2)."""
+    return routes.MONITOR.replace("{id}", found["id"])
+
+
+def task_failure(found: Mapping[str, Any]) -> Resource:
+    """What a task that was not done says to whoever has waited for it: as the request would have, at once."""
+    document = found["problem"] or found["result"]
+    problems = [message(one) for one in ([document] if found["problem"] else _problems(document))]
+    first = problems[0] if problems else {"MessageId": "Base.1.18.GeneralError", "Message": "it was not done"}
+    return error(first["MessageId"], first["Message"], problems, document)
+
+
+def _result(document: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return typed(document, kind_of(document["schema"])) if document else None
 
 
 def tasks(found: Mapping[str, Any]) -> Resource:
@@ -158,7 +182,7 @@ def tasks(found: Mapping[str, Any]) -> Resource:
 def _problems(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     """What speaks against a change, and against its bundles, with the codes of `modseal verify`."""
     bundles = result.get("results", ())
-    of_bundles = [check for one in bundles for check in one["checks"] if check["status"] in ("failed", "inconclusive")]
+    of_bundles = [check for one in bundles for check in one["checks"] if check["code"]]  # not those not examined
     of_bundles += [one["error"] for one in bundles if one.get("error")]
     return [*result.get("problems", ()), *of_bundles, *result.get("refused", ()), *result.get("findings", ())]
 
@@ -171,9 +195,9 @@ def message(failure: Mapping[str, Any]) -> dict[str, Any]:
         "MessageId": f"Modseal.1.0.{code.title().replace('-', '')}",
         "Message": str(failure.get("detail", "")),
         "MessageArgs": [],
-        "Severity": "Critical",
+        "MessageSeverity": "Critical",
         "Resolution": str(failure.get("next_step", "")),
-        "Oem": {"Modseal": dict(failure)},
+        **oem({name: failure[name] for name in PARTS["Failure"].fields if name in failure}, "Failure"),
     }
 
 
@@ -195,7 +219,7 @@ def entry(event: Mapping[str, Any]) -> Resource:
         "Created": event["time"],
         "Severity": "OK",
         "Message": f"{event['event']}: {facts}" if facts else event["event"],
-        **oem(event),
+        **oem(event, "Event"),
     }
 
 
@@ -203,7 +227,7 @@ def entries(found: Mapping[str, Any]) -> Resource:
     """The lines of the host's log, with the digest that stands for all of it."""
     lines = [entry(one) for one in found["events"]]
     rest = {key: found[key] for key in ("verdict", "head", "findings")}
-    head = collection(routes.ENTRIES, "LogEntryCollection", "Who changed what", [], oem(rest))
+    head = collection(routes.ENTRIES, "LogEntryCollection", "Who changed what", [], oem(rest, "LogHead"))
     return {**head, "Members": lines, "Members@odata.count": len(lines)}
 
 
@@ -233,8 +257,15 @@ FIXED = {
             f"{ROOT}/EventService",
             "EventService.v1_10_0.EventService",
             "Events",
-            {"ServerSentEventUri": routes.EVENTS, **_ON},
+            {"ServerSentEventUri": routes.EVENTS, "Actions": {}, **_ON},  # sushy demands them
         ),
+        resource(
+            routes.SESSIONS,
+            "SessionService.v1_1_8.SessionService",
+            "Sessions",
+            {"ServiceEnabled": False, "Status": {"State": "Disabled"}, "Sessions": link(f"{routes.SESSIONS}/Sessions")},
+        ),
+        collection(f"{routes.SESSIONS}/Sessions", "SessionCollection", "Sessions", []),
         resource(
             f"{ROOT}/AccountService",
             "AccountService.v1_13_0.AccountService",

@@ -20,11 +20,13 @@ LOG = f"{MANAGER}/LogServices/Log"
 ENTRIES = f"{LOG}/Entries"
 EVENTS = f"{ROOT}/EventService/SSE"
 ROLES = f"{ROOT}/AccountService/Roles"
-GENERATIONS, ACCEPTANCE, LOCKDOWN = (
-    f"{MANAGER}/Oem/Modseal/{name}" for name in ("Generations", "Acceptance", "Lockdown")
-)
+OWN = f"{MANAGER}/Oem/Modseal"
+GENERATIONS, ACCEPTANCE, LOCKDOWN = (f"{OWN}/{name}" for name in ("Generations", "Acceptance", "Lockdown"))
+SCHEMA = f"{ROOT}/Schemas/Modseal_v1.xml"
+SESSIONS = f"{ROOT}/SessionService"
 SERVICE = f"{ROOT}/"
 MODULE, ENTRY, TASK, ROLE = f"{INVENTORY}/{{name}}", f"{ENTRIES}/{{number}}", f"{TASKS}/{{id}}", f"{ROLES}/{{name}}"
+MONITOR = f"{ROOT}/TaskService/TaskMonitors/{{id}}"
 ACTIONS = f"{MANAGER}/Actions/Oem/Modseal"
 HOME_PAGE, MODULES_PAGE, GENERATIONS_PAGE, LOG_PAGE = "/", "/modules", "/generations", "/log"
 TASKS_PAGE, UPLOAD_PAGE = "/tasks", "/upload"
@@ -55,6 +57,7 @@ ROUTES = (
     Route("GET", SERVICE, _READER, "state", "Where everything is."),
     Route("GET", f"{ROOT}/odata", _READER, "whoami", "The same, for OData clients."),
     Route("GET", f"{ROOT}/$metadata", _READER, "whoami", "The types that are used."),
+    Route("GET", SCHEMA, _READER, "whoami", "Those of them that are modseal's own."),
     Route("GET", UPDATE, _READER, "whoami", "Where bundles are pushed to."),
     Route("POST", PUSH, _OPERATOR, "install", "Install or update a bundle, or try to: a task."),
     Route("GET", INVENTORY, _READER, "modules", "The installed modules, each with its claimed and its proved level."),
@@ -80,13 +83,22 @@ ROUTES = (
     Route("GET", f"{ROOT}/TaskService", _READER, "whoami", "What tasks are."),
     Route("GET", TASKS, _READER, "tasks", "The newest tasks."),
     Route("GET", TASK, _READER, "task", "One of them, with what became of it."),
+    Route(
+        "GET",
+        MONITOR,
+        _READER,
+        "task",
+        "The same for clients that wait: 202 until it has ended, then what became of it.",
+    ),
     Route("GET", f"{ROOT}/EventService", _READER, "whoami", "Where events are sent."),
     Route("GET", EVENTS, _READER, "events", "Lines of the log as they are written: server-sent events."),
+    Route("GET", SESSIONS, _READER, "whoami", "That there are no sessions: a certificate is one."),
+    Route("GET", f"{SESSIONS}/Sessions", _READER, "whoami", "None."),
     Route("GET", f"{ROOT}/AccountService", _READER, "whoami", "Where roles are described."),
     Route("GET", ROLES, _READER, "whoami", "The roles."),
     Route("GET", ROLE, _READER, "whoami", "What a role may do."),
     Route("GET", "/metrics", _READER, "state", "The state in numbers, for Prometheus."),
-    Route("GET", "/openapi.json", _READER, "whoami", "This table, as OpenAPI 3.1."),
+    Route("GET", "/openapi.json", _READER, "whoami", "This table without its pages, as OpenAPI 3.1."),
     Route("GET", HOME_PAGE, _READER, "state", "The page for people: the state of the host."),
     Route("GET", MODULES_PAGE, _READER, "inventory", "The installed modules: levels, signers, recalls."),
     Route("GET", MODULE_PAGE, _READER, "proof", "One of them, with the steps of its verification."),
@@ -97,6 +109,11 @@ ROUTES = (
     Route("GET", UPLOAD_PAGE, _OPERATOR, "install", "The form for bundles."),
     Route("POST", UPLOAD_PAGE, _OPERATOR, "install", "What the form sends: leads to the page of the task."),
 )
+
+
+def own_names() -> list[str]:
+    """The resources of a host that Redfish has no type for."""
+    return [route.path.rpartition("/")[2] for route in ROUTES if route.path.startswith(f"{OWN}/")]
 
 
 def role_for(operation: str) -> Role | None:

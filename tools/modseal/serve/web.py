@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import difflib  # noqa: F401 - messages name what is alike, and an interpreter that is root's cannot be read later
 import json
 import sys
 import time
@@ -19,13 +20,14 @@ from aiohttp import hdrs, web
 from modseal import limits
 from modseal.errors import ModsealError
 from modseal.host import values
-from modseal.serve import frames, openapi, page, redfish, routes
+from modseal.serve import csdl, frames, openapi, page, redfish, routes
 from modseal.serve.ask import AskedHost, Refusal
 from modseal.serve.pushes import Pushes, parameters
 from modseal.serve.roles import ROLES, Role
 from modseal.serve.routes import ROUTES, Route
 from modseal.serve.shown import FIELDS, PageRefusal, Pages
 from modseal.serve.spec import ServeSpec
+from modseal.serve.tasks import DONE, REFUSED, RUNNING
 
 _CLIENTS_COUNTED = 4096
 """Clients whose requests are counted; of more, those that asked longest ago are forgotten."""
@@ -160,7 +162,9 @@ class HostService:
             if route.method == "POST":
                 names |= await _body(request)
             if route.operation == "modules" and "pending" in request.query:
-                names["pending"] = request.query["pending"] == "true"
+                names["pending"] = _flag(request.query.getall("pending"))
+            if route.method == "DELETE":
+                names = {"Names": [names["name"]]}
             if route.operation == "log" and "number" in names:
                 names["number"] = _number(names["number"])
             takes_nothing = route.operation == "whoami"
@@ -186,10 +190,14 @@ class HostService:
             case "/redfish":
                 return _json({"v1": f"{routes.ROOT}/"})
             case path if path.endswith("/$metadata"):
-                return web.Response(text=_METADATA, content_type="application/xml")
+                return web.Response(text=csdl.metadata(), content_type="application/xml")
+            case routes.SCHEMA:
+                return web.Response(text=csdl.own_types(), content_type="application/xml")
             case path if path.endswith("/odata"):
                 value = [{"name": "Service", "kind": "Singleton", "url": f"{routes.ROOT}/"}]
                 return _json({"@odata.context": f"{routes.ROOT}/$metadata", "value": value})
+            case routes.MONITOR:
+                return _monitored(found)
             case path:
                 return _json(_resource(path, names, found, reply["verdict"], self._spec.upload))
 
@@ -260,14 +268,6 @@ class HostService:
         return response
 
 
-_METADATA = (
-    '<?xml version="1.0" encoding="UTF-8"?>\n<edmx:Edmx xmlns:edmx="http://docs.oasis-open.org/odata/ns/edmx" '
-    'Version="4.0"><edmx:DataServices><Schema xmlns="http://docs.oasis-open.org/odata/ns/edm" Namespace="Service">'
-    '<EntityContainer Name="Service" Extends="ServiceRoot.v1_15_0.ServiceContainer"/></Schema></edmx:DataServices>'
-    "</edmx:Edmx>\n"
-)
-
-
 def _resource(
     path: str, names: Mapping[str, Any], found: Mapping[str, Any], verdict: str, upload: int
 ) -> redfish.Resource:
@@ -319,12 +319,24 @@ async def _body(request: web.Request) -> dict[str, Any]:
     if not data:
         return {}
     try:
-        found = json.loads(data.decode())
+        found = json.loads(data.decode(), parse_float=_whole)
     except (ValueError, RecursionError):
         raise web.HTTPBadRequest(reason="the body is not JSON") from None
     if not isinstance(found, dict):
         raise web.HTTPBadRequest(reason="the body is not an object")
     return found
+
+
+def _flag(words: list[str]) -> bool:
+    if words not in (["true"], ["false"]):
+        raise web.HTTPBadRequest(reason="pending is true or false")
+    return words == ["true"]
+
+
+def _whole(text: str) -> float:
+    """A number with a fraction; JSON has no other whole numbers, so that `3.0` is one."""
+    found = float(text)
+    return int(found) if found.is_integer() else found
 
 
 def _number(text: object) -> int:
@@ -341,6 +353,14 @@ def _json(document: object, status: int = 200, headers: Mapping[str, str] = {}) 
 def _done(document: Mapping[str, Any]) -> web.Response:
     """A task that has begun, or what was done at once."""
     if document.get("schema") == "modseal/task@1":
-        shown = redfish.task(document)
-        return _json(shown, 202, {"Location": shown["@odata.id"]})
+        return _monitored(document)
     return _json(redfish.oem(document))
+
+
+def _monitored(task: Mapping[str, Any]) -> web.Response:
+    """What whoever waits for a task is told: to come again, or what became of it."""
+    if task["state"] == RUNNING:
+        return _json(redfish.task(task), 202, {"Location": redfish.monitor(task), "Retry-After": "1"})
+    if task["state"] == DONE:
+        return _json(redfish.task(task))
+    return _json(redfish.task_failure(task), 409 if task["state"] == REFUSED else 503)

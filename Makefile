@@ -95,7 +95,7 @@ big: $(VENV)/.developer  ## payloads and files beyond 4 GiB (sparse), and files 
 	MODSEAL_BIG=1 $(BIN)/python -m pytest -n auto -q -rP tests/crash/test_swapped_files.py
 
 host-system: $(VENV)/.developer  ## hosts under a real systemd (root, mmdebstrap), and killed at every single write
-	MODSEAL_HOST_SYSTEM=1 $(BIN)/python -m pytest -q -rs tests/host/test_system.py
+	MODSEAL_HOST_SYSTEM=1 $(BIN)/python -m pytest -q -rs tests/host/test_system.py tests/serve/test_system_serve.py
 	MODSEAL_EACH_WRITE=1 $(BIN)/python -m pytest -n auto -q tests/host/test_killed.py
 
 many-clients: $(VENV)/.developer  ## `modseal serve` while 2,000 connections are held, or: make many-clients CLIENTS=5000

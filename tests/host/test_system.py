@@ -6,26 +6,15 @@ The container's Python is Debian's; modseal and what it needs come from this Pyt
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from builders.debian import NEEDED, boot_command
+from builders.debian import debian as debian_root
 from builders.transcript import SOURCE, run
 
-RELEASE = "bookworm"
-PROGRAM = """\
-#!/usr/bin/python3
-import sys
-sys.path[:0] = ["/mnt/modseal/tools", "/mnt/modseal/packages"]
-from modseal.cli.main import main
-sys.argv[0] = "/usr/bin/modseal"
-main()
-"""
 PROBE = """\
 [Unit]
 DefaultDependencies=no
@@ -40,38 +29,13 @@ systemctl --no-block poweroff'
 WantedBy=multi-user.target
 """
 
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.skipif(not os.environ.get("MODSEAL_HOST_SYSTEM"), reason="takes minutes; `make host-system` runs it"),
-    pytest.mark.skipif(os.geteuid() != 0, reason="needs root"),
-    pytest.mark.skipif(
-        not (shutil.which("systemd-nspawn") and shutil.which("mmdebstrap")), reason="needs systemd-nspawn, mmdebstrap"
-    ),
-]
+pytestmark = NEEDED
 
 
 @pytest.fixture(scope="module")
-def debian(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def debian(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Debian with systemd and Python, in which the unit is installed and a probe says what it sees."""
-    given = os.environ["MODSEAL_HOST_SYSTEM"]
-    folder = Path(given) if given.startswith("/") else tmp_path_factory.mktemp("debian") / "root"
-    if not folder.exists():
-        packages = "systemd,systemd-sysv,dbus,python3"
-        command = ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={packages}", RELEASE, str(folder)]
-        done = subprocess.run(command, capture_output=True, text=True)
-        if done.returncode:
-            pytest.skip(f"no Debian could be made here: {done.stderr.splitlines()[-1:]}")
-    version = subprocess.run(
-        [*("chroot", folder, "python3", "-c", "import sys; print(*sys.version_info[:2])")],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    if version.stdout.split() != [str(part) for part in sys.version_info[:2]]:
-        pytest.skip(f"its Python is {version.stdout.strip()}, and the packages are for another one")
-    program = folder / "usr/bin/modseal"
-    program.write_text(PROGRAM)
-    program.chmod(0o755)
+    folder = debian_root(tmp_path_factory)
     units = folder / "etc/systemd/system"
     (units / "probe.service").write_text(PROBE)
     (units / "modseal-host-verify.service").write_text(run("host", "unit", cwd=folder.parent).out)
@@ -83,13 +47,7 @@ def debian(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def boot(root: Path) -> tuple[list[str], str]:
     """What the probe said, and the line of the verification at boot."""
     (root / "probe.out").unlink(missing_ok=True)
-    packages = Path(sys.prefix) / "lib" / f"python{sys.version_info[0]}.{sys.version_info[1]}" / "site-packages"
-    command = [
-        *("systemd-nspawn", "-q", "--register=no", "--keep-unit", "-D", str(root), "-b"),
-        f"--bind-ro={SOURCE}:/mnt/modseal/tools",
-        f"--bind-ro={packages}:/mnt/modseal/packages",
-    ]
-    done = subprocess.run(command, capture_output=True, timeout=120, stdin=subprocess.DEVNULL)
+    done = subprocess.run(boot_command(root), capture_output=True, timeout=120, stdin=subprocess.DEVNULL)
     log = subprocess.run(
         ["journalctl", "-q", "-D", str(root / "var/log/journal"), "-u", "modseal-host-verify", "-o", "cat"],
         capture_output=True,
@@ -102,8 +60,6 @@ def boot(root: Path) -> tuple[list[str], str]:
 
 def test_what_is_proved_at_boot_is_merged_and_what_is_not_is_not(debian: Path, tmp_path: Path) -> None:
     examples = SOURCE.parent / "docs/examples/hello"
-    shutil.rmtree(debian / "var/lib/modseal", ignore_errors=True)
-    (debian / "var/log/journal").mkdir(exist_ok=True)
     assert run("keys", "example", "keys", cwd=tmp_path).code == 0
     assert run("pack", examples, "-o", "hello.seal", cwd=tmp_path).code == 0
     signer = ("--key", "keys/partner/signer.key", "--cert", "keys/partner/signer.pem")

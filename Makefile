@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: help demo demo-host demo-remote demo-image host-system vm vm-table vm-image power-cuts redfish exec-cost many-clients test lint format bench bench-peers shape worst fuzz mutate oracle differential vectors big docs man clean
+.PHONY: help demo demo-host demo-remote demo-image demo-remote-image host-system vm vm-table vm-image power-cuts redfish exec-cost many-clients test lint format bench bench-peers shape worst fuzz mutate oracle differential vectors big docs man clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -29,6 +29,9 @@ demo-remote: $(VENV)/.developer  ## two hosts, managed from a desk: install, ref
 
 demo-image: $(VENV)/.developer  ## a host image: build it, and boot it in QEMU; FOLDER keeps what is fetched
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh docs/examples/demo-image.sh $(or $(FOLDER),build/image)
+
+demo-remote-image: $(VENV)/.developer  ## a host image in QEMU, managed from a desk: show, refuse, lock down, follow its owner
+	@PATH="$(CURDIR)/$(BIN):$$PATH" sh docs/examples/demo-remote-image.sh $(or $(FOLDER),build/image)
 
 test: $(VENV)/.developer  ## the whole test suite
 	$(BIN)/python -m pytest -n auto --dist loadgroup -q
@@ -124,7 +127,7 @@ vm-table: $(VENV)/.vm  ## the same, and what came of each try is written to docs
 	$(BIN)/python docs/generate.py
 
 vm-image: $(VENV)/.developer  ## a host image in QEMU: built twice, booted, attacked, attested; what came of each try is written to docs/reference-host.md
-	MODSEAL_IMAGE=$(or $(FOLDER),$(CURDIR)/build/image) MODSEAL_IMAGE_TABLE=$(CURDIR)/docs/reference-host.json $(BIN)/python -m pytest -q -rs tests/vm/test_image.py tests/vm/test_image_update.py
+	MODSEAL_IMAGE=$(or $(FOLDER),$(CURDIR)/build/image) MODSEAL_IMAGE_TABLE=$(CURDIR)/docs/reference-host.json $(BIN)/python -m pytest -q -rs tests/vm/test_image.py tests/vm/test_image_update.py tests/vm/test_image_served.py
 	$(BIN)/python docs/generate.py
 
 power-cuts: $(VENV)/.developer  ## a host image in QEMU: the power is cut at 50 random moments of an update; CUTS and SEED choose others

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -109,6 +112,60 @@ def test_services_end_before_a_restart_and_are_not_started_again() -> None:
     made.stop()
     assert told[-1] == "ended (-15), not started again"
     assert not made.states()[0]["running"]
+
+
+def print_line(text: bytes) -> None:
+    os.write(1, text + b"\n")
+
+
+def own(run: Callable[[], None]) -> Service:
+    return Service("own", "root", (), os.getuid(), frozenset(), {}, (), restart=False, run=run)
+
+
+@pytest.mark.usefixtures("as_child")
+def test_a_service_of_the_root_is_a_fork_that_says_and_ends_as_every_other() -> None:
+    _, told = run(own(lambda: print_line(b"here")), until=3)
+    assert told[1:] == ["here", "ended (0), not started again"]
+
+
+@pytest.mark.usefixtures("as_child")
+def test_a_service_of_the_root_that_fails_says_why_and_goes_on_nowhere() -> None:
+    def fail() -> None:
+        raise ValueError("no way")
+
+    _, told = run(own(fail), until=3)
+    assert told[1:] == ["ValueError: no way", "ended (1), not started again"]
+
+
+@pytest.mark.usefixtures("as_child")
+@pytest.mark.skipif(os.geteuid() != 0, reason="mounts are root's")
+def test_a_command_sees_what_is_laid_over_and_a_service_of_the_root_never_does(tmp_path: Path) -> None:
+    """What the root's own service imports must not be a file of a module."""
+    (tmp_path / "name").write_text("the root's\n")
+    code = f"""
+import os, sys
+sys.path[:0] = {sys.path!r}
+from modseal.boot import services, syscalls
+services.limit_to = lambda user, capabilities: None
+syscalls.copy_mounts()
+syscalls._LIBC.mount(b"none", b"/", None, syscalls.ctypes.c_ulong(0x44000), None)  # private
+outside = syscalls.mounts()
+syscalls.copy_mounts()
+syscalls.mount("none", {str(tmp_path)!r}, "tmpfs")
+open({str(tmp_path / "name")!r}, "w").write("a module's\\n")
+inside = syscalls.mounts()
+syscalls.enter_mounts(outside)
+said, name = [], {str(tmp_path / "name")!r}
+made = services.Supervisor([
+    services.Service("a", "m", ("/bin/cat", {str(tmp_path / "name")!r}), 0, frozenset(), {{}}, (), False),
+    services.Service("b", "root", (), 0, frozenset(), {{}}, (), False, run=lambda: print(open(name).read())),
+], lambda name, text: said.append((name, text)), inside)
+while not all(one["ends"] for one in made.states()):
+    made.step()
+print(sorted(one for one in said if "the" in one[1] or "module" in one[1]))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout.strip() == str([("a", "a module's"), ("b", "the root's")]), done.stdout + done.stderr
 
 
 @pytest.mark.usefixtures("as_child")

@@ -28,6 +28,12 @@ db = {{key = "db.key", cert = "db.pem"}}
 {PIN}[[wheel]]
 {PIN}"""
 
+NETWORK = '[network]\naddress = "10.0.2.15"\nprefix = 24\n'
+SERVE = (
+    '[serve]\ncertificate = "edge.pem"\nkey = "edge.key"\nupload = 512\n'
+    '[[serve.client]]\nca = "ca.pem"\ngrants = "operator"\ncrls = ["ca.crl"]\n'
+)
+
 
 def read(folder: Path, text: str) -> spec.ImageSpec:
     (folder / "host.toml").write_text(text)
@@ -59,6 +65,13 @@ def test_what_is_said_counts(tmp_path: Path) -> None:
     assert (found.revoked, found.floor) == ((b"\x11" * 32,), 2)
 
 
+def test_a_host_is_managed_from_outside_where_that_is_said(tmp_path: Path) -> None:
+    assert read(tmp_path, GOOD + NETWORK).served is None
+    found = read(tmp_path, GOOD + NETWORK + SERVE).served
+    client = spec.ServedClients(tmp_path / "ca.pem", "operator", (tmp_path / "ca.crl",))
+    assert found == spec.ServedSpec(tmp_path / "edge.pem", tmp_path / "edge.key", (client,), {"upload": 512})
+
+
 @pytest.mark.parametrize(
     ("before", "after", "why"),
     [
@@ -70,6 +83,8 @@ def test_what_is_said_counts(tmp_path: Path) -> None:
         ("0" * 64, "0" * 63, "64"),
         ("[stub]", "[network]\naddress = '10.0.2.15'\nprefix = 24\ngateway = '10.1.1.1'\n[stub]", "not in the network"),
         ("[keys]", "[keys", "host.toml:6:"),
+        ("[stub]", f"{SERVE}[stub]", "serve: needs a [network]"),
+        ("[stub]", '[serve]\ncertificate = "a.pem"\n[stub]', "the key 'key' is missing"),
         ("[[wheel]]", "[other]", "host.toml:22: unknown key 'other'"),
     ],
 )

@@ -61,6 +61,8 @@ CodeName = Literal[
     "role-missing", "role-too-low", "unknown-item", "upload-too-large",
     # hosts that are managed from elsewhere: why there is no answer
     "host-unreachable", "host-reply-invalid", "host-denied",
+    # hosts: what an image's owner alone may change
+    "owner-decides",
     # hosts: lockdown, and what ends it
     "host-locked-down", "lockdown-incomplete", "break-glass-invalid", "break-glass-other-host", "break-glass-used",
     "break-glass-early", "break-glass-expired", "break-glass-threshold",
@@ -730,6 +732,12 @@ CODES: Final[Mapping[CodeName, Code]] = {
         "Ask with a certificate whose role may do this; whoever runs the host says which roles there are.",
     ),
     # hosts: lockdown, and what ends it
+    "owner-decides": Code(
+        None,
+        "The host was booted from an image: what it runs, and for which level, its owner has signed as a whole.",
+        "Build the next image or generation with `modseal image build`, and push its `update` or `modules.update`; "
+        "to go back, push what `modseal image rollback` writes.",
+    ),
     "host-locked-down": Code(
         None,
         "The host is in strict mode, and whoever asked for the change is none of its controllers.",

@@ -1,6 +1,8 @@
 """Boots a host image in QEMU, and reads its serial line: with Secure Boot, without KVM, on one core.
 
-python docs/examples/reference_host/guest.py IMAGE-FOLDER
+    python docs/examples/reference_host/guest.py IMAGE-FOLDER [FILE]
+
+With FILE it runs until it is ended, restarts included, and the port where it is managed is written there.
 """
 
 from __future__ import annotations
@@ -74,7 +76,7 @@ class Guest:
         if not keep:
             subprocess.run([str(shutil.which("cp")), "--sparse=always", disk, self.disk], check=True)  # noqa: S603
             shutil.copy(variables, self.variables)
-        self.web, self.management = free_port(), free_port()
+        self.web, self.management, self.serve = free_port(), free_port(), free_port()
         self._tpm = _start_tpm(tpm.absolute(), place) if tpm else None
         more = (
             "-chardev", f"socket,id=tpm,path={place}/tpm", "-tpmdev", "emulator,id=tpm0,chardev=tpm",
@@ -87,7 +89,8 @@ class Guest:
         self._started = time.monotonic()
         flash = "if=pflash,format=raw,unit"
         forward = ",".join(
-            f"hostfwd=tcp:127.0.0.1:{own}-:{its}" for own, its in ((self.web, 8080), (self.management, 9090))
+            f"hostfwd=tcp:127.0.0.1:{own}-:{its}"
+            for own, its in ((self.web, 8080), (self.management, 9090), (self.serve, 8443))
         )
         self._process = subprocess.Popen(  # noqa: S603
             [str(shutil.which("qemu-system-x86_64")),
@@ -141,6 +144,11 @@ class Guest:
         """What the management interface says."""
         return dict(json.loads(self.get(self.management, "/status")))
 
+    @property
+    def runs(self) -> bool:
+        """Whether the machine is there."""
+        return self._process.poll() is None
+
     def kill(self) -> None:
         """End it as a power cut does."""
         self._process.kill()
@@ -173,5 +181,18 @@ def main(folder: Path) -> int:
     return 0
 
 
+def stay(folder: Path, file: Path) -> int:
+    """Boot an image, show what it says, and write the port where it is managed to a file; until this is ended."""
+    with Guest(folder / "disk.img", folder / "firmware.fd", restarts=True) as guest:
+        if not guest.wait("serving https", tell=print):
+            return 1
+        file.write_text(str(guest.serve))
+        while guest.wait("it never says this", 3600, tell=print) is None and guest.runs:
+            pass
+    return 0
+
+
 if __name__ == "__main__":
+    if len(sys.argv) > 2:
+        sys.exit(stay(Path(sys.argv[1]), Path(sys.argv[2])))
     sys.exit(main(Path(sys.argv[1])))

@@ -1,6 +1,9 @@
 """Makes a folder from which `modseal image build` builds a host: packages, wheels, keys, two modules, host.toml.
 
-    python docs/examples/reference_host/prepare.py FOLDER
+    python docs/examples/reference_host/prepare.py FOLDER [serve]
+
+With `serve` the host is managed from outside, by clients of a CA of its site: served.toml, and next.toml for the
+generation after that, with a newer agent.
 
 Packages come by `apt-get download`, which compares them with Debian's signed lists; wheels by `pip download`. What is
 there already is not fetched again. The keys are made here, and are no example to follow: keep yours in a token.
@@ -21,6 +24,8 @@ PACKAGES = ("libc6", "libgcc-s1", "zlib1g", "libssl3", "libffi8", "libexpat1", "
     "libuuid1", "libpython3.11-minimal", "python3.11-minimal", "libpython3.11-stdlib")  # fmt: skip
 NGINX = ("nginx", "libpcre2-8-0", "libcrypt1")
 WHEELS = ("cryptography", "cffi", "zstandard", "zlib-ng", "tomli", "rfc3161-client")
+SERVING = ("aiohttp", "aiohappyeyeballs", "aiosignal", "attrs", "frozenlist", "idna", "multidict", "propcache",
+    "typing_extensions", "yarl")  # fmt: skip
 FIRMWARE = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 MODSEAL = (sys.executable, "-m", "modseal")
 RELEASED = "2026-01-31T12:00:00Z"
@@ -56,16 +61,58 @@ def kernel(folder: Path) -> Path:
 
 def wheels(folder: Path) -> list[Path]:
     """The wheels that a host needs, for the interpreter of the packages."""
-    folder.mkdir(exist_ok=True)
-    target = ("--platform", "manylinux_2_34_x86_64", "--platform", "manylinux_2_28_x86_64", "--platform",
-        "manylinux2014_x86_64", "--python-version", "3.11", "--only-binary", ":all:")  # fmt: skip
-    for name in WHEELS:
-        if not list(folder.glob(f"{name.replace('-', '_')}-*.whl")):
-            run(sys.executable, "-m", "pip", "download", "-q", "--no-deps", *target, "-d", folder, name)
+    fetched(folder, WHEELS)
     for old in folder.glob("modseal-*.whl"):
         old.unlink()
     run(sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", folder, TOP)
     return sorted(folder.glob("*.whl"))
+
+
+def fetched(folder: Path, names: tuple[str, ...]) -> list[Path]:
+    """Wheels by their names; what is there already stays."""
+    folder.mkdir(exist_ok=True)
+    target = ("--platform", "manylinux_2_34_x86_64", "--platform", "manylinux_2_28_x86_64", "--platform",
+        "manylinux2014_x86_64", "--python-version", "3.11", "--only-binary", ":all:")  # fmt: skip
+    for name in names:
+        if not list(folder.glob(f"{name.replace('-', '_')}-*.whl")):
+            run(sys.executable, "-m", "pip", "download", "-q", "--no-deps", *target, "-d", folder, name)
+    return sorted(folder.glob("*.whl"))
+
+
+def site(folder: Path) -> None:
+    """A CA of the site, with certificates for the host, an operator and an administrator; and a remote.toml."""
+    folder.mkdir(exist_ok=True)
+    if (folder / "remote.toml").exists():
+        return
+    new = ("openssl", "req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")
+    run(*new, "-x509", "-days", "365", "-subj", "/CN=Site", "-addext", "keyUsage=critical,keyCertSign,cRLSign",
+        "-keyout", folder / "ca.key", "-out", folder / "ca.pem")  # fmt: skip
+    client = "extendedKeyUsage=clientAuth\nkeyUsage=digitalSignature\n"
+    for name, subject, extensions in (
+        ("edge", "/CN=edge", "subjectAltName=IP:127.0.0.1,IP:10.0.2.15\n"),
+        ("reader", "/OU=modseal:reader/CN=Rita", client),
+        ("operator", "/OU=modseal:operator/CN=Olga", client),
+        ("admin", "/OU=modseal:admin/CN=Ann", client),
+    ):
+        own = folder / name
+        run(*new, "-subj", subject, "-keyout", f"{own}.key", "-out", f"{own}.csr")
+        Path(f"{own}.ext").write_text(extensions)
+        run("openssl", "x509", "-req", "-in", f"{own}.csr", "-CA", folder / "ca.pem", "-CAkey", folder / "ca.key",
+            "-days", "365", "-extfile", f"{own}.ext", "-out", f"{own}.pem")  # fmt: skip
+        Path(f"{own}.key").chmod(0o600)
+    text = 'schema = "modseal/remote@1"\nca = "ca.pem"\ncertificate = "operator.pem"\nkey = "operator.key"\n'
+    (folder / "remote.toml").write_text(text)
+
+
+SERVE = """
+[serve]
+certificate = "site/edge.pem"
+key = "site/edge.key"
+
+[[serve.client]]
+ca = "site/ca.pem"
+grants = "admin"
+"""
 
 
 def key(folder: Path, name: str) -> None:
@@ -149,8 +196,8 @@ def spec(modules: list[Path], wheel_files: list[Path], debs: Path, **more: objec
     return text + "".join(f'\n[[module]]\nfile = "{path}"\n' for path in modules)
 
 
-def prepare(folder: Path) -> Path:
-    """Make what is missing of a folder, and its host.toml; gives the latter."""
+def prepare(folder: Path, *, serve: bool = False) -> Path:
+    """Make what is missing of a folder, and its host.toml, or served.toml and next.toml; gives the first of them."""
     folder = folder.absolute()
     debs = folder / "debs"
     debs.mkdir(parents=True, exist_ok=True)
@@ -160,9 +207,17 @@ def prepare(folder: Path) -> Path:
         if not (folder / "keys" / name).exists():
             vendor(folder / "keys" / name, name, level)
     policy(folder / "keys")
-    text = spec(workload(folder, debs), wheels(folder / "wheels"), debs)
-    (folder / "host.toml").write_text(text)
-    return folder / "host.toml"
+    nginx, agent = workload(folder, debs)
+    found = wheels(folder / "wheels")
+    if not serve:
+        (folder / "host.toml").write_text(spec([nginx, agent], found, debs))
+        return folder / "host.toml"
+    site(folder / "site")
+    found += fetched(folder / "wheels-serve", SERVING)
+    (folder / "served.toml").write_text(spec([nginx, agent], found, debs) + SERVE)
+    newer = site_agent(folder, "1.0.1-1")
+    (folder / "next.toml").write_text(spec([nginx, newer], found, debs, generation=2) + SERVE)
+    return folder / "served.toml"
 
 
 def workload(folder: Path, debs: Path) -> list[Path]:
@@ -179,15 +234,17 @@ def workload(folder: Path, debs: Path) -> list[Path]:
     files["usr/share/nginx/modseal/nginx.conf"] = HERE / "nginx/nginx.conf"
     files["usr/lib/modseal/services/nginx.toml"] = HERE / "nginx/nginx.toml"
     version = package("nginx", debs).name.split("_")[1].replace("%3a", ":")
+    return [module(folder, "nginx", version, "certified", "Nordweb", files), site_agent(folder, "1.0.0-1")]
+
+
+def site_agent(folder: Path, version: str) -> Path:
+    """The agent of a site, as a module."""
     agent = HERE / "site-agent"
-    return [
-        module(folder, "nginx", version, "certified", "Nordweb", files),
-        module(folder, "site-agent", "1.0.0-1", "partner", "Sitewatch", {
-            "usr/bin/site-agent": compiled(agent / "site-agent.c", folder),
-            "usr/lib/modseal/services/site-agent.toml": agent / "site-agent.toml",
-        }),
-    ]  # fmt: skip
+    return module(folder, "site-agent", version, "partner", "Sitewatch", {
+        "usr/bin/site-agent": compiled(agent / "site-agent.c", folder),
+        "usr/lib/modseal/services/site-agent.toml": agent / "site-agent.toml",
+    })  # fmt: skip
 
 
 if __name__ == "__main__":
-    print(prepare(Path(sys.argv[1])))  # noqa: T201
+    print(prepare(Path(sys.argv[1]), serve="serve" in sys.argv[2:]))  # noqa: T201

@@ -59,7 +59,7 @@ def _start() -> None:
     os.chroot(".")
     os.chdir("/")
     os.set_inheritable(program, True)
-    code = "from modseal.boot.machine import main; main()"
+    code = "from modseal.process_1 import main; main()"
     arguments = ["python3", "-IBS", "-c", f"import sys; sys.path.append('/usr/lib/modseal'); {code}", slot, root]
     os.execve(f"/proc/self/fd/{program}", arguments, {"PATH": "/usr/bin"})  # noqa: S606 - no shell, on purpose
 

@@ -9,10 +9,11 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,13 +45,16 @@ from modseal.boot.documents import (
     PLACE,
     POLICY_FILE,
     POLICY_FILES,
+    SERVE_FILE,
+    SERVE_FOLDER,
     decode_generation,
     decode_host,
 )
+from modseal.boot.managed import ManagedHost
 from modseal.boot.prove import OpenImage, RefusedModule
 from modseal.boot.requests import Running
 from modseal.boot.update import Delivery, HostDisk, RootContent, RunningHost
-from modseal.errors import ModsealError
+from modseal.errors import Failure, ModsealError
 from modseal.files.small import read_small
 from modseal.host.measure import Measurement
 from modseal.policy.sources import from_bytes
@@ -63,6 +67,10 @@ _LOG_SIZE = 4 << 20
 """Bytes of the log on the data partition; what is older is in one file beside it."""
 _PLAIN = syscalls.NO_SUID | syscalls.NO_DEV | syscalls.NO_EXEC
 _PAUSE = 10
+_LAST_WORDS = 5.0
+"""Seconds in which who has pushed an update can read what became of it, before the restart."""
+_MANAGING = frozenset(syscalls.CAPABILITIES[name] for name in ("kill", "setgid", "setpcap", "setuid"))
+"""What the service that manages the host may keep of root's rights: its part that speaks to clients becomes nobody."""
 
 
 @dataclass
@@ -97,11 +105,11 @@ class HostStatus:
         new.rename(path)
 
 
-def main() -> None:
-    """Process 1. Never returns."""
+def main(manage: Callable[[ManagedHost], None]) -> None:
+    """Process 1. Never returns. `manage` serves the host to clients, in a process of its own, until that is ended."""
     state = HostStatus(sys.argv[1], sys.argv[2])
     try:
-        _run(state)
+        _run(state, manage)
         syscalls.end_machine(syscalls.RESTART)
     except (ModsealError, OSError) as error:
         say("machine", f"this machine does not start: {error}")
@@ -128,7 +136,7 @@ def say(source: str, text: str) -> None:
         pass  # the console has it; a full disk does not stop the host
 
 
-def _run(state: HostStatus) -> None:
+def _run(state: HostStatus, manage: Callable[[ManagedHost], None]) -> None:
     """Returns where the machine is to restart, because a new state is to be tried, or the one on trial is no good."""
     now = datetime.now(UTC).replace(microsecond=0)
     state.started = f"{now:%Y-%m-%dT%H:%M:%SZ}"
@@ -151,7 +159,7 @@ def _run(state: HostStatus) -> None:
     opened = _modules(state, content, now)
     _measure(state, content, opened)
     started = [one for image in opened for one in _services(state, image)]
-    _lay_over(opened)
+    mounts = _lay_over(opened)
     state.reached("modules")
     enforcement.activate()
     name = network.bring_up(host.network)
@@ -159,13 +167,21 @@ def _run(state: HostStatus) -> None:
         say("machine", f"this kernel has no {missing}")
     state.reached("enforced")
     say("machine", f"the kernel runs what is in {len(opened)} modules and the root, and nothing else")
-    supervisor = services.Supervisor(started, say)
+    supervisor = services.Supervisor(started, say, mounts)
     state.services = supervisor.states()
     state.write()
-    if host.management and name:
-        control = _receive(state, content, disk, supervisor)
-        supervisor.watch(management.start(host.management, control), "management")
-        control.close()
+    managed = Path("/", PLACE, SERVE_FOLDER, SERVE_FILE).is_file()
+    if name and (host.management or managed):
+        running = _running(state, content)
+        control = _receive(running, disk, supervisor)
+        if host.management:
+            supervisor.watch(management.start(host.management, control), "management")
+        if managed:
+            refused = tuple(RefusedModule(one["bundle"], Failure(one["code"], one["detail"])) for one in state.refused)
+            run = partial(manage, ManagedHost(running, state.generation or 0, tuple(opened), refused, DATA, control))
+            supervisor.add(services.Service("serve", "root", (), 0, _MANAGING, {}, (), restart=True, run=run))
+        else:
+            control.close()
     supervisor.step()
     state.reached("services")
     say("machine", f"up after {state.seconds['services']:.1f} s, {len(started)} services, {_memory()} MB in use")
@@ -190,6 +206,9 @@ def _stay(state: HostStatus, supervisor: services.Supervisor, disk: HostDisk, wa
         if judge.is_good(time.monotonic()):
             _keep(state, disk)
             judge, changed = None, True
+    end = time.monotonic() + _LAST_WORDS
+    while receiver.NAME in supervisor.ended and time.monotonic() < end:
+        supervisor.step()
     supervisor.stop()
 
 
@@ -227,10 +246,13 @@ def _disk(found: Mapping[str, partitions.DiskPartition]) -> HostDisk:
     )
 
 
-def _receive(state: HostStatus, content: RootContent, disk: HostDisk, supervisor: services.Supervisor) -> Any:
-    """Start the process that takes requests; gives the socket on which it is handed connections."""
+def _running(state: HostStatus, content: RootContent) -> RunningHost:
     owner = x509.load_der_x509_certificate(Path("/", PLACE, OWNER_FILE).read_bytes())
-    running = RunningHost(state.slot, state.root_slot.removeprefix("root-"), state.root, content, owner)
+    return RunningHost(state.slot, state.root_slot.removeprefix("root-"), state.root, content, owner)
+
+
+def _receive(running: RunningHost, disk: HostDisk, supervisor: services.Supervisor) -> Any:
+    """Start the process that takes requests; gives the socket on which it is handed connections."""
 
     def follow(delivery: Delivery) -> Running:
         return update.follow(delivery, running, disk, datetime.now(UTC).replace(microsecond=0), _open_root)
@@ -323,8 +345,13 @@ def _services(state: HostStatus, image: OpenImage) -> Sequence[services.Service]
     return found
 
 
-def _lay_over(opened: Sequence[OpenImage]) -> None:
-    """Show the modules' files in /usr and /opt, read-only."""
+def _lay_over(opened: Sequence[OpenImage]) -> int:
+    """Show the modules' files in /usr and /opt, read-only, to services alone; gives what those see mounted.
+
+    Process 1 and its forks go on seeing the root's own files: what they import later is never a module's.
+    """
+    own = syscalls.mounts()
+    syscalls.copy_mounts()
     for name in ("usr", "opt"):
         lower = [f"{one.place}/{name}" for one in opened if os.path.isdir(f"{one.place}/{name}")]
         if lower:
@@ -332,6 +359,10 @@ def _lay_over(opened: Sequence[OpenImage]) -> None:
             syscalls.mount(
                 "modules", f"/{name}", "overlay", syscalls.READ_ONLY | syscalls.NO_SUID | syscalls.NO_DEV, options
             )
+    theirs = syscalls.mounts()
+    syscalls.enter_mounts(own)
+    os.close(own)
+    return theirs
 
 
 def _measure(state: HostStatus, content: RootContent, opened: Sequence[OpenImage]) -> None:

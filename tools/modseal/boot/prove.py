@@ -38,9 +38,10 @@ class RefusedModule:
 
 @dataclass(frozen=True, slots=True)
 class OpenImage:
-    """A proved module, whose image is mounted at `place`. `_held` keeps its loop device."""
+    """A proved module of a bundle by name, whose image is mounted at `place`. `held` keeps its loop device."""
 
     module: Installed
+    bundle: str
     place: str
     root: str
     held: int
@@ -83,7 +84,7 @@ def open_images(
         place = f"{places}/{number}"
         try:
             held = _mount(folder_of / record.image, f"module{number}", place, record)
-            failure = next(_differences(place, module), None)
+            failure = next(image_failures(place, module), None)
         except OSError as error:
             failure = Failure("io-error", f"the image of {module.name} {module.version} cannot be opened: {error}")
             refused.append(RefusedModule(record.bundle, failure))
@@ -91,7 +92,7 @@ def open_images(
         if failure:
             refused.append(RefusedModule(record.bundle, failure))
         else:
-            opened.append(OpenImage(module, place, record.root, held))
+            opened.append(OpenImage(module, record.bundle, place, record.root, held))
     return opened, refused
 
 
@@ -107,7 +108,8 @@ def _mount(path: Path, name: str, place: str, record: ImageRecord) -> int:
     return held
 
 
-def _differences(place: str, module: Installed) -> Iterator[Failure]:
+def image_failures(place: str, module: Installed) -> Iterator[Failure]:
+    """What an image that is mounted has, or has not, beside what its module's signed manifest declares."""
     expected = image.layout([module.entries])
     expected = {path: one for path, one in expected.items() if not f"{path}/".startswith(image.RELEASE_FOLDER)}
     sizes = frozenset(one.size for one in expected.values() if one.size is not None)

@@ -54,7 +54,11 @@ def hand_over(control: socket.socket, size: int) -> socket.socket:
     """A connection to the receiver, for a delivery of `size` bytes. Raises `OSError`."""
     own, given = socket.socketpair()
     with given:
-        socket.send_fds(control, [_SIZE.pack(size)], [given.fileno()])
+        try:
+            socket.send_fds(control, [_SIZE.pack(size)], [given.fileno()])
+        except OSError:
+            own.close()
+            raise
     return own
 
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from cryptography import x509
@@ -21,7 +22,7 @@ from cryptography import x509
 from modseal import limits
 from modseal.boot.authenticode import ALGORITHM
 from modseal.boot.documents import NUMBER, FileName, Sha256Text
-from modseal.errors import FormatError, RefusedError
+from modseal.errors import FormatError, InputError, RefusedError
 from modseal.format import canonical_json, rules
 from modseal.format.shape import Array, Integer, Table, Text
 from modseal.pki import algorithms
@@ -121,6 +122,15 @@ def read(take: Callable[[int], bytes], owner: x509.Certificate) -> Request:
     except FormatError:
         raise RefusedError("bad-signature", "the request is not signed by this host's owner") from None
     return _decode(document)
+
+
+def is_one(path: Path) -> bool:
+    """Whether a file begins as a request. Raises `InputError`."""
+    try:
+        with path.open("rb") as file:
+            return _HEAD.match(file.read(_HEAD_SIZE)) is not None
+    except OSError as error:
+        raise InputError.of(path, error) from error
 
 
 def _decode(document: bytes) -> Request:

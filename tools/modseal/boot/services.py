@@ -1,7 +1,8 @@
 """Starts the services that modules bring, and starts again what ends: process 1 is their parent.
 
 A service has no capability that its file does not name, no way to get one, and never CAP_MAC_ADMIN, which process 1
-itself has given up by then. Its output goes to the host's log, line by line.
+itself has given up by then. Its output goes to the host's log, line by line. The root's own service is a fork of
+process 1 that starts no program (`run`).
 """
 
 from __future__ import annotations
@@ -45,6 +46,8 @@ class Service:
     environment: dict[str, str]
     folders: tuple[str, ...]
     restart: bool
+    run: Callable[[], None] | None = None
+    """What it does in the place of a command, with the files of the root alone. Its end is the service's."""
 
 
 @dataclass(slots=True)
@@ -103,16 +106,25 @@ def _service(name: str, module: str, values: dict[str, Any]) -> Service:
 
 
 class Supervisor:
-    """Runs services until the machine ends. `tell` takes a service's name and a line of its output, or of ours."""
+    """Runs services until the machine ends. `tell` takes a service's name and a line of its output, or of ours.
 
-    def __init__(self, services: Sequence[Service], tell: Callable[[str, str], None]) -> None:
-        self._tell = tell
+    `mounts` is what commands see mounted (`syscalls.mounts`); without it they see what this process sees.
+    """
+
+    def __init__(
+        self, services: Sequence[Service], tell: Callable[[str, str], None], mounts: int | None = None
+    ) -> None:
+        self._tell, self._mounts = tell, mounts
         self._running = [_Running(one) for one in services]
         self._outputs = selectors.DefaultSelector()
         self._others: dict[int, str] = {}
         self.ended: dict[str, int] = {}
         """How other children have ended, by name."""
         self._stopping = False
+
+    def add(self, service: Service) -> None:
+        """One more service, which the next step starts."""
+        self._running.append(_Running(service))
 
     def watch(self, process: int, name: str) -> None:
         """Say when another child ends, too."""
@@ -156,7 +168,7 @@ class Supervisor:
         read, write = os.pipe2(os.O_CLOEXEC)
         process = os.fork()
         if not process:
-            _become(one.service, write)
+            _become(one.service, write, self._mounts)
         os.close(write)
         one.process, one.output, one.started, one.again = process, read, now, None
         os.set_blocking(read, False)
@@ -211,8 +223,9 @@ class Supervisor:
         self._tell(one.service.name, f"ended ({code}), {then}")
 
 
-def _become(service: Service, output: int) -> None:
+def _become(service: Service, output: int, mounts: int | None) -> None:
     """In the child: give up what the service may not have, and become its program. Never returns."""
+    code = 127
     try:
         os.setsid()
         nothing = os.open("/dev/null", os.O_RDONLY)
@@ -223,12 +236,22 @@ def _become(service: Service, output: int) -> None:
         for path in service.folders:
             os.makedirs(path, mode=0o755, exist_ok=True)
             os.chown(path, service.user, service.user, follow_symlinks=False)
-        limit_to(service.user, service.capabilities)
-        os.execve(service.command[0], service.command, service.environment)  # noqa: S606 - no shell, on purpose
+        if service.run:
+            limit_to(service.user, service.capabilities)
+            code = 1
+            service.run()
+            code = 0
+        else:
+            if mounts is not None:
+                syscalls.enter_mounts(mounts)
+            limit_to(service.user, service.capabilities)
+            os.execve(service.command[0], service.command, service.environment)  # noqa: S606 - no shell, on purpose
     except OSError as error:
-        os.write(2, f"cannot start {service.command[0]}: {error}\n".encode())
+        os.write(2, f"cannot start {service.command[0] if service.command else service.name}: {error}\n".encode())
+    except Exception as error:  # noqa: BLE001 - a bug of ours ends this process, and no frame of process 1 goes on in it
+        os.write(2, f"{type(error).__name__}: {error}\n".encode())
     finally:
-        os._exit(127)
+        os._exit(code)
 
 
 def limit_to(user: int, capabilities: frozenset[int]) -> None:

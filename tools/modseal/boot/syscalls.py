@@ -16,6 +16,9 @@ READ_ONLY, NO_SUID, NO_DEV, NO_EXEC = 1, 2, 4, 8
 MOVE = 8192
 """Flags of mount(2)."""
 
+_NEW_MOUNTS = 0x00020000
+"""`CLONE_NEWNS` of unshare(2) and setns(2)."""
+
 _FINIT_MODULE = 313
 _CAPSET = 126
 """Numbers of system calls on x86-64 (arch/x86/entry/syscalls/syscall_64.tbl)."""
@@ -89,6 +92,21 @@ def mount(source: str, target: str, kind: str, flags: int = 0, options: str = ""
 def unmount(target: str) -> None:
     """Take away what is mounted at a place."""
     _checked(_LIBC.umount2(target.encode(), 0), f"unmount {target}")
+
+
+def mounts() -> int:
+    """What this process sees mounted, as a descriptor for `enter_mounts`. /proc must be there."""
+    return os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def copy_mounts() -> None:
+    """From here on this process has a copy of the mounts for itself, and what it forks."""
+    _checked(_LIBC.unshare(_NEW_MOUNTS), "copy the mounts")
+
+
+def enter_mounts(descriptor: int) -> None:
+    """See what another process sees; the root of that becomes this one's root and working folder."""
+    _checked(_LIBC.setns(descriptor, _NEW_MOUNTS), "enter the mounts")
 
 
 def load_module(path: str) -> None:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import tempfile
 import uuid as uuids
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +19,7 @@ from modseal.boot import attestation, fat, portable_executable, slots
 from modseal.boot.documents import (
     GENERATION_FILE,
     GENERATIONS,
+    SERVED,
     HostDocument,
     ImageGeneration,
     ImageRecord,
@@ -33,7 +34,7 @@ from modseal.format.manifest import Entry, FileType, Manifest
 from modseal.host import change, create, export
 from modseal.host.installed import Installed
 from modseal.host.store import open_store
-from modseal.image import data, debian, disk, firmware, initramfs, root, update
+from modseal.image import data, debian, disk, firmware, initramfs, root, served, update
 from modseal.image.debian import DebianPackage, PackageFile
 from modseal.image.spec import ImageSpec, Pinned
 from modseal.packing import erofs, host_export, kernel_signature
@@ -92,7 +93,8 @@ def build(spec: ImageSpec, signer: Signer, out: Path, at: datetime) -> Built:
     )
     with tempfile.TemporaryDirectory(prefix="modseal-") as folder, StagingFolder(out) as staging:
         place = Path(folder)
-        hash_, size, entries = _root(place, spec, inputs, host, policy, signer)
+        serve = served.files(spec.served) if spec.served else {}
+        hash_, size, entries = _root(place, spec, inputs, host, policy, signer, serve)
         generation, modules, images = _generation(place, spec, signer, policy, hash_, at)
         program = _program(spec, inputs, signer, hash_, size)
         digest = portable_executable.digest(program)
@@ -106,6 +108,8 @@ def build(spec: ImageSpec, signer: Signer, out: Path, at: datetime) -> Built:
                 file.seek(where)
                 file.write(content)
         (place / "boot.efi").write_bytes(program)
+        if spec.served:
+            served.write_key(spec.served, generation / SERVED)
         (generation / slots.FILE).write_bytes(slots.encode(slots.first(spec.version, digest.hex(), spec.generation)))
         seed = hashlib.sha256(f"{spec.name} {spec.version}".encode() + hash_).digest()
         epoch = int(spec.released.timestamp())
@@ -170,7 +174,13 @@ def _inputs(spec: ImageSpec) -> _Inputs:
 
 
 def _root(
-    place: Path, spec: ImageSpec, inputs: _Inputs, host: HostDocument, policy: Policy, signer: Signer
+    place: Path,
+    spec: ImageSpec,
+    inputs: _Inputs,
+    host: HostDocument,
+    policy: Policy,
+    signer: Signer,
+    serve: Mapping[str, bytes],
 ) -> tuple[bytes, int, list[Entry]]:
     """The root image: its root hash, its bytes before the hash tree, and what is in it."""
     files: dict[str, PackageFile] = {}
@@ -183,7 +193,7 @@ def _root(
         for path, content in root.wheel(pinned.path):
             mode = 0o755 if path.endswith(".so") else 0o644
             files[path] = PackageFile(path, FileType.FILE, mode, content)
-    for path, content in root.host_files(host, policy, signer.certificate).items():
+    for path, content in {**root.host_files(host, policy, signer.certificate), **serve}.items():
         files[path] = PackageFile(path, FileType.FILE, 0o644, content)
     tree, image = place / "root", place / "root.img"
     tree.mkdir()

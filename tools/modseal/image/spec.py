@@ -14,6 +14,7 @@ from modseal.format.level import Level
 from modseal.format.shape import Problem
 from modseal.image.initramfs import MODULES
 from modseal.image.spec_shape import CONSOLE, DATA_SIZE, SHAPE
+from modseal.serve.spec_shape import BOUNDS
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,25 @@ class PackageSpec:
     file: Pinned
     include: tuple[str, ...]
     exclude: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServedClients:
+    """A CA of clients, the highest role that it grants, and its CRLs."""
+
+    ca: Path
+    grants: str
+    crls: tuple[Path, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ServedSpec:
+    """How a host is managed from outside. `bounds` are numbers of a serve.toml, by their names there."""
+
+    certificate: Path
+    key: Path
+    clients: tuple[ServedClients, ...]
+    bounds: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +80,7 @@ class ImageSpec:
     data_size: int
     revoked: tuple[bytes, ...]
     floor: int
+    served: ServedSpec | None = None
 
 
 def read(path: Path) -> ImageSpec:
@@ -69,8 +90,11 @@ def read(path: Path) -> ImageSpec:
     values: Any = document.values
     network = values.get("network")
     problem = network_problem(network) if network else None
+    place: tuple[str, ...] = ("network",)
+    if "serve" in values and not network:
+        place, problem = ("serve",), "needs a [network]"
     if problem:
-        raise SpecError(document.describe(Problem(("network",), problem), source)).because("image-spec")
+        raise SpecError(document.describe(Problem(place, problem), source)).because("image-spec")
     released = values["released"]
     if isinstance(released, str):
         released = datetime.fromisoformat(released)
@@ -103,7 +127,17 @@ def read(path: Path) -> ImageSpec:
         data_size=values.get("data-size", DATA_SIZE) << 20,
         revoked=tuple(bytes.fromhex(one) for one in values.get("revoked", ())),
         floor=values.get("floor", 1),
+        served=_served(here, values["serve"]) if "serve" in values else None,
     )
+
+
+def _served(here: Path, values: dict[str, Any]) -> ServedSpec:
+    clients = (
+        ServedClients(here / one["ca"], one["grants"], tuple(here / file for file in one.get("crls", ())))
+        for one in values["client"]
+    )
+    bounds = {name: values[name] for name in ("port", *BOUNDS) if name in values}
+    return ServedSpec(here / values["certificate"], here / values["key"], tuple(clients), bounds)
 
 
 def _pinned(here: Path, values: dict[str, str]) -> Pinned:

@@ -11,6 +11,8 @@ from modseal.format.level import Level
 from modseal.format.shape import Array, Integer, Table, Text
 from modseal.image.initramfs import MODULES
 from modseal.packing.spec_shape import SpecTime
+from modseal.serve.spec_shape import BOUNDS, WHO
+from modseal.serve.spec_shape import PORT as SERVE_PORT
 
 SCHEMA = "modseal/image@1"
 DATA_SIZE, CONSOLE = 256, "ttyS0"
@@ -91,6 +93,12 @@ SHAPE = Table(
         "generation": Integer(1, 2**31 - 1, about="The number of the first generation; 1 by default."),
         "network": NETWORK,
         "management": Table({"port": PORT}, about="Show the state over HTTP, and take what the owner has signed."),
+        "serve": Table(
+            WHO,
+            {"port": Integer(1, 65535, about=f"{SERVE_PORT} by default."), **BOUNDS},
+            about="Manage the host from outside, as `modseal serve` does: needs a network, and the wheels of aiohttp. "
+            "The key goes to the data partition, and to no other part of the image.",
+        ),
         "data-size": Integer(16, 1 << 20, about=f"Size of the data partition {_MEGABYTES}; {DATA_SIZE} by default."),
     },
     about="A host image: host.toml, as `modseal image build` reads it.",

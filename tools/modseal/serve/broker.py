@@ -49,8 +49,16 @@ _STATES = {Verdict.ACCEPTED: DONE, Verdict.REJECTED: REFUSED, Verdict.UNDECIDED:
 class Broker:
     """Carries out what clients ask for on the host below a root. `upload` is the most bytes of a bundle."""
 
-    def __init__(self, root: Path, clients: Clients, upload: int, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        root: Path,
+        clients: Clients,
+        upload: int,
+        now: Callable[[], datetime],
+        operations: Mapping[str, Operation] = OPERATIONS,
+    ) -> None:
         self._root, self._clients, self._upload, self._now = root, clients, upload, now
+        self._operations = operations
         self._place = root / PLACE
         self._tasks = Tasks(self._place / "tasks")
         self._uploads = self._place / "uploads"
@@ -176,7 +184,7 @@ class Broker:
         if name == "task":
             wanted = str(arguments.get("id"))
             return Answer(Verdict.ACCEPTED, self._unwritten.get(wanted) or self._tasks.get(wanted))
-        operation = OPERATIONS[name]
+        operation = self._operations[name]
         require_arguments(operation, arguments)
         if operation.bundles != bool(descriptors):
             raise UsageError("a bundle is needed here, and nowhere else")

@@ -153,7 +153,7 @@ def _log(asked: Asked) -> Answer:
     return _good(values.log_values(proved_log(found, head)))
 
 
-def _changed(change: Change) -> Answer:
+def changed(change: Change) -> Answer:
     """Of a pushed bundle the name that it was pushed under is shown, and not that of its copy."""
     results = tuple(replace(one, bundle=Path(one.bundle).name) for one in change.results)
     done = replace(change, results=results)
@@ -165,20 +165,20 @@ def _install(asked: Asked) -> Answer:
 
     given = asked.arguments
     update, dry_run = given.get("Action") == "update", given.get("DryRun", False)
-    return _changed(install(asked.root, asked.bundles, asked.at, update=update, dry_run=dry_run, actor=asked.actor))
+    return changed(install(asked.root, asked.bundles, asked.at, update=update, dry_run=dry_run, actor=asked.actor))
 
 
 def _remove(asked: Asked) -> Answer:
     from modseal.host.change import remove
 
     given = asked.arguments
-    return _changed(remove(asked.root, given["Names"], asked.at, dry_run=given.get("DryRun", False), actor=asked.actor))
+    return changed(remove(asked.root, given["Names"], asked.at, dry_run=given.get("DryRun", False), actor=asked.actor))
 
 
 def _activate(asked: Asked) -> Answer:
     from modseal.host.switch import activate
 
-    return _changed(activate(asked.root, asked.at, dry_run=asked.arguments.get("DryRun", False), actor=asked.actor))
+    return changed(activate(asked.root, asked.at, dry_run=asked.arguments.get("DryRun", False), actor=asked.actor))
 
 
 def _rollback(asked: Asked) -> Answer:
@@ -186,7 +186,7 @@ def _rollback(asked: Asked) -> Answer:
 
     given = asked.arguments
     to, dry_run = given.get("To"), given.get("DryRun", False)
-    return _changed(rollback(asked.root, to, asked.at, dry_run=dry_run, actor=asked.actor))
+    return changed(rollback(asked.root, to, asked.at, dry_run=dry_run, actor=asked.actor))
 
 
 def _verify(asked: Asked) -> Answer:

@@ -15,33 +15,41 @@ UPLOAD, CONNECTIONS, REQUESTS = 4096, 512, 600
 
 _FILE = Text(most=4096)
 
-SHAPE = Table(
-    {
-        "schema": Text(choices=(SCHEMA,), about="The form of this file."),
-        "certificate": Text(most=4096, about="The server's certificate, and the CAs between it and its root: PEM."),
-        "key": Text(most=4096, about="Its private key: PEM, without a passphrase, readable by root alone."),
-        "client": Array(
-            Table(
-                {
-                    "ca": Text(most=4096, about="A CA of clients, and the CAs below it that may issue for it: PEM."),
-                    "grants": Text(
-                        choices=ROLES,
-                        about="The highest role that a certificate of this CA can have, whatever it says.",
-                    ),
-                },
-                {
-                    "crls": Array(
-                        _FILE,
-                        most=limits.ITEMS,
-                        about="CRLs: with them, each certificate below the CA needs one that is current.",
-                    )
-                },
-            ),
-            least=1,
-            most=limits.SERVE_CLIENT_CAS,
-            about="Who may ask. Nobody else gets a connection.",
+WHO = {
+    "certificate": Text(most=4096, about="The server's certificate, and the CAs between it and its root: PEM."),
+    "key": Text(most=4096, about="Its private key: PEM, without a passphrase, readable by root alone."),
+    "client": Array(
+        Table(
+            {
+                "ca": Text(most=4096, about="A CA of clients, and the CAs below it that may issue for it: PEM."),
+                "grants": Text(
+                    choices=ROLES,
+                    about="The highest role that a certificate of this CA can have, whatever it says.",
+                ),
+            },
+            {
+                "crls": Array(
+                    _FILE,
+                    most=limits.ITEMS,
+                    about="CRLs: with them, each certificate below the CA needs one that is current.",
+                )
+            },
         ),
-    },
+        least=1,
+        most=limits.SERVE_CLIENT_CAS,
+        about="Who may ask. Nobody else gets a connection.",
+    ),
+}
+"""What every host that is served has to say."""
+
+BOUNDS = {
+    "upload": Integer(1, 1 << 20, about=f"The most that one upload may have, in MiB; {UPLOAD} by default."),
+    "connections": Integer(8, 8192, about=f"Connections at one time; {CONNECTIONS} by default."),
+    "requests": Integer(10, 100_000, about=f"Requests of one client in a minute; {REQUESTS} by default."),
+}
+
+SHAPE = Table(
+    {"schema": Text(choices=(SCHEMA,), about="The form of this file."), **WHO},
     {
         "address": Text(
             re.compile("[0-9A-Fa-f.:]+"), form="an IP address", most=45, about=f"Where to listen; {ADDRESS} by default."
@@ -54,9 +62,7 @@ SHAPE = Table(
             about=f"Who the process becomes that speaks to clients, where it is started by root; {USER} by default.",
         ),
         "spool": Text(most=4096, about=f"A folder for uploads, which have no name in it; {SPOOL} by default."),
-        "upload": Integer(1, 1 << 20, about=f"The most that one upload may have, in MiB; {UPLOAD} by default."),
-        "connections": Integer(8, 8192, about=f"Connections at one time; {CONNECTIONS} by default."),
-        "requests": Integer(10, 100_000, about=f"Requests of one client in a minute; {REQUESTS} by default."),
+        **BOUNDS,
     },
     about="How a host is managed from outside: serve.toml, as `modseal serve` reads it. Files are relative to it.",
 )

@@ -1,0 +1,62 @@
+"""Process 1 of a host image, which may be managed from outside: what that needs is loaded where the root says so."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+from modseal.boot import machine
+from modseal.boot.documents import PLACE, SERVE_FILE, SERVE_FOLDER, SERVE_SPOOL, SERVED
+from modseal.boot.managed import ManagedHost
+
+_NOBODY = 65534
+
+
+def main() -> None:
+    """Never returns."""
+    machine.main(_manage)
+
+
+def _manage(host: ManagedHost) -> None:
+    """Serve a host to clients, until this process is asked to end. Raises `ModsealError`, `OSError`."""
+    from modseal.report.host_html import PAGES
+    from modseal.serve.broker import Broker
+    from modseal.serve.image_operations import operations
+    from modseal.serve.spec import Clients, read
+    from modseal.serve.start import serve_by
+
+    config = Path("/", PLACE, SERVE_FOLDER, SERVE_FILE)
+    spec = read(config)
+    root = host.data / SERVED
+    prepare(root, host, _now())
+    broker = Broker(root, Clients(config), spec.upload, _now, operations(host))
+    serve_by(broker, spec, PAGES, _NOBODY, lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201 - the host's log
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+def prepare(root: Path, host: ManagedHost, at: datetime) -> None:
+    """Make what the service keeps, where it is not there yet: the log and the lockdown, and a folder for uploads.
+
+    Raises `InputError`, `OSError`.
+    """
+    from modseal.host.create import create
+
+    spool = root / SERVE_SPOOL
+    spool.mkdir(parents=True, exist_ok=True)
+    spool.chmod(0o1777)  # uploads have no name in it
+    if (root / "var").exists():
+        return
+    new = root / "new"
+    shutil.rmtree(new, ignore_errors=True)  # what a power cut left of it
+    new.mkdir(mode=0o700)
+    document, policy = host.running.content
+    create(new, policy, document.level, at)
+    os.sync()
+    (new / "var").rename(root / "var")
+    new.rmdir()

@@ -7,15 +7,19 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from builders import hosts
 from builders.hosts import LIVE, Host
-from builders.pki import crl, root, signer
-from modseal.errors import UndecidedError
+from builders.pki import NOW, crl, root, signer
+from modseal.errors import RefusedError, UndecidedError
 from modseal.format.level import Level
+from modseal.format.manifest import Constraint
+from modseal.host import export
+from modseal.host import plan as planning
 from modseal.host.store import open_store, record_name
 from modseal.trust.examination import Verdict
 
@@ -467,3 +471,33 @@ def test_a_damaged_file_of_the_store_is_found_is_never_activated_and_is_repaired
     damage(next(one for one in host.root.glob("var/lib/modseal/objects/*/*") if one.samefile(run)))
     assert host.installed(again).generation == 3
     assert host.codes() == []
+
+
+NEEDS = {"depends": (Constraint("lib", ">=", "1.0"),)}
+UNLIKE: dict[str, list[dict[str, Any]]] = {
+    "path-owned": [{"name": "a", "files": {"opt/x": b"a"}}, {"name": "b", "files": {"opt/x": b"b"}}],
+    "dependency-missing": [{"name": "a", "related": NEEDS}],
+    "path-not-mergeable": [{"name": "a", "files": {"usr/lib/os-release": b"ID=evil\n"}}],
+    "module-conflicts": [{"name": "a", "related": {"conflicts": (Constraint("b"),)}}, {"name": "b"}],
+}
+"""Modules that no host takes together, each accepted by itself."""
+
+
+@pytest.mark.parametrize("code", UNLIKE)
+def test_modules_that_no_change_would_bring_together_are_no_generation(
+    code: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who can write the store can put signed modules together as he likes; each is accepted by itself."""
+    host = hosts.host(tmp_path)
+    host.installed(host.bundle("before"))
+    bundles = [host.bundle(**each) for each in UNLIKE[code]]
+    assert code in [failure.code for failure in host.install(*bundles).failures]
+    with monkeypatch.context() as patch:
+        patch.setattr(planning, "together_failures", lambda _modules: iter(()))
+        host.installed(*bundles)
+    assert code in host.codes()
+    with pytest.raises(RefusedError) as caught, open_store(host.root) as store:
+        export.proved_modules(store, NOW)
+    assert caught.value.failure.code == code
+    host.rollback(1)
+    assert [failure.code for failure in host.rollback(2).failures if failure.code == code]

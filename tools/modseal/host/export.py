@@ -43,7 +43,7 @@ def proved_modules(store: Store, at: datetime) -> tuple[Installed, ...]:
     store.require_clock(at)
     generation = store.generation(store.state.generation)
     modules = tuple(prove(store, one, store.policy, at) for one in generation.modules)
-    for failure in plan.unfit(modules, store.state.level):
+    for failure in plan.generation_failures(modules, store.state.level):
         raise _refused(failure)
     if not all(is_accepted(one) for one in modules):
         raise UndecidedError("internal-error", "a module is not accepted, and has no failure")

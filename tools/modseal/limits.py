@@ -371,6 +371,15 @@ HOST_DEPOTS = 256
 HOST_RECALLS = 64
 """Lists of recalls that a host keeps. A vendor or site has one or a few; each is examined for each module."""
 
+HOST_RECALLS_OF_ANCHOR = 16
+"""Those of them whose signers lead to one anchor: nobody fills the room for the lists of others."""
+
+HOST_LOOKS = 5
+"""Times that a host is looked at that is changed meanwhile. Changes take seconds, and come one by one."""
+
+HOST_CHANGE_LOOKS = 250
+"""Times, 20 ms apart, that a verification asks whether a change has ended. A lock held for ever hides nothing."""
+
 HOST_KEYS = SIGNATURE_BLOCKS
 """Controllers that a host names, and keys that break its glass. A site has two or three of the ones and some five of
 the others; the signatures of all of these fit into one signature member."""

@@ -7,13 +7,15 @@ the same is checked by the state before the one that cannot be read, with the ge
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
+from modseal import limits
 from modseal.errors import Failure, InputError, PolicyError, UndecidedError
 from modseal.files import folder
 from modseal.format.level import Level
@@ -36,6 +38,10 @@ from modseal.host.store import (
 )
 from modseal.trust.policy import Policy
 
+T = TypeVar("T")
+
+_PAUSE = 0.02
+"""Seconds between two looks at whether a change has ended (`limits.HOST_CHANGE_LOOKS`)."""
 _NOBODY = Policy("", Level.COMMUNITY)
 """Trusts nobody: what is examined under it says what a module brings, and nothing of who signed it."""
 
@@ -71,6 +77,37 @@ def open_damaged(root: Path) -> Iterator[OpenedStore]:
         raise InputError.of(place.path, error) from error
     finally:
         os.close(descriptor)
+
+
+def pointer(place: StoreFolder) -> str | None:
+    """Where the one pointer to what holds leads: to another state after each change."""
+    with suppress(OSError):
+        return os.readlink(CURRENT, dir_fd=place.descriptor)
+    return None
+
+
+def is_changing(place: StoreFolder) -> bool:
+    """Whether a change was being made just now; its end is waited for, but not for ever.
+
+    A change that is being made has files of its own in the store, and its line of the log is written after its state.
+    """
+    for tried in range(limits.HOST_CHANGE_LOOKS):
+        try:
+            with folder.locked(place.path, "another change of this host is running"):
+                return tried > 0
+        except InputError:
+            time.sleep(_PAUSE)
+    return True
+
+
+def at_rest(look: Callable[[], tuple[T, bool]]) -> tuple[T, bool]:
+    """What a look at a host finds, and whether nobody changed the host meanwhile; else it looks a few times more."""
+    found, held = look()
+    for _ in range(1, limits.HOST_LOOKS):
+        if held:
+            break
+        found, held = look()
+    return found, held
 
 
 @contextmanager

@@ -6,6 +6,7 @@ refused. So an index or a recall that a host has seen once holds for it for ever
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
@@ -27,7 +28,7 @@ from modseal.host.store import Store
 from modseal.host.write import advance, changing
 from modseal.policy.sources import with_recalls
 from modseal.trust.policy import Policy
-from modseal.trust.recalls import not_replaced, recall_problem
+from modseal.trust.recalls import anchors_of, is_distrusted, newer_of_its_name, not_replaced, recall_problem
 from modseal.values import dataclass
 
 _STATE_SIZE = limits.DEPOT_INDEX_SIZE + limits.SIGNATURE_MEMBER_SIZE + limits.KIB
@@ -107,13 +108,19 @@ def _with_new(
 ) -> tuple[tuple[str, ...], list[tuple[Recall, str]]]:
     """The digests of the recalls that a host keeps once some more have come, and those of them that are new.
 
-    Of one list the newest stays, as `trust.recalls` has it. One that does not count is not kept.
+    Of one list the newest stays, as `trust.recalls` has it. One that does not count is not kept, and where there is no
+    room, neither is one whose signers the policy trusts no more.
     """
     policy = with_recalls(store.policy, contents)
     by_content = {one.sha256: digest for one, digest in zip(policy.kept_recalls, store.state.recalls, strict=True)}
     given = {one.sha256: (one, data) for one, data in zip(map(recall_format.decode, contents), contents, strict=True)}
     coming = [one for one, _ in given.values() if one.sha256 not in by_content and not recall_problem(one, policy, at)]
     stay = list(not_replaced([*policy.kept_recalls, *coming], policy, at))
+    if len(stay) > limits.HOST_RECALLS_OF_ANCHOR:
+        stay = [one for one in stay if one in coming or not is_distrusted(one, policy, at)]
+        count = Counter(anchor for one in stay for anchor in anchors_of(one, policy, at))
+        for anchor, held in count.items():
+            _require_room(f"recalls of the anchor {anchor}", held, limits.HOST_RECALLS_OF_ANCHOR)
     new = [(one, keeper.record(given[one.sha256][1])) for one in coming if one in stay]
     by_content |= {one.sha256: digest for one, digest in new}
     _require_room("recalls", len(stay), limits.HOST_RECALLS)
@@ -162,10 +169,10 @@ def _named(recall: Recall) -> str:
 def _require_current(policy: Policy, path: Path, data: bytes, at: datetime) -> None:
     recall = recall_format.decode(data)
     problem = recall_problem(recall, policy, at)
-    newer = max((one.version for one in policy.kept_recalls if one.name == recall.name), default=0)
-    if problem is None and newer > recall.version:
-        detail = f"the recall {recall.name}, version {recall.version}, is older than version {newer}, which is kept"
-        problem = Failure("recall-rollback", detail, {"recall": recall.name, "version": recall.version, "seen": newer})
+    if problem is None and (newer := newer_of_its_name(recall, policy, at)):
+        seen, old = newer.version, recall.version
+        detail = f"the recall {recall.name}, version {old}, is older than version {seen}, which is kept"
+        problem = Failure("recall-rollback", detail, {"recall": recall.name, "version": old, "seen": seen})
     if problem:
         kind = UndecidedError if CODES[problem.code].undecided else RefusedError
         raise kind(problem.code, f"{path}: {problem.detail}", **problem.evidence)

@@ -17,9 +17,12 @@ from modseal.host import documents, event_log
 from modseal.host.compare import HostDifference, verdict_of
 from modseal.host.damaged import (
     OpenedStore,
+    at_rest,
+    is_changing,
     kept_policy,
     lost_generations,
     open_damaged,
+    pointer,
     prove_if_sound,
     recorded_modules,
 )
@@ -194,19 +197,29 @@ class ShownLog:
 
 def show_log(root: Path, *, whole: bool) -> ShownLog:
     """Every line of the log that can be read; with the digest of the `whole`. Raises `UsageError` without a store."""
+    return at_rest(lambda: _look_at_log(root, whole=whole))[0]
+
+
+def _look_at_log(root: Path, *, whole: bool) -> tuple[ShownLog, bool]:
     with open_damaged(root) as opened:
-        failures = opened.failures
-        store = None if failures else opened.store  # a state that may be anybody's leads to nothing
-        try:
-            events = tuple(event_log.events(store) if store else event_log.chain(opened.folder))
-        except (RefusedError, UndecidedError) as error:
-            failures.append(error.failure)
-            lines = _lines(opened, store)
-            failures += [one.failure for one in lines if one.failure and one.failure not in failures]
-            return ShownLog(lines, None, tuple(HostDifference(None, one) for one in failures))
-        lines = tuple(LogLine(one.number, one, None, proved=store is not None) for one in events)
-        head = sha256_of(documents.encode_event(events[-1])) if whole and store else None
-        return ShownLog(lines, head, tuple(HostDifference(None, one) for one in failures))
+        before = pointer(opened.folder)
+        found = _log(opened, whole=whole)
+        return found, not found.findings or not (is_changing(opened.folder) or before != pointer(opened.folder))
+
+
+def _log(opened: OpenedStore, *, whole: bool) -> ShownLog:
+    failures = opened.failures
+    store = None if failures else opened.store  # a state that may be anybody's leads to nothing
+    try:
+        events = tuple(event_log.events(store) if store else event_log.chain(opened.folder))
+    except (RefusedError, UndecidedError) as error:
+        failures.append(error.failure)
+        lines = _lines(opened, store)
+        failures += [one.failure for one in lines if one.failure and one.failure not in failures]
+        return ShownLog(lines, None, tuple(HostDifference(None, one) for one in failures))
+    lines = tuple(LogLine(one.number, one, None, proved=store is not None) for one in events)
+    head = sha256_of(documents.encode_event(events[-1])) if whole and store else None
+    return ShownLog(lines, head, tuple(HostDifference(None, one) for one in failures))
 
 
 def _lines(opened: OpenedStore, store: Store | None) -> tuple[LogLine, ...]:

@@ -10,9 +10,11 @@ import errno
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+from modseal import limits
 from modseal.errors import Failure, InputError, RefusedError, UndecidedError
 from modseal.files import folder
 from modseal.format import rules
@@ -20,7 +22,17 @@ from modseal.format.manifest import Entry, FileType
 from modseal.host import event_log, image
 from modseal.host import plan as planning
 from modseal.host.compare import HostDifference, differences, verdict_of
-from modseal.host.damaged import kept_policy, noted, open_damaged, prove_if_sound, recorded_modules, unread_failures
+from modseal.host.damaged import (
+    at_rest,
+    is_changing,
+    kept_policy,
+    noted,
+    open_damaged,
+    pointer,
+    prove_if_sound,
+    recorded_modules,
+    unread_failures,
+)
 from modseal.host.documents import HostState, Reference
 from modseal.host.extension import extension_failures
 from modseal.host.inodes import StoreFile, flag_failures, folder_failures, look, objects, shared
@@ -74,16 +86,28 @@ class LookedAt:
 def verify(root: Path, at: datetime, clock: datetime | None = None, recalls: Sequence[Path] = ()) -> Verification:
     """Verify the active generation of a host, and the one that waits, at a time; `clock` is now, if it is another.
 
-    What is damaged is a finding, and hides nothing of what can still be checked. `recalls` are files with lists that
-    count beside those that the host keeps. Raises `UsageError`, `InputError`, `UndecidedError` (host-invalid) where
-    there is no store, and what `learned.with_given` raises.
+    What is damaged is a finding, and hides nothing of what can still be checked. A host that is changed meanwhile is
+    looked at again, a few times: what was found is true of one state, the one that holds at the end. `recalls` are
+    files with lists that count beside those that the host keeps. Raises `UsageError`, `InputError`, `UndecidedError`
+    (host-invalid) where there is no store, and what `learned.with_given` raises.
     """
+    found, held = at_rest(lambda: _verify(root, at, clock, recalls))
+    if held:
+        return found
+    detail = f"the host was being changed each of the {limits.HOST_LOOKS} times that it was looked at"
+    return replace(found, findings=(*found.findings, HostDifference(None, Failure("host-invalid", detail))))
+
+
+def _verify(root: Path, at: datetime, clock: datetime | None, recalls: Sequence[Path]) -> tuple[Verification, bool]:
+    """What is found of a host, and whether nobody changed it meanwhile."""
     with open_damaged(root) as opened:
+        before = pointer(opened.folder)
         failures, store = opened.failures, opened.store
         failures += folder_failures(opened.folder.descriptor)
         if store is None:
             failures += look(opened.folder.descriptor).failures
-            return Verification(None, None, (), tuple(HostDifference(None, one) for one in failures), 0, None)
+            found = Verification(None, None, (), tuple(HostDifference(None, one) for one in failures), 0, None)
+            return found, before == pointer(opened.folder)
         with noted(failures):
             store.require_clock(clock or at)
         policy = kept_policy(store, failures)
@@ -104,7 +128,7 @@ def verify(root: Path, at: datetime, clock: datetime | None = None, recalls: Seq
             from modseal.host.index import index_failures  # brings SQLite
 
             findings += [HostDifference(None, one) for one in index_failures(store, looked[0].modules)]
-        return Verification(
+        found = Verification(
             store.state if opened.holds else None,
             store.state.generation.number,
             looked[0].modules if policy else (),
@@ -112,6 +136,7 @@ def verify(root: Path, at: datetime, clock: datetime | None = None, recalls: Seq
             sum(len(one.found) for one in looked),
             None if way else looked[0].found,
         )
+        return found, not (found.findings and is_changing(store)) and before == pointer(opened.folder)
 
 
 def verify_generation(store: Store, reference: Reference, policy: Policy | None, at: datetime) -> LookedAt:

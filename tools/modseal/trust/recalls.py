@@ -77,12 +77,30 @@ def not_replaced(recalls: Iterable[Recall], policy: Policy, at: datetime) -> Ite
                 yield one
 
 
+def newer_of_its_name(recall: Recall, policy: Policy, at: datetime) -> Recall | None:
+    """The kept list that a list of the same name is too old beside; None where it counts beside those that are kept."""
+    kept = [one for one in policy.kept_recalls if one.name == recall.name and one.version > recall.version]
+    kept.sort(key=lambda one: one.version)
+    return next((one for one in reversed(kept) if _may_replace(one, recall, policy, at)), None)
+
+
+def is_distrusted(recall: Recall, policy: Policy, at: datetime) -> bool:
+    """Whether the policy has withdrawn its trust from everybody who signed a list."""
+    return withdrawn(_examine(recall, policy, at))
+
+
+def anchors_of(recall: Recall, policy: Policy, at: datetime) -> frozenset[str]:
+    """The names of the anchors that the signers of a list lead to."""
+    outcomes = (one for judgement in _examine(recall, policy, at).judgements for one in judgement.outcomes)
+    return frozenset(one.path.anchor.name for one in outcomes if one.path)
+
+
 def to_keep(coming: Iterable[Recall], policy: Policy, at: datetime) -> tuple[Recall, ...]:
     """The lists that whoever keeps some goes on with: the kept ones that are still trusted, and new ones that count.
 
     What a newer version replaces is left out.
     """
-    kept = [one for one in policy.kept_recalls if not withdrawn(_examine(one, policy, at))]
+    kept = [one for one in policy.kept_recalls if not is_distrusted(one, policy, at)]
     return tuple(not_replaced([*kept, *(one for one in coming if not recall_problem(one, policy, at))], policy, at))
 
 

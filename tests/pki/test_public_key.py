@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -132,3 +132,26 @@ def test_a_key_is_whole_bytes_and_nothing_follows_it(kind: str) -> None:
     for bad in (odd, longer):
         with pytest.raises(FormatError):
             public_key.require_form(der.Reader(bad).enter())
+
+
+def test_an_rsa_key_is_the_one_that_the_library_reads() -> None:
+    info = new_key("rsa").public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    assert public_key.load(info).public_numbers() == load_der_public_key(info).public_numbers()
+
+
+@pytest.mark.parametrize("odd", ["negative", "longer than needed", "more behind", "one number", "even exponent"])
+def test_the_numbers_of_an_rsa_key_have_one_encoding(odd: str) -> None:
+    numbers = new_key("rsa").public_key().public_numbers()
+    modulus, exponent = (der.encode_integer(one) for one in (numbers.n, numbers.e))
+    content = der.only_value(modulus, der.INTEGER).content
+    key = {
+        "negative": make.sequence(der.encode(der.INTEGER, content[1:]), exponent),
+        "longer than needed": make.sequence(der.encode(der.INTEGER, b"\0", content), exponent),
+        "more behind": make.sequence(modulus, exponent, make.NULL),
+        "one number": make.sequence(modulus),
+        "even exponent": make.sequence(modulus, der.encode_integer(numbers.e - 1)),
+    }[odd]
+    info = make.key_info(make.RSA, make.NULL, key)
+    with pytest.raises((FormatError, ValueError)):
+        public_key.load(info)
+    assert code(info) == "malformed-certificate"

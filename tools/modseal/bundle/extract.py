@@ -57,7 +57,7 @@ class TreeWriter:
 
     def begin(self, entry: Entry) -> None:
         """See `format.payload.Sink.begin`. Raises `FormatError` for what must not be written."""
-        rules.require(next(rules.check_entry(entry), None))
+        rules.require(next(iter(rules.check_entry(entry)), None))
         if entry.type in (FileType.FILE, FileType.DIRECTORY) and not is_usual(entry.type, entry.mode or 0):
             self.unusual[entry.path] = entry
         try:

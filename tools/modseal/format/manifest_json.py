@@ -286,13 +286,15 @@ def _payload_to_plain(payload: Payload) -> dict[str, Any]:
 
 
 def _entry_to_plain(entry: Entry) -> dict[str, Any]:
-    plain = {"path": entry.path, "type": str(entry.type), "payload": entry.payload}
-    if entry.type is FileType.SYMLINK:
-        return {**plain, "target": entry.target}
-    plain["mode"] = f"{entry.mode:04o}"
-    if entry.type is FileType.DIRECTORY or entry.sha256 is None:
+    plain: dict[str, Any] = {"path": entry.path, "payload": entry.payload, "type": str(entry.type)}
+    if entry.target is not None:
+        plain["target"] = entry.target
         return plain
-    return {**plain, "size": entry.size, "sha256": entry.sha256.hex()}
+    plain["mode"] = f"{entry.mode:04o}"
+    if entry.sha256 is not None:
+        plain["sha256"] = entry.sha256.hex()
+        plain["size"] = entry.size
+    return plain
 
 
 def _without_none(**values: str | None) -> dict[str, Any]:

@@ -35,6 +35,7 @@ _USUAL_PATH = re.compile(rf"(?:{_USUAL_NAME}/){{0,{limits.PATH_DEPTH - 1}}}{_USU
 
 PERMISSIONS = 0o777
 SPECIAL_BITS = 0o7000
+_OTHER_BITS = ~(PERMISSIONS | SPECIAL_BITS)
 STICKY = 0o1000
 
 _NOT_IN_TEXT = re.compile(
@@ -120,18 +121,17 @@ def link_leads_to(path: str, target: str) -> str:
     return "" if led == "." else led
 
 
-def check_entry(entry: Entry) -> Iterator[Failure]:
+def check_entry(entry: Entry) -> list[Failure]:
     """All that is wrong with one entry by itself: path, type, mode and link."""
     failure = check_path(entry.path)
-    if failure:
-        yield failure
-    if entry.mode is not None and entry.mode & ~(PERMISSIONS | SPECIAL_BITS):
+    found = [failure] if failure else []
+    if entry.mode is not None and entry.mode & _OTHER_BITS:
         detail = f"{quote(entry.path, limits.PATH_LENGTH)} has mode {entry.mode:o}"
-        yield Failure("unsafe-mode", detail, {"path": shown(entry.path)})
+        found.append(Failure("unsafe-mode", detail, {"path": shown(entry.path)}))
     if entry.type is FileType.SYMLINK and not failure:
         link = check_link(entry.path, entry.target or "")
-        if link:
-            yield link
+        found += [link] if link else []
+    return found
 
 
 def check_tree(entries: Iterable[Entry]) -> Iterator[Failure]:
@@ -157,25 +157,25 @@ def _check_parents(entries: Iterable[tuple[str, Entry]]) -> Iterator[Failure]:
     Sorted by their folded paths, which stand beside them, all that lies in one directory stands together, so it is
     enough to compare neighbours. A table of all parents would take a gigabyte for 50,000 deep paths.
     """
-    above: list[tuple[list[str], Entry]] = []
-    before: tuple[list[str], list[str]] = [], []
+    above: list[tuple[str, Entry]] = []
+    before = before_folded = ""
+    directory: str | None = None
     for path, entry in entries:
-        parts = folded = entry.path.split("/")
-        if path != entry.path:
-            folded = path.split("/")
-        parent = _other_spelling(parts, folded, *before)
-        if parent:
-            other = "/".join(before[0][:parent])
-            yield _clash(
-                f"{entry.path!r} lies in {'/'.join(parts[:parent])!r}, which collides with {other!r}", entry.path, other
-            )
-        while above and (len(above[-1][0]) >= len(folded) or above[-1][0] != folded[: len(above[-1][0])]):
+        parent = entry.path.rpartition("/")[0]
+        if parent != directory:  # what stands beside its neighbour lies in the same directories, in the same spelling
+            parts, other = entry.path.split("/"), before.split("/")
+            count = _other_spelling(parts, path.split("/"), other, before_folded.split("/"))
+            if count:
+                here, there = "/".join(parts[:count]), "/".join(other[:count])
+                yield _clash(f"{entry.path!r} lies in {here!r}, which collides with {there!r}", entry.path, there)
+            directory = parent
+        while above and not path.startswith(above[-1][0]):
             above.pop()
         if above and above[-1][1].type is not FileType.DIRECTORY:
             holder = above[-1][1].path
             yield _clash(f"{entry.path!r} lies below {holder!r}, which is not a directory", entry.path, holder)
-        above.append((folded, entry))
-        before = parts, folded
+        above.append((f"{path}/", entry))
+        before, before_folded = entry.path, path
 
 
 def _other_spelling(parts: list[str], folded: list[str], other: list[str], other_folded: list[str]) -> int:

@@ -217,6 +217,7 @@ class Table(Shape):
         about: str = "",
     ) -> None:
         self.fields = {**required, **(optional or {})}
+        self._checks = {key: shape.check for key, shape in self.fields.items()}
         self.required = frozenset(required)
         self.open, self.about = open, about
         self.order = tuple(required)
@@ -226,10 +227,11 @@ class Table(Shape):
         if type(value) is not dict:
             found.add(trail, f"must be a table, not {kind(value)}")
             return
-        fields = self.fields
+        fields, check_of = self.fields, self._checks.get
         for key, item in value.items():
-            if key in fields:
-                fields[key].check(item, (trail, key), found)
+            check = check_of(key)
+            if check:
+                check(item, (trail, key), found)
             elif not self.open:
                 missing = [name for name in fields if name not in value]
                 found.add(trail, f"unknown key {quote(key)}{suggestion(key, missing)}", key)

@@ -220,7 +220,7 @@ class EntryRules:
     def add(self, entry: Entry, *, sound: bool = False) -> None:
         """Account for one more entry; `FormatError` where a rule is broken. One that is `sound` has been checked."""
         if not sound:
-            rules.require(next(rules.check_entry(entry), None))
+            rules.require(next(iter(rules.check_entry(entry)), None))
         self.count += 1
         if self.count > self._room:
             raise FormatError("limit-exceeded", f"the payloads have more than {limits.FILES} entries in all")

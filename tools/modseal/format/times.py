@@ -15,4 +15,7 @@ def time_text(time: datetime) -> str:
 
 def parse_time(text: str) -> datetime:
     """The aware time of a text in that form. Raises `ValueError`."""
-    return datetime.strptime(text, FORM).replace(tzinfo=UTC)
+    found = datetime.fromisoformat(text)  # and not strptime, which loads a calendar of its own
+    if time_text(found) != text:
+        raise ValueError(f"{text!r} is not a time as this project writes it")
+    return found

@@ -65,7 +65,7 @@ class _Files:
 
     def begin(self, entry: Entry) -> None:
         """See `Sink.begin`. Raises `FormatError` for what must not be written."""
-        rules.require(next(rules.check_entry(entry), None))
+        rules.require(next(iter(rules.check_entry(entry)), None))
         if entry.type is FileType.FILE:
             with _storing():
                 self._descriptor, self._open = self._keeper.begin(), True

@@ -44,7 +44,7 @@ def differences(
         entry = image.get(path)
         if entry is None:
             yield _stranger(path, now, owners, folded, lost)
-        else:
+        elif now[:7] != (entry.type, entry.mode, owner, (), entry.size, entry.sha256, entry.target):
             yield from _compare(path, entry, now, owners, owner)
 
 

@@ -14,14 +14,12 @@ from modseal.format.times import time_text
 from modseal.host import event_log
 from modseal.host.actor import LOCAL, Actor
 from modseal.host.documents import Generation, HostState, PolicyRecord, bound
+from modseal.host.extension import EXTENSIONS, link_of_extension
 from modseal.host.image import EXTENSION
 from modseal.host.keep import Staging
-from modseal.host.store import CURRENT, FOLDERS, IMAGE, PLACE, record_name, remove_tree
+from modseal.host.store import FOLDERS, PLACE, record_name, remove_tree
 from modseal.host.write import add_generation, switch
 from modseal.trust.policy import Policy
-
-EXTENSIONS = ("var", "lib", "extensions")
-"""Where systemd-sysext looks for extensions (systemd-sysext(8))."""
 
 
 def create(root: Path, policy: Policy, level: Level | None, at: datetime, *, actor: Actor = LOCAL) -> HostState:
@@ -116,11 +114,6 @@ def _extend(root: Path, extensions: int, made: list[tuple[str, int]]) -> None:
         made.append((EXTENSION, extensions))
     elif not _leads(EXTENSION, extensions, target):
         raise UsageError(f"{root.joinpath(*EXTENSIONS, EXTENSION)} is there already, and is something else; remove it")
-
-
-def link_of_extension(root: Path) -> tuple[Path, str]:
-    """Where systemd-sysext finds the active image, and what that link says."""
-    return root.joinpath(*EXTENSIONS, EXTENSION), f"../{PLACE[-1]}/{CURRENT}/{IMAGE}"
 
 
 def _leads(name: str, above: int, target: str) -> bool:

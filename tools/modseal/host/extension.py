@@ -10,14 +10,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from pathlib import Path
 
 from modseal.errors import Failure
 from modseal.files import folder
 from modseal.format import rules
-from modseal.host.create import EXTENSIONS, link_of_extension
 from modseal.host.image import EXTENSION
-from modseal.host.store import GENERATIONS, IMAGE, Store
+from modseal.host.store import CURRENT, GENERATIONS, IMAGE, PLACE, Store
 
+EXTENSIONS = ("var", "lib", "extensions")
+"""Where systemd-sysext looks for extensions (systemd-sysext(8))."""
 SEARCHED = (
     ("etc", "extensions"),
     ("run", "extensions"),
@@ -28,6 +30,11 @@ SEARCHED = (
 """Where versions of systemd-sysext look for extensions. One of the same name in an earlier place hides a later one."""
 _FORMS = ("", ".raw", ".v", ".raw.v")
 """An extension is a folder, a disk image, or a folder of versions of either (systemd-sysext(8), systemd.v(7))."""
+
+
+def link_of_extension(root: Path) -> tuple[Path, str]:
+    """Where systemd-sysext finds the active image, and what that link says."""
+    return root.joinpath(*EXTENSIONS, EXTENSION), f"../{PLACE[-1]}/{CURRENT}/{IMAGE}"
 
 
 def extension_failures(store: Store) -> Iterator[Failure]:

@@ -43,10 +43,8 @@ def layout(modules: Iterable[Iterable[Entry]]) -> dict[str, Entry]:
         for entry in entries:
             found[entry.path] = entry
     for path in list(found):
-        for parent in rules.parents(path):
-            if parent in found:
-                break
-            found[parent] = Entry(parent, FileType.DIRECTORY, FOLDER_MODE)
+        while (path := path.rpartition("/")[0]) and path not in found:
+            found[path] = Entry(path, FileType.DIRECTORY, FOLDER_MODE)
     return found
 
 

@@ -72,7 +72,7 @@ def _folder(parent: int, name: str, prefix: str, skip: Collection[str], found: I
 
 
 def objects(store: int, failures: list[Failure]) -> dict[str, int]:
-    """The inode of every file of the store's `objects`, by its name below it. What cannot be listed has none."""
+    """The inode of every file of the store's `objects`, by its name. What cannot be listed has none."""
     found: dict[str, int] = {}
     try:
         descriptor = os.open(OBJECTS, folder.FLAGS, dir_fd=store)
@@ -86,9 +86,9 @@ def objects(store: int, failures: list[Failure]) -> dict[str, int]:
                 try:
                     failures.extend(flag_failures(f"{OBJECTS}/{name}", inode_flags(below)))
                     with os.scandir(below) as listed:
-                        found |= {
-                            f"{name}/{one.name}": one.inode() for one in listed if one.is_file(follow_symlinks=False)
-                        }
+                        for one in listed:
+                            if one.is_file(follow_symlinks=False):
+                                found[f"{OBJECTS}/{name}/{one.name}"] = one.inode()
                 finally:
                     os.close(below)
     finally:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable
 from datetime import datetime
+from itertools import chain
 
 from modseal import limits
 from modseal.bundle.fence import fenced
@@ -141,7 +142,7 @@ def prove(store: Store, module: ModuleName, policy: Policy, at: datetime, *, unp
     if (manifest.vendor, manifest.name, manifest.version) != (module.vendor, module.name, module.version):
         said = f"{manifest.vendor} {manifest.name} {manifest.version}"
         raise invalid(f"the stored manifest of {label} is that of {said}", record=module.record)
-    entries = tuple(entry for measured in bundle.measured for entry in measured.entries)
+    entries = tuple(chain.from_iterable(measured.entries for measured in bundle.measured))
     return Installed(record, manifest, examination, entries, examination.effective_level)
 
 

@@ -36,6 +36,7 @@ _ROOM = bytes(8)
 _LOWEST = 0 if sys.byteorder == "little" else 3
 """Where in it the lowest byte of the int is."""
 _ALL = sum(FLAGS)
+_REGULAR = FileType.FILE
 _BLOCK = 1 << 20
 _NAME = attrgetter("name")
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
@@ -44,6 +45,7 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 class Found(NamedTuple):
     """One name of an image. `type` is None for what no module can bring: a device, a pipe, a socket.
 
+    The first seven fields are those of a signed entry: a file that has all of them is as it was signed.
     `sha256` is None where the size is none that a module declares, `trouble` says why something could not be read.
     `inode` and `links` are a file's number and how many names it has; `flags` those of `FLAGS` that are set.
     """
@@ -126,24 +128,33 @@ def _file(name: str, parent: int, sizes: frozenset[int]) -> Found:
         return _unread(FileType.FILE, name, parent, error)
     try:
         mode, inode, _, links, user, group, declared, _, _, _ = os.fstat(descriptor)
-        owner, permissions = (user, group), mode & 0o7777
         if not stat.S_ISREG(mode):
-            return Found(None, permissions, owner)
-        attributes, flags = tuple(os.listxattr(descriptor)), inode_flags(descriptor)
-        if declared not in sizes:
-            return Found(
-                FileType.FILE, permissions, owner, attributes, declared, None, None, False, None, inode, links, flags
-            )
-        # One byte more, so that a file that has grown meanwhile is seen; and no buffer that is far too large for it.
-        data = os.read(descriptor, min(declared + 1, _BLOCK))
-        digest, size, relocatable = sha256(data), len(data), is_relocatable(data[:18])
-        while data and size < declared:
-            data = os.read(descriptor, _BLOCK)
-            digest.update(data)
-            size += len(data)
+            return Found(None, mode & 0o7777, (user, group))
+        attributes, flags = os.listxattr(descriptor), inode_flags(descriptor)
+        size, content, relocatable = declared, None, False
+        if declared in sizes:
+            # One byte more, so that a file that has grown meanwhile is seen; and no buffer that is far too large.
+            data = os.read(descriptor, declared + 1 if declared < _BLOCK else _BLOCK)
+            digest, size, relocatable = sha256(data), len(data), is_relocatable(data)
+            while data and size < declared:
+                data = os.read(descriptor, _BLOCK)
+                digest.update(data)
+                size += len(data)
+            content = digest.digest()
         return Found(
-            *(FileType.FILE, permissions, owner, attributes, size, digest.digest()),
-            *(None, relocatable, None, inode, links, flags),
+            # by position: by name it takes as long as hashing a small file
+            _REGULAR,
+            mode & 0o7777,
+            (user, group),
+            tuple(attributes),
+            size,
+            content,
+            None,
+            relocatable,
+            None,
+            inode,
+            links,
+            flags,
         )
     except OSError as error:
         return _unread(FileType.FILE, name, parent, error)

@@ -17,20 +17,19 @@ from modseal.format.level import Level
 from modseal.format.manifest import Constraint, Entry
 from modseal.format.recall import Recall
 from modseal.format.times import time_text
-from modseal.host.change import Change
 from modseal.host.compare import HostDifference
 from modseal.host.documents import Event, HostState, Lockdown
-from modseal.host.installed import Installed
-from modseal.host.measure import PCR, Measurement
-from modseal.host.plan import ChangePlan
-from modseal.host.prune import Pruned
-from modseal.host.verify import Verification
 from modseal.trust.policy import Policy, PolicyBytes
 
-if TYPE_CHECKING:  # SQLite, and lockdowns, are for one command each
+if TYPE_CHECKING:  # each is for some commands alone
     from modseal.host.break_glass import BrokenGlass
+    from modseal.host.change import Change
     from modseal.host.index import IndexedFile
+    from modseal.host.installed import Installed
     from modseal.host.look import ShownHistory, ShownLog, ShownModule, ShownModules, ShownOne
+    from modseal.host.measure import Measurement
+    from modseal.host.prune import Pruned
+    from modseal.host.verify import Verification
 
 CHANGE = "modseal/host-change@1"
 LIST = "modseal/host-list@1"
@@ -76,6 +75,8 @@ def failure_values(failure: Failure) -> dict[str, Any]:
 
 def change_values(change: Change) -> dict[str, Any]:
     """A change, made or refused. A dry run gives the same values as the real one."""
+    from modseal.host.plan import ChangePlan
+
     found = change.plan or ChangePlan(())
     return {
         "schema": CHANGE,
@@ -315,6 +316,8 @@ def index_values(entries: int) -> dict[str, Any]:
 
 def replay_values(measured: Iterable[Measurement], value: bytes) -> dict[str, Any]:
     """What was measured, and the value that the register must have."""
+    from modseal.host.measure import PCR
+
     return {"schema": REPLAY, "pcr": PCR, "sha256": value.hex(), "events": [dict(one.event) for one in measured]}
 
 

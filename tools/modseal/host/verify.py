@@ -44,8 +44,6 @@ from modseal.trust.examination import Verdict
 from modseal.trust.policy import Policy
 from modseal.values import dataclass
 
-_BELOW = len(f"{OBJECTS}/")
-
 
 @dataclass(frozen=True, slots=True)
 class Verification:
@@ -193,7 +191,7 @@ def _objects(
             if entry.sha256 is None:
                 continue
             name = object_name(entry.sha256.hex(), entry.mode or 0)
-            if objects.get(name[_BELOW:]) != found[entry.path].inode and not is_good(name, store.descriptor):
+            if objects.get(name) != found[entry.path].inode and not is_good(name, store.descriptor):
                 shown = rules.shown(entry.path)
                 detail = f"the store's file for {shown!r} is missing or is not the signed one"
                 yield HostDifference(module.name, Failure("installed-changed", detail, {"path": shown}))
@@ -222,9 +220,10 @@ def _inodes(store: Store, looked: Sequence[LookedAt]) -> Iterator[HostDifference
 
 def _relocatable(modules: Iterable[Installed], found: Mapping[str, Found]) -> Iterator[HostDifference]:
     """Powers were judged by what is recorded to be a kernel module; the files themselves say whether that is so."""
-    for module in modules:
-        there = {entry.path for entry in module.entries if entry.path in found and found[entry.path].relocatable}
-        for path in sorted(there - set(module.record.relocatable)):
+    relocatable = {path for path, one in found.items() if one.relocatable}
+    for module in modules if relocatable else ():
+        brought = {entry.path for entry in module.entries}
+        for path in sorted(relocatable & brought - set(module.record.relocatable)):
             detail = f"{path!r} is an ELF relocatable object, and {module.name} is recorded to have none there"
             yield HostDifference(module.name, Failure("host-invalid", detail, {"path": path}))
 

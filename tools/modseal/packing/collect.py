@@ -188,7 +188,7 @@ class PayloadTree:
 
     def _problem(self, entry: Entry) -> str | None:
         """What the rules of reading, or the fields of a header, refuse."""
-        failure = next(rules.check_entry(entry), None)
+        failure = next(iter(rules.check_entry(entry)), None)
         if failure:
             return SpecProblem(failure.detail, _CAUSES.get(failure.code))
         if self.type in VIB_TYPES and entry.type is FileType.SYMLINK:

@@ -55,10 +55,22 @@ def load(data: bytes) -> Any:
     algorithm, point = read_algorithm(info), info.take(der.BIT_STRING).content[1:]
     if algorithm.oid == EC_PUBLIC_KEY and algorithm.parameters in _NAMED:
         return ec.EllipticCurvePublicKey.from_encoded_point(_NAMED[algorithm.parameters], point)
-    # Imported here: it loads what writes keys of every kind, and most signers have one on a curve.
+    if algorithm.oid == RSA_ENCRYPTION:
+        return _rsa(point)
+    # Imported here: it loads what writes keys of every kind, which takes longer than all else of a certificate.
     from cryptography.hazmat.primitives.serialization import load_der_public_key
 
     return load_der_public_key(data)
+
+
+def _rsa(data: bytes) -> rsa.RSAPublicKey:
+    """The key of an RSAPublicKey (RFC 8017 appendix A.1.1): modulus and exponent, in DER's one encoding of both."""
+    body = der.only(data)
+    modulus, exponent = (int.from_bytes(body.take(der.INTEGER).content, signed=True) for _ in range(2))
+    body.end()
+    if min(modulus, exponent) < 0 or data != der.encode(der.SEQUENCE, *map(der.encode_integer, (modulus, exponent))):
+        raise ValueError("the numbers of an RSA key are negative, or not in their one encoding")
+    return rsa.RSAPublicNumbers(exponent, modulus).public_key()
 
 
 def require_form(info: der.Reader) -> None:

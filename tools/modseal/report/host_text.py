@@ -5,26 +5,24 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from modseal.depot import relations
 from modseal.format.recall import Recall
 from modseal.format.times import time_text
-from modseal.host.change import Change
-from modseal.host.compare import HostDifference
 from modseal.host.documents import Event, Lockdown
-from modseal.host.installed import Installed
-from modseal.host.plan import ChangePlan
-from modseal.host.prune import Pruned
 from modseal.host.values import standing
-from modseal.host.verify import Verification
 from modseal.report import text
 from modseal.report.text import plural, safe
 from modseal.trust.examination import Verdict
 
-if TYPE_CHECKING:  # SQLite, and lockdowns, are for one command each
+if TYPE_CHECKING:  # each is for some commands alone
     from modseal.host.break_glass import BrokenGlass
+    from modseal.host.change import Change
+    from modseal.host.compare import HostDifference
     from modseal.host.index import IndexedFile
+    from modseal.host.installed import Installed
     from modseal.host.lockdown import LockdownChange
     from modseal.host.look import ShownHistory, ShownLog, ShownModules, ShownOne
+    from modseal.host.prune import Pruned
+    from modseal.host.verify import Verification
 
 _SHOWN = 20
 """Findings shown in text; an exchanged folder can give thousands. JSON has them all."""
@@ -80,6 +78,8 @@ def _depots(done: Change) -> Iterator[str]:
 
 
 def _changed(done: Change) -> Iterator[str]:
+    from modseal.host.plan import ChangePlan
+
     found = done.plan or ChangePlan(())
     yield from _depots(done)
     for refusal in done.refused:
@@ -114,6 +114,8 @@ def _named(module: Installed) -> str:
 
 def module(shown: ShownOne) -> str:
     """One module. What is not proved is said to be unproved."""
+    from modseal.depot.relations import constraint_text
+
     recorded, found = shown.module
     if found is None:
         lines = [
@@ -139,7 +141,7 @@ def module(shown: ShownOne) -> str:
         anchor = anchors.get(signer.certificate.fingerprint)
         lines.append(f"  signer         {safe(signer.certificate.subject)} ({_trust(anchor)})")
     for label, constraints in manifest.relationships.by_label():
-        lines += [f"  {label:<15}{safe(relations.constraint_text(one))}" for one in constraints]
+        lines += [f"  {label:<15}{safe(constraint_text(one))}" for one in constraints]
     lines += [
         f"  manifest       sha256:{found.record.manifest}",
         f"  bundle         sha256:{found.record.bundle}",

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from modseal.bundle.verify import Result
 from modseal.errors import Evidence, Failure, Scalar
 from modseal.files.names import portable
 from modseal.report import colour
 from modseal.trust.examination import STEPS, Check, Examination, Status, Verdict
+
+if TYPE_CHECKING:  # most who say something show no result of a bundle
+    from modseal.bundle.verify import Result
 
 Mark = Callable[[Verdict | Status, str], str]
 """Shows a word as what it means."""

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 from functools import cached_property
+from itertools import groupby
+from operator import attrgetter
 from typing import Protocol
 
 from modseal import limits
@@ -151,12 +153,12 @@ def measure(
     left = limits.UNTRUSTED_UNPACKED
     found: list[tuple[Payload, Member, Measured]] = []
     declared: dict[str | None, list[Entry]] = {}
-    for entry in manifest.files:
-        declared.setdefault(entry.payload, []).append(entry)
+    for name, entries in groupby(manifest.files, attrgetter("payload")):
+        declared.setdefault(name, []).extend(entries)
     for payload, member in _pair(manifest, members):
         up_to = None if whole else max(0, left)
-        entries = declared.get(payload.name, ())
-        measured = bundle.measure(payload, member, up_to=up_to, to_sink=to_sink, raw=raw, declared=entries)
+        its = declared.get(payload.name, ())
+        measured = bundle.measure(payload, member, up_to=up_to, to_sink=to_sink, raw=raw, declared=its)
         left -= limits.UNTRUSTED_UNPACKED if measured.unpacked_size is None else measured.unpacked_size
         found.append((payload, member, measured))
     return Contents(manifest, tuple(found), exempt)

@@ -151,7 +151,7 @@ tries = {
     "nothing": lambda: None,
     "a file of the system": lambda: open("/etc/new", "w"),
     "a home": lambda: open("/root/new", "w"),
-    "a mount": lambda: ask(libc.mount(b"none", b"/mnt", b"tmpfs", 0, None)),
+    "a mount": lambda: ask(libc.mount(b"none", b"/media", b"tmpfs", 0, None)),
     "a namespace": lambda: ask(libc.unshare(0x10000000)),
     "a packet socket": lambda: socket.socket(17, 3),
     "a kernel setting": lambda: open("/proc/sys/kernel/hostname", "w"),

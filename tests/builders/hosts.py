@@ -116,7 +116,7 @@ class Host:
 def host(folder: Path, *, level: Level | None = None, **policy: Any) -> Host:
     """A new host in a folder, with a policy that trusts the root of good signers."""
     root = folder / "root"
-    root.mkdir()
+    root.mkdir(exist_ok=True)
     path = policies.write(folder, **policy)
     create(root, load(str(path)), level, NOW)
     return Host(root)

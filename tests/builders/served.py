@@ -7,6 +7,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import ssl
 import subprocess
@@ -26,6 +27,7 @@ from builders import pki
 from builders.hosts import Host, host
 from builders.pki import Identity
 from builders.transcript import SOURCE
+from modseal.format.level import Level
 from modseal.serve.routes import PUSH
 
 CLIENT = (ExtendedKeyUsageOID.CLIENT_AUTH,)
@@ -115,6 +117,16 @@ class Served:
         self.process.wait(60)
         raise AssertionError("".join(self.said))
 
+    def renew(self, level: Level | None = None) -> Host:
+        """A new host in the old one's place, while it is served."""
+        for path in self.host.root.rglob("*"):
+            if "modseal-serve" not in path.parts and not path.is_dir():
+                path.unlink()
+        for path in (*self.host.root.iterdir(), *self.host.root.glob("var/lib/*")):
+            if path.name not in ("var", "modseal-serve"):
+                shutil.rmtree(path)
+        return host(self.folder, level=level)
+
     def stop(self, number: int = signal.SIGTERM) -> tuple[int, str]:
         """The exit status, and what was said after the first line."""
         assert self.process
@@ -188,9 +200,9 @@ class Served:
         raise AssertionError("the task does not end")
 
 
-def make(folder: Path, more: str = "") -> Served:
+def make(folder: Path, more: str = "", ca: Identity | None = None) -> Served:
     """A host with its `serve.toml`, which is not served yet, and a client for each role."""
-    one = Served(folder, host(folder), pki.ca("Test CA of clients"))
+    one = Served(folder, host(folder), ca or pki.ca("Test CA of clients"))
     local = x509.SubjectAlternativeName([x509.IPAddress(IPv4Address("127.0.0.1"))])
     server = pki.issue("Test host", issuer=one.ca, purposes=SERVER, extensions=[(local, False)])
     (folder / "ca.pem").write_bytes(one.ca.certificate.public_bytes(Encoding.PEM))
@@ -206,9 +218,9 @@ def make(folder: Path, more: str = "") -> Served:
 
 
 @contextlib.contextmanager
-def served(folder: Path, more: str = "") -> Iterator[Served]:
+def served(folder: Path, more: str = "", ca: Identity | None = None) -> Iterator[Served]:
     """A host that is served while the block runs."""
-    one = make(folder, more).start()
+    one = make(folder, more, ca).start()
     try:
         yield one
     finally:

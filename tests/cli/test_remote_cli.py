@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from builders import managed
-from builders.hosts import Host, host
+from builders.hosts import Host
 from builders.lockdowns import HOLDERS, holder, id_of
 from builders.managed import Desk
-from builders.pki import signer
+from builders.pki import root, signer
+from builders.served import Served, served
 from builders.transcript import Transcript, run
+from modseal import limits
 from modseal.format.level import Level
 
 ASKED = ("--inventory", "remote.toml")
@@ -29,15 +32,22 @@ def desk(folder: Path) -> Desk:
     return managed.desk(folder)
 
 
+@pytest.fixture(scope="module")
+def services(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Served]]:
+    """Two hosts that are served."""
+    with ExitStack() as stack:
+        folders = {name: tmp_path_factory.mktemp(name) for name in ("web", "strict")}
+        yield {
+            name: stack.enter_context(served(folder, "requests = 100000", root(7))) for name, folder in folders.items()
+        }
+
+
 @pytest.fixture
-def fleet(desk: Desk, tmp_path: Path) -> Iterator[dict[str, Host]]:
-    """Two hosts: `web`, and `strict`, which takes nothing below `accepted`."""
-    made = {}
-    for name, level in (("web", None), ("strict", Level.ACCEPTED)):
-        (tmp_path / name).mkdir()
-        made[name] = host(tmp_path / name, level=level)
-    with desk.hosts(**made):
-        yield made
+def fleet(desk: Desk, services: dict[str, Served], monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, Host]]:
+    """They are new: `web`, and `strict`, which takes nothing below `accepted`."""
+    monkeypatch.setattr(limits, "REMOTE_PAUSE", 20)
+    with desk.hosts(**services):
+        yield {"web": services["web"].renew(), "strict": services["strict"].renew(Level.ACCEPTED)}
 
 
 def remote(desk: Desk, *words: object, **options: object) -> Transcript:
@@ -71,7 +81,8 @@ def test_what_a_host_says_is_what_its_own_command_prints(desk: Desk, fleet: dict
     web = fleet["web"]
     web.installed(web.bundle("acme-agent", "1.0", signer()))
     for words in (["list"], ["history"], ["log"], ["log", "--verify"], ["acceptance", "get"], ["lockdown", "get"]):
-        own = run("host", *words, "--root", web.root, "--format", "json", cwd=desk.folder)
+        proved = ["--verify"] if words == ["log"] else []  # from outside, a log is always proved
+        own = run("host", *words, *proved, "--root", web.root, "--format", "json", cwd=desk.folder)
         assert as_json(desk, "web", *words)["web"]["result"] == json.loads(own.out)
         assert remote(desk, "web", *words).code == 0
     shown = remote(desk, "web", "list")

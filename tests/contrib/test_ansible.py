@@ -9,11 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from builders import managed
-from builders.hosts import host
-from builders.pki import signer
+from builders import managed, served
+from builders.pki import root, signer
 from builders.transcript import SOURCE
-from modseal.format.level import Level
 
 COLLECTIONS = SOURCE.parent / "contrib" / "ansible"
 PLAYBOOK = """\
@@ -56,7 +54,10 @@ def test_a_playbook_installs_once_and_is_refused_as_anybody_is(tmp_path: Path) -
     program = tmp_path / "modseal"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m modseal "$@"\n')
     program.chmod(0o755)
-    desk, web = managed.desk(tmp_path), host(tmp_path, level=Level.PARTNER)
+    desk = managed.desk(tmp_path)
+    (tmp_path / "web").mkdir()
+    service = served.make(tmp_path / "web", "requests = 100000", root(7))
+    web = service.host
     good = web.bundle("acme-agent", "1.0", signer()).rename(tmp_path / "good.seal").read_bytes()
     (tmp_path / "bad.seal").write_bytes(good.replace(b"acme-agent", b"acme-agemt"))
     (tmp_path / "play.yml").write_text(PLAYBOOK.replace("BIN", str(program)))
@@ -67,9 +68,11 @@ def test_a_playbook_installs_once_and_is_refused_as_anybody_is(tmp_path: Path) -
         "ANSIBLE_PYTHON_INTERPRETER": sys.executable,
         "PYTHONPATH": str(SOURCE),
     }
-    with desk.hosts(web=web):
+    service.start()
+    with desk.hosts(web=service):
         done = subprocess.run(
             [playbook, "-i", "localhost,", "play.yml"], cwd=tmp_path, env=environ, capture_output=True, text=True
         )
+    assert service.stop() == (0, "")
     assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
     assert web.modules() == {"acme-agent": "1.0"}

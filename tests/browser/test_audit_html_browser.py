@@ -5,8 +5,6 @@ One headless Chromium for all tests; each page is loaded once for each test that
 
 from __future__ import annotations
 
-import json
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import chdir
 from html.parser import HTMLParser
@@ -16,38 +14,21 @@ from typing import Any
 import pytest
 
 from browser import hostile, sample
+from browser.chromium import CHROMIUM, DRIVER, Browser, started
 from modseal import limits
 from modseal.auditing.run import Audit
 from modseal.report import audit_html
 
-CHROMIUM, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="needs chromium and chromedriver")
-webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium")
-
-FLAGS = (
-    "--headless=new",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-dev-shm-usage",  # containers have little of it
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--window-size=1280,900",
-)
-WATCH = """
-window.__violations = [];
-document.addEventListener("securitypolicyviolation", (event) => __violations.push(event.violatedDirective));
-"""
-"""Run before a page's own script: collects what its Content-Security-Policy refused."""
+pytest.importorskip("selenium.webdriver", reason="needs selenium")
 
 
-class Browser:
+class Reports(Browser):
     """A browser that shows one report at a time."""
 
     def __init__(self, folder: Path, driver: Any) -> None:
-        self._folder, self.driver = folder, driver
+        super().__init__(driver)
+        self._folder = folder
 
     def write(self, name: str, audit: Audit) -> None:
         (self._folder / name).write_bytes(b"".join(audit_html.render(audit)))
@@ -55,65 +36,21 @@ class Browser:
     def source(self, name: str) -> str:
         return (self._folder / name).read_text("utf-8")
 
-    def show(self, name: str, *, width: int = 1280, theme: str = "light") -> Browser:
-        self.command(
-            "Emulation.setDeviceMetricsOverride", width=width, height=800, deviceScaleFactor=1, mobile=width < 500
-        )
-        self.command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": theme}])
-        for log in ("browser", "performance"):
-            self.driver.get_log(log)  # what came before is another test's
-        self.driver.get((self._folder / name).as_uri())
+    def show(self, name: str, *, width: int = 1280, theme: str = "light") -> Reports:
+        self.look(width=width, theme=theme)
+        self.load((self._folder / name).as_uri())
         return self
-
-    def command(self, name: str, /, **parameters: Any) -> Any:
-        return self.driver.execute_cdp_cmd(name, parameters)
-
-    def run(self, script: str, *arguments: Any) -> Any:
-        return self.driver.execute_script(script, *arguments)
-
-    def find(self, selector: str) -> Any:
-        return self.driver.find_element("css selector", selector)
 
     def files(self) -> list[str]:
         """The files of the rows that are shown, in their order."""
         return list(self.run("return [...document.querySelectorAll('td .file')].map((each) => each.textContent)"))
 
-    def requests(self) -> list[str]:
-        """The addresses that anything was asked of."""
-        events = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
-        return [event["params"]["request"]["url"] for event in events if event["method"] == "Network.requestWillBeSent"]
-
-    def eventually(self, script: str) -> None:
-        """Wait until a script's value is true."""
-        self.driver.set_script_timeout(10)
-        self.driver.execute_async_script(
-            f"const done = arguments[0]; const look = () => (({script})) ? done() : setTimeout(look, 10); look();"
-        )
-
-    def wider_than(self, width: int) -> list[str]:
-        """What reaches beyond the right edge of a page of this width."""
-        return list(
-            self.run(
-                "return [...document.querySelectorAll('body *')]"
-                ".filter((each) => !each.closest('.scroll') && each.getBoundingClientRect().right > arguments[0] + 0.5)"
-                ".map((each) => each.outerHTML.slice(0, 80))",
-                width,
-            )
-        )
-
 
 @pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reports]:
     folder = tmp_path_factory.mktemp("browser")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    for flag in (*FLAGS, f"--user-data-dir={folder / 'profile'}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
-    try:
-        made = Browser(folder, driver)
-        made.command("Page.addScriptToEvaluateOnNewDocument", source=WATCH)
+    with started(folder) as driver:
+        made = Reports(folder, driver)
         with chdir(folder):
             Path("depot").mkdir()
             sample.write(Path("depot"))
@@ -122,8 +59,6 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
         made.write("many.html", sample.repeated(real, 120))
         made.write("hostile.html", hostile.hostile())
         yield made
-    finally:
-        driver.quit()
 
 
 class Cells(HTMLParser):
@@ -158,14 +93,14 @@ document.querySelectorAll("details").forEach((each) => { each.open = true; });
 
 
 @pytest.mark.parametrize("name", ["real.html", "hostile.html"])
-def test_a_page_asks_for_nothing_and_has_nothing_to_complain_of(browser: Browser, name: str) -> None:
+def test_a_page_asks_for_nothing_and_has_nothing_to_complain_of(browser: Reports, name: str) -> None:
     browser.show(name).run(OPEN_ALL)
     assert browser.run("return __violations") == []
     assert browser.driver.get_log("browser") == []
     assert browser.requests() == [browser.driver.current_url]
 
 
-def test_hostile_text_runs_nothing(browser: Browser) -> None:
+def test_hostile_text_runs_nothing(browser: Reports) -> None:
     browser.show("hostile.html").run(OPEN_ALL)
     for selector in ("#theme", "p.filter button", "#table th button"):
         browser.find(selector).click()
@@ -176,7 +111,7 @@ def test_hostile_text_runs_nothing(browser: Browser) -> None:
     browser.run("localStorage.clear()")
 
 
-def test_the_policy_of_the_page_refuses_what_it_did_not_write(browser: Browser) -> None:
+def test_the_policy_of_the_page_refuses_what_it_did_not_write(browser: Reports) -> None:
     refused = browser.show("real.html").run("""
         const made = document.createElement("script");
         let refused = 0;
@@ -193,7 +128,7 @@ def test_the_policy_of_the_page_refuses_what_it_did_not_write(browser: Browser) 
 # The table.
 
 
-def test_script_and_page_write_the_same_rows(browser: Browser) -> None:
+def test_script_and_page_write_the_same_rows(browser: Reports) -> None:
     static = Cells(browser.source("many.html")).cells
     assert len(static) == 120 * 7 < limits.HTML_ROWS * 7
     browser.show("many.html")
@@ -202,7 +137,7 @@ def test_script_and_page_write_the_same_rows(browser: Browser) -> None:
     assert len(shown) == 50 * 7
 
 
-def test_searching_narrows_the_rows(browser: Browser) -> None:
+def test_searching_narrows_the_rows(browser: Reports) -> None:
     browser.show("real.html").find("#search").send_keys("GLOBEX-VSWITCH 1.8")
     browser.eventually("document.querySelectorAll('td .file').length === 1")
     assert browser.files() == ["globex-vswitch-1.8.0-1.seal"]
@@ -216,12 +151,12 @@ def test_searching_narrows_the_rows(browser: Browser) -> None:
 @pytest.mark.parametrize(
     ("field", "choice", "count"), [("verdict", "rejected", 12), ("level", "none", 7), ("rule", "revoked", 1)]
 )
-def test_filters_narrow_the_rows(browser: Browser, field: str, choice: str, count: int) -> None:
+def test_filters_narrow_the_rows(browser: Reports, field: str, choice: str, count: int) -> None:
     browser.show("real.html").find(f"#{field}").send_keys(choice)
     browser.eventually(f"document.querySelectorAll('td .file').length === {count}")
 
 
-def test_severity_is_a_filter_too(browser: Browser) -> None:
+def test_severity_is_a_filter_too(browser: Reports) -> None:
     browser.show("real.html").find("#severity").send_keys("high")
     browser.eventually("document.querySelector('#shown').textContent.includes(' of ')")
     pills = browser.run(
@@ -232,7 +167,7 @@ def test_severity_is_a_filter_too(browser: Browser) -> None:
 
 
 @pytest.mark.parametrize("how", ["click", "keyboard"])
-def test_sorting(browser: Browser, how: str) -> None:
+def test_sorting(browser: Reports, how: str) -> None:
     browser.show("real.html")
     header = browser.find("#table th:nth-child(7)")
     assert browser.find("#table th:nth-child(3)").get_attribute("aria-sort") == "descending"
@@ -251,7 +186,7 @@ def test_sorting(browser: Browser, how: str) -> None:
     assert browser.run(sizes)[0] == "28.0 kB"
 
 
-def test_pages_are_turned(browser: Browser) -> None:
+def test_pages_are_turned(browser: Reports) -> None:
     browser.show("many.html")
     first = browser.files()
     assert (len(first), browser.find("#page").text) == (50, "Page 1 of 3")
@@ -264,7 +199,7 @@ def test_pages_are_turned(browser: Browser) -> None:
     assert browser.files() == first
 
 
-def test_a_row_opens_its_steps_by_keyboard(browser: Browser) -> None:
+def test_a_row_opens_its_steps_by_keyboard(browser: Reports) -> None:
     browser.show("real.html").find("#search").send_keys("acme-agent-3.0.0-1")
     browser.eventually("document.querySelectorAll('td .file').length === 1")
     button = browser.find("button.open")
@@ -280,21 +215,21 @@ def test_a_row_opens_its_steps_by_keyboard(browser: Browser) -> None:
     assert browser.run("return document.querySelectorAll('tr.details').length") == 0
 
 
-def test_the_steps_of_an_unproved_manifest_say_so(browser: Browser) -> None:
+def test_the_steps_of_an_unproved_manifest_say_so(browser: Reports) -> None:
     browser.show("real.html").find("#search").send_keys("acme-agent-3.0.1-1")
     browser.eventually("document.querySelectorAll('td .file').length === 1")
     browser.find("button.open").click()
     assert "No signer whom the policy trusts stands for this manifest" in browser.find("tr.details").text
 
 
-def test_a_bundle_without_steps_says_where_they_are(browser: Browser, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bundle_without_steps_says_where_they_are(browser: Reports, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "HTML_STEPS", 0)
     browser.write("bare.html", hostile.audit([hostile.result("a.seal")]))
     browser.show("bare.html").find("button.open").click()
     assert "the JSON report has them" in browser.find("tr.details").text
 
 
-def test_a_rule_shows_its_bundles_in_the_table(browser: Browser) -> None:
+def test_a_rule_shows_its_bundles_in_the_table(browser: Reports) -> None:
     browser.show("real.html")
     browser.run(
         "[...document.querySelectorAll('details.rule')].find((e) => e.textContent.includes('revoked')).open = true"
@@ -306,7 +241,7 @@ def test_a_rule_shows_its_bundles_in_the_table(browser: Browser) -> None:
 # How it looks.
 
 
-def test_the_theme_is_the_system_s_until_somebody_chooses(browser: Browser) -> None:
+def test_the_theme_is_the_system_s_until_somebody_chooses(browser: Reports) -> None:
     ground = "return getComputedStyle(document.body).backgroundColor"
     light = browser.show("real.html").run(ground)
     dark = browser.show("real.html", theme="dark").run(ground)
@@ -350,7 +285,7 @@ return found;
 
 @pytest.mark.parametrize("name", ["real.html", "hostile.html"])
 @pytest.mark.parametrize(("width", "theme"), VIEWS)
-def test_nothing_scrolls_sideways_is_clipped_or_overlaps(browser: Browser, name: str, width: int, theme: str) -> None:
+def test_nothing_scrolls_sideways_is_clipped_or_overlaps(browser: Reports, name: str, width: int, theme: str) -> None:
     browser.show(name, width=width, theme=theme)
     for script in ("", OPEN_ALL):  # as it is, and with all that can be opened
         browser.run(script)
@@ -362,7 +297,7 @@ def test_nothing_scrolls_sideways_is_clipped_or_overlaps(browser: Browser, name:
 
 
 @pytest.mark.parametrize("width", [390, 768])
-def test_a_bundle_is_three_lines_on_a_small_screen(browser: Browser, width: int) -> None:
+def test_a_bundle_is_three_lines_on_a_small_screen(browser: Reports, width: int) -> None:
     browser.show("real.html", width=width)
     lines = browser.run("""
         return [...document.querySelectorAll('#table tbody tr')].map((row) => {
@@ -379,7 +314,7 @@ def test_a_bundle_is_three_lines_on_a_small_screen(browser: Browser, width: int)
 
 
 @pytest.mark.parametrize("width", [1400, 390])
-def test_the_first_screen_names_rejected_bundles(browser: Browser, width: int) -> None:
+def test_the_first_screen_names_rejected_bundles(browser: Reports, width: int) -> None:
     browser.show("real.html", width=width)
     seen = browser.run("""
         const seen = (each) => each.getBoundingClientRect().bottom <= innerHeight;
@@ -389,7 +324,7 @@ def test_the_first_screen_names_rejected_bundles(browser: Browser, width: int) -
     assert "acme-agent-3.0.0-1.seal" in seen
 
 
-def test_rows_of_a_wide_screen_have_two_lines_each(browser: Browser) -> None:
+def test_rows_of_a_wide_screen_have_two_lines_each(browser: Reports) -> None:
     browser.show("real.html", width=1400)
     heights = set(browser.run("return [...document.querySelectorAll('#table tbody tr')].map((e) => e.offsetHeight)"))
     assert max(heights) - min(heights) <= 8
@@ -400,7 +335,7 @@ def test_rows_of_a_wide_screen_have_two_lines_each(browser: Browser) -> None:
 )
 @pytest.mark.parametrize("scripted", [True, False])
 def test_a_count_leads_to_its_bundles_with_and_without_the_script(
-    browser: Browser, link: str, count: int, scripted: bool
+    browser: Reports, link: str, count: int, scripted: bool
 ) -> None:
     browser.command("Emulation.setScriptExecutionDisabled", value=not scripted)
     try:
@@ -419,7 +354,7 @@ def test_a_count_leads_to_its_bundles_with_and_without_the_script(
         browser.command("Emulation.setScriptExecutionDisabled", value=False)
 
 
-def test_a_link_that_is_followed_again_narrows_again(browser: Browser) -> None:
+def test_a_link_that_is_followed_again_narrows_again(browser: Reports) -> None:
     browser.show("real.html")
     press = "document.querySelector('.numbers-row a[href=\"#only-verdict-rejected\"]').click()"
     browser.run(press)
@@ -430,7 +365,7 @@ def test_a_link_that_is_followed_again_narrows_again(browser: Browser) -> None:
     browser.eventually("document.querySelectorAll('td .file').length === 12")
 
 
-def test_the_name_of_a_rejected_bundle_leads_to_its_row_and_opens_it(browser: Browser) -> None:
+def test_the_name_of_a_rejected_bundle_leads_to_its_row_and_opens_it(browser: Reports) -> None:
     browser.show("real.html", width=390)
     browser.run("document.querySelector('.bad li a.file').click()")
     browser.eventually("document.querySelectorAll('tr.details').length === 1")
@@ -439,13 +374,13 @@ def test_the_name_of_a_rejected_bundle_leads_to_its_row_and_opens_it(browser: Br
     assert browser.run("return document.activeElement.matches('button.open[aria-expanded=true]')")
 
 
-def test_a_next_step_shows_commands_as_code(browser: Browser) -> None:
+def test_a_next_step_shows_commands_as_code(browser: Reports) -> None:
     browser.show("real.html").run(OPEN_ALL)
     text = browser.run("return document.querySelector('main').innerText")
     assert "`" not in text
 
 
-def test_the_table_is_there_without_the_script(browser: Browser) -> None:
+def test_the_table_is_there_without_the_script(browser: Reports) -> None:
     browser.command("Emulation.setScriptExecutionDisabled", value=True)
     try:
         browser.show("real.html")
@@ -456,7 +391,7 @@ def test_the_table_is_there_without_the_script(browser: Browser) -> None:
         browser.command("Emulation.setScriptExecutionDisabled", value=False)
 
 
-def test_it_prints(browser: Browser) -> None:
+def test_it_prints(browser: Reports) -> None:
     printed = browser.show("many.html").command("Page.printToPDF")["data"]
     assert len(printed) > 10_000
     assert len(browser.files()) == 50

@@ -44,7 +44,7 @@ def page(shown: Shown) -> HostPage:
         if damaged
         else None,
         table(("Generation", "State", "Made", "By", "Changed", "Modules"), rows, "Generations"),
-        turn("/generations", numbers, min(known, default=None)),
+        turn("/generations", numbers, min(known, default=None), shown.before),
     )
     return HostPage("Generations", main)
 
@@ -77,7 +77,7 @@ def _changes(one: Values, known: Mapping[int, Values]) -> Markup:
         return element("span", gone, class_="doubt")
     lines = [*_differences(before, one["modules"])]
     if not lines:
-        return element("span", "no name or version", class_="dim")
+        return element("span", "no module has another version", class_="dim")
     shown = (element("li", *line) for line in lines[: limits.HTML_ITEMS])
     return element("ul", *shown, more(len(lines)), class_="plain")
 

@@ -7,6 +7,8 @@ from modseal.report.host_html.parts import HostPage, TableRow, Values, table, te
 from modseal.report.html import Markup, element, joined
 from modseal.serve.shown import Shown
 
+_KEY = len("key-sha256:") + 12
+
 
 def page(shown: Shown) -> HostPage:
     """The newest lines first."""
@@ -18,7 +20,7 @@ def page(shown: Shown) -> HostPage:
         element("h1", "Log"),
         element("p", head, class_="note") if found["head"] else None,
         table(("Line", "When", "Who", "What", "Details"), map(_row, events), "Log"),
-        turn("/log", [one["number"] for one in events], 0),
+        turn("/log", [one["number"] for one in events], 0, shown.before),
     )
     return HostPage("Log", main)
 
@@ -34,10 +36,11 @@ def _row(one: Values) -> TableRow:
     )
 
 
-def who(by: Values) -> Markup:
-    """Who asked: a client by name and key, or a user of the host."""
+def who(by: Values, *, whole: bool = False) -> Markup:
+    """Who asked: a client by name and key, as much of it as tells one from another, or all; or a user of the host."""
     name = by.get("name") or by.get("user") or (f"user {by['uid']}" if "uid" in by else None)
     login = f", login {by['login_uid']}" if "login_uid" in by else None
     if "key" in by:
-        return joined(text(name) if name else None, element("span", element("code", by["key"]), class_="dim line"))
+        key = by["key"] if whole or len(by["key"]) <= _KEY else f"{by['key'][:_KEY]}…"
+        return joined(text(name) if name else None, element("span", element("code", key), class_="dim line"))
     return joined(text(name or "unknown"), login)

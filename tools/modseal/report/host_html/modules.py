@@ -140,7 +140,8 @@ def _known(value: str | None, tag: str = "bdi") -> Markup | None:
 
 
 def _unproved(found: Values) -> str:
-    return f"Today's policy does not accept this module ({found['verdict']}): all of it is unproved."
+    what = "" if found["proven_level"] else " All of it is unproved."
+    return f"Today's policy does not accept this module ({found['verdict']}).{what}"
 
 
 def _relations(found: Values) -> Markup | None:

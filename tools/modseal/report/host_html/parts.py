@@ -212,9 +212,9 @@ def _check(check: Values) -> Markup:
     )
 
 
-def turn(path: str, shown: Sequence[int], oldest: int | None) -> Markup | None:
+def turn(path: str, shown: Sequence[int], oldest: int | None, before: int | None) -> Markup | None:
     """Links to the newest and to older entries, of which those with the numbers `shown` are on this page."""
-    if not shown or oldest is None:
-        return None
-    older = element("a", "Older", href=f"{path}?before={min(shown)}") if min(shown) > oldest else None
-    return element("nav", element("a", "Newest", href=path), older, class_="pages", aria_label="Older entries")
+    newest = element("a", "Newest", href=path) if before is not None else None
+    has_older = bool(shown) and oldest is not None and min(shown) > oldest
+    older = element("a", "Older", href=f"{path}?before={min(shown)}") if has_older else None
+    return element("nav", newest, older, class_="pages", aria_label="Other entries") if newest or older else None

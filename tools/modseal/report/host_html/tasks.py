@@ -76,7 +76,15 @@ def _what(task: Values) -> str:
 
 
 def _state(task: Values) -> Markup:
+    if task["operation"] == "verify" and task["result"]:  # which is done whatever it has found
+        return pill(task["result"]["verdict"], task["result"]["verdict"])
     return joined(pill(task["state"], _KINDS[task["state"]]), _progress(task))
+
+
+def _meaning(task: Values) -> str:
+    if task["operation"] == "verify" and task["result"]:
+        return "Every installed file was held against what is signed."
+    return _MEANINGS[task["state"]]
 
 
 def _progress(task: Values) -> Markup | None:
@@ -95,11 +103,11 @@ def one(shown: Shown) -> HostPage:
     main = joined(
         element("p", element("a", "Tasks", href="/tasks"), class_="up"),
         element("h1", text(_what(task))),
-        element("p", _state(task), " ", _MEANINGS[task["state"]], class_="lead", role="status"),
+        element("p", _state(task), " ", _meaning(task), class_="lead", role="status"),
         alarm(failure(task["problem"])) if task["problem"] else None,
         facts(
             (
-                ("Asked for by", who(task["by"])),
+                ("Asked for by", who(task["by"], whole=True)),
                 ("Begun", time(task["started"])),
                 ("Ended", time(task["ended"])),
                 ("Task", element("code", task["id"])),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -60,6 +62,48 @@ def test_a_forged_index_decides_nothing(host: Host) -> None:
     assert host.codes() == ["index-damaged"]
     assert host.installed(host.bundle("other")).generation == 3
     assert asked(host) == [(1, "1"), (2, "2"), (3, "2")]
+
+
+def forged(host: Host, script: str) -> None:
+    """An index of the state that holds, whose tables are made and filled by a script of SQL."""
+    with host.store() as store, closing(sqlite3.connect(store.path / INDEX)) as there:
+        event = store.state.event
+        there.executescript("DROP TABLE IF EXISTS made; DROP TABLE IF EXISTS file;")
+        made = f"INSERT INTO made VALUES (1, {event.number}, '{event.previous or ''}');"
+        there.executescript(script.replace("INSERT INTO made;", made))
+
+
+ENDLESS = "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c)"
+MADE, FILE, _ = index._TABLES.strip().split(";\n")
+
+
+ROWS = "2 AS generation, 'p' AS path, 'm' AS module, '1' AS module_version, 'file' AS type, 0 AS mode, NULL AS sha256"
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        f"CREATE VIEW made AS {ENDLESS} SELECT x AS version, x AS state, x AS event FROM c WHERE x < 0; {FILE};",
+        f"{MADE}; INSERT INTO made; CREATE VIEW file AS {ENDLESS} SELECT {ROWS} FROM c;",
+    ],
+)
+def test_an_index_that_computes_without_an_end_is_not_asked(host: Host, script: str) -> None:
+    before = asked(host)
+    forged(host, script)
+    assert host.codes() == ["index-damaged"]
+    assert asked(host) == before
+
+
+@pytest.mark.parametrize(
+    "row", ["2, 'opt/x', 'm', '1', 'file', 'text', NULL", "2, 'opt/x', x'ff', 1.5, 'file', 0, NULL"]
+)
+def test_a_row_of_other_types_is_said_to_be_so(host: Host, row: str) -> None:
+    asked(host)
+    forged(host, f"{index._TABLES} INSERT INTO made; INSERT INTO file VALUES ({row});")
+    assert host.codes() == ["index-damaged"]
+    done = run("host", "owner", "opt/x", "--root", "root", "--format", "json", cwd=host.root.parent)
+    assert done.code == 3
+    assert "it has rows that modseal does not write" in done.out
 
 
 def test_the_command_says_it_with_its_exit_status(host: Host) -> None:

@@ -20,7 +20,7 @@ from modseal.format import break_glass
 from modseal.format import recall as recall_format
 from modseal.format.break_glass import BreakGlass
 from modseal.format.times import time_text
-from modseal.host import documents, event_log, measure, tpm
+from modseal.host import documents, event_log, index, measure, tpm
 from modseal.host import verify as verifying
 from modseal.host.damaged import is_changing
 from modseal.host.documents import DepotRecord, Generation, Lockdown, ModuleName
@@ -104,6 +104,19 @@ def test_a_document_and_the_log_have_at_most_so_many_bytes(tmp_path: Path) -> No
             store.generation(store.state.generation)
         with pytest.raises(UndecidedError, match="over"):
             list(event_log.events(store))
+
+
+@bounds("HOST_INDEX_STEPS")
+def test_a_question_to_the_index_takes_at_most_so_many_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    host = hosts.host(tmp_path)
+    host.installed(host.bundle(files={f"opt/acme/{number}": b"" for number in range(100)}))
+    with host.store() as store:
+        index.owners(store, "opt/acme/1", NOW)
+        monkeypatch.setattr(limits, "HOST_INDEX_STEPS", 2000)
+        assert len(index.owners(store, "opt/acme/1", NOW)) == 1
+        monkeypatch.setattr(limits, "HOST_INDEX_STEPS", 300)
+        with pytest.raises(InputError, match="interrupted"):
+            index.owners(store, "opt/acme/1", NOW)
 
 
 @bounds("HOST_KEYS")

@@ -352,6 +352,10 @@ HOST_GENERATIONS = 32
 """Generations that a host keeps by itself; a change that makes one more removes the oldest. ESXi keeps two. Each costs
 an inode for each file, and space for what no other one has."""
 
+HOST_INDEX_STEPS = 100_000_000
+"""Instructions of SQLite for one question to a host's index, which takes 10 for each path of each generation: enough
+for 32 generations of 300,000 paths. A damaged index could keep it busy for ever."""
+
 HOST_FACTS = 64
 """Facts of one event of a host, and of one measurement. The longest event, an update from depots, has ten."""
 

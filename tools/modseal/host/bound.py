@@ -48,32 +48,32 @@ def generation_failures(store: Store, modules: Iterable[Installed], brought: Ite
     The files of the others are looked at elsewhere (`keep.damaged_entry`).
     """
     yield from flag_failures(GENERATIONS, flags_of(GENERATIONS, store.descriptor))
-    wanted = [object_name(sha256_of(image.RELEASE), 0o644)]
-    wanted += [record_name(sha256_of(documents.encode(one.record))) for one in modules]
+    wanted = {object_name(sha256_of(image.RELEASE), 0o644): len(image.RELEASE)}  # with the most bytes of each
+    wanted |= {record_name(sha256_of(documents.encode(one.record))): limits.HOST_DOCUMENT_SIZE for one in modules}
     for module in brought:
-        wanted += [record_name(one) for one in records_of(module.record)]
+        wanted |= {record_name(digest): most for digest, most in records_of(module.record)}
         files = (entry for entry in module.entries if entry.type is FileType.FILE)
-        wanted += [object_name(one.sha256.hex(), one.mode or 0) for one in files if one.sha256]
-    there: dict[int, str] = {}
+        wanted |= {object_name(one.sha256.hex(), one.mode or 0): one.size or 0 for one in files if one.sha256}
+    there: dict[int, tuple[str, int]] = {}
     above: dict[str, int] = {}
-    for name in dict.fromkeys(wanted):
+    for name, most in wanted.items():
         status = folder.status_of(name, store.descriptor)
         if status and (flags := flags_of(name, store.descriptor)):
             yield from flag_failures(name, flags)
             continue
         if status:
-            there[status.st_ino] = name
+            there[status.st_ino] = name, most
         top, below, _ = name.split("/")
         for one in (top, f"{top}/{below}"):
             if one not in above:
                 above[one] = flags_of(one, store.descriptor)
-            if above[one] and not is_good(name, store.descriptor):
+            if above[one] and not is_good(name, store.descriptor, most):
                 yield from flag_failures(one, above[one])
                 above[one] = 0  # said once
     yield from _images(store.descriptor, there)
 
 
-def _images(store: int, there: dict[int, str]) -> Iterator[Failure]:
+def _images(store: int, there: dict[int, tuple[str, int]]) -> Iterator[Failure]:
     """The folders of images in which a damaged file that they share with a brought one cannot be replaced."""
     for where, folders, names, parent in os.fwalk(GENERATIONS, dir_fd=store):
         if where.count("/") > limits.PATH_DEPTH + 2:
@@ -81,5 +81,5 @@ def _images(store: int, there: dict[int, str]) -> Iterator[Failure]:
         flags = inode_flags(parent)
         if flags:
             inodes = (os.stat(name, dir_fd=parent, follow_symlinks=False).st_ino for name in names)
-            if any(one in there and not is_good(there[one], store) for one in inodes):
+            if any(one in there and not is_good(there[one][0], store, there[one][1]) for one in inodes):
                 yield from flag_failures(where, flags)

@@ -219,7 +219,7 @@ def unread_failures(store: Store, modules: Iterable[Installed]) -> Iterator[Fail
     """What is wrong with what proves no module: decisions about modules, what was seen of depots, old generations."""
     for digest in (*(one.record.decision for one in modules), *(one.sha256 for one in store.state.depots)):
         path = record_name(digest)
-        if not is_good(path, store.descriptor):
+        if not is_good(path, store.descriptor, limits.HOST_DOCUMENT_SIZE):
             yield Failure("host-invalid", f"{path} is missing, or is not what was written", {"path": path})
     yield from lost_generations(store).values()
 

@@ -72,7 +72,7 @@ def content(store: Store, entry: Entry) -> Iterator[bytes]:
     """The bytes of a file from the store. Raises `UndecidedError` (host-invalid), if need be after the last."""
     name = object_name((entry.sha256 or b"").hex(), entry.mode or 0)
     digest = hashlib.sha256()
-    with store.open(name) as file:
+    with store.open(name, entry.size or 0) as file:
         while piece := file.read(_PIECE):
             digest.update(piece)
             yield piece

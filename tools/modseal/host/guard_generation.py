@@ -127,7 +127,8 @@ def _named_interpreters(store: Store, files: Iterable[Entry]) -> Iterator[str]:
     """
     for entry in files:
         if entry.sha256 and (entry.mode or 0) & _EXECUTABLE:
-            with suppress(ModsealError, OSError), store.open(object_name(entry.sha256.hex(), entry.mode or 0)) as file:
+            name = object_name(entry.sha256.hex(), entry.mode or 0)
+            with suppress(ModsealError, OSError), store.open(name, entry.size or 0) as file:
                 if path := interpreter(file.read(HEAD_SIZE)):
                     yield path
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from datetime import datetime
 from typing import NamedTuple
 
+from modseal import limits
 from modseal.errors import Failure, InputError, UndecidedError
 from modseal.files import folder, left_behind
 from modseal.host.installed import Installed, prove
@@ -26,6 +28,11 @@ CREATE TABLE file (generation INTEGER NOT NULL, path TEXT NOT NULL, module TEXT 
   type TEXT NOT NULL, mode INTEGER NOT NULL, sha256 TEXT, PRIMARY KEY (generation, path, module)) WITHOUT ROWID;
 CREATE INDEX file_sha256 ON file (sha256) WHERE sha256 IS NOT NULL;
 """
+
+
+_SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name"
+_TYPES = (int, str, str, str, str, int, str | None)
+"""Of the columns of `file`."""
 
 
 class IndexedFile(NamedTuple):
@@ -85,7 +92,9 @@ def owners(store: Store, path: str, at: datetime) -> list[IndexedFile]:
     with _current(store, at) as index:
         rows = index.execute(
             "SELECT * FROM file WHERE path = ? OR sha256 = ? ORDER BY generation, module", (wanted, path.lower())
-        )
+        ).fetchall()
+        if any(not isinstance(one, kind) for row in rows for one, kind in zip(row, _TYPES, strict=True)):
+            raise sqlite3.DatabaseError("it has rows that modseal does not write")  # columns of SQLite take any type
         return [IndexedFile(*row) for row in rows]
 
 
@@ -121,18 +130,26 @@ def _is_current(store: Store) -> bool:
 def _opened(store: Store) -> Iterator[sqlite3.Connection]:
     """The index that is there; SQLite would follow a link, and wait for whoever writes to a pipe.
 
-    Raises `UndecidedError` (host-invalid) where it is no file, `sqlite3.Error`.
+    It has our own tables alone: a view with their names could compute rows without an end. Pages could be in a circle,
+    so each question ends after so many steps. Raises `UndecidedError` (host-invalid) where it is no file,
+    `sqlite3.Error`.
     """
     with (
-        store.open(INDEX) as file,
+        store.open(INDEX, sys.maxsize) as file,
         closing(sqlite3.connect(f"file:/proc/self/fd/{file.fileno()}?mode=ro&immutable=1", uri=True)) as index,
+        closing(sqlite3.connect(":memory:")) as empty,
     ):
+        index.set_progress_handler(lambda: 1, limits.HOST_INDEX_STEPS)
+        empty.executescript(_TABLES)
+        wanted = empty.execute(_SCHEMA).fetchall()
+        if index.execute(_SCHEMA).fetchmany(len(wanted) + 1) != wanted:
+            raise sqlite3.DatabaseError("it has other tables than modseal makes")
         yield index
 
 
 def _is_made_of(store: Store, index: sqlite3.Connection) -> bool:
     state = store.state.event
-    made = index.execute("SELECT version, state, event FROM made").fetchall()
+    made = index.execute("SELECT version, state, event FROM made").fetchmany(2)
     return bool(made == [(_VERSION, state.number, state.previous or "")])
 
 
@@ -142,15 +159,16 @@ def index_failures(store: Store, modules: Sequence[Installed]) -> Iterator[Failu
     One of another state is made anew before anybody is answered from it, and is not looked at.
     """
     number = store.state.generation.number
+    wanted = {row for module in modules for row in _rows_of(number, module)}
     try:
         with _opened(store) as index:
             if not _is_made_of(store, index):
                 return
-            found = index.execute("SELECT * FROM file WHERE generation = ?", (number,)).fetchall()
+            found = index.execute("SELECT * FROM file WHERE generation = ?", (number,)).fetchmany(len(wanted) + 1)
     except (sqlite3.Error, UndecidedError) as error:
         yield _damaged(str(error))
         return
-    if set(found) != {row for module in modules for row in _rows_of(number, module)}:
+    if set(found) != wanted:
         yield _damaged(f"it says something else of generation {number} than the modules' manifests do")
 
 

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
 from modseal import limits
-from modseal.errors import Failure
+from modseal.errors import Failure, InputError
 from modseal.files import folder, left_behind
 from modseal.format import rules
 from modseal.host.scan import APPEND_ONLY, FLAGS, inode_flags
@@ -140,11 +140,19 @@ def shared(store: Store, files: Iterable[StoreFile]) -> Iterator[tuple[str | Non
     """Those of these files that have names outside of the store, each with its module.
 
     A change that removes names meanwhile makes it look so. So all names are counted again, while no change can run.
+    Nobody waits for one that runs: whoever may read the store could hold its lock for ever.
     """
     found = list(files)
     if not found:
         return
-    with folder.locked(store.path):
+    try:
+        yield from _shared(store, found)
+    except InputError as error:
+        yield None, error.failure
+
+
+def _shared(store: Store, found: Sequence[StoreFile]) -> Iterator[tuple[str | None, Failure]]:
+    with folder.locked(store.path, "a change of this host is running, so the names of its files cannot be counted"):
         count = Counter(look(store.descriptor).inodes)
         for one in found:
             status = folder.status_of(one.path, store.descriptor)

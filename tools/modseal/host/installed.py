@@ -101,7 +101,7 @@ class _StoredBundle:
         """See `trust.integrity.Bundle.measure`."""
         part = self._parts[payload.name]
         if self.kind == "vib" and self._unpack:
-            with self._store.open(record_name(part.sha256)) as file:  # the digest is compared by `examine`
+            with self._store.open(record_name(part.sha256), part.size) as file:  # the digest is compared by `examine`
                 found = measure(payload, FileSource(file.fileno()), bound=up_to)
         else:
             found = self._as_declared(

@@ -13,10 +13,11 @@ from modseal.host.actor import Actor
 from modseal.host.documents import sha256_of
 from modseal.host.installed import Installed
 from modseal.host.scan import KERNEL_LABELS, inode_flags
-from modseal.host.store import READ_FLAGS, Store, object_name, record_name, remove_tree
+from modseal.host.store import Store, object_name, open_regular, record_name, remove_tree
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _RECORD_MODE = 0o400
+_BLOCK = 1 << 20
 
 
 class Nothing:
@@ -90,7 +91,7 @@ class Staging:
         damaged: dict[int, str] = {}
         for name in dict.fromkeys(names):
             staged = self._staged.get(name)
-            if staged is None or is_good(name, self._store):
+            if staged is None or is_good(name, self._store, os.stat(staged, dir_fd=self.descriptor).st_size):
                 continue
             before = folder.status_of(name, self._store)
             if before:
@@ -146,7 +147,8 @@ def damaged_entry(store: Store, module: Installed, proved: str | None = None) ->
     for entry in module.entries:
         if entry.type is FileType.FILE and entry.sha256:
             name = object_name(entry.sha256.hex(), entry.mode or 0)
-            if not (proved and _is_same(name, f"{proved}/{entry.path}", store)) and not is_good(name, store.descriptor):
+            same = proved and _is_same(name, f"{proved}/{entry.path}", store)
+            if not same and not is_good(name, store.descriptor, entry.size or 0):
                 return entry
     return None
 
@@ -156,16 +158,17 @@ def _is_same(name: str, other: str, store: Store) -> bool:
     return found is not None and there is not None and os.path.samestat(found, there)
 
 
-def is_good(name: str, store: int) -> bool:
+def is_good(name: str, store: int, most: int) -> bool:
     """Whether a file of the store has the content, and an object the mode, that its name says, and can be linked to.
 
-    With an inode flag that binds even root it cannot (link(2), EPERM).
+    It has at most so many bytes, and no more are read. With an inode flag that binds even root it cannot be linked to
+    (link(2), EPERM).
     """
     try:
-        descriptor = os.open(name, READ_FLAGS, dir_fd=store)
+        descriptor = open_regular(name, store, most)
     except OSError:
         return False
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         status = os.fstat(descriptor)
         above, _, last = name.partition("/")[2].partition("/")
         digest, _, mode = last.partition(".")
@@ -174,4 +177,18 @@ def is_good(name: str, store: int) -> bool:
         )
         as_made = not mode or status.st_mode & 0o7777 == int(mode, 8)
         sound = as_owned and as_made and not inode_flags(descriptor)
-        return sound and hashlib.file_digest(file, "sha256").hexdigest() == above + digest
+        return sound and _digest(descriptor, most) == above + digest
+    except OSError:
+        return False
+    finally:
+        os.close(descriptor)
+
+
+def _digest(descriptor: int, most: int) -> str:
+    """The SHA-256 of an open file; of one that grows meanwhile, of little more than so many bytes."""
+    digest = hashlib.sha256()
+    left = most + 1
+    while left > 0 and (data := os.read(descriptor, min(left, _BLOCK))):
+        digest.update(data)
+        left -= len(data)
+    return digest.hexdigest()

@@ -58,24 +58,33 @@ class StoreFolder:
         self.path = root.joinpath(*PLACE)
         self.descriptor = descriptor
 
-    def open(self, name: str) -> BinaryIO:
-        """A regular file of the store, to be read. Raises `UndecidedError` (host-invalid)."""
+    def open(self, name: str, most: int) -> BinaryIO:
+        """A regular file of the store of at most so many bytes, to be read. Raises `UndecidedError` (host-invalid)."""
         try:
-            descriptor = folder.open_below(name, self.descriptor, READ_FLAGS)
+            return os.fdopen(open_regular(name, self.descriptor, most), "rb")
         except OSError as error:
             raise invalid(f"{self.path}/{name}: {error.strerror}") from None
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            os.close(descriptor)
-            raise invalid(f"{self.path}/{name} is not a regular file")
-        return os.fdopen(descriptor, "rb")
 
-    def read(self, name: str, limit: int) -> bytes:
+    def read(self, name: str, most: int) -> bytes:
         """The bytes of a file of the store. Raises `UndecidedError` (host-invalid)."""
-        with self.open(name) as file:
-            data = file.read(limit + 1)
-        if len(data) > limit:
-            raise invalid(f"{self.path}/{name} has over {limit} bytes")
-        return data
+        with self.open(name, most) as file:
+            return file.read(most)
+
+
+def open_regular(name: str, store: int, most: int, flags: int = READ_FLAGS) -> int:
+    """Open a regular file of at most so many bytes by its name below an open store. No link on the way is followed.
+
+    Every file of a store is opened by this: what has another type or size there could be read without an end, and a
+    link could lead out of the store. Raises `OSError`.
+    """
+    descriptor = folder.open_below(name, store, flags)
+    status = os.fstat(descriptor)
+    if stat.S_ISREG(status.st_mode) and status.st_size <= most:
+        return descriptor
+    os.close(descriptor)
+    if stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EFBIG, f"it has over {most} bytes")
+    raise OSError(errno.EINVAL, "it is not a regular file")
 
 
 class Store(StoreFolder):
@@ -201,12 +210,14 @@ def record_name(sha256: str) -> str:
     return f"{RECORDS}/{sha256[:2]}/{sha256[2:]}"
 
 
-def records_of(record: ModuleRecord) -> Iterator[str]:
-    """The digests of everything that is kept of a module."""
-    yield from (record.manifest, record.signature, record.decision)
-    yield from (part.sha256 for part in record.attachments)
+def records_of(record: ModuleRecord) -> Iterator[tuple[str, int]]:
+    """The digests of everything that is kept of a module, each with the most bytes that it may have."""
+    yield record.manifest, limits.MANIFEST_SIZE
+    yield record.signature, limits.SIGNATURE_MEMBER_SIZE
+    yield record.decision, limits.HOST_DOCUMENT_SIZE
+    yield from ((part.sha256, part.size) for part in record.attachments)
     if record.kind == "vib":
-        yield from (part.sha256 for part in record.payloads)
+        yield from ((part.sha256, part.size) for part in record.payloads)
 
 
 def object_name(sha256: str, mode: int) -> str:

@@ -191,7 +191,7 @@ def _objects(
             if entry.sha256 is None:
                 continue
             name = object_name(entry.sha256.hex(), entry.mode or 0)
-            if objects.get(name) != found[entry.path].inode and not is_good(name, store.descriptor):
+            if objects.get(name) != found[entry.path].inode and not is_good(name, store.descriptor, entry.size or 0):
                 shown = rules.shown(entry.path)
                 detail = f"the store's file for {shown!r} is missing or is not the signed one"
                 yield HostDifference(module.name, Failure("installed-changed", detail, {"path": shown}))

@@ -104,7 +104,7 @@ def _sweep(store: Store) -> None:
     wanted |= {*(one.sha256 for one in state.depots), *state.recalls}
     for kept in state.kept:
         for module in store.generation(kept).modules:
-            wanted |= {module.record, *records_of(store.module(module.record))}
+            wanted |= {module.record, *(digest for digest, _ in records_of(store.module(module.record)))}
     for where in (OBJECTS, RECORDS):
         for above in store.names(where):
             for name in store.names(f"{where}/{above}"):
@@ -130,7 +130,7 @@ def add_generation(store: int, staging: Staging, generation: Generation, modules
     paths = image.layout(module.entries for module in modules)
     objects = {path: _object(entry) for path, entry in paths.items() if entry.type is FileType.FILE}
     staging.add_object(image.RELEASE, 0o644)
-    records = [record_name(digest) for one in modules for digest in records_of(one.record)]
+    records = [record_name(digest) for one in modules for digest, _ in records_of(one.record)]
     damaged = staging.place([*objects.values(), *records, *(record_name(one.record) for one in named)])
     if damaged:
         _heal(store, staging.descriptor, damaged)

@@ -12,6 +12,7 @@ import pytest
 
 from builders import hosts
 from builders.hosts import Host
+from modseal import limits
 from modseal.host.store import record_name
 from modseal.trust.examination import Verdict
 
@@ -71,11 +72,15 @@ def test_what_has_no_end_is_found_and_not_read(host: Host, what: Callable[[Host]
         assert host.install(host.bundle("other"), dry_run=True).verdict is expected
 
 
-def test_who_holds_the_lock_keeps_nobody_from_verifying(host: Host, tmp_path: Path) -> None:
+def test_who_holds_the_lock_keeps_nobody_from_verifying(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "HOST_LOOKS", 1)
+    monkeypatch.setattr(limits, "HOST_CHANGE_LOOKS", 1)
     (tmp_path / "outside").hardlink_to(host.image / "opt/acme-agent/bin/run")
     descriptor = os.open(host.root / "var/lib/modseal", os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_SH)
-    assert host.codes() == ["io-error"]
+    assert host.codes() == ["io-error", "host-invalid"]
     assert host.verify().findings[0].failure.evidence["cause"] == "busy"
     os.close(descriptor)
     assert host.codes() == ["installed-shared"]

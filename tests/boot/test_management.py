@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from modseal import limits
 from modseal.boot import management, receiver
 from modseal.boot.requests import Running, invalid
 from modseal.boot.update import Delivery
@@ -97,7 +98,7 @@ def test_the_next_one_is_taken_at_once(whole: int) -> None:
 
 
 def test_while_one_is_taken_another_one_is_told_so(whole: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(management, "_SECONDS", 0.2)
+    monkeypatch.setattr(limits, "MANAGED_TIME", 0.2)
     with socket.create_connection(("127.0.0.1", whole)) as client:
         client.sendall(b"PUT /update HTTP/1.1\r\nContent-Length: 99\r\n\r\nonly this")
         status, said = put(whole, b"x")

@@ -21,6 +21,7 @@ LIMITS = [name for name in NAMES if name not in UNITS]
 def test_every_limit_has_a_test_at_its_edge() -> None:
     for module in (
         "test_limits_audit",
+        "test_limits_boot",
         "test_limits_bytes",
         "test_limits_depot",
         "test_limits_managed",

@@ -558,3 +558,46 @@ REMOTE_PAUSE = 200
 
 REMOTE_LONGEST_PAUSE = 3000
 """The most milliseconds between two such questions."""
+
+MANAGED_TIME = 5
+"""Seconds that the host waits for a client's next bytes, one client at a time: none keeps the others out for good."""
+
+MANAGED_REQUEST = 4 * KIB
+"""Bytes of the head of a request to a host. `curl` and proxies send some hundreds; it is read at once."""
+
+DELIVERY_TIME = 900
+"""Seconds in which an update arrives and is judged: 2 GiB at 2.4 MB a second. There is one delivery at a time."""
+
+DELIVERY_PAUSE = 60
+"""Seconds that the receiver of an update waits for its next piece: longer than any network that recovers needs."""
+
+DELIVERY_HEAD = 64
+"""Bytes of the first line of a delivery: a word and two numbers, of which the longest have 40."""
+
+BOOT_LOG_SIZE = 4 * MIB
+"""Bytes of the log of process 1 on the data partition, and as many of the one before: some 40,000 lines each."""
+
+BOOT_PARTITIONS = 1024
+"""Rows of a disk's table of partitions, which are read at once. Ordinary ones have 128 (UEFI 2.10 section 5.3.2)."""
+
+BOOT_WATCHDOG = 300
+"""Seconds without a sign of process 1 after which the machine restarts: proving HOST_MODULES modules takes less."""
+
+SERVICE_LINE = 4 * KIB
+"""Bytes of a line that a service says before it is cut in two: process 1 keeps what has not ended yet."""
+
+SERVICE_STOP = 5
+"""Seconds in which services may end by themselves before a restart."""
+
+TPM_ANSWER = 4 * KIB
+"""Bytes of an answer of a TPM (TPM2_MAX_RESPONSE_SIZE of the Platform TPM Profile): it is read at once."""
+
+TPM_TRIES = 100
+"""Times that a TPM that is busy is asked again, a twentieth of a second apart: its self-test takes a second or two."""
+
+OUTPUT_LINKS = 40
+"""Links in a row from a name to the file that is written: as many as the kernel follows (path_resolution(7))."""
+
+OUTPUT_LOOK = 64 * KIB
+"""Bytes of a file that are looked at for a private key before it is replaced. A PEM file with a chain of ten
+certificates before its key has 20 KiB."""

@@ -63,8 +63,6 @@ from modseal.trust.policy import PolicyBytes
 DATA = Path("/data")
 _MODULES = "/run/modules"
 _LOG = DATA / "log.jsonl"
-_LOG_SIZE = 4 << 20
-"""Bytes of the log on the data partition; what is older is in one file beside it."""
 _PLAIN = syscalls.NO_SUID | syscalls.NO_DEV | syscalls.NO_EXEC
 _PAUSE = 10
 _LAST_WORDS = 5.0
@@ -130,7 +128,7 @@ def say(source: str, text: str) -> None:
             descriptor = os.open(_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
-                if file.tell() > _LOG_SIZE:
+                if file.tell() > limits.BOOT_LOG_SIZE:
                     _LOG.rename(_LOG.with_suffix(".old"))
     except OSError:
         pass  # the console has it; a full disk does not stop the host

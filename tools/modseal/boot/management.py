@@ -22,11 +22,6 @@ from modseal.errors import ModsealError
 
 STATUS = "/run/modseal/status.json"
 _NOBODY = 65534
-_SECONDS = 5
-"""Longer is no request awaited, so that one client cannot keep the others out for good."""
-_DELIVERY_SECONDS = 900
-"""Longer may no update take to arrive and to be judged: there is one at a time."""
-_REQUEST = 4096
 _PIECE = 1 << 16
 _PAUSE = 0.05
 _WANTED = re.compile(rb"GET /(?:status|attestation\?nonce=(?P<nonce>(?:[0-9a-f]{2}){8,32})) HTTP/1\.[01]\r\n")
@@ -59,8 +54,8 @@ def start(port: int, control: socket.socket | None = None) -> int:
 
 def _answer(client: socket.socket, tpm: int | None, control: socket.socket | None, relay: int) -> int:
     """Answer one request; gives the process that has an update in hand, if one has."""
-    client.settimeout(_SECONDS)
-    head = client.recv(_REQUEST)
+    client.settimeout(limits.MANAGED_TIME)
+    head = client.recv(limits.MANAGED_REQUEST)
     if _DELIVERED.match(head):
         return _deliver(client, head, control, relay)
     request = _WANTED.match(head)
@@ -85,8 +80,8 @@ def _deliver(client: socket.socket, head: bytes, control: socket.socket | None, 
         said = b'{"outcome": "undecided", "detail": "the host takes another delivery; send it again later"}\n'
         _respond(client, _STATUS["undecided"], said)
         return relay
-    while b"\r\n\r\n" not in head and len(head) < _REQUEST:
-        piece = client.recv(_REQUEST - len(head))
+    while b"\r\n\r\n" not in head and len(head) < limits.MANAGED_REQUEST:
+        piece = client.recv(limits.MANAGED_REQUEST - len(head))
         if not piece:
             return 0
         head += piece
@@ -103,7 +98,7 @@ def _deliver(client: socket.socket, head: bytes, control: socket.socket | None, 
     if process:
         return process
     try:
-        signal.alarm(_DELIVERY_SECONDS)
+        signal.alarm(limits.DELIVERY_TIME)
         if _AWAITS.search(head + b"\r\n"):
             client.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         relayed(client, start, size, receiver.hand_over(control, size))
@@ -113,7 +108,7 @@ def _deliver(client: socket.socket, head: bytes, control: socket.socket | None, 
 
 def _ended(process: int) -> bool:
     """Whether a child has ended, or does so within moments: its client has the answer a little before."""
-    end = time.monotonic() + _SECONDS
+    end = time.monotonic() + limits.MANAGED_TIME
     while os.waitpid(process, os.WNOHANG) == (0, 0):
         if time.monotonic() > end:
             return False

@@ -10,6 +10,7 @@ import uuid
 from dataclasses import dataclass
 from pathlib import Path
 
+from modseal import limits
 from modseal.boot.boot_variables import BootPartition
 from modseal.errors import UndecidedError
 
@@ -18,7 +19,6 @@ _SECTOR = 512
 _HEADER, _TABLE = 92, 72
 """Bytes of the table's header, and where it says where the entries are."""
 _ENTRY = struct.Struct("<16x16sQ")
-_MOST = 1024
 _WANTED = ("boot-a", "root-a", "root-b", "data")
 """What every disk of this project has; `boot-b`, a second boot slot, as well."""
 
@@ -63,7 +63,7 @@ def identifiers(device: str, block: int) -> dict[int, uuid.UUID]:
     with open(device, "rb") as file:
         file.seek(block)
         table, count, size = struct.unpack_from("<QII", file.read(_HEADER), _TABLE)
-        if not 1 <= count <= _MOST or not _ENTRY.size <= size <= block:
+        if not 1 <= count <= limits.BOOT_PARTITIONS or not _ENTRY.size <= size <= block:
             raise UndecidedError("host-invalid", f"{device} has no table of partitions that can be read")
         file.seek(table * block)
         data = file.read(count * size)

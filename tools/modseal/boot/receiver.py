@@ -13,6 +13,7 @@ import struct
 from collections.abc import Callable
 from contextlib import suppress
 
+from modseal import limits
 from modseal.boot.requests import Running
 from modseal.boot.update import Delivery
 from modseal.errors import FormatError, ModsealError, RefusedError
@@ -20,8 +21,6 @@ from modseal.errors import FormatError, ModsealError, RefusedError
 NAME = "update"
 RESTART = 3
 """How this process ends when the machine is to restart."""
-_SECONDS = 60
-"""Longer is no next piece awaited."""
 _SIZE = struct.Struct(">Q")
 
 
@@ -66,7 +65,7 @@ def answer(
     connection: socket.socket, size: int, follow: Callable[[Delivery], Running], say: Callable[[str, str], None]
 ) -> bool:
     """Follow one delivery, and say what came of it; gives whether the machine is to restart."""
-    connection.settimeout(_SECONDS)
+    connection.settimeout(limits.DELIVERY_PAUSE)
     said: dict[str, object]
     try:
         state = follow(Delivery(connection.recv, size))

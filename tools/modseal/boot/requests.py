@@ -33,7 +33,6 @@ PROGRAM, ROOT = "boot.efi", "root.img"
 _SIGNED = b"modseal: a request of the owner to a host\0"
 """In front of what is signed, so that no signature of another kind is one of a request."""
 _HEAD = re.compile(rb"modseal-request ([1-9][0-9]{0,7}) ([1-9][0-9]{0,3})\n")
-_HEAD_SIZE = 64
 _HOST = Text(rules.MODULE_NAME, form=rules.MODULE_NAME_FORM, most=limits.NAME_LENGTH)
 _STATE = Table({"version": NUMBER, "generation": NUMBER})
 _PART = Table({"name": FileName, "size": Integer(1, limits.UPDATE_SIZE), "sha256": Sha256Text})
@@ -111,7 +110,7 @@ def read(take: Callable[[int], bytes], owner: x509.Certificate) -> Request:
     Nothing is parsed that the owner has not signed. Raises `RefusedError` (update-invalid, bad-signature).
     """
     head = b""
-    while not head.endswith(b"\n") and len(head) < _HEAD_SIZE and (one := take(1)):
+    while not head.endswith(b"\n") and len(head) < limits.DELIVERY_HEAD and (one := take(1)):
         head += one
     sizes = _HEAD.fullmatch(head)
     if not sizes or int(sizes[1]) > limits.REQUEST_SIZE:
@@ -128,7 +127,7 @@ def is_one(path: Path) -> bool:
     """Whether a file begins as a request. Raises `InputError`."""
     try:
         with path.open("rb") as file:
-            return _HEAD.match(file.read(_HEAD_SIZE)) is not None
+            return _HEAD.match(file.read(limits.DELIVERY_HEAD)) is not None
     except OSError as error:
         raise InputError.of(path, error) from error
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from modseal import limits
 from modseal.boot import syscalls
 from modseal.boot.documents import SERVICE_SHAPE, SERVICES
 from modseal.errors import Failure
@@ -28,10 +29,7 @@ _PAUSES = (1, 2, 5, 10, 30, 60)
 """Seconds until a service is started again; the last one from then on."""
 _STEADY = 60
 """A service that ran for so many seconds starts again as if it had never ended."""
-_LINE = 4096
 _POLL = 1.0
-_STOPPING = 5.0
-"""Seconds in which services may end by themselves before a restart."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +146,7 @@ class Supervisor:
             one.again = None
             if one.process:
                 os.kill(one.process, signal.SIGTERM)
-        end = time.monotonic() + _STOPPING
+        end = time.monotonic() + limits.SERVICE_STOP
         while any(one.process for one in self._running) and time.monotonic() < end:
             self.step()
 
@@ -177,7 +175,7 @@ class Supervisor:
 
     def _read(self, one: _Running) -> None:
         try:
-            data = os.read(one.output, _LINE)
+            data = os.read(one.output, limits.SERVICE_LINE)
         except BlockingIOError:
             return
         if not data:
@@ -186,7 +184,7 @@ class Supervisor:
             one.output = -1
             return
         *lines, one.rest = (one.rest + data).split(b"\n")
-        if len(one.rest) >= _LINE:
+        if len(one.rest) >= limits.SERVICE_LINE:
             lines, one.rest = [*lines, one.rest], b""
         for line in lines:
             self._tell(one.service.name, line.decode(errors="replace"))

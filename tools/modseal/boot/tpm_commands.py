@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
+from modseal import limits
 from modseal.errors import InputError
 
 Transport = Callable[[bytes], bytes]
@@ -27,10 +28,9 @@ _EXTEND, _READ, _CREATE_PRIMARY, _QUOTE, _FLUSH = 0x182, 0x17E, 0x131, 0x158, 0x
 _ECC, _ECDSA, _NULL, _P256 = 0x0023, 0x0018, 0x0010, 0x0003
 _ATTRIBUTES = 0x00050072
 """fixedTPM, fixedParent, sensitiveDataOrigin, userWithAuth, restricted, sign: it signs what the TPM says alone."""
-_ANSWER = 4096
 _AGAIN = (0x922, 0x90A)
 """TPM_RC_RETRY, TPM_RC_TESTING: the same request will be taken a little later."""
-_TRIES, _PAUSE = 100, 0.05
+_PAUSE = 0.05
 _REGISTERS = 24
 
 
@@ -48,7 +48,7 @@ def open_device(descriptor: int) -> Transport:
 
     def send(request: bytes) -> bytes:
         os.write(descriptor, request)
-        return os.read(descriptor, _ANSWER)
+        return os.read(descriptor, limits.TPM_ANSWER)
 
     return send
 
@@ -118,7 +118,7 @@ def _command(send: Transport, code: int, handles: bytes, session: bytes | None, 
     body = handles + sessions + parameters
     head = struct.pack(">HII", _SESSIONS if session else _NO_SESSIONS, 10 + len(body), code)
     answer, size, result = b"", 0, _AGAIN[0]
-    for _ in range(_TRIES):
+    for _ in range(limits.TPM_TRIES):
         try:
             answer = send(head + body)
             _, size, result = struct.unpack_from(">HII", answer)

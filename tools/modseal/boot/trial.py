@@ -8,13 +8,13 @@ import struct
 from collections.abc import Sequence
 from contextlib import suppress
 
+from modseal import limits
+
 _GOOD = 10.0
 """Seconds in which every service must run without an end."""
 _WATCHDOG = "/dev/watchdog"
 _SET_TIMEOUT = 0xC0045706
 """WDIOC_SETTIMEOUT (linux/watchdog.h)."""
-_SECONDS = 300
-"""After so long without a sign of process 1 the machine restarts: proving 4,096 modules takes less."""
 
 
 class TrialJudge:
@@ -39,7 +39,7 @@ def watchdog() -> int | None:
     except OSError:
         return None
     with suppress(OSError):  # one that has another longest time keeps its own
-        fcntl.ioctl(descriptor, _SET_TIMEOUT, struct.pack("i", _SECONDS))
+        fcntl.ioctl(descriptor, _SET_TIMEOUT, struct.pack("i", limits.BOOT_WATCHDOG))
     return descriptor
 
 

@@ -21,14 +21,12 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import BinaryIO
 
+from modseal import limits
 from modseal.errors import InputError, ModsealError, UsageError
 from modseal.files import folder, left_behind
 from modseal.values import dataclass
 
-_LINKS = 40
-"""As many links in a row as the kernel follows."""
 _PRIVATE_KEY = b"PRIVATE KEY-----"
-_BEGINNING = 64 * 1024
 _KINDS = {
     stat.S_IFDIR: "a folder",
     stat.S_IFCHR: "a device",
@@ -127,7 +125,7 @@ def _placed(path: Path, *, is_report: bool, new: bool) -> Iterator[_Place]:
 def _find(path: Path, *, follow: bool) -> _Place:
     """Where a path leads to. Raises `UsageError`, `OSError`."""
     wanted = path
-    for _ in range(_LINKS):
+    for _ in range(limits.OUTPUT_LINKS):
         parent, name = folder.open_parent(path)
         try:
             if name.isdecimal() and os.path.realpath(path.parent) == f"/proc/{os.getpid()}/fd":
@@ -175,7 +173,7 @@ def _has_private_key(place: _Place) -> bool:
             place.name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=place.folder
         )
         try:
-            return _PRIVATE_KEY in os.read(descriptor, _BEGINNING)
+            return _PRIVATE_KEY in os.read(descriptor, limits.OUTPUT_LOOK)
         finally:
             os.close(descriptor)
     return False

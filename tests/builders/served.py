@@ -194,7 +194,7 @@ class Served:
         until = time.monotonic() + 60
         while time.monotonic() < until:
             found = self.ask("GET", reply.document["@odata.id"])
-            if found.document["TaskState"] != "Running":
+            if found.document["TaskState"] not in ("Pending", "Running"):
                 return found.document
             time.sleep(0.05)
         raise AssertionError("the task does not end")

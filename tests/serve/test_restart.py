@@ -10,15 +10,15 @@ import pytest
 
 from builders import served
 from builders.pki import NOW
+from modseal.host import change, prune, switch, values
 from modseal.host.actor import Actor
-from modseal.serve import routes
+from modseal.serve import documents, routes
 from modseal.serve.broker import PLACE, Broker
 from modseal.serve.roles import Caller, Role
 from modseal.serve.spec import Clients
 from modseal.serve.tasks import Task, Tasks
 
 ANN = Caller("CN=Ann", "key-sha256:" + "0" * 64, Role.OPERATOR)
-ACTOR = Actor(ANN.key, ANN.name)
 
 
 @pytest.fixture
@@ -38,14 +38,47 @@ def begun(one: served.Served, operation: str, **arguments: str) -> Task:
     return Tasks(one.host.root / PLACE / "tasks").begin(operation, arguments, ANN, NOW, before)
 
 
+def ann(task: Task) -> Actor:
+    """Who has asked for a task, as the log has it."""
+    return Actor(ANN.key, ANN.name, task["id"])
+
+
 @pytest.mark.parametrize("word", ["install", "update"])
 def test_a_task_that_was_done_is_said_to_be_done(one: served.Served, word: str) -> None:
     if word == "update":
         one.host.installed(one.host.bundle("agent", "1.0"))
     task = begun(one, "install", Action=word)
-    one.host.install(one.host.bundle("agent", "2.0"), update=word == "update", actor=ACTOR)
+    change = one.host.install(one.host.bundle("agent", "2.0"), update=word == "update", actor=ann(task))
     found = restarted(one, task)
     assert (found["state"], found["problem"]) == ("done", None)
+    assert found["result"] == {**values.change_values(change), "results": []}, "but for the bundles, which are gone"
+    assert not documents.DOCUMENTS[values.CHANGE].problems(found["result"])
+
+
+def test_what_other_tasks_have_done_is_said_as_they_would_have_said_it(one: served.Served) -> None:
+    agent, tool = (one.host.bundle(name, "1.0") for name in ("agent", "tool"))
+    one.host.installed(agent)
+    one.host.installed(tool)
+    waiting = one.host.bundle("waits", "1.0", kind="vib")
+    for operation, act in (
+        ("remove", lambda actor: change.remove(one.host.root, ["tool"], NOW, actor=actor)),
+        ("rollback", lambda actor: switch.rollback(one.host.root, None, NOW, actor=actor)),
+        ("rollback", lambda actor: switch.rollback(one.host.root, 1, NOW, actor=actor)),
+        ("install", lambda actor: one.host.install(waiting, actor=actor)),
+        ("activate", lambda actor: switch.activate(one.host.root, NOW, actor=actor)),
+        ("prune", lambda actor: prune.prune(one.host.root, 1, NOW, actor=actor)),
+    ):
+        task = begun(one, operation)
+        done = act(ann(task))
+        wanted = values.pruned_values(done) if operation == "prune" else {**values.change_values(done), "results": []}
+        found = restarted(one, task)
+        assert (found["state"], found["result"]) == ("done", wanted), operation
+
+
+def test_of_two_tasks_of_one_client_the_one_that_was_done_is_the_one_that_is_said_to_be(one: served.Served) -> None:
+    first, second = begun(one, "install"), begun(one, "install")
+    one.host.install(one.host.bundle("agent", "1.0"), actor=ann(second))
+    assert (restarted(one, first)["state"], restarted(one, second)["state"]) == ("failed", "done")
 
 
 def test_a_task_that_was_not_done_has_the_reason_as_its_document(one: served.Served) -> None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import signal
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from builders import recalls
 from builders.bundles import make as make_bundle
-from builders.pki import leaf, root
+from builders.pki import Identity, leaf, root
 from builders.served import Served, make, served
+from modseal.format import recall as recall_format
 from modseal.serve import routes
 
 INVENTORY, ACTIONS = routes.INVENTORY, routes.ACTIONS
@@ -68,6 +72,39 @@ def test_modules_are_removed_generations_gone_back_to_and_the_host_verified(one:
     found = one.ended(one.ask("POST", f"{ACTIONS}.Verify", "operator"))
     assert (found["TaskState"], found["Oem"]["Modseal"]["verdict"]) == ("Completed", "accepted")
     assert [each["state"] for each in one.ask("GET", routes.GENERATIONS).own["generations"]].count("active") == 1
+
+
+def test_old_generations_are_removed(one: Served) -> None:
+    before = len(one.ask("GET", routes.GENERATIONS).own["generations"])
+    tried = one.ended(one.ask("POST", f"{ACTIONS}.Prune", "operator", {"Keep": 1, "DryRun": True}))
+    assert len(one.ask("GET", routes.GENERATIONS).own["generations"]) == before
+    done = one.ended(one.ask("POST", f"{ACTIONS}.Prune", "operator", {"Keep": 1}))
+    assert done["Oem"]["Modseal"] == tried["Oem"]["Modseal"]
+    assert len(done["Oem"]["Modseal"]["kept"]) == len(one.ask("GET", routes.GENERATIONS).own["generations"])
+    assert one.ask("POST", f"{ACTIONS}.Prune", "operator", {"Keep": 0}).status == 400
+
+
+def test_the_policy_is_shown_and_recalls_are_kept(one: Served) -> None:
+    shown = one.ask("GET", routes.POLICY).own
+    assert (shown["schema"], shown["not_accepted"]) == ("modseal/host-policy@1", [])
+    assert one.ask("GET", routes.RECALLS).own["recalls"] == []
+    kept = one.ask("POST", f"{ACTIONS}.KeepRecalls", "operator", recall())
+    assert [each["new"] for each in kept.own["recalls"]] == [True]
+    assert [each["new"] for each in one.ask("GET", routes.RECALLS).own["recalls"]] == [False]
+    assert one.ask("GET", routes.ENTRIES).document["Members"][-1]["Name"] == "recall"
+    foreign = one.ask("POST", f"{ACTIONS}.KeepRecalls", "operator", recall(leaf(issuer=root(7)), name="foreign"))
+    assert foreign.codes == ["recall-not-trusted"]
+    damaged = {"Recalls": [base64.b64encode(b"no recall").decode()]}
+    assert one.ask("POST", f"{ACTIONS}.KeepRecalls", "operator", damaged).codes == ["recall-invalid"]
+    assert one.ask("POST", f"{ACTIONS}.KeepRecalls", "operator", {"Recalls": ["/etc/passwd"]}).status == 400
+
+
+def recall(*by: Identity, name: str = "acme-recalls") -> dict[str, list[str]]:
+    """What is sent of a recall that is current."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    times = {"issued": now - timedelta(days=1), "expires": now + timedelta(days=30)}
+    made = recalls.make(recalls.entry("nothing"), name=name, by=by or None, **times)
+    return {"Recalls": [base64.b64encode(recall_format.encode(made)).decode()]}
 
 
 def test_levels_are_set_by_administrators(one: Served) -> None:

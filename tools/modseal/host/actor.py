@@ -22,6 +22,8 @@ class Actor:
 
     key: str | None = None
     name: str = ""
+    task: str | None = None
+    """The task that they asked for: who was interrupted finds in the log whether it was done."""
 
 
 LOCAL = Actor()

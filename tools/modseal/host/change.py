@@ -21,12 +21,13 @@ from modseal.format import rules
 from modseal.format.manifest import Entry
 from modseal.host import plan as planning
 from modseal.host.actor import LOCAL, Actor, refusal
-from modseal.host.admit import Keeper, admit
+from modseal.host.admit import Admitted, Keeper, admit
 from modseal.host.bound import flags_of, generation_failures, state_failures
 from modseal.host.inodes import flag_failures
 from modseal.host.installed import Installed, prove
 from modseal.host.keep import Nothing, Staging, damaged_entry
 from modseal.host.plan import ChangePlan, LostModule
+from modseal.host.progress import SILENT, Progress
 from modseal.host.store import Store, object_name, open_store
 from modseal.host.verify import verify_generation
 from modseal.host.write import add_generation, advance, changing, next_generation, numbers_text, retained
@@ -92,11 +93,15 @@ def _require_unbound(store: Store) -> None:
         raise RefusedError(failure.code, failure.detail, **failure.evidence)
 
 
-def present(store: Store, policy: Policy, at: datetime) -> tuple[list[Installed], list[LostModule]]:
+def present(
+    store: Store, policy: Policy, at: datetime, progress: Progress = SILENT
+) -> tuple[list[Installed], list[LostModule]]:
     """The modules of the newest generation, proved again under a policy; and those that cannot be."""
     found: list[Installed] = []
     lost: list[LostModule] = []
-    for module in store.generation(store.newest).modules:
+    recorded = store.generation(store.newest).modules
+    progress.begin("installed modules", found, len(recorded))
+    for module in recorded:
         try:
             found.append(prove(store, module, policy, at))
         except UndecidedError as error:
@@ -113,6 +118,7 @@ def install(
     update: bool = False,
     dry_run: bool = False,
     actor: Actor = LOCAL,
+    progress: Progress = SILENT,
 ) -> Change:
     """Install bundles, or with `update` only newer ones of modules that are installed. All of them, or none.
 
@@ -122,33 +128,50 @@ def install(
     action = "update" if update else "install"
     with opened(root, action, at, actor, dry_run=dry_run) as (store, staging):
         keeper: Keeper = staging or Nothing()
-        admitted = [admit(path, store.policy, at, keeper) for path in bundles]
+        admitted: list[Admitted] = []
+        progress.plan(4)
+        progress.begin("bundles", admitted, len(bundles))
+        admitted += (admit(path, store.policy, at, keeper) for path in bundles)
         results = tuple(one.result for one in admitted)
         coming = {_content(one.module): one.module for one in admitted if one.module}  # named twice counts once
         if not all(one.module for one in admitted):
             return Change(action, results)
         found = planning.arrival(
-            *present(store, store.policy, at), [*coming.values()], store.state.level, update=update
+            *present(store, store.policy, at, progress), [*coming.values()], store.state.level, update=update
         )
         if found.skipped and not found.failures and not found.changes:
             looked = verify_generation(store, store.newest, store.policy, at)
             found = planning.repair(found, {finding.module for finding in looked.findings})
-        return carry_out(store, staging, at, Change(action, results, found))
+        return carry_out(store, staging, at, Change(action, results, found), progress=progress)
 
 
 def _content(module: Installed) -> tuple[str, str]:
     return module.record.manifest, module.record.signature
 
 
-def remove(root: Path, names: Sequence[str], at: datetime, *, dry_run: bool = False, actor: Actor = LOCAL) -> Change:
+def remove(
+    root: Path,
+    names: Sequence[str],
+    at: datetime,
+    *,
+    dry_run: bool = False,
+    actor: Actor = LOCAL,
+    progress: Progress = SILENT,
+) -> Change:
     """Remove modules by their names. Raises what `install` raises."""
     with opened(root, "remove", at, actor, dry_run=dry_run) as (store, staging):
-        found = planning.removal(*present(store, store.policy, at), tuple(dict.fromkeys(names)))
-        return carry_out(store, staging, at, Change("remove", plan=found))
+        progress.plan(3)
+        found = planning.removal(*present(store, store.policy, at, progress), tuple(dict.fromkeys(names)))
+        return carry_out(store, staging, at, Change("remove", plan=found), progress=progress)
 
 
 def carry_out(
-    store: Store, staging: Staging | None, at: datetime, change: Change, learned: Learned | None = None
+    store: Store,
+    staging: Staging | None,
+    at: datetime,
+    change: Change,
+    learned: Learned | None = None,
+    progress: Progress = SILENT,
 ) -> Change:
     """Make a change that is planned, where nothing speaks against it; what was learned is kept in any case.
 
@@ -162,7 +185,7 @@ def carry_out(
             staging.discard_all_but(learned.records)
         told, more = learned.facts(), learned.changes(staging)
     if found.changes and not found.failures:
-        found = _with_good_files(store, found)
+        found = _with_good_files(store, found, progress)
         change = replace(change, plan=found, failures=found.failures)
     if found.failures or not found.changes:
         if more and staging:
@@ -170,6 +193,7 @@ def carry_out(
         return change
     generation = next_generation(store, at, action)
     waits = bool(found.waits) or store.state.pending is not None  # what is made from one that waits, waits as well
+    progress.begin("the new generation")
     if staging:
         reference = add_generation(store.descriptor, staging, generation, found.modules)
         active, pending = (store.state.generation, reference) if waits else (reference, None)
@@ -182,14 +206,17 @@ def carry_out(
     return replace(change, generation=generation.number, waits=waits)
 
 
-def _with_good_files(store: Store, found: ChangePlan) -> ChangePlan:
+def _with_good_files(store: Store, found: ChangePlan, progress: Progress) -> ChangePlan:
     """A plan whose modules that stay have good files in the store: a new generation links to them.
 
     Each is read and held against its signed digest, in a dry run as well. A module whose bundle is here is laid out
     again from it; what is left is a failure.
     """
     staying = [one for one in found.modules if one.name not in _brought(found)]
-    lost = {one.name: entry for one in staying if (entry := damaged_entry(store, one))}
+    looked: list[tuple[str, Entry | None]] = []
+    progress.begin("files of modules that stay", looked, len(staying))
+    looked += ((one.name, damaged_entry(store, one)) for one in staying)
+    lost = {name: entry for name, entry in looked if entry}
     found = planning.repair(found, lost)
     brought = _brought(found)
     failures = [_lost_failure(store, name, entry) for name, entry in lost.items() if name not in brought]

@@ -35,6 +35,8 @@ def who(actor: Actor) -> dict[str, str]:
     found = {"uid": str(os.geteuid())}
     if actor.key is not None:
         found |= {"key": actor.key, "name": bounded(actor.name)}
+    if actor.task is not None:
+        found["task"] = actor.task
     with suppress(KeyError):
         found["user"] = pwd.getpwuid(os.geteuid()).pw_name
     with suppress(OSError):

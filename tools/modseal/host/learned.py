@@ -132,8 +132,10 @@ def _require_room(what: str, count: int, most: int) -> None:
         raise RefusedError("limit-exceeded", f"this host would have to remember {count} {what}, and takes {most}")
 
 
-def keep_recalls(root: Path, files: Sequence[Path], at: datetime, *, actor: Actor = LOCAL) -> tuple[Recall, ...]:
-    """Keep the recalls of some files; gives those that are new.
+def keep_recalls(
+    root: Path, files: Sequence[Path | bytes], at: datetime, *, actor: Actor = LOCAL
+) -> tuple[Recall, ...]:
+    """Keep the recalls of some files, or with these contents; gives those that are new.
 
     Raises what `with_given` and `change.install` raise.
     """
@@ -155,10 +157,10 @@ def with_given(policy: Policy, files: Sequence[Path], at: datetime) -> Policy:
     return with_recalls(policy, _current(policy, files, at))
 
 
-def _current(policy: Policy, files: Sequence[Path], at: datetime) -> list[bytes]:
-    contents = [read_small(path, limits.RECALL_SIZE).data for path in files]
-    for path, data in zip(files, contents, strict=True):
-        _require_current(policy, path, data, at)
+def _current(policy: Policy, files: Sequence[Path | bytes], at: datetime) -> list[bytes]:
+    contents = [one if isinstance(one, bytes) else read_small(one, limits.RECALL_SIZE).data for one in files]
+    for number, (file, data) in enumerate(zip(files, contents, strict=True), 1):
+        _require_current(policy, f"recall {number}" if isinstance(file, bytes) else str(file), data, at)
     return contents
 
 
@@ -166,7 +168,7 @@ def _named(recall: Recall) -> str:
     return f"{recall.name} version {recall.version}"
 
 
-def _require_current(policy: Policy, path: Path, data: bytes, at: datetime) -> None:
+def _require_current(policy: Policy, path: str, data: bytes, at: datetime) -> None:
     recall = recall_format.decode(data)
     problem = recall_problem(recall, policy, at)
     if problem is None and (newer := newer_of_its_name(recall, policy, at)):

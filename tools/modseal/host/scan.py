@@ -64,12 +64,15 @@ class Found(NamedTuple):
     flags: int = 0
 
 
-def scan(image: int, sizes: frozenset[int]) -> dict[str, Found]:
+def scan(image: int, sizes: frozenset[int], found: dict[str, Found] | None = None) -> dict[str, Found]:
     """Every path of an open folder with what is there, `TOP` for itself. `sizes` are those of the modules' files.
+
+    They are added to `found`, where that is given, so that somebody can look how many there are by now.
 
     Raises `OSError` where the folder itself cannot be listed.
     """
-    found = {TOP: _folder(image)}
+    found = {} if found is None else found
+    found[TOP] = _folder(image)
     with os.scandir(image) as names:
         _each(sorted(names, key=_NAME), image, "", sizes, found, limits.PATH_DEPTH)
     return found

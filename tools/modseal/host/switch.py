@@ -18,12 +18,21 @@ from modseal.host.damaged import lost_failure
 from modseal.host.documents import Reference
 from modseal.host.keep import Staging
 from modseal.host.look import modules_of
+from modseal.host.progress import SILENT, Progress
 from modseal.host.store import Store, open_store
 from modseal.host.verify import verify_generation
 from modseal.host.write import advance
 
 
-def rollback(root: Path, to: int | None, at: datetime, *, dry_run: bool = False, actor: Actor = LOCAL) -> Change:
+def rollback(
+    root: Path,
+    to: int | None,
+    at: datetime,
+    *,
+    dry_run: bool = False,
+    actor: Actor = LOCAL,
+    progress: Progress = SILENT,
+) -> Change:
     """Go back to a generation: by default give up the one that waits, else go to the one before the active one.
 
     Raises `RefusedError` (no-generation), and what `change.install` raises.
@@ -37,10 +46,12 @@ def rollback(root: Path, to: int | None, at: datetime, *, dry_run: bool = False,
         if target is None:
             wanted = "before the active one" if number is None else str(number)
             raise RefusedError("no-generation", f"there is no generation {wanted}", generation=number)
-        return _go(store, staging, at, "rollback", target)
+        return _go(store, staging, at, "rollback", target, progress)
 
 
-def activate(root: Path, at: datetime, *, dry_run: bool = False, actor: Actor = LOCAL) -> Change:
+def activate(
+    root: Path, at: datetime, *, dry_run: bool = False, actor: Actor = LOCAL, progress: Progress = SILENT
+) -> Change:
     """Make the generation active that waits. Raises what `change.install` raises."""
     with open_store(root) as store:  # each boot asks: where nothing waits, nobody is refused
         if store.state.pending is None:
@@ -48,7 +59,7 @@ def activate(root: Path, at: datetime, *, dry_run: bool = False, actor: Actor = 
     with opened(root, "activate", at, actor, dry_run=dry_run) as (store, staging):
         if store.state.pending is None:
             return Change("activate")
-        return _go(store, staging, at, "activate", store.state.pending)
+        return _go(store, staging, at, "activate", store.state.pending, progress)
 
 
 def _give_up(store: Store, staging: Staging | None, at: datetime, pending: Reference) -> Change:
@@ -61,13 +72,17 @@ def _give_up(store: Store, staging: Staging | None, at: datetime, pending: Refer
     return Change("rollback", plan=found, generation=store.state.generation.number)
 
 
-def _go(store: Store, staging: Staging | None, at: datetime, action: str, target: Reference) -> Change:
+def _go(
+    store: Store, staging: Staging | None, at: datetime, action: str, target: Reference, progress: Progress
+) -> Change:
     state = store.state
     if target.number == state.generation.number:
         return Change(action)
     if lost := lost_failure(store, target):  # all else that would be found of it follows from that
         return Change(action, failures=(lost,))
-    looked = verify_generation(store, target, store.policy, at)
+    progress.plan(3)
+    looked = verify_generation(store, target, store.policy, at, progress)
+    progress.begin("the active generation")
     found = planning.exchange(modules_of(store, state.generation, at), looked.modules)
     failures = tuple(finding.failure for finding in looked.findings)
     if failures:

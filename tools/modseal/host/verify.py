@@ -38,6 +38,7 @@ from modseal.host.extension import extension_failures
 from modseal.host.inodes import StoreFile, flag_failures, folder_failures, look, objects, shared
 from modseal.host.installed import Installed
 from modseal.host.keep import is_good
+from modseal.host.progress import SILENT, Progress
 from modseal.host.scan import TOP, Found, scan
 from modseal.host.store import GENERATIONS, IMAGE, INDEX, OBJECTS, Store, object_name
 from modseal.trust.examination import Verdict
@@ -81,7 +82,13 @@ class LookedAt:
     flagged: tuple[Failure, ...]
 
 
-def verify(root: Path, at: datetime, clock: datetime | None = None, recalls: Sequence[Path] = ()) -> Verification:
+def verify(
+    root: Path,
+    at: datetime,
+    clock: datetime | None = None,
+    recalls: Sequence[Path] = (),
+    progress: Progress = SILENT,
+) -> Verification:
     """Verify the active generation of a host, and the one that waits, at a time; `clock` is now, if it is another.
 
     What is damaged is a finding, and hides nothing of what can still be checked. A host that is changed meanwhile is
@@ -89,14 +96,16 @@ def verify(root: Path, at: datetime, clock: datetime | None = None, recalls: Seq
     files with lists that count beside those that the host keeps. Raises `UsageError`, `InputError`, `UndecidedError`
     (host-invalid) where there is no store, and what `learned.with_given` raises.
     """
-    found, held = at_rest(lambda: _verify(root, at, clock, recalls))
+    found, held = at_rest(lambda: _verify(root, at, clock, recalls, progress))
     if held:
         return found
     detail = f"the host was being changed each of the {limits.HOST_LOOKS} times that it was looked at"
     return replace(found, findings=(*found.findings, HostDifference(None, Failure("host-invalid", detail))))
 
 
-def _verify(root: Path, at: datetime, clock: datetime | None, recalls: Sequence[Path]) -> tuple[Verification, bool]:
+def _verify(
+    root: Path, at: datetime, clock: datetime | None, recalls: Sequence[Path], progress: Progress
+) -> tuple[Verification, bool]:
     """What is found of a host, and whether nobody changed it meanwhile."""
     with open_damaged(root) as opened:
         before = pointer(opened.folder)
@@ -114,7 +123,10 @@ def _verify(root: Path, at: datetime, clock: datetime | None, recalls: Sequence[
 
             policy = with_given(policy, recalls, at)
         pending = [store.state.pending] if store.state.pending else []
-        looked = [verify_generation(store, one, policy, at) for one in (store.state.generation, *pending)]
+        generations = (store.state.generation, *pending)
+        progress.plan(2 * len(generations) + 1)
+        looked = [verify_generation(store, one, policy, at, progress) for one in generations]
+        progress.begin("the store and its log")
         findings = list(looked[0].findings)
         findings += [each for one in looked[1:] for each in one.findings if each not in findings]
         findings += [HostDifference(None, one) for one in unread_failures(store, looked[0].modules)]
@@ -137,18 +149,24 @@ def _verify(root: Path, at: datetime, clock: datetime | None, recalls: Sequence[
         return found, not (found.findings and is_changing(store)) and before == pointer(opened.folder)
 
 
-def verify_generation(store: Store, reference: Reference, policy: Policy | None, at: datetime) -> LookedAt:
+def verify_generation(
+    store: Store, reference: Reference, policy: Policy | None, at: datetime, progress: Progress = SILENT
+) -> LookedAt:
     """A generation, held against what is signed. Without a policy nobody's signature counts, and none is judged."""
     findings: list[HostDifference] = []
     recorded = recorded_modules(store, reference, findings) or ()
-    modules = [one for each in recorded if (one := prove_if_sound(store, each, policy, at, findings))]
+    modules: list[Installed] = []
+    progress.begin("modules", modules, len(recorded))
+    modules += (one for each in recorded if (one := prove_if_sound(store, each, policy, at, findings)))
     if policy:
         # Of a generation that has lost a module, what its others need would be found missing as well.
         judge = planning.generation_failures if len(modules) == len(recorded) else planning.unfit
         unfit = judge(modules, store.state.level)
         findings += [HostDifference(str(failure.evidence["module"]), failure) for failure in unfit]
     expected = image.layout(module.entries for module in modules)
-    found = _scan(store, reference, expected)
+    found: dict[str, Found] = {}
+    progress.begin("files", found, len(expected) + 1)
+    _scan(store, reference, expected, found)
     expected[TOP] = Entry(TOP, FileType.DIRECTORY, image.FOLDER_MODE)
     owners = {entry.path: module.name for module in modules for entry in module.entries}
     status = os.fstat(store.descriptor)
@@ -161,19 +179,20 @@ def verify_generation(store: Store, reference: Reference, policy: Policy | None,
     return LookedAt(reference, tuple(modules), tuple(findings), found, stored, tuple(flagged))
 
 
-def _scan(store: Store, reference: Reference, expected: Mapping[str, Entry]) -> dict[str, Found]:
+def _scan(store: Store, reference: Reference, expected: Mapping[str, Entry], found: dict[str, Found]) -> None:
     name = _image(reference)
     sizes = frozenset(entry.size for entry in expected.values() if entry.size is not None)
     try:
         descriptor = folder.open_below(name, store.descriptor)
     except FileNotFoundError:
-        return {}
+        return
     except OSError as error:
         if error.errno in (errno.ELOOP, errno.ENOTDIR):
-            return {TOP: Found(None, 0, (0, 0))}  # a link or a file is in its place
+            found[TOP] = Found(None, 0, (0, 0))  # a link or a file is in its place
+            return
         raise InputError.of(f"{store.path}/{name}", error) from error
     try:
-        return scan(descriptor, sizes)
+        scan(descriptor, sizes, found)
     finally:
         os.close(descriptor)
 

@@ -17,6 +17,7 @@ import struct
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, nullcontext, suppress
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ from modseal.errors import InputError, InternalError, ModsealError, RefusedError
 from modseal.format.times import time_text
 from modseal.host import event_log, values
 from modseal.host.actor import Actor
+from modseal.host.logged import logged_result
+from modseal.host.progress import WatchedProgress
 from modseal.host.store import open_store
 from modseal.serve import frames
 from modseal.serve.operations import OPERATIONS, Answer, Asked, Operation, require_arguments
@@ -67,6 +70,7 @@ class Broker:
         self._waiting = threading.BoundedSemaphore(_TASKS_WAITING)
         self._in_flight = InFlight(upload)
         self._unwritten: dict[str, Task] = {}
+        self._watched: dict[str, WatchedProgress] = {}
         self._threads: list[threading.Thread] = []
 
     def recover(self) -> list[str]:
@@ -89,9 +93,8 @@ class Broker:
     def _end_of_killed(self, task: Task) -> None:
         """Say of a task that was killed whether it was done, by the host's log; or why that cannot be said."""
         try:
-            if self._was_done(task):
-                detail = "the service was ended; the host's log has this change"
-                self._tasks.end(task, DONE, self._now(), {"detail": detail})
+            if result := self._result_of(task):
+                self._tasks.end(task, DONE, self._now(), result)
                 return
             detail = "the service was ended before this was done; the host is as it was before"
             failure = InputError(detail).because("serve-task").failure
@@ -99,13 +102,12 @@ class Broker:
             failure = error.failure
         self._tasks.end(task, FAILED, self._now(), problem=values.problem_values(failure))
 
-    def _was_done(self, task: Task) -> bool:
-        event = task["arguments"].get("Action", task["operation"])  # an update is pushed as an installation is
+    def _result_of(self, task: Task) -> dict[str, Any] | None:
+        """What a task has changed, by the line of the log that names it; None where there is none."""
         with open_store(self._root) as store:
-            return any(
-                one.number > task["before"] and one.event == event and one.by.get("key") == task["by"]["key"]
-                for one in event_log.events(store)
-            )
+            events = list(event_log.events(store))
+            done = next((one for one in events if one.by.get("task") == task["id"]), None)
+            return logged_result(store, events, done, self._now()) if done else None
 
     def serve(self, control: socket.socket, process: int, user: int) -> None:
         """Answer until the other process is gone or closes its end, then finish what is under way."""
@@ -180,10 +182,10 @@ class Broker:
 
     def _carry_out(self, name: str, arguments: Mapping[str, Any], who: Caller, descriptors: list[int]) -> Answer:
         if name == "tasks":
-            return Answer(Verdict.ACCEPTED, {"tasks": self._tasks.newest()})
+            return Answer(Verdict.ACCEPTED, {"tasks": [self._shown(one) for one in self._tasks.newest()]})
         if name == "task":
             wanted = str(arguments.get("id"))
-            return Answer(Verdict.ACCEPTED, self._unwritten.get(wanted) or self._tasks.get(wanted))
+            return Answer(Verdict.ACCEPTED, self._shown(self._unwritten.get(wanted) or self._tasks.get(wanted)))
         operation = self._operations[name]
         require_arguments(operation, arguments)
         if operation.bundles != bool(descriptors):
@@ -195,6 +197,12 @@ class Broker:
             return operation.act(asked)
         with self._changes:
             return operation.act(asked)
+
+    def _shown(self, task: Task) -> Task:
+        """A task, and while it is done the step that it is at; none before it has begun, and none when it has ended."""
+        watched = self._watched.get(task["id"])
+        step = watched.step() if watched and task["state"] == RUNNING else None
+        return {**task, "progress": {**step._asdict(), "percent": step.percent} if step else None}
 
     def _begin(self, name: str, operation: Operation, asked: Asked, who: Caller, descriptors: list[int]) -> Task:
         if not self._waiting.acquire(blocking=False):
@@ -216,7 +224,9 @@ class Broker:
                 shutil.rmtree(folder, ignore_errors=True)  # first: the disk may be full of it
                 self._end(task, FAILED, None, values.problem_values(error.failure))
                 raise
-            asked = Asked(asked.root, asked.arguments, asked.at, asked.actor, bundles)
+            self._watched[task["id"]] = progress = WatchedProgress()
+            actor = replace(asked.actor, task=task["id"])
+            asked = replace(asked, actor=actor, bundles=bundles, progress=progress)
             thread = threading.Thread(target=self._work, args=(task, operation, asked, folder, held.pop_all()))
             self._threads = [one for one in self._threads if one.is_alive()] + [thread]
             thread.start()
@@ -235,11 +245,13 @@ class Broker:
             state, result, problem = self._outcome(operation, asked)
             shutil.rmtree(folder, ignore_errors=True)  # first: the disk may be full of it
             self._end(task, state, result, problem)
+            del self._watched[task["id"]]
 
     def _outcome(self, operation: Operation, asked: Asked) -> tuple[str, object, object]:
         """What became of a task: its state, its result, and the problem where there is none."""
         try:
             with self._changes if operation.changes else nullcontext():
+                asked.progress.begin("getting ready")
                 answer = operation.act(asked)
         except ModsealError as error:
             state = FAILED if error.exit_code == InputError.exit_code else REFUSED

@@ -16,6 +16,16 @@ from modseal.serve.operations import OPERATIONS, STATE
 _LOG = result_shape.SHAPE.tables[values.LOG]
 _NUMBER = Integer(0, UNBOUNDED)
 _FAILURE: Mapping[str, Shape] = {"code": CODE, "detail": text(), "evidence": EVIDENCE, "next_step": text()}
+_PROGRESS = Table(
+    {
+        "number": _NUMBER,
+        "steps": _NUMBER,
+        "what": text("What this step works on."),
+        "done": _NUMBER,
+        "of": _NUMBER,
+        "percent": Integer(0, 99, about="Of all steps, which count alike."),
+    }
+)
 _TASKS = [name for name, one in OPERATIONS.items() if one.task]
 _ARGUMENTS = {key: shape for name in _TASKS for key, shape in OPERATIONS[name].takes.fields.items()}
 
@@ -53,6 +63,7 @@ PARTS: Mapping[str, Table] = {
             "state": Text(choices=("running", "done", "refused", "failed")),
             "started": time(),
             "ended": Nullable(time()),
+            "progress": Nullable(_PROGRESS, about="Null where it has not begun yet, and where it has ended."),
             "before": Integer(0, UNBOUNDED, about="The number of the newest line of the log, before it began."),
         }
     ),

@@ -30,7 +30,7 @@ from modseal.host.admit import admit
 from modseal.host.change import Change, opened
 from modseal.host.compare import HostDifference
 from modseal.host.documents import Generation, HostState, ModuleName, Reference
-from modseal.host.installed import Installed
+from modseal.host.installed import Installed, is_accepted
 from modseal.host.keep import Nothing
 from modseal.host.look import ShownHistory, ShownModule, ShownModules, ShownOne
 from modseal.host.plan import ChangePlan
@@ -58,9 +58,11 @@ def operations(host: ManagedHost) -> Mapping[str, Operation]:
         "install": _install,
         "verify": _verify,
         "level": _level,
+        "policy": _policy,
+        "recalls": _recalls,
     }
     found = {name: replace(OPERATIONS[name], act=partial(act, host)) for name, act in own.items()}
-    owned = ("remove", "activate", "rollback", "acceptance")
+    owned = ("remove", "activate", "rollback", "acceptance", "prune", "recall")
     return {**OPERATIONS, **found, **{name: replace(OPERATIONS[name], act=_owned) for name in owned}}
 
 
@@ -83,6 +85,16 @@ def _state(host: ManagedHost, asked: Asked) -> Answer:
 def _level(host: ManagedHost, asked: Asked) -> Answer:  # noqa: ARG001 - as every operation
     document, policy = host.running.content
     return Answer(Verdict.ACCEPTED, values.acceptance_values(document.level, policy.minimum_level))
+
+
+def _policy(host: ManagedHost, asked: Asked) -> Answer:
+    found = [one.module for one in _shown(host, asked).modules or () if one.module]
+    refused = [one for one in found if not is_accepted(one)]
+    return Answer(Verdict.ACCEPTED, values.policy_values(host.running.content[1], refused))
+
+
+def _recalls(host: ManagedHost, asked: Asked) -> Answer:  # noqa: ARG001 - as every operation
+    return Answer(Verdict.ACCEPTED, values.recalls_values(host.running.content[1].kept_recalls, ()))
 
 
 def _again(host: ManagedHost, image: OpenImage, at: datetime) -> Installed:

@@ -6,6 +6,8 @@ up among those that are installed. What it gives is the document that `modseal h
 
 from __future__ import annotations
 
+import re
+from base64 import b64decode
 from collections.abc import Callable, Mapping
 from dataclasses import field, replace
 from datetime import datetime
@@ -19,6 +21,7 @@ from modseal.format.level import Level
 from modseal.format.shape import Array, Boolean, Integer, Table, Text
 from modseal.host import values
 from modseal.host.actor import Actor
+from modseal.host.progress import SILENT, Progress
 from modseal.host.store import open_store
 from modseal.trust.examination import Verdict
 from modseal.values import dataclass
@@ -41,6 +44,7 @@ class Asked:
     at: datetime
     actor: Actor
     bundles: tuple[Path, ...] = ()
+    progress: Progress = SILENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,39 +164,49 @@ def changed(change: Change) -> Answer:
     return Answer(done.verdict, values.change_values(done))
 
 
+def _how(asked: Asked) -> dict[str, Any]:
+    """How a change is made, besides what it is."""
+    dry_run = asked.arguments.get("DryRun", False)
+    return {"dry_run": dry_run, "actor": asked.actor, "progress": asked.progress}
+
+
 def _install(asked: Asked) -> Answer:
     from modseal.host.change import install
 
-    given = asked.arguments
-    update, dry_run = given.get("Action") == "update", given.get("DryRun", False)
-    return changed(install(asked.root, asked.bundles, asked.at, update=update, dry_run=dry_run, actor=asked.actor))
+    update = asked.arguments.get("Action") == "update"
+    return changed(install(asked.root, asked.bundles, asked.at, update=update, **_how(asked)))
 
 
 def _remove(asked: Asked) -> Answer:
     from modseal.host.change import remove
 
-    given = asked.arguments
-    return changed(remove(asked.root, given["Names"], asked.at, dry_run=given.get("DryRun", False), actor=asked.actor))
+    return changed(remove(asked.root, asked.arguments["Names"], asked.at, **_how(asked)))
 
 
 def _activate(asked: Asked) -> Answer:
     from modseal.host.switch import activate
 
-    return changed(activate(asked.root, asked.at, dry_run=asked.arguments.get("DryRun", False), actor=asked.actor))
+    return changed(activate(asked.root, asked.at, **_how(asked)))
 
 
 def _rollback(asked: Asked) -> Answer:
     from modseal.host.switch import rollback
 
+    return changed(rollback(asked.root, asked.arguments.get("To"), asked.at, **_how(asked)))
+
+
+def _prune(asked: Asked) -> Answer:
+    from modseal.host.prune import prune
+
     given = asked.arguments
-    to, dry_run = given.get("To"), given.get("DryRun", False)
-    return changed(rollback(asked.root, to, asked.at, dry_run=dry_run, actor=asked.actor))
+    keep, dry_run = given.get("Keep", limits.HOST_GENERATIONS), given.get("DryRun", False)
+    return _good(values.pruned_values(prune(asked.root, keep, asked.at, dry_run=dry_run, actor=asked.actor)))
 
 
 def _verify(asked: Asked) -> Answer:
     from modseal.host.verify import verify
 
-    found = verify(asked.root, asked.at, asked.at)
+    found = verify(asked.root, asked.at, asked.at, progress=asked.progress)
     return Answer(found.verdict, values.verification_values(found, asked.at))
 
 
@@ -228,6 +242,33 @@ def _get_lockdown(asked: Asked) -> Answer:
         return _good(values.lockdown_values(store.state.host, store.state.lockdown))
 
 
+def _policy(asked: Asked) -> Answer:
+    """The policy, and which of the installed modules it does not accept."""
+    from modseal.host.installed import is_accepted
+    from modseal.host.look import show_modules
+
+    found = [one.module for one in show_modules(asked.root, asked.at).modules or () if one.module]
+    with open_store(asked.root) as store:
+        return _good(values.policy_values(store.policy, [one for one in found if not is_accepted(one)]))
+
+
+def _recalls(asked: Asked) -> Answer:
+    with open_store(asked.root) as store:
+        return _good(values.recalls_values(store.policy.kept_recalls, ()))
+
+
+def _keep_recalls(asked: Asked) -> Answer:
+    from modseal.host.learned import keep_recalls
+
+    try:
+        given = [b64decode(text, validate=True) for text in asked.arguments["Recalls"]]
+    except ValueError as error:  # binascii.Error is one
+        raise UsageError(f"Recalls: {error}") from None
+    new = keep_recalls(asked.root, given, asked.at, actor=asked.actor)
+    with open_store(asked.root) as store:
+        return _good(values.recalls_values(store.policy.kept_recalls, new))
+
+
 def _nothing(asked: Asked) -> Answer:  # noqa: ARG001 - as every operation
     return _good({})
 
@@ -237,6 +278,12 @@ _KEYS = Array(
     Text(rules.KEY_NAME, form=rules.KEY_NAME_FORM), most=limits.HOST_KEYS, about="By name: no file is named here."
 )
 _NAMES = Array(_ANY, least=1, most=limits.ITEMS)
+_RECALLS = Array(
+    Text(re.compile("[A-Za-z0-9+/]+={0,2}"), form="base64", most=limits.SERVE_BODY),
+    least=1,
+    most=limits.HOST_RECALLS,
+    about="The files of recalls, each in base64.",
+)
 _NUMBER = Integer(0, _LARGEST)
 _TRY = {"DryRun": Boolean(about="Say what would be done, and change nothing.")}
 _FILES = {"Files": Array(_ANY, most=limits.SERVE_BUNDLES, about="The names of the parts; not for clients to say.")}
@@ -268,6 +315,9 @@ OPERATIONS: Mapping[str, Operation] = {
     "remove": Operation(_remove, Table({"Names": _NAMES}, _TRY), task=True, changes=True, gives=values.CHANGE),
     "activate": Operation(_activate, Table({}, _TRY), task=True, changes=True, gives=values.CHANGE),
     "rollback": Operation(_rollback, Table({}, {"To": _NUMBER, **_TRY}), task=True, changes=True, gives=values.CHANGE),
+    "prune": Operation(
+        *(_prune, Table({}, {"Keep": Integer(1, _LARGEST), **_TRY})), task=True, changes=True, gives=values.PRUNED
+    ),
     "verify": Operation(_verify, task=True, gives=values.VERIFICATION),
     "acceptance": Operation(
         _acceptance, Table({"Level": Text(choices=map(str, Level))}), changes=True, gives=values.ACCEPTANCE
@@ -283,5 +333,8 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "level": Operation(_get_acceptance, gives=values.ACCEPTANCE),
     "keys": Operation(_get_lockdown, gives=values.LOCKDOWN),
+    "policy": Operation(_policy, gives=values.POLICY),
+    "recalls": Operation(_recalls, gives=values.RECALLS),
+    "recall": Operation(_keep_recalls, Table({"Recalls": _RECALLS}), changes=True, gives=values.RECALLS),
 }
 """Besides these there are `tasks` and `task`, which the broker answers itself."""

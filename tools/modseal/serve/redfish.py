@@ -136,23 +136,25 @@ def module(found: Mapping[str, Any], verdict: str) -> Resource:
 
 def task(found: Mapping[str, Any]) -> Resource:
     """One task, with the whole of what became of it."""
-    state = _STATES.get(found["state"], "Exception")
+    step = found.get("progress")
+    state = _STATES.get(found["state"], "Exception") if step or found["state"] != RUNNING else "Pending"
     path = f"{routes.TASKS}/{found['id']}"
     problems = [found["problem"]] if found["problem"] else _problems(found["result"] or {})
     shown: Resource = {
         **resource(path, "Task.v1_7_0.Task", found["operation"]),
         "TaskState": state,
-        "TaskStatus": "OK" if state in ("Running", "Completed") else "Critical",
+        "TaskStatus": "OK" if state != "Exception" else "Critical",
         "StartTime": found["started"],
-        "PercentComplete": 0 if state == "Running" else 100,
         "TaskMonitor": monitor(found),
         "HidePayload": True,
         "Messages": [message(one) for one in problems],
         "Oem": {
             "Modseal": _result(found["result"] or found["problem"]),
-            "ModsealTask": typed({name: found[name] for name in PARTS["TaskRecord"].fields}, "TaskRecord"),
+            "ModsealTask": typed({name: found.get(name) for name in PARTS["TaskRecord"].fields}, "TaskRecord"),
         },
     }
+    if state != "Exception":  # which has come to an end somewhere
+        shown["PercentComplete"] = 100 if state == "Completed" else step["percent"] if step else 0
     return {**shown, "EndTime": found["ended"]} if found["ended"] else shown
 
 

@@ -21,7 +21,9 @@ ENTRIES = f"{LOG}/Entries"
 EVENTS = f"{ROOT}/EventService/SSE"
 ROLES = f"{ROOT}/AccountService/Roles"
 OWN = f"{MANAGER}/Oem/Modseal"
-GENERATIONS, ACCEPTANCE, LOCKDOWN = (f"{OWN}/{name}" for name in ("Generations", "Acceptance", "Lockdown"))
+GENERATIONS, ACCEPTANCE, LOCKDOWN, POLICY, RECALLS = (
+    f"{OWN}/{name}" for name in ("Generations", "Acceptance", "Lockdown", "Policy", "Recalls")
+)
 SCHEMA = f"{ROOT}/Schemas/Modseal_v1.xml"
 SESSIONS = f"{ROOT}/SessionService"
 SERVICE = f"{ROOT}/"
@@ -68,12 +70,16 @@ ROUTES = (
     Route("GET", GENERATIONS, _READER, "history", "The generations."),
     Route("GET", ACCEPTANCE, _READER, "level", "The host's acceptance level."),
     Route("GET", LOCKDOWN, _READER, "keys", "The mode of the host, and the keys that it names."),
+    Route("GET", POLICY, _READER, "policy", "The host's policy, and which installed modules it does not accept."),
+    Route("GET", RECALLS, _READER, "recalls", "The recalls that the host keeps."),
     Route("POST", f"{ACTIONS}.Remove", _OPERATOR, "remove", "Remove modules, all or none: a task."),
     Route(
         "POST", f"{ACTIONS}.Verify", _OPERATOR, "verify", "Hold every installed file against what is signed: a task."
     ),
     Route("POST", f"{ACTIONS}.Activate", _OPERATOR, "activate", "Make the generation active that waits: a task."),
     Route("POST", f"{ACTIONS}.Rollback", _OPERATOR, "rollback", "Go back to an earlier generation: a task."),
+    Route("POST", f"{ACTIONS}.Prune", _OPERATOR, "prune", "Remove old generations: a task."),
+    Route("POST", f"{ACTIONS}.KeepRecalls", _OPERATOR, "recall", "Keep recalls, which only withdraw."),
     Route("POST", f"{ACTIONS}.SetAcceptance", _ADMIN, "acceptance", "Set the host's acceptance level."),
     Route("POST", f"{ACTIONS}.SetLockdown", _ADMIN, "lockdown", "Begin or end strict mode."),
     Route("GET", f"{MANAGER}/LogServices", _READER, "whoami", "The one log, `Log`."),

@@ -281,7 +281,7 @@ def _resource(
             return redfish.module(found, verdict)
         case routes.MANAGER:
             return redfish.manager(found)
-        case routes.GENERATIONS | routes.ACCEPTANCE | routes.LOCKDOWN:
+        case routes.GENERATIONS | routes.ACCEPTANCE | routes.LOCKDOWN | routes.POLICY | routes.RECALLS:
             return redfish.own(path, found)
         case routes.ENTRIES:
             return redfish.entries(found)

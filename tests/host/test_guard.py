@@ -486,10 +486,46 @@ def test_what_is_mounted_over_a_guarded_folder_is_guarded(guard: Guarded, layers
     assert guard.runs(guard.mount / "run")
     assert not guard.runs(guard.mount / "other")
     guard.run("sh", "-c", f"{unmount} && {mount}").check_returncode()
-    assert eventually(lambda: [line["event"] for line in guard.lines()].count("mount-guarded") >= 2)
+    device = guard.run("mountpoint", "-d", guard.mount).stdout.decode().strip()
+    assert eventually(lambda: guard.lines()[-1].get("device") == device)
     assert not guard.runs(guard.mount / "other")
     assert first["mount"] == str(guard.mount)
     assert guard.codes(*["content-not-installed"] * 2)
+
+
+def test_a_file_system_that_the_folders_name_leads_to_later_is_not_guarded(guard: Guarded) -> None:
+    """With a script every file system with a guarded program is told to ask before files are opened."""
+    above = guard.mount.parent
+    script = f"""
+        cd {above}
+        mkdir below && mount -t tmpfs none below && mkdir below/guarded && cp {shutil.which("echo")} below/other
+        ln -s {above}-moved/guarded/sh below/guarded/sh
+        sleep 0.2  # until the guard has looked at what was mounted
+        mv {above} {above}-moved && ln -s {above}-moved/below {above}
+        cd {above}-moved
+        guarded/script && below/other not guarded
+        rm {above} && mv {above}-moved {above}
+    """
+    done = guard.run("sh", "-c", script)
+    assert (done.stdout, done.stderr) == (b"not guarded\n", b"")
+    assert guard.codes()
+
+
+def test_scripts_are_not_exchanged_on_a_file_system_that_something_is_mounted_over(host: Host, tmp_path: Path) -> None:
+    """It can be mounted elsewhere as well, where nobody could tell the kernel any more to ask before each open."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    before = ABOUT_TO_OPEN.format(step="Guard._await", evil=f"{elsewhere}/evil", name=f"{elsewhere}/script")
+    with guards.guarded(host, before=before) as guard:
+        guard.put("sh", SHELL)
+        guard.put("script", f"#!{guard.mount}/sh\nexit 0\n".encode())
+        guard.put("evil-later", b"echo EVIL\n")
+        over = f"mount --bind {guard.mount} {elsewhere} && mount -t tmpfs none {guard.mount} && ln -s {elsewhere}/sh sh"
+        guard.run("sh", "-c", over.replace("ln -s", f"cd {guard.mount} && ln -s")).check_returncode()
+        assert guard.said("mount-guarded")
+        guard.run("mv", elsewhere / "evil-later", elsewhere / "evil").check_returncode()
+        assert guard.run(elsewhere / "script").stdout == b""
+        assert guard.codes("content-not-installed")
 
 
 def test_a_folder_where_nothing_is_mounted_any_more_is_named_until_something_is(

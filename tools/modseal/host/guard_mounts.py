@@ -13,9 +13,10 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 import modseal
-from modseal.errors import ModsealError, UsageError
+from modseal.errors import ModsealError, UndecidedError, UsageError
 from modseal.host.fanotify import Fanotify
 from modseal.host.guard_log import GuardLog
+from modseal.host.kernel import mount_of_our_own
 
 _SYSTEM = (
     "/",
@@ -45,6 +46,17 @@ class _Mount(NamedTuple):
     point: str
 
 
+class _Held(NamedTuple):
+    """A mount that is guarded, and one of our own of the same file system, open.
+
+    Only that one is marked later on. What the folder's name leads to by then is up to whoever owns a folder above it,
+    and can be the file system that the system runs from.
+    """
+
+    mount: _Mount
+    descriptor: int
+
+
 class GuardedMounts:
     """Holds the file systems at some folders, in the mount namespace of this process."""
 
@@ -58,14 +70,15 @@ class GuardedMounts:
         for folder in self._folders:
             with self._mount(folder):
                 pass
-        self._held: dict[str, _Mount] = {}
+        self._held: dict[str, _Held] = {}
         self._lost: dict[str, str] = {}
         self.changes: int = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
         """`poll` finds POLLERR on it when something was mounted or unmounted."""
 
     def hold(self) -> None:
         """Begin. Raises as for a new one."""
-        self._held = {folder: self._hold(folder) for folder in self._folders}
+        for folder in self._folders:
+            self._hold(folder)
 
     def follow(self) -> list[str]:
         """Hold what stands at the folders now. Gives those where that is something else than before.
@@ -77,30 +90,28 @@ class GuardedMounts:
             try:
                 mount = self._hold(folder)
             except ModsealError as error:
-                self._held.pop(folder, None)
+                self._let_go(folder)
                 if self._lost.get(folder) != str(error):
                     self._log.write("not-guarded", mount=folder, code="guard-impossible", detail=str(error))
                 self._lost[folder] = str(error)
                 continue
             self._lost.pop(folder, None)
-            if self._held.get(folder) != mount:
-                self._held[folder] = mount
+            if mount:
                 self._log.write("mount-guarded", mount=folder, device=mount.device)
                 new.append(folder)
         return new
 
     def hold_opens(self, *, needed: bool) -> None:
-        """Have the kernel ask before any file is opened, or no longer: each would cost something."""
+        """Have the kernel ask before any file is opened, or no longer: each would cost something.
+
+        Raises `UndecidedError` (guard-impossible).
+        """
         needed = needed or self._always
         if needed == self._opens:
             return
+        for held in self._held.values():
+            self._mark(held.descriptor, opens=needed)
         self._opens = needed
-        for folder in self._held:
-            with suppress(ModsealError):  # what stands there now is looked at when the change of mounts is
-                if needed:
-                    self._kernel.mark(folder, opens=True)
-                else:
-                    self._kernel.unmark_opens(folder)
 
     @property
     def unguarded(self) -> list[str]:
@@ -109,13 +120,45 @@ class GuardedMounts:
 
     def close(self) -> None:
         """End it. What is held stays so while the `Fanotify` is open."""
+        for held in self._held.values():
+            os.close(held.descriptor)
         os.close(self.changes)
 
-    def _hold(self, folder: str) -> _Mount:
-        """Hold the file system at a folder, all of it. Marking one twice changes nothing."""
+    def _hold(self, folder: str) -> _Mount | None:
+        """Hold the file system at a folder, all of it. Gives the mount if it was not held before."""
         with self._mount(folder) as (descriptor, mount):
-            self._kernel.mark(f"/proc/self/fd/{descriptor}", opens=self._opens)
-            return mount
+            if folder in self._held and self._held[folder].mount == mount:
+                return None
+            try:
+                own = mount_of_our_own(descriptor)
+            except OSError as error:
+                raise UndecidedError("guard-impossible", f"{folder}: open_tree: {error.strerror}") from None
+        self._let_go(folder)
+        self._held[folder] = _Held(mount, own)
+        try:
+            self._mark(own, opens=self._opens)
+        except ModsealError:
+            self._let_go(folder)
+            raise
+        return mount
+
+    def _let_go(self, folder: str) -> None:
+        """Hold no longer what was mounted at a folder.
+
+        It can still be mounted elsewhere, and programs are judged there all the same. Nobody can tell the kernel later
+        to ask before files are opened there while a script is awaited. So it asks always from now on.
+        """
+        held = self._held.pop(folder, None)
+        if held:
+            with suppress(ModsealError):
+                self._mark(held.descriptor, opens=True)
+            os.close(held.descriptor)
+
+    def _mark(self, own: int, *, opens: bool) -> None:
+        place = f"/proc/self/fd/{own}"
+        self._kernel.mark(place, opens=opens)
+        if not opens:
+            self._kernel.unmark_opens(place)
 
     @contextmanager
     def _mount(self, folder: str) -> Iterator[tuple[int, _Mount]]:

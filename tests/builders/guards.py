@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +69,8 @@ class Guarded:
     namespace: str
     mount: Path
     log: Path
+    since: int = 0
+    """How many lines of its log are of earlier tests."""
 
     def run(self, *command: object, **options: Any) -> subprocess.CompletedProcess[bytes]:
         """A command beside the guard. What may not run gives 126, or `OSError`'s text."""
@@ -89,12 +91,17 @@ class Guarded:
 
     def lines(self) -> list[dict[str, Any]]:
         """What the guard has logged."""
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
+        return [json.loads(line) for line in self.log.read_text().splitlines()[self.since :]]
+
+    def for_another_test(self) -> Guarded:
+        """The same guard, with an empty log and none of the files that were put there."""
+        self.run("sh", "-c", 'rm -rf "$0"/*', self.mount).check_returncode()
+        return replace(self, since=len(self.lines()) + self.since)
 
     def codes(self, *expected: str) -> bool:
         """Whether it denied, or would deny, for these reasons. Its log is written a moment after its answer."""
         for _ in range(100):
-            events = ("denied", "would-deny", "allowed-late")
+            events = ("denied", "would-deny", "allowed-late", "killed")
             found = tuple(line["code"] for line in self.lines() if line["event"] in events)
             if len(found) >= len(expected):
                 break

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from modseal.format.manifest import Entry, FileType
-from modseal.host.admission import HEAD_SIZE, Admission, interpreter
+from modseal.host.admission import HEAD_SIZE, Admission, arguments, interpreter
 
 
 def file(path: str, content: bytes = b"program", mode: int = 0o755) -> Entry:
@@ -93,6 +94,7 @@ def test_the_content_of_a_known_interpreter_is_one_whatever_its_name() -> None:
         (b"#! \t/bin/sh -e\nrest", "/bin/sh"),
         (b"#!/usr/bin/env\tpython3\n", "/usr/bin/env"),
         (b"#!/bin/sh", "/bin/sh"),
+        (b"#!/bin/sh\0x\n", "/bin/sh"),  # Linux ends the name there
         (b"#!\n/bin/sh", None),
         (b"# !/bin/sh", None),
         (b"", None),
@@ -112,6 +114,18 @@ def test_the_loader_is_the_one_that_readelf_shows(program: str) -> None:
     with open(program, "rb") as file:
         found = interpreter(file.read(HEAD_SIZE))
     assert (f"[Requesting program interpreter: {found}]" in shown) or (found is None and "interpreter" not in shown)
+
+
+@pytest.mark.parametrize(("line", "number"), [(b"#!/bin/sh\n", 0), (b"#! /bin/sh -e -u\n", 1), (b"#!/bin/sh \t\n", 0)])
+def test_an_interpreter_is_given_one_argument_at_most_before_the_scripts_name(line: bytes, number: int) -> None:
+    assert arguments(line) == number
+
+
+def test_a_loaders_name_ends_at_its_first_nul() -> None:
+    row = struct.pack("<IIQQQQQQ", 3, 0, 120, 0, 0, 12, 12, 1)
+    header = b"\x7fELF\x02\x01\x01".ljust(32, b"\0") + struct.pack("<Q", 64)
+    head = header.ljust(54, b"\0") + struct.pack("<HH", 56, 1)
+    assert interpreter(head.ljust(64, b"\0") + row + b"/lib/ld\0so\0\0") == "/lib/ld"
 
 
 STARTS = [b"", b"#!", b"\x7fELF\x01\x01", b"\x7fELF\x02\x01", b"\x7fELF\x02\x02"]

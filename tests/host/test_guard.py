@@ -38,22 +38,43 @@ ECHO = Path(shutil.which("echo") or "/bin/echo").read_bytes()
 SHELL = Path(os.path.realpath(shutil.which("sh") or "/bin/sh")).read_bytes()
 
 
-@pytest.fixture
-def host(tmp_path: Path) -> Host:
-    found = hosts.host(tmp_path)
-    script = f"#!{tmp_path}/guarded/sh\nexit 0\n".encode()
-    files = {"opt/acme-agent/run": TRUE, "opt/acme-agent/sh": SHELL, "opt/acme-agent/script": script}
-    found.installed(found.bundle(files=files))
+def installed(folder: Path) -> Host:
+    found = hosts.host(folder)
+    script = f"#!{folder}/guarded/sh\nexit 0\n".encode()
+    files = {"run": TRUE, "sh": SHELL, "script": script, "nul": script.replace(b"/sh\n", b"/sh\0x\n")}
+    found.installed(found.bundle(files={f"opt/acme-agent/{name}": content for name, content in files.items()}))
     return found
 
 
+def put_files(guard: Guarded) -> Guarded:
+    guard.put("run", TRUE)
+    guard.put("sh", SHELL)
+    guard.put("script", f"#!{guard.mount}/sh\nexit 0\n".encode())
+    return guard
+
+
 @pytest.fixture
-def guard(host: Host) -> Iterator[Guarded]:
+def host(tmp_path: Path) -> Host:
+    return installed(tmp_path)
+
+
+@pytest.fixture
+def own_guard(host: Host) -> Iterator[Guarded]:
+    """A guard for tests that change its host, its mounts or itself."""
     with guards.guarded(host) as found:
-        found.put("run", TRUE)
-        found.put("sh", SHELL)
-        found.put("script", f"#!{found.mount}/sh\nexit 0\n".encode())
+        yield put_files(found)
+
+
+@pytest.fixture(scope="module")
+def one_guard(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
+    with guards.guarded(installed(tmp_path_factory.mktemp("guard"))) as found:
         yield found
+
+
+@pytest.fixture
+def guard(one_guard: Guarded) -> Guarded:
+    assert one_guard.process.poll() is None
+    return put_files(one_guard.for_another_test())
 
 
 def test_a_program_runs_if_its_content_is_installed(guard: Guarded) -> None:
@@ -107,6 +128,71 @@ def test_an_interpreter_runs_installed_scripts_only(guard: Guarded) -> None:
     assert not guard.runs(other)
     assert guard.runs(script)
     assert guard.codes(*["interpreter-direct"] * 3, "content-not-installed")
+
+
+def test_a_script_whose_interpreters_name_ends_with_a_nul_runs_as_linux_runs_it(guard: Guarded) -> None:
+    assert guard.runs(guard.put("nul", f"#!{guard.mount}/sh\0x\nexit 0\n".encode()))
+    assert guard.codes()
+
+
+CALLED = "import os; os.chdir({folder!r}); os.execv({name!r}, [{name!r}, {code!r}])"
+
+
+@pytest.mark.parametrize("name", ["-c", "-s", "+c"])
+def test_a_script_does_not_run_by_a_name_that_its_interpreter_takes_for_an_option(guard: Guarded, name: str) -> None:
+    (guard.run("ln", "-s", guard.mount / "script", guard.mount / name)).check_returncode()
+    code = CALLED.format(folder=str(guard.mount), name=name, code="echo EVIL")
+    done = guard.run(sys.executable, "-I", "-S", "-c", code, input=b"echo EVIL\n")
+    assert b"EVIL" not in done.stdout
+    assert guard.codes("interpreter-direct")
+
+
+def test_an_interpreter_that_was_given_an_option_all_the_same_is_killed(host: Host) -> None:
+    """The name that a thread calls its program by can be changed by another one before the guard reads it."""
+    with guards.guarded(host, before="Starts.has_unsafe_name = lambda *given: False") as guard:
+        put_files(guard)
+        guard.run("ln", "-s", guard.mount / "script", guard.mount / "-c").check_returncode()
+        code = CALLED.format(folder=str(guard.mount), name="-c", code="while :; do :; done")
+        assert guard.run(sys.executable, "-I", "-S", "-c", code).returncode in (-signal.SIGKILL, 128 + signal.SIGKILL)
+        assert guard.codes("interpreter-direct")
+        assert guard.runs(guard.mount / "script")
+
+
+SLOW_TO_FOLLOW_NAMES = """
+import os, time
+import modseal.host.starts as starts
+def slow(function):
+    return lambda *given: (time.sleep(2) if str(given[-1]).endswith("guarded/sh") else None) or function(*given)
+os.stat, starts.open_below = slow(os.stat), slow(starts.open_below)
+"""
+
+
+def test_a_program_does_not_wait_for_a_script_whose_interpreter_cannot_be_reached(host: Host) -> None:
+    """The path of an interpreter can lead through a file system whose server answers nobody."""
+    with guards.guarded(host, before=SLOW_TO_FOLLOW_NAMES) as guard:
+        put_files(guard)
+        enter = ["nsenter", "--target", guard.namespace, "--mount", str(guard.mount / "script")]
+        with subprocess.Popen(enter) as process:
+            time.sleep(0.5)
+            assert guard.runs(guard.mount / "run")
+            assert process.poll() is None
+        assert process.returncode == 0
+
+
+BROKEN = """
+from modseal.host.guard_mounts import GuardedMounts
+Starts.expect = GuardedMounts.hold_opens = lambda *given, **named: 1 / 0
+"""
+
+
+def test_whatever_goes_wrong_denies_that_program_and_does_not_end_the_guard(host: Host) -> None:
+    with guards.guarded(host, before=BROKEN) as guard:
+        put_files(guard)
+        for _ in range(2):
+            assert not guard.runs(guard.mount / "script")
+        assert "ZeroDivisionError" in guard.said("guard-error")["detail"]  # of the loop itself
+        assert guard.process.poll() is None
+        assert guard.codes(*["content-unreadable"] * 2)
 
 
 ABOUT_TO_OPEN = """
@@ -322,30 +408,30 @@ def test_where_the_kernel_shows_no_stacks_there_is_a_report_alone(
         Guard(host.root, [tmp_path / "guarded"], lambda: NOW, StringIO())
 
 
-def test_a_new_generation_holds_at_once(guard: Guarded, host: Host) -> None:
-    path = guard.put("other", ECHO)
-    assert not guard.runs(path)
+def test_a_new_generation_holds_at_once(own_guard: Guarded, host: Host) -> None:
+    path = own_guard.put("other", ECHO)
+    assert not own_guard.runs(path)
     host.installed(host.bundle("other", files={"opt/other/run": ECHO}))
-    assert guard.runs(path)
+    assert own_guard.runs(path)
     host.rollback()
-    assert not guard.runs(path)
-    assert guard.runs(guard.mount / "run")
+    assert not own_guard.runs(path)
+    assert own_guard.runs(own_guard.mount / "run")
 
 
-def test_a_module_that_the_policy_no_longer_accepts_does_not_run(guard: Guarded, host: Host) -> None:
+def test_a_module_that_the_policy_no_longer_accepts_does_not_run(own_guard: Guarded, host: Host) -> None:
     assert host.set_policy(more='[deny]\nnames = ["acme-agent"]\n') == ("acme-agent",)
-    assert not guard.runs(guard.mount / "run")
-    assert guard.said("module-refused")["module"] == "acme-agent"
+    assert not own_guard.runs(own_guard.mount / "run")
+    assert own_guard.said("module-refused")["module"] == "acme-agent"
 
 
-def test_a_store_that_is_damaged_lets_nothing_run(guard: Guarded, host: Host) -> None:
+def test_a_store_that_is_damaged_lets_nothing_run(own_guard: Guarded, host: Host) -> None:
     current = host.root / "var/lib/modseal/current"
     before = os.readlink(current)
     current.unlink()
-    assert not guard.runs(guard.mount / "run")
-    assert guard.said("not-proved")
+    assert not own_guard.runs(own_guard.mount / "run")
+    assert own_guard.said("not-proved")
     current.symlink_to(before)
-    assert eventually(lambda: guard.runs(guard.mount / "run"))
+    assert eventually(lambda: own_guard.runs(own_guard.mount / "run"))
 
 
 SLOW_TO_FOLLOW = """
@@ -380,8 +466,10 @@ def test_two_thousand_programs_in_a_row(guard: Guarded) -> None:
     assert guard.run("sh", "-c", loop, guard.mount / "run", other).stdout == b"end\n"
 
 
-def test_many_programs_and_switches_at_once_neither_hang_nor_let_anything_through(guard: Guarded, host: Host) -> None:
-    other = guard.put("other", ECHO)
+def test_many_programs_and_switches_at_once_neither_hang_nor_let_anything_through(
+    own_guard: Guarded, host: Host
+) -> None:
+    other = own_guard.put("other", ECHO)
     host.installed(host.bundle("harmless", files={"opt/harmless": b"data"}))
     stop = threading.Event()
 
@@ -395,8 +483,8 @@ def test_many_programs_and_switches_at_once_neither_hang_nor_let_anything_throug
     switching.start()
     try:
         with ThreadPoolExecutor(4) as pool:
-            allowed = [pool.submit(guard.run, "sh", "-c", loop, guard.mount / "run") for _ in range(2)]
-            denied = [pool.submit(guard.run, "sh", "-c", loop, other) for _ in range(2)]
+            allowed = [pool.submit(own_guard.run, "sh", "-c", loop, own_guard.mount / "run") for _ in range(2)]
+            denied = [pool.submit(own_guard.run, "sh", "-c", loop, other) for _ in range(2)]
     finally:
         stop.set()
         switching.join()
@@ -479,23 +567,23 @@ def layers(tmp_path: Path) -> list[str]:
     return [mount, f"umount --lazy {tmp_path}/guarded"]
 
 
-def test_what_is_mounted_over_a_guarded_folder_is_guarded(guard: Guarded, layers: list[str]) -> None:
+def test_what_is_mounted_over_a_guarded_folder_is_guarded(own_guard: Guarded, layers: list[str]) -> None:
     mount, unmount = layers
-    guard.run("sh", "-c", mount).check_returncode()
-    first = guard.said("mount-guarded")
-    assert guard.runs(guard.mount / "run")
-    assert not guard.runs(guard.mount / "other")
-    guard.run("sh", "-c", f"{unmount} && {mount}").check_returncode()
-    device = guard.run("mountpoint", "-d", guard.mount).stdout.decode().strip()
-    assert eventually(lambda: guard.lines()[-1].get("device") == device)
-    assert not guard.runs(guard.mount / "other")
-    assert first["mount"] == str(guard.mount)
-    assert guard.codes(*["content-not-installed"] * 2)
+    own_guard.run("sh", "-c", mount).check_returncode()
+    first = own_guard.said("mount-guarded")
+    assert own_guard.runs(own_guard.mount / "run")
+    assert not own_guard.runs(own_guard.mount / "other")
+    own_guard.run("sh", "-c", f"{unmount} && {mount}").check_returncode()
+    device = own_guard.run("mountpoint", "-d", own_guard.mount).stdout.decode().strip()
+    assert eventually(lambda: own_guard.lines()[-1].get("device") == device)
+    assert not own_guard.runs(own_guard.mount / "other")
+    assert first["mount"] == str(own_guard.mount)
+    assert own_guard.codes(*["content-not-installed"] * 2)
 
 
-def test_a_file_system_that_the_folders_name_leads_to_later_is_not_guarded(guard: Guarded) -> None:
+def test_a_file_system_that_the_folders_name_leads_to_later_is_not_guarded(own_guard: Guarded) -> None:
     """With a script every file system with a guarded program is told to ask before files are opened."""
-    above = guard.mount.parent
+    above = own_guard.mount.parent
     script = f"""
         cd {above}
         mkdir below && mount -t tmpfs none below && mkdir below/guarded && cp {shutil.which("echo")} below/other
@@ -506,9 +594,9 @@ def test_a_file_system_that_the_folders_name_leads_to_later_is_not_guarded(guard
         guarded/script && below/other not guarded
         rm {above} && mv {above}-moved {above}
     """
-    done = guard.run("sh", "-c", script)
+    done = own_guard.run("sh", "-c", script)
     assert (done.stdout, done.stderr) == (b"not guarded\n", b"")
-    assert guard.codes()
+    assert own_guard.codes()
 
 
 def test_scripts_are_not_exchanged_on_a_file_system_that_something_is_mounted_over(host: Host, tmp_path: Path) -> None:
@@ -529,37 +617,37 @@ def test_scripts_are_not_exchanged_on_a_file_system_that_something_is_mounted_ov
 
 
 def test_a_folder_where_nothing_is_mounted_any_more_is_named_until_something_is(
-    guard: Guarded, layers: list[str]
+    own_guard: Guarded, layers: list[str]
 ) -> None:
     mount, unmount = layers
-    guard.run("sh", "-c", unmount).check_returncode()
-    line = guard.said("not-guarded")
-    assert (line["mount"], line["code"]) == (str(guard.mount), "guard-impossible")
+    own_guard.run("sh", "-c", unmount).check_returncode()
+    line = own_guard.said("not-guarded")
+    assert (line["mount"], line["code"]) == (str(own_guard.mount), "guard-impossible")
     assert "not where a file system is mounted" in line["detail"]
-    enter = ["nsenter", "--target", guard.namespace, "--mount", "sh", "-c"]
-    subprocess.run([*enter, f"mount --bind /usr {guard.mount}"], check=True)
-    assert eventually(lambda: "the system itself runs from" in guard.lines()[-1]["detail"])
-    subprocess.run([*enter, f"umount {guard.mount} && {mount}"], check=True)
-    assert guard.said("mount-guarded")
-    assert not guard.runs(guard.mount / "other")
+    enter = ["nsenter", "--target", own_guard.namespace, "--mount", "sh", "-c"]
+    subprocess.run([*enter, f"mount --bind /usr {own_guard.mount}"], check=True)
+    assert eventually(lambda: "the system itself runs from" in own_guard.lines()[-1]["detail"])
+    subprocess.run([*enter, f"umount {own_guard.mount} && {mount}"], check=True)
+    assert own_guard.said("mount-guarded")
+    assert not own_guard.runs(own_guard.mount / "other")
 
 
-def test_mounts_change_under_load(guard: Guarded, host: Host, layers: list[str]) -> None:
+def test_mounts_change_under_load(own_guard: Guarded, host: Host, layers: list[str]) -> None:
     """What is installed always runs. Other things run in the moments until the guard is told of the new mount."""
     mount, unmount = layers
-    guard.put("other", ECHO)
+    own_guard.put("other", ECHO)
     host.installed(host.bundle("harmless", files={"opt/harmless": b"data"}))
     loop = 'i=0; while [ $i -lt 300 ]; do "$0" || echo "$?"; i=$((i+1)); done'
     with ThreadPoolExecutor(4) as pool:
-        allowed = [pool.submit(guard.run, "sh", "-c", loop, guard.mount / "run") for _ in range(2)]
-        other = pool.submit(guard.run, "sh", "-c", loop, guard.mount / "other")
+        allowed = [pool.submit(own_guard.run, "sh", "-c", loop, own_guard.mount / "run") for _ in range(2)]
+        other = pool.submit(own_guard.run, "sh", "-c", loop, own_guard.mount / "other")
         for number in (1, 2, 1, 2, 1):
             host.rollback(number)
-            guard.run("sh", "-c", f"{mount} && sleep 0.1 && {unmount}").check_returncode()
+            own_guard.run("sh", "-c", f"{mount} && sleep 0.1 && {unmount}").check_returncode()
     assert [one.result().stdout for one in allowed] == [b""] * 2
     assert other.result().stdout.count(b"126\n") > 250  # of 300, with ten changes of mounts
-    guard.run("sh", "-c", mount).check_returncode()
-    assert eventually(lambda: not guard.runs(guard.mount / "other"))
+    own_guard.run("sh", "-c", mount).check_returncode()
+    assert eventually(lambda: not own_guard.runs(own_guard.mount / "other"))
 
 
 def test_files_in_memory_lie_on_no_file_system_that_can_be_guarded() -> None:
@@ -660,6 +748,14 @@ def test_nothing_runs_from_memory_once_the_kernel_is_told_so(guard: Guarded) -> 
         pytest.skip("this kernel has no vm.memfd_noexec")
     assert guard.run(*isolated, "sh", "-c", told, sys.executable, code).returncode == 1
     assert guard.run(*isolated, sys.executable, "-c", code).returncode == 0  # the sysctl is what stops it, and no guard
+
+
+def test_the_unit_starts_on_an_older_kernel_and_as_often_as_it_has_to() -> None:
+    unit = (Path(modseal.host.__file__).parent / "units/modseal-guard.service").read_text().splitlines()
+    assert "StartLimitIntervalSec=0" in unit
+    before = [line for line in unit if line.startswith("ExecStartPre=")]
+    assert before
+    assert all(line.startswith("ExecStartPre=-") for line in before)  # Linux before 6.3 has no vm.memfd_noexec
 
 
 def test_the_unit_is_one_that_systemd_understands(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from modseal.host import starts
-from modseal.host.starts import FileId, Starts, is_opened_for_another, require_stacks
+from modseal.host.starts import FileId, Start, Starts, is_opened_for_another, require_stacks
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stack").exists(), reason="this kernel has no /proc/PID/stack")
 
@@ -21,9 +21,12 @@ ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="it takes root to see a stac
 SCRIPT: FileId = (1, 1)
 
 
-def own_program() -> FileId:
-    status = os.stat("/proc/self/exe")
-    return status.st_dev, status.st_ino
+def own_program() -> int:
+    return os.open("/proc/self/exe", os.O_PATH)
+
+
+def start(*scripts: FileId) -> Start:
+    return Start(0.0, "/bin/sh", scripts, 0)
 
 
 def another_thread() -> int:
@@ -32,6 +35,8 @@ def another_thread() -> int:
     thread = threading.Thread(target=lambda: found.append(threading.get_native_id()))
     thread.start()
     thread.join()
+    while os.path.exists(f"/proc/self/task/{found[0]}"):
+        time.sleep(0.001)
     return found[0]
 
 
@@ -39,9 +44,9 @@ def test_what_the_first_thread_opens_counts_for_nothing_until_the_interpreter_ru
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """execve gives a thread the number of its process's first one, which could open the script in its place."""
-    monkeypatch.setattr(starts, "_process", lambda _: os.getpid())
+    monkeypatch.setattr(starts, "process_of", lambda _: os.getpid())
     found = Starts()
-    found.await_scripts(another_thread(), "sh", own_program(), (SCRIPT,))
+    found.await_scripts(another_thread(), "sh", own_program(), start(SCRIPT))
     found.opened(os.getpid(), SCRIPT, time.monotonic())
     assert found.awaits(os.getpid())
     earlier = time.monotonic()
@@ -52,16 +57,27 @@ def test_what_the_first_thread_opens_counts_for_nothing_until_the_interpreter_ru
     assert not found.any_awaited()
 
 
-def test_a_process_that_runs_another_program_is_not_the_interpreter() -> None:
+def test_every_thread_of_an_interpreter_is_awaited() -> None:
     found = Starts()
-    found.await_scripts(os.getpid(), "sh", (0, 0), (SCRIPT,))
+    found.await_scripts(os.getpid(), "sh", own_program(), start(SCRIPT))
+    seen: list[bool] = []
+    thread = threading.Thread(target=lambda: seen.append(found.awaits(threading.get_native_id())))
+    thread.start()
+    thread.join()
+    assert seen == [True]
+
+
+def test_a_process_that_runs_another_program_is_not_the_interpreter(tmp_path: Path) -> None:
+    found = Starts()
+    found.await_scripts(os.getpid(), "sh", os.open(tmp_path, os.O_PATH), start(SCRIPT))
     assert not found.awaits(os.getpid())
     assert found.any_awaited()
 
 
 def test_python_opens_the_first_script_twice_and_each_further_one_once() -> None:
     found = Starts()
-    found.await_scripts(os.getpid(), "python3.11", own_program(), (SCRIPT, (2, 2)))
+    found.await_scripts(os.getpid(), "python3.11", own_program(), start(SCRIPT, (2, 2)))
+    found.see_starts()
     for file in (SCRIPT, (3, 3), (2, 2)):
         found.opened(os.getpid(), file, time.monotonic())
         assert found.awaits(os.getpid())
@@ -72,7 +88,7 @@ def test_python_opens_the_first_script_twice_and_each_further_one_once() -> None
 def test_who_has_ended_is_awaited_no_longer() -> None:
     found = Starts()
     with subprocess.Popen([shutil.which("true") or "true"]) as process:
-        found.await_scripts(process.pid, "sh", (0, 0), (SCRIPT,))
+        found.await_scripts(process.pid, "sh", own_program(), start(SCRIPT))
     found.forget_the_dead()
     assert not found.any_awaited()
 

@@ -17,6 +17,7 @@ from modseal.host import guard as room
 from modseal.host.fanotify import OpenEvent
 from modseal.host.guard import Guard
 from modseal.host.guard_log import GuardLog
+from modseal.host.guard_looks import Examined
 from modseal.host.starts import Starts
 
 CLOCK = 1_000_000.0
@@ -68,7 +69,7 @@ def test_writers_are_kept_away_for_so_long_and_from_so_many_files(guard: Guard, 
         descriptor = program(tmp_path, number=number)
         event = OpenEvent(descriptor, os.getpid(), execute=True)
         guard._waiting[descriptor] = (event, CLOCK)
-        guard._examine(event, None)
+        guard._examine(Examined(event, None))
         return descriptor
 
     first = run(0)
@@ -88,7 +89,6 @@ def test_writers_are_kept_away_for_so_long_and_from_so_many_files(guard: Guard, 
 def test_so_many_threads_are_expected_to_start_an_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "GUARD_STARTS", 1)
     thread, other = os.getpid(), os.getppid()
-    file = (os.stat("/").st_dev, os.stat("/").st_ino)
     now = CLOCK
     monkeypatch.setattr("modseal.host.starts.time.monotonic", lambda: now)
     starts = Starts(stacks=False)  # nobody waits for a guard here
@@ -99,8 +99,8 @@ def test_so_many_threads_are_expected_to_start_an_interpreter(monkeypatch: pytes
     now += 1
     starts.expect(thread, "/", ())
     assert list(starts._starts) == [thread]  # those that did not come in time are gone
-    assert starts.take(thread, file)
-    assert not starts.take(thread, file)
+    assert starts.take(thread)
+    assert not starts.take(thread)
 
 
 @bounds("GUARD_CONTENTS")

@@ -92,7 +92,8 @@ def guard(root: Path, mounts: tuple[Path, ...], late: str, *, audit: bool, libra
     import signal
     import sys
 
-    from modseal.host.guard import Guard, runs_from_memory
+    from modseal.host.guard import Guard
+    from modseal.host.kernel import runs_from_memory
 
     found = Guard(root, mounts, now, sys.stdout, audit=audit, libraries=libraries, allow_late=late == "allow")
     for number in (signal.SIGTERM, signal.SIGINT):

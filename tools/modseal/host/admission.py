@@ -9,6 +9,7 @@ by what installed files name, and by its content, if that is the content of one 
 from __future__ import annotations
 
 import posixpath
+import re
 import struct
 from collections.abc import Iterable, Mapping
 
@@ -27,6 +28,7 @@ _ELF_FIELDS = {1: ("I", 28, 42, 4, 16), 2: ("Q", 32, 54, 8, 32)}
 """By class (32 and 64 bit): how an offset is written; where the header has its table's, and size and number of the
 table's rows; where a row has the offset and the size of its part."""
 _PT_INTERP = 3
+_NAME_END = re.compile(rb"\0|[ \t]+")
 _LINKS = 40
 """Linux follows no more of them (path_resolution(7))."""
 
@@ -75,6 +77,10 @@ class Admission:
         self.sizes = frozenset(sizes)
         """The sizes that a file can have: no other one has to be read."""
 
+    def is_indirect(self, sha256: bytes | None) -> bool:
+        """Whether a content runs other files."""
+        return sha256 in self._by_content and self._by_content[sha256].indirect
+
     def judge(self, sha256: bytes | None, mode: int, *, execute: bool, started: bool) -> Failure | None:
         """Why a file may not run (with `execute`) or be loaded, or None.
 
@@ -113,8 +119,7 @@ def interpreter(head: bytes) -> str | None:
     loader's name right behind the program headers. Sources: Linux fs/binfmt_script.c; System V ABI, Program Header.
     """
     if head.startswith(b"#!"):
-        line = head[2:_SHEBANG_SIZE].split(b"\n", 1)[0].strip(b" \t")
-        return line.replace(b"\t", b" ").split(b" ", 1)[0].decode(errors="surrogateescape") or None
+        return _line(head)[0].decode(errors="surrogateescape") or None
     if not head.startswith(ELF) or len(head) < 64 or head[4] not in _ELF_FIELDS:
         return None
     offset, at_table, at_rows, at_offset, at_size = _ELF_FIELDS[head[4]]
@@ -126,5 +131,18 @@ def interpreter(head: bytes) -> str | None:
             (start,) = struct.unpack_from(order + offset, head, row + at_offset)
             (size,) = struct.unpack_from(order + offset, head, row + at_size)
             name = head[start : start + size]
-            return name.rstrip(b"\0").decode(errors="surrogateescape") if len(name) == size and name else None
+            name = name.split(b"\0", 1)[0] if len(name) == size else b""
+            return name.decode(errors="surrogateescape") or None
     return None
+
+
+def arguments(head: bytes) -> int:
+    """How many arguments the kernel gives a script's interpreter before the script's name: none or one."""
+    return 1 if _line(head)[1] else 0
+
+
+def _line(head: bytes) -> tuple[bytes, bytes]:
+    """The interpreter of a script's first line, and what follows. Linux ends the name at a NUL as well."""
+    line = head[2:_SHEBANG_SIZE].split(b"\n", 1)[0].strip(b" \t")
+    name = _NAME_END.split(line, maxsplit=1)
+    return name[0], name[1] if len(name) > 1 else b""

@@ -5,6 +5,7 @@ What fanotify does not say is kept out of here: nothing is decided. Needs Linux 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -95,8 +96,9 @@ class Fanotify:
         return found
 
     def answer(self, descriptor: int, *, allow: bool) -> None:
-        """Let the thread that waits for this descriptor go on, or fail with EPERM."""
-        os.write(self.descriptor, _ANSWER.pack(descriptor, _ALLOW if allow else _DENY))
+        """Let the thread that waits for this descriptor go on, or fail with EPERM, if it waits still."""
+        with contextlib.suppress(FileNotFoundError):
+            os.write(self.descriptor, _ANSWER.pack(descriptor, _ALLOW if allow else _DENY))
 
     def close(self) -> None:
         """End it. The kernel allows what still waits."""

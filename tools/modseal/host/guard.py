@@ -23,13 +23,14 @@ from typing import IO
 
 from modseal import limits
 from modseal.errors import Failure, UndecidedError
-from modseal.host.admission import ELF, Admission
+from modseal.host.admission import Admission
 from modseal.host.fanotify import Fanotify, OpenEvent
 from modseal.host.guard_content import FoundContent, GuardedContents, unreadable
 from modseal.host.guard_generation import ActiveGeneration, Loaded
-from modseal.host.guard_log import GuardLog, notify
+from modseal.host.guard_log import GuardLog, link, notify
+from modseal.host.guard_looks import UNSAFE_NAME, Examined, Looks
 from modseal.host.guard_mounts import GuardedMounts
-from modseal.host.starts import NotWaitingYet, Start, Starts, file_of, is_regular, require_stacks
+from modseal.host.starts import NotWaitingYet, Start, Starts, file_of, require_stacks
 
 _WORKERS = 4
 """Threads that hash. One slow disk must not hold up what another one has."""
@@ -75,9 +76,11 @@ class Guard:
         self._active = ActiveGeneration(root, clock, self._log, self._pool, lambda: os.eventfd_write(self._wake, 1))
         self._waiting: dict[int, tuple[OpenEvent, float]] = {}
         self._held: list[OpenEvent] = []
-        self._unsettled: list[tuple[OpenEvent, FoundContent, Loaded | None, bool]] = []
+        self._unsettled: list[Examined] = []
+        self._looking: set[int] = set()
         self._starts = Starts(stacks=stacks)
         self._contents = GuardedContents()
+        self._looks = Looks(self._starts, self._contents, audit=audit, libraries=libraries)
         self._stopping = False
         self._mounts.hold()
         self._log.write("started", mounts=names, audit=audit, libraries=libraries)
@@ -97,23 +100,22 @@ class Guard:
         ticked = 0.0
         try:
             while not self._stopping:
-                ready = dict(poll.poll(1000 * (_SOON if self._unsettled else limits.GUARD_TICK)))
+                soon = self._unsettled or self._starts.unseen()
+                ready = dict(poll.poll(1000 * (_SOON if soon else limits.GUARD_TICK)))
                 if self._mounts.changes in ready:
-                    self._follow_mounts()
+                    self._surely(self._follow_mounts)
                 if self._wake in ready:
                     os.eventfd_read(self._wake)
-                with self._lock:
-                    self._contents.end_leases(time.monotonic())
-                    self._starts.see_starts()
+                self._surely(self._see_starts)
                 arrived = self._arrived()  # before the state is looked at: what starts after a switch is judged by it
-                self._follow_state()
+                self._surely(self._follow_state)
                 self._ask_again()
                 for event in arrived:
                     self._take(event)
                 now = time.monotonic()
                 if now - ticked >= limits.GUARD_TICK:  # not with every program
                     ticked = now
-                    self._tick(now)
+                    self._surely(self._tick)
         finally:
             self._end_late(float("inf"))
             self._log.write("stopped")
@@ -125,6 +127,13 @@ class Guard:
             os.close(self._wake)
             self._log.close()
 
+    def _surely(self, step: Callable[[], None]) -> None:
+        """Nothing that goes wrong may end the guard: the kernel would let everything run."""
+        try:
+            step()
+        except Exception as error:  # noqa: BLE001 - whatever it is
+            self._log.write("guard-error", detail=f"{type(error).__name__}: {error}")
+
     # ---- what holds, besides events
 
     def _follow_mounts(self) -> None:
@@ -134,6 +143,25 @@ class Guard:
             self._mounts.follow()
         lost = ", ".join(self._mounts.unguarded)
         notify(f"STATUS=Not guarded: {lost}" if lost else "STATUS=")
+
+    def _see_starts(self) -> None:
+        with self._lock:
+            self._contents.end_leases(time.monotonic())
+            self._starts.see_starts()
+            processes = [one for one in self._starts.unseen() if one not in self._looking]
+            self._looking.update(processes)
+        for process in processes:
+            self._pool.submit(self._look, process)
+
+    def _look(self, process: int) -> None:
+        unsafe = self._looks.end_if_unsafe(process)
+        with self._lock:
+            self._looking.discard(process)
+            if unsafe is not None:
+                self._starts.was_seen(process)
+        if unsafe:
+            verdict = "would-kill" if self._audit else "killed"
+            self._log.write(verdict, code=UNSAFE_NAME.code, detail=UNSAFE_NAME.detail, thread=process)
 
     def _follow_state(self) -> None:
         """Judge what has waited until it is proved what may run, as soon as that is so."""
@@ -147,9 +175,9 @@ class Guard:
         for event in ready:
             self._begin(event, proved)
 
-    def _tick(self, now: float) -> None:
+    def _tick(self) -> None:
         notify("WATCHDOG=1")
-        self._end_late(now)
+        self._end_late(time.monotonic())
         with self._lock:
             self._starts.forget_the_dead()
             self._mounts.hold_opens(needed=self._starts.any_awaited())
@@ -159,8 +187,9 @@ class Guard:
         with self._lock:
             for event in [one for one, arrived in self._waiting.values() if arrived + limits.GUARD_DEADLINE <= now]:
                 del self._waiting[event.descriptor]
-                detail = f"not answered within {limits.GUARD_DEADLINE} s"
-                self._report(event, FoundContent(0), Failure("guard-late", detail), -1, allow=self._allow_late)
+                failure = Failure("guard-late", f"not answered within {limits.GUARD_DEADLINE} s")
+                verdict = "would-deny" if self._audit else "allowed-late" if self._allow_late else "denied"
+                self._log.judged(verdict, event, failure)
                 self._kernel.answer(event.descriptor, allow=self._audit or self._allow_late)
                 if event in self._held:  # nobody else will close it
                     self._held.remove(event)
@@ -187,137 +216,100 @@ class Guard:
         self._begin(event)
 
     def _begin(self, event: OpenEvent, proved: Loaded | None = None) -> None:
-        """Answer from memory, or have the file read by another thread.
+        """Answer from memory, or have another thread look at the file and at who opens it: here nothing may wait.
 
         `proved` is a state that held after the event arrived: it is judged by that, if no newer one is proved.
         """
-        with self._lock:
-            if not event.execute and not self._libraries and not self._starts.awaits(event.thread):
-                del self._waiting[event.descriptor]
-                self._kernel.answer(event.descriptor, allow=True)
-                os.close(event.descriptor)
-                return
-            loaded = self._active.loaded or proved
-            if loaded is None:
-                self._held.append(event)
-                return
-            status = os.fstat(event.descriptor)
-            content = self._contents.known(status)
-        if content is None and (not stat.S_ISREG(status.st_mode) or status.st_size not in loaded.admission.sizes):
-            content = FoundContent(status.st_mode)  # no module has a file of that size, so it need not be read
-        if content:
-            self._decide(event, content, proved)
-        else:
-            self._pool.submit(self._examine, event, proved)
-
-    def _examine(self, event: OpenEvent, proved: Loaded | None) -> None:
+        found = Examined(event, None, proved)
         try:
-            content = self._contents.read(event.descriptor)
-        except Exception as error:  # noqa: BLE001 - an unread file is an unproved file
-            content = FoundContent(0, trouble=unreadable(error))
-        self._decide(event, content, proved, leased=True)
-        if self._unsettled:
+            with self._lock:
+                if not event.execute and not self._libraries and not self._starts.may_await(event.thread):
+                    del self._waiting[event.descriptor]
+                    self._kernel.answer(event.descriptor, allow=True)
+                    os.close(event.descriptor)
+                    return
+                loaded = self._active.loaded or proved
+                if loaded is None:
+                    self._held.append(event)
+                    return
+                status = os.fstat(event.descriptor)
+                content = self._contents.known(status)
+                start = self._starts.expected(event.thread) if event.execute else None
+            if content is None and (not stat.S_ISREG(status.st_mode) or status.st_size not in loaded.admission.sizes):
+                content = FoundContent(status.st_mode)  # no module has a file of that size, so it need not be read
+            found = found._replace(content=content)
+            at_once = content and event.execute
+            if start and content:  # who opens it can make a difference
+                at_once = not start.scripts and not loaded.admission.is_indirect(content.sha256)
+        except Exception as error:  # noqa: BLE001 - it waits for an answer all the same
+            found, at_once = found._replace(content=FoundContent(0, trouble=unreadable(error))), True
+        if at_once:
+            self._decide(found)
+        else:
+            self._pool.submit(self._examine, found)
+
+    def _examine(self, found: Examined) -> None:
+        try:
+            self._decide(self._looks.examine(found))
+        except NotWaitingYet:
+            with self._lock:
+                self._unsettled.append(found)
             os.eventfd_write(self._wake, 1)
 
     def _ask_again(self) -> None:
         with self._lock:
             unsettled, self._unsettled = self._unsettled, []
-        for event, content, proved, leased in unsettled:
-            self._decide(event, content, proved, leased=leased)
+        for found in unsettled:
+            self._pool.submit(self._examine, found)
 
-    def _decide(self, event: OpenEvent, content: FoundContent, proved: Loaded | None, *, leased: bool = False) -> None:
+    def _decide(self, found: Examined) -> None:
+        event, content = found.event, found.content or FoundContent(0)
         with self._lock:
             if event.descriptor not in self._waiting:  # it was late, and is answered
                 os.close(event.descriptor)
                 return
-            loaded = self._active.loaded or proved
+            loaded = self._active.loaded or found.proved
             if loaded is None:  # another state holds since: asked again when that is proved
                 self._held.append(event)
                 return
             try:
-                failure = self._judge(event, content, loaded.admission)
-            except NotWaitingYet:
-                self._unsettled.append((event, content, proved, leased))
-                return
-            except OSError as error:  # it waits for an answer all the same
+                failure = self._judge(found, content, loaded.admission)
+            except Exception as error:  # noqa: BLE001 - it waits for an answer all the same
                 failure = unreadable(error)
             del self._waiting[event.descriptor]
             if failure:
-                self._report(event, content, failure, loaded.generation)
+                verdict = "would-deny" if self._audit else "denied"
+                self._log.judged(verdict, event, failure, sha256=content.sha256, generation=loaded.generation)
             self._kernel.answer(event.descriptor, allow=self._audit or failure is None)
-            if leased and not content.trouble:
+            if found.leased:
                 self._contents.keep(event.descriptor, content)
             else:
                 os.close(event.descriptor)
 
-    def _judge(self, event: OpenEvent, content: FoundContent, admission: Admission) -> Failure | None:
-        file = file_of(event.descriptor)
-        start = self._starts.take(event.thread, file) if event.execute else None
-        if not event.execute and not self._is_held(event):
+    def _judge(self, found: Examined, content: FoundContent, admission: Admission) -> Failure | None:
+        event = found.event
+        start = found.start if event.execute and self._starts.take(event.thread) else None
+        if not found.judged:
             return None
         failure = content.trouble or admission.judge(
             content.sha256, content.mode, execute=event.execute, started=start is not None
         )
         if failure and not self._audit:
             return failure
+        file = file_of(event.descriptor)
         if not event.execute:
             self._starts.opened(event.thread, file, self._waiting[event.descriptor][1])
             return failure
         scripts = start.scripts if start else ()
         if content.interpreter:
             scripts_to_open = (file, *scripts) if content.script else ()
-            self._starts.expect(event.thread, content.interpreter, scripts_to_open)
+            self._starts.expect(event.thread, content.interpreter, scripts_to_open, content.arguments)
         if start and scripts and not content.script:
             self._await(event, start)
         return failure
 
-    def _is_held(self, event: OpenEvent) -> bool:
-        """Whether an open is judged: of ELF files with `libraries`, of others by who has still to open a script."""
-        if not is_regular(event.descriptor):
-            return False
-        is_elf = os.pread(event.descriptor, len(ELF), 0) == ELF
-        return self._libraries if is_elf else self._starts.awaits(event.thread)
-
     def _await(self, event: OpenEvent, start: Start) -> None:
         """Until an interpreter has opened its scripts, it opens installed files alone: a name may lead elsewhere."""
-        name = os.path.basename(_link(f"/proc/self/fd/{event.descriptor}") or "")
-        self._starts.await_scripts(event.thread, name, start.file, start.scripts)
+        name = os.path.basename(link(f"/proc/self/fd/{event.descriptor}") or "")
+        self._starts.await_scripts(event.thread, name, event.descriptor, start)
         self._mounts.hold_opens(needed=True)
-
-    def _report(
-        self, event: OpenEvent, content: FoundContent, failure: Failure, generation: int, *, allow: bool = False
-    ) -> None:
-        self._log.write(
-            "would-deny" if self._audit else "allowed-late" if allow else "denied",
-            code=failure.code,
-            detail=failure.detail,
-            path=_link(f"/proc/self/fd/{event.descriptor}"),
-            sha256=content.sha256.hex() if content.sha256 else None,
-            execute=event.execute,
-            thread=event.thread,
-            program=_link(f"/proc/{event.thread}/exe"),
-            user=_owner(f"/proc/{event.thread}"),
-            generation=generation,
-        )
-
-
-def runs_from_memory() -> bool:
-    """Whether programs can be run from files in memory. Those lie on a file system that nobody can mark."""
-    try:
-        return Path("/proc/sys/vm/memfd_noexec").read_text(encoding="ascii").strip() != "2"
-    except OSError:  # Linux before 6.3 has no such switch
-        return True
-
-
-def _link(path: str) -> str | None:
-    try:
-        return os.readlink(path)
-    except OSError:
-        return None
-
-
-def _owner(path: str) -> int | None:
-    try:
-        return os.stat(path).st_uid
-    except OSError:
-        return None

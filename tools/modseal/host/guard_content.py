@@ -20,7 +20,7 @@ from modseal.files.identity import (
     is_still,
     settled_identity,
 )
-from modseal.host.admission import HEAD_SIZE, interpreter
+from modseal.host.admission import HEAD_SIZE, arguments, interpreter
 
 _BLOCK = 1 << 20
 _WRITABLE = 0o022
@@ -28,12 +28,16 @@ _ACCESS_LIST = "system.posix_acl_access"
 
 
 class FoundContent(NamedTuple):
-    """What was found of an open file. `sha256` is None where it was not read; `trouble` says why that failed."""
+    """What was found of an open file. `sha256` is None where it was not read; `trouble` says why that failed.
+
+    `arguments` is how many a script's interpreter is given before the script's name.
+    """
 
     mode: int
     sha256: bytes | None = None
     interpreter: str | None = None
     script: bool = False
+    arguments: int = 0
     trouble: Failure | None = None
 
 
@@ -118,7 +122,10 @@ class GuardedContents:
             digest.update(data)
             offset += len(data)
         head = os.pread(descriptor, HEAD_SIZE, 0)
-        content = FoundContent(status.st_mode, digest.digest(), interpreter(head), script=head.startswith(b"#!"))
+        script = head.startswith(b"#!")
+        content = FoundContent(
+            status.st_mode, digest.digest(), interpreter(head), script, arguments(head) if script else 0
+        )
         if is_still(descriptor, settled) or is_read_only(descriptor):
             with self._lock:
                 if len(self._found) >= limits.GUARD_CONTENTS:

@@ -13,7 +13,9 @@ from datetime import datetime
 from typing import IO, Any
 
 from modseal import limits
+from modseal.errors import Failure
 from modseal.format.times import time_text
+from modseal.host.fanotify import OpenEvent
 
 
 def notify(text: str) -> None:
@@ -44,6 +46,23 @@ class GuardLog:
         except queue.Full:
             self.lost += 1
 
+    def judged(
+        self, verdict: str, event: OpenEvent, failure: Failure, *, sha256: bytes | None = None, generation: int = -1
+    ) -> None:
+        """Log what became of an open that may not be: `denied`, `would-deny`, `allowed-late` or `killed`."""
+        self.write(
+            verdict,
+            code=failure.code,
+            detail=failure.detail,
+            path=link(f"/proc/self/fd/{event.descriptor}"),
+            sha256=sha256.hex() if sha256 else None,
+            execute=event.execute,
+            thread=event.thread,
+            program=link(f"/proc/{event.thread}/exe"),
+            user=_owner(f"/proc/{event.thread}"),
+            generation=generation,
+        )
+
     def close(self) -> None:
         """Write what is there, if it can be written at once."""
         with contextlib.suppress(queue.Full):
@@ -59,3 +78,18 @@ class GuardLog:
     def _take(self) -> Iterator[str]:
         while (line := self._lines.get()) is not None:
             yield line
+
+
+def link(path: str) -> str | None:
+    """Where a link leads to; None where there is none."""
+    try:
+        return os.readlink(path)
+    except OSError:
+        return None
+
+
+def _owner(path: str) -> int | None:
+    try:
+        return os.stat(path).st_uid
+    except OSError:
+        return None

@@ -6,6 +6,7 @@ import ctypes
 import errno
 import os
 import struct
+from pathlib import Path
 
 # arch/*/entry/syscalls/: the same numbers wherever Python runs on Linux
 _OPEN_TREE, _OPENAT2 = 428, 437
@@ -43,6 +44,14 @@ def open_below(root: int, path: str) -> int:
         if error.errno != errno.EINVAL:
             raise
         return _openat2(root, target, _RESOLVE_IN_ROOT)
+
+
+def runs_from_memory() -> bool:
+    """Whether programs can be run from files in memory. Those lie on a file system that nobody can mark."""
+    try:
+        return Path("/proc/sys/vm/memfd_noexec").read_text(encoding="ascii").strip() != "2"
+    except OSError:  # Linux before 6.3 has no such switch
+        return True
 
 
 def _openat2(root: int, path: bytes, resolve: int) -> int:

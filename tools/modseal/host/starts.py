@@ -8,20 +8,26 @@ Whoever waits for the guard is the same thread, with the same file; what differs
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import re
-import stat
 import time
 from typing import NamedTuple
 
 from modseal import limits
 from modseal.errors import UndecidedError
+from modseal.host.kernel import open_below
 
 _PYTHON_OPENS = 2
 """Python opens its script to see whether it is a zip archive, and once more to run it."""
 
 _HANDLERS = re.compile(r"\bload_(script|elf_binary|elf_fdpic_binary|misc_binary|flat_binary)\b")
 """The functions of Linux that open an interpreter or a loader (`load_binary` of fs/binfmt_*.c)."""
+_EXECVE = re.compile(r"sys_execve(at)?\b")
+"""The system call, by the name of its function on every processor."""
+_AT_FDCWD = -100
+_OPTIONS = (b"-", b"+")
+"""What options begin with. Shells take both: `sh +c CODE`."""
 _NO_ATTACH = "3"
 """Yama's `ptrace_scope` with which nobody is shown another process's stack."""
 
@@ -34,14 +40,23 @@ class NotWaitingYet(Exception):  # noqa: N818 - no error: it is asked again in a
 
 
 def file_of(descriptor: int) -> FileId:
-    """Which file a descriptor has open."""
+    """Which file a descriptor has open. Of a file system that is not guarded it may wait for ever."""
     status = os.fstat(descriptor)
     return status.st_dev, status.st_ino
 
 
-def is_regular(descriptor: int) -> bool:
-    """Whether it is a file with content: Linux before 6.14 asks for pipes and devices as well."""
-    return stat.S_ISREG(os.fstat(descriptor).st_mode)
+class Place(NamedTuple):
+    """Through which mount something is open, and which inode: what the kernel says without asking a file system."""
+
+    mount: str
+    inode: str
+
+
+def place_of(descriptor: int) -> Place:
+    """The place of what a descriptor has open (proc_pid_fdinfo(5)). Raises `OSError`."""
+    facts = dict(line.split(":", 1) for line in _text(f"/proc/self/fdinfo/{descriptor}").splitlines())
+    inode = facts.get("ino") or str(os.fstat(descriptor).st_ino)  # not before Linux 5.14
+    return Place(facts["mnt_id"].strip(), inode.strip())
 
 
 def require_stacks() -> None:
@@ -75,30 +90,56 @@ def is_opened_for_another(thread: int) -> bool:
     return bool(_HANDLERS.search(shown))
 
 
+def has_unsafe_name(thread: int) -> bool:
+    """Whether a thread, which waits within execve, calls its program by a name that interpreters take for options.
+
+    The kernel gives an interpreter the name that the script was called by, and `-c` is the name of a link as well. The
+    name is read in the thread's memory, which another thread can change meanwhile. Raises `OSError`.
+    """
+    call = _EXECVE.search(_text(f"/proc/{thread}/stack"))
+    given = [int(one, 16) for one in _text(f"/proc/{thread}/syscall").split()[1:]]
+    if call is None or len(given) < 2:
+        return True
+    at_folder = bool(call[1]) and ctypes.c_int32(given[0] & 0xFFFFFFFF).value != _AT_FDCWD
+    if at_folder:
+        return False  # the interpreter is given /dev/fd/N/NAME
+    memory = os.open(f"/proc/{thread}/mem", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        return os.pread(memory, 1, given[1 if call[1] else 0]) in _OPTIONS
+    finally:
+        os.close(memory)
+
+
 class Start(NamedTuple):
     """The file that the kernel will start for one that was let run, and the scripts that it is started for.
 
-    Those are several where a script's interpreter is a script itself. `until` is when it is forgotten.
+    Those are several where a script's interpreter is a script itself. `until` is when it is forgotten. `arguments` is
+    how many the interpreter is given before the script's name.
     """
 
     until: float
-    file: FileId
+    interpreter: str
     scripts: tuple[FileId, ...]
+    arguments: int
 
 
 class _Awaited(NamedTuple):
     """An interpreter, and the scripts that it was started for and has still to open, each as often as it does.
 
-    What came to the guard before `since` (monotonic seconds) is not of the interpreter.
+    `thread` is the one that started it. What came to the guard before `since` (monotonic seconds) is not of the
+    interpreter. `seen`: the name that it was given for its script was looked at.
     """
 
-    interpreter: FileId
+    interpreter: Place
     scripts: tuple[FileId, ...]
-    since: float
+    thread: int
+    arguments: int
+    since: float = float("inf")
+    seen: bool = False
 
 
 class Starts:
-    """The starts of all threads, and the scripts to be opened.
+    """The starts of all threads, and the scripts to be opened by the interpreters of processes.
 
     Those are awaited as long as the process lives: it can be stopped for as long as somebody likes.
     """
@@ -109,60 +150,109 @@ class Starts:
         self._starts: dict[int, Start] = {}
         self._awaited: dict[int, _Awaited] = {}
 
-    def expect(self, thread: int, interpreter: str, scripts: tuple[FileId, ...]) -> None:
+    def expect(self, thread: int, interpreter: str, scripts: tuple[FileId, ...], arguments: int = 0) -> None:
         """The next file that the kernel opens for this thread is this interpreter, within the same execve."""
         if not interpreter.startswith("/"):
             return
-        with contextlib.suppress(OSError):
-            status = os.stat(f"/proc/{thread}/root{interpreter}")
-            now = time.monotonic()
-            if len(self._starts) >= limits.GUARD_STARTS:
-                self._starts = {one: start for one, start in self._starts.items() if start.until > now}
-            self._starts[thread] = Start(now + limits.GUARD_DEADLINE, (status.st_dev, status.st_ino), scripts)
+        now = time.monotonic()
+        if len(self._starts) >= limits.GUARD_STARTS:
+            self._starts = {one: start for one, start in self._starts.items() if start.until > now}
+        self._starts[thread] = Start(now + limits.GUARD_DEADLINE, interpreter, scripts, arguments)
 
-    def take(self, thread: int, file: FileId) -> Start | None:
-        """The start that the kernel makes this open for, if it does. It is told once, and forgotten by any other start.
+    def expected(self, thread: int) -> Start | None:
+        """The start that the next file may belong to that this thread has the kernel open."""
+        return self._starts.get(thread)
 
-        Raises `NotWaitingYet`, and tells it later; `OSError` where the kernel does not show it.
+    def is_for(self, start: Start, thread: int, descriptor: int) -> bool:
+        """Whether the kernel makes this open, which the thread waits for, for this start.
+
+        For threads that may wait: nothing is changed. Raises `NotWaitingYet`, and tells it later; `OSError` where the
+        kernel does not show it.
         """
-        start = self._starts.get(thread)
-        if start and start.file == file and (not self._stacks or is_opened_for_another(thread)):
-            return self._starts.pop(thread)
-        self._starts.pop(thread, None)
-        return None
+        if self._stacks and not is_opened_for_another(thread):
+            return False
+        root = os.open(f"/proc/{thread}/root", os.O_PATH | os.O_CLOEXEC)
+        try:
+            found = open_below(root, start.interpreter)
+        except BlockingIOError:  # the kernel has opened it a moment ago, and could not follow it again at once
+            raise NotWaitingYet from None
+        except (OSError, ValueError):
+            return False
+        finally:
+            os.close(root)
+        try:
+            return place_of(found) == place_of(descriptor)
+        finally:
+            os.close(found)
 
-    def await_scripts(self, thread: int, name: str, interpreter: FileId, scripts: tuple[FileId, ...]) -> None:
-        """An interpreter of this name starts, and will open the scripts."""
+    def has_unsafe_name(self, thread: int) -> bool:
+        """As the function of that name; never where the kernel shows no stacks."""
+        return self._stacks and has_unsafe_name(thread)
+
+    def take(self, thread: int) -> Start | None:
+        """The start that was expected. It is told once: another one follows, or none."""
+        return self._starts.pop(thread, None)
+
+    def await_scripts(self, thread: int, name: str, interpreter: int, start: Start) -> None:
+        """An interpreter of this name, open as a descriptor, starts, and will open the scripts."""
         opens = _PYTHON_OPENS if name.startswith("python") else 1
-        process = _process(thread)
-        # execve ends the other threads of the process, and gives this one the number of the first
-        since = 0.0 if process == thread else float("inf")
-        self._awaited[process] = _Awaited(interpreter, scripts[:1] * opens + scripts[1:], since)
+        scripts = start.scripts[:1] * opens + start.scripts[1:]
+        self._awaited[process_of(thread)] = _Awaited(place_of(interpreter), scripts, thread, start.arguments)
 
     def see_starts(self) -> None:
         """Look which interpreters run by now. To be called before events are read: those are then of none before."""
         for process, awaited in self._awaited.items():
-            if awaited.since == float("inf") and _program(process) == awaited.interpreter:
+            if awaited.since == float("inf") and _has_started(process, awaited):
                 self._awaited[process] = awaited._replace(since=time.monotonic())
 
+    def unseen(self) -> list[int]:
+        """The processes whose interpreter may have started, and was not looked at yet."""
+        return [process for process, awaited in self._awaited.items() if not awaited.seen]
+
+    def is_unsafe(self, process: int) -> bool | None:
+        """Whether an interpreter that runs was given a name for its script that it takes for options. None: not yet.
+
+        The kernel has written that name where no other process can have changed it since, but one that traces it. For
+        threads that may wait. Raises `OSError`.
+        """
+        awaited = self._awaited.get(process)
+        if awaited is None:
+            return False
+        if not _has_started(process, awaited):
+            return None
+        given = _text(f"/proc/{process}/cmdline").split("\0")
+        unsafe = given[1 + awaited.arguments : 2 + awaited.arguments]
+        return any(name[:1].encode() in _OPTIONS for name in unsafe)
+
+    def was_seen(self, process: int) -> None:
+        """It need not be looked at again."""
+        if process in self._awaited:
+            self._awaited[process] = self._awaited[process]._replace(seen=True)
+
+    def may_await(self, thread: int) -> bool:
+        """Whether the thread's process has started as an interpreter that has still to open its script."""
+        return bool(self._awaited) and process_of(thread) in self._awaited
+
     def awaits(self, thread: int) -> bool:
-        """Whether the thread is an interpreter that has still to open its script."""
-        awaited = self._awaited.get(thread)
-        return awaited is not None and _program(thread) in (awaited.interpreter, None)
+        """Whether it is that interpreter still, and no other program has replaced it. For threads that may wait."""
+        process = process_of(thread)
+        awaited = self._awaited.get(process)
+        return awaited is not None and _program(process) in (awaited.interpreter, None)
 
     def opened(self, thread: int, file: FileId, arrived: float) -> None:
         """The thread, which is awaited, has opened an installed file, which may be one of its scripts.
 
-        `arrived` is when the guard was asked. The first thread of a process can ask while another one is in execve.
+        `arrived` is when the guard was asked. Other threads of a process can ask while one of them is in execve.
         """
-        awaited = self._awaited.get(thread)
+        process = process_of(thread)
+        awaited = self._awaited.get(process)
         if awaited and file in awaited.scripts and arrived >= awaited.since:
             left = list(awaited.scripts)
             left.remove(file)
             if left:
-                self._awaited[thread] = awaited._replace(scripts=tuple(left))
+                self._awaited[process] = awaited._replace(scripts=tuple(left))
             else:
-                del self._awaited[thread]
+                del self._awaited[process]
 
     def any_awaited(self) -> bool:
         """Whether any script has still to be opened, as far as is known."""
@@ -173,16 +263,26 @@ class Starts:
         self._awaited = {one: awaited for one, awaited in self._awaited.items() if os.path.exists(f"/proc/{one}")}
 
 
-def _program(thread: int) -> FileId | None:
-    """The program that a thread runs; None where that cannot be seen."""
+def _has_started(process: int, awaited: _Awaited) -> bool:
+    """Whether the interpreter runs. Its thread has the number of the process by then, and the others are gone."""
+    if awaited.thread != process and os.path.exists(f"/proc/{process}/task/{awaited.thread}"):
+        return False
+    return _program(process) == awaited.interpreter
+
+
+def _program(process: int) -> Place | None:
+    """The program that a process runs; None where that cannot be seen."""
     try:
-        status = os.stat(f"/proc/{thread}/exe")
+        descriptor = os.open(f"/proc/{process}/exe", os.O_PATH | os.O_CLOEXEC)
     except OSError:
         return None
-    return status.st_dev, status.st_ino
+    try:
+        return place_of(descriptor)
+    finally:
+        os.close(descriptor)
 
 
-def _process(thread: int) -> int:
+def process_of(thread: int) -> int:
     """The process of a thread."""
     with contextlib.suppress(OSError):
         for line in _text(f"/proc/{thread}/status").splitlines():

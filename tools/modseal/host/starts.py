@@ -45,18 +45,18 @@ def file_of(descriptor: int) -> FileId:
     return status.st_dev, status.st_ino
 
 
-class Place(NamedTuple):
+class MountedInode(NamedTuple):
     """Through which mount something is open, and which inode: what the kernel says without asking a file system."""
 
     mount: str
     inode: str
 
 
-def place_of(descriptor: int) -> Place:
+def place_of(descriptor: int) -> MountedInode:
     """The place of what a descriptor has open (proc_pid_fdinfo(5)). Raises `OSError`."""
     facts = dict(line.split(":", 1) for line in _text(f"/proc/self/fdinfo/{descriptor}").splitlines())
     inode = facts.get("ino") or str(os.fstat(descriptor).st_ino)  # not before Linux 5.14
-    return Place(facts["mnt_id"].strip(), inode.strip())
+    return MountedInode(facts["mnt_id"].strip(), inode.strip())
 
 
 def require_stacks() -> None:
@@ -130,7 +130,7 @@ class _Awaited(NamedTuple):
     interpreter. `seen`: the name that it was given for its script was looked at.
     """
 
-    interpreter: Place
+    interpreter: MountedInode
     scripts: tuple[FileId, ...]
     thread: int
     arguments: int
@@ -270,7 +270,7 @@ def _has_started(process: int, awaited: _Awaited) -> bool:
     return _program(process) == awaited.interpreter
 
 
-def _program(process: int) -> Place | None:
+def _program(process: int) -> MountedInode | None:
     """The program that a process runs; None where that cannot be seen."""
     try:
         descriptor = os.open(f"/proc/{process}/exe", os.O_PATH | os.O_CLOEXEC)

@@ -16,9 +16,9 @@ import pytest
 from builders.served import Served, make, served
 from limits.cover import bounds
 from modseal import limits
-from modseal.errors import UsageError
+from modseal.errors import InputError, UsageError
 from modseal.serve import frames, routes, spec, start
-from modseal.serve.connections import Idle, Strangers, source_of
+from modseal.serve.connections import Idle, Strangers, Unsent, bytes_taken, source_of
 
 MANY = int(os.environ.get("MODSEAL_CLIENTS", "500"))
 """Connections that are held; `make many-clients` holds more."""
@@ -123,13 +123,11 @@ def test_a_certificate_has_its_share_of_the_connections(one: Served) -> None:
 
 
 class _Connection:
-    """What `Idle` asks of a connection."""
+    """What `Idle` and `Unsent` ask of a connection."""
 
     def __init__(self) -> None:
-        self.transport, self.waits, self.ended = self, 0, False
-
-    def get_write_buffer_size(self) -> int:
-        return self.waits
+        self.transport: _Connection | None = self
+        self.taken, self.ended = 0, False
 
     def abort(self) -> None:
         self.ended = True
@@ -137,12 +135,44 @@ class _Connection:
 
 @bounds("SERVE_SLOWEST")
 def test_who_does_nothing_is_let_go() -> None:
-    idle, silent, busy, slow, reading = Idle(), *(_Connection() for _ in range(4))
-    for second in range(frames.IDLE_SECONDS + 3):
-        slow.waits = 10**9 - second
-        reading.waits = (100 - second // 10) * limits.SERVE_SLOWEST
+    idle, silent, busy, slow, reading = Idle(lambda one: one.taken), *(_Connection() for _ in range(4))
+    for second in range(2 * frames.IDLE_SECONDS + 1):
+        slow.taken = second * limits.SERVE_SLOWEST // (frames.IDLE_SECONDS + 2)
+        reading.taken = second * (limits.SERVE_SLOWEST // frames.IDLE_SECONDS + 1)
         idle.look([silent, busy, slow, reading], {busy: 1}, second)
     assert [one.ended for one in (silent, busy, slow, reading)] == [True, False, True, False]
+
+
+def test_what_a_client_has_taken_is_what_its_system_has_acknowledged() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()) as client:
+        taken, _ = server.accept()
+        with taken:
+            transport = SimpleNamespace(get_extra_info=lambda _: taken)
+            before = bytes_taken(transport)
+            taken.sendall(bytes(1000))
+            assert len(client.recv(1000, socket.MSG_WAITALL)) == 1000
+            client.sendall(b"seen")
+            assert taken.recv(4) == b"seen"
+            assert bytes_taken(transport) - before == 1000
+
+
+@bounds("SERVE_ANSWERS")
+def test_long_answers_that_are_not_taken_have_an_end() -> None:
+    found, share = Unsent(), limits.SERVE_ANSWERS // limits.SERVE_SHARE
+    first, second, third = (_Connection() for _ in range(3))
+    found.answer(first, b"a", 10 * share)
+    with pytest.raises(InputError, match="have not been taken yet"):
+        found.answer(second, b"a", limits.SERVE_BODY + 1)
+    found.answer(second, b"a", limits.SERVE_BODY)
+    found.answer(second, b"b", share // 2)
+    found.answer(third, b"b", share - share // 2)
+    with pytest.raises(InputError, match="have not been taken yet"):
+        found.answer(first, b"b", limits.SERVE_BODY + 1)
+    found.asks_again(first)
+    second.transport = None
+    found.answer(first, b"a", 10 * share)
+    found.asks_again(third)
+    found.answer(third, b"b", share)
 
 
 def test_open_files_are_reserved_before_anybody_is_served(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -505,6 +505,10 @@ SERVE_FREE_SPACE = 64 * MIB
 """Bytes of a file system that no push takes, or a twentieth of a small one: the log, the state and the tasks of the
 host are written there, too."""
 
+SERVE_ANSWERS = 256 * MIB
+"""Bytes of long answers that clients may not have taken yet: whoever asks for the log on many connections and reads
+none is refused the next one. A certificate has its share, and one answer in any case."""
+
 SERVE_SLOWEST = 64 * KIB
 """Bytes a second that a push must bring, and bytes of an answer that a client must take before it counts as idle: half
 of what `modseal remote` demands, so that the client is the one that gives up."""

@@ -8,16 +8,19 @@ holds connections loses them. So nobody else is kept out, and no memory or descr
 from __future__ import annotations
 
 import asyncio
+import gc
 import ipaddress
 import socket
 import ssl
+import sys
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from modseal import limits
+from modseal.errors import InputError
 from modseal.serve import frames
 
 if TYPE_CHECKING:
@@ -36,6 +39,12 @@ _PAUSE = 1
 def source_of(address: str) -> bytes:
     """Whose connections are counted together: an IPv4 address, or the /64 network of an IPv6 one, which is one site."""
     return ipaddress.ip_address(address.partition("%")[0]).packed[:8]
+
+
+def bytes_taken(transport: asyncio.BaseTransport) -> int:
+    """How much of what was sent a client has acknowledged: `tcpi_bytes_acked` of tcp(7), since Linux 4.1."""
+    info = transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 128)
+    return int.from_bytes(info[120:128], sys.byteorder)
 
 
 class Strangers:
@@ -71,6 +80,7 @@ class Door:
         self._loop = asyncio.get_running_loop()
         self._strangers = Strangers()
         self._owners: dict[object, bytes] = {}
+        self._ended = 0
         self._handshakes: set[asyncio.Task[None]] = set()
         listening.setblocking(False)
         self._open()
@@ -81,6 +91,12 @@ class Door:
         self._listening.close()
         for one in self._handshakes:
             one.cancel()
+
+    def tidy(self) -> None:
+        """Free what connections had that have ended: it stands in circles, of few objects and many bytes."""
+        if self._ended >= limits.SERVE_STRANGERS:
+            self._ended = 0
+            gc.collect()
 
     def _open(self) -> None:
         if self._listening.fileno() >= 0:
@@ -109,6 +125,7 @@ class Door:
     def _known(self, connection: socket.socket, task: asyncio.Task[None]) -> None:
         self._strangers.remove(task)
         self._handshakes.discard(task)
+        self._ended += 1
         if task.cancelled():
             connection.close()  # it may not even have begun
 
@@ -138,17 +155,38 @@ class Door:
 class Idle:
     """Ends connections that have had no whole request, and taken nothing of an answer, for some seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, taken: Callable[[Any], int] = bytes_taken) -> None:
+        self._taken = taken
         self._last: dict[Any, tuple[float, int]] = {}
 
-    def look(self, connections: Any, active: Mapping[Any, int], now: float) -> None:
+    def look(self, connections: Iterable[Any], active: Mapping[Any, int], now: float) -> None:
         """`active` has those that a request of is being answered; their time is bounded by who answers."""
         before, self._last = self._last, {}
         for one in connections:
-            waits = one.transport.get_write_buffer_size() if one.transport else 0
-            last, waited = before.get(one, (now, 0))
-            if active.get(one) or waited - waits >= limits.SERVE_SLOWEST:
-                last = now
-            self._last[one] = (last, waits)
+            taken = self._taken(one.transport) if one.transport else 0
+            last, had = before.get(one, (now, taken))
+            if active.get(one) or taken - had >= limits.SERVE_SLOWEST:
+                last, had = now, taken
+            self._last[one] = last, had
             if now - last > frames.IDLE_SECONDS and one.transport:
                 one.transport.abort()
+
+
+class Unsent:
+    """The long answers that clients may not have taken yet: a certificate has a share of the memory for them."""
+
+    def __init__(self) -> None:
+        self._held: dict[Any, tuple[bytes, int]] = {}
+
+    def asks_again(self, one: object) -> None:
+        """A connection has taken its answer, or it would not ask again; those that are gone hold none."""
+        self._held = {each: held for each, held in self._held.items() if each is not one and each.transport}
+
+    def answer(self, one: object, whose: bytes, size: int) -> None:
+        """An answer of so many bytes is about to go out. Raises `InputError` (serve-busy)."""
+        if size <= limits.SERVE_BODY:
+            return
+        of_one = sum(held for who, held in self._held.values() if who == whose)
+        if of_one + size > limits.SERVE_ANSWERS // limits.SERVE_SHARE and of_one:
+            raise InputError(f"{of_one} bytes of answers have not been taken yet").because("serve-busy")
+        self._held[one] = whose, size

@@ -69,6 +69,7 @@ class Push:
         """Remove the files, once no thread writes to their descriptors any more, which others have next."""
         if self.writing:
             await asyncio.wait((self.writing,))
+            self.writing.exception()  # it was told already, or nobody is there any more
         for descriptor in self.descriptors:
             os.close(descriptor)
 
@@ -121,7 +122,7 @@ class Pushes:
                         if size > self._upload:
                             raise web.HTTPRequestEntityTooLarge(self._upload, size)
                         push.writing = loop.run_in_executor(None, _write, push.descriptors[-1], chunk)
-                        await push.writing
+                        await asyncio.shield(push.writing)  # a thread goes on when nobody waits any more
                         seconds = min(_GRACE_SECONDS + size / limits.SERVE_SLOWEST, _SECONDS)
                         deadline.reschedule(begun + seconds)
                 push.end()

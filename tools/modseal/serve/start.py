@@ -243,7 +243,7 @@ async def _serve(
     while not ended.is_set():
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(ended.wait(), _TICK)
-        gc.collect()  # buffers of connections that have ended stand in circles: few objects, and many bytes
+        door.tidy()
         idle.look(server.connections, service.active, loop.time())
     door.close()
     await runner.cleanup()

@@ -22,6 +22,7 @@ from modseal.errors import ModsealError
 from modseal.host import values
 from modseal.serve import csdl, frames, openapi, page, redfish, routes
 from modseal.serve.ask import AskedHost, Refusal
+from modseal.serve.connections import Unsent
 from modseal.serve.pushes import Pushes, parameters
 from modseal.serve.roles import ROLES, Role
 from modseal.serve.routes import ROUTES, Route
@@ -69,6 +70,7 @@ class HostService:
         self._asked: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
         self._pushes = Pushes(spool, spec.upload)
         self._streams: Counter[bytes] = Counter()
+        self._unsent = Unsent()
         self.active: dict[object, int] = {}
 
     def app(self) -> web.Application:
@@ -86,7 +88,9 @@ class HostService:
             self._require_rate(request)
             self._require_same_site(request)
             _require_plain_body(request)
+            self._unsent.asks_again(protocol)
             response = await handler(request)
+            self._unsent.answer(protocol, _certificate(request), _length(response))
         except Refusal as refusal:
             response = self._refused(request, refusal.problem, refusal.exit)
         except ModsealError as error:
@@ -306,6 +310,11 @@ def _certificate(request: web.Request) -> bytes:
     if not found:
         raise web.HTTPForbidden(reason="there is no client certificate")
     return bytes(found)
+
+
+def _length(response: web.StreamResponse) -> int:
+    body = response.body if isinstance(response, web.Response) else b""
+    return len(body) if isinstance(body, bytes) else 0
 
 
 def _require_plain_body(request: web.Request) -> None:

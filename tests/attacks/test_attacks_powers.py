@@ -220,9 +220,8 @@ def test_POW_08_the_module_of_another_vendor_is_not_replaced(kind: Kind, tmp_pat
     over = Relationships(replaces=(Constraint("acme-agent"), Constraint("other-agent")))
     bundle = module(kind, AGENT, relationships=over)
     mine = replace(COMMUNITY, names=("acme-*",))
-    accepted(bundle, trusting(mine))
-    kept = replace(mine, may=May(refused=frozenset({Power.REPLACE})))
-    found = refused(bundle, trusting(kept), "power-not-granted", tmp_path)
+    accepted(bundle, trusting(replace(mine, may=May(granted=frozenset({Power.REPLACE})))))
+    found = refused(bundle, trusting(mine), "power-not-granted", tmp_path)
     assert found.primary is not None
     assert found.primary.evidence["path"] == "other-agent"
 

@@ -17,6 +17,7 @@ from modseal.format.level import Level
 from modseal.format.manifest import Constraint
 from modseal.host.change import Change
 from modseal.host.create import create
+from modseal.host.store import record_name
 from modseal.policy.sources import load
 from modseal.trust.examination import Verdict
 
@@ -285,3 +286,31 @@ def test_a_link_below_the_root_is_not_followed(tmp_path: Path) -> None:
     (other / "var").symlink_to(tmp_path / "root" / "var")
     with pytest.raises(Exception, match="not a folder"):
         Host(other).modules()
+
+
+def test_a_folder_that_systems_are_laid_out_in_is_no_module_s_to_change(host: Host) -> None:
+    for files, modes in (
+        ({"usr/lib": None, "usr/lib/a": b""}, {"usr/lib": 0o700}),
+        ({"usr/sbin": b"a file"}, {}),
+        ({"usr/bin": "../opt/evil"}, {}),
+    ):
+        assert "path-not-mergeable" in refused(host, host.bundle("low", files=files, modes=modes))
+
+
+def test_nobody_closes_or_opens_a_folder_in_which_another_has_files(host: Host) -> None:
+    host.installed(host.bundle())
+    folder = "opt/acme-agent"
+    for mode in (0o700, 0o777):
+        closing = host.bundle("low", files={folder: None, f"{folder}/x": b""}, modes={folder: mode})
+        assert "path-owned" in refused(host, closing)
+    host.installed(host.bundle("fine", files={folder: None, f"{folder}/x": b""}))
+
+
+def test_the_name_of_a_lost_module_stays_its_vendor_s(host: Host) -> None:
+    host.installed(host.bundle())
+    with host.store() as store:
+        (module,) = store.generation(store.state.generation).modules
+        path = store.path / record_name(module.record)
+    path.unlink()
+    other = host.bundle("acme-agent", "1.0.1", vendor="Evil Corp")
+    assert "module-of-another-vendor" in refused(host, other)

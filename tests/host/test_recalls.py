@@ -16,7 +16,10 @@ from modseal.errors import FormatError, RefusedError, UndecidedError
 from modseal.format import recall as recall_format
 from modseal.format.recall import Recall
 from modseal.host import event_log, learned
+from modseal.host.look import show_modules
+from modseal.host.values import list_values
 from modseal.host.verify import verify
+from modseal.report import host_text
 from modseal.trust.examination import Verdict
 
 
@@ -207,3 +210,17 @@ def test_lists_of_who_is_trusted_no_more_make_room(shared: Host, monkeypatch: py
     keep(shared)
     with shared.store() as store:
         assert len(store.state.recalls) == 1
+
+
+def test_a_list_of_modules_says_what_the_policy_does_not_accept(host: Host) -> None:
+    keep(host)
+    found = show_modules(host.root, NOW)
+    rows = {one["name"]: (one["proven_level"], one["verdict"]) for one in list_values(found)["modules"]}
+    assert rows == {"acme-agent": (None, "rejected"), "other": ("partner", "accepted")}
+    assert "rejected: recalled" in host_text.modules(found)
+
+
+def test_a_clock_that_was_set_back_proves_nothing(host: Host) -> None:
+    found = show_modules(host.root, NOW - timedelta(days=1))
+    assert [one.failure.code for one in found.findings] == ["clock-set-back"]
+    assert {one["verdict"] for one in list_values(found)["modules"]} == {"undecided"}

@@ -267,7 +267,7 @@ grants = "community"
     assert first.may == May(("opt/acme/", "srv/"), frozenset({Power.SETUID}), frozenset({Power.REPLACE}))
     assert first.powers == frozenset(Power) - {Power.REPLACE}
     assert second.may == May()
-    assert second.powers == {Power.AUTOSTART, Power.INTERPRETERS, Power.REPLACE}
+    assert second.powers == {Power.AUTOSTART, Power.INTERPRETERS}
 
 
 def test_what_unsigned_modules_may_do_needs_that_they_are_allowed() -> None:

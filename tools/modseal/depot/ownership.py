@@ -7,7 +7,7 @@ same.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
 
 from modseal.depot.relations import Related
@@ -24,7 +24,7 @@ class Placed(Related, Protocol):
         """Its files, folders and links, as they are in its payloads."""
 
 
-def collisions(modules: Iterable[Placed]) -> Iterator[Failure]:
+def collisions(modules: Sequence[Placed]) -> Iterator[Failure]:
     """Every path that two of some modules both lay claim to."""
     owners: dict[str, tuple[Entry, Placed]] = {}
     entries: list[Entry] = []
@@ -40,6 +40,24 @@ def collisions(modules: Iterable[Placed]) -> Iterator[Failure]:
             own.add(entry.path)
     for failure in rules.check_tree(entries):
         yield _explained(failure, owners)
+    yield from _closed_folders(modules, owners)
+
+
+def _closed_folders(modules: Sequence[Placed], owners: Mapping[str, tuple[Entry, Placed]]) -> Iterator[Failure]:
+    """Folders that one module declares with a mode of its own, and in which another has something.
+
+    A module that declares no folder above its files has them below folders of the usual mode.
+    """
+    closed = {
+        path: module
+        for path, (entry, module) in owners.items()
+        if entry.type is FileType.DIRECTORY and entry.mode != rules.FOLDER_MODE
+    }
+    for module in modules if closed else ():
+        declared = {entry.path for entry in module.entries}
+        above = {parent for path in declared for parent in rules.parents(path)} - declared
+        for path in sorted(above & closed.keys()):
+            yield _collision(path, closed[path], path, module)
 
 
 def _is_shared(one: Entry, other: Entry) -> bool:

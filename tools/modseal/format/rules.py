@@ -34,6 +34,9 @@ _USUAL_PATH = re.compile(rf"(?:{_USUAL_NAME}/){{0,{limits.PATH_DEPTH - 1}}}{_USU
 """Paths that break no rule of `check_path` but for their length: most are like that."""
 
 PERMISSIONS = 0o777
+FOLDER_MODE = 0o755
+"""Mode of a folder that no module declares and that something lies in."""
+
 SPECIAL_BITS = 0o7000
 _OTHER_BITS = ~(PERMISSIONS | SPECIAL_BITS)
 STICKY = 0o1000

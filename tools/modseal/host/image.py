@@ -25,7 +25,7 @@ RELEASE_FOLDER = "usr/lib/extension-release.d/"
 RELEASE_PATH = f"{RELEASE_FOLDER}extension-release.{EXTENSION}"
 RELEASE = b"ID=_any\n"
 """The extension fits any distribution: its policy says what may be installed, and not the host's name."""
-FOLDER_MODE = 0o755
+FOLDER_MODE = rules.FOLDER_MODE
 
 _RESERVED = (RELEASE_FOLDER, "usr/lib/os-release", "usr/lib/initrd-release")
 """With its own os-release, systemd takes an image for a whole system and merges nothing (systemd-sysext(8))."""
@@ -55,13 +55,18 @@ def placement_failures(entries: Iterable[Entry]) -> Iterator[Failure]:
         top = entry.path.partition("/")[0]
         if top not in HIERARCHIES:
             why = "is outside of /usr and /opt, which is all that systemd-sysext merges"
-        elif entry.path in HIERARCHIES and (entry.type is not FileType.DIRECTORY or entry.mode != FOLDER_MODE):
+        elif _is_of_the_system(entry.path) and (entry.type is not FileType.DIRECTORY or entry.mode != FOLDER_MODE):
             why = f"is not a plain folder ({FOLDER_MODE:o}), and the host's own folder of that name would become it"
         elif any(f"{folded}/".startswith(one) or folded == one for one in _RESERVED):
             why = "is one that tells systemd what an extension is"
         else:
             continue
         yield Failure("path-not-mergeable", f"{entry.path!r} {why}", {"path": rules.shown(entry.path)})
+
+
+def _is_of_the_system(path: str) -> bool:
+    """Whether a path is one of the folders that a system is laid out in: /usr, /opt, and what is right below /usr."""
+    return path in HIERARCHIES or (path.startswith("usr/") and path.count("/") == 1)
 
 
 def build(tree: Tree, image: Mapping[str, Entry], objects: Mapping[str, str], store: int) -> None:

@@ -21,6 +21,7 @@ from modseal.host.damaged import (
     is_changing,
     kept_policy,
     lost_generations,
+    noted,
     open_damaged,
     pointer,
     prove_if_sound,
@@ -110,6 +111,8 @@ def show_module(root: Path, name: str, at: datetime) -> ShownOne:
 
 def _modules(opened: OpenedStore, at: datetime, name: str | None, *, pending: bool) -> ShownModules:
     store, failures = _readable(opened), opened.failures
+    with noted(failures):
+        store.require_clock(at)
     policy = kept_policy(store, failures)
     judged = not failures  # else nothing says that this is the policy that holds, with all its recalls
     findings = [HostDifference(None, one) for one in failures]

@@ -224,8 +224,7 @@ def refusal(old: Installed | None, module: Installed, before: dict[str, Installe
         return Failure("module-conflicts", detail, {"module": module.name, "other": twin})
     evidence |= {"installed": old.version}
     if old.manifest.vendor != module.manifest.vendor:
-        detail = f"{module.name} of {module.manifest.vendor} would take the place of that of {old.manifest.vendor}"
-        return Failure("module-of-another-vendor", detail, evidence)
+        return _of_another_vendor(module, old.manifest.vendor, old.version)
     if relations.is_newer(old.version, module.version):
         detail = f"{module.name} {module.version} is older than {old.version}, which is installed"
         return Failure("version-downgraded", detail, evidence)
@@ -236,12 +235,20 @@ def refusal(old: Installed | None, module: Installed, before: dict[str, Installe
     return None
 
 
+def _of_another_vendor(module: Installed, vendor: str, version: str) -> Failure:
+    detail = f"{module.name} of {module.manifest.vendor} would take the place of that of {vendor}"
+    evidence = {"module": module.name, "version": module.version, "installed": version}
+    return Failure("module-of-another-vendor", detail, evidence)
+
+
 def _lost_failures(lost: Sequence[LostModule], coming: Sequence[Installed]) -> Iterator[Failure]:
     arriving = {module.name: module for module in coming}
     for one in lost:
         new, name, version = arriving.get(one.recorded.name), one.recorded.name, one.recorded.version
         if new is None:
             yield one.why
+        elif new.manifest.vendor != one.recorded.vendor:
+            yield _of_another_vendor(new, one.recorded.vendor, version)
         elif relations.is_newer(version, new.version):
             detail = f"{name} {new.version} is older than {version}, which is recorded to be installed"
             yield Failure("version-downgraded", detail, {"module": name, "version": new.version, "installed": version})

@@ -15,7 +15,7 @@ _MODULE: dict[str, Shape] = {
     **_NAMED,
     "claimed_level": _LEVEL_NAME,
     "proven_level": Nullable(
-        LEVEL.shape, about="What today's policy proves; with null, all of the module is unproved."
+        LEVEL.shape, about="What today's policy proves; null where it does not accept the module."
     ),
 }
 _FAILURE: dict[str, Shape] = {"code": CODE, "detail": text(), "evidence": EVIDENCE, "next_step": text()}
@@ -27,6 +27,7 @@ _SHOWN: dict[str, Shape] = {
     "claimed_level": Nullable(
         LEVEL.shape, about="With null the module is damaged: nothing but recorded names is known of it."
     ),
+    "verdict": _VERDICT,
 }
 _RANDOM = text("32 lower-case hex digits.")
 _KEYS = array(text(), "Each as `key-sha256:` and 64 hex digits.")

@@ -19,6 +19,7 @@ from modseal.format.recall import Recall
 from modseal.format.times import time_text
 from modseal.host.compare import HostDifference
 from modseal.host.documents import Event, HostState, Lockdown
+from modseal.trust.examination import Verdict
 from modseal.trust.policy import Policy, PolicyBytes
 
 if TYPE_CHECKING:  # each is for some commands alone
@@ -52,8 +53,8 @@ BROKEN_GLASS = "modseal/host-break-glass@1"
 
 
 def module_values(module: Installed) -> dict[str, Any]:
-    """One module: who it says it is, and for which level it is proved."""
-    proven = module.examination.proven_level
+    """One module: who it says it is, and for which level it is proved, if today's policy accepts it."""
+    proven = module.examination.proven_level if module.examination.verdict is Verdict.ACCEPTED else None
     return {
         "vendor": module.manifest.vendor,
         "name": module.manifest.name,
@@ -113,18 +114,22 @@ def list_values(found: ShownModules) -> dict[str, Any]:
         "pending": state.pending.number if state.pending else None,
         "shown": found.shown.number,
         "level": str(state.level),
-        "modules": [shown_values(one) for one in found.modules or ()],
+        "modules": [shown_values(one, judged=found.judged) for one in found.modules or ()],
         "findings": [finding_values(one) for one in found.findings],
     }
 
 
-def shown_values(one: ShownModule) -> dict[str, Any]:
-    """One module; where it is damaged, its recorded names, of which nothing is proved."""
+def shown_values(one: ShownModule, *, judged: bool) -> dict[str, Any]:
+    """One module; where it is damaged, its recorded names, of which nothing is proved.
+
+    Without the policy that holds (`judged`), nobody knows whether it is accepted.
+    """
     if one.module:
-        return module_values(one.module)
+        verdict = one.module.examination.verdict if judged else Verdict.UNDECIDED
+        return {**module_values(one.module), "verdict": str(verdict)}
     recorded = one.recorded
     names = {"vendor": recorded.vendor, "name": recorded.name, "version": recorded.version}
-    return {**names, "claimed_level": None, "proven_level": None}
+    return {**names, "claimed_level": None, "proven_level": None, "verdict": str(Verdict.UNDECIDED)}
 
 
 _UNREAD = ("kind", "summary", "released", "manifest_sha256", "bundle_sha256")
@@ -134,7 +139,7 @@ def get_values(found: ShownOne) -> dict[str, Any]:
     """All that is known of one module. Without an accepted verdict nothing of it is proved."""
     common = {
         "schema": MODULE,
-        **shown_values(found.module),
+        **shown_values(found.module, judged=found.judged),
         "verdict": str(found.verdict),
         "findings": [finding_values(one) for one in found.findings],
     }

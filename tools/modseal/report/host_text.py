@@ -41,8 +41,7 @@ def modules(found: ShownModules) -> str:
         if module is None:
             rows.append((*names, "unknown", "damaged"))
         else:
-            proven = module.examination.proven_level
-            rows.append((*names, str(module.manifest.claimed_level), str(proven) if proven else "none"))
+            rows.append((*names, str(module.manifest.claimed_level), _proven(module) if found.judged else "undecided"))
     waits = found.state.pending
     lines = text.table(rows) if found.modules or (waits and found.modules is not None) else []
     if found.modules == () and not waits:
@@ -50,6 +49,14 @@ def modules(found: ShownModules) -> str:
     if waits and waits != found.shown:
         lines.append(f"generation {waits.number} waits for `modseal host activate` (--pending shows it)")
     return "\n".join([*lines, *_findings(found.findings)])
+
+
+def _proven(module: Installed) -> str:
+    """The level that is proved of a module which today's policy accepts; else why it does not."""
+    why = module.examination.primary
+    if why and module.examination.verdict is not Verdict.ACCEPTED:
+        return f"{module.examination.verdict}: {why.code}"
+    return str(module.examination.proven_level or "none")
 
 
 def _findings(found: Sequence[HostDifference]) -> list[str]:
@@ -87,7 +94,8 @@ def _changed(done: Change) -> Iterator[str]:
     for module in found.installed:
         yield f"installed  {_named(module)}"
     for old, new in found.updated:
-        yield f"updated    {_named(new)}, was {safe(old.version)}"
+        lower = f", proved for {old.level}: its level is lower now" if new.level < old.level else ""
+        yield f"updated    {_named(new)}, was {safe(old.version)}{lower}"
     for recorded in found.lost:
         yield f"removed    {safe(recorded.name)} {safe(recorded.version)}, of which nothing could be proved"
     for module in found.removed:

@@ -41,8 +41,7 @@ def _module(one: ShownModule, findings: list[dict[str, Any]], *, judged: bool) -
     primary = examination.primary if examination else None
     own = [finding for finding in findings if finding["module"] == one.recorded.name]
     return {
-        **values.shown_values(one),
-        "verdict": str(examination.verdict if examination else Verdict.UNDECIDED),
+        **values.shown_values(one, judged=judged),
         "signers": values.signer_values(one.module) if one.module else [],
         "recall": _recall(one, judged=judged),
         "problem": check_values(primary) if primary else own[0] if own else None,

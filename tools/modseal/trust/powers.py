@@ -31,7 +31,7 @@ class Power(enum.StrEnum):
 
 
 ALL_POWERS = frozenset(Power)
-GUARDED = frozenset({Power.KERNEL_MODULES, Power.SETUID, Power.DEVICES})
+GUARDED = frozenset({Power.KERNEL_MODULES, Power.SETUID, Power.DEVICES, Power.REPLACE})
 """What a community signer, and an unsigned community module, may not do unless the policy says so."""
 
 LENT_RIGHTS = rules.SPECIAL_BITS & ~rules.STICKY
@@ -53,7 +53,7 @@ _DROP_IN = ("etc/", "run/", *_LIB)
 PLACES: dict[Power, tuple[str, ...]] = {
     Power.KERNEL_MODULES: (
         *("*.ko", "*.ko.*"),
-        *_each(_LIB, "modules/", "vmware/vmkmod/"),
+        *_each(_LIB, "modules/", "firmware/", "vmware/vmkmod/"),
         *_each(_DROP_IN, "modules-load.d/", "modprobe.d/", "depmod.d/"),
         *("etc/modules", "etc/modprobe.conf", "etc/sysconfig/modules/", "etc/dkms/", "var/lib/dkms/"),
     ),
@@ -82,8 +82,11 @@ PLACES: dict[Power, tuple[str, ...]] = {
             "var/spool/at/",
             "etc/logrotate.d/",
         ),
-        *("usr/share/dbus-1/services/", "usr/share/dbus-1/system-services/", "etc/acpi/", "etc/update-motd.d/"),
-        *("etc/network/if-*/", "etc/ppp/ip-*", "etc/ppp/ip-*/", "etc/dhcp/*hooks.d/", "etc/kernel/"),
+        *("etc/dbus-1/", "usr/share/dbus-1/", "etc/acpi/", "etc/update-motd.d/"),
+        *("etc/network/if-*/", "etc/ppp/ip-*", "etc/ppp/ip-*/", "etc/dhcp/*hooks.d/"),
+        # Settings that the system applies by itself: they name programs (core_pattern), make users or lend rights.
+        *_each(_DROP_IN, "kernel/", "sysctl.d/", "sysusers.d/", "repart.d/", "environment.d/"),
+        *("etc/sysctl.conf", "etc/sudoers", "etc/sudoers.d/", "etc/polkit-1/", "usr/share/polkit-1/"),
         *_each(("etc/", "usr/lib/"), "NetworkManager/dispatcher.d/"),
         *("etc/inetd.conf", "etc/xinetd.conf", "etc/xinetd.d/"),
         *("etc/grub.d/", "boot/", "etc/initramfs-tools/", *_each(_DROP_IN, "dracut/", "dracut.conf.d/")),
@@ -91,7 +94,10 @@ PLACES: dict[Power, tuple[str, ...]] = {
         *("etc/profile", "etc/profile.d/", "etc/bash*", "etc/zsh*", "etc/zsh/", "etc/environment"),
         *_each(_HOMES, ".*rc", ".*profile", ".bash*", ".zsh*", ".zlog*", ".ssh/rc", ".config/autostart/"),
         "etc/ssh/sshrc",
-        *("etc/xdg/autostart/", "etc/pam.d/", "etc/ld.so.*", "etc/ld.so.conf.d/"),
+        *("etc/xdg/autostart/", "etc/ld.so.*", "etc/ld.so.conf.d/", "sitecustomize.py", "usercustomize.py", "*.pth"),
+        *_each(_DROP_IN, "pam.d/", "security/"),
+        *_each(("lib64/", *_each(("lib/", "usr/lib/"), "x86_64-linux-gnu/", "aarch64-linux-gnu/")), "security/"),
+        "usr/lib64/security/",
     ),
     Power.INTERPRETERS: (
         *("sh", "bash*", "rbash", "dash", "ash", "zsh*", "ksh*", "mksh*", "lksh", "loksh", "oksh", "posh", "yash"),
@@ -111,7 +117,8 @@ MEANINGS: dict[Power, str] = {
     Power.KERNEL_MODULES: "Bring kernel modules: in these places, or an ELF relocatable object whatever its name.",
     Power.SETUID: "Bring files or folders with a set-user-id or set-group-id bit.",
     Power.DEVICES: "Bring rules that make device nodes. No bundle can carry a device node itself.",
-    Power.AUTOSTART: "Bring what a host starts by itself: at boot, at a time, with a login or with each program.",
+    Power.AUTOSTART: "Bring what a host starts or applies by itself: at boot, at a time, with a login or "
+    "with each program.",
     Power.INTERPRETERS: "Bring programs that run other files.",
     Power.REPLACE: "Replace modules (`replaces`) that the anchor may not speak for (with `vendors` it needs `names`: a "
     "name does not tell its vendor), or files of any (`overlay`).",

@@ -20,7 +20,8 @@ from pathlib import Path
 from typing import Any, Self
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from builders import pki
@@ -215,6 +216,13 @@ def make(folder: Path, more: str = "", ca: Identity | None = None) -> Served:
     folder.chmod(0o1777)  # the process that speaks to clients is nobody, and spools here
     one.clients = {role: client(one.ca, role) for role in ROLES}
     return one
+
+
+def webhook(folder: Path) -> str:
+    """The lines of a `serve.toml` that name an address, at which nobody listens; its key is written to the folder."""
+    key = Ed25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (folder / "webhook.key").write_bytes(key)
+    return '[[webhook]]\nurl = "https://127.0.0.1:9/"\nca = "ca.pem"\nkey = "webhook.key"\n'
 
 
 @contextlib.contextmanager

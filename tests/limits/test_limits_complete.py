@@ -38,7 +38,11 @@ def test_every_limit_has_a_test_at_its_edge() -> None:
         "test_limits_serve",
     ):
         importlib.import_module(f"limits.{module}")
-    for module in ("serve.test_connections", "serve.test_pushes"):  # where what is bounded is shown anyway
+    for module in (
+        "serve.test_connections",
+        "serve.test_pushes",
+        "serve.test_webhooks",
+    ):  # which show it anyway
         importlib.import_module(module)
     assert set(LIMITS) == cover.COVERED
 

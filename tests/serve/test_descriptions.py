@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from builders.pki import leaf, root
-from builders.served import Reply, Served, served
+from builders.served import Reply, Served, served, webhook
 from modseal.serve import openapi, routes
 
 EDM = "{http://docs.oasis-open.org/odata/ns/edm}"
@@ -20,7 +20,8 @@ EDMX = "{http://docs.oasis-open.org/odata/ns/edmx}"
 
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
-    with served(tmp_path_factory.mktemp("described")) as found:
+    folder = tmp_path_factory.mktemp("described")
+    with served(folder, webhook(folder)) as found:
         found.ended(found.push(found.host.bundle("acme-agent", "1.0")))
         found.ended(found.push(found.host.bundle("stranger", "1.0", leaf(issuer=root(7)))))
         found.ended(found.ask("POST", f"{routes.ACTIONS}.Verify", "operator"))

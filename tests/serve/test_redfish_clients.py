@@ -19,7 +19,7 @@ import pytest
 
 from builders.forwarder import forwarder
 from builders.pki import leaf, root
-from builders.served import Served, served
+from builders.served import Served, served, webhook
 from modseal.serve import csdl, openapi, routes
 
 ENVIRONMENT = Path(os.environ.get("MODSEAL_REDFISH", ""))
@@ -45,7 +45,8 @@ def record() -> Iterator[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A host with a history: modules that came and went, a bundle that was refused, a rollback, a verification."""
-    with served(tmp_path_factory.mktemp("judged"), "requests = 100000\n") as found:
+    folder = tmp_path_factory.mktemp("judged")
+    with served(folder, "requests = 100000\n" + webhook(folder)) as found:
         for reply in (
             found.push(found.host.bundle("acme-agent", "1.0")),
             found.push(found.host.bundle("acme-tool", "1.0", kind="vib")),
@@ -145,7 +146,7 @@ def test_requests_that_are_made_up_from_the_description_are_answered_as_it_says(
         *("schemathesis", "--config-file", CLIENTS / "schemathesis.toml", "run"),
         f"https://127.0.0.1:{one.port}/openapi.json",
         *("--request-cert", certificate, "--request-cert-key", key, "--tls-verify", one.folder / "ca.pem"),
-        *("--max-examples", 20, "--seed", 1),
+        *("--max-examples", 20, "--seed", 1, "--request-retries", 2),
         folder=tmp_path,
     )
     generated = re.findall(r"(\d+) generated, (\d+) passed", said)

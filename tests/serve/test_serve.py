@@ -204,7 +204,7 @@ def test_the_log_is_streamed_as_it_is_written(one: Served) -> None:
     response = connection.getresponse()
     assert response.getheader("Content-Type") == "text/event-stream"
     assert response.readline() == b"id: 1\n"
-    assert b'"EntryType": "Oem"' in response.readline()
+    assert b"#Event.v1_7_0.Event" in response.readline()
     response.close()
     connection.close()
 

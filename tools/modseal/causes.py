@@ -48,7 +48,7 @@ CauseName = Literal[
     # host images
     "image-spec", "host-silent", "not-a-public-key",
     # a host that is managed from outside
-    "serve-spec", "serve-key", "serve-task", "serve-busy", "serve-silent", "serve-died",
+    "serve-spec", "serve-key", "serve-task", "serve-busy", "serve-silent", "serve-died", "serve-webhook",
     # hosts that are managed from elsewhere
     "remote-spec", "remote-silent", "remote-certificate", "remote-refused", "remote-at-work", "remote-busy",
     # image profiles
@@ -214,6 +214,7 @@ CAUSES: Final[Mapping[CauseName, str]] = {
     "serve-busy": "Wait until some of the tasks are done, then ask again.",
     "serve-silent": "See the service's own messages (`journalctl -u modseal-serve`), and start it again.",
     "serve-died": "See the lines above this one, and start the service again.",
+    "serve-webhook": "Name a private key of `openssl genpkey -algorithm ed25519`, and a CA in PEM, in the serve.toml.",
     # hosts that are managed from elsewhere
     "remote-spec": "Correct this line of the inventory, and run the command again.",
     "remote-silent": "Check the address, the network, and whether the service runs there; if something was to "

@@ -513,6 +513,15 @@ SERVE_SLOWEST = 64 * KIB
 """Bytes a second that a push must bring, and bytes of an answer that a client must take before it counts as idle: half
 of what `modseal remote` demands, so that the client is the one that gives up."""
 
+SERVE_WEBHOOKS = 16
+"""Addresses that the log of a host is sent to. A site has one or two; each is asked once a second."""
+
+SERVE_LINES_AT_ONCE = 50
+"""Lines of the log in one message to an address: some 50 KiB, which every receiver takes."""
+
+SERVE_LINES_BEHIND = 1000
+"""Lines of the log that an address may be behind. A host that is changed all day has some hundreds."""
+
 SERVE_FRAME = 64 * MIB
 """Bytes of one message between the two processes of the service: the log of a host of some years is below."""
 

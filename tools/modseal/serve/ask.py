@@ -49,6 +49,17 @@ class AskedHost:
             raise Refusal(reply["failure"], reply["exit"])
         return reply
 
+    async def lines(self, after: int | None) -> dict[str, Any]:
+        """Lines of the log after a number, at most so many, and the number of the newest; nobody asks for them.
+
+        Raises `Refusal`, `InputError`.
+        """
+        loop = asyncio.get_running_loop()
+        reply = await loop.run_in_executor(self._threads, self._ask, {"lines_after": after}, ())
+        if "failure" in reply:
+            raise Refusal(reply["failure"], reply["exit"])
+        return reply
+
     def _ask(self, asked: Mapping[str, Any], descriptors: Sequence[int]) -> dict[str, Any]:
         mine, theirs = socket.socketpair()
         with mine:

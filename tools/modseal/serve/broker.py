@@ -28,6 +28,7 @@ from modseal.format.times import time_text
 from modseal.host import event_log, values
 from modseal.host.actor import Actor
 from modseal.host.logged import logged_result
+from modseal.host.look import proved_log
 from modseal.host.progress import WatchedProgress
 from modseal.host.store import open_store
 from modseal.serve import frames
@@ -59,9 +60,12 @@ class Broker:
         upload: int,
         now: Callable[[], datetime],
         operations: Mapping[str, Operation] = OPERATIONS,
+        *,
+        tells: bool = False,
     ) -> None:
+        """With `tells`, the other process may read the log in nobody's name: the owner wants it sent."""
         self._root, self._clients, self._upload, self._now = root, clients, upload, now
-        self._operations = operations
+        self._operations, self._tells = operations, tells
         self._place = root / PLACE
         self._tasks = Tasks(self._place / "tasks")
         self._uploads = self._place / "uploads"
@@ -163,6 +167,8 @@ class Broker:
 
     def _reply(self, asked: Mapping[str, Any], descriptors: list[int]) -> dict[str, Any]:
         match asked:
+            case {"lines_after": int() | None as after} if self._tells and len(asked) == 1:
+                return self._lines(after)
             case {"certificate": str(text), "operation": str(name), "arguments": dict(arguments)}:
                 pass
             case _:
@@ -179,6 +185,15 @@ class Broker:
             "verdict": str(answer.verdict),
             "document": answer.document,
         }
+
+    def _lines(self, after: int | None) -> dict[str, Any]:
+        """Lines after a number, or none, and where the log ends by now."""
+        with open_store(self._root) as store:
+            newest = store.state.event.number
+            start = newest if after is None else after
+            found = [one for one in event_log.events(store) if one.number > start] if start < newest else []
+            document = values.log_values(proved_log(found[: limits.SERVE_LINES_AT_ONCE], None))
+            return {"host": store.state.host, "newest": newest, "events": document["events"]}
 
     def _carry_out(self, name: str, arguments: Mapping[str, Any], who: Caller, descriptors: list[int]) -> Answer:
         if name == "tasks":

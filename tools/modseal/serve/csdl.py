@@ -24,6 +24,7 @@ _EDM = 'xmlns="http://docs.oasis-open.org/odata/ns/edm"'
 _DMTF = "http://redfish.dmtf.org/schemas/v1"
 TYPES = {
     "AccountService": "v1_13_0",
+    "EventDestination": "v1_13_0",
     "EventService": "v1_10_0",
     "LogEntry": "v1_16_0",
     "LogService": "v1_5_0",
@@ -40,7 +41,7 @@ TYPES = {
 """Redfish's types that are used, each in which version."""
 _ENUMERATED = 16
 """Texts of which one is chosen, in a pattern; the codes are more, and have a page of their own."""
-_COLLECTIONS = ("LogEntry", "LogService", "Manager", "Role", "Session", "SoftwareInventory", "Task")
+_COLLECTIONS = ("EventDestination", "LogEntry", "LogService", "Manager", "Role", "Session", "SoftwareInventory", "Task")
 
 
 def metadata() -> str:

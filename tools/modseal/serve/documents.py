@@ -53,6 +53,13 @@ PARTS: Mapping[str, Table] = {
     "Failure": Table(_FAILURE, {"module": Nullable(text()), "bundle": text()}),
     "Event": result_shape.EVENT,
     "LogHead": Table({key: _LOG.fields[key] for key in ("verdict", "head", "findings")}),
+    "Subscription": Table(
+        {
+            "sent": Integer(0, UNBOUNDED, about="Lines, since the service was started."),
+            "dropped": _NUMBER,
+            "failure": Nullable(text(), about="Why the last attempt was none."),
+        }
+    ),
     "TaskRecord": Table(
         {
             "schema": Text(choices=(tasks.SCHEMA,)),

@@ -260,10 +260,7 @@ def _recalls(asked: Asked) -> Answer:
 def _keep_recalls(asked: Asked) -> Answer:
     from modseal.host.learned import keep_recalls
 
-    try:
-        given = [b64decode(text, validate=True) for text in asked.arguments["Recalls"]]
-    except ValueError as error:  # binascii.Error is one
-        raise UsageError(f"Recalls: {error}") from None
+    given = [b64decode(text) for text in asked.arguments["Recalls"]]
     new = keep_recalls(asked.root, given, asked.at, actor=asked.actor)
     with open_store(asked.root) as store:
         return _good(values.recalls_values(store.policy.kept_recalls, new))
@@ -278,8 +275,9 @@ _KEYS = Array(
     Text(rules.KEY_NAME, form=rules.KEY_NAME_FORM), most=limits.HOST_KEYS, about="By name: no file is named here."
 )
 _NAMES = Array(_ANY, least=1, most=limits.ITEMS)
+_BASE64 = "(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
 _RECALLS = Array(
-    Text(re.compile("[A-Za-z0-9+/]+={0,2}"), form="base64", most=limits.SERVE_BODY),
+    Text(re.compile(_BASE64), form="base64", most=limits.SERVE_BODY),
     least=1,
     most=limits.HOST_RECALLS,
     about="The files of recalls, each in base64.",

@@ -225,6 +225,51 @@ def entry(event: Mapping[str, Any]) -> Resource:
     }
 
 
+def event(identity: str, lines: Sequence[Mapping[str, Any]]) -> Resource:
+    """Lines of the host's log as one event, as they are sent."""
+    return {
+        "@odata.type": "#Event.v1_7_0.Event",
+        "Id": identity,
+        "Name": "Lines of the host's log",
+        "Events": [
+            {
+                "MemberId": str(place),
+                "EventType": "Other",
+                "EventId": str(one["number"]),
+                "EventTimestamp": one["time"],
+                "MessageSeverity": "OK",
+                "Message": entry(one)["Message"],
+                "MessageId": f"Modseal.1.0.{one['event'].title().replace('-', '')}",
+                "OriginOfCondition": link(f"{routes.ENTRIES}/{one['number']}"),
+                **oem(one, "Event"),
+            }
+            for place, one in enumerate(lines)
+        ],
+    }
+
+
+def subscription(number: int, found: Mapping[str, Any]) -> Resource:
+    """Where lines of the log are sent, and what became of that."""
+    is_well = found["failure"] is None
+    return {
+        **resource(f"{routes.SUBSCRIPTIONS}/{number}", "EventDestination.v1_13_0.EventDestination", "A webhook"),
+        "Destination": found["destination"],
+        "Protocol": "Redfish",
+        "SubscriptionType": "RedfishEvent",
+        "EventFormatType": "Event",
+        "Context": "modseal",
+        "VerifyCertificate": True,
+        "Status": _GOOD if is_well else {"State": "Enabled", "Health": "Warning"},
+        **oem({name: found[name] for name in PARTS["Subscription"].fields}, "Subscription"),
+    }
+
+
+def subscriptions(count: int) -> Resource:
+    """All of them, as the host's configuration names them."""
+    members = [f"{routes.SUBSCRIPTIONS}/{number}" for number in range(count)]
+    return collection(routes.SUBSCRIPTIONS, "EventDestinationCollection", "Webhooks", members)
+
+
 def entries(found: Mapping[str, Any]) -> Resource:
     """The lines of the host's log, with the digest that stands for all of it."""
     lines = [entry(one) for one in found["events"]]
@@ -259,7 +304,13 @@ FIXED = {
             f"{ROOT}/EventService",
             "EventService.v1_10_0.EventService",
             "Events",
-            {"ServerSentEventUri": routes.EVENTS, "Actions": {}, **_ON},  # sushy demands them
+            {
+                "ServerSentEventUri": routes.EVENTS,
+                "EventFormatTypes": ["Event"],
+                "Subscriptions": link(routes.SUBSCRIPTIONS),
+                "Actions": {},  # sushy demands them
+                **_ON,
+            },
         ),
         resource(
             routes.SESSIONS,

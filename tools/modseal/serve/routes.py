@@ -26,6 +26,8 @@ GENERATIONS, ACCEPTANCE, LOCKDOWN, POLICY, RECALLS = (
 )
 SCHEMA = f"{ROOT}/Schemas/Modseal_v1.xml"
 SESSIONS = f"{ROOT}/SessionService"
+SUBSCRIPTIONS = f"{ROOT}/EventService/Subscriptions"
+SUBSCRIPTION = f"{SUBSCRIPTIONS}/{{number}}"
 SERVICE = f"{ROOT}/"
 MODULE, ENTRY, TASK, ROLE = f"{INVENTORY}/{{name}}", f"{ENTRIES}/{{number}}", f"{TASKS}/{{id}}", f"{ROLES}/{{name}}"
 MONITOR = f"{ROOT}/TaskService/TaskMonitors/{{id}}"
@@ -97,6 +99,8 @@ ROUTES = (
         "The same for clients that wait: 202 until it has ended, then what became of it.",
     ),
     Route("GET", f"{ROOT}/EventService", _READER, "whoami", "Where events are sent."),
+    Route("GET", SUBSCRIPTIONS, _READER, "whoami", "Where the log is sent to, by the host's configuration."),
+    Route("GET", SUBSCRIPTION, _READER, "whoami", "One of these addresses, and what became of what was sent."),
     Route("GET", EVENTS, _READER, "events", "Lines of the log as they are written: server-sent events."),
     Route("GET", SESSIONS, _READER, "whoami", "That there are no sessions: a certificate is one."),
     Route("GET", f"{SESSIONS}/Sessions", _READER, "whoami", "None."),

@@ -25,6 +25,15 @@ T = TypeVar("T", Certificate, Crl)
 
 
 @dataclass(frozen=True, slots=True)
+class Webhook:
+    """Where the lines of the log are sent: the address, and the files of its CA and of the key that signs."""
+
+    url: str
+    ca: Path
+    key: Path
+
+
+@dataclass(frozen=True, slots=True)
 class ServeSpec:
     """A whole spec. Paths are as seen from here; `upload` is in bytes, `requests` are those of a minute.
 
@@ -43,6 +52,7 @@ class ServeSpec:
     upload: int
     connections: int
     requests: int
+    webhooks: tuple[Webhook, ...] = ()
 
 
 def read(path: Path) -> ServeSpec:
@@ -79,6 +89,7 @@ def read(path: Path) -> ServeSpec:
         upload=values.get("upload", UPLOAD) * limits.MIB,
         connections=values.get("connections", CONNECTIONS),
         requests=values.get("requests", REQUESTS),
+        webhooks=tuple(Webhook(one["url"], here / one["ca"], here / one["key"]) for one in values.get("webhook", ())),
     )
 
 

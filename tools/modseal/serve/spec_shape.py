@@ -48,6 +48,15 @@ BOUNDS = {
     "requests": Integer(10, 100_000, about=f"Requests of one client in a minute; {REQUESTS} by default."),
 }
 
+_URL = re.compile(r"https://[A-Za-z0-9.\-\[\]:]+(?:/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?")
+_WEBHOOK = Table(
+    {
+        "url": Text(_URL, form="an https address without user and query", most=limits.URI, about="Where to send."),
+        "ca": Text(most=4096, about="The CA that the address must have a certificate of: PEM. No other one counts."),
+        "key": Text(most=4096, about="The private key that signs what is sent: Ed25519, PEM, readable by root alone."),
+    }
+)
+
 SHAPE = Table(
     {"schema": Text(choices=(SCHEMA,), about="The form of this file."), **WHO},
     {
@@ -60,6 +69,11 @@ SHAPE = Table(
             form="a user's name",
             most=32,
             about=f"Who the process becomes that speaks to clients, where it is started by root; {USER} by default.",
+        ),
+        "webhook": Array(
+            _WEBHOOK,
+            most=limits.SERVE_WEBHOOKS,
+            about="Where the lines of the log are sent as they are written. Clients cannot name any.",
         ),
         "spool": Text(most=4096, about=f"A folder for uploads, which have no name in it; {SPOOL} by default."),
         **BOUNDS,

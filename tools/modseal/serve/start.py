@@ -17,7 +17,7 @@ import socket
 import ssl
 import sys
 from asyncio.sslproto import SSLProtocol
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from importlib.util import find_spec
 from pathlib import Path
@@ -34,6 +34,7 @@ from modseal.serve.ask import AskedHost
 from modseal.serve.broker import Broker
 from modseal.serve.connections import Door, Idle
 from modseal.serve.shown import Pages
+from modseal.serve.signatures import WebhookKeys, load
 from modseal.serve.spec import Clients, ServeSpec, read
 
 if TYPE_CHECKING:
@@ -65,7 +66,7 @@ def serve(root: Path, config: Path, pages: Pages, now: Callable[[], datetime], s
     spec = read(config)
     with open_store(root):
         pass  # a host without a store is told now
-    serve_by(Broker(root, Clients(config), spec.upload, now), spec, pages, _user(spec), say)
+    serve_by(Broker(root, Clients(config), spec.upload, now, tells=bool(spec.webhooks)), spec, pages, _user(spec), say)
 
 
 def serve_by(broker: Broker, spec: ServeSpec, pages: Pages, user: int | None, say: Callable[[str], None]) -> None:
@@ -75,7 +76,7 @@ def serve_by(broker: Broker, spec: ServeSpec, pages: Pages, user: int | None, sa
     """
     if find_spec("aiohttp") is None:
         raise UsageError("serving needs an extra library: pip install modseal[serve]")
-    tls = _tls(spec)
+    tls, webhooks = _tls(spec), [load(one) for one in spec.webhooks]
     _reserve_files(spec)
     for line in broker.recover():
         say(line)
@@ -83,7 +84,7 @@ def serve_by(broker: Broker, spec: ServeSpec, pages: Pages, user: int | None, sa
     mine, theirs = socket.socketpair()
     process = os.fork()
     if not process:
-        _child(spec, pages, tls, listening, mine, theirs, user)
+        _child(spec, pages, tls, listening, mine, theirs, user, webhooks)
     say(f"serving https://{_shown(listening)}")
     theirs.close()
     listening.close()
@@ -171,6 +172,7 @@ def _child(
     broker_end: socket.socket,
     control: socket.socket,
     user: int | None,
+    webhooks: Sequence[WebhookKeys],
 ) -> None:
     """Never returns."""
     code = 1
@@ -186,7 +188,9 @@ def _child(
             syscalls.no_new_privileges()
         else:
             limit_to(user, frozenset())
-        asyncio.run(_serve(HostService(AskedHost(control), spec, spool, pages), spec, tls, listening, control))
+        asyncio.run(
+            _serve(HostService(AskedHost(control), spec, spool, pages, webhooks), spec, tls, listening, control)
+        )
         code = 0
     except BaseException as error:  # noqa: BLE001 - the parent must not run twice
         sys.stderr.write(f"modseal: the process that speaks to clients: {type(error).__name__}: {error}\n")
@@ -240,10 +244,13 @@ async def _serve(
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ended.set)
     loop.add_reader(control, ended.set)  # the broker says nothing here: it has closed its end
+    followers = service.followers()
     while not ended.is_set():
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(ended.wait(), _TICK)
         door.tidy()
         idle.look(server.connections, service.active, loop.time())
     door.close()
+    for follower in followers:
+        follower.cancel()
     await runner.cleanup()

@@ -27,8 +27,10 @@ from modseal.serve.pushes import Pushes, parameters
 from modseal.serve.roles import ROLES, Role
 from modseal.serve.routes import ROUTES, Route
 from modseal.serve.shown import FIELDS, PageRefusal, Pages
+from modseal.serve.signatures import WebhookKeys
 from modseal.serve.spec import ServeSpec
 from modseal.serve.tasks import DONE, REFUSED, RUNNING
+from modseal.serve.webhooks import Destination
 
 _CLIENTS_COUNTED = 4096
 """Clients whose requests are counted; of more, those that asked longest ago are forgotten."""
@@ -64,14 +66,21 @@ _SAME_SITE = ("same-origin", "none")
 class HostService:
     """The handlers of all routes."""
 
-    def __init__(self, host: AskedHost, spec: ServeSpec, spool: int, pages: Pages) -> None:
+    def __init__(
+        self, host: AskedHost, spec: ServeSpec, spool: int, pages: Pages, webhooks: Sequence[WebhookKeys] = ()
+    ) -> None:
         self._host, self._spec = host, spec
+        self._destinations = [Destination(one) for one in webhooks]
         self._pages = page.ServedPages(pages)
         self._asked: OrderedDict[bytes, tuple[int, int]] = OrderedDict()
         self._pushes = Pushes(spool, spec.upload)
         self._streams: Counter[bytes] = Counter()
         self._unsent = Unsent()
         self.active: dict[object, int] = {}
+
+    def followers(self) -> list[asyncio.Task[None]]:
+        """What sends the lines of the log: each address for itself, beside all else."""
+        return [asyncio.create_task(_kept_on(one, self._host)) for one in self._destinations]
 
     def app(self) -> web.Application:
         """All routes, behind what holds for each request."""
@@ -202,8 +211,20 @@ class HostService:
                 return _json({"@odata.context": f"{routes.ROOT}/$metadata", "value": value})
             case routes.MONITOR:
                 return _monitored(found)
+            case routes.SUBSCRIPTIONS:
+                return _json(redfish.subscriptions(len(self._destinations)))
+            case routes.SUBSCRIPTION:
+                return _json(self._subscription(names["number"]))
             case path:
                 return _json(_resource(path, names, found, reply["verdict"], self._spec.upload))
+
+    def _subscription(self, text: object) -> redfish.Resource:
+        number = _number(text)
+        if number >= len(self._destinations):
+            raise web.HTTPNotFound(reason="there is no such subscription")
+        one = self._destinations[number]
+        state = {"sent": one.sent, "dropped": one.dropped, "failure": one.failure}
+        return redfish.subscription(number, {"destination": one.shown, **state})
 
     def _page(self, route: Route) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -261,7 +282,7 @@ class HostService:
             lines = b""
             for event in found:
                 after = event["number"]
-                lines += f"id: {after}\ndata: {json.dumps(redfish.entry(event))}\n\n".encode()
+                lines += f"id: {after}\ndata: {json.dumps(redfish.event(str(after), [event]))}\n\n".encode()
             try:
                 await asyncio.wait_for(response.write(lines or b": nothing new\n\n"), frames.IDLE_SECONDS)
             except TimeoutError:  # it takes nothing
@@ -270,6 +291,15 @@ class HostService:
                 break
             await asyncio.sleep(_EVENTS_PAUSE)
         return response
+
+
+async def _kept_on(one: Destination, host: AskedHost) -> None:
+    while True:
+        try:
+            await one.follow(host)
+        except Exception as error:  # noqa: BLE001 - a bug stops no other address, and this one for a minute
+            sys.stderr.write("".join(traceback.format_exception(error)))
+            await asyncio.sleep(60)
 
 
 def _resource(

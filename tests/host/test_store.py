@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ import pytest
 from builders import hosts
 from builders.hosts import Host
 from modseal import limits
+from modseal.errors import UndecidedError
+from modseal.host import write
 from modseal.host.store import record_name
 from modseal.trust.examination import Verdict
 
@@ -84,3 +87,112 @@ def test_who_holds_the_lock_keeps_nobody_from_verifying(
     assert host.verify().findings[0].failure.evidence["cause"] == "busy"
     os.close(descriptor)
     assert host.codes() == ["installed-shared"]
+
+
+def sha(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def stored(host: Host, content: bytes) -> Path:
+    digest = sha(content)
+    return host.root / f"var/lib/modseal/objects/{digest[:2]}/{digest[2:]}.0644"
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_a_repair_puts_a_file_where_it_belongs_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, killed: bool
+) -> None:
+    """The damaged file of one module is that of another one, by a hard link."""
+    host = hosts.host(tmp_path)
+    one, other = host.bundle("one", files={"opt/one/f": b"1111"}), host.bundle("other", files={"opt/other/f": b"2222"})
+    host.installed(one, other)
+    stored(host, b"1111").unlink()
+    stored(host, b"1111").hardlink_to(stored(host, b"2222"))
+    (host.image / "opt/one/f").unlink()
+    (host.image / "opt/one/f").hardlink_to(stored(host, b"2222"))
+    images = host.root / "var/lib/modseal/generations"
+    if killed:
+        with monkeypatch.context() as patch:
+            patch.setattr(write, "switch", lambda *_: 1 // 0)
+            with pytest.raises(ZeroDivisionError):
+                host.install(one)
+    else:
+        assert host.installed(one).generation == 2
+    assert (images / "1/image/opt/other/f").read_bytes() == b"2222"
+    assert (images / "1/image/opt/one/f").read_bytes() == b"1111"
+    assert host.codes() == []
+
+
+def out_of_the_root(name: str) -> Callable[[Host, Path], None]:
+    def change(host: Host, outside: Path) -> None:
+        path = host.root / "var/lib/modseal" / name
+        if path.exists():
+            path.rename(outside / "moved")
+            path.symlink_to(outside / "moved")
+        else:
+            path.symlink_to(outside)
+
+    return change
+
+
+@pytest.mark.parametrize(
+    "spoil", [*map(out_of_the_root, ["objects", "records", "generations", "states"]), out_of_the_root("objects/ab")]
+)
+def test_nothing_is_written_out_of_the_root(host: Host, tmp_path: Path, spoil: Callable[[Host, Path], None]) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    content = next(data for number in range(10_000) if sha(data := b"%d" % number).startswith("ab"))
+    bundle = host.bundle("second", files={"opt/second/x": content})
+    spoil(host, outside)
+    before = hosts.tree(outside)
+    said = []
+    for dry_run in (True, False):
+        try:
+            done = host.install(bundle, dry_run=dry_run)
+            said.append([one.code for one in done.failures])
+        except UndecidedError as error:
+            said.append([error.failure.code])
+    assert said == [["host-invalid"], ["host-invalid"]]
+    assert hosts.tree(outside) == before
+
+
+def test_what_is_swept_is_below_the_root(host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of the store is exchanged for a link once its names were listed."""
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    folder = host.root / "var/lib/modseal/records/zz"
+    for place in (folder, outside):
+        place.mkdir(exist_ok=True)
+        (place / "f").write_bytes(b"precious")
+    (host.root / "var/lib/modseal/states/9").mkdir()  # something to clean
+    status_of = write.folder.status_of
+
+    def exchange(name: str, parent: int) -> os.stat_result | None:
+        if name.endswith("f") and folder.is_dir() and not folder.is_symlink():
+            folder.rename(tmp_path / "before")
+            folder.symlink_to(outside)
+        return status_of(name, parent)
+
+    monkeypatch.setattr(write.folder, "status_of", exchange)
+    host.install(host.bundle("other"))
+    assert (outside / "f").exists()
+
+
+def test_the_log_is_never_another_file_of_the_system(host: Host, tmp_path: Path) -> None:
+    victim, log = tmp_path / "victim", host.root / "var/lib/modseal/log.jsonl"
+    victim.write_bytes(b"root:x:0:0\n")
+    victim.chmod(0o644)
+    log.unlink()
+    log.hardlink_to(victim)
+    host.installed(host.bundle("other"))
+    assert (victim.read_bytes(), victim.stat().st_mode & 0o7777) == (b"root:x:0:0\n", 0o644)
+    assert host.codes() == ["log-broken"]
+
+
+def test_a_backup_of_the_log_by_a_hard_link_stays_as_it_is(host: Host, tmp_path: Path) -> None:
+    backup, log = tmp_path / "backup", host.root / "var/lib/modseal/log.jsonl"
+    backup.hardlink_to(log)
+    before = backup.read_bytes()
+    host.installed(host.bundle("other"))
+    assert backup.read_bytes() == before
+    assert host.codes() == []

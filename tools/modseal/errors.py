@@ -166,6 +166,13 @@ class InternalError(UndecidedError):
         super().__init__("internal-error", detail, **evidence)
 
 
+def error_of(failure: Failure) -> RefusedError | UndecidedError:
+    """The exception that says a failure: what is undecided and what is refused end differently."""
+    error = (UndecidedError if CODES[failure.code].undecided else RefusedError)(failure.code, failure.detail)
+    error.failure = failure
+    return error
+
+
 def is_foreign(error: BaseException) -> bool:
     """Whether the exception comes from a library that failed on its input.
 

@@ -84,6 +84,20 @@ def open_below(path: str, parent: int, flags: int = FLAGS) -> int:
             os.close(descriptor)
 
 
+@contextmanager
+def above(path: str, parent: int) -> Iterator[tuple[int, str]]:
+    """The folder below an open one that the last name of a path stands in, open, and that name.
+
+    No link on the way is followed: the system itself follows those of a path with several names. Raises `OSError`.
+    """
+    where, _, name = path.rpartition("/")
+    descriptor = open_below(where, parent) if where else os.dup(parent)
+    try:
+        yield descriptor, name
+    finally:
+        os.close(descriptor)
+
+
 def exchanged() -> OSError:
     """The error for a name that now belongs to another file."""
     return OSError(errno.ESTALE, "it was exchanged while it was written; nothing was kept")

@@ -7,6 +7,7 @@ Even root cannot link to a file that is immutable or append-only, replace it, or
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Iterator
 
 from modseal import limits
@@ -15,11 +16,20 @@ from modseal.files import folder
 from modseal.format.manifest import FileType
 from modseal.host import documents, image
 from modseal.host.documents import sha256_of
-from modseal.host.inodes import flag_failures
+from modseal.host.inodes import flag_failures, folder_failures
 from modseal.host.installed import Installed
 from modseal.host.keep import is_good
 from modseal.host.scan import inode_flags
-from modseal.host.store import GENERATIONS, READ_FLAGS, STATES, Store, object_name, record_name, records_of
+from modseal.host.store import (
+    GENERATIONS,
+    READ_FLAGS,
+    STATES,
+    Store,
+    object_name,
+    record_name,
+    records_of,
+    status_below,
+)
 
 _TOP = "."
 
@@ -38,6 +48,7 @@ def flags_of(name: str, store: int) -> int:
 
 def state_failures(store: int) -> Iterator[Failure]:
     """What keeps another state from becoming the one that holds."""
+    yield from folder_failures(store)
     for name in (_TOP, STATES):
         yield from flag_failures(name, flags_of(name, store))
 
@@ -57,13 +68,16 @@ def generation_failures(store: Store, modules: Iterable[Installed], brought: Ite
     there: dict[int, tuple[str, int]] = {}
     above: dict[str, int] = {}
     for name, most in wanted.items():
-        status = folder.status_of(name, store.descriptor)
+        top, below, _ = name.split("/")
+        if f"{top}/{below}" not in above and (failure := _no_folder(f"{top}/{below}", store.descriptor)):
+            yield failure
+            return  # what is below it is not the store's
+        status = status_below(name, store.descriptor)
         if status and (flags := flags_of(name, store.descriptor)):
             yield from flag_failures(name, flags)
             continue
         if status:
             there[status.st_ino] = name, most
-        top, below, _ = name.split("/")
         for one in (top, f"{top}/{below}"):
             if one not in above:
                 above[one] = flags_of(one, store.descriptor)
@@ -71,6 +85,13 @@ def generation_failures(store: Store, modules: Iterable[Installed], brought: Ite
                 yield from flag_failures(one, above[one])
                 above[one] = 0  # said once
     yield from _images(store.descriptor, there)
+
+
+def _no_folder(name: str, store: int) -> Failure | None:
+    status = status_below(name, store)
+    if status is None or stat.S_ISDIR(status.st_mode):
+        return None
+    return Failure("host-invalid", f"{name!r} of the store is not a folder", {"path": name})
 
 
 def _images(store: int, there: dict[int, tuple[str, int]]) -> Iterator[Failure]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from modseal import limits
 from modseal.bundle.verify import Result
 from modseal.codes import CODES
-from modseal.errors import Failure, RefusedError, UndecidedError
+from modseal.errors import Failure, RefusedError, UndecidedError, error_of
 from modseal.format import rules
 from modseal.format.manifest import Entry
 from modseal.host import plan as planning
@@ -25,12 +25,12 @@ from modseal.host.admit import Admitted, Keeper, admit
 from modseal.host.bound import flags_of, generation_failures, state_failures
 from modseal.host.inodes import flag_failures
 from modseal.host.installed import Installed, prove
-from modseal.host.keep import Nothing, Staging, damaged_entry
+from modseal.host.keep import Nothing, Staging, damaged_entry, objects_of
 from modseal.host.plan import ChangePlan, LostModule
 from modseal.host.progress import SILENT, Progress
 from modseal.host.store import Store, object_name, open_store
 from modseal.host.verify import verify_generation
-from modseal.host.write import add_generation, advance, changing, next_generation, numbers_text, retained
+from modseal.host.write import add_generation, advance, changing, heal, next_generation, numbers_text, retained
 from modseal.trust.examination import WORST_LAST, Verdict
 from modseal.trust.policy import Policy
 from modseal.values import dataclass
@@ -90,7 +90,7 @@ def opened(
 
 def _require_unbound(store: Store) -> None:
     for failure in state_failures(store.descriptor):
-        raise RefusedError(failure.code, failure.detail, **failure.evidence)
+        raise error_of(failure)
 
 
 def present(
@@ -196,6 +196,8 @@ def carry_out(
     progress.begin("the new generation")
     if staging:
         reference = add_generation(store.descriptor, staging, generation, found.modules)
+        if good := staging.replaced.union(*map(objects_of, found.repaired)):
+            heal(store, staging, good, at)
         active, pending = (store.state.generation, reference) if waits else (reference, None)
         kept = retained(store, (*store.state.kept, reference), active, pending, limits.HOST_GENERATIONS)
         facts = facts_of(found, reference.number, waits=waits)

@@ -35,6 +35,7 @@ from modseal.host.store import (
     open_place,
     record_name,
     require_private,
+    status_below,
 )
 from modseal.trust.policy import Policy
 
@@ -158,7 +159,8 @@ def _with_active(store: Store, current: str) -> HostState:
 def image_number(store: Store, state_name: str) -> int | None:
     """The generation that a state's link to an image names; None where it is no such link."""
     with suppress(OSError, ValueError):
-        _, _, _, number, image = os.readlink(f"{state_name}/{IMAGE}", dir_fd=store.descriptor).split("/")
+        with folder.above(f"{state_name}/{IMAGE}", store.descriptor) as (state, name):
+            _, _, _, number, image = os.readlink(name, dir_fd=state).split("/")
         return int(number) if image == IMAGE else None
     return None
 
@@ -238,7 +240,7 @@ def lost_failure(store: Store, reference: Reference) -> Failure | None:
     try:
         store.generation(reference)
         where = f"{GENERATIONS}/{reference.number}/{IMAGE}"
-        why = f"{where} is missing" if folder.status_of(where, store.descriptor) is None else ""
+        why = f"{where} is missing" if status_below(where, store.descriptor) is None else ""
     except UndecidedError as error:
         why = error.failure.detail
     detail = f"nobody can go back to generation {reference.number}: {why}"

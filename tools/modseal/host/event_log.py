@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import pwd
+import shutil
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import datetime
@@ -16,12 +18,14 @@ from pathlib import Path
 
 from modseal import limits
 from modseal.errors import RefusedError, UndecidedError
-from modseal.files import folder
+from modseal.files import folder, left_behind
 from modseal.format.times import time_text
 from modseal.host import documents
 from modseal.host.actor import Actor
 from modseal.host.documents import Event, sha256_of
-from modseal.host.store import LOG, Store, StoreFolder
+from modseal.host.store import LOG, Store, StoreFolder, open_regular
+
+_WRITING = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe would wait
 
 _NOBODY_LOGGED_IN = "4294967295"
 """What `loginuid` says of processes that no login began (proc_pid_loginuid(5))."""
@@ -59,15 +63,31 @@ def following(event: Event | None, at: datetime, name: str, facts: Mapping[str, 
 
 
 def append(store: int, event: Event, after: int | None = None) -> None:
-    """Write the line of an event, after so many bytes of the log (None: after all). Raises `OSError`."""
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a pipe would wait
-    with os.fdopen(os.open(LOG, flags, 0o600, dir_fd=store), "ab") as file:
+    """Write the line of an event, after so many bytes of the log (None: after all). Raises `OSError`.
+
+    What has another name as well may be any file of the system: a copy takes its place, and is written to.
+    """
+    status = folder.status_of(LOG, store)
+    if status and status.st_nlink > 1:
+        _copy(store)
+    with os.fdopen(open_regular(LOG, store, sys.maxsize, _WRITING | os.O_APPEND | os.O_CREAT), "ab") as file:
         if after is not None:
             os.ftruncate(file.fileno(), after)
         os.fchmod(file.fileno(), 0o600)  # whatever the umask was
         file.write(documents.encode_event(event))
         file.flush()
         os.fsync(file.fileno())
+
+
+def _copy(store: int) -> None:
+    name = left_behind.new_name()
+    with (
+        os.fdopen(open_regular(LOG, store, limits.HOST_LOG_SIZE), "rb") as old,
+        os.fdopen(open_regular(name, store, 0, _WRITING | os.O_CREAT | os.O_EXCL), "wb") as new,
+    ):
+        os.fchmod(new.fileno(), 0o600)
+        shutil.copyfileobj(old, new)
+    os.rename(name, LOG, src_dir_fd=store, dst_dir_fd=store)
 
 
 def complete(store: Store) -> None:

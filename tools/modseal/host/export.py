@@ -11,8 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from modseal import limits
-from modseal.codes import CODES
-from modseal.errors import Failure, RefusedError, UndecidedError
+from modseal.errors import RefusedError, UndecidedError, error_of
 from modseal.format.manifest import Entry, FileType
 from modseal.host import plan
 from modseal.host.documents import invalid
@@ -44,17 +43,10 @@ def proved_modules(store: Store, at: datetime) -> tuple[Installed, ...]:
     generation = store.generation(store.state.generation)
     modules = tuple(prove(store, one, store.policy, at) for one in generation.modules)
     for failure in plan.generation_failures(modules, store.state.level):
-        raise _refused(failure)
+        raise error_of(failure)
     if not all(is_accepted(one) for one in modules):
         raise UndecidedError("internal-error", "a module is not accepted, and has no failure")
     return modules
-
-
-def _refused(failure: Failure) -> RefusedError | UndecidedError:
-    kind = UndecidedError if CODES[failure.code].undecided else RefusedError
-    error = kind(failure.code, failure.detail)
-    error.failure = failure
-    return error
 
 
 def files(modules: Iterable[Installed]) -> list[Entry]:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from modseal.errors import Failure
+from modseal.files import folder
 from modseal.files.tree import Tree
 from modseal.format import rules
 from modseal.format.manifest import Entry, FileType
@@ -81,27 +82,28 @@ def build(tree: Tree, image: Mapping[str, Entry], objects: Mapping[str, str], st
         elif entry.type is FileType.SYMLINK:
             tree.link(path, entry.target or "")
         else:
-            try:
-                tree.hard_link(path, objects[path], store)
-            except OSError as error:
-                if error.errno != errno.EMLINK:
-                    raise
-                _renew(objects[path], store)
-                tree.hard_link(path, objects[path], store)
+            with folder.above(objects[path], store) as (above, name):
+                try:
+                    tree.hard_link(path, name, above)
+                except OSError as error:
+                    if error.errno != errno.EMLINK:
+                        raise
+                    _renew(name, above)
+                    tree.hard_link(path, name, above)
     for path in sorted(image, key=lambda one: one.count("/"), reverse=True):
         entry = image[path]
         if entry.type is FileType.DIRECTORY and entry.mode != FOLDER_MODE:
             tree.set_mode(path, entry.mode or 0)
 
 
-def _renew(name: str, store: int) -> None:
+def _renew(name: str, above: int) -> None:
     """Put a copy in an object's place that has no links yet: file systems bound their number (ext4 at 65,000)."""
-    source = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=store)
+    source = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=above)
     try:
         status = os.fstat(source)
         copy = f"{name}.new"
         target = os.open(
-            copy, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=store
+            copy, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=above
         )
         try:
             offset = 0
@@ -110,7 +112,7 @@ def _renew(name: str, store: int) -> None:
             os.fchmod(target, status.st_mode & 0o7777)
         finally:
             os.close(target)
-        os.replace(copy, name, src_dir_fd=store, dst_dir_fd=store)
+        os.replace(copy, name, src_dir_fd=above, dst_dir_fd=above)
     finally:
         os.close(source)
 

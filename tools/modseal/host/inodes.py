@@ -16,7 +16,7 @@ from modseal.errors import Failure, InputError
 from modseal.files import folder, left_behind
 from modseal.format import rules
 from modseal.host.scan import APPEND_ONLY, FLAGS, inode_flags
-from modseal.host.store import FOLDERS, IMAGE, LOG, OBJECTS, READ_FLAGS, Store
+from modseal.host.store import FOLDERS, IMAGE, LOG, OBJECTS, READ_FLAGS, Store, status_below
 
 _DEPTH = limits.PATH_DEPTH + 4
 """Below `generations/N/image`. What is deeper is no module's; its names are not counted."""
@@ -155,7 +155,7 @@ def _shared(store: Store, found: Sequence[StoreFile]) -> Iterator[tuple[str | No
     with folder.locked(store.path, "a change of this host is running, so the names of its files cannot be counted"):
         count = Counter(look(store.descriptor).inodes)
         for one in found:
-            status = folder.status_of(one.path, store.descriptor)
+            status = status_below(one.path, store.descriptor)
             more = status.st_nlink - count[status.st_ino] if status else 0
             if more > 0:
                 shown = rules.shown(one.path)

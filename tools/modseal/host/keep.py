@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from modseal.files import folder, left_behind
 from modseal.format.manifest import Entry, FileType
@@ -13,7 +13,7 @@ from modseal.host.actor import Actor
 from modseal.host.documents import sha256_of
 from modseal.host.installed import Installed
 from modseal.host.scan import KERNEL_LABELS, inode_flags
-from modseal.host.store import Store, object_name, open_regular, record_name, remove_tree
+from modseal.host.store import Store, object_name, open_regular, record_name, remove_tree, status_below
 
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _RECORD_MODE = 0o400
@@ -45,7 +45,8 @@ class Nothing:
 class Staging:
     """A folder of the store for what may become part of it. `place` moves what is needed; the rest goes with it.
 
-    `actor` is who makes the change that it is for. Everything raises `OSError`.
+    `actor` is who makes the change that it is for, `replaced` has the places where a damaged file was. Everything
+    raises `OSError`.
     """
 
     def __init__(self, store: int, actor: Actor) -> None:
@@ -53,6 +54,7 @@ class Staging:
         self._store = store
         self._name = left_behind.new_name()
         self.descriptor = folder.make(self._name, store)
+        self.replaced: set[str] = set()
         self._staged: dict[str, str] = {}
         self._count = 0
 
@@ -82,26 +84,23 @@ class Staging:
         os.write(descriptor, data)
         self.end(descriptor, sha256_of(data), mode)
 
-    def place(self, names: Iterable[str]) -> dict[int, str]:
-        """Move staged files to these places of the store, where they are missing or damaged.
+    def place(self, names: Iterable[str]) -> None:
+        """Move staged files to these places of the store, where they are missing or damaged (`replaced`).
 
-        What is there already is looked at, and not trusted for its name. Gives the places of damaged files by their
-        inodes: images may still have them.
+        What is there already is looked at, and not trusted for its name.
         """
-        damaged: dict[int, str] = {}
         for name in dict.fromkeys(names):
             staged = self._staged.get(name)
             if staged is None or is_good(name, self._store, os.stat(staged, dir_fd=self.descriptor).st_size):
                 continue
-            before = folder.status_of(name, self._store)
-            if before:
-                damaged[before.st_ino] = name
-            above = name.rpartition("/")[0]
-            if folder.status_of(above, self._store) is None:
-                os.close(folder.make(above, self._store))
-            os.rename(staged, name, src_dir_fd=self.descriptor, dst_dir_fd=self._store)
+            with folder.above(name.rpartition("/")[0], self._store) as (top, below):
+                if folder.status_of(below, top) is None:
+                    os.close(folder.make(below, top))
+            with folder.above(name, self._store) as (above, last):
+                if folder.status_of(last, above):
+                    self.replaced.add(name)
+                os.rename(staged, last, src_dir_fd=self.descriptor, dst_dir_fd=above)
             del self._staged[name]
-        return damaged
 
     def place_records(self, digests: Iterable[str]) -> None:
         """Move staged records to their places, and have them on the disk before anything refers to them."""
@@ -153,8 +152,14 @@ def damaged_entry(store: Store, module: Installed, proved: str | None = None) ->
     return None
 
 
+def objects_of(module: Installed) -> Iterator[str]:
+    """The places in the store of a module's files."""
+    files = (entry for entry in module.entries if entry.type is FileType.FILE)
+    return (object_name(one.sha256.hex(), one.mode or 0) for one in files if one.sha256)
+
+
 def _is_same(name: str, other: str, store: Store) -> bool:
-    found, there = (folder.status_of(one, store.descriptor) for one in (name, other))
+    found, there = (status_below(one, store.descriptor) for one in (name, other))
     return found is not None and there is not None and os.path.samestat(found, there)
 
 

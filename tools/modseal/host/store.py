@@ -87,6 +87,15 @@ def open_regular(name: str, store: int, most: int, flags: int = READ_FLAGS) -> i
     raise OSError(errno.EINVAL, "it is not a regular file")
 
 
+def status_below(name: str, store: int) -> os.stat_result | None:
+    """What has a name below an open store, a link itself if it is one; None where nothing has. Raises `OSError`."""
+    try:
+        with folder.above(name, store) as (parent, last):
+            return folder.status_of(last, parent)
+    except FileNotFoundError:
+        return None
+
+
 class Store(StoreFolder):
     """An image store whose state can be read.
 
@@ -272,14 +281,14 @@ def require_private(descriptor: int, path: Path) -> None:
 
 
 def remove_tree(name: str, parent: int) -> None:
-    """Remove a file or a folder with all below it, as far as that goes."""
-    with suppress(OSError):
+    """Remove a file or a folder with all below it, as far as that goes. No link on the way is followed."""
+    with suppress(OSError), folder.above(name, parent) as (above, last):
         try:
-            os.unlink(name, dir_fd=parent)
+            os.unlink(last, dir_fd=above)
         except IsADirectoryError:
-            descriptor = os.open(name, folder.FLAGS, dir_fd=parent)
+            descriptor = os.open(last, folder.FLAGS, dir_fd=above)
             try:
                 folder.empty(descriptor)
-                os.rmdir(name, dir_fd=parent)
+                os.rmdir(last, dir_fd=above)
             finally:
                 os.close(descriptor)

@@ -8,14 +8,13 @@ removes it (`clean`).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import NoReturn
 
-from modseal import limits
 from modseal.errors import Failure, ModsealError, RefusedError, UndecidedError
 from modseal.files import folder, left_behind
 from modseal.files.tree import Tree
@@ -23,6 +22,7 @@ from modseal.format.manifest import Entry, FileType
 from modseal.format.times import time_text
 from modseal.host import documents, event_log, image
 from modseal.host.actor import Actor, refusal
+from modseal.host.damaged import prove_if_sound, recorded_modules
 from modseal.host.documents import Generation, HostState, ModuleName, Reference
 from modseal.host.installed import Installed
 from modseal.host.keep import Staging
@@ -107,14 +107,14 @@ def _sweep(store: Store) -> None:
             wanted |= {module.record, *(digest for digest, _ in records_of(store.module(module.record)))}
     for where in (OBJECTS, RECORDS):
         for above in store.names(where):
-            for name in store.names(f"{where}/{above}"):
-                path = f"{where}/{above}/{name}"
-                unused = folder.status_of(path, store.descriptor)
-                if unused and unused.st_nlink == 1 and (where == OBJECTS or above + name not in wanted):
-                    with suppress(OSError):  # bound by chattr: `host verify` says so, and nothing needs it
-                        os.unlink(path, dir_fd=store.descriptor)
-            with suppress(OSError):  # others are in it
-                os.rmdir(f"{where}/{above}", dir_fd=store.descriptor)
+            with suppress(OSError), folder.above(f"{where}/{above}/.", store.descriptor) as (descriptor, _):
+                for name in os.listdir(descriptor):
+                    unused = folder.status_of(name, descriptor)
+                    if unused and unused.st_nlink == 1 and (where == OBJECTS or above + name not in wanted):
+                        with suppress(OSError):  # bound by chattr: `host verify` says so, and nothing needs it
+                            os.unlink(name, dir_fd=descriptor)
+            with suppress(OSError), folder.above(f"{where}/{above}", store.descriptor) as (descriptor, name):
+                os.rmdir(name, dir_fd=descriptor)  # unless others are in it
 
 
 def add_generation(store: int, staging: Staging, generation: Generation, modules: Sequence[Installed]) -> Reference:
@@ -131,32 +131,39 @@ def add_generation(store: int, staging: Staging, generation: Generation, modules
     objects = {path: _object(entry) for path, entry in paths.items() if entry.type is FileType.FILE}
     staging.add_object(image.RELEASE, 0o644)
     records = [record_name(digest) for one in modules for digest, _ in records_of(one.record)]
-    damaged = staging.place([*objects.values(), *records, *(record_name(one.record) for one in named)])
-    if damaged:
-        _heal(store, staging.descriptor, damaged)
+    staging.place([*objects.values(), *records, *(record_name(one.record) for one in named)])
     data = documents.encode(generation)
     name = f"{GENERATIONS}/{generation.number}"
     _stage(staging.descriptor, GENERATION_FILE, data)
     _build(staging.descriptor, paths, objects, store)
     os.sync()  # all of it in one call: after a power cut nothing may be empty under its name
-    os.rename("new", name, src_dir_fd=staging.descriptor, dst_dir_fd=store)
+    _move("new", staging.descriptor, name, store)
     _sync(GENERATIONS, store)
     return Reference(generation.number, documents.sha256_of(data))
 
 
-def _heal(store: int, staging: int, damaged: Mapping[int, str]) -> None:
-    """Put the good object in the place of a damaged one in the images of all generations: they share it.
+def heal(store: Store, staging: Staging, names: Collection[str], at: datetime) -> None:
+    """Put these objects, which are good, into the images of all generations, where one of their own has the file.
 
-    Else nobody could go back to a generation that has a file in common with the one that was changed.
+    Images share their files: else nobody could go back to a generation that has one of them, if it was damaged. Where a
+    file belongs says the signed manifest: what is there by now may be any file, also one of another module.
     """
-    for top, folders, names, parent in os.fwalk(GENERATIONS, dir_fd=store):
-        if top.count("/") > limits.PATH_DEPTH + 2:
-            folders.clear()  # deeper than any file of a module
-        for name in names:
-            good = damaged.get(os.stat(name, dir_fd=parent, follow_symlinks=False).st_ino)
-            if good and f"/{IMAGE}/" in f"{top}/":
-                os.link(good, "healed", src_dir_fd=store, dst_dir_fd=staging, follow_symlinks=False)
-                os.rename("healed", name, src_dir_fd=staging, dst_dir_fd=parent)
+    for reference in store.state.kept:
+        for module in recorded_modules(store, reference, []) or ():
+            found = prove_if_sound(store, module, None, at, [])
+            for entry in found.entries if found else ():
+                if entry.type is FileType.FILE and _object(entry) in names:
+                    with suppress(OSError):  # bound, or a folder is in its place: whoever goes there is told
+                        _put(store, staging, _object(entry), f"{GENERATIONS}/{reference.number}/{IMAGE}/{entry.path}")
+
+
+def _put(store: Store, staging: Staging, name: str, path: str) -> None:
+    with folder.above(path, store.descriptor) as (parent, last), folder.above(name, store.descriptor) as (above, good):
+        there, wanted = folder.status_of(last, parent), folder.status_of(good, above)
+        if wanted and not (there and os.path.samestat(there, wanted)):
+            healed = left_behind.new_name()
+            os.link(good, healed, src_dir_fd=above, dst_dir_fd=staging.descriptor, follow_symlinks=False)
+            os.rename(healed, last, src_dir_fd=staging.descriptor, dst_dir_fd=parent)
 
 
 def _object(entry: Entry) -> str:
@@ -194,7 +201,7 @@ def switch(store: int, staging: Staging, state: HostState) -> None:
     _stage(staging.descriptor, STATE_FILE, documents.encode(state))
     os.symlink(f"../../{GENERATIONS}/{state.generation.number}/{IMAGE}", f"new/{IMAGE}", dir_fd=staging.descriptor)
     _sync("new", staging.descriptor)
-    os.rename("new", name, src_dir_fd=staging.descriptor, dst_dir_fd=store)
+    _move("new", staging.descriptor, name, store)
     _sync(STATES, store)
     os.symlink(name, CURRENT, dir_fd=staging.descriptor)
     os.rename(CURRENT, CURRENT, src_dir_fd=staging.descriptor, dst_dir_fd=store)
@@ -202,6 +209,11 @@ def switch(store: int, staging: Staging, state: HostState) -> None:
     with suppress(OSError):  # the event is in the state, and the next change adds its line
         event_log.append(store, state.event)
     remove_tree(f"{STATES}/{state.event.number - 2}", store)  # the one before stays for who reads it right now
+
+
+def _move(name: str, staging: int, path: str, store: int) -> None:
+    with folder.above(path, store) as (parent, last):
+        os.rename(name, last, src_dir_fd=staging, dst_dir_fd=parent)
 
 
 def _sync(name: str, parent: int) -> None:

@@ -138,7 +138,9 @@ def hostile(text: str) -> dict[str, str]:
     by = {"by": {"key": text, "name": text}, "arguments": {"Action": text, "Files": [text], "Names": [text]}}
     tasks = {"tasks": [task(**by), task("verify", result=None, problem=failure(text=text))]}
     return {
-        "home": source(routes.HOME_PAGE, state=state(host=text, lockdown=text), tasks=tasks),
+        "home": source(
+            routes.HOME_PAGE, state=state(host=text, lockdown=text), verified=tasks["tasks"][1], tasks=tasks
+        ),
         "modules": source(routes.MODULES_PAGE, inventory=inventory(one)),
         "module": source(routes.MODULE_PAGE, proof=proof),
         "generations": source(routes.GENERATIONS_PAGE, history=history),
@@ -169,7 +171,7 @@ def test_a_hostile_text_is_nothing_but_text(text: str) -> None:
 
 
 def test_the_policy_allows_this_style_alone() -> None:
-    found = page(routes.HOME_PAGE, state=state(), tasks={"tasks": []})
+    found = page(routes.HOME_PAGE, state=state(), verified=None, tasks={"tasks": []})
     digest = base64.b64encode(hashlib.sha256(found.all("style")[0].encode()).digest()).decode()
     directives = dict(part.strip().split(" ", 1) for part in host_html.PAGES.policy.split(";"))
     assert directives == {
@@ -206,33 +208,35 @@ def test_the_way_to_the_form_is_shown_to_whoever_may_install(role: str, there: b
 
 
 def test_the_state_names_a_generation_that_waits() -> None:
-    assert "waits to become active" not in source(routes.HOME_PAGE, state=state(), tasks={"tasks": []})
-    [told] = page(routes.HOME_PAGE, state=state(pending=4), tasks={"tasks": [verified()]}).all("div", "warning")
+    assert "waits to become active" not in source(routes.HOME_PAGE, state=state(), verified=None, tasks={"tasks": []})
+    [told] = page(routes.HOME_PAGE, state=state(pending=4), verified=verified(), tasks={"tasks": []}).all(
+        "div", "warning"
+    )
     assert told.startswith("generation 4 waits to become active.")
 
 
 def test_a_host_that_was_not_verified_is_said_to_be_none() -> None:
     running = task("verify", ended=None, state="running")
     for tasks in ([], [task()], [running]):
-        found = page(routes.HOME_PAGE, state=state(), tasks={"tasks": tasks})
+        found = page(routes.HOME_PAGE, state=state(), verified=None, tasks={"tasks": tasks})
         assert "not verified, as far as is known" in found.all("div", "warning")[0]
         assert ("under way" in "".join(found.all("p"))) is (running in tasks)
 
 
-def test_the_newest_verification_that_has_ended_counts() -> None:
-    old = verified("rejected", findings=[{"module": "agent", **failure()}])
-    new = {**verified(), "ended": "2026-06-02T00:00:00Z"}
-    found = page(routes.HOME_PAGE, state=state(), tasks={"tasks": [old, new]})
+def test_what_the_newest_verification_found_is_said_with_the_next_step() -> None:
+    found = page(routes.HOME_PAGE, state=state(), verified=verified(), tasks={"tasks": []})
     assert found.all("span", "pill") == ["accepted"]
     assert found.all("div", "alarm") == []
-    [told] = page(routes.HOME_PAGE, state=state(), tasks={"tasks": [old]}).all("div", "alarm")
-    assert "rejected" in told
-    assert "a detail recalled" in told
-    assert "Next: Use the replacement." in told
+    bad = verified("rejected", findings=[{"module": "agent", **failure()}])
+    [told] = page(routes.HOME_PAGE, state=state(), verified=bad, tasks={"tasks": []}).all("div", "alarm")
+    for words in ("rejected", "a detail recalled", "Next: Use the replacement."):
+        assert words in told
 
 
 def test_a_verification_of_another_generation_says_so() -> None:
-    [told] = page(routes.HOME_PAGE, state=state(generation=4), tasks={"tasks": [verified()]}).all("div", "warning")
+    [told] = page(routes.HOME_PAGE, state=state(generation=4), verified=verified(), tasks={"tasks": []}).all(
+        "div", "warning"
+    )
     assert "Another generation is active since: verify again." in told
 
 
@@ -297,6 +301,20 @@ def test_a_task_that_runs_is_loaded_again_and_one_that_has_ended_is_not() -> Non
     for each, again in ((running, True), (task(), False)):
         assert ('http-equiv="refresh"' in source(routes.TASK_PAGE, task=each)) is again
         assert ('http-equiv="refresh"' in source(routes.TASKS_PAGE, tasks={"tasks": [each]})) is again
+
+
+def test_a_task_says_how_far_it_is_and_whether_it_has_begun() -> None:
+    step = {"number": 2, "steps": 4, "what": "verifying", "done": 1, "of": 2, "percent": 37}
+    running = task(state="running", ended=None)
+    for progress, said in ((step, "running 37 % 37 %, step 2 of 4: verifying"), (None, "waits")):
+        [row] = page(routes.TASKS_PAGE, tasks={"tasks": [{**running, "progress": progress}]}).table()
+        assert row["State"] == said
+        assert said in page(routes.TASK_PAGE, task={**running, "progress": progress}).all("p", "lead")[0]
+
+
+def test_a_listed_verification_has_its_verdict_whatever_it_found() -> None:
+    listed = {**task("verify", state="refused"), "verdict": "rejected"}
+    assert page(routes.TASKS_PAGE, tasks={"tasks": [listed]}).table()[0]["State"] == "rejected"
 
 
 def test_a_refused_bundle_has_its_reason_first_then_each_numbered_step() -> None:

@@ -119,6 +119,14 @@ def test_a_refused_bundle_has_its_code_the_next_step_and_the_steps(one: Served) 
     assert "3 chain" in "".join(failed[0])
 
 
+def test_the_first_page_has_what_the_newest_verification_found(one: Served) -> None:
+    assert "not verified" in page(one, "/").all("div", "warning")[0]
+    one.ended(one.ask("POST", f"{routes.ACTIONS}.Verify", "operator"))
+    assert page(one, "/").all("div", "warning") == []
+    assert "accepted" in page(one, "/").all("span", "pill")
+    assert {row["What"]: row["State"] for row in page(one, "/tasks").table()}["verify"] == "accepted"
+
+
 def test_a_strict_host_says_why_it_refuses(one: Served) -> None:
     keys = [key_name(_der(one.clients["admin"])), key_name(_der(client(one.ca, None)))]
     strict = {"Mode": "strict", "Controllers": keys[:1], "BreakGlassKeys": keys[1:], "Threshold": 1}

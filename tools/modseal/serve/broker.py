@@ -197,7 +197,7 @@ class Broker:
 
     def _carry_out(self, name: str, arguments: Mapping[str, Any], who: Caller, descriptors: list[int]) -> Answer:
         if name == "tasks":
-            return Answer(Verdict.ACCEPTED, {"tasks": [self._shown(one) for one in self._tasks.newest()]})
+            return Answer(Verdict.ACCEPTED, {"tasks": [self._shown(one) for one in self._tasks.heads()]})
         if name == "task":
             wanted = str(arguments.get("id"))
             return Answer(Verdict.ACCEPTED, self._shown(self._unwritten.get(wanted) or self._tasks.get(wanted)))

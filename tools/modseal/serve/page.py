@@ -19,14 +19,11 @@ from modseal.errors import UsageError
 from modseal.serve import routes
 from modseal.serve.roles import Role
 from modseal.serve.routes import Route
-from modseal.serve.shown import ACTION, DRY_RUN, TOKEN, Document, PageRefusal, Pages, Shown
+from modseal.serve.shown import ACTION, DRY_RUN, TOKEN, VERIFIED, Document, PageRefusal, Pages, Shown
 from modseal.values import dataclass
 
 Ask = Callable[[str, Document], Awaitable[dict[str, Any]]]
 """Asks the host for an operation with arguments, in the name of whoever has sent the request."""
-
-_MORE = {routes.HOME_PAGE: ("tasks",), routes.UPLOAD_PAGE: ("keys",)}
-"""What a page asks for besides the operation of its route."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +44,11 @@ class ServedPages:
         who = reply["caller"]
         routes.require_role(route.operation, Role.named(who["role"]), who["name"])
         documents = {operation: reply["document"]}
-        for more in _MORE.get(route.path, ()):
-            documents[more] = (await ask(more, {}))["document"]
+        if route.path == routes.HOME_PAGE:
+            documents["tasks"] = (await ask("tasks", {}))["document"]
+            documents[VERIFIED] = await _newest_verification(documents["tasks"], ask)
+        if route.path == routes.UPLOAD_PAGE:
+            documents["keys"] = (await ask("keys", {}))["document"]
         before = request.query.get("before", "")
         number = int(before) if before.isascii() and before.isdigit() and len(before) <= 15 else None
         shown = Shown(route.path, who, documents, number, self.token(certificate))
@@ -84,6 +84,14 @@ class ServedPages:
             "Cross-Origin-Resource-Policy": "same-origin",
         }
         return web.Response(text=text, status=status, content_type="text/html", headers={**headers, **more})
+
+
+async def _newest_verification(tasks: Document, ask: Ask) -> Document | None:
+    ended = [one for one in tasks["tasks"] if one["operation"] == "verify" and one["ended"] is not None]
+    if not ended:
+        return None
+    newest = max(ended, key=lambda one: str(one["ended"]))
+    return dict((await ask("task", {"id": newest["id"]}))["document"])
 
 
 _FOREIGN = "this form was not given to this certificate, or the service was restarted since"

@@ -13,6 +13,9 @@ TOKEN, ACTION, DRY_RUN = "token", "Action", "DryRun"
 FIELDS = frozenset({TOKEN, ACTION, DRY_RUN})
 """Of the form, before its bundles."""
 
+VERIFIED = "verified"
+"""The document of the first page that is the newest task of a verification that has ended; None without one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Shown:

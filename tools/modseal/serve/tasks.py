@@ -96,6 +96,10 @@ class Tasks:
                 found.append(self.get(name.removesuffix(".json")))
         return found
 
+    def heads(self) -> list[Task]:
+        """The same without their results, which may be many times what one message can have: the verdict of each."""
+        return [{**one, "result": None, "verdict": (one["result"] or {}).get("verdict")} for one in self.newest()]
+
     def ignored(self) -> list[str]:
         """What is in the folder and is no task that can be read, each with the reason."""
         found = []

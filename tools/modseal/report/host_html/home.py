@@ -19,7 +19,7 @@ from modseal.report.host_html.parts import (
 )
 from modseal.report.html import Markup, element, joined, prose
 from modseal.report.text import plural
-from modseal.serve.shown import Shown
+from modseal.serve.shown import VERIFIED, Shown
 
 
 def page(shown: Shown) -> HostPage:
@@ -41,7 +41,11 @@ def page(shown: Shown) -> HostPage:
                 ("Host", element("code", state["host"])),
             )
         ),
-        element("section", element("h2", "Verification"), _verified(state, shown.documents["tasks"]["tasks"])),
+        element(
+            "section",
+            element("h2", "Verification"),
+            _verified(state, shown.documents[VERIFIED], shown.documents["tasks"]["tasks"]),
+        ),
     )
     return HostPage("State", main)
 
@@ -63,15 +67,13 @@ def _lockdown(state: Values) -> Markup:
     return joined(text(state["lockdown"]), ": whoever has the role may change it")
 
 
-def _verified(state: Values, tasks: Sequence[Values]) -> Markup:
+def _verified(state: Values, task: Values | None, tasks: Sequence[Values]) -> Markup:
     """What the newest verification found, if it is known at all, and whether it still says something."""
-    ended = [one for one in tasks if one["operation"] == "verify" and one["ended"] is not None]
     runs = any(one["operation"] == "verify" and one["ended"] is None for one in tasks)
     running = element("p", "A verification is under way.", class_="note") if runs else None
-    if not ended:
+    if task is None:
         step = prose("Hold every installed file against what is signed: `modseal remote HOST verify`.")
         return joined(warning(element("p", "This host was not verified, as far as is known here. ", step)), running)
-    task = max(ended, key=lambda one: str(one["ended"]))
     found = task["result"]
     when = joined(" at ", time(task["ended"]), ": ", task_link(task["id"], "what was found"))
     if found is None:

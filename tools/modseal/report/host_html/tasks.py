@@ -30,7 +30,7 @@ from modseal.serve.tasks import DONE, FAILED, REFUSED, RUNNING
 
 _KINDS = {RUNNING: "info", DONE: "accepted", REFUSED: "rejected", FAILED: "undecided"}
 _MEANINGS = {
-    RUNNING: "It is under way, or waits for another one. This page is loaded again every two seconds.",
+    RUNNING: "This page is loaded again every two seconds, until it has ended.",
     DONE: "It was done.",
     REFUSED: "The host refused it, and is as it was before.",
     FAILED: "It was not done, or cannot be decided; the host is as it was before.",
@@ -76,25 +76,34 @@ def _what(task: Values) -> str:
 
 
 def _state(task: Values) -> Markup:
-    if task["operation"] == "verify" and task["result"]:  # which is done whatever it has found
-        return pill(task["result"]["verdict"], task["result"]["verdict"])
+    verdict = _verdict(task)
+    if task["operation"] == "verify" and verdict:  # which is done whatever it has found
+        return pill(verdict, verdict)
+    if task["state"] == RUNNING and task.get("progress", ...) is None:
+        return pill("waits", _KINDS[RUNNING])
     return joined(pill(task["state"], _KINDS[task["state"]]), _progress(task))
 
 
+def _verdict(task: Values) -> str | None:
+    """What came of it: of a task that is listed, that is all that is known of its result."""
+    found: str | None = task["result"].get("verdict") if task["result"] else task.get("verdict")
+    return found
+
+
 def _meaning(task: Values) -> str:
-    if task["operation"] == "verify" and task["result"]:
+    if task["operation"] == "verify" and _verdict(task):
         return "Every installed file was held against what is signed."
     return _MEANINGS[task["state"]]
 
 
 def _progress(task: Values) -> Markup | None:
-    """How far it is, where the host says so."""
-    percent = task.get("percent")
-    if task["state"] != RUNNING or not isinstance(percent, int):
+    """How far it is, while it is done."""
+    step = task.get("progress")
+    if task["state"] != RUNNING or not step:
         return None
-    return joined(
-        " ", element("progress", f"{percent} %", value=percent, max=100, aria_label="Progress"), f" {percent} %"
-    )
+    percent = f"{step['percent']} %"
+    bar = element("progress", percent, value=step["percent"], max=100, aria_label="Progress")
+    return joined(" ", bar, f" {percent}, step {step['number']} of {step['steps']}: ", text(step["what"]))
 
 
 def one(shown: Shown) -> HostPage:

@@ -136,7 +136,8 @@ def hostile(text: str) -> dict[str, str]:
     changes = dict.fromkeys(("installed", "updated", "removed", "repaired", "lost", "skipped"), changed)
     found = change(result(text, text), verdict="rejected", problems=[failure(text=text)], **changes)
     by = {"by": {"key": text, "name": text}, "arguments": {"Action": text, "Files": [text], "Names": [text]}}
-    tasks = {"tasks": [task(**by), task("verify", result=None, problem=failure(text=text))]}
+    failed = task("verify", result=None, problem=failure(text=text))
+    tasks = {"tasks": [task(**by), failed]}
     return {
         "home": source(
             routes.HOME_PAGE, state=state(host=text, lockdown=text), verified=tasks["tasks"][1], tasks=tasks
@@ -233,11 +234,10 @@ def test_what_the_newest_verification_found_is_said_with_the_next_step() -> None
         assert words in told
 
 
-def test_a_verification_of_another_generation_says_so() -> None:
-    [told] = page(routes.HOME_PAGE, state=state(generation=4), verified=verified(), tasks={"tasks": []}).all(
-        "div", "warning"
-    )
-    assert "Another generation is active since: verify again." in told
+@pytest.mark.parametrize("changes", [{"generation": 4}, {"changed": "2026-06-01T12:00:01Z"}])
+def test_a_verification_of_a_host_that_was_changed_since_says_so(changes: dict[str, Any]) -> None:
+    found = page(routes.HOME_PAGE, state=state(**changes), verified=verified(), tasks={"tasks": []})
+    assert "The host was changed since: verify again." in found.all("div", "warning")[0]
 
 
 def test_claimed_and_proven_level_stand_side_by_side_and_what_is_not_proved_shouts() -> None:

@@ -189,3 +189,13 @@ def test_a_damaged_task_does_not_keep_the_service_from_starting(tmp_path: Path, 
     (tmp_path / f"{task['id'][:-8]}00000000.json").write_bytes(data)
     assert [one["id"] for one in tasks.newest()] == [task["id"]]
     assert json.loads((tmp_path / f"{task['id']}.json").read_bytes()) == task
+
+
+def test_however_much_was_found_the_list_of_tasks_is_short(tmp_path: Path) -> None:
+    tasks = Tasks(tmp_path)
+    task = tasks.begin("verify", {}, Caller("CN=A", "key", Role.READER), NOW, 0)
+    tasks.end(task, "refused", NOW, {"verdict": "rejected", "findings": ["x" * 1000] * 1000})
+    [listed] = tasks.heads()
+    assert (listed["verdict"], listed["state"], listed["result"]) == ("rejected", "refused", None)
+    assert len(json.dumps(listed)) < 1000
+    assert len(tasks.newest()[0]["result"]["findings"]) == 1000

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from modseal.report.host_html.parts import (
     HostPage,
     Values,
@@ -41,11 +39,7 @@ def page(shown: Shown) -> HostPage:
                 ("Host", element("code", state["host"])),
             )
         ),
-        element(
-            "section",
-            element("h2", "Verification"),
-            _verified(state, shown.documents[VERIFIED], shown.documents["tasks"]["tasks"]),
-        ),
+        element("section", element("h2", "Verification"), _verified(state, shown.documents)),
     )
     return HostPage("State", main)
 
@@ -67,8 +61,9 @@ def _lockdown(state: Values) -> Markup:
     return joined(text(state["lockdown"]), ": whoever has the role may change it")
 
 
-def _verified(state: Values, task: Values | None, tasks: Sequence[Values]) -> Markup:
+def _verified(state: Values, documents: Values) -> Markup:
     """What the newest verification found, if it is known at all, and whether it still says something."""
+    task, tasks = documents[VERIFIED], documents["tasks"]["tasks"]
     runs = any(one["operation"] == "verify" and one["ended"] is None for one in tasks)
     running = element("p", "A verification is under way.", class_="note") if runs else None
     if task is None:
@@ -85,8 +80,8 @@ def _verified(state: Values, task: Values | None, tasks: Sequence[Values]) -> Ma
         element("p", pill(found["verdict"], found["verdict"]), when),
         element("p", extent, class_="dim"),
     )
-    old = found["generation"] != state["generation"]
-    later = element("p", "Another generation is active since: verify again.") if old else None
+    old = found["generation"] != state["generation"] or state["changed"] > task["started"]
+    later = element("p", "The host was changed since: verify again.") if old else None
     if found["verdict"] == "accepted":
         return joined(warning(said, later) if old else element("div", said, class_="card"), running)
     return joined(alarm(said, later, *(failure(one) for one in found["findings"][:1])), running)

@@ -156,6 +156,14 @@ def test_what_a_client_has_taken_is_what_its_system_has_acknowledged() -> None:
             assert bytes_taken(transport) - before == 1000
 
 
+def test_a_connection_that_was_closed_meanwhile_has_taken_nothing_and_ends_nobodys_service() -> None:
+    """asyncio has no socket of it any more, or one that is closed; the service once died of that."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        pass
+    for left in (None, server):
+        assert bytes_taken(SimpleNamespace(get_extra_info=lambda _, left=left: left)) == 0
+
+
 @bounds("SERVE_ANSWERS")
 def test_long_answers_that_are_not_taken_have_an_end() -> None:
     found, share = Unsent(), limits.SERVE_ANSWERS // limits.SERVE_SHARE

@@ -42,8 +42,15 @@ def source_of(address: str) -> bytes:
 
 
 def bytes_taken(transport: asyncio.BaseTransport) -> int:
-    """How much of what was sent a client has acknowledged: `tcpi_bytes_acked` of tcp(7), since Linux 4.1."""
-    info = transport.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 128)
+    """How much of what was sent a client has acknowledged: `tcpi_bytes_acked` of tcp(7), since Linux 4.1.
+
+    Nothing where the connection was closed meanwhile: asyncio has let go of its socket then.
+    """
+    connection = transport.get_extra_info("socket")
+    try:
+        info = connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 128) if connection else b""
+    except OSError:
+        return 0
     return int.from_bytes(info[120:128], sys.byteorder)
 
 

@@ -29,6 +29,7 @@ _PAUSE = 1
 PAUSES = (1, 2, 4, 8, 16, 32, 64)
 """Seconds between the attempts to send: two minutes in all, as long as a restart takes."""
 
+_UNREAD = "the log cannot be read"
 _SHOWN = 200
 """Characters of a failure: OpenSSL's and the resolver's are shorter."""
 
@@ -62,9 +63,11 @@ class Destination:
                 try:
                     found = await host.lines(after)
                 except (Refusal, ModsealError, OSError):  # whoever asks for the log is told
-                    self.failure = "the log cannot be read"
+                    self.failure = _UNREAD
                     await asyncio.sleep(_PAUSE)
                     continue
+                if self.failure == _UNREAD:
+                    self.failure = None
                 newest, lines = found["newest"], found["events"]
                 if after is None or not lines:
                     after = newest if after is None else after

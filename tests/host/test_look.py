@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -172,6 +173,11 @@ def test_where_nothing_says_which_policy_holds_no_module_is_proved(desk: Path, w
     events = document(desk, "log", code=0 if what == "policy" else 3)["events"]
     assert [one["event"] for one in events] == ["init", "install", "install"]
     assert {one["proved"] for one in events} == {what == "policy"}
+
+
+def test_by_a_clock_that_was_set_back_no_module_is_proved(desk: Path) -> None:
+    found = values.list_values(look.show_modules(desk / "root", NOW - timedelta(days=1)))
+    assert (codes(found), set(levels(found).values())) == (["clock-set-back"], {None})
 
 
 def test_a_store_without_any_state_still_shows_its_log(desk: Path) -> None:

@@ -134,7 +134,7 @@ def module(shown: ShownOne) -> str:
     manifest, anchors = found.manifest, dict(found.examination.trusted)
     unproved = ""
     if not shown.judged:
-        unproved = "  (unproved: what says which policy holds is damaged)"
+        unproved = "  (unproved: it cannot be judged, for the reason below)"
     elif found.examination.verdict is not Verdict.ACCEPTED:
         unproved = "  (unproved: today's policy does not accept it)"
     lines = [

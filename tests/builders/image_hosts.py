@@ -55,15 +55,21 @@ class ImageHost:
         return self.ask("install", path, actor=actor, **arguments)
 
 
+def generation_of(number: int, *bundles: Path) -> tuple[ImageGeneration, dict[str, bytes]]:
+    """A generation with these modules, and its files."""
+    records = tuple(ImageRecord(one.name, f"{one.stem}.erofs", "0" * 64, 1) for one in bundles)
+    generation = ImageGeneration(number, records)
+    files = {one.name: one.read_bytes() for one in bundles}
+    return generation, {GENERATION_FILE: encode_generation(generation), **files}
+
+
 def make(folder: Path, *names: str) -> ImageHost:
     """A host that runs a module of each name, all for partner."""
     (folder / "disk").mkdir()
     maker = hosts.host(folder)
     policy = load(str(policies.write(folder)))
     bundles = {name: maker.bundle(name, files={f"opt/{name}/run": name.encode()}) for name in names}
-    records = tuple(ImageRecord(one.name, f"{name}.erofs", "0" * 64, 1) for name, one in bundles.items())
-    generation = ImageGeneration(1, records)
-    files = {GENERATION_FILE: encode_generation(generation), **{one.name: one.read_bytes() for one in bundles.values()}}
+    generation, files = generation_of(1, *bundles.values())
     disk = slots.Host(folder / "disk", slots.Image(1, 1, files=files))
     found, refused = prove.accepted_bundles(disk.data / "generations/1", generation, policy, Level.PARTNER, NOW)
     assert not refused

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from builders.image_hosts import ImageHost, make
+from builders.image_hosts import ImageHost, generation_of, make
 from builders.pki import NOW, leaf, root
 from builders.slots import STRANGER, Image
 from modseal.boot import slots, update
@@ -132,6 +132,15 @@ def test_what_the_owner_has_signed_is_tried_and_logged_with_who_has_brought_it(h
     trial = update.load(host.disk.data).trial
     assert trial == slots.Trial("b", "a", Running(2, 2))
     assert events(host) == [("init", None), ("install", "Olga")]
+
+
+def test_of_a_new_generation_what_is_newer_is_told(host: ImageHost) -> None:
+    folder = host.disk.data / "generations/1"
+    _, files = generation_of(2, host.maker.bundle("agent", "2.0"), folder / "web-1.0.seal")
+    policy = {f"{host.shown.running.root}.p7b": b"policy"}
+    found = host.pushed(Image(1, 2, files={**files, **policy}).update(first=2)).document
+    assert (found["generation"], found["installed"], found["removed"]) == (2, [], [])
+    assert [(one["name"], one["from"], one["version"]) for one in found["updated"]] == [("agent", "1.0", "2.0")]
 
 
 def test_what_somebody_else_has_signed_is_not_followed(host: ImageHost) -> None:

@@ -239,8 +239,9 @@ def _follow(host: ManagedHost, asked: Asked, word: str, path: Path) -> Answer:
             advance(store, staging, asked.at, word, facts)
     try:
         after, _, _ = _generation(host, number, asked.at)
-        running = [image.module for image in host.images]
-        found = replace(plan.exchange(running, after), waits=(_WAITS,))
+        running = {image.module.record.manifest: image.module for image in host.images}
+        after = [running.get(one.record.manifest, one) for one in after]  # one that stays is the very same
+        found = replace(plan.exchange([*running.values()], after), waits=(_WAITS,))
     except (ModsealError, OSError):  # what the new root's policy accepts, this root's need not
         found = ChangePlan((), waits=(_WAITS,))
     return changed(Change(word, plan=found, generation=number, waits=True))

@@ -120,7 +120,7 @@ def test_what_runs_already_changes_nothing(host: ImageHost) -> None:
     assert (found.verdict, found.document["skipped"][0]["name"]) == (Verdict.ACCEPTED, "agent")
 
 
-@pytest.mark.parametrize("operation", ["remove", "activate", "rollback", "acceptance"])
+@pytest.mark.parametrize("operation", ["remove", "activate", "rollback", "acceptance", "prune", "recall"])
 def test_nothing_that_the_owner_has_signed_is_changed_by_a_client(host: ImageHost, operation: str) -> None:
     assert host.code(operation) == "owner-decides"
 

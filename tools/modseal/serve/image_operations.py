@@ -43,6 +43,8 @@ from modseal.trust.examination import Verdict
 
 _ANSWER_SECONDS = 900
 """Within which the host has proved and written an update."""
+_AS_EVERYWHERE = ("whoami", "log", "events", "lockdown", "keys")
+"""What is not one of these, and has no function of its own here, is refused."""
 _WAITS = "the host restarts into it, and keeps it if it runs well"
 
 
@@ -61,9 +63,11 @@ def operations(host: ManagedHost) -> Mapping[str, Operation]:
         "policy": _policy,
         "recalls": _recalls,
     }
-    found = {name: replace(OPERATIONS[name], act=partial(act, host)) for name, act in own.items()}
-    owned = ("remove", "activate", "rollback", "acceptance", "prune", "recall")
-    return {**OPERATIONS, **found, **{name: replace(OPERATIONS[name], act=_owned) for name in owned}}
+    acts = {name: partial(act, host) for name, act in own.items()}
+    return {
+        name: one if name in _AS_EVERYWHERE else replace(one, act=acts.get(name, _owned))
+        for name, one in OPERATIONS.items()
+    }
 
 
 def _owned(asked: Asked) -> Answer:  # noqa: ARG001 - as every operation

@@ -12,8 +12,10 @@ import pytest
 
 from builders.taken_over import Child, child_of
 from modseal import limits
+from modseal.errors import InputError
 from modseal.serve import frames
 from modseal.serve.broker import Broker
+from modseal.serve.tasks import Tasks
 
 
 @pytest.fixture(scope="module")
@@ -121,3 +123,20 @@ def test_an_answer_that_nobody_reads_is_not_waited_for(child: Child, monkeypatch
             connection = stack.enter_context(child.connection())
             frames.send(connection, {})
         assert child.ask({})["x"]
+
+
+def test_an_end_that_cannot_be_written_is_known_as_long_as_the_service_runs(
+    child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The disk was filled meanwhile. After a restart, the host's log says what was done."""
+
+    def full(*_: object) -> None:
+        raise InputError("No space left on device")
+
+    monkeypatch.setattr(Tasks, "end", full)
+    begun = child.ask({"certificate": child.certificate(), "operation": "verify", "arguments": {}})["document"]
+    asked = {"certificate": child.certificate(), "operation": "task", "arguments": {"id": begun["id"]}}
+    while (found := child.ask(asked)["document"])["state"] == "running":
+        time.sleep(0.01)
+    assert (found["state"], found["id"]) == ("done", begun["id"])
+    assert found["result"]["verdict"] == "accepted"

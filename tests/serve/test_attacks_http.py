@@ -27,6 +27,9 @@ from modseal.serve import routes
 from serve.test_connections import files_and_memory
 
 POST = f"POST {routes.ACTIONS}.Verify HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+CONTEXTS: dict[int, ssl.SSLContext] = {}
+"""Of operators, by port: to make one takes longer than a request."""
+
 GET = f"GET {routes.MANAGER} HTTP/1.1\r\nHost: x\r\n"
 
 
@@ -40,7 +43,9 @@ def one(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 def _connected(one: Served, stack: contextlib.ExitStack, context: ssl.SSLContext | None = None) -> ssl.SSLSocket:
     plain = socket.create_connection(("127.0.0.1", one.port), timeout=60)
-    tls = (context or one.tls(one.clients["operator"])).wrap_socket(plain, server_hostname="127.0.0.1")
+    if context is None:
+        context = CONTEXTS.setdefault(one.port, CONTEXTS.get(one.port) or one.tls(one.clients["operator"]))
+    tls = context.wrap_socket(plain, server_hostname="127.0.0.1")
     return stack.enter_context(tls)
 
 

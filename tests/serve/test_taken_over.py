@@ -92,7 +92,7 @@ def test_a_drip_holds_no_thread_for_longer_than_one_message_may_take(
     child: Child, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All threads are taken by such connections; then somebody asks."""
-    monkeypatch.setattr(limits, "SERVE_FRAME_TIME", 1)
+    monkeypatch.setattr(limits, "SERVE_FRAME_TIME", 0.4)
     with contextlib.ExitStack() as stack:
         held = [stack.enter_context(child.connection()) for _ in range(frames.ASKING)]
         ended = threading.Event()
@@ -116,7 +116,7 @@ def test_a_drip_holds_no_thread_for_longer_than_one_message_may_take(
 
 
 def test_an_answer_that_nobody_reads_is_not_waited_for(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "SERVE_FRAME_TIME", 1)
+    monkeypatch.setattr(limits, "SERVE_FRAME_TIME", 0.4)
     monkeypatch.setattr(Broker, "_reply", lambda *_: {"x": "x" * limits.MIB})
     with contextlib.ExitStack() as stack:
         for _ in range(frames.ASKING):

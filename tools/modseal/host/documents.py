@@ -20,7 +20,20 @@ from modseal.format.break_glass import RANDOM
 from modseal.format.level import Level
 from modseal.format.manifest import Kind
 from modseal.format.recall import NAME
-from modseal.format.shape import UNBOUNDED, Array, Boolean, Integer, Nullable, Shape, Table, Text, TextMap
+from modseal.format.shape import (
+    UNBOUNDED,
+    Array,
+    Boolean,
+    Integer,
+    Nullable,
+    Problems,
+    Shape,
+    Table,
+    Text,
+    TextMap,
+    Trail,
+)
+from modseal.format.times import parse_time
 from modseal.values import dataclass
 
 STATE = "modseal/host-state@1"
@@ -32,7 +45,23 @@ MOST = 2**53 - 1
 _SHA256 = Text(re.compile("[0-9a-f]{64}"), form="64 lower-case hex digits", least=64, most=64)
 _KEY = Text(rules.KEY_NAME, form=rules.KEY_NAME_FORM, most=75)
 _NUMBER = Integer(0, MOST)
-_TIME = Text(re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"), form="a time", most=20)
+
+
+class _Time(Text):
+    """A time that there is: month 13 has the form of one."""
+
+    def check(self, value: object, trail: Trail, found: Problems) -> None:
+        """See `Shape.check`."""
+        before = len(found.problems)
+        super().check(value, trail, found)
+        if len(found.problems) == before:
+            try:
+                parse_time(str(value))
+            except ValueError:
+                found.add(trail, "is no time that there is")
+
+
+_TIME = _Time(re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"), form="a time", most=20)
 _LEVEL = Text(choices=tuple(map(str, Level)))
 _PATH = Text(most=limits.PATH_LENGTH)
 _ANY = Text(least=0, most=UNBOUNDED)
@@ -80,7 +109,7 @@ _SHAPES: dict[str, Table] = {
             "generation": _REFERENCE,
             "pending": Nullable(_REFERENCE),
             "last": _NUMBER,
-            "kept": Array(_REFERENCE, most=UNBOUNDED),
+            "kept": Array(_REFERENCE, least=1, most=UNBOUNDED),
             "level": _LEVEL,
             "policy": _POLICY,
             "depots": Array(Table({"name": NAME, "sha256": _SHA256}), most=limits.HOST_DEPOTS),
@@ -310,6 +339,12 @@ def decode_state(data: bytes, name: str) -> HostState:
         tuple(plain["recalls"]),
         _lockdown(plain["lockdown"], name),
     )
+    numbers = [one.number for one in state.kept]
+    if numbers != sorted(set(numbers)) or numbers[-1] > state.last:
+        raise invalid(f"{name}: its generations are not in order, each once, up to the last number {state.last}")
+    for one in (state.generation, state.pending):
+        if one and one not in state.kept:
+            raise invalid(f"{name}: generation {one.number}, which it names, is not among those that there are")
     return _same(state, encode(state), data, name)
 
 

@@ -5,9 +5,13 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +19,7 @@ from builders import hosts
 from builders.hosts import Host
 from modseal import limits
 from modseal.errors import UndecidedError
-from modseal.host import write
+from modseal.host import image, write
 from modseal.host.store import record_name
 from modseal.trust.examination import Verdict
 
@@ -196,3 +200,45 @@ def test_a_backup_of_the_log_by_a_hard_link_stays_as_it_is(host: Host, tmp_path:
     host.installed(host.bundle("other"))
     assert backup.read_bytes() == before
     assert host.codes() == []
+
+
+def test_what_is_linked_is_what_was_looked_at(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of the store is exchanged while a change links to it."""
+    good = stored_program(host)
+    build = image.build
+
+    def exchanged(*given: Any) -> None:
+        good.unlink()
+        good.write_bytes(b"acme-agent 6.6")
+        good.chmod(0o644)
+        build(*given)
+
+    monkeypatch.setattr(image, "build", exchanged)
+    with pytest.raises(UndecidedError, match="somebody changed the store meanwhile") as raised:
+        host.install(host.bundle("other"))
+    assert raised.value.failure.code == "host-invalid"
+    assert host.modules() == {"acme-agent": "1.0"}
+    assert (host.image / "opt/acme-agent/bin/run").read_bytes() == b"acme-agent 1.0"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_what_is_mounted_over_a_part_of_the_store_is_found(host: Host, tmp_path: Path) -> None:
+    """A good copy is shown in the place of a changed file, which the merge would have."""
+    copy = tmp_path / "a copy"
+    shutil.copytree(host.image / "opt", copy, copy_function=os.link)
+    (host.image / "opt/acme-agent/bin/run").unlink()
+    (host.image / "opt/acme-agent/bin/run").write_bytes(b"acme-agent 6.6")
+    program = f"{sys.executable} -m modseal host"
+    script = f"""mount --bind '{copy}' {host.image}/opt || exit 99
+        {program} verify --root {host.root} --at-boot; echo $?
+        {program} install {host.bundle("other")} --root {host.root} --dry-run; echo $?"""
+    unshared = ["unshare", "--mount", "--propagation", "private", "sh", "-c", script]
+    done = subprocess.run(
+        unshared, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": ":".join(sys.path)}
+    )
+    if done.returncode == 99:
+        pytest.skip("nothing can be mounted here")
+    assert "installed-mount" in done.stdout, done
+    assert "something is mounted at 'generations/1/image/opt' of the store" in done.stderr + done.stdout
+    assert [line for line in done.stdout.splitlines() if line.isdigit()] == ["3", "3"]
+    assert host.codes() == ["installed-changed"]

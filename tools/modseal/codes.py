@@ -72,7 +72,8 @@ CodeName = Literal[
     "profile-invalid", "profile-mismatch", "profile-module-missing", "profile-module-changed", "level-below-profile",
     # hosts: what is found of an installed image, and of the event log
     "installed-changed", "installed-missing", "installed-extra", "installed-type", "installed-mode", "installed-owner",
-    "installed-link", "installed-attribute", "installed-twin", "installed-flag", "installed-shared", "generation-lost",
+    "installed-link", "installed-attribute", "installed-twin", "installed-flag", "installed-shared", "installed-mount",
+    "generation-lost",
     "index-damaged",
     "log-broken",
     # hosts: why the guard denies
@@ -875,6 +876,12 @@ CODES: Final[Mapping[CodeName, Code]] = {
         None,
         "A file of the store has a name elsewhere, for those who cannot enter the store.",
         "Find its names with `find DIR -xdev -samefile FILE`, and remove those outside of the store.",
+    ),
+    "installed-mount": Code(
+        None,
+        "Something is mounted below the image store, and hides what is there.",
+        "Find out who mounted it, and unmount it with `umount`.",
+        undecided=True,
     ),
     "generation-lost": Code(
         None,

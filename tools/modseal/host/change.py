@@ -23,6 +23,7 @@ from modseal.host import plan as planning
 from modseal.host.actor import LOCAL, Actor, refusal
 from modseal.host.admit import Admitted, Keeper, admit
 from modseal.host.bound import flags_of, generation_failures, state_failures
+from modseal.host.extension import link_failures, make_link, mount_failures
 from modseal.host.inodes import flag_failures
 from modseal.host.installed import Installed, prove
 from modseal.host.keep import Nothing, Staging, damaged_entry, objects_of
@@ -89,7 +90,7 @@ def opened(
 
 
 def _require_unbound(store: Store) -> None:
-    for failure in state_failures(store.descriptor):
+    for failure in (*state_failures(store.descriptor), *mount_failures(store.descriptor), *link_failures(store)):
         raise error_of(failure)
 
 
@@ -204,6 +205,7 @@ def carry_out(
         pruned = [one for one in store.state.kept if one not in kept]
         facts |= {"pruned": numbers_text(pruned)} if pruned else {}
         changes = {"generation": active, "pending": pending, "last": reference.number, "kept": kept, **more}
+        make_link(store)
         advance(store, staging, at, action, {**facts, **told}, **changes)
     return replace(change, generation=generation.number, waits=waits)
 

@@ -16,6 +16,7 @@ from modseal.host.actor import LOCAL, Actor
 from modseal.host.change import Change, facts_of, opened
 from modseal.host.damaged import lost_failure
 from modseal.host.documents import Reference
+from modseal.host.extension import make_link
 from modseal.host.keep import Staging
 from modseal.host.look import modules_of
 from modseal.host.progress import SILENT, Progress
@@ -90,5 +91,6 @@ def _go(
     waits = bool(found.waits) and action != "activate"
     if staging:
         where = {"pending": target} if waits else {"generation": target, "pending": None}
+        make_link(store)
         advance(store, staging, at, action, facts_of(found, target.number, waits=waits), **where)
     return Change(action, plan=found, generation=target.number, waits=waits)

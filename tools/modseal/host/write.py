@@ -22,10 +22,12 @@ from modseal.format.manifest import Entry, FileType
 from modseal.format.times import time_text
 from modseal.host import documents, event_log, image
 from modseal.host.actor import Actor, refusal
+from modseal.host.compare import differences
 from modseal.host.damaged import prove_if_sound, recorded_modules
 from modseal.host.documents import Generation, HostState, ModuleName, Reference
 from modseal.host.installed import Installed
 from modseal.host.keep import Staging
+from modseal.host.scan import TOP, scan
 from modseal.host.store import (
     CURRENT,
     GENERATION_FILE,
@@ -136,6 +138,7 @@ def add_generation(store: int, staging: Staging, generation: Generation, modules
     name = f"{GENERATIONS}/{generation.number}"
     _stage(staging.descriptor, GENERATION_FILE, data)
     _build(staging.descriptor, paths, objects, store)
+    _require_built(staging.descriptor, paths, store)
     os.sync()  # all of it in one call: after a power cut nothing may be empty under its name
     _move("new", staging.descriptor, name, store)
     _sync(GENERATIONS, store)
@@ -209,6 +212,23 @@ def switch(store: int, staging: Staging, state: HostState) -> None:
     with suppress(OSError):  # the event is in the state, and the next change adds its line
         event_log.append(store, state.event)
     remove_tree(f"{STATES}/{state.event.number - 2}", store)  # the one before stays for who reads it right now
+
+
+def _require_built(staging: int, paths: Mapping[str, Entry], store: int) -> None:
+    """The files were good when they were looked at; what was linked since then must be those.
+
+    Raises `UndecidedError` (host-invalid).
+    """
+    expected = {**paths, TOP: Entry(TOP, FileType.DIRECTORY, image.FOLDER_MODE)}
+    descriptor = folder.open_below(f"new/{IMAGE}", staging)
+    try:
+        found = scan(descriptor, frozenset(entry.size for entry in paths.values() if entry.size is not None))
+    finally:
+        os.close(descriptor)
+    status = os.fstat(store)
+    for one in differences(expected, {}, found, (status.st_uid, status.st_gid)):
+        detail = f"somebody changed the store meanwhile, so nothing was made active: {one.failure.detail}"
+        raise UndecidedError("host-invalid", detail, **one.failure.evidence)
 
 
 def _move(name: str, staging: int, path: str, store: int) -> None:

@@ -117,6 +117,7 @@ def host(folder: Path, *, level: Level | None = None, **policy: Any) -> Host:
     """A new host in a folder, with a policy that trusts the root of good signers."""
     root = folder / "root"
     root.mkdir(exist_ok=True)
+    root.chmod(0o755)  # whatever the umask is
     path = policies.write(folder, **policy)
     create(root, load(str(path)), level, NOW)
     return Host(root)

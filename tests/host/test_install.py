@@ -17,6 +17,7 @@ from modseal.format.level import Level
 from modseal.format.manifest import Constraint
 from modseal.host.change import Change
 from modseal.host.create import create
+from modseal.host.keep import Staging
 from modseal.host.store import record_name
 from modseal.policy.sources import load
 from modseal.trust.examination import Verdict
@@ -222,6 +223,9 @@ def test_modules_share_a_folder_that_is_the_same(host: Host) -> None:
         {"usr/lib/os-release": b"ID=evil"},
         {"usr/lib/extension-release.d/extension-release.modseal": b"x"},
         {"USR/bin/x": b"x"},
+        {"usr/lib": "../opt/x", "opt/x/f": b"x"},
+        {"usr/lib": b"a file"},
+        {"usr/LIB/x": b"x"},
     ],
 )
 def test_what_systemd_would_not_merge_is_refused(host: Host, files) -> None:
@@ -314,3 +318,21 @@ def test_the_name_of_a_lost_module_stays_its_vendor_s(host: Host) -> None:
     path.unlink()
     other = host.bundle("acme-agent", "1.0.1", vendor="Evil Corp")
     assert "module-of-another-vendor" in refused(host, other)
+
+
+def test_twins_are_named_whatever_quotes_they_have(host: Host) -> None:
+    host.installed(host.bundle("first", files={"opt/a'x/\"f": b"x"}))
+    assert set(refused(host, host.bundle("second", files={"opt/A'x/g": b"x"}))) == {"path-owned"}
+
+
+def test_what_is_no_bundle_is_not_read_to_its_end(host: Host) -> None:
+    bundle = host.bundle()
+    os.truncate(bundle, 15 << 40)
+    (result,) = host.install(bundle).results
+    assert (result.verdict, result.sha256) == (Verdict.REJECTED, None)
+
+
+def test_what_cannot_be_accepted_is_not_unpacked_into_the_store(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    stranger = host.bundle("stranger", "1", leaf("Stranger", issuer=root(9)))
+    monkeypatch.setattr(Staging, "begin", lambda _: pytest.fail("a file was unpacked"))
+    assert host.install(stranger).verdict is not Verdict.ACCEPTED

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,12 @@ import pytest
 
 from builders import hosts
 from builders.hosts import Host
+from builders.pki import NOW
 from modseal import limits
 from modseal.errors import UndecidedError
-from modseal.host import image, write
+from modseal.host import documents, export, image, write
+from modseal.host.installed import prove
+from modseal.host.look import show_module
 from modseal.host.store import record_name
 from modseal.trust.examination import Verdict
 
@@ -242,3 +246,44 @@ def test_what_is_mounted_over_a_part_of_the_store_is_found(host: Host, tmp_path:
     assert "something is mounted at 'generations/1/image/opt' of the store" in done.stderr + done.stdout
     assert [line for line in done.stdout.splitlines() if line.isdigit()] == ["3", "3"]
     assert host.codes() == ["installed-changed"]
+
+
+def test_a_record_that_hides_a_kernel_module_is_found_by_all_who_go_by_it(tmp_path: Path) -> None:
+    """The signer may not bring kernel modules any more, and the record says that there is none."""
+    host = hosts.host(tmp_path)
+    host.installed(host.bundle(files={"opt/driver": b"\x7fELF" + bytes(12) + b"\1\0" + bytes(60)}))
+    host.set_policy(more="[anchor.may]\nkernel-modules = false\n")
+    with host.store() as store:
+        generation = store.generation(store.newest)
+        hidden = documents.encode(replace(store.module(generation.modules[0].record), relocatable=()))
+        digest = sha(hidden)
+        (store.path / record_name(digest)).parent.mkdir(exist_ok=True)
+        (store.path / record_name(digest)).write_bytes(hidden)
+        (store.path / record_name(digest)).chmod(0o400)
+        forged = documents.encode(replace(generation, modules=(replace(generation.modules[0], record=digest),)))
+        path = store.path / "generations/1/generation.json"
+        path.chmod(0o600)
+        path.write_bytes(forged)
+        reference = documents.Reference(1, sha(forged))
+        state = replace(store.state, generation=reference, kept=(store.state.kept[0], reference))
+        path = store.path / store.state_name / "state.json"
+        path.chmod(0o600)
+        path.write_bytes(documents.encode(documents.bound(state)))
+    assert "host-invalid" in host.codes()
+    assert "host-invalid" in [one.failure.code for one in show_module(host.root, "acme-agent", NOW).findings]
+    assert [one.code for one in host.install(host.bundle("other")).failures] == ["host-invalid"]
+    with host.store() as store, pytest.raises(UndecidedError, match="ELF relocatable"):
+        export.proved_modules(store, NOW)
+
+
+def test_a_record_that_lacks_a_payload_proves_nothing(host: Host) -> None:
+    with host.store() as store:
+        module = store.generation(store.newest).modules[0]
+        record = store.module(module.record)
+        other = documents.encode(replace(record, payloads=(replace(record.payloads[0], name="x"),)))
+        place = store.path / record_name(sha(other))
+        place.parent.mkdir(exist_ok=True)
+        place.write_bytes(other)
+        with pytest.raises(UndecidedError, match="which its manifest names") as raised:
+            prove(store, replace(module, record=sha(other)), store.policy, NOW)
+    assert raised.value.failure.code == "host-invalid"

@@ -10,6 +10,7 @@ import pytest
 from builders import hosts
 from builders.hosts import Host, tree
 from modseal.errors import RefusedError
+from modseal.host.store import record_name
 from modseal.trust.examination import Verdict
 
 
@@ -117,3 +118,35 @@ def test_a_rollback_over_what_is_not_for_a_running_host_waits(host: Host) -> Non
 
 def test_nothing_waits_nothing_to_do(host: Host) -> None:
     assert host.activate().generation is None
+
+
+def test_a_host_leaves_a_generation_of_which_a_module_is_lost(host: Host) -> None:
+    with host.store() as store:
+        (module,) = store.generation(store.newest).modules
+        (store.path / record_name(module.record)).unlink()
+    tried, done = host.rollback(dry_run=True), host.rollback()
+    assert tried == done
+    assert done.plan
+    assert [one.name for one in done.plan.lost] == ["acme-agent"]
+    assert (done.verdict, host.modules()) == (Verdict.ACCEPTED, {"acme-agent": "1.0"})
+
+
+def test_a_host_leaves_a_generation_whose_document_is_spoilt(host: Host) -> None:
+    (host.root / "var/lib/modseal/generations/2/generation.json").unlink()
+    with pytest.raises(RefusedError, match="name one with --to"):
+        host.rollback()
+    assert host.rollback(1).verdict is Verdict.ACCEPTED
+    assert host.codes() == ["generation-lost"]
+    host.prune(32)
+    assert host.codes() == []
+    assert host.installed(host.bundle("other")).generation == 3
+
+
+def test_what_waits_is_given_up_whatever_is_lost_of_it(host: Host) -> None:
+    host.installed(host.bundle("driver", kind="vib"))
+    with host.store() as store:
+        for module in store.generation(store.newest).modules:
+            (store.path / record_name(module.record)).unlink()
+    assert host.rollback().generation == 2
+    with host.store() as store:
+        assert store.state.pending is None

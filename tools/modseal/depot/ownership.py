@@ -73,8 +73,7 @@ def _explained(failure: Failure, owners: dict[str, tuple[Entry, Placed]]) -> Fai
 def _owner(shown: str, owners: dict[str, tuple[Entry, Placed]]) -> Placed:
     """Whose a path is, or, of a folder that nobody declares, who brings something below it."""
     for path, (_, module) in owners.items():
-        name = rules.shown(path)
-        if name == shown or name.startswith(f"{shown}/"):
+        if any(rules.shown(one) == shown for one in (path, *rules.parents(path))):
             return module
     raise AssertionError(f"nobody brings {shown}")
 

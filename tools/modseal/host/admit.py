@@ -17,7 +17,7 @@ from modseal.bundle.fence import fenced
 from modseal.bundle.open import OpenBundle
 from modseal.bundle.values import result_values
 from modseal.bundle.verify import Result
-from modseal.errors import FormatError, InputError, InternalError
+from modseal.errors import Failure, FormatError, InputError, InternalError
 from modseal.files.open import open_file
 from modseal.format import canonical_json, rules
 from modseal.format.manifest import Entry, FileType, Manifest, View
@@ -120,7 +120,9 @@ def admit_source(source: Source, name: str, policy: Policy, at: datetime, keeper
         with fenced(name):
             bundle = OpenBundle(source, name, files, with_digest=True, member_digests=True)
             examination = examine(bundle, policy, at)
-            result = Result(name, bundle.sha256(), examination)
+            # What is no bundle may have any size, and is not read to its end for a digest.
+            digest = None if isinstance(bundle.container, Failure) else bundle.sha256()
+            result = Result(name, digest, examination)
             if result.verdict is not Verdict.ACCEPTED or examination.manifest is None:
                 return Admitted(result)
             record = _record(bundle, examination.manifest, result, policy, at, keeper)

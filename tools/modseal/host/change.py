@@ -26,7 +26,7 @@ from modseal.host.bound import flags_of, generation_failures, state_failures
 from modseal.host.extension import link_failures, make_link, mount_failures
 from modseal.host.inodes import flag_failures
 from modseal.host.installed import Installed, prove
-from modseal.host.keep import Nothing, Staging, damaged_entry, objects_of
+from modseal.host.keep import Nothing, Staging, damaged_entry, hidden_failures, objects_of
 from modseal.host.plan import ChangePlan, LostModule
 from modseal.host.progress import SILENT, Progress
 from modseal.host.store import Store, object_name, open_store
@@ -225,6 +225,7 @@ def _with_good_files(store: Store, found: ChangePlan, progress: Progress) -> Cha
     brought = _brought(found)
     failures = [_lost_failure(store, name, entry) for name, entry in lost.items() if name not in brought]
     again = [one for one in found.modules if one.name in brought]
+    failures += hidden_failures(store, (one for one in staying if one.name not in brought))
     return replace(found, failures=(*failures, *generation_failures(store, found.modules, again)))
 
 

@@ -16,6 +16,7 @@ from modseal.format.manifest import Entry, FileType
 from modseal.host import plan
 from modseal.host.documents import invalid
 from modseal.host.installed import Installed, is_accepted, prove
+from modseal.host.keep import hidden_failures
 from modseal.host.store import Store, object_name
 from modseal.values import dataclass
 
@@ -42,7 +43,7 @@ def proved_modules(store: Store, at: datetime) -> tuple[Installed, ...]:
     store.require_clock(at)
     generation = store.generation(store.state.generation)
     modules = tuple(prove(store, one, store.policy, at) for one in generation.modules)
-    for failure in plan.generation_failures(modules, store.state.level):
+    for failure in (*plan.generation_failures(modules, store.state.level), *hidden_failures(store, modules)):
         raise error_of(failure)
     if not all(is_accepted(one) for one in modules):
         raise UndecidedError("internal-error", "a module is not accepted, and has no failure")

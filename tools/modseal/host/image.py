@@ -28,6 +28,8 @@ RELEASE = b"ID=_any\n"
 """The extension fits any distribution: its policy says what may be installed, and not the host's name."""
 FOLDER_MODE = rules.FOLDER_MODE
 
+_LIBRARIES = "usr/lib"
+"""The folder on the way to the release file, beside `HIERARCHIES`."""
 _RESERVED = (RELEASE_FOLDER, "usr/lib/os-release", "usr/lib/initrd-release")
 """With its own os-release, systemd takes an image for a whole system and merges nothing (systemd-sysext(8))."""
 _RELEASE_ENTRY = Entry(RELEASE_PATH, FileType.FILE, 0o644, len(RELEASE), hashlib.sha256(RELEASE).digest())
@@ -58,6 +60,8 @@ def placement_failures(entries: Iterable[Entry]) -> Iterator[Failure]:
             why = "is outside of /usr and /opt, which is all that systemd-sysext merges"
         elif _is_of_the_system(entry.path) and (entry.type is not FileType.DIRECTORY or entry.mode != FOLDER_MODE):
             why = f"is not a plain folder ({FOLDER_MODE:o}), and the host's own folder of that name would become it"
+        elif _is_below(folded, _LIBRARIES) and not _is_below(entry.path, _LIBRARIES):
+            why = f"can be taken for {_LIBRARIES!r}, which each image has"
         elif any(f"{folded}/".startswith(one) or folded == one for one in _RESERVED):
             why = "is one that tells systemd what an extension is"
         else:
@@ -68,6 +72,10 @@ def placement_failures(entries: Iterable[Entry]) -> Iterator[Failure]:
 def _is_of_the_system(path: str) -> bool:
     """Whether a path is one of the folders that a system is laid out in: /usr, /opt, and what is right below /usr."""
     return path in HIERARCHIES or (path.startswith("usr/") and path.count("/") == 1)
+
+
+def _is_below(path: str, above: str) -> bool:
+    return f"{path}/".startswith(f"{above}/")
 
 
 def build(tree: Tree, image: Mapping[str, Entry], objects: Mapping[str, str], store: int) -> None:

@@ -16,6 +16,7 @@ from itertools import chain
 from modseal import limits
 from modseal.bundle.fence import fenced
 from modseal.errors import Failure
+from modseal.format import rules
 from modseal.format.ar import Member
 from modseal.format.level import Level
 from modseal.format.manifest import (
@@ -30,7 +31,7 @@ from modseal.format.manifest import (
 )
 from modseal.format.payload import Measured, measure
 from modseal.format.source import FileSource
-from modseal.host.documents import ModuleName, ModuleRecord, invalid
+from modseal.host.documents import ModuleName, ModuleRecord, Part, invalid
 from modseal.host.store import Store, record_name
 from modseal.trust.examination import Examination, Verdict
 from modseal.trust.examine import examine
@@ -99,7 +100,7 @@ class _StoredBundle:
         declared: Iterable[Entry] = (),
     ) -> Measured:
         """See `trust.integrity.Bundle.measure`."""
-        part = self._parts[payload.name]
+        part = self._part(payload.name)
         if self.kind == "vib" and self._unpack:
             with self._store.open(record_name(part.sha256), part.size) as file:  # the digest is compared by `examine`
                 found = measure(payload, FileSource(file.fileno()), bound=up_to)
@@ -110,6 +111,11 @@ class _StoredBundle:
         self.measured.append(found)
         return found
 
+    def _part(self, name: str) -> Part:
+        if name not in self._parts:
+            raise invalid(f"the record of a module has no {rules.shown(name)!r}, which its manifest names")
+        return self._parts[name]
+
     def _as_declared(self, payload: Payload, sha256: bytes, entries: tuple[Entry, ...]) -> Measured:
         digests = {("sha256", View.RAW): sha256} | {(one.algorithm, one.view): one.value for one in payload.digests}
         listed = self.kind == "seal"
@@ -118,7 +124,7 @@ class _StoredBundle:
 
     def digest(self, member: Member) -> bytes:
         """See `trust.integrity.Bundle.digest`. Raises `UndecidedError` (host-invalid)."""
-        return hashlib.sha256(self._store.record(self._parts[member.name].sha256, limits.ATTACHMENT_SIZE)).digest()
+        return hashlib.sha256(self._store.record(self._part(member.name).sha256, limits.ATTACHMENT_SIZE)).digest()
 
     def sha256(self) -> str:
         """The digest of the file that the module came in, as recorded: only a deny list asks for it."""

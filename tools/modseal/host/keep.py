@@ -5,9 +5,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 
+from modseal.errors import Failure
 from modseal.files import folder, left_behind
+from modseal.format import rules
 from modseal.format.manifest import Entry, FileType
+from modseal.format.payload import is_relocatable
 from modseal.format.source import Span, blocks
 from modseal.host.actor import Actor
 from modseal.host.documents import sha256_of
@@ -18,6 +22,8 @@ from modseal.host.store import Store, object_name, open_regular, record_name, re
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _RECORD_MODE = 0o400
 _BLOCK = 1 << 20
+_HEAD = 64
+"""Bytes: the header of an ELF file, which says what it is."""
 
 
 class Nothing:
@@ -150,6 +156,35 @@ def damaged_entry(store: Store, module: Installed, proved: str | None = None) ->
             if not same and not is_good(name, store.descriptor, entry.size or 0):
                 return entry
     return None
+
+
+def hidden_failures(store: Store, modules: Iterable[Installed]) -> Iterator[Failure]:
+    """Files that say themselves that they are kernel modules, where the record, which powers are judged by, does not.
+
+    Only the start of each is read: whether it is the signed one is another question (`is_good`).
+    """
+    for module in modules:
+        recorded = set(module.record.relocatable)
+        for entry in module.entries:
+            if entry.sha256 and entry.path not in recorded and _is_relocatable(store, entry):
+                yield hidden_failure(module, entry.path)
+
+
+def hidden_failure(module: Installed, path: str) -> Failure:
+    """What is said of such a file."""
+    detail = f"{path!r} is an ELF relocatable object, and {module.name} is recorded to have none there"
+    return Failure("host-invalid", detail, {"path": rules.shown(path)})
+
+
+def _is_relocatable(store: Store, entry: Entry) -> bool:
+    with suppress(OSError):  # what cannot be read is found elsewhere
+        name = object_name(entry.sha256.hex() if entry.sha256 else "", entry.mode or 0)
+        descriptor = open_regular(name, store.descriptor, entry.size or 0)
+        try:
+            return is_relocatable(os.read(descriptor, _HEAD))
+        finally:
+            os.close(descriptor)
+    return False
 
 
 def objects_of(module: Installed) -> Iterator[str]:

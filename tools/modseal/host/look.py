@@ -29,6 +29,7 @@ from modseal.host.damaged import (
 )
 from modseal.host.documents import Event, Generation, HostState, ModuleName, Reference, sha256_of
 from modseal.host.installed import Installed, prove
+from modseal.host.keep import hidden_failures
 from modseal.host.store import LOG, Store
 from modseal.trust.examination import WORST_LAST, Verdict
 from modseal.values import dataclass
@@ -123,6 +124,9 @@ def _modules(opened: OpenedStore, at: datetime, name: str | None, *, pending: bo
         for one in recorded or ()
         if name in (None, one.name)
     ]
+    if name:
+        proved = (one.module for one in modules if one.module)
+        findings += [HostDifference(name, failure) for failure in hidden_failures(store, proved)]
     return ShownModules(store.state, shown, None if recorded is None else tuple(modules), judged, tuple(findings))
 
 

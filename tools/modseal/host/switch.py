@@ -10,15 +10,15 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
-from modseal.errors import RefusedError
+from modseal.errors import RefusedError, UndecidedError
 from modseal.host import plan as planning
 from modseal.host.actor import LOCAL, Actor
 from modseal.host.change import Change, facts_of, opened
 from modseal.host.damaged import lost_failure
-from modseal.host.documents import Reference
+from modseal.host.documents import ModuleName, Reference
 from modseal.host.extension import make_link
+from modseal.host.installed import Installed, prove
 from modseal.host.keep import Staging
-from modseal.host.look import modules_of
 from modseal.host.progress import SILENT, Progress
 from modseal.host.store import Store, open_store
 from modseal.host.verify import verify_generation
@@ -42,7 +42,7 @@ def rollback(
         state = store.state
         if state.pending and to in (None, state.generation.number):
             return _give_up(store, staging, at, state.pending)
-        number = store.generation(state.generation).parent if to is None else to
+        number = _parent(store) if to is None else to
         target = next((one for one in state.kept if one.number == number), None)
         if target is None:
             wanted = "before the active one" if number is None else str(number)
@@ -63,10 +63,39 @@ def activate(
         return _go(store, staging, at, "activate", store.state.pending, progress)
 
 
+def _parent(store: Store) -> int | None:
+    """The generation that the active one was made from. Raises `RefusedError` (no-generation)."""
+    number = store.state.generation.number
+    try:
+        return store.generation(store.state.generation).parent
+    except UndecidedError as error:
+        detail = f"generation {number}, which is active, is damaged, so nothing says which one was before it: name one"
+        raise RefusedError("no-generation", f"{detail} with --to", generation=number) from error
+
+
+def _left(store: Store, reference: Reference, at: datetime) -> tuple[list[Installed], list[ModuleName]]:
+    """The modules of a generation that a host leaves, and those that nothing proves: it leaves them all the same.
+
+    None are known where nothing says which they were.
+    """
+    try:
+        recorded = store.generation(reference).modules
+    except UndecidedError:
+        return [], []
+    found: list[Installed] = []
+    lost: list[ModuleName] = []
+    for one in recorded:
+        try:
+            found.append(prove(store, one, store.policy, at, unpack=False))
+        except UndecidedError:
+            lost.append(one)
+    return found, lost
+
+
 def _give_up(store: Store, staging: Staging | None, at: datetime, pending: Reference) -> Change:
     """The generation that waits is given up: the active one stays."""
-    before, after = (modules_of(store, one, at) for one in (pending, store.state.generation))
-    found = replace(planning.exchange(before, after), waits=())
+    (before, lost), (after, _) = (_left(store, one, at) for one in (pending, store.state.generation))
+    found = replace(planning.exchange(before, after), lost=tuple(lost), waits=())
     if staging:
         facts = {"generation": str(store.state.generation.number), "given_up": str(pending.number)}
         advance(store, staging, at, "rollback", facts, pending=None)
@@ -84,7 +113,8 @@ def _go(
     progress.plan(3)
     looked = verify_generation(store, target, store.policy, at, progress)
     progress.begin("the active generation")
-    found = planning.exchange(modules_of(store, state.generation, at), looked.modules)
+    before, gone = _left(store, state.generation, at)
+    found = replace(planning.exchange(before, looked.modules), lost=tuple(gone))
     failures = tuple(finding.failure for finding in looked.findings)
     if failures:
         return Change(action, plan=found, failures=failures)

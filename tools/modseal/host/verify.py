@@ -37,7 +37,7 @@ from modseal.host.documents import HostState, Reference
 from modseal.host.extension import extension_failures
 from modseal.host.inodes import StoreFile, flag_failures, folder_failures, look, objects, shared
 from modseal.host.installed import Installed
-from modseal.host.keep import is_good
+from modseal.host.keep import hidden_failure, is_good
 from modseal.host.progress import SILENT, Progress
 from modseal.host.scan import TOP, Found, scan
 from modseal.host.store import GENERATIONS, IMAGE, INDEX, OBJECTS, Store, object_name
@@ -243,8 +243,7 @@ def _relocatable(modules: Iterable[Installed], found: Mapping[str, Found]) -> It
     for module in modules if relocatable else ():
         brought = {entry.path for entry in module.entries}
         for path in sorted(relocatable & brought - set(module.record.relocatable)):
-            detail = f"{path!r} is an ELF relocatable object, and {module.name} is recorded to have none there"
-            yield HostDifference(module.name, Failure("host-invalid", detail, {"path": path}))
+            yield HostDifference(module.name, hidden_failure(module, path))
 
 
 def _log(store: Store, *, holds: bool) -> Iterator[HostDifference]:

@@ -71,12 +71,13 @@ def examine(bundle: Bundle, policy: Policy, at: datetime) -> Examination:
     # (7) payloads: size and every digest of each, and of every attachment.
     # (8) files: exactly the declared ones, none of them unsafe, and nothing that the policy does not grant.
     signed = bool(signatures.signers)
+    whole = bool(found.trusted) or exempt  # else it cannot be accepted, and a part of it is enough for the report
     contents = integrity.measure(
         bundle,
         manifest,
         members,
-        whole=bool(found.trusted) or exempt,  # else it cannot be accepted, and a part of it is enough for the report
-        to_sink=signed or exempt,
+        whole=whole,
+        to_sink=whole,
         exempt=exempt,
         raw=bool(policy.deny.digests),  # only a deny list needs the digest of a payload as a whole
     )

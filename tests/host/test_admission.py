@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 
 from modseal.format.manifest import Entry, FileType
-from modseal.host.admission import HEAD_SIZE, Admission, arguments, interpreter
+from modseal.host.admission import HEAD_SIZE, Admission, arguments, interpreter, named_by_env
 
 
 def file(path: str, content: bytes = b"program", mode: int = 0o755) -> Entry:
@@ -114,6 +114,28 @@ def test_the_loader_is_the_one_that_readelf_shows(program: str) -> None:
     with open(program, "rb") as file:
         found = interpreter(file.read(HEAD_SIZE))
     assert (f"[Requesting program interpreter: {found}]" in shown) or (found is None and "interpreter" not in shown)
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [
+        (b"#!/usr/bin/env wsh\n", "wsh"),
+        (b"#!/usr/bin/env -S A=1 wsh -x\n", "wsh"),
+        (b"#!/bin/env -iSwsh\n", "wsh"),
+        (b"#!/bin/env -S -u HOME /opt/wsh\n", "/opt/wsh"),
+        (b"#!/bin/env\n", None),
+        (b"#!/bin/sh wsh\n", None),
+        (b"", None),
+    ],
+)
+def test_what_env_starts_is_what_its_line_names(line: bytes, name: str | None) -> None:
+    assert named_by_env(line) == name
+
+
+def test_an_interpreter_that_env_looks_for_is_one_wherever_it_lies() -> None:
+    admission = Admission({"acme": [file("opt/acme/wsh"), file("opt/acme/other", b"other")]}, frozenset({"wsh"}))
+    assert code(admission, b"program") == "interpreter-direct"
+    assert code(admission, b"other") is None
 
 
 @pytest.mark.parametrize(("line", "number"), [(b"#!/bin/sh\n", 0), (b"#! /bin/sh -e -u\n", 1), (b"#!/bin/sh \t\n", 0)])

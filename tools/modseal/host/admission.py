@@ -29,6 +29,9 @@ _ELF_FIELDS = {1: ("I", 28, 42, 4, 16), 2: ("Q", 32, 54, 8, 32)}
 table's rows; where a row has the offset and the size of its part."""
 _PT_INTERP = 3
 _NAME_END = re.compile(rb"\0|[ \t]+")
+_SPLIT = re.compile(r"^(-[vi0]*S|--split-string=?)")
+"""The option of env with which it takes several words from a script's first line."""
+_ENV_TAKES_A_WORD = ("-u", "--unset", "-C", "--chdir", "-a", "--argv0")
 _LINKS = 40
 """Linux follows no more of them (path_resolution(7))."""
 
@@ -53,17 +56,19 @@ class Admission:
     ) -> None:
         """`modules` are the entries of each module that today's policy accepts, by name.
 
-        `interpreters` are paths on the host that installed files name as their interpreter or loader, and `contents`
-        the digests of interpreters that came from elsewhere.
+        `interpreters` are paths on the host that installed files name as their interpreter or loader, and names without
+        a folder, as env(1) takes them; `contents` the digests of interpreters that came from elsewhere.
         """
         modules = {name: tuple(entries) for name, entries in modules.items()}
         by_path = {entry.path: entry for entries in modules.values() for entry in entries}
-        named = {_resolved(path, by_path) for path in interpreters}
+        named = {_resolved(path, by_path) for path in interpreters if "/" in path}
+        names = {name for name in interpreters if "/" not in name}
         self._by_content: dict[bytes, RunnableContent] = {}
         sizes: set[int] = set()
         for name, entries in modules.items():
             files = [entry for entry in entries if entry.type is FileType.FILE]
-            indirect = named | {use.where for use in uses(files) if use.power is Power.INTERPRETERS}
+            indirect = named | {entry.path for entry in files if posixpath.basename(entry.path) in names}
+            indirect |= {use.where for use in uses(files) if use.power is Power.INTERPRETERS}
             for entry in files:
                 if entry.sha256 is None or entry.size is None:
                     continue
@@ -133,6 +138,19 @@ def interpreter(head: bytes) -> str | None:
             name = head[start : start + size]
             name = name.split(b"\0", 1)[0] if len(name) == size else b""
             return name.decode(errors="surrogateescape") or None
+    return None
+
+
+def named_by_env(head: bytes) -> str | None:
+    """The program that env(1) starts for a script, where its first line names env: `#!/usr/bin/env -S NAME ...`."""
+    name, rest = _line(head) if head.startswith(b"#!") else (b"", b"")
+    if posixpath.basename(name) != b"env":
+        return None
+    words = rest.replace(b"\0", b" ").decode(errors="surrogateescape").split()
+    words = [_SPLIT.sub("", word) for word in words]
+    for before, word in zip(["", *words], words, strict=False):
+        if word and not word.startswith("-") and "=" not in word and before not in _ENV_TAKES_A_WORD:
+            return word
     return None
 
 

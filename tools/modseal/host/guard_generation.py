@@ -18,7 +18,7 @@ from modseal import limits
 from modseal.errors import Failure, ModsealError
 from modseal.format.manifest import Entry, FileType
 from modseal.host import plan as planning
-from modseal.host.admission import HEAD_SIZE, Admission, interpreter
+from modseal.host.admission import HEAD_SIZE, Admission, interpreter, named_by_env
 from modseal.host.guard_log import GuardLog
 from modseal.host.installed import prove
 from modseal.host.store import CURRENT, Store, object_name, open_place, open_store
@@ -129,8 +129,11 @@ def _named_interpreters(store: Store, files: Iterable[Entry]) -> Iterator[str]:
         if entry.sha256 and (entry.mode or 0) & _EXECUTABLE:
             name = object_name(entry.sha256.hex(), entry.mode or 0)
             with suppress(ModsealError, OSError), store.open(name, entry.size or 0) as file:
-                if path := interpreter(file.read(HEAD_SIZE)):
+                head = file.read(HEAD_SIZE)
+                for path in filter(None, (interpreter(head), named_by_env(head))):
                     yield path
+                    if path.startswith("/"):
+                        yield os.path.realpath(path)  # /bin leads to /usr/bin on most systems, by no module's link
 
 
 def _system_interpreters(sizes: set[int | None]) -> Iterator[bytes]:

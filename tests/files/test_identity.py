@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from modseal.files import identity
+from modseal.files.mounts import Mount
 
 _SETTLED = """
 import os, sys, time
@@ -63,9 +64,20 @@ def test_only_file_systems_whose_times_show_mapped_writes_count(
     file: Path, monkeypatch: pytest.MonkeyPatch, kind: str, options: str, counts: bool
 ) -> None:
     identity._mount_counts_mapped_writes.cache_clear()
-    monkeypatch.setattr(identity, "_mount_of", lambda _mount: (kind, options))
+    found = Mount("1", "0:1", "/", ("rw",), kind, tuple(options.split(",")))
+    monkeypatch.setattr(identity, "mount_of", lambda _number: found)
     assert settled(file) is counts
     identity._mount_counts_mapped_writes.cache_clear()
+
+
+@pytest.mark.parametrize(("kind", "counts"), [("ext4", True), ("squashfs", True), ("overlay", False), ("tmpfs", False)])
+def test_where_the_kind_is_known_it_counts_alone(file: Path, kind: str, counts: bool) -> None:
+    """The layers below an overlay can be written to past it, without a trace."""
+    descriptor = os.open(file, os.O_RDONLY)
+    try:
+        assert (identity.settled_identity(descriptor, kind) is not None) is counts
+    finally:
+        os.close(descriptor)
 
 
 @pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("unshare"), reason="mounting takes root and unshare")

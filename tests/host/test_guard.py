@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import threading
@@ -116,6 +117,17 @@ def test_a_mount_namespace_of_its_own_helps_nobody(guard: Guarded) -> None:
 
 def test_rights_that_no_module_lends_do_not_run(guard: Guarded) -> None:
     assert not guard.runs(guard.put("lending", TRUE, 0o4755))
+    assert guard.codes("rights-not-installed")
+
+
+def test_capabilities_that_no_module_can_bring_do_not_run(guard: Guarded) -> None:
+    capabilities = struct.pack("<5I", 0x02000001, 1 << 1, 0, 0, 0)  # cap_dac_override, effective: capabilities(7)
+    path = guard.put("lending", TRUE)
+    assert guard.runs(path)
+    code = f"import os; os.setxattr({str(path)!r}, 'security.capability', {capabilities!r})"
+    if guard.run(sys.executable, "-I", "-S", "-c", code).returncode:
+        pytest.skip("this file system keeps no capabilities")
+    assert not guard.runs(path)
     assert guard.codes("rights-not-installed")
 
 
@@ -545,12 +557,15 @@ def test_a_library_whose_start_cannot_be_read_is_denied_at_once(host: Host, tmp_
 def test_an_interpreter_is_known_by_what_names_it_and_by_its_content(host: Host, tmp_path: Path) -> None:
     """The module's own shell has an unknown name, and so has the copy of a shell of this system."""
     own = f"#!/opt/m/lsh\n# {tmp_path}\n".encode()
-    files = {"opt/m/lsh": ECHO, "opt/m/script": own, "opt/m/copy": SHELL}
+    by_link = f"#!{tmp_path}/link/qsh\n".encode()
+    (tmp_path / "link").symlink_to("/opt/m")  # as /bin leads to /usr/bin
+    files = {"opt/m/lsh": ECHO, "opt/m/script": own, "opt/m/copy": SHELL, "opt/m/qsh": TRUE, "opt/m/linked": by_link}
     host.installed(host.bundle("m", files=files, modes=dict.fromkeys(files, 0o755)))
     with guards.guarded(host) as guard:
         assert not guard.runs(guard.put("lsh", ECHO), "text")
         assert not guard.runs(guard.put("copy", SHELL), "-c", "exit 0")
-        assert guard.codes(*["interpreter-direct"] * 2)
+        assert not guard.runs(guard.put("qsh", TRUE))
+        assert guard.codes(*["interpreter-direct"] * 3)
 
 
 @pytest.fixture

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from modseal.host import starts
-from modseal.host.starts import FileId, Start, Starts, is_opened_for_another, require_stacks
+from modseal.host.stacks import NotWaitingYet, is_opened_for_another, require_stacks
+from modseal.host.starts import FileId, Start, Starts
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stack").exists(), reason="this kernel has no /proc/PID/stack")
 
@@ -96,13 +97,13 @@ def test_who_has_ended_is_awaited_no_longer() -> None:
 @ROOT
 def test_a_thread_that_waits_for_something_else_is_not_taken_for_one_that_waits_for_the_guard() -> None:
     with subprocess.Popen(["sleep", "60"]) as process:
-        with pytest.raises(starts.NotWaitingYet):
+        with pytest.raises(NotWaitingYet):
             is_opened_for_another(process.pid)
         process.kill()
 
 
 def test_a_guard_that_is_shown_no_stacks_does_not_start() -> None:
-    code = "from modseal.host.starts import require_stacks; require_stacks()"
+    code = "from modseal.host.stacks import require_stacks; require_stacks()"
     nobody = ["setpriv", "--reuid", "65534", "--bounding-set", "-all"] if os.geteuid() == 0 else []
     done = subprocess.run([*nobody, sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "why a file is opened" in done.stderr

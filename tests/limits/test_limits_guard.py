@@ -16,6 +16,7 @@ from modseal import limits
 from modseal.host import guard as room
 from modseal.host.fanotify import OpenEvent
 from modseal.host.guard import Guard
+from modseal.host.guard_content import FoundContent
 from modseal.host.guard_log import GuardLog
 from modseal.host.guard_looks import Examined
 from modseal.host.starts import Starts
@@ -85,6 +86,20 @@ def test_writers_are_kept_away_for_so_long_and_from_so_many_files(guard: Guard, 
     assert guard._kernel.answers == [True] * (limits.GUARD_LEASES + 2)
 
 
+@bounds("GUARD_LEASE_LONGEST")
+def test_writers_are_kept_away_from_a_slow_start_for_so_long(
+    guard: Guard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents = guard._contents
+    monkeypatch.setattr("modseal.host.guard_content.is_starting", lambda _: True)
+    contents.keep(program(tmp_path), FoundContent(0), os.getpid())
+    for now in range(limits.GUARD_LEASE_LONGEST):
+        contents.end_leases(CLOCK + now)
+        assert contents._leases
+    contents.end_leases(CLOCK + limits.GUARD_LEASE_LONGEST)
+    assert not contents._leases
+
+
 @bounds("GUARD_STARTS")
 def test_so_many_threads_are_expected_to_start_an_interpreter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "GUARD_STARTS", 1)
@@ -101,6 +116,11 @@ def test_so_many_threads_are_expected_to_start_an_interpreter(monkeypatch: pytes
     assert list(starts._starts) == [thread]  # those that did not come in time are gone
     assert starts.take(thread)
     assert not starts.take(thread)
+    starts.expect(thread, "/", ())
+    now += limits.GUARD_DEADLINE - 0.1
+    assert starts.expected(thread)
+    now += 0.1
+    assert not starts.expected(thread)  # that start has failed by now
 
 
 @bounds("GUARD_CONTENTS")
@@ -111,7 +131,7 @@ def test_so_many_contents_are_remembered(guard: Guard, tmp_path: Path, monkeypat
     monkeypatch.setattr("modseal.host.guard_content.is_still", lambda *_: True)  # the files are new
     counts = []
     for number in range(5):
-        guard._contents.read(program(tmp_path, b"program", number))
+        guard._contents.read(program(tmp_path, b"program", number), os.getpid())
         counts.append(len(guard._contents._found))
     assert counts == [1, 2, 3, 1, 2]
 

@@ -450,6 +450,10 @@ GUARD_LEASE_TIME = 1
 """Seconds for which the guard keeps writers away from a file after its answer. The kernel does so itself as soon as the
 program runs, some microseconds later on an idle machine."""
 
+GUARD_LEASE_LONGEST = 30
+"""Seconds for which the guard keeps writers away at most from a file whose start goes on slowly, as on a busy machine.
+The kernel itself ends a lease that is in a writer's way after 45 s (`fs.lease-break-time`)."""
+
 GUARD_LEASES = 256
 """Files that the guard keeps writers away from at a time. Each is an open file."""
 

@@ -9,11 +9,15 @@ import time
 from functools import lru_cache
 from typing import NamedTuple
 
+from modseal.files.mounts import mount_number, mount_of
+
 _SETTLED = 2_000_000_000
 """Nanoseconds: FAT counts time in steps of 2 s, and no file system in longer ones."""
 
 _COUNT_MAPPED_WRITES = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs"})
 """File systems that are told of the first write to each page of a mapping (`page_mkwrite`), and set the times then."""
+_NEVER_WRITTEN = frozenset({"squashfs", "erofs", "iso9660", "cramfs", "romfs"})
+"""File systems whose drivers cannot write at all."""
 
 
 class Identity(NamedTuple):
@@ -35,15 +39,23 @@ def identity_of(status: os.stat_result, part: str = "") -> Identity:
     return Identity(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns, status.st_ctime_ns, part)
 
 
-def settled_identity(descriptor: int) -> Identity | None:
-    """The identity of an open file where every later change of its bytes will show in it; else None.
+def settled_identity(descriptor: int, kind: str | None = None) -> Identity | None:
+    """The identity of an open file where whoever opens or maps it later to change it will show in it; else None.
 
     Its times must lie back further than the steps that file systems count time in, and the file system must count what
-    is written through a mapping. And nobody may have it open, or mapped, for writing.
+    is written through a mapping. And nobody may have it open, or mapped, for writing. `kind` is the type of the file
+    system, if it is known; an overlay counts only where that is not given.
+
+    What does not show: writes of root to pages that the kernel keeps for a call that began before (fixed buffers of
+    io_uring, process_vm_writev(2) that waits), and writes to the folders below an overlay past the overlay, which Linux
+    says must not be.
     """
     status = os.fstat(descriptor)
+    if kind in _NEVER_WRITTEN:
+        return identity_of(status)
     settled = max(status.st_mtime_ns, status.st_ctime_ns) <= time.time_ns() - _SETTLED
-    if not settled or not _counts_mapped_writes(descriptor) or not has_no_writer(descriptor):
+    counts = kind in _COUNT_MAPPED_WRITES if kind else _counts_mapped_writes(descriptor)
+    if not settled or not counts or not has_no_writer(descriptor):
         return None
     return identity_of(status)
 
@@ -73,23 +85,18 @@ def _counts_mapped_writes(descriptor: int) -> bool:
     that cannot be seen, as in a container, nothing is known of it.
     """
     try:
-        return _mount_counts_mapped_writes(_mount_number(descriptor))
+        return _mount_counts_mapped_writes(mount_number(descriptor))
     except (OSError, StopIteration):
         return False
 
 
-def _mount_number(descriptor: int) -> str:
-    """The number of the mount through which a file was opened (proc_pid_fdinfo(5))."""
-    with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as lines:
-        return next(line.split()[1] for line in lines if line.startswith("mnt_id:"))
-
-
 @lru_cache(maxsize=64)
 def _mount_counts_mapped_writes(mount: str) -> bool:
-    kind, options = _mount_of(mount)
-    if kind != "overlay":
-        return kind in _COUNT_MAPPED_WRITES
-    upper = next((one.removeprefix("upperdir=") for one in options.split(",") if one.startswith("upperdir=")), None)
+    found = mount_of(mount)
+    if found is None or found.kind != "overlay":
+        return found is not None and found.kind in _COUNT_MAPPED_WRITES
+    options = found.file_system_options
+    upper = next((one.removeprefix("upperdir=") for one in options if one.startswith("upperdir=")), None)
     if upper is None:
         return False
     try:
@@ -100,32 +107,6 @@ def _mount_counts_mapped_writes(mount: str) -> bool:
         return _counts_mapped_writes(folder)
     finally:
         os.close(folder)
-
-
-def _mount_of(mount: str) -> tuple[str, str]:
-    """The type and the file system's options of a mount (proc_pid_mountinfo(5)), by its number."""
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
-        for line in lines:
-            before, _, after = line.partition(" - ")
-            if before.split()[0] == mount:
-                kind, _, options = after.split()
-                return kind, options
-    return "", ""
-
-
-def is_read_only(descriptor: int) -> bool:
-    """Whether nothing can be written to the file system of an open file, whoever asks.
-
-    What lies below it, such as the folders of an overlay, is another matter.
-    """
-    if not os.fstatvfs(descriptor).f_flag & os.ST_RDONLY:
-        return False
-    return "ro" in _mount_of(_mount_number(descriptor))[1].split(",")  # and not this one mount of it alone
-
-
-def forget_mounts() -> None:
-    """Look at each mount anew: numbers of mounts are used again."""
-    _mount_counts_mapped_writes.cache_clear()
 
 
 def is_still(descriptor: int, settled: Identity | None) -> bool:

@@ -25,12 +25,13 @@ from modseal import limits
 from modseal.errors import Failure, UndecidedError
 from modseal.host.admission import Admission
 from modseal.host.fanotify import Fanotify, OpenEvent
-from modseal.host.guard_content import FoundContent, GuardedContents, unreadable
+from modseal.host.guard_content import FoundContent, GuardedContents, require_leases, unreadable
 from modseal.host.guard_generation import ActiveGeneration, Loaded
 from modseal.host.guard_log import GuardLog, link, notify
 from modseal.host.guard_looks import UNSAFE_NAME, Examined, Looks
 from modseal.host.guard_mounts import GuardedMounts
-from modseal.host.starts import NotWaitingYet, Start, Starts, file_of, require_stacks
+from modseal.host.stacks import NotWaitingYet, require_stacks
+from modseal.host.starts import Start, Starts, file_of
 
 _WORKERS = 4
 """Threads that hash. One slow disk must not hold up what another one has."""
@@ -65,6 +66,7 @@ class Guard:
             if not audit:
                 raise
             stacks = False
+        require_leases()
         self._kernel = Fanotify()
         self._log = GuardLog(log, clock)
         names = [str(one) for one in mounts]
@@ -181,6 +183,8 @@ class Guard:
         with self._lock:
             self._starts.forget_the_dead()
             self._mounts.hold_opens(needed=self._starts.any_awaited())
+        if self._mounts.unsettled:
+            self._follow_mounts()
 
     def _end_late(self, now: float) -> None:
         """Answer what has waited too long."""
@@ -233,7 +237,7 @@ class Guard:
                     self._held.append(event)
                     return
                 status = os.fstat(event.descriptor)
-                content = self._contents.known(status)
+                content = self._contents.known(event.descriptor)
                 start = self._starts.expected(event.thread) if event.execute else None
             if content is None and (not stat.S_ISREG(status.st_mode) or status.st_size not in loaded.admission.sizes):
                 content = FoundContent(status.st_mode)  # no module has a file of that size, so it need not be read
@@ -281,8 +285,8 @@ class Guard:
                 verdict = "would-deny" if self._audit else "denied"
                 self._log.judged(verdict, event, failure, sha256=content.sha256, generation=loaded.generation)
             self._kernel.answer(event.descriptor, allow=self._audit or failure is None)
-            if found.leased:
-                self._contents.keep(event.descriptor, content)
+            if content.sha256 and not failure and not self._audit:
+                self._contents.keep(event.descriptor, content, event.thread)
             else:
                 os.close(event.descriptor)
 

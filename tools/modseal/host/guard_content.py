@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -10,21 +11,16 @@ import time
 from typing import NamedTuple
 
 from modseal import limits
-from modseal.errors import Failure
-from modseal.files.identity import (
-    Identity,
-    forget_mounts,
-    has_no_writer,
-    identity_of,
-    is_read_only,
-    is_still,
-    settled_identity,
-)
+from modseal.errors import Failure, UndecidedError
+from modseal.files.identity import Identity, has_no_writer, identity_of, is_still, settled_identity
+from modseal.files.mounts import Mount, mount_number, mount_of
 from modseal.host.admission import HEAD_SIZE, arguments, interpreter
+from modseal.host.stacks import is_starting
 
 _BLOCK = 1 << 20
 _WRITABLE = 0o022
 _ACCESS_LIST = "system.posix_acl_access"
+_CAPABILITIES = "security.capability"
 
 
 class FoundContent(NamedTuple):
@@ -46,12 +42,27 @@ def unreadable(error: Exception) -> Failure:
     return Failure("content-unreadable", f"{type(error).__name__}: {error}")
 
 
+def require_leases() -> None:
+    """Raises `UndecidedError` (guard-impossible) without leases: every file would count as being written to."""
+    with contextlib.suppress(OSError), open("/proc/sys/fs/leases-enable", encoding="ascii") as file:
+        if file.read().strip() == "0":
+            detail = "fs.leases-enable is 0: without leases nobody can tell whether a file is being written to"
+            raise UndecidedError("guard-impossible", detail)
+
+
 class _Lease(NamedTuple):
-    """A file that nobody has written to since it was read, until when it is kept so, and what it has."""
+    """A file that nobody has written to since it was read, what it has, and the threads that were let start it.
+
+    It is kept so until a time, and for longer, but not past the latest one, while one of them is within execve. What it
+    has counts until `known`, however often it starts: root can have writes under way that no lease shows.
+    """
 
     until: float
+    latest: float
+    known: float
     descriptor: int
     content: FoundContent
+    threads: frozenset[int]
 
 
 class GuardedContents:
@@ -65,16 +76,22 @@ class GuardedContents:
         self._leases: dict[Identity, _Lease] = {}
         self._lock = threading.Lock()
 
-    def known(self, status: os.stat_result) -> FoundContent | None:
-        """What is remembered of a file with this status."""
-        identity = identity_of(status)
+    def known(self, descriptor: int) -> FoundContent | None:
+        """What is remembered of an open file. Nobody can write to it from now on until the descriptor is closed."""
+        identity = identity_of(os.fstat(descriptor))
         lease = self._leases.get(identity)
-        if lease and fcntl.fcntl(lease.descriptor, fcntl.F_GETLEASE) == fcntl.F_RDLCK:
-            return lease.content
-        return self._found.get(identity)
+        if (
+            lease
+            and lease.known > time.monotonic()
+            and fcntl.fcntl(lease.descriptor, fcntl.F_GETLEASE) == fcntl.F_RDLCK
+        ):
+            content: FoundContent | None = lease.content
+        else:
+            content = self._found.get(identity)
+        return content if content and has_no_writer(descriptor, keep=True) else None
 
-    def keep(self, descriptor: int, content: FoundContent) -> None:
-        """Keep the lease on a file that was read for a moment, and close it then.
+    def keep(self, descriptor: int, content: FoundContent, thread: int) -> None:
+        """Keep the lease on a file that is known or was read, until the thread has started it, and close it then.
 
         So nobody writes to it until the kernel itself keeps writers away from a running program, and it is not read
         again with each start of many.
@@ -83,37 +100,53 @@ class GuardedContents:
         before = self._leases.pop(identity, None)
         if before:
             os.close(before.descriptor)
-        self._leases[identity] = _Lease(time.monotonic() + limits.GUARD_LEASE_TIME, descriptor, content)
+        now = time.monotonic()
+        threads = (before.threads if before else frozenset()) | {thread}
+        self._leases[identity] = _Lease(
+            now + limits.GUARD_LEASE_TIME,
+            now + limits.GUARD_LEASE_LONGEST,
+            before.known if before and before.content is content else now + limits.GUARD_LEASE_TIME,
+            descriptor,
+            content,
+            threads,
+        )
         if len(self._leases) > limits.GUARD_LEASES:
             self._end(next(iter(self._leases)))
 
     def end_leases(self, now: float) -> None:
         """Close what has been kept for long enough."""
         while self._leases:
-            oldest, lease = next(iter(self._leases.items()))
+            identity, lease = next(iter(self._leases.items()))
             if lease.until > now:
                 return
-            self._end(oldest)
+            starting = frozenset(filter(is_starting, lease.threads)) if lease.latest > now else None
+            if starting:
+                until = min(now + limits.GUARD_LEASE_TIME, lease.latest)
+                self._leases[identity] = self._leases.pop(identity)._replace(until=until, threads=starting)
+            else:
+                self._end(identity)
 
     def _end(self, identity: Identity) -> None:
         os.close(self._leases.pop(identity).descriptor)
 
     def forget(self) -> None:
-        """Forget everything: other mounts can have the same numbers."""
+        """Forget everything: other file systems can have the same numbers."""
         with self._lock:
             self._found.clear()
-        forget_mounts()
 
-    def read(self, descriptor: int) -> FoundContent:
+    def read(self, descriptor: int, thread: int) -> FoundContent:
         """Hash a file while nobody can write to it: the lease on it stays until the descriptor is closed.
 
         It counts only where nobody but root can write to it later. Whoever owns a file can cut it off and write to it
-        while it runs: a script that its interpreter reads on, or a library that is mapped. Raises `OSError`.
+        while it runs: a script that its interpreter reads on, or a library that is mapped. `thread` is the one that
+        opens it. Raises `OSError`.
         """
         status = os.fstat(descriptor)
-        if status.st_uid != 0 or status.st_mode & _WRITABLE or _ACCESS_LIST in os.listxattr(descriptor):
-            return FoundContent(status.st_mode, trouble=Failure("content-writable", "others than root may write to it"))
-        settled = settled_identity(descriptor)
+        mount = _mount_of(descriptor, thread)
+        trouble = _why_not(status, os.listxattr(descriptor), mount)
+        if trouble:
+            return FoundContent(status.st_mode, trouble=trouble)
+        settled = settled_identity(descriptor, mount.kind if mount else "")
         if not has_no_writer(descriptor, keep=True):
             return FoundContent(status.st_mode, trouble=Failure("content-writable", "somebody has it open for writing"))
         digest = hashlib.sha256()
@@ -126,9 +159,32 @@ class GuardedContents:
         content = FoundContent(
             status.st_mode, digest.digest(), interpreter(head), script, arguments(head) if script else 0
         )
-        if is_still(descriptor, settled) or is_read_only(descriptor):
+        if is_still(descriptor, settled):
             with self._lock:
                 if len(self._found) >= limits.GUARD_CONTENTS:
                     self._found.clear()
                 self._found[identity_of(status)] = content
         return content
+
+
+def _why_not(status: os.stat_result, attributes: list[str], mount: Mount | None) -> Failure | None:
+    """Why a file counts for nothing, whatever is in it."""
+    if status.st_uid != 0 or status.st_mode & _WRITABLE or _ACCESS_LIST in attributes:
+        return Failure("content-writable", "others than root may write to it")
+    if mount is None:
+        return Failure("content-writable", "it is opened through a mount that nobody can see, maybe with other owners")
+    if "idmapped" in mount.options:
+        return Failure("content-writable", "it is opened through an idmapped mount, which shows other owners")
+    if _CAPABILITIES in attributes:
+        return Failure("rights-not-installed", "the file lends capabilities, and no module can bring any")
+    return None
+
+
+def _mount_of(descriptor: int, thread: int) -> Mount | None:
+    """The mount that a thread opens a file through. It can be of another mount namespace than the guard's."""
+    number = mount_number(descriptor)
+    for process in ("self", str(thread), "1"):
+        with contextlib.suppress(OSError):
+            if found := mount_of(number, process):
+                return found
+    return None

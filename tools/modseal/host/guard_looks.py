@@ -13,7 +13,8 @@ from modseal.host.admission import ELF
 from modseal.host.fanotify import OpenEvent
 from modseal.host.guard_content import FoundContent, GuardedContents, unreadable
 from modseal.host.guard_generation import Loaded
-from modseal.host.starts import NotWaitingYet, Start, Starts
+from modseal.host.stacks import NotWaitingYet
+from modseal.host.starts import Start, Starts
 
 _AT_A_TIME = 2
 """Threads that read another process's memory at a time. Whoever owns it can make that last for ever, and may not stop
@@ -26,8 +27,7 @@ UNSAFE_NAME = Failure(
 class Examined(NamedTuple):
     """What is known of an open. `proved` is a state that held after it arrived; `content` is None until it is found.
 
-    `start`: the kernel makes it for that start. `judged`: whether it is judged at all. `leased`: the content was hashed
-    just now, and nobody can write to it.
+    `start`: the kernel makes it for that start. `judged`: whether it is judged at all.
     """
 
     event: OpenEvent
@@ -35,7 +35,6 @@ class Examined(NamedTuple):
     proved: Loaded | None = None
     start: Start | None = None
     judged: bool = True
-    leased: bool = False
 
 
 class Looks:
@@ -58,8 +57,7 @@ class Looks:
                 found = found._replace(start=start)
             if found.content:
                 return found
-            content = self._contents.read(event.descriptor)
-            return found._replace(content=content, leased=not content.trouble)
+            return found._replace(content=self._contents.read(event.descriptor, event.thread))
         except NotWaitingYet:
             raise
         except Exception as error:  # noqa: BLE001 - an unread file is an unproved file

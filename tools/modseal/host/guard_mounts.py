@@ -6,14 +6,15 @@ guard is told by the kernel of each change of its mounts (proc_pid_mountinfo(5))
 
 from __future__ import annotations
 
+import errno
 import os
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 import modseal
 from modseal.errors import ModsealError, UndecidedError, UsageError
+from modseal.files.mounts import Mount, mount_number, mount_of
 from modseal.host.fanotify import Fanotify
 from modseal.host.guard_log import GuardLog
 from modseal.host.kernel import mount_of_our_own
@@ -32,18 +33,38 @@ _SYSTEM = (
 """What no system runs without, wherever each of them lies."""
 _PROCESSES = ("self", "1")
 """This guard and the first process: what they have mapped is what they run from."""
-_ESCAPE = re.compile(r"\\([0-7]{3})")
-
-
-class _Mount(NamedTuple):
-    """A mount: its number, the device of its file system, and where it is.
-
-    That is the device of the whole file system. `stat` gives others for files of an overlay, and for parts of btrfs.
-    """
-
-    number: str
-    device: str
-    point: str
+_LOCAL = frozenset(
+    [
+        "ext2",
+        "ext3",
+        "ext4",
+        "xfs",
+        "btrfs",
+        "bcachefs",
+        "f2fs",
+        "jfs",
+        "nilfs2",
+        "reiserfs",
+        "zfs",
+        "ubifs",
+        "vfat",
+        "exfat",
+        "ntfs3",
+        "tmpfs",
+        "ramfs",
+        "overlay",
+        "squashfs",
+        "erofs",
+        "iso9660",
+        "udf",
+        "cramfs",
+        "romfs",
+    ]
+)
+"""File systems of this kernel alone. A server (FUSE, NFS, 9p, SMB) can give the guard other bytes than the program's
+start, or no answer."""
+_FOR_NOW = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+"""What says nothing of a folder."""
 
 
 class _Held(NamedTuple):
@@ -53,7 +74,7 @@ class _Held(NamedTuple):
     and can be the file system that the system runs from.
     """
 
-    mount: _Mount
+    mount: Mount
     descriptor: int
 
 
@@ -72,6 +93,8 @@ class GuardedMounts:
                 pass
         self._held: dict[str, _Held] = {}
         self._lost: dict[str, str] = {}
+        self.unsettled = False
+        """Whether `follow` has to be called again, although nothing is mounted meanwhile."""
         self.changes: int = os.open("/proc/self/mountinfo", os.O_RDONLY | os.O_CLOEXEC)
         """`poll` finds POLLERR on it when something was mounted or unmounted."""
 
@@ -86,6 +109,7 @@ class GuardedMounts:
         What cannot be held runs: to stop everything there could stop the machine. So it is said, once for each.
         """
         new = []
+        self.unsettled = False
         for folder in self._folders:
             try:
                 mount = self._hold(folder)
@@ -94,6 +118,9 @@ class GuardedMounts:
                 if self._lost.get(folder) != str(error):
                     self._log.write("not-guarded", mount=folder, code="guard-impossible", detail=str(error))
                 self._lost[folder] = str(error)
+                continue
+            except OSError:  # too many files are open: what is held stays so, and this is asked again
+                self.unsettled = True
                 continue
             self._lost.pop(folder, None)
             if mount:
@@ -124,7 +151,7 @@ class GuardedMounts:
             os.close(held.descriptor)
         os.close(self.changes)
 
-    def _hold(self, folder: str) -> _Mount | None:
+    def _hold(self, folder: str) -> Mount | None:
         """Hold the file system at a folder, all of it. Gives the mount if it was not held before."""
         with self._mount(folder) as (descriptor, mount):
             if folder in self._held and self._held[folder].mount == mount:
@@ -132,6 +159,8 @@ class GuardedMounts:
             try:
                 own = mount_of_our_own(descriptor)
             except OSError as error:
+                if error.errno in _FOR_NOW:
+                    raise
                 raise UndecidedError("guard-impossible", f"{folder}: open_tree: {error.strerror}") from None
         self._let_go(folder)
         self._held[folder] = _Held(mount, own)
@@ -161,16 +190,23 @@ class GuardedMounts:
             self._kernel.unmark_opens(place)
 
     @contextmanager
-    def _mount(self, folder: str) -> Iterator[tuple[int, _Mount]]:
+    def _mount(self, folder: str) -> Iterator[tuple[int, Mount]]:
         """What is mounted at a folder, open. It must not be what the system runs from: the machine would stop."""
         try:
             opened = os.open(folder, os.O_PATH | os.O_CLOEXEC)
         except OSError as error:
+            if error.errno in _FOR_NOW:
+                raise
             raise UsageError(f"{folder}: {error.strerror}") from None
         with _closing(opened) as descriptor:
             mount = _mount_of(descriptor)
             if mount is None or mount.point != folder:
                 raise UsageError(f"{folder} is not where a file system is mounted; the guard holds whole file systems")
+            if mount.kind not in _LOCAL:
+                why = (
+                    f"a file system of the kind {mount.kind} cannot be guarded: its server can show each reader another"
+                )
+                raise UsageError(f"{folder}: {why} content, or keep everybody waiting")
             if not self._audit and mount.device in _devices_of_the_system():
                 why = "the system itself runs from this file system, and would stop; use --audit there"
                 raise UsageError(f"{folder}: {why}")
@@ -200,13 +236,6 @@ def _closing(descriptor: int) -> Iterator[int]:
         os.close(descriptor)
 
 
-def _mount_of(descriptor: int) -> _Mount | None:
+def _mount_of(descriptor: int) -> Mount | None:
     """The mount through which a file was opened; None for one of another mount namespace."""
-    with open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as lines:
-        number = next(line.split()[1] for line in lines if line.startswith("mnt_id:"))
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
-        for line in lines:
-            found, _, device, _, point, *_ = line.split(" ")
-            if found == number:
-                return _Mount(number, device, _ESCAPE.sub(lambda code: chr(int(code[1], 8)), point))
-    return None
+    return mount_of(mount_number(descriptor))

@@ -8,35 +8,19 @@ Whoever waits for the guard is the same thread, with the same file; what differs
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
-import re
 import time
 from typing import NamedTuple
 
 from modseal import limits
-from modseal.errors import UndecidedError
 from modseal.host.kernel import open_below
+from modseal.host.stacks import OPTIONS, NotWaitingYet, has_unsafe_name, is_opened_for_another, text_of
 
 _PYTHON_OPENS = 2
 """Python opens its script to see whether it is a zip archive, and once more to run it."""
 
-_HANDLERS = re.compile(r"\bload_(script|elf_binary|elf_fdpic_binary|misc_binary|flat_binary)\b")
-"""The functions of Linux that open an interpreter or a loader (`load_binary` of fs/binfmt_*.c)."""
-_EXECVE = re.compile(r"sys_execve(at)?\b")
-"""The system call, by the name of its function on every processor."""
-_AT_FDCWD = -100
-_OPTIONS = (b"-", b"+")
-"""What options begin with. Shells take both: `sh +c CODE`."""
-_NO_ATTACH = "3"
-"""Yama's `ptrace_scope` with which nobody is shown another process's stack."""
-
 FileId = tuple[int, int]
 """Device and inode."""
-
-
-class NotWaitingYet(Exception):  # noqa: N818 - no error: it is asked again in a moment
-    """The thread has asked the guard, and is still on its way to sleep."""
 
 
 def file_of(descriptor: int) -> FileId:
@@ -54,60 +38,9 @@ class MountedInode(NamedTuple):
 
 def place_of(descriptor: int) -> MountedInode:
     """The place of what a descriptor has open (proc_pid_fdinfo(5)). Raises `OSError`."""
-    facts = dict(line.split(":", 1) for line in _text(f"/proc/self/fdinfo/{descriptor}").splitlines())
+    facts = dict(line.split(":", 1) for line in text_of(f"/proc/self/fdinfo/{descriptor}").splitlines())
     inode = facts.get("ino") or str(os.fstat(descriptor).st_ino)  # not before Linux 5.14
     return MountedInode(facts["mnt_id"].strip(), inode.strip())
-
-
-def require_stacks() -> None:
-    """Raises `UndecidedError` (guard-impossible) where the kernel does not show what `is_opened_for_another` needs."""
-    detail = "the kernel does not show in /proc/PID/stack why a file is opened, so nobody can tell whether it starts"
-    detail += " an interpreter for a script or somebody starts it directly"
-    with contextlib.suppress(OSError), open("/proc/sys/kernel/yama/ptrace_scope", encoding="ascii") as file:
-        if file.read().strip() == _NO_ATTACH:
-            raise UndecidedError("guard-impossible", f"kernel.yama.ptrace_scope is {_NO_ATTACH}: {detail}")
-    try:
-        shown = _text("/proc/thread-self/stack")
-    except OSError as error:
-        raise UndecidedError("guard-impossible", f"{detail}: {error.strerror}") from None
-    if "proc_pid_stack" not in shown:
-        raise UndecidedError("guard-impossible", f"{detail}: it has no names (CONFIG_KALLSYMS)")
-
-
-def is_opened_for_another(thread: int) -> bool:
-    """Whether the kernel opens what this thread waits for as the interpreter or loader of another file.
-
-    It is read off the thread's stack in the kernel, which no process can write to. Raises `NotWaitingYet`, `OSError`.
-    """
-    place = f"/proc/{thread}"
-    if _text(f"{place}/stat").rpartition(")")[2].split()[0] == "R":
-        raise NotWaitingYet
-    if _text(f"{place}/syscall").startswith("running"):  # the kernel answers once the thread has left its processor
-        raise NotWaitingYet
-    shown = _text(f"{place}/stack")
-    if "notify" not in shown:
-        raise NotWaitingYet
-    return bool(_HANDLERS.search(shown))
-
-
-def has_unsafe_name(thread: int) -> bool:
-    """Whether a thread, which waits within execve, calls its program by a name that interpreters take for options.
-
-    The kernel gives an interpreter the name that the script was called by, and `-c` is the name of a link as well. The
-    name is read in the thread's memory, which another thread can change meanwhile. Raises `OSError`.
-    """
-    call = _EXECVE.search(_text(f"/proc/{thread}/stack"))
-    given = [int(one, 16) for one in _text(f"/proc/{thread}/syscall").split()[1:]]
-    if call is None or len(given) < 2:
-        return True
-    at_folder = bool(call[1]) and ctypes.c_int32(given[0] & 0xFFFFFFFF).value != _AT_FDCWD
-    if at_folder:
-        return False  # the interpreter is given /dev/fd/N/NAME
-    memory = os.open(f"/proc/{thread}/mem", os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        return os.pread(memory, 1, given[1 if call[1] else 0]) in _OPTIONS
-    finally:
-        os.close(memory)
 
 
 class Start(NamedTuple):
@@ -161,7 +94,8 @@ class Starts:
 
     def expected(self, thread: int) -> Start | None:
         """The start that the next file may belong to that this thread has the kernel open."""
-        return self._starts.get(thread)
+        start = self._starts.get(thread)
+        return start if start and start.until > time.monotonic() else None
 
     def is_for(self, start: Start, thread: int, descriptor: int) -> bool:
         """Whether the kernel makes this open, which the thread waits for, for this start.
@@ -220,9 +154,9 @@ class Starts:
             return False
         if not _has_started(process, awaited):
             return None
-        given = _text(f"/proc/{process}/cmdline").split("\0")
+        given = text_of(f"/proc/{process}/cmdline").split("\0")
         unsafe = given[1 + awaited.arguments : 2 + awaited.arguments]
-        return any(name[:1].encode() in _OPTIONS for name in unsafe)
+        return any(name[:1].encode() in OPTIONS for name in unsafe)
 
     def was_seen(self, process: int) -> None:
         """It need not be looked at again."""
@@ -285,12 +219,7 @@ def _program(process: int) -> MountedInode | None:
 def process_of(thread: int) -> int:
     """The process of a thread."""
     with contextlib.suppress(OSError):
-        for line in _text(f"/proc/{thread}/status").splitlines():
+        for line in text_of(f"/proc/{thread}/status").splitlines():
             if line.startswith("Tgid:"):
                 return int(line.split()[1])
     return thread
-
-
-def _text(path: str) -> str:
-    with open(path, encoding="ascii", errors="replace") as file:
-        return file.read()

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from io import StringIO
 from pathlib import Path
 from unittest.mock import Mock
@@ -306,8 +306,11 @@ def test_a_script_reads_what_it_likes_once_it_runs(host: Host, tmp_path: Path) -
 
 def holds_opens(guard: Guarded) -> bool:
     """Whether the kernel asks this guard before any file is opened (FAN_OPEN_PERM)."""
-    infos = Path(f"/proc/{guard.process.pid}/fdinfo").iterdir()
-    masks = [int(word[5:], 16) for one in infos for word in one.read_text().split() if word.startswith("mask:")]
+    text = ""
+    for info in Path(f"/proc/{guard.process.pid}/fdinfo").iterdir():
+        with suppress(OSError):  # it is closed by now
+            text += info.read_text()
+    masks = [int(word[5:], 16) for word in text.split() if word.startswith("mask:")]
     return any(mask & 0x10000 for mask in masks)
 
 

@@ -106,7 +106,8 @@ def _change_summary(found: Values) -> str:
     if found["generation"] is None:
         return "nothing to do"
     if found["waits"]:
-        return f"generation {found['generation']} is ready; it becomes active with `activate`"
+        generation = found["generation"]
+        return f"generation {generation} is ready; it becomes active with `activate`, or when the host starts again"
     return f"generation {found['generation']} is active"
 
 

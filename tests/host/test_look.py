@@ -16,6 +16,7 @@ from modseal.errors import UndecidedError
 from modseal.host import look, values
 from modseal.host.result_shape import SHAPE
 from modseal.host.store import open_store, record_name
+from modseal.trust.examination import Verdict
 
 STORE = "root/var/lib/modseal"
 
@@ -230,3 +231,12 @@ def test_a_lost_generation_hides_no_other_one(desk: Path) -> None:
     assert ([one["number"] for one in found["generations"]], codes(found)) == ([1, 2], [])
     assert [one["code"] for one in found["lost"]] == ["generation-lost"]
     document(desk, "list", code=0)
+
+
+def test_a_vib_that_is_accepted_is_listed_as_proved(tmp_path: Path) -> None:
+    """What it brings, which the verdict depends on, is in its payloads alone."""
+    host = hosts.host(tmp_path)
+    host.installed(host.bundle(kind="vib", vib=hosts.LIVE))
+    (one,) = look.show_modules(host.root, NOW).modules or ()
+    assert one.module
+    assert one.module.examination.verdict is Verdict.ACCEPTED

@@ -202,15 +202,13 @@ def prove_if_sound(
     policy: Policy | None,
     at: datetime,
     findings: list[HostDifference],
-    *,
-    unpack: bool = True,
 ) -> Installed | None:
     """A module as `installed.prove` gives it; None where its stored parts are not those that were installed.
 
     Without a policy nobody's signature counts.
     """
     try:
-        return prove(store, module, policy or _NOBODY, at, unpack=unpack)
+        return prove(store, module, policy or _NOBODY, at)
     except UndecidedError as error:
         failure = Failure("installed-changed", error.failure.detail, error.failure.evidence)
         findings.append(HostDifference(module.name, failure))

@@ -120,7 +120,7 @@ def _modules(opened: OpenedStore, at: datetime, name: str | None, *, pending: bo
     shown = store.newest if pending else store.state.generation
     recorded = recorded_modules(store, shown, findings)
     modules = [
-        ShownModule(one, prove_if_sound(store, one, policy if judged else None, at, findings, unpack=name is not None))
+        ShownModule(one, prove_if_sound(store, one, policy if judged else None, at, findings))
         for one in recorded or ()
         if name in (None, one.name)
     ]

@@ -1,5 +1,7 @@
 """A host image in QEMU that is updated: what runs well is kept, what does not is left again, and the way back.
 
+What does not run well is a service that ends, and a program or root that was damaged after it was written.
+
 MODSEAL_IMAGE is a folder as for test_image.py: `make vm-image`.
 """
 
@@ -15,19 +17,32 @@ from pathlib import Path
 import pytest
 from examples.reference_host import guest, prepare
 
-from modseal.boot.requests import RollbackRequest, Running
-from modseal.image import build, update
+from builders.transcript import run_process
+from modseal.boot import attestation
+from modseal.image import build
 from modseal.image import spec as reading
-from modseal.image.ask import send
+from modseal.image.ask import ask, send
+from modseal.image.expect import expect
 from modseal.signing import keys
 from modseal.signing.signer import Signer
 
 ENDING = "int main(void) { return 1; }\n"
 KEPT_OR_NOT = "is kept|is given up|does not start"
+MIB = 1 << 20
+BOOT_B = MIB + build._BOOT_SIZE
+ROOT_B = MIB + 2 * build._BOOT_SIZE + build._ROOT_SIZE
 
 
 def owner(lab: Path) -> Signer:
     return keys.open(str(lab / "db.key"), lab / "db.pem")
+
+
+def agent(lab: Path, version: str, source: Path, service: Path) -> Path:
+    files: dict[str, Path | str] = {
+        "usr/bin/site-agent": prepare.compiled(source, lab),
+        "usr/lib/modseal/services/site-agent.toml": service,
+    }
+    return prepare.module(lab, "site-agent", version, "partner", "Sitewatch", files)
 
 
 @pytest.fixture(scope="module")
@@ -42,15 +57,12 @@ def lab() -> Path:
     made = Path(folder).absolute()
     prepare.prepare(made)
     (made / "ending.c").write_text(ENDING)
-    ending = prepare.module(made, "site-agent", "1.0.1-1", "partner", "Sitewatch", {
-        "usr/bin/site-agent": prepare.compiled(made / "ending.c", made),
-        "usr/lib/modseal/services/site-agent.toml": prepare.HERE / "site-agent/site-agent.toml",
-    })  # fmt: skip
+    ending = agent(made, "1.0.1-1", made / "ending.c", prepare.HERE / "site-agent/site-agent.toml")
     [nginx], good = made.glob("nginx-*.seal"), made / "site-agent-1.0.0-1.seal"
     wheels = sorted((made / "wheels").glob("*.whl"))
-    for name, agent, version, generation in (("one", good, 1, 1), ("ending", ending, 1, 2), ("two", good, 2, 3)):
+    for name, module, version, generation in (("one", good, 1, 1), ("ending", ending, 1, 2), ("two", good, 2, 3)):
         spec, out = made / f"{name}.toml", made / f"update-{name}"
-        text = prepare.spec([nginx, agent], wheels, made / "debs", version=version, generation=generation)
+        text = prepare.spec([nginx, module], wheels, made / "debs", version=version, generation=generation)
         spec.write_text(text)
         shutil.rmtree(out, ignore_errors=True)
         build.build(reading.read(spec), owner(made), out, datetime.now(UTC))
@@ -60,11 +72,28 @@ def lab() -> Path:
 @pytest.fixture
 def machine(lab: Path, tmp_path: Path) -> Iterator[tuple[Path, Path]]:
     """The disk and the variables of a machine that was built with the first image."""
-    found = tmp_path / "disk.img", tmp_path / "vars.fd"
-    subprocess.run(["cp", "--sparse=always", lab / "update-one/disk.img", found[0]], check=True)
-    shutil.copy(lab / "update-one/firmware.fd", found[1])
+    found = copied((lab / "update-one/disk.img", lab / "update-one/firmware.fd"), tmp_path)
     yield found
     found[0].unlink()
+
+
+@pytest.fixture(scope="module")
+def taken(lab: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, Path]]:
+    """The same, once it has written the second image to slot b, and ended where it would start that."""
+    found = copied((lab / "update-one/disk.img", lab / "update-one/firmware.fd"), tmp_path_factory.mktemp("taken"))
+    with guest.Guest(*found, keep=True) as one:
+        assert one.wait(guest.UP), one.lines
+        assert send(f"http://127.0.0.1:{one.management}", lab / "update-two/update").outcome == "accepted"
+        assert one.wait("it never says this", 60) is None, "it ends where it would restart"
+    yield found
+    found[0].unlink()
+
+
+def copied(files: tuple[Path, Path], folder: Path) -> tuple[Path, Path]:
+    found = folder / "disk.img", folder / "vars.fd"
+    subprocess.run(["cp", "--sparse=always", files[0], found[0]], check=True)
+    shutil.copy(files[1], found[1])
+    return found
 
 
 def state(one: guest.Guest) -> tuple[object, ...]:
@@ -72,10 +101,17 @@ def state(one: guest.Guest) -> tuple[object, ...]:
     return found["slot"], found["host"]["version"], found["generation"], found["trial"], found["failed"]
 
 
+def unexpected(address: str, image: Path) -> list[str]:
+    """What the TPM proves of a host that is not what the build of an image lets expect."""
+    nonce = os.urandom(16)
+    said = attestation.decode(ask(address, nonce), "x")
+    return [one.detail for one in attestation.verify(said, expect(image), nonce, said.key).differences]
+
+
 def test_what_does_not_run_well_is_left_and_what_does_is_kept_until_it_is_led_back(
     lab: Path, machine: tuple[Path, Path], tmp_path: Path
 ) -> None:
-    with guest.Guest(*machine, keep=True, restarts=True) as one:
+    with guest.Guest(*machine, keep=True, restarts=True, tpm=tmp_path / "tpm") as one:
         address = f"http://127.0.0.1:{one.management}"
         assert one.wait(guest.UP), one.lines
         assert send(address, lab / "update-one/update").code == "version-downgraded"
@@ -84,30 +120,41 @@ def test_what_does_not_run_well_is_left_and_what_does_is_kept_until_it_is_led_ba
         assert "site-agent does not run" in (one.wait(KEPT_OR_NOT) or ""), one.lines[-30:]
         assert one.wait(guest.UP), one.lines[-30:]
         assert state(one) == ("a", 1, 1, False, {"version": 1, "generation": 2})
+        assert unexpected(address, lab / "update-one") == [
+            "it was measured, and is not expected: failed: generation 2, version 1"
+        ]
         assert send(address, lab / "update-two/update").outcome == "accepted"
         assert "is kept" in (one.wait(KEPT_OR_NOT) or ""), one.lines[-30:]
         assert state(one) == ("b", 2, 3, False, None)
-        back = tmp_path / "back"
-        back.write_bytes(update.signed(RollbackRequest("edge", Running(2, 3), Running(1, 1)), owner(lab)))
-        assert send(address, back).outcome == "accepted"
+        assert unexpected(address, lab / "update-two") == []
+        words = ("--running", 2, 3, "--to", 1, 1, "-o", "back")
+        signed = run_process("image", "rollback", lab / "two.toml", *words, cwd=tmp_path)
+        assert signed.code == 0, signed.err
+        sent = run_process("image", "send", "back", address, cwd=tmp_path)
+        assert sent.code == 0, sent.out + sent.err
         assert "is kept" in (one.wait(KEPT_OR_NOT) or ""), one.lines[-30:]
         assert state(one) == ("a", 1, 1, False, None)
+        assert unexpected(address, lab / "update-one") == []
         assert send(address, lab / "update-two/update").code == "version-downgraded"
 
 
-def test_a_program_that_is_damaged_after_it_was_written_is_not_started_and_the_old_slot_is(
-    lab: Path, machine: tuple[Path, Path]
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [(BOOT_B + 4 * MIB, "failed to load .*modseal b.*Access Denied"), (ROOT_B + 1100, "root-b is not the root")],
+    ids=["program", "root"],
+)
+def test_what_is_damaged_in_slot_b_after_it_was_written_is_not_started_and_slot_a_says_so(
+    taken: tuple[Path, Path], tmp_path: Path, at: int, said: str
 ) -> None:
-    with guest.Guest(*machine, keep=True) as one:
-        assert one.wait(guest.UP), one.lines
-        assert send(f"http://127.0.0.1:{one.management}", lab / "update-two/update").outcome == "accepted"
-        assert one.wait("it never says this", 60) is None, "it ends where it would restart"
-    with machine[0].open("r+b") as file:
-        file.seek((1 << 20) + build._BOOT_SIZE + (4 << 20))
+    disk, variables = copied(taken, tmp_path)
+    with disk.open("r+b") as file:
+        file.seek(at)
         byte = file.read(1)
-        file.seek(-1, os.SEEK_CUR)
+        file.seek(at)
         file.write(bytes([byte[0] ^ 1]))
-    with guest.Guest(*machine, keep=True) as one:
+    with guest.Guest(disk, variables, keep=True, restarts=True) as one:
+        assert one.wait(said), one.lines
+        assert one.wait("update-failed: version 2, generation 3"), one.lines
         assert one.wait(guest.UP), one.lines
-        assert any("modseal b" in line and "failed" in line for line in one.lines), one.lines
         assert state(one) == ("a", 1, 1, False, {"version": 2, "generation": 3})
+    disk.unlink()

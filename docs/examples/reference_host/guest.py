@@ -112,7 +112,7 @@ class Guest:
             self._queue.put(_CONTROL.sub("", line.decode(errors="replace")).rstrip())
         self._queue.put(None)
 
-    def wait(self, pattern: str, seconds: float = 240, tell: Any = None) -> str | None:
+    def wait(self, pattern: str, seconds: float = 600, tell: Any = None) -> str | None:
         """The first line from here on that has the pattern; None where the machine ends, or the time is over."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0:

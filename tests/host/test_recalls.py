@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from builders import hosts, recalls
-from builders.hosts import Host, tree
+from builders.hosts import LIVE, Host, tree
 from builders.pki import NOW, leaf, root, signer
 from modseal import limits
 from modseal.errors import FormatError, RefusedError, UndecidedError
@@ -213,10 +213,12 @@ def test_lists_of_who_is_trusted_no_more_make_room(shared: Host, monkeypatch: py
 
 
 def test_a_list_of_modules_says_what_the_policy_does_not_accept(host: Host) -> None:
+    host.installed(host.bundle("driver", kind="vib", vib=LIVE))
     keep(host)
     found = show_modules(host.root, NOW)
     rows = {one["name"]: (one["proven_level"], one["verdict"]) for one in list_values(found)["modules"]}
-    assert rows == {"acme-agent": (None, "rejected"), "other": ("partner", "accepted")}
+    good = ("partner", "accepted")
+    assert rows == {"acme-agent": (None, "rejected"), "other": good, "driver": good}
     assert "rejected: recalled" in host_text.modules(found)
 
 

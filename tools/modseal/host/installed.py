@@ -105,9 +105,7 @@ class _StoredBundle:
             with self._store.open(record_name(part.sha256), part.size) as file:  # the digest is compared by `examine`
                 found = measure(payload, FileSource(file.fileno()), bound=up_to)
         else:
-            found = self._as_declared(
-                payload, bytes.fromhex(part.sha256), tuple(declared) if self.kind == "seal" else ()
-            )
+            found = self._as_declared(payload, bytes.fromhex(part.sha256), tuple(declared))
         self.measured.append(found)
         return found
 
@@ -118,9 +116,8 @@ class _StoredBundle:
 
     def _as_declared(self, payload: Payload, sha256: bytes, entries: tuple[Entry, ...]) -> Measured:
         digests = {("sha256", View.RAW): sha256} | {(one.algorithm, one.view): one.value for one in payload.digests}
-        listed = self.kind == "seal"
         relocatable = frozenset(self._record.relocatable)
-        return Measured(digests, payload.size, payload.unpacked_size, entries, (), listed, relocatable)
+        return Measured(digests, payload.size, payload.unpacked_size, entries, (), True, relocatable)
 
     def digest(self, member: Member) -> bytes:
         """See `trust.integrity.Bundle.digest`. Raises `UndecidedError` (host-invalid)."""
@@ -134,7 +131,7 @@ class _StoredBundle:
 def prove(store: Store, module: ModuleName, policy: Policy, at: datetime, *, unpack: bool = True) -> Installed:
     """The module of a generation, examined under a policy at a time. Whether it is accepted is in its examination.
 
-    Without `unpack`, only who signed it and for which level is proved; what a `.vib` brings is not known then.
+    Without `unpack`, a `.vib` is judged by the paths that its signed descriptor lists; what it brings is not known.
     Raises `UndecidedError` (host-invalid) where the store has lost something, or the record names another module.
     """
     record = store.module(module.record)
@@ -148,7 +145,8 @@ def prove(store: Store, module: ModuleName, policy: Policy, at: datetime, *, unp
     if (manifest.vendor, manifest.name, manifest.version) != (module.vendor, module.name, module.version):
         said = f"{manifest.vendor} {manifest.name} {manifest.version}"
         raise invalid(f"the stored manifest of {label} is that of {said}", record=module.record)
-    entries = tuple(chain.from_iterable(measured.entries for measured in bundle.measured))
+    known = unpack or bundle.kind == "seal"
+    entries = tuple(chain.from_iterable(measured.entries for measured in bundle.measured)) if known else ()
     return Installed(record, manifest, examination, entries, examination.effective_level)
 
 

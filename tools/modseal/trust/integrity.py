@@ -157,7 +157,8 @@ def measure(
         declared.setdefault(name, []).extend(entries)
     for payload, member in _pair(manifest, members):
         up_to = None if whole else max(0, left)
-        its = declared.get(payload.name, ())
+        # A `.vib` does not say which payload has which of its files.
+        its = declared.get(payload.name) or declared.pop(None, [])
         measured = bundle.measure(payload, member, up_to=up_to, to_sink=to_sink, raw=raw, declared=its)
         left -= limits.UNTRUSTED_UNPACKED if measured.unpacked_size is None else measured.unpacked_size
         found.append((payload, member, measured))

@@ -9,6 +9,7 @@ import re
 import socket
 import ssl
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -227,3 +228,24 @@ def test_clients_that_are_slow_or_broken_keep_nobody_out_and_the_memory_flat(one
         files, memory = files_and_memory(one.front)
     assert files <= own_files + 200 + 20
     assert memory - own_memory < 200 * limits.MIB // 2
+
+
+def test_an_origin_that_is_no_address_is_elsewhere(one: Served) -> None:
+    for origin in ("https://[", "https://x", "null", f"http://127.0.0.1:{one.port}"):
+        reply = one.ask("POST", f"{routes.ACTIONS}.Verify", "operator", {"DryRun": True}, Origin=origin)
+        assert reply.status == 403, origin
+
+
+def test_an_object_with_a_key_twice_is_none(one: Served) -> None:
+    body = b'{"Names": ["a"], "Names": ["b"]}'
+    assert one.ask("POST", f"{routes.ACTIONS}.Remove", "operator", body, Content_Type="application/json").status == 400
+
+
+def test_a_second_service_of_a_host_leaves_the_tasks_of_the_first_alone(one: Served) -> None:
+    uploads = one.host.root / "var/lib/modseal-serve/uploads"
+    (uploads / "under-way").write_bytes(b"")
+    second = replace(one, process=None)
+    with pytest.raises(AssertionError, match="another service of this host is running"):
+        second.start()
+    assert (uploads / "under-way").exists()
+    (uploads / "under-way").unlink()

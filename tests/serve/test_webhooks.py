@@ -210,7 +210,12 @@ HOOK = '[[webhook]]\nurl = "https://siem.example/in"\nca = "ca.pem"\nkey = "k"\n
 
 
 @pytest.mark.parametrize(
-    "url", ["http://siem.example/", "https://user:word@siem.example/", "https://x/?token=1", "ftp://x"]
+    "url",
+    [
+        *("http://siem.example/", "https://user:word@siem.example/", "https://x/?token=1", "ftp://x"),
+        *("https://[::1/", "https://a..b/", f"https://{'a' * 64}.example/", "https://h:abc/", "https://h:99999/"),
+        *("https://h:0/", "https://:1/", "https://1.2.3/"),
+    ],
 )
 def test_an_address_is_https_without_secrets_in_it(tmp_path: Path, url: str) -> None:
     served.make(tmp_path, HOOK.replace("https://siem.example/in", url))

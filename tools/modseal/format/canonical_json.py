@@ -144,3 +144,11 @@ def _difference(data: bytes, piece: bytes, position: int) -> str:
     shared = min(len(data) - position, len(piece))
     offset = position + next((index for index, (a, b) in enumerate(pairs) if a != b), shared)
     return f"it is not canonical (RFC 8785) from byte {offset} on: no spaces, sorted keys, no needless escapes"
+
+
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """For `json.loads`: an object whose keys each stand once. Raises `ValueError`: readers disagree about others."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key stands twice")
+    return found

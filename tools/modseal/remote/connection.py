@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 from modseal import limits
 from modseal.errors import KeyMaterialError, UndecidedError
 from modseal.files.small import read_small
+from modseal.format.canonical_json import once
 from modseal.remote.inventory import RemoteHost
 
 
@@ -156,17 +157,10 @@ def _json(target: RemoteHost, data: bytes) -> object:
     if not data:
         return None
     try:
-        return json.loads(data, parse_constant=_no_constant, object_pairs_hook=_once)
+        return json.loads(data, parse_constant=_no_constant, object_pairs_hook=once)
     except (ValueError, RecursionError):
         invalid(target, "it is not JSON")
 
 
 def _no_constant(word: str) -> NoReturn:
     raise ValueError(word)
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key stands twice")
-    return found

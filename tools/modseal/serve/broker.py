@@ -66,9 +66,9 @@ class Broker:
         """With `tells`, the other process may read the log in nobody's name: the owner wants it sent."""
         self._root, self._clients, self._upload, self._now = root, clients, upload, now
         self._operations, self._tells = operations, tells
-        self._place = root / PLACE
-        self._tasks = Tasks(self._place / "tasks")
-        self._uploads = self._place / "uploads"
+        self.place = root / PLACE
+        self._tasks = Tasks(self.place / "tasks")
+        self._uploads = self.place / "uploads"
         self._changes = threading.Lock()
         self._asking = threading.BoundedSemaphore(frames.ASKING)
         self._waiting = threading.BoundedSemaphore(_TASKS_WAITING)

@@ -14,6 +14,7 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 from modseal import limits
 from modseal.errors import InputError, UsageError
+from modseal.format.canonical_json import once
 from modseal.serve import frames
 from modseal.serve.operations import PARAMETERS
 from modseal.serve.room import InFlight, Turns, require_room
@@ -165,7 +166,7 @@ async def _text(part: BodyPartReader) -> bytes:
 
 def parameters(fields: Mapping[str, bytes]) -> dict[str, Any]:
     """Redfish's parameters of a push, as arguments. Raises `ValueError`, `UsageError`."""
-    found = json.loads(fields.get("UpdateParameters", b"").decode() or "{}")
+    found = json.loads(fields.get("UpdateParameters", b"").decode() or "{}", object_pairs_hook=once)
     if problems := PARAMETERS.problems(found):
         raise UsageError(f"UpdateParameters: {problems[0]}")
     if found.get("ForceUpdate"):

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from modseal import limits
 from modseal.errors import FormatError, InputError, SpecProblem, require_spec
@@ -75,6 +76,9 @@ def read(path: Path) -> ServeSpec:
         ipaddress.ip_address(address)
     except ValueError as error:
         found.append(Problem(("address",), str(error)))
+    for number, one in enumerate(values.get("webhook", ())):
+        if problem := _url_problem(one["url"]):
+            found.append(Problem(("webhook", number, "url"), problem))
     require_spec(SpecProblem(document.describe(one, source), "serve-spec") for one in found)
     return ServeSpec(
         address=address,
@@ -91,6 +95,20 @@ def read(path: Path) -> ServeSpec:
         requests=values.get("requests", REQUESTS),
         webhooks=tuple(Webhook(one["url"], here / one["ca"], here / one["key"]) for one in values.get("webhook", ())),
     )
+
+
+def _url_problem(url: str) -> str | None:
+    """Why nothing could ever be sent to an address."""
+    try:
+        parts = urlsplit(url)
+        host = (parts.hostname or "").encode("idna").decode()
+        if parts.port == 0 or not host:
+            return "it names no host, or the port 0"
+        if ":" in host or host.replace(".", "").isdigit():
+            ipaddress.ip_address(host)
+    except ValueError as error:  # UnicodeError is one
+        return str(error)
+    return None
 
 
 class Clients:

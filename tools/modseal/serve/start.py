@@ -16,6 +16,7 @@ import signal
 import socket
 import ssl
 import sys
+import warnings
 from asyncio.sslproto import SSLProtocol
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -27,6 +28,7 @@ from modseal import limits
 from modseal.boot import syscalls
 from modseal.boot.services import limit_to
 from modseal.errors import InputError, KeyMaterialError, UsageError
+from modseal.files import folder
 from modseal.files.small import read_small
 from modseal.host.store import open_store
 from modseal.serve import frames
@@ -78,9 +80,24 @@ def serve_by(broker: Broker, spec: ServeSpec, pages: Pages, user: int | None, sa
         raise UsageError("serving needs an extra library: pip install modseal[serve]")
     tls, webhooks = _tls(spec), [load(one) for one in spec.webhooks]
     _reserve_files(spec)
+    listening = _listen(spec)
+    # Two services of one host would each take the other's tasks for those of one that was killed.
+    with folder.locked(broker.place, "another service of this host is running"):
+        _serve_held(broker, spec, pages, user, say, tls, webhooks, listening)
+
+
+def _serve_held(
+    broker: Broker,
+    spec: ServeSpec,
+    pages: Pages,
+    user: int | None,
+    say: Callable[[str], None],
+    tls: ssl.SSLContext,
+    webhooks: Sequence[WebhookKeys],
+    listening: socket.socket,
+) -> None:
     for line in broker.recover():
         say(line)
-    listening = _listen(spec)
     mine, theirs = socket.socketpair()
     process = os.fork()
     if not process:
@@ -182,6 +199,7 @@ def _child(
             HostService,  # while everything can still be read: an interpreter may be root's own
         )
 
+        warnings.simplefilter("ignore")  # of aiohttp's, which have the words of whoever has sent something bad
         spool = _spool(spec)
         _close_all_but(listening.fileno(), control.fileno(), spool)
         if user is None:

@@ -29,6 +29,9 @@ SCHEMA = "modseal/task@1"
 RUNNING, DONE, REFUSED, FAILED = "running", "done", "refused", "failed"
 """`refused`: the host was asked, and is as before. `failed`: killed, or not decided, and the host is as before."""
 
+_ARGUMENTS = 64 * limits.KIB
+"""Bytes of a task's arguments that a list of tasks repeats; the task itself has all."""
+
 Task = dict[str, Any]
 _NAME = re.compile(r"[0-9]{8}T[0-9]{6}Z-[0-9a-f]{8}\.json")
 _MEMBERS = {"id", "operation", "arguments", "by", "state", "started", "ended", "before", "result", "problem"}
@@ -97,8 +100,13 @@ class Tasks:
         return found
 
     def heads(self) -> list[Task]:
-        """The same without their results, which may be many times what one message can have: the verdict of each."""
-        return [{**one, "result": None, "verdict": (one["result"] or {}).get("verdict")} for one in self.newest()]
+        """The same without what may be many times what one message can have: of their results the verdict alone."""
+        found = []
+        for one in self.newest():
+            short = len(_encoded({"arguments": one["arguments"]})) <= _ARGUMENTS
+            head = {"result": None, "arguments": one["arguments"] if short else {}}
+            found.append({**one, **head, "verdict": (one["result"] or {}).get("verdict")})
+        return found
 
     def ignored(self) -> list[str]:
         """What is in the folder and is no task that can be read, each with the reason."""

@@ -13,12 +13,12 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 
 from modseal import limits
 from modseal.errors import ModsealError
+from modseal.format.canonical_json import once
 from modseal.host import values
 from modseal.serve import csdl, frames, openapi, page, redfish, routes
 from modseal.serve.ask import AskedHost, Refusal
@@ -158,8 +158,7 @@ class HostService:
         if request.method in ("GET", "HEAD"):
             return
         origin, site = request.headers.get(hdrs.ORIGIN), request.headers.get("Sec-Fetch-Site")
-        foreign = origin is not None and (urlsplit(origin).scheme, urlsplit(origin).netloc) != ("https", request.host)
-        if foreign or (site is not None and site not in _SAME_SITE):
+        if origin not in (None, f"https://{request.host}") or (site is not None and site not in _SAME_SITE):
             raise web.HTTPForbidden(reason="a page from elsewhere has made this request")
 
     def _handler(self, route: Route) -> Handler:
@@ -358,7 +357,7 @@ async def _body(request: web.Request) -> dict[str, Any]:
     if not data:
         return {}
     try:
-        found = json.loads(data.decode(), parse_float=_whole)
+        found = json.loads(data.decode(), parse_float=_whole, object_pairs_hook=once)
     except (ValueError, RecursionError):
         raise web.HTTPBadRequest(reason="the body is not JSON") from None
     if not isinstance(found, dict):

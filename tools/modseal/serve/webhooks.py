@@ -104,8 +104,9 @@ class Destination:
             async with session.post(self._keys.url, data=body, headers=headers, allow_redirects=False) as reply:
                 self.failure = f"it has answered with HTTP {reply.status}"
                 return 200 <= reply.status < 300
-        except (aiohttp.ClientError, OSError, TimeoutError) as error:
-            text = f"{type(error).__name__}: {error}"  # with names of certificates, which may be anybody's
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            # With names of certificates, which may be anybody's; but not with the address, whose path is a secret.
+            text = type(error).__name__ if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
             self.failure = "".join(each if each.isprintable() else " " for each in text)[:_SHOWN]
             return False
 

@@ -125,12 +125,13 @@ class Bench:
         names = list(map(str, bundles))
         base = "floor: SHA-256 and one signature check, 1 process"
         floor = [sys.executable, "-I", str(Path(__file__).with_name("floor.py"))]
+        again = self._audits(folder, cache, "2", cached=True)
         contenders = [
             Contender(base, [*floor, "1", *names], bundles),
             Contender("the same, 2 processes", [*floor, "2", *names], bundles),
             Contender("modseal audit, 1 worker", self._audits(folder, cache, "1"), bundles),
             Contender("modseal audit, 2 workers", self._audits(folder, cache, "2"), bundles),
-            Contender("modseal audit again, from the cache", self._audits(folder, cache, "2", cached=True)),
+            Contender("modseal audit again, from the cache", again, before=lambda: _whatever_it_finds(again)),
         ]
         if self.has_rpm:
             packages = sorted((self.folder / f"{what}-rpm").glob("*.rpm"))
@@ -397,6 +398,11 @@ class Bench:
             return [Contender(f"rpmkeys -K {name} (digests only, unsigned)", command, packages)]
         self._sign_rpms([path for path in packages if path.parent.name == "noarch"])
         return [Contender(f"rpmkeys -K {name} (RSA-2048)", command, packages)]
+
+
+def _whatever_it_finds(command: list[str]) -> None:
+    """An audit ends with the status of what it finds; here it only has to have filled the cache."""
+    subprocess.run(command, check=False, capture_output=True)
 
 
 def _quietly(command: list[str]) -> None:

@@ -2,7 +2,7 @@
 
 Pages show some four hundred commands, and a cold start takes most of the time of each. Every command is a process of
 its own, with the arguments, streams, folder and environment that the shell gives it. What a cold start loads is
-counted in tests/cost, and the README runs cold.
+counted in tests/cost, and tests/docs/test_readme.py runs cold.
 """
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ from modseal.packing import kernel_signature
 from modseal.policy.sources import load
 from modseal.signing import keys
 from modseal.signing.signer import Signer
+from vm.image_folder import image_folder
 
 HERE = Path(__file__).parent
 TRIES: list[dict[str, str]] = tomllib.loads((HERE / "image_tries.toml").read_text())["try"]
@@ -67,15 +68,8 @@ class Lab:
 
 @pytest.fixture(scope="module")
 def lab() -> Lab:
-    folder = os.environ.get("MODSEAL_IMAGE")
-    if not folder:
-        pytest.skip("MODSEAL_IMAGE does not name a folder; make vm-image does")
-    missing = guest.missing() or next(
-        (f"{one} is not installed" for one in ("mkfs.erofs", "gcc") if not shutil.which(one)), None
-    )
-    if missing:
-        pytest.skip(missing)
-    made = Lab(Path(folder).absolute(), Path(folder).absolute() / "good")
+    folder = image_folder("mkfs.erofs", "gcc")
+    made = Lab(folder, folder / "good")
     made.build(prepare.prepare(made.folder), made.good)
     return made
 

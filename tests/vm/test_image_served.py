@@ -6,7 +6,6 @@ MODSEAL_IMAGE is a folder as for test_image.py: `make vm-image`.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from modseal.boot.requests import RollbackRequest, Running
 from modseal.image import build, update
 from modseal.image import spec as reading
 from modseal.signing import keys
+from vm.image_folder import image_folder
 
 SHADOW = 'raise SystemExit("a module speaks for the root")\n'
 
@@ -55,13 +55,7 @@ class Desk:
 @pytest.fixture(scope="module")
 def lab() -> Path:
     """A folder with two builds: the one that runs first, and the generation after it."""
-    folder = os.environ.get("MODSEAL_IMAGE")
-    if not folder:
-        pytest.skip("MODSEAL_IMAGE does not name a folder; make vm-image does")
-    missing = guest.missing() or (None if shutil.which("mkfs.erofs") else "mkfs.erofs is not installed")
-    if missing:
-        pytest.skip(missing)
-    made = Path(folder).absolute()
+    made = image_folder("mkfs.erofs")
     prepare.prepare(made, serve=True)
     (made / "shadow.py").write_text(SHADOW)
     shadow = prepare.module(made, "shadow", "1.0-1", "partner", "Sitewatch", {

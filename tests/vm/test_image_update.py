@@ -25,6 +25,7 @@ from modseal.image.ask import ask, send
 from modseal.image.expect import expect
 from modseal.signing import keys
 from modseal.signing.signer import Signer
+from vm.image_folder import image_folder
 
 ENDING = "int main(void) { return 1; }\n"
 KEPT_OR_NOT = "is kept|is given up|does not start"
@@ -48,13 +49,7 @@ def agent(lab: Path, version: str, source: Path, service: Path) -> Path:
 @pytest.fixture(scope="module")
 def lab() -> Path:
     """A folder with three builds: the first, one whose agent ends, and one with a new root."""
-    folder = os.environ.get("MODSEAL_IMAGE")
-    if not folder:
-        pytest.skip("MODSEAL_IMAGE does not name a folder; make vm-image does")
-    missing = guest.missing() or (None if shutil.which("mkfs.erofs") else "mkfs.erofs is not installed")
-    if missing:
-        pytest.skip(missing)
-    made = Path(folder).absolute()
+    made = image_folder("mkfs.erofs")
     prepare.prepare(made)
     (made / "ending.c").write_text(ENDING)
     ending = agent(made, "1.0.1-1", made / "ending.c", prepare.HERE / "site-agent/site-agent.toml")

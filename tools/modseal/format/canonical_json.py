@@ -147,8 +147,8 @@ def _difference(data: bytes, piece: bytes, position: int) -> str:
 
 
 def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """For `json.loads`: an object whose keys each stand once. Raises `ValueError`: readers disagree about others."""
+    """For `json.loads`: an object whose keys each stand once. Raises `ValueError`."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a key stands twice")
+        raise ValueError("a name is there twice in one object, which readers read differently")
     return found

@@ -17,6 +17,7 @@ from typing import Any
 from modseal import limits
 from modseal.errors import SpecError, foreign, require_spec
 from modseal.files.small import read_small
+from modseal.format.canonical_json import once
 from modseal.format.shape import quote
 from modseal.packing import provenance, sbom
 from modseal.packing.plan import AttachmentPlan
@@ -61,15 +62,8 @@ def _problems(item: AttachmentPlan, unfit: str, problems_of: Callable[[Any], Ite
     """What does not fit. Raises `SpecError` for what is not JSON, or is nested too deep to be judged."""
     data = read_small(item.path, limits.ATTACHMENT_SIZE).data
     with foreign(lambda why: SpecError(f"{unfit}: {why[:_LONGEST]}").because("document-damaged")):
-        document = json.loads(data.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
+        document = json.loads(data.decode("utf-8"), object_pairs_hook=once, parse_constant=_no_constant)
         return tuple(problems_of(document))
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    plain = dict(pairs)
-    if len(plain) < len(pairs):
-        raise ValueError("a name is there twice in one object, which readers read differently")
-    return plain
 
 
 def _no_constant(name: str) -> None:

@@ -18,6 +18,7 @@ from modseal.depot import relations
 from modseal.errors import FormatError
 from modseal.format import rules
 from modseal.format.ar import MAGIC
+from modseal.format.canonical_json import once
 from modseal.format.manifest import Constraint, Relationships
 from modseal.format.shape import quote
 from modseal.format.strict_xml import Child, ElementRule, Node, parse
@@ -114,7 +115,7 @@ def _rows(text: str) -> Iterable[Row]:
 
 def _json(text: str) -> list[Row]:
     try:
-        document = json.loads(text, object_pairs_hook=_once)
+        document = json.loads(text, object_pairs_hook=once)
     except (ValueError, RecursionError):
         raise _invalid("this is no JSON") from None
     if isinstance(document, dict) and "schema" in document:
@@ -126,13 +127,6 @@ def _json(text: str) -> list[Row]:
     if not isinstance(document, list) or not all(isinstance(row, dict) for row in document):
         raise _invalid("this JSON is no list of modules")
     return [{_label(key): value for key, value in row.items()} for row in document]
-
-
-def _once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key is there twice")
-    return found
 
 
 def _xml(data: bytes) -> list[Row]:

@@ -83,37 +83,24 @@ def serve_by(broker: Broker, spec: ServeSpec, pages: Pages, user: int | None, sa
     listening = _listen(spec)
     # Two services of one host would each take the other's tasks for those of one that was killed.
     with folder.locked(broker.place, "another service of this host is running"):
-        _serve_held(broker, spec, pages, user, say, tls, webhooks, listening)
-
-
-def _serve_held(
-    broker: Broker,
-    spec: ServeSpec,
-    pages: Pages,
-    user: int | None,
-    say: Callable[[str], None],
-    tls: ssl.SSLContext,
-    webhooks: Sequence[WebhookKeys],
-    listening: socket.socket,
-) -> None:
-    for line in broker.recover():
-        say(line)
-    mine, theirs = socket.socketpair()
-    process = os.fork()
-    if not process:
-        _child(spec, pages, tls, listening, mine, theirs, user, webhooks)
-    say(f"serving https://{_shown(listening)}")
-    theirs.close()
-    listening.close()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: _end(process))
-    try:
-        broker.serve(mine, process, os.geteuid() if user is None else user)
-    finally:
-        _end(process)
-        _, status = os.waitpid(process, 0)
-    if os.waitstatus_to_exitcode(status):
-        raise InputError("the process that speaks to clients has died").because("serve-died")
+        for line in broker.recover():
+            say(line)
+        mine, theirs = socket.socketpair()
+        process = os.fork()
+        if not process:
+            _child(spec, pages, tls, listening, mine, theirs, user, webhooks)
+        say(f"serving https://{_shown(listening)}")
+        theirs.close()
+        listening.close()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: _end(process))
+        try:
+            broker.serve(mine, process, os.geteuid() if user is None else user)
+        finally:
+            _end(process)
+            _, status = os.waitpid(process, 0)
+        if os.waitstatus_to_exitcode(status):
+            raise InputError("the process that speaks to clients has died").because("serve-died")
 
 
 def _end(process: int) -> None:

@@ -17,6 +17,7 @@ import pytest
 
 from builders import policies
 from builders.audits import folder_of
+from builders.deadlines import hurry
 from builders.pki import NOW
 from modseal.auditing import engine
 from modseal.auditing.engine import Processes, Serial, batches
@@ -54,8 +55,8 @@ class Deadly:
         return None
 
 
-DEADLINE = 3.0
-"""Seconds: far more than an ordinary bundle takes on a busy machine."""
+DEADLINE = 60.0
+"""Seconds: far more than an ordinary bundle takes on a busy machine. What takes too long hurries."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class Endless:
 
     @contextmanager
     def open(self) -> Iterator[Opened]:
+        hurry()
         re.fullmatch("(a*)*b", "a" * 60)
         yield Opened(None, lambda: None)  # type: ignore[arg-type]
 
@@ -74,16 +76,27 @@ class Endless:
         return None
 
 
+class InTime(FileTarget):
+    """A bundle that is read when next to nothing is left of the deadline."""
+
+    @contextmanager
+    def open(self, *, recognised: bool = True) -> Iterator[Opened]:
+        with super().open(recognised=recognised) as opened:
+            yield opened
+        hurry()
+
+
 @dataclass(frozen=True)
 class Slow:
-    """A target that takes a good part of the deadline, and is not a bundle."""
+    """A target that takes most of what is left of the deadline, and is not a bundle."""
 
     name: str
     size: int = 0
 
     @contextmanager
     def open(self) -> Iterator[Opened]:
-        time.sleep(DEADLINE / 4)
+        hurry(signal.getitimer(signal.ITIMER_REAL)[0] / 4)
+        time.sleep(0.02)
         raise FormatError("not-a-bundle", self.name)
         yield
 
@@ -128,20 +141,27 @@ class TestDeadline:
                 assert [(found.rule, found.undecided) for found in record.findings] == [("deadline-exceeded", True)]
                 assert record.holds is None, "what took too long today may not tomorrow"
 
-    def test_each_bundle_has_the_whole_deadline_for_itself(self, tmp_path, policy):
+    @pytest.fixture
+    def none_is_ended(self, monkeypatch):
+        """What was under way when a process is ended would be examined once more, and nobody would see it."""
+        monkeypatch.setattr(Processes, "_alone", lambda _engine, target: pytest.fail(f"ended: {target.name}"))
+
+    @pytest.mark.usefixtures("none_is_ended")
+    def test_each_bundle_has_the_whole_deadline_for_itself(self, policy):
         wanted = [Slow(str(number)) for number in range(8)]
         records = list(Processes(policy, NOW, 1, deadline=DEADLINE).records(wanted))
         assert {found.rule for record in records for found in record.findings} == {"not-a-bundle"}
 
+    @pytest.mark.usefixtures("none_is_ended")
     def test_a_worker_whose_work_is_done_is_not_ended_while_it_waits_for_more(self, tmp_path, policy, monkeypatch):
         monkeypatch.setattr(engine, "BATCH_COUNT", 1)
-        paths = targets(folder_of(tmp_path / "depot", 3))
+        paths = folder_of(tmp_path / "depot", 3)
 
         def finding() -> Iterator[FileTarget | None]:
             for path in paths:
-                yield path
+                yield InTime(str(path), path.stat().st_size)
                 yield None
-                time.sleep(1.5 * DEADLINE)
+                time.sleep(0.4)
 
         records = Processes(policy, NOW, 1, deadline=DEADLINE).records(finding())
         assert [record.row.verdict for record in records] == [Verdict.ACCEPTED] * 3

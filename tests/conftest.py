@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from unittest import mock
@@ -11,6 +12,10 @@ from unittest import mock
 import pytest
 
 from builders import bundles, recorded, strict
+
+# Hundreds of commands start cold, and each worker reads all of the tests: what is compiled once is not compiled again.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
 @pytest.fixture(scope="session", autouse=True)

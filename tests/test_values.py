@@ -6,13 +6,15 @@ import ast
 import copy
 import dataclasses
 import pickle
+import re
 from dataclasses import field
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 import modseal
-from modseal.values import dataclass
+from modseal.values import _Pattern, dataclass, regex
 
 PACKAGE = Path(modseal.__file__).parent
 ROOMS = ("errors.py", "format", "files", "pki", "trust", "policy", "bundle")
@@ -116,8 +118,35 @@ def test_values_go_to_another_process_and_back(value: object) -> None:
 
 
 def test_the_rooms_of_a_verify_have_one_kind_of_dataclass() -> None:
-    paths = [path for room in ROOMS for path in (PACKAGE / room, *sorted((PACKAGE / room).rglob("*.py")))]
-    for path in (path for path in paths if path.suffix == ".py"):
+    for path in modules():
         for node in ast.walk(ast.parse(path.read_text("utf-8"))):
             if isinstance(node, ast.ImportFrom) and node.module == "dataclasses":
                 assert "dataclass" not in {alias.name for alias in node.names}, f"{path}: take it from modseal.values"
+
+
+def test_a_regular_expression_is_compiled_once_and_does_what_it_would_do_compiled_at_once() -> None:
+    name = regex(r"(?P<first>[a-z])[a-z0-9]*", re.IGNORECASE)
+    assert (name.pattern, name.groupindex) == (r"(?P<first>[a-z])[a-z0-9]*", {"first": 1})
+    assert name.fullmatch("Ab1")
+    assert not name.fullmatch("1ab")
+    assert name.sub("x", "ab 1 cd") == "x 1 x"
+    assert name.fullmatch is name.fullmatch, "it is the compiled one's own method, bound once"
+
+
+def modules() -> list[Path]:
+    """The files of these rooms."""
+    return [one for room in ROOMS for one in (PACKAGE / room, *(PACKAGE / room).rglob("*.py")) if one.suffix == ".py"]
+
+
+def test_every_regular_expression_that_a_module_names_can_be_compiled() -> None:
+    names = [".".join(("modseal", *path.relative_to(PACKAGE).with_suffix("").parts)) for path in modules()]
+    found = [value for name in names for value in vars(import_module(name)).values() if isinstance(value, _Pattern)]
+    assert len(found) > 60
+    for one in found:
+        assert one.groups >= 0
+
+
+def test_no_module_of_these_rooms_compiles_a_regular_expression_while_it_is_loaded() -> None:
+    for path in modules():
+        body = [node for node in ast.parse(path.read_text("utf-8")).body if not isinstance(node, ast.FunctionDef)]
+        assert "re.compile(" not in "".join(map(ast.unparse, body)), f"{path}: use modseal.values.regex"

@@ -7,7 +7,6 @@ headers, and of each the mode, the owner, the time and what else no file system 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from typing import Any
 
@@ -18,17 +17,18 @@ from modseal.format.manifest import Entry
 from modseal.format.manifest_json import LATEST_TIME
 from modseal.format.shape import Array, Boolean, Integer, Table, Text
 from modseal.format.visor import Alignment, VisorFields, VisorLayout
+from modseal.values import regex
 
 SCHEMA = "modseal/visor-layout@1"
 SUFFIX = ".layout.json"
 
-_OWNER_TEXT = Text(re.compile(r"[\x21-\x7e]*"), form="printable ASCII", least=0, most=31)
+_OWNER_TEXT = Text(regex(r"[\x21-\x7e]*"), form="printable ASCII", least=0, most=31)
 _OWNER = Integer(0, 0o7777777)
 _WORD = Integer(0, 2**32 - 1)
 _ENTRY = Table(
     {
-        "path": Text(re.compile(r"[^\ud800-\udfff]+"), form="text without surrogates", most=limits.PATH_LENGTH),
-        "mode": Text(re.compile("[0-7]{4}"), form="4 octal digits", least=4, most=4),
+        "path": Text(regex(r"[^\ud800-\udfff]+"), form="text without surrogates", most=limits.PATH_LENGTH),
+        "mode": Text(regex("[0-7]{4}"), form="4 octal digits", least=4, most=4),
         "typeflag": Text(choices=("0", "2", "5", "7"), about="As in the header; 7 is an executable."),
         "mtime": Integer(0, LATEST_TIME),
         "uid": _OWNER,

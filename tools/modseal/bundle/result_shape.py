@@ -5,7 +5,6 @@ A report is what we write, so no text in it has a bound.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 
 from modseal.bundle.values import SCHEMA
@@ -13,6 +12,7 @@ from modseal.codes import CODES
 from modseal.format.level import Level
 from modseal.format.shape import UNBOUNDED, Array, Boolean, Integer, Nullable, Scalar, Shape, Table, Text, TextMap
 from modseal.trust.examination import STEPS, Status, Verdict
+from modseal.values import regex
 
 
 def text(about: str = "") -> Text:
@@ -22,13 +22,13 @@ def text(about: str = "") -> Text:
 
 def time(about: str = "") -> Text:
     """A time in UTC, to the second."""
-    pattern = re.compile("[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
+    pattern = regex("[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
     return Text(pattern, form="a time like 2026-01-31T12:00:00Z", most=UNBOUNDED, about=about)
 
 
 def digest(about: str = "") -> Text:
     """A SHA-256."""
-    return Text(re.compile("[0-9a-f]{64}"), form="64 lower-case hex digits", most=UNBOUNDED, about=about)
+    return Text(regex("[0-9a-f]{64}"), form="64 lower-case hex digits", most=UNBOUNDED, about=about)
 
 
 def array(item: Shape, about: str = "", *, unique: bool = False) -> Array:
@@ -65,7 +65,7 @@ def check(code: Text) -> Table:
     return Table(
         {
             "step": STEP,
-            "id": Text(re.compile("[a-z]+\\.[a-z-]+"), most=UNBOUNDED),
+            "id": Text(regex("[a-z]+\\.[a-z-]+"), most=UNBOUNDED),
             "status": Text(choices=map(str, Status)),
             "code": Nullable(
                 code, about="Null where the check passed, does not apply, or was not examined (which is inconclusive)."

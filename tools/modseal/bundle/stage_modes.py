@@ -7,13 +7,13 @@ that differ are written down where they stay the same on every machine.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 
 from modseal import limits
 from modseal.format import rules
 from modseal.format.manifest import FileType
 from modseal.format.shape import Table, Text, TextMap
+from modseal.values import regex
 
 SCHEMA = "modseal/stage@1"
 FILE = "modseal.toml"
@@ -27,7 +27,7 @@ SHAPE = Table(
     {
         "modes": TextMap(
             Text(most=limits.PATH_LENGTH),
-            Text(re.compile("[0-7]{4}"), form="4 octal digits like '0600'", least=4, most=4),
+            Text(regex("[0-7]{4}"), form="4 octal digits like '0600'", least=4, most=4),
             most=limits.FILES,
             about="A path of a payload, without a slash in front, to its mode.",
         ),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from modseal.errors import InputError, UsageError
+from modseal.values import regex
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -109,11 +110,11 @@ class Choice(click.Choice[str]):
 
 FILE, OUTPUT, FILE_OR_STREAM = File(path_type=Path), Output(path_type=Path), FileOrStream(path_type=Path)
 PLACE, REFERENCE = PlaceType(), ReferenceType()
-_MAYBE = re.compile("//|:/|@")
+_MAYBE = regex("//|:/|@")
 """What every address has, so that the rule need not be loaded for a file."""
-_KEY_URI = re.compile(r"(?!https?:|ftps?:|file:|s3:|gs:)[a-z][a-z0-9.+-]*:(?!/[^/])", re.IGNORECASE)
+_KEY_URI = regex(r"(?!https?:|ftps?:|file:|s3:|gs:)[a-z][a-z0-9.+-]*:(?!/[^/])", re.IGNORECASE)
 """A key by the URI of a token or a key service, and `store:` of a policy."""
-_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z)?")
+_TIME = regex(r"[0-9]{4}-[0-9]{2}-[0-9]{2}(T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z)?")
 
 
 class Time(click.ParamType[datetime]):

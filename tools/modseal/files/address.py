@@ -6,21 +6,20 @@ its name leaves out what may be one (`files.shown`), and no error shows more tha
 
 from __future__ import annotations
 
-import re
 from dataclasses import field
 from importlib.util import find_spec
 from urllib.parse import quote, urlsplit
 
 from modseal.errors import UsageError
 from modseal.files.shown import shown, shown_path
-from modseal.values import dataclass
+from modseal.values import dataclass, regex
 
 DRIVERS = {"http": "aiohttp", "https": "aiohttp", "s3": "s3fs", "gs": "gcsfs", "memory": "fsspec"}
 """Scheme -> the package that fsspec needs for it. Others that fsspec has (local files, archives, caches, shells on
 other machines) would lead to something else than one server's bytes."""
 
 WEB = ("http", "https")
-_ADDRESS = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*::)*[A-Za-z][A-Za-z0-9+.-]*://")
+_ADDRESS = regex(r"(?:[A-Za-z][A-Za-z0-9+.-]*::)*[A-Za-z][A-Za-z0-9+.-]*://")
 _LEFT = "/:?#[]@!$&'()*+,;=%~"
 """What quoting leaves alone in a web address: all that has a meaning there, and what is quoted already."""
 

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import fcntl
 import os
-import re
 import secrets
 import stat
 import time
 from contextlib import suppress
 
 from modseal.files import folder
+from modseal.values import regex
 
 AGE = 60
 """Seconds. Longer than it takes from making a file to locking it."""
 
-_NAME = re.compile(r"\.modseal-[0-9a-f]{16}")
+_NAME = regex(r"\.modseal-[0-9a-f]{16}")
 
 
 def new_name() -> str:

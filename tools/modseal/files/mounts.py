@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from typing import NamedTuple
 
-_ESCAPE = re.compile(r"\\([0-7]{3})")
+from modseal.values import regex
+
+_ESCAPE = regex(r"\\([0-7]{3})")
 
 
 class Mount(NamedTuple):

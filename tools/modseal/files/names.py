@@ -9,12 +9,13 @@ written with `\xff` for a byte that is not UTF-8, and with `\\` for a backslash,
 from __future__ import annotations
 
 import json
-import re
 from typing import Any
 
-_SPECIAL = re.compile("[\\\\\ud800-\udfff]")
-_ESCAPED = re.compile(r"\\(\\|x[89a-f][0-9a-f]|u[0-9a-f]{4})")
-_ESCAPES = re.compile(r"\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|\\u(d[89a-f][0-9a-f]{2})|\\.")
+from modseal.values import regex
+
+_SPECIAL = regex("[\\\\\ud800-\udfff]")
+_ESCAPED = regex(r"\\(\\|x[89a-f][0-9a-f]|u[0-9a-f]{4})")
+_ESCAPES = regex(r"\\ud[89ab][0-9a-f]{2}\\ud[c-f][0-9a-f]{2}|\\u(d[89a-f][0-9a-f]{2})|\\.")
 r"""In JSON: a pair of surrogates, which is one character; a lone one; any other escape, `\\` among them."""
 
 

@@ -11,22 +11,24 @@ import re
 from itertools import pairwise
 from urllib.parse import unquote
 
+from modseal.values import regex
+
 HIDDEN = "..."
 
-_ADDRESS = re.compile(r"((?:[A-Za-z][A-Za-z0-9+.-]*:/{1,3}|//))([^/?#]*)([^?#]*)(.*)", re.DOTALL)
-_IN_TEXT = re.compile(
+_ADDRESS = regex(r"((?:[A-Za-z][A-Za-z0-9+.-]*:/{1,3}|//))([^/?#]*)([^?#]*)(.*)", re.DOTALL)
+_IN_TEXT = regex(
     r"(?:\b(?:https?|s3|gs|ftp|tcp|tls):/{1,3}|\b[a-z][a-z0-9+.-]*://|(?<![:\w/.])//)" r"[^\s'\"<>|\\^`]+",
     re.IGNORECASE,
 )
-_BARE = re.compile(r"[^\s/:@'\"]+:[^\s/@'\"]+@(?!sha[0-9]+:)([^\s?#'\"]*)(?:[?#][^\s'\"]*)?")
+_BARE = regex(r"[^\s/:@'\"]+:[^\s/@'\"]+@(?!sha[0-9]+:)([^\s?#'\"]*)(?:[?#][^\s'\"]*)?")
 """A user and a password before a host. An image by its digest (`name:tag@sha256:...`) has none."""
-_FILE = re.compile(r"[^/]{1,100}\.(?:seal|vib|zip|trust|xml|json|toml|pem|crt|cer|crl|html?)", re.IGNORECASE)
-_TIME = re.compile(r"[0-9]{8}(?:T[0-9]{4,6}Z?)?")
-_RUN = re.compile(r"[A-Za-z0-9]+")
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-_HEX = re.compile(r"(?:[a-z0-9]+:)?[0-9a-f]{7,128}")
+_FILE = regex(r"[^/]{1,100}\.(?:seal|vib|zip|trust|xml|json|toml|pem|crt|cer|crl|html?)", re.IGNORECASE)
+_TIME = regex(r"[0-9]{8}(?:T[0-9]{4,6}Z?)?")
+_RUN = regex(r"[A-Za-z0-9]+")
+_UUID = regex(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_HEX = regex(r"(?:[a-z0-9]+:)?[0-9a-f]{7,128}")
 """A commit or a digest, which names what everybody may see."""
-_NAMED = re.compile(
+_NAMED = regex(
     r"(?:.*[^a-z])?(?:token|api-?key|key|secret|sig|signature|auth|passw(?:or)?d|pwd|credentials?|session)[^=:]*[=:].*",
     re.IGNORECASE | re.DOTALL,
 )

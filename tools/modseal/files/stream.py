@@ -7,7 +7,6 @@ nobody else can open or change, and no more of it than `limits.STREAM_SIZE`.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
@@ -17,9 +16,10 @@ from modseal import limits
 from modseal.causes import CauseName
 from modseal.errors import InputError
 from modseal.files.open import open_file
+from modseal.values import regex
 
 _STANDARD_INPUT = ("-", "/dev/stdin", "/proc/self/fd/0")
-_NUMBERED = re.compile(r"(?:/dev/fd|/proc/self/fd)/([0-9]{1,9})")
+_NUMBERED = regex(r"(?:/dev/fd|/proc/self/fd)/([0-9]{1,9})")
 _BLOCK = 1 << 20
 
 

@@ -16,17 +16,17 @@ from modseal.errors import FormatError
 from modseal.format.manifest import Kind
 from modseal.format.rules import MEMBER_NAME, MEMBER_NAME_FORM, fold
 from modseal.format.source import Source, Span
-from modseal.values import dataclass
+from modseal.values import dataclass, regex
 
 MAGIC = b"!<arch>\n"
 HEADER_SIZE = 60
-_HEADER = re.compile(rb"(.{16})(.{12})(.{6})(.{6})(.{8})(.{10})`\n", re.DOTALL)
-_NUMBER = re.compile(rb"(?:0|[1-9][0-9]*) *")
-_ANY_DIGITS = re.compile(rb"[0-9]+ *")
-_OWNER = re.compile(rb"(?:[0-9]+|-1) *")
-_MODE = re.compile(rb"(?:[0-7]+|0o0) *")
-_SLASHED_NAME = re.compile(rb"(?!\.\.?[/ ])([A-Za-z0-9._-]{1,15})/? *")
-_CUT_HEADER = re.compile(rb"[A-Za-z0-9._-]{1,15}/?[ 0-9o-]*`?")
+_HEADER = regex(rb"(.{16})(.{12})(.{6})(.{6})(.{8})(.{10})`\n", re.DOTALL)
+_NUMBER = regex(rb"(?:0|[1-9][0-9]*) *")
+_ANY_DIGITS = regex(rb"[0-9]+ *")
+_OWNER = regex(rb"(?:[0-9]+|-1) *")
+_MODE = regex(rb"(?:[0-7]+|0o0) *")
+_SLASHED_NAME = regex(rb"(?!\.\.?[/ ])([A-Za-z0-9._-]{1,15})/? *")
+_CUT_HEADER = regex(rb"[A-Za-z0-9._-]{1,15}/?[ 0-9o-]*`?")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ anything is for `host.break_glass`.
 from __future__ import annotations
 
 import hashlib
-import re
 import secrets
 from collections.abc import Iterator
 from dataclasses import field
@@ -21,7 +20,7 @@ from modseal.format import canonical_json, rooted, rules, statement_file
 from modseal.format.rooted import TIME
 from modseal.format.shape import Table, Text
 from modseal.format.times import time_text
-from modseal.values import dataclass
+from modseal.values import dataclass, regex
 
 SCHEMA = "modseal/break-glass@1"
 MEMBER = "breakglass.json"
@@ -29,7 +28,7 @@ MEMBER = "breakglass.json"
 RANDOM_BYTES = 16
 """Bytes of a random number that nobody guesses and that never comes twice (RFC 9562 section 5.4 takes 122 bits)."""
 RANDOM = Text(
-    re.compile(f"[0-9a-f]{{{2 * RANDOM_BYTES}}}"),
+    regex(f"[0-9a-f]{{{2 * RANDOM_BYTES}}}"),
     form=f"{2 * RANDOM_BYTES} lower-case hex digits",
     least=2 * RANDOM_BYTES,
     most=2 * RANDOM_BYTES,

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import functools
-import re
 from typing import NamedTuple
 
 from modseal import limits
@@ -18,7 +17,7 @@ from modseal.errors import FormatError, foreign
 from modseal.format import der
 from modseal.format.der import Reader, Value
 from modseal.format.manifest import Kind
-from modseal.values import dataclass
+from modseal.values import dataclass, regex
 
 ID_DATA = "1.2.840.113549.1.7.1"
 ID_SIGNED_DATA = "1.2.840.113549.1.7.2"
@@ -45,10 +44,10 @@ UNSIGNED_ONLY = (COUNTERSIGNATURE, TIMESTAMP_TOKEN)
 """Never signed: both are over the signature itself (RFC 5652 section 11.4, RFC 3161 appendix A)."""
 
 PEM_LABEL = b"PKCS7"
-_BLOCK = re.compile(rb"-----BEGIN (PKCS7|CMS)-----\n((?:[A-Za-z0-9+/=]{1,76}\n)+)-----END \1-----(?:\n|$)")
+_BLOCK = regex(rb"-----BEGIN (PKCS7|CMS)-----\n((?:[A-Za-z0-9+/=]{1,76}\n)+)-----END \1-----(?:\n|$)")
 
 
-_ONE_FORM = re.compile(rb"-----BEGIN PKCS7-----\n(?:.{64}\n)*.{1,64}\n-----END PKCS7-----\n")
+_ONE_FORM = regex(rb"-----BEGIN PKCS7-----\n(?:.{64}\n)*.{1,64}\n-----END PKCS7-----\n")
 """The lines of `_encode_block`: all are full but the last."""
 
 

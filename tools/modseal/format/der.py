@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from modseal import limits
 from modseal.errors import FormatError
+from modseal.values import regex
 
 BOOLEAN, INTEGER, BIT_STRING, OCTET_STRING, NULL, OID = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
 UTC_TIME, GENERALIZED_TIME = 0x17, 0x18
@@ -23,8 +24,8 @@ SEQUENCE, SET = 0x30, 0x31
 _LONG_TAG = 0x1F
 _LONG_LENGTH = 0x80
 _MAX_LENGTH_BYTES = 4
-_UTC = re.compile(rb"(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z")
-_GENERALIZED = re.compile(rb"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z")
+_UTC = regex(rb"(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z")
+_GENERALIZED = regex(rb"(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z")
 _UTC_PIVOT = 50
 """UTCTime years from 50 mean 19xx, so it ends with 2049 (RFC 5280 section 4.1.2.5, RFC 5652 section 11.3)."""
 _FIRST_GENERALIZED = 2000 + _UTC_PIVOT

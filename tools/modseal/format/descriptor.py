@@ -12,7 +12,6 @@ The descriptor of a stage folder, from which a `.vib` is still to be made, is fo
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TypeVar
@@ -37,6 +36,7 @@ from modseal.format.strict_xml import Node, Unknown, parse
 from modseal.format.vib_grammar import COMMENTS_IN_DESCRIPTOR, DESCRIPTOR
 from modseal.format.vib_rules import CHECKSUMS, LENGTHS, TYPES
 from modseal.format.xml_text import escape, quoted
+from modseal.values import regex
 
 VERSION = "5.0"
 """The descriptor version of every genuine file that has one, from 2011 to ESXi 9.0."""
@@ -56,8 +56,8 @@ CHOICES: Mapping[str, Mapping[str, object]] = {
 }
 """The elements that say one of a few words."""
 
-_NUMBER = re.compile(r"0|[1-9][0-9]{0,18}")
-_HEX = re.compile(r"(?:[0-9a-f]{2})+")
+_NUMBER = regex(r"0|[1-9][0-9]{0,18}")
+_HEX = regex(r"(?:[0-9a-f]{2})+")
 
 _T = TypeVar("_T")
 

@@ -9,7 +9,6 @@ the digests of all the rest. All else that is said of a module is what its manif
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator
 from dataclasses import field
 from typing import Any
@@ -22,7 +21,7 @@ from modseal.format.manifest import Kind, Manifest
 from modseal.format.rooted import HEX, VERSION
 from modseal.format.shape import Array, Integer, Table, Text, quote
 from modseal.format.vib_rules import TYPES
-from modseal.values import dataclass
+from modseal.values import dataclass, regex
 
 SCHEMA = "modseal/profile@1"
 MEMBER = "profile.json"
@@ -54,7 +53,7 @@ SHAPE = Table(
     },
     {
         "description": Text(
-            re.compile(r"[^\x00-\x1f\x7f]+"), form="printable text on one line", most=1000, about="What it is for."
+            regex(r"[^\x00-\x1f\x7f]+"), form="printable text on one line", most=1000, about="What it is for."
         )
     },
     about="Modules that go together. Rules over several values stand in docs/profiles.md.",

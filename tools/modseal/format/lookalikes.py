@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from modseal.values import regex
+
 LOOKED_AT = 40 * 1024
 """Bytes at the start that are enough: the volume descriptor of an ISO image begins at 32 KiB."""
 
@@ -21,13 +23,13 @@ class Lookalike(NamedTuple):
 
 _ISO_MAGIC_AT = 0x8001
 _TAR_MAGIC_AT = 257
-_HTML = re.compile(rb"\s{0,64}<(!doctype html|html|head|body)\b", re.IGNORECASE)
-_ANSWER = re.compile(
+_HTML = regex(rb"\s{0,64}<(!doctype html|html|head|body)\b", re.IGNORECASE)
+_ANSWER = regex(
     rb"\s{0,64}(<\?xml\b.{0,200}<Error\b|<Error\b|[{]\s{0,64}\"(error|errors|message|code|status)\")", re.DOTALL
 )
 """What object stores and services answer in the place of a file: XML or JSON."""
-_DESCRIPTOR = re.compile(rb"\s{0,64}(<\?xml\b[^>]{0,100}>\s{0,64})?<vib[\s>]")
-_MANIFEST = re.compile(rb'\s{0,64}[{]\s{0,64}"(attachments|description)":')
+_DESCRIPTOR = regex(rb"\s{0,64}(<\?xml\b[^>]{0,100}>\s{0,64})?<vib[\s>]")
+_MANIFEST = regex(rb'\s{0,64}[{]\s{0,64}"(attachments|description)":')
 """Keys that come first in canonical JSON."""
 _ZEROS = 512
 """Zero bytes at the start that no file has by chance."""

@@ -20,7 +20,6 @@ A module without payloads has no files: it only relates other modules.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -39,6 +38,7 @@ from modseal.format.manifest import (
     Relationships,
 )
 from modseal.format.shape import Array, Integer, Table, Text, Variant, quote
+from modseal.values import regex
 
 MEMBER = MANIFEST_MEMBER["seal"]
 SCHEMA = "modseal/manifest@1"
@@ -47,16 +47,16 @@ LINK_MODE = 0o777
 LATEST_TIME = 2**33 - 1
 """Seconds after 1970: eleven octal digits in the ustar header."""
 
-_RELEASED = re.compile(r"(?!0000)[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z")
-MEDIA_TYPE = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,62}/[a-z0-9][a-z0-9!#$&^_.+-]{0,62}")
+_RELEASED = regex(r"(?!0000)[0-9]{4}-[0-9]{2}-[0-9]{2}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z")
+MEDIA_TYPE = regex(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,62}/[a-z0-9][a-z0-9!#$&^_.+-]{0,62}")
 """RFC 6838, section 4.2, in lower case and a little shorter."""
 MEDIA_TYPE_FORM = "a media type in lower case, without parameters"
 
 _NAME = Text(rules.MODULE_NAME, form=rules.MODULE_NAME_FORM, most=limits.NAME_LENGTH)
 _VERSION = Text(rules.VERSION, form=rules.VERSION_FORM, most=limits.NAME_LENGTH)
 _MEMBER = Text(rules.MEMBER_NAME, form=rules.MEMBER_NAME_FORM, most=limits.MEMBER_NAME_LENGTH)
-_SHA256 = Text(re.compile("[0-9a-f]{64}"), form="64 lower-case hexadecimal digits", most=64, least=64)
-_MODE = Text(re.compile("[0-7]{4}"), form="4 octal digits", least=4, most=4)
+_SHA256 = Text(regex("[0-9a-f]{64}"), form="64 lower-case hexadecimal digits", most=64, least=64)
+_MODE = Text(regex("[0-7]{4}"), form="4 octal digits", least=4, most=4)
 _PATH = Text(most=limits.PATH_LENGTH, about="Relative to the root that the module is installed under.")
 
 _CONSTRAINTS = Array(

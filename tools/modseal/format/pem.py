@@ -24,7 +24,7 @@ from dataclasses import field
 
 from modseal.errors import FormatError
 from modseal.format import der
-from modseal.values import dataclass
+from modseal.values import dataclass, regex
 
 CERTIFICATE = "CERTIFICATE"
 CRL = "X509 CRL"
@@ -33,19 +33,19 @@ KEYS = ("PRIVATE KEY", "ENCRYPTED PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE K
         "OPENSSH PRIVATE KEY")  # fmt: skip
 
 _PRIVATE = "PRIVATE KEY"
-_BOUNDARY = re.compile(rb"-----(BEGIN|END) ([A-Z0-9]{1,20}(?: [A-Z0-9]{1,20}){0,4})-----")
-_BASE64 = re.compile(rb"[A-Za-z0-9+/=]+")
-_LOOSE_BASE64 = re.compile(rb"[A-Za-z0-9+/]{40,}={0,2}")
+_BOUNDARY = regex(rb"-----(BEGIN|END) ([A-Z0-9]{1,20}(?: [A-Z0-9]{1,20}){0,4})-----")
+_BASE64 = regex(rb"[A-Za-z0-9+/=]+")
+_LOOSE_BASE64 = regex(rb"[A-Za-z0-9+/]{40,}={0,2}")
 """A line of text that is nothing but this is taken for a line of a block: no word is as long."""
 _DASHES = b"---"
 """What is left of a BEGIN or END line that lost a part. No line of text has it."""
-_TITLE = re.compile(rb"[ \t]*(BEGIN|END) [A-Z0-9 ]*(CERTIFICATE|CRL|KEY|REQUEST|PKCS7|CMS)\b")
+_TITLE = regex(rb"[ \t]*(BEGIN|END) [A-Z0-9 ]*(CERTIFICATE|CRL|KEY|REQUEST|PKCS7|CMS)\b")
 """What is left of one that lost its dashes."""
-_CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
-_HEADER = re.compile(rb"[A-Za-z][A-Za-z0-9-]*:")
-_KEY_HEADER = re.compile(rb"(Proc-Type|DEK-Info): [\x20-\x7e]+")
+_CONTROL = regex(rb"[\x00-\x08\x0a-\x1f\x7f]")
+_HEADER = regex(rb"[A-Za-z][A-Za-z0-9-]*:")
+_KEY_HEADER = regex(rb"(Proc-Type|DEK-Info): [\x20-\x7e]+")
 """Those of a private key that an old OpenSSL encrypted (RFC 1421 section 4.6)."""
-_KEY_TRACE = re.compile(
+_KEY_TRACE = regex(
     rb"(BEGIN|END)[A-Z0-9 ]{0,40}PRIVATE KEY"
     # `openssl pkey -text`, whose numbers stand on the lines below
     rb"|^[ \t#]*(priv|prime1|prime2|exponent1|exponent2|coefficient|privateExponent):|Private-Key:"
@@ -56,9 +56,9 @@ _KEY_TRACE = re.compile(
 _BLANK = b" \t"
 _ENOUGH = 8
 _FORMS = {
-    CRL: re.compile(rb"\x02?\x30\x30[\x17\x18]"),
-    REQUESTS[0]: re.compile(rb"\x02\x30\x30\xa0"),
-    CERTIFICATE: re.compile(rb"\xa0?\x02\x30{4}"),
+    CRL: regex(rb"\x02?\x30\x30[\x17\x18]"),
+    REQUESTS[0]: regex(rb"\x02\x30\x30\xa0"),
+    CERTIFICATE: regex(rb"\xa0?\x02\x30{4}"),
 }
 """The tags of the first values of what is signed."""
 

@@ -9,7 +9,6 @@ newer one for ever by showing the old one.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterator
 from dataclasses import field
 from datetime import datetime
@@ -21,14 +20,14 @@ from modseal.format import canonical_json, rooted, rules, statement_file
 from modseal.format.rooted import TIME, VERSION
 from modseal.format.shape import Array, Table, Text
 from modseal.format.times import time_text
-from modseal.values import dataclass
+from modseal.values import dataclass, regex
 
 SCHEMA = "modseal/recall@1"
 MEMBER = "recall.json"
 SUFFIX = ".recall"
 
 NAME = Text(rules.MODULE_NAME, form=rules.MODULE_NAME_FORM, most=limits.NAME_LENGTH)
-_LINE = Text(re.compile(r"[^\x00-\x1f\x7f]+"), form="printable text on one line", most=1000)
+_LINE = Text(regex(r"[^\x00-\x1f\x7f]+"), form="printable text on one line", most=1000)
 _MODULE = Table(
     {
         "vendor": Text(most=limits.NAME_LENGTH),
@@ -48,7 +47,7 @@ _MODULE = Table(
             about="All of these hold for a version that is withdrawn; absent: every version.",
         ),
         "replacement": Text(
-            re.compile(r"[^\x00-\x1f\x7f]+"), form="printable text on one line", most=1000, about="What to use instead."
+            regex(r"[^\x00-\x1f\x7f]+"), form="printable text on one line", most=1000, about="What to use instead."
         ),
     },
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Any
@@ -11,13 +10,13 @@ from modseal import limits
 from modseal.errors import FormatError, foreign
 from modseal.format import canonical_json, times
 from modseal.format.shape import Array, Integer, Shape, Table, Text
-from modseal.values import dataclass
+from modseal.values import dataclass, regex
 
 MAXIMUM_VERSION = 2**31 - 1
 
-HEX = Text(re.compile(r"[0-9a-f]{64}"), form="64 lower-case hex digits", most=64)
+HEX = Text(regex(r"[0-9a-f]{64}"), form="64 lower-case hex digits", most=64)
 TIME = Text(
-    re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"),
+    regex(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z"),
     form="a time like 2026-01-31T12:00:00Z",
     most=20,
 )

@@ -17,20 +17,21 @@ from modseal.errors import Failure, FormatError
 from modseal.format.characters import WHITE_SPACE, is_printable
 from modseal.format.manifest import MANIFEST_MEMBER, SIGNATURE_MEMBER, Constraint, Entry, FileType, Manifest
 from modseal.format.shape import quote
+from modseal.values import regex
 
-MEMBER_NAME = re.compile(rf"(?!\.\.?$)[A-Za-z0-9._-]{{1,{limits.MEMBER_NAME_LENGTH}}}", re.ASCII)
-MODULE_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._+-]{{0,{limits.NAME_LENGTH - 1}}}", re.ASCII)
-VERSION = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._+~:-]{{0,{limits.NAME_LENGTH - 1}}}", re.ASCII)
+MEMBER_NAME = regex(rf"(?!\.\.?$)[A-Za-z0-9._-]{{1,{limits.MEMBER_NAME_LENGTH}}}", re.ASCII)
+MODULE_NAME = regex(rf"[A-Za-z0-9][A-Za-z0-9._+-]{{0,{limits.NAME_LENGTH - 1}}}", re.ASCII)
+VERSION = regex(rf"[A-Za-z0-9][A-Za-z0-9._+~:-]{{0,{limits.NAME_LENGTH - 1}}}", re.ASCII)
 MEMBER_NAME_FORM = f"1 to {limits.MEMBER_NAME_LENGTH} of A-Z a-z 0-9 . _ -, and neither . nor .."
 MODULE_NAME_FORM = f"1 to {limits.NAME_LENGTH} of A-Z a-z 0-9 . _ + -, the first a letter or digit"
 VERSION_FORM = f"1 to {limits.NAME_LENGTH} of A-Z a-z 0-9 . _ + ~ : -, the first a letter or digit"
 RESERVED_MEMBERS = frozenset({*MANIFEST_MEMBER.values(), SIGNATURE_MEMBER})
-KEY_NAME = re.compile("key-sha256:[0-9a-f]{64}")
+KEY_NAME = regex("key-sha256:[0-9a-f]{64}")
 KEY_NAME_FORM = "key-sha256: and 64 lower-case hexadecimal digits"
 RELATIONS = ("<<", "<=", "=", ">=", ">>")
 
 _USUAL_NAME = "[A-Za-z0-9_+-][A-Za-z0-9._+-]*"
-_USUAL_PATH = re.compile(rf"(?:{_USUAL_NAME}/){{0,{limits.PATH_DEPTH - 1}}}{_USUAL_NAME}")
+_USUAL_PATH = regex(rf"(?:{_USUAL_NAME}/){{0,{limits.PATH_DEPTH - 1}}}{_USUAL_NAME}")
 """Paths that break no rule of `check_path` but for their length: most are like that."""
 
 PERMISSIONS = 0o777
@@ -41,7 +42,7 @@ SPECIAL_BITS = 0o7000
 _OTHER_BITS = ~(PERMISSIONS | SPECIAL_BITS)
 STICKY = 0o1000
 
-_NOT_IN_TEXT = re.compile(
+_NOT_IN_TEXT = regex(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
 )
 """What a free text must not have: controls but tab and newline, line separators, bidi controls,

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import enum
 import functools
-import re
 import struct
 import zlib
 from collections.abc import Iterable, Iterator
@@ -26,6 +25,7 @@ from modseal.errors import FormatError
 from modseal.format import rules
 from modseal.format.manifest import Entry, FileType
 from modseal.format.stream import Stream, is_zero, zeros
+from modseal.values import regex
 
 Item = tuple[Entry, Iterator[bytes]]
 """An entry, and the content of a file in pieces (nothing for other types)."""
@@ -57,7 +57,7 @@ _FOREIGN_TYPES = {
     b"S": "a sparse file as GNU tar writes it; make the tar without `--sparse`",
 }
 """What other typeflags mean (POSIX.1-2001 pax, GNU tar's manual), for people."""
-_OCTAL = re.compile(rb" *[0-7]+[ \0]*")
+_OCTAL = regex(rb" *[0-7]+[ \0]*")
 _ZERO = b"0000000\0"
 _END = bytes(BLOCK)
 _NOTHING: Iterator[bytes] = iter(())
@@ -65,7 +65,7 @@ _EXTENDED = b"x"
 _EXTENDED_NAME = b"././@PaxHeader"
 _LONG_NAME = b"././@LongPath"
 """The name of an entry whose path is in its extended header: no reader can take it for a path of a module."""
-_RECORD = re.compile(rb"[1-9][0-9]* path=([^\0]*)\n\0*")
+_RECORD = regex(rb"[1-9][0-9]* path=([^\0]*)\n\0*")
 
 
 class Dialect(enum.Enum):

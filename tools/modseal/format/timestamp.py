@@ -6,7 +6,6 @@ are: strict DER, one signer, named by issuer and serial number, with signed attr
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime, timedelta
 
 from modseal import limits
@@ -14,11 +13,11 @@ from modseal.errors import FormatError, foreign
 from modseal.format import cms, der
 from modseal.format.cms import Algorithm, CertificateId, read_algorithm
 from modseal.format.der import Reader
-from modseal.values import dataclass
+from modseal.values import dataclass, regex
 
 ID_TST_INFO = "1.2.840.113549.1.9.16.1.4"
 
-_TIME = re.compile(rb"(\d{14})(\.\d*[1-9])?Z")
+_TIME = regex(rb"(\d{14})(\.\d*[1-9])?Z")
 _GRANTED = 0
 _VERSION = 3
 """Of SignedData whose content is not id-data (RFC 5652 section 5.1)."""

@@ -11,13 +11,14 @@ import json
 import re
 
 from modseal.format.shape import Steps, location
+from modseal.values import regex
 
 _BASIC = r'"(?:[^"\\\n]|\\.)*"'
 _LITERAL = r"'[^'\n]*'"
 _PART = rf"(?:[A-Za-z0-9_-]+|{_BASIC}|{_LITERAL})"
 _KEY = rf"{_PART}(?:[ \t]*\.[ \t]*{_PART})*"
-_ONE_PART = re.compile(_PART)
-_TOKEN = re.compile(
+_ONE_PART = regex(_PART)
+_TOKEN = regex(
     rf"""
     (?P<blank>[ \t\r\n]+|\#[^\n]*)
   | (?P<assignment>{_KEY})[ \t]*=
@@ -28,7 +29,7 @@ _TOKEN = re.compile(
 )
 """What stands where a statement begins."""
 
-_VALUE = re.compile(
+_VALUE = regex(
     rf"""
     (?P<text>\"\"\"(?:[^\\]|\\.)*?\"{{3,5}} | '''.*?'{{3,5}} | {_BASIC} | {_LITERAL})
   | (?P<open>[\[{{])
@@ -42,7 +43,7 @@ _VALUE = re.compile(
 )
 """The parts of a value. A text over several lines may end with up to two quotes of its own before the closing three."""
 
-_INLINE_KEY = re.compile(rf"({_KEY})[ \t]*=")
+_INLINE_KEY = regex(rf"({_KEY})[ \t]*=")
 
 
 @functools.lru_cache(maxsize=4)

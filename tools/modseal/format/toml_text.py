@@ -8,7 +8,6 @@ a file needs the line: `toml_lines` finds it.
 from __future__ import annotations
 
 import codecs
-import re
 from dataclasses import field
 
 import tomli
@@ -16,12 +15,12 @@ import tomli
 from modseal import limits
 from modseal.errors import foreign
 from modseal.format.shape import Problem, Shape, Steps
-from modseal.values import dataclass
+from modseal.values import dataclass, regex
 
 _SEPARATORS = b"\n,.=[{"
 """What ends or begins a line, a key or a value; also where it stands in a text."""
 
-_TWICE = re.compile(r"Cannot declare \((.*?),?\) twice|Cannot mutate immutable namespace \((.*?),?\)")
+_TWICE = regex(r"Cannot declare \((.*?),?\) twice|Cannot mutate immutable namespace \((.*?),?\)")
 _CURLY = "\u2018\u2019\u201c\u201d\u00ab\u00bb"
 
 

@@ -15,6 +15,7 @@ from modseal.errors import Failure
 from modseal.format import rules
 from modseal.format.manifest import Manifest, Payload, View
 from modseal.format.shape import quote
+from modseal.values import regex
 
 TYPES = ("bootbank", "locker", "meta")
 
@@ -32,13 +33,13 @@ hosts before 7.0 take the last `sha-256` for that of the member (docs/vib.md).""
 LENGTHS = {"sha256": 32, "sha1": 20}
 """Bytes of a digest."""
 
-_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?([+-]\d\d:\d\d)?", re.ASCII)
-_VFAT_NAME = re.compile(r"[A-Za-z0-9_-]{1,8}(\.[A-Za-z0-9_-]{1,3})?")
+_DATE = regex(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{6})?([+-]\d\d:\d\d)?", re.ASCII)
+_VFAT_NAME = regex(r"[A-Za-z0-9_-]{1,8}(\.[A-Za-z0-9_-]{1,3})?")
 """A name of MS-DOS, which is what the boot partition of a host has."""
 BOOT_ORDER = 2**31 - 1
 """Genuine orders are below 1,000."""
 
-_PAYLOAD_TYPE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
+_PAYLOAD_TYPE = regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,31}")
 
 
 def quirks(manifest: Manifest) -> Iterator[tuple[str, str]]:

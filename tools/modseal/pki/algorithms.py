@@ -142,6 +142,17 @@ def identify(signature: Algorithm, digest: str | None, key: object) -> tuple[Sig
     return row, salt
 
 
+class _VerifiedByHash(ec.ECDSA):
+    """ECDSA to verify with. The library's own loads ciphers to learn whether it could sign without randomness."""
+
+    def __init__(self, kind: hashes.HashAlgorithm) -> None:
+        self._kind = kind
+
+    @property
+    def algorithm(self) -> hashes.HashAlgorithm:
+        return self._kind
+
+
 def verify(row: SignatureAlgorithm, key: Any, signature: bytes, data: bytes, salt: int | None = None) -> None:
     """Verify a signature over `data`; returns nothing.
 
@@ -154,7 +165,7 @@ def verify(row: SignatureAlgorithm, key: Any, signature: bytes, data: bytes, sal
         elif row.family == "rsa-pss":
             key.verify(signature, data, padding.PSS(padding.MGF1(kind), salt or kind.digest_size), kind)
         elif row.family == "ecdsa":
-            key.verify(signature, data, ec.ECDSA(kind))
+            key.verify(signature, data, _VerifiedByHash(kind))
         else:
             key.verify(signature, data)
     except InvalidSignature:

@@ -7,7 +7,6 @@ shown to be inside.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator
 
 from modseal import limits
@@ -26,13 +25,13 @@ from modseal.pki.names import (
     is_comparable,
     read_general_name,
 )
-from modseal.values import dataclass
+from modseal.values import dataclass, regex
 
 _LABEL = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
-_HOST = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
-_LOCAL_PART = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+")
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://(?P<host>[A-Za-z0-9._-]+)(?::[0-9]*)?(?:[/?#][\x21-\x7e]*)?")
-_ADDRESS = re.compile(r"[0-9.]+")
+_HOST = regex(rf"{_LABEL}(?:\.{_LABEL})*")
+_LOCAL_PART = regex(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]+")
+_URI = regex(r"[A-Za-z][A-Za-z0-9+.-]*://(?P<host>[A-Za-z0-9._-]+)(?::[0-9]*)?(?:[/?#][\x21-\x7e]*)?")
+_ADDRESS = regex(r"[0-9.]+")
 
 
 class NotJudgedError(Exception):

@@ -5,8 +5,6 @@ An unknown key is an error, because a misspelt rule is a rule that does not hold
 
 from __future__ import annotations
 
-import re
-
 from modseal import limits
 from modseal.format import rules
 from modseal.format.level import Level
@@ -15,24 +13,25 @@ from modseal.format.shape import Array, Boolean, Integer, Table, Text, TextMap
 from modseal.pki.algorithms import ALGORITHMS
 from modseal.pki.purpose import MINIMUM_RSA_BITS
 from modseal.trust.powers import MEANINGS, Power
+from modseal.values import regex
 
 SCHEMA = "modseal/policy@1"
 _ESXCLI_NAMES = ("VMwareCertified", "VMwareAccepted", "PartnerSupported", "CommunitySupported")
 _LEVEL = Text(choices=(*map(str, sorted(Level, reverse=True)), *_ESXCLI_NAMES), about="An acceptance level.")
 _FINGERPRINT_PATTERN = "sha256:[0-9a-f]{64}"
-FINGERPRINT = Text(re.compile(_FINGERPRINT_PATTERN), form="'sha256:' and 64 lower-case hex digits", most=71)
+FINGERPRINT = Text(regex(_FINGERPRINT_PATTERN), form="'sha256:' and 64 lower-case hex digits", most=71)
 _DENIED = Text(
-    re.compile(rf"(key-)?{_FINGERPRINT_PATTERN}"),
+    regex(rf"(key-)?{_FINGERPRINT_PATTERN}"),
     form="'key-sha256:' (a public key) or 'sha256:' (a certificate) and 64 lower-case hex digits",
     most=75,
 )
 _FILE = Text(most=4096, about="A file, relative to the policy.")
-_LABEL = Text(re.compile(r"[^\x00-\x1f\x7f]+"), form="printable text", most=200)
+_LABEL = Text(regex(r"[^\x00-\x1f\x7f]+"), form="printable text", most=200)
 _PATTERNS = Array(_LABEL, least=1, about="Shell-style patterns; letter case counts.")
 _NAMES = Array(
     # A character that no module name has, such as a letter that only looks like one of a name, would match nothing.
     Text(
-        re.compile(r"([A-Za-z0-9._+*?-]|\[!?[A-Za-z0-9._+-]+\])+"),
+        regex(r"([A-Za-z0-9._+*?-]|\[!?[A-Za-z0-9._+-]+\])+"),
         form="a pattern of module names: A-Z a-z 0-9 . _ + - and * ? [...]",
         most=200,
     ),
@@ -63,16 +62,16 @@ _ANCHOR = Table(
     },
     about="Whom this policy trusts: a CA certificate, or the fingerprint of an exact signer certificate.",
 )
-_DATE = re.compile(r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
-_RULE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_DATE = regex(r"[0-9]{4}-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])")
+_RULE = regex(r"[a-z0-9]+(-[a-z0-9]+)*")
 _ALLOWANCE = Table(
     {
         "rule": Text(_RULE, form="the id of a rule of docs/audits.md", most=limits.NAME_LENGTH),
-        "reason": Text(re.compile(r"[^\x00-\x1f\x7f]+"), form="printable text", most=1000),
+        "reason": Text(regex(r"[^\x00-\x1f\x7f]+"), form="printable text", most=1000),
         "expires": Text(_DATE, form="a date like 2026-01-31", about="The last day that it counts (UTC)."),
     },
     {
-        "sha256": Text(re.compile(r"[0-9a-f]{64}"), form="64 lower-case hex digits", about="Of one exact bundle."),
+        "sha256": Text(regex(r"[0-9a-f]{64}"), form="64 lower-case hex digits", about="Of one exact bundle."),
         "modules": _NAMES,
     },
     about="A finding of an audit that is known and accepted. No failed check can be.",

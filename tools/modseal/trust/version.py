@@ -9,11 +9,12 @@ before everything, even the end, so that `2.0~rc1` is older than `2.0`.
 from __future__ import annotations
 
 import operator
-import re
 from collections.abc import Callable
 from functools import lru_cache
 
-_RUN = re.compile(r"[0-9]+|[A-Za-z]+|~")
+from modseal.values import regex
+
+_RUN = regex(r"[0-9]+|[A-Za-z]+|~")
 _END = (1, 0, "")
 
 

@@ -11,7 +11,6 @@ cover more than is seen here: the answer is then too weak rather than too strong
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from fnmatch import fnmatchcase
 from itertools import combinations, islice, product
@@ -19,7 +18,7 @@ from itertools import combinations, islice, product
 from modseal.format.level import Level
 from modseal.trust.policy import Anchor, Policy, matches_any
 from modseal.trust.powers import Power
-from modseal.values import dataclass
+from modseal.values import dataclass, regex
 
 _TRIED = 40_000
 """Combinations that are looked at: 256 pins of which two have to sign make 32,640, of which three 2.8 million."""
@@ -28,7 +27,7 @@ _SHOWN = 3
 Choice = tuple[str, ...]
 """Patterns that a text has to match all; none: any text."""
 
-_WILDCARD = re.compile(r"[*?]|\[!?\]?[^]]*\]")
+_WILDCARD = regex(r"[*?]|\[!?\]?[^]]*\]")
 
 
 @dataclass(frozen=True, slots=True)

@@ -142,15 +142,16 @@ def identify(signature: Algorithm, digest: str | None, key: object) -> tuple[Sig
     return row, salt
 
 
-class _VerifiedByHash(ec.ECDSA):
-    """ECDSA to verify with. The library's own loads ciphers to learn whether it could sign without randomness."""
+class _Ecdsa(ec.ECDSA):
+    """ECDSA to verify with. The library's own loads its ciphers, to learn whether it could sign without randomness."""
+
+    algorithm: Any = None
 
     def __init__(self, kind: hashes.HashAlgorithm) -> None:
-        self._kind = kind
+        self.algorithm = kind
 
-    @property
-    def algorithm(self) -> hashes.HashAlgorithm:
-        return self._kind
+
+_ECDSA = {name: _Ecdsa(kind) for name, (_, kind) in _HASHES.items()}
 
 
 def verify(row: SignatureAlgorithm, key: Any, signature: bytes, data: bytes, salt: int | None = None) -> None:
@@ -165,7 +166,7 @@ def verify(row: SignatureAlgorithm, key: Any, signature: bytes, data: bytes, sal
         elif row.family == "rsa-pss":
             key.verify(signature, data, padding.PSS(padding.MGF1(kind), salt or kind.digest_size), kind)
         elif row.family == "ecdsa":
-            key.verify(signature, data, _VerifiedByHash(kind))
+            key.verify(signature, data, _ECDSA[row.digest_name])
         else:
             key.verify(signature, data)
     except InvalidSignature:

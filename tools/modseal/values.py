@@ -2,7 +2,7 @@
 
 `dataclasses.dataclass` writes and compiles up to seven functions for each frozen class with slots: for the 53 that a
 cold `verify` loads, a quarter of its time (docs/adr/0039). Here it writes none: comparison, hash and text are shared,
-and `__init__` is written when the first value is made, which most processes never do for half of the classes. To the
+and `__init__` is written for a class of which more than a few values are made. To the
 type checker it is `dataclasses.dataclass` itself, so that an assignment to a field of a frozen value is an error there.
 At run time it is not refused.
 
@@ -21,6 +21,9 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 __all__ = ["dataclass", "regex"]
+
+_FEW = 8
+"""Values of a class that are made without a written `__init__`: writing one takes as long as making twenty so."""
 
 if TYPE_CHECKING:
     from dataclasses import dataclass
@@ -60,11 +63,38 @@ class _Pattern:
 
 
 def _init_when_called(cls: Any) -> Any:
+    left = _FEW
+
     def init(self: Any, *values: Any, **named: Any) -> None:
-        cls.__init__ = _written_init(cls)
-        cls.__init__(self, *values, **named)
+        nonlocal left
+        left -= 1
+        if left < 0 or not _assigned(self, values, named):
+            cls.__init__ = _written_init(cls)
+            cls.__init__(self, *values, **named)
 
     return init
+
+
+def _assigned(self: Any, values: tuple[Any, ...], named: dict[str, Any]) -> bool:
+    """Do what a written `__init__` does; False where it would refuse the arguments."""
+    known = fields(self)
+    names = [field.name for field in known if field.init]
+    given = dict(zip(names, values, strict=False)) | named
+    if len(given) != len(values) + len(named) or not given.keys() <= set(names):
+        return False
+    for field in known:
+        if field.name in given:
+            value = given[field.name]
+        elif field.default_factory is not MISSING:
+            value = field.default_factory()
+        elif field.default is not MISSING:
+            value = field.default
+        else:
+            return False
+        setattr(self, field.name, value)
+    if hasattr(self, "__post_init__"):
+        self.__post_init__()
+    return True
 
 
 def _written_init(cls: Any) -> Any:

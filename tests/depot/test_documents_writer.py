@@ -15,8 +15,8 @@ from modseal.format import rules
 from modseal.format.manifest import Constraint, Platform, Relationships
 
 TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Cf", "Zl", "Zp"))).map(str.strip)
-NAMES = st.from_regex(rules.MODULE_NAME, fullmatch=True).filter(lambda text: len(text) <= 40)
-VERSIONS = st.from_regex(rules.VERSION, fullmatch=True).filter(lambda text: len(text) <= 40)
+NAMES = st.from_regex(rules.MODULE_NAME.pattern, fullmatch=True).filter(lambda text: len(text) <= 40)
+VERSIONS = st.from_regex(rules.VERSION.pattern, fullmatch=True).filter(lambda text: len(text) <= 40)
 PLATFORMS = st.lists(st.builds(Platform, TEXTS, TEXTS, TEXTS), max_size=3).map(tuple)
 PLACES = st.builds(Place, TEXTS, st.integers(0, 10**9), st.tuples(st.tuples(st.just("sha-256"), NAMES)))
 PLAIN = st.builds(Constraint, NAMES)

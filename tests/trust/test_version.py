@@ -53,7 +53,7 @@ def test_the_order_is_total(one: str, other: str, third: str) -> None:
     assert not (a <= b <= c) or a <= c
 
 
-@given(st.from_regex(rules.VERSION, fullmatch=True), st.from_regex(rules.VERSION, fullmatch=True))
+@given(st.from_regex(rules.VERSION.pattern, fullmatch=True), st.from_regex(rules.VERSION.pattern, fullmatch=True))
 @settings(max_examples=100, deadline=None)
 def test_any_two_versions_of_manifests_can_be_compared(one: str, other: str) -> None:
     """So no code is needed for versions that cannot be (`version-unparsable` is retired)."""

@@ -3,12 +3,14 @@
 import gzip
 import hashlib
 import io
+import random
 import subprocess
 import sys
 import tarfile
 import threading
 import xml.etree.ElementTree as ET
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,11 +19,12 @@ from hypothesis import strategies as st
 
 from modseal import limits
 from modseal.errors import FormatError
+from modseal.format import compression, inflate
 from modseal.format import payload as payload_module
 from modseal.format.manifest import Digest, Entry, FileType, Payload, View
 from modseal.format.payload import Measured, measure
 from modseal.format.payload_writer import Input, write_seal_payload, write_vib_payload
-from modseal.format.source import BytesSource
+from modseal.format.source import BytesSource, blocks
 
 CONTENTS = {"etc/app.conf": b"level = 1\n", "opt/app": b"\x7fELF" + b"code" * 3000, "opt/empty": b""}
 INPUTS = [
@@ -41,7 +44,8 @@ def build(type, inputs=INPUTS):  # noqa: A002
     out = io.BytesIO()
     write = write_seal_payload if type in SEAL_TYPES else write_vib_payload
     payload, entries = write("app", type, inputs, 1_700_000_000, out)
-    return payload, entries, out.getvalue()
+    digests = {item.path: hashlib.sha256(item.open().read()).digest() for item in inputs if item.open}
+    return payload, tuple(replace(entry, sha256=digests.get(entry.path)) for entry in entries), out.getvalue()
 
 
 BUILT = {type: build(type) for type in SEAL_TYPES + VIB_TYPES}  # noqa: A001
@@ -251,6 +255,39 @@ def test_a_large_payload_is_measured_the_same_in_a_thread(type, monkeypatch):  #
     assert measure(payload, BytesSource(data)) == alone
     broken = data[: len(data) // 2]
     assert measure(payload, BytesSource(broken)).failures
+    assert_no_thread()
+
+
+@pytest.mark.parametrize("type", BUILT)
+def test_what_is_found_does_not_depend_on_cores_and_threads(type, monkeypatch):  # noqa: A002
+    """Of many frames and blocks, damaged here and there: the same failures in the same order, and the same entries."""
+    monkeypatch.setattr(limits, "ZSTD_FRAME", 4096)
+    monkeypatch.setattr(limits, "CHUNK_SIZE", 1500)
+    monkeypatch.setattr(payload_module, "blocks", lambda source, step=700: blocks(source, step))
+    monkeypatch.setattr(inflate, "_OUTPUT", 3000)
+    monkeypatch.setattr(compression, "ZSTD_THREADS", 8)
+    noise = random.Random(1).randbytes(20_000)
+    files = {f"file-{number}": noise[number * 1000 :] for number in range(6)}
+    inputs = [
+        Input(path, FileType.FILE, 0o644, None, partial(io.BytesIO, data), len(data)) for path, data in files.items()
+    ]
+    payload, _, data = build(type, inputs)
+    cases = [(payload, data), (replace(payload, unpacked_size=50_000), data)]
+    for at in (5, 2000, len(data) // 2, len(data) - 3000, len(data) - 3):
+        changed = data[:at] + bytes([data[at] ^ 0x55]) + data[at + 1 :]
+        again = resealed(payload, changed) if type in SEAL_TYPES else payload
+        cases += [(payload, changed), (again, changed), (payload, data[:at]), (resealed(again, data[:at]), data[:at])]
+    failed = 0
+    for declared, content in cases:
+        found = []
+        for cores, threads_from, depth in ((1, 1 << 40, 1), (1, 0, 1), (2, 0, 1), (8, 0, 16), (8, 1 << 40, 1)):
+            monkeypatch.setattr("os.cpu_count", lambda cores=cores: cores)
+            monkeypatch.setattr(payload_module, "THREAD_FROM", threads_from)
+            monkeypatch.setattr(payload_module, "THREAD_DEPTH", depth)
+            found.append(measure(declared, BytesSource(content)))
+        assert found == [found[0]] * len(found)
+        failed += bool(found[0].failures)
+    assert failed > len(cases) // 2
     assert_no_thread()
 
 

@@ -69,7 +69,7 @@ def written(inputs, type):  # noqa: A002
 @pytest.mark.parametrize("type", SEAL_TYPES + VIB_TYPES)
 def test_what_is_written_is_measured_as_declared(type):  # noqa: A002
     payload, entries, data = written(INPUTS, type)
-    measured = measure(payload, BytesSource(data))
+    measured = measure(payload, BytesSource(data), file_digests=type in SEAL_TYPES)
     assert measured.failures == ()
     assert measured.listed
     assert measured.entries == entries
@@ -235,6 +235,6 @@ INPUT = st.one_of(
 def test_any_tree_is_read_back_or_refused(inputs, type):  # noqa: A002
     with contextlib.suppress(FormatError):
         payload, entries, data = written(inputs, type)
-        measured = measure(payload, BytesSource(data))
+        measured = measure(payload, BytesSource(data), file_digests=type in SEAL_TYPES)
         assert measured.failures == ()
         assert measured.entries == entries

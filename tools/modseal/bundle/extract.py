@@ -24,6 +24,7 @@ from modseal.files.tree import Tree
 from modseal.format import rules
 from modseal.format.manifest import MANIFEST_MEMBER, Entry, FileType
 from modseal.format.payload import VISOR_TYPES, read_layout
+from modseal.format.stream import Piece
 from modseal.trust.examination import Examination, Verdict
 from modseal.trust.policy import Policy
 
@@ -76,7 +77,7 @@ class TreeWriter:
     def _place(self, entry: Entry) -> str:
         return f"{PAYLOADS}/{entry.payload}/{entry.path}" if self._by_payload else entry.path
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Piece) -> None:
         """See `format.payload.Sink.write`."""
         view = memoryview(data)
         try:

@@ -28,7 +28,7 @@ from modseal import limits
 from modseal.codes import CodeName
 from modseal.errors import FormatError, foreign
 from modseal.format.inflate import GZIP, faster_zlib, inflate
-from modseal.format.stream import Stream, regroup
+from modseal.format.stream import Piece, Stream, regroup
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -119,6 +119,7 @@ def gzip(blocks: Iterator[bytes], level: int = GZIP_LEVEL) -> Blocks:
     zlib writes it, which VMware's tools use; several are made by zlib-ng, in half the time, where it is installed.
     """
     checksum = size = 0
+    crc32 = faster_zlib().crc32
 
     def parts() -> Iterator[tuple[bytes, bytes, bool]]:
         nonlocal checksum, size
@@ -129,7 +130,7 @@ def gzip(blocks: Iterator[bytes], level: int = GZIP_LEVEL) -> Blocks:
                 before = part[-_DEFLATE_WINDOW:]
             if following is not None:
                 part = following
-                checksum = zlib.crc32(part, checksum)
+                checksum = crc32(part, checksum)
                 size += len(part)
 
     def deflated(part: tuple[bytes, bytes, bool]) -> bytes:
@@ -179,7 +180,7 @@ def _frames(stream: Stream) -> Iterator[bytes]:
         size = header.content or 0
         if not 0 < size <= limits.ZSTD_FRAME or not header.single or header.checksum:
             raise _bad("a zstd frame of a .seal is one segment of 1 byte to 4 MiB, says so, and has no checksum")
-        yield header.raw + b"".join(_frame_blocks(stream, header.window, size))
+        yield b"".join(chain((header.raw,), *_frame_blocks(stream, header.window, size)))
 
 
 def zstd_frames(blocks: Iterator[bytes]) -> Blocks:
@@ -266,7 +267,7 @@ def unzstd(blocks: Iterator[bytes], *, digested: bool = False) -> Iterator[bytes
         if index * limits.ZSTD_BLOCK > unpacked + limits.UNPACK_FLOOR:
             raise _bad("the zstd data is cut into needlessly many blocks")
         # One block at a time unpacks to at most 128 KiB.
-        data = unpack(block)
+        data = unpack(b"".join(block))
         unpacked += len(data)
         if unpacked > header.window and not digested:
             raise _bad("the zstd data is longer than its window, and no SHA-256 of the unpacked bytes is declared")
@@ -329,8 +330,8 @@ def _frame_header(stream: Stream) -> _FrameHeader:
     return _FrameHeader(raw, content, (content or 0) if single else size, single, bool(descriptor & 4))
 
 
-def _frame_blocks(stream: Stream, window: int, content: int | None = None) -> Iterator[bytes]:
-    """The blocks of a frame (RFC 8878, section 3.1.1.2), each with its header, to the last one.
+def _frame_blocks(stream: Stream, window: int, content: int | None = None) -> Iterator[tuple[Piece, ...]]:
+    """The blocks of a frame (RFC 8878, section 3.1.1.2), each in pieces with its header, to the last one.
 
     None is larger than the window. Where the content size is given, there are no more blocks and bytes than a sane
     packer makes of it.
@@ -349,7 +350,7 @@ def _frame_blocks(stream: Stream, window: int, content: int | None = None) -> It
         room -= length
         if content is not None and (room < 0 or blocks > content // limits.ZSTD_BLOCK + 2):
             raise _bad("a zstd frame is larger than its content, or cut into needlessly many blocks")
-        yield head + stream.take(length)
+        yield (head, *stream.pieces(length))
 
 
 def _gzip_header(stream: Stream, *, plain: bool) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 from modseal.codes import CodeName
 from modseal.errors import FormatError, Scalar, foreign
+from modseal.format.stream import Piece
 
 RAW, GZIP = -15, 31
 """Deflate alone, or within a gzip member (RFC 1952), whose checksum and size are then compared."""
@@ -22,7 +23,7 @@ _OUTPUT = 256 * 1024
 
 
 def inflate(
-    packed: Iterable[bytes], wrapping: int, what: str, trailing: CodeName = "bad-payload", **evidence: Scalar
+    packed: Iterable[Piece], wrapping: int, what: str, trailing: CodeName = "bad-payload", **evidence: Scalar
 ) -> Iterator[bytes]:
     """What one stream holds, which ends with the last packed byte, in blocks of at most 256 KiB.
 

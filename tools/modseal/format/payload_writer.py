@@ -80,13 +80,14 @@ def write_vib_payload(
 ) -> tuple[Payload, tuple[Entry, ...]]:
     """Write a payload of a `.vib` (`vgz`, `tgz` or `vzstd`) to `out`, and declare it and its entries.
 
-    The digests are those that VMware's tools write, in their order (docs/vib.md, section 2). `layout` is
-    for visor tars, whose entries then are in its order; without it, the newest form is written and ELF files
-    are marked as executables. Raises as `write_seal_payload` does.
+    The entries have no digests, because a descriptor declares none of files. The payload has those that VMware's
+    tools write, in their order (docs/vib.md, section 2). `layout` is for visor tars, whose entries then are in its
+    order; without it, the newest form is written and ELF files are marked as executables. Raises as
+    `write_seal_payload` does.
     """
     if type not in VIB_TYPES:
         raise FormatError("unsupported-payload", f"modseal writes no payloads of type {type!r}", type=type)
-    packing = _Packing(name, inputs, layout)
+    packing = _Packing(name, inputs, layout, file_digests=False)
     if type == "tgz":
         unpacked = _Tally(tar.write(packing.items(), mtime, tar.Dialect.LEGACY), "sha256", "sha1")
     else:
@@ -112,13 +113,16 @@ def write_vib_payload(
 
 
 class _Packing:
-    """The inputs of one payload: sorted, checked, and digested while their contents pass.
+    """The inputs of one payload: sorted, checked, and with `file_digests` digested while their contents pass.
 
     With the layout of an existing visor tar they are in its order; what it does not have follows.
     """
 
-    def __init__(self, name: str, inputs: Iterable[Input], layout: VisorLayout | None = None) -> None:
+    def __init__(
+        self, name: str, inputs: Iterable[Input], layout: VisorLayout | None = None, *, file_digests: bool = True
+    ) -> None:
         self._name = name
+        self._file_digests = file_digests
         order = {path: index for index, path in enumerate(layout.fields)} if layout else {}
         self._inputs = sorted(inputs, key=lambda item: (order.get(item.path, len(order)), rules.sort_key(item.path)))
         self._entries = [_entry(item, name) for item in self._inputs]
@@ -140,16 +144,20 @@ class _Packing:
         )
 
     def declared(self) -> tuple[Entry, ...]:
-        """The entries, with the digests of their files."""
+        """The entries, with the digests of their files where they were asked for."""
         return tuple(replace(entry, sha256=self._digests.get(entry.path)) for entry in self._entries)
 
     def _content(self, item: Input) -> Iterator[bytes]:
-        if item.type is FileType.FILE:
-            digest = hashlib.sha256()
-            for block in _read(item):
-                digest.update(block)
-                yield block
-            self._digests[item.path] = digest.digest()
+        if item.type is not FileType.FILE:
+            return
+        if not self._file_digests:
+            yield from _read(item)
+            return
+        digest = hashlib.sha256()
+        for block in _read(item):
+            digest.update(block)
+            yield block
+        self._digests[item.path] = digest.digest()
 
 
 class _Tally:

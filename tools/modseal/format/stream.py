@@ -11,6 +11,9 @@ from contextlib import contextmanager
 from modseal.codes import CodeName
 from modseal.errors import FormatError
 
+Piece = bytes | memoryview
+"""Some bytes, which may lie within a larger block: made without a copy of them."""
+
 _ZEROS = bytes(64 * 1024)
 
 
@@ -35,23 +38,25 @@ class Stream:
             return data
         return b"".join(self.pieces(length))
 
-    def pieces(self, length: int) -> Iterator[bytes]:
-        """Exactly `length` bytes in pieces as they come."""
+    def pieces(self, length: int) -> Iterator[Piece]:
+        """Exactly `length` bytes in pieces as they come, none of them copied."""
         while length:
             if self.at_end():
                 early = f"the data ends {length} bytes early, at byte {self.position}"
                 raise FormatError(self._code, early if self.position else "there is no data: it is empty")
-            piece = self._block[self._at : self._at + length] if self._at else self._block[:length]
+            piece: Piece = self._block
+            if self._at or length < len(piece):
+                piece = memoryview(piece)[self._at : self._at + length]
             self._at += len(piece)
             self.position += len(piece)
             length -= len(piece)
             yield piece
 
-    def rest(self) -> Iterator[bytes]:
+    def rest(self) -> Iterator[Piece]:
         """All that has not been taken yet."""
         while not self.at_end():
-            piece = self._block[self._at :]
-            self._at = len(self._block)
+            piece = memoryview(self._block)[self._at :]
+            self._at += len(piece)
             self.position += len(piece)
             yield piece
 
@@ -71,9 +76,9 @@ class Stream:
                 raise FormatError(self._code, f"{what} before byte {self.position} is not zero")
 
 
-def is_zero(data: bytes) -> bool:
+def is_zero(data: Piece) -> bool:
     """Whether all bytes are zero."""
-    return data.count(0) == len(data)
+    return bytes(data).count(0) == len(data)
 
 
 def zeros(length: int) -> Iterator[bytes]:
@@ -86,17 +91,18 @@ def zeros(length: int) -> Iterator[bytes]:
 
 def regroup(blocks: Iterator[bytes], size: int) -> Iterator[bytes]:
     """The same bytes in blocks of `size`, the last one shorter (but never empty)."""
-    parts: list[bytes] = []
+    parts: list[memoryview] = []
     held = 0
     for block in blocks:
         start = 0
+        view = memoryview(block)
         while held + len(block) - start >= size:
             end = start + size - held
-            parts.append(block[start:end])
-            yield b"".join(parts)
+            whole = b"".join((*parts, view[start:end]))
             parts, held, start = [], 0, end
+            yield whole
         if start < len(block):
-            parts.append(block[start:])
+            parts.append(view[start:])
             held += len(block) - start
     if parts:
         yield b"".join(parts)

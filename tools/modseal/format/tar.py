@@ -24,11 +24,14 @@ from modseal.codes import CodeName
 from modseal.errors import FormatError
 from modseal.format import rules
 from modseal.format.manifest import Entry, FileType
-from modseal.format.stream import Stream, is_zero, zeros
+from modseal.format.stream import Piece, Stream, is_zero, zeros
 from modseal.values import regex
 
 Item = tuple[Entry, Iterator[bytes]]
-"""An entry, and the content of a file in pieces (nothing for other types)."""
+"""An entry to write, and the content of a file in pieces (nothing for other types)."""
+
+Found = tuple[Entry, Iterator[Piece]]
+"""An entry that was read, with its content likewise."""
 
 BLOCK = 512
 NAME_SIZE = 100
@@ -60,7 +63,7 @@ _FOREIGN_TYPES = {
 _OCTAL = regex(rb" *[0-7]+[ \0]*")
 _ZERO = b"0000000\0"
 _END = bytes(BLOCK)
-_NOTHING: Iterator[bytes] = iter(())
+_NOTHING: Iterator[Piece] = iter(())
 _EXTENDED = b"x"
 _EXTENDED_NAME = b"././@PaxHeader"
 _LONG_NAME = b"././@LongPath"
@@ -164,7 +167,7 @@ def write(items: Iterable[Item], mtime: int, dialect: Dialect = Dialect.CANONICA
 
 def read(
     stream: Stream, dialect: Dialect, mtime: int = 0, room: int | None = None, declared: Iterable[Entry] = ()
-) -> Iterator[Item]:
+) -> Iterator[Found]:
     """The entries of a tar, each with its content, which is skipped where the caller leaves it.
 
     `declared` are the entries that a manifest says there are, sound and in order. A canonical header that is to the

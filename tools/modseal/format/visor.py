@@ -18,8 +18,8 @@ from typing import NamedTuple
 from modseal.errors import FormatError
 from modseal.format import tar
 from modseal.format.manifest import Entry, FileType
-from modseal.format.stream import Stream, is_zero, zeros
-from modseal.format.tar import BLOCK, NAME_SIZE, VISOR_MAGIC, EntryRules, Item
+from modseal.format.stream import Piece, Stream, is_zero, zeros
+from modseal.format.tar import BLOCK, NAME_SIZE, VISOR_MAGIC, EntryRules, Found, Item
 from modseal.values import dataclass
 
 PAGE = 4096
@@ -171,7 +171,7 @@ def write(items: Sequence[Item], layout: VisorLayout) -> Iterator[bytes]:
         yield from zeros(-position % BLOCK)
 
 
-def read(stream: Stream, room: int | None = None) -> Iterator[Item]:
+def read(stream: Stream, room: int | None = None) -> Iterator[Found]:
     """The entries of a visor tar in header order, each with its content, which is skipped where left.
 
     `room` is how many there may be. Reads the stream to its end.
@@ -215,7 +215,7 @@ def _headers(stream: Stream, room: int | None = None) -> list[_Header]:
     return headers
 
 
-def _content(stream: Stream, header: _Header) -> Iterator[bytes]:
+def _content(stream: Stream, header: _Header) -> Iterator[Piece]:
     """The content of an entry, which starts at its offset and not before what was read already."""
     entry, _, offset = header
     if offset and (offset < stream.position or offset % BLOCK):

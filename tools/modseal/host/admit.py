@@ -22,6 +22,7 @@ from modseal.files.open import open_file
 from modseal.format import canonical_json, rules
 from modseal.format.manifest import Entry, FileType, Manifest, View
 from modseal.format.source import FileSource, Source, Span
+from modseal.format.stream import Piece
 from modseal.format.times import time_text
 from modseal.host.documents import ModuleRecord, Part
 from modseal.host.installed import Installed
@@ -70,7 +71,7 @@ class _Files:
             with _storing():
                 self._descriptor, self._open = self._keeper.begin(), True
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: Piece) -> None:
         """See `Sink.write`."""
         if self._descriptor is not None:
             view = memoryview(data)

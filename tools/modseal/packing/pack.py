@@ -221,7 +221,7 @@ def _spool(target: Path) -> Iterator[BinaryIO]:
 
 def _require_sound(file: BinaryIO, target: Path) -> str:
     """The verifier's own verdict on container, payloads and files; then the SHA-256 of the bundle."""
-    bundle = OpenBundle(FileSource(file.fileno()), str(target))
+    bundle = OpenBundle(FileSource(file.fileno()), str(target), with_digest=True, file_digests=False)
     examination = examine_integrity(bundle, _ANY_TIME)
     if examination.verdict is not Verdict.ACCEPTED and examination.primary:
         check = examination.primary

@@ -18,25 +18,22 @@ from __future__ import annotations
 import functools
 import hashlib
 import importlib.util
-import json
 import os
 import sqlite3
 import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 from modseal import __version__, limits
-from modseal.auditing.finding import FindingText
+from modseal.auditing.kept import record_of, seconds, values_of
 from modseal.auditing.record import Record
-from modseal.auditing.rule import Row
+from modseal.auditing.seen import Seen
 from modseal.files.identity import Identity
-from modseal.format.level import Level
-from modseal.format.together import Footprint
-from modseal.trust.examination import Verdict
 from modseal.trust.policy import PolicyBytes
 
 _PATIENCE = 10
@@ -58,6 +55,13 @@ CREATE TABLE IF NOT EXISTS files (
 CREATE TABLE IF NOT EXISTS runs (
   number INTEGER PRIMARY KEY, key TEXT NOT NULL, context TEXT NOT NULL, at TEXT NOT NULL,
   complete INTEGER NOT NULL DEFAULT 0);
+CREATE TABLE IF NOT EXISTS wholes (
+  number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, context TEXT NOT NULL, run INTEGER NOT NULL,
+  after INTEGER NOT NULL, before INTEGER NOT NULL, bundles INTEGER NOT NULL,
+  seen TEXT NOT NULL, head TEXT NOT NULL, digest BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS pages (
+  number INTEGER PRIMARY KEY, whole INTEGER NOT NULL, spool TEXT NOT NULL, lines BLOB NOT NULL);
+CREATE INDEX IF NOT EXISTS by_whole ON pages (whole);
 """
 FILE = f"audit-{hashlib.sha256(_SCHEMA.encode()).hexdigest()[:8]}.sqlite"
 """The name says the form: another form has another name."""
@@ -75,7 +79,9 @@ VALUES (:sha256, :salt, :context, :size, :after, :before, :run, :row, :findings,
 _KEEP_FILE = """
 INSERT OR REPLACE INTO files (device, inode, part, size, mtime, ctime, salt, sha256)
 VALUES (:device, :inode, :part, :size, :mtime, :ctime, :salt, :sha256)"""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_TOO_MANY = """
+DELETE FROM wholes WHERE number IN (
+  SELECT number FROM (SELECT number, sum(bundles) OVER (ORDER BY number DESC) AS newer FROM wholes) WHERE newer > ?)"""
 
 T = TypeVar("T")
 Complain = Callable[[str], None]
@@ -92,7 +98,8 @@ class Cache:
         self._at = at
         self._complain = complain
         self._usable = True
-        self._device = os.stat(path).st_dev
+        self.device = os.stat(path).st_dev
+        self.seen = Seen(self.device)
         self._waiting: list[Record] = []
         self.since = 0
         self.run = 0
@@ -115,7 +122,7 @@ class Cache:
         try:
             yield cache
         finally:
-            cache._try(cache._finish)
+            cache.attempt(lambda _connection: cache._finish())
             connection.close()
 
     @classmethod
@@ -133,7 +140,7 @@ class Cache:
 
     def begin(self, key: str) -> None:
         """Note that an audit with this key begins."""
-        self._try(lambda: self._begin(key))
+        self.attempt(lambda _connection: self._begin(key))
 
     def _begin(self, key: str) -> None:
         values = {"key": key, "context": self.context, "at": self._at.isoformat()}
@@ -142,8 +149,8 @@ class Cache:
 
     def unfinished(self, key: str) -> tuple[int, datetime] | None:
         """The last run with this key, where it was interrupted: its number and its time of verification."""
-        query = "SELECT number, at, complete FROM runs WHERE key = ? ORDER BY number DESC LIMIT 1"
-        row = self._one(query, (key,))
+        query = "SELECT number, at, complete FROM runs WHERE key = :key ORDER BY number DESC LIMIT 1"
+        row = self.one(query, {"key": key})
         return (row["number"], datetime.fromisoformat(row["at"])) if row and not row["complete"] else None
 
     def at_time(self, at: datetime) -> None:
@@ -152,41 +159,41 @@ class Cache:
 
     def complete(self) -> None:
         """Note that the run came to its end."""
-        self._try(lambda: self._connection.execute("UPDATE runs SET complete = 1 WHERE number = ?", (self.run,)))
+        done = "UPDATE runs SET complete = 1 WHERE number = ?"
+        self.attempt(lambda connection: connection.execute(done, (self.run,)))
 
     # Results.
 
     def by_file(self, identity: Identity, salt: str, name: str) -> Record | None:
         """The result of a file that looks the same, under its name of today."""
-        if identity.device != self._device:
+        if identity.device != self.device:
             return None
-        return self._result(_BY_FILE, name, **_place(identity), salt=salt)
+        row = self.one(_BY_FILE, {**_place(identity), "salt": salt})
+        record = record_of(row, name, "file") if row else None
+        return replace(record, identity=identity) if record else None
 
     def by_content(self, sha256: str, salt: str, name: str) -> Record | None:
         """The result of these bytes."""
-        return self._result(_BY_CONTENT, name, sha256=sha256, salt=salt)
+        row = self.one(_BY_CONTENT, {"sha256": sha256, "salt": salt})
+        return record_of(row, name, "content") if row else None
 
     def may_have(self, size: int) -> bool:
         """Whether there is a result of a bundle of this size, so that it may be worth while to hash it first."""
-        return bool(self._one(_BY_SIZE, {"size": size, "context": self.context, "since": self.since}))
+        return bool(self.one(_BY_SIZE, {"size": size}))
 
     def keep(self, record: Record) -> None:
         """Keep a result that may be kept."""
+        self.seen.hold(record.holds)
         new = not record.kept and record.row.sha256 is not None and record.holds is not None
-        if new or (record.kept and record.identity):
-            self._try(lambda: self._keep(record))
+        if new or (record.kept == "content" and record.identity):
+            self._waiting.append(record)
+            if len(self._waiting) >= _COMMIT_EVERY:
+                self.attempt(lambda _connection: self._commit())
 
-    def _result(self, query: str, name: str, **values: object) -> Record | None:
-        row = self._one(query, {**values, "context": self.context, "at": _seconds(self._at), "since": self.since})
-        return _read(row, name) if row else None
-
-    def _one(self, query: str, values: Any) -> sqlite3.Row | None:
-        return self._try(lambda: self._connection.execute(query, values).fetchone())
-
-    def _keep(self, record: Record) -> None:
-        self._waiting.append(record)
-        if len(self._waiting) >= _COMMIT_EVERY:
-            self._commit()
+    def one(self, query: str, values: Mapping[str, object]) -> sqlite3.Row | None:
+        """The first row of a query, which may ask for the context, the time of verification, and `since`."""
+        asked = {"context": self.context, "at": seconds(self._at), "since": self.since, **values}
+        return self.attempt(lambda connection: connection.execute(query, asked).fetchone())
 
     def _commit(self) -> None:
         """Write what waits, in one short transaction: another audit may be writing too."""
@@ -196,49 +203,36 @@ class Cache:
         self._connection.execute("BEGIN IMMEDIATE")
         for record in waiting:
             if not record.kept:
-                self._connection.execute(_KEEP_RESULT, self._values(record))
-            if record.identity and record.identity.device == self._device:
+                self._connection.execute(_KEEP_RESULT, values_of(record, self.context) | {"run": self.run})
+            if record.identity and record.identity.device == self.device:
                 what = {"salt": record.salt, "sha256": record.row.sha256}
                 self._connection.execute(_KEEP_FILE, _place(record.identity) | what)
         self._connection.execute("COMMIT")
-
-    def _values(self, record: Record) -> dict[str, Any]:
-        after, before = map(_seconds, record.holds or (_EPOCH, _EPOCH))
-        values = {
-            "sha256": record.row.sha256,
-            "salt": record.salt,
-            "context": self.context,
-            "size": record.row.size,
-            "after": after,
-            "before": before,
-            "run": self.run,
-            "row": _row_text(record.row),
-            "findings": "\n".join(map(_line, record.texts)),
-            "result": record.values,
-        }
-        return values | {"digest": _digest(values)}
 
     def _finish(self) -> None:
         """Commit, and forget what will not be asked for again, and the oldest where there is more than may be."""
         self._commit()
         before = self._connection.total_changes
         lately = "SELECT context FROM runs GROUP BY context ORDER BY max(number) DESC LIMIT ?"
-        self._connection.execute(
-            f"DELETE FROM results WHERE context != ? AND context NOT IN ({lately})",  # noqa: S608
-            (self.context, limits.CACHED_CONTEXTS),
-        )
+        for table in ("results", "wholes"):
+            self._connection.execute(
+                f"DELETE FROM {table} WHERE context != ? AND context NOT IN ({lately})",  # noqa: S608
+                (self.context, limits.CACHED_CONTEXTS),
+            )
         newest = self._connection.execute("SELECT max(number) FROM results").fetchone()[0] or 0
         self._connection.execute("DELETE FROM results WHERE number <= ?", (newest - limits.CACHED_RESULTS,))
+        self._connection.execute(_TOO_MANY, (limits.CACHED_RESULTS,))
         if self._connection.total_changes > before:
             self._connection.execute("DELETE FROM files WHERE sha256 NOT IN (SELECT sha256 FROM results)")
+            self._connection.execute("DELETE FROM pages WHERE whole NOT IN (SELECT number FROM wholes)")
         self._connection.execute("DELETE FROM runs WHERE number <= ?", (self.run - limits.CACHED_RUNS,))
 
-    def _try(self, work: Callable[[], T]) -> T | None:
+    def attempt(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
         """Do it unless the cache has failed before; when it fails, go on without it."""
         if not self._usable:
             return None
         try:
-            return work()
+            return work(self._connection)
         except sqlite3.Error as error:
             self._usable = False
             self._complain(f"the cache failed, and is not used any more: {error}")
@@ -290,69 +284,11 @@ def _private(folder: Path) -> Path:
     return path
 
 
-def _seconds(at: datetime) -> int:
-    return (at - _EPOCH) // timedelta(seconds=1)
-
-
 def _place(identity: Identity) -> dict[str, int | str]:
     """An identity by the names of its columns."""
     return identity._asdict() | {"device": _signed(identity.device), "inode": _signed(identity.inode)}
 
 
-def _row_text(row: Row) -> str:
-    """A row as JSON, without the file's name."""
-    levels = {"claimed": _text(row.claimed), "proven": _text(row.proven)}
-    return json.dumps(row._asdict() | {"bundle": "", "verdict": str(row.verdict)} | levels)
-
-
-def _text(level: Level | None) -> str | None:
-    return str(level) if level else None
-
-
-def _level(text: object) -> Level | None:
-    return Level.parse(str(text)) if text else None
-
-
 def _signed(number: int) -> int:
     """An unsigned number of 64 bits (some file systems count inodes so) as SQLite has the same bits."""
     return number - (1 << 64) if number >> 63 else number
-
-
-def _digest(values: Mapping[str, Any] | sqlite3.Row) -> bytes:
-    """What a kept result is recognised by as it was written: SQLite does not notice damage within a value."""
-    names = ("context", "sha256", "salt", "after", "before", "row", "findings")
-    texts = [str(values[name]).encode("utf-8", "surrogatepass") for name in names]
-    parts = [b"%d %b" % (len(text), text) for text in texts]
-    return hashlib.sha256(b"".join([*parts, values["result"]])).digest()
-
-
-def _line(text: FindingText) -> str:
-    """A finding in a line; no part but the last has a tab in it, and none a line feed."""
-    return "\t".join((text.severity, "undecided" if text.undecided else "", text.kind, text.body))
-
-
-def _texts(lines: str) -> Iterator[FindingText]:
-    for line in lines.split("\n") if lines else ():
-        severity, undecided, kind, body = line.split("\t", 3)
-        yield FindingText(severity, bool(undecided), kind, body)
-
-
-def _read(kept: sqlite3.Row, name: str) -> Record | None:
-    """A kept result; None where it is not as it was written, as after damage to the file."""
-    with suppress(ValueError, TypeError, KeyError):
-        if kept["digest"] != _digest(kept):
-            return None
-        plain = json.loads(kept["row"])
-        links, directories, files = plain["footprint"]
-        plain |= {
-            "bundle": name,
-            "verdict": Verdict(plain["verdict"]),
-            "claimed": _level(plain["claimed"]),
-            "proven": _level(plain["proven"]),
-            "keys": tuple(plain["keys"]),
-            "footprint": Footprint(tuple(map(tuple, links)), tuple(directories), files),
-        }
-        row = Row(**plain)
-        if row.sha256 == kept["sha256"]:
-            return Record(row, kept["result"], tuple(_texts(kept["findings"])), kept=True, salt=kept["salt"])
-    return None

@@ -103,7 +103,7 @@ class Finding:
     def text(self) -> FindingText:
         """As records and caches keep it."""
         body = dumped(self._found())[1:-1]
-        return FindingText(str(self.severity), self.undecided, str(self.kind), body)
+        return FindingText(self.rule, str(self.severity), self.undecided, str(self.kind), body)
 
     def _found(self) -> dict[str, Any]:
         """What was found, wherever the bundle lies and whatever counts."""
@@ -130,6 +130,7 @@ class FindingText(NamedTuple):
     finding counts. The other fields are what counting needs.
     """
 
+    rule: str
     severity: str
     undecided: bool
     kind: str

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
+from typing import Literal
 
 from modseal import limits
 from modseal.auditing.causes import by_cause
@@ -20,6 +21,8 @@ from modseal.format.times import time_text
 from modseal.trust.examination import Check, Status
 from modseal.values import dataclass
 
+Kept = Literal["", "file", "content"]
+
 
 @dataclass(frozen=True, slots=True)
 class Record:
@@ -28,7 +31,7 @@ class Record:
     `values` is a JSON object as bytes: what schemas/audit.schema.json calls a result, but for the name.
     `texts` are its findings, as a report has them.
     `holds` are the moments between which a verification gives the same; None where it must not be kept.
-    `identity` is the file's, where it did not change while it was read. `kept` says that it comes from a cache.
+    `identity` is the file's, where it did not change while it was read. `kept` is what a cache knew it by.
     `salt` is what the findings depend on besides the bytes and the policy.
     """
 
@@ -37,7 +40,7 @@ class Record:
     texts: tuple[FindingText, ...] = ()
     holds: tuple[datetime, datetime] | None = None
     identity: Identity | None = None
-    kept: bool = False
+    kept: Kept = ""
     salt: str = ""
 
     @property

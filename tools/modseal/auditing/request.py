@@ -21,6 +21,8 @@ from modseal.auditing.engine import DEADLINE, Engine, local
 from modseal.auditing.report_file import load
 from modseal.auditing.run import Audit, Progress, run
 from modseal.auditing.target import End, LeftOut, Unreadable
+from modseal.auditing.whole import keep, replay
+from modseal.auditing.whole import key_of as whole_key
 from modseal.errors import UsageError
 from modseal.files.address import name_of
 from modseal.trust.policy import Policy
@@ -90,9 +92,19 @@ def perform(
             cache.begin(key)
         if cache and not request.cached:
             cache.since = cache.run
-        found = _without_outputs(request.outputs, discover(request.paths))
+        whole = whole_key(key, choice, strict_coverage=request.strict_coverage)
+
+        def found() -> Iterator[Found]:
+            return _without_outputs(request.outputs, discover(request.paths))
+
         try:
-            run(found, _engine(request, at, cache), audit, cache, progress)
+            if cache and replay(cache, whole, found, audit):
+                for _ in range(audit.summary.bundles):
+                    progress(audit.summary)
+            else:
+                run(found(), _engine(request, at, cache), audit, cache, progress)
+                if cache:
+                    keep(cache, whole, audit)
         except KeyboardInterrupt:
             return audit
         if cache:

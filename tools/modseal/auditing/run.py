@@ -29,6 +29,7 @@ from modseal.auditing.rule import Hit
 from modseal.auditing.spool import FindingSpool, Spool
 from modseal.auditing.target import End, LeftOut, Target, Unreadable
 from modseal.depot.compare import BundleOrigin
+from modseal.files.identity import Identity
 from modseal.files.names import native, portable
 from modseal.format.level import Level
 from modseal.format.times import time_text
@@ -266,7 +267,12 @@ class _Flow:
         identity = target.identity() if self._cache else None
         return self._cache.by_file(identity, target.salt, target.name) if self._cache and identity else None
 
+    def _see(self, one: Found | None, identity: Identity | None = None) -> None:
+        if self._cache:
+            self._cache.seen.see(one, identity)
+
     def _take_record(self, record: Record, target: Target | None) -> None:
+        self._see(target, record.identity)
         if isinstance(target, DepotTarget):  # its name cannot say so: a path may have the separator in it
             origin = BundleOrigin(target.path, record.row.vendor, record.row.proved)
             self._members.setdefault(target.depot, []).append(origin)
@@ -275,6 +281,7 @@ class _Flow:
         self._take(record)
 
     def _left_out(self, one: LeftOut) -> None:
+        self._see(one)
         self._audit.summary.left_out += 1
         if one.hides:
             strict = self._audit.strict_coverage
@@ -283,10 +290,12 @@ class _Flow:
             _keep_late([rules.BY_ID["left-out"].finding(hit)], self._audit)
 
     def _malformed(self, depot: Unreadable) -> None:
+        self._see(depot)
         self._audit.summary.depots += 1
         _keep_late([failure_finding(depot.name, depot.failure, undecided=False)], self._audit)
 
     def _end(self, end: End) -> None:
+        self._see(end)
         self._metadata -= end.held
         members = self._members.pop(end.name, [])
         if isinstance(end, HostEnd):
@@ -318,7 +327,7 @@ def _keep(record: Record, audit: Audit) -> None:
         _keep_findings(audit.choice.apply(record.findings, row), audit, audit.finding_spool)
         return
     for text in record.texts:
-        audit.finding_spool.append(text.line(name))
+        audit.finding_spool.add_text(text, name)
         _count(Severity(text.severity), State.NEW, audit, undecided=text.undecided)
 
 

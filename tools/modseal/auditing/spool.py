@@ -8,11 +8,14 @@ from __future__ import annotations
 import json
 import tempfile
 import weakref
-from collections.abc import Iterator
-from typing import Any
+from collections import Counter
+from collections.abc import Callable, Iterator
+from typing import IO, Any, TypeVar
 
-from modseal.auditing.finding import Finding, from_plain
+from modseal.auditing.finding import Finding, FindingText, State, from_plain
 from modseal.files.names import dumped
+
+T = TypeVar("T")
 
 
 class Spool:
@@ -26,15 +29,26 @@ class Spool:
         """One more JSON value, without a line feed in it."""
         self._file.write(line + b"\n")
 
+    def extend(self, block: bytes) -> None:
+        """A block of another spool, in the order in which that gave them."""
+        self._file.write(block)
+
     def lines(self) -> Iterator[bytes]:
         """Every value, as it was written. Reading several at a time is possible."""
+        return (line[:-1] for block in self._read(lambda file: file.readlines(_BLOCK)) for line in block)
+
+    def blocks(self) -> Iterator[bytes]:
+        """All of it in blocks of some size, which may end within a line."""
+        return self._read(lambda file: file.read(_BLOCK))
+
+    def _read(self, some: Callable[[IO[bytes]], T]) -> Iterator[T]:
         self._file.flush()
         position, end = 0, self._file.tell()
         while position < end:
             self._file.seek(position)
-            block = self._file.readlines(_BLOCK)
+            block = some(self._file)
             position = self._file.tell()
-            yield from (line[:-1] for line in block)
+            yield block
         self._file.seek(0, 2)
 
     def values(self) -> Iterator[Any]:
@@ -48,11 +62,21 @@ _IN_MEMORY = 4 * 1024 * 1024
 
 
 class FindingSpool(Spool):
-    """A spool of findings."""
+    """A spool of findings; `counted` has the number of those that count, by rule."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.counted: Counter[str] = Counter()
 
     def add(self, finding: Finding) -> None:
         """One more finding."""
         self.append(dumped(finding.plain()).encode("ascii"))
+        self.counted[finding.rule] += finding.state is State.NEW
+
+    def add_text(self, text: FindingText, bundle: str) -> None:
+        """One more finding, which counts; `bundle` is the file's name as JSON, `portable`."""
+        self.append(text.line(bundle))
+        self.counted[text.rule] += 1
 
     def findings(self) -> Iterator[Finding]:
         """Every finding."""

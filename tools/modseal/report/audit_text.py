@@ -38,11 +38,6 @@ class _Group:
     count: int = 0
     shown: list[Finding] = field(default_factory=list)
 
-    def add(self, finding: Finding) -> None:
-        self.count += 1
-        if len(self.shown) < _SHOWN:
-            self.shown.append(finding)
-
 
 def render(audit: Audit, verbose: bool = False, in_colour: bool = False) -> Iterator[bytes]:
     """The text in pieces; `verbose` lists every bundle, those that are accepted too."""
@@ -63,9 +58,18 @@ def _first(audit: Audit) -> Iterator[str]:
 def _groups(audit: Audit) -> list[_Group]:
     """The findings that count, by rule, most severe first."""
     groups: dict[str, _Group] = {}
-    for finding in audit.findings():
-        if finding.state is State.NEW:
-            groups.setdefault(finding.rule, _Group(words(finding), finding.kind, finding.severity)).add(finding)
+    for spool in (audit.finding_spool, audit.late_spool):
+        unread = Counter({rule: min(count, _SHOWN) for rule, count in spool.counted.items()})
+        new = (finding for finding in spool.findings() if finding.state is State.NEW)
+        while unread.total():  # all that will be shown, and no more: there may be a hundred thousand
+            finding = next(new)
+            group = groups.setdefault(finding.rule, _Group(words(finding), finding.kind, finding.severity))
+            if unread[finding.rule]:
+                unread[finding.rule] -= 1
+                group.shown = [*group.shown, finding][:_SHOWN]
+        for rule, count in spool.counted.items():
+            if count:
+                groups[rule].count += count
     return sorted(groups.values(), key=_weight)
 
 

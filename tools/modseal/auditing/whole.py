@@ -1,0 +1,114 @@
+"""A whole audit that the cache has: it is the same again where just the same is found."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import fields
+from typing import Any
+
+from modseal.auditing.cache import Cache
+from modseal.auditing.choice import RuleChoice
+from modseal.auditing.discover import Found
+from modseal.auditing.finding import Severity
+from modseal.auditing.run import Audit
+from modseal.auditing.seen import Seen
+from modseal.auditing.spool import FindingSpool, Spool
+from modseal.auditing.target import FileTarget
+
+_HOLDS = "SELECT * FROM wholes WHERE key = :key AND after < :at AND :at < before AND run >= :since"
+_PAGES = "SELECT spool, lines FROM pages WHERE whole = ? ORDER BY number"
+_KEEP = """
+INSERT OR REPLACE INTO wholes (key, context, run, after, before, bundles, seen, head, digest)
+VALUES (:key, :context, :run, :after, :before, :bundles, :seen, :head, x'')"""
+
+
+def key_of(paths: str, choice: RuleChoice, *, strict_coverage: bool) -> str:
+    """What a whole audit is known by: the key of its paths under the policy, and all that decides what counts."""
+    allowances = list(map(repr, choice.allowances))
+    values = [paths, strict_coverage, sorted(choice.ids), sorted(choice.known), allowances]
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()
+
+
+def replay(cache: Cache, key: str, found: Callable[[], Iterable[Found]], audit: Audit) -> bool:
+    """Fill `audit` with what the cache has under `key`, where just that is `found` now. Says whether it did."""
+    kept = cache.one(_HOLDS, {"key": key})
+    if kept is None:
+        return False
+    seen = Seen(cache.device)
+    for one in found():
+        seen.see(one, one.identity() if isinstance(one, FileTarget) else None)
+        if not seen.recognisable:
+            return False
+    return seen.digest == kept["seen"] and bool(cache.attempt(lambda connection: _fill(audit, kept, connection)))
+
+
+def keep(cache: Cache, key: str, audit: Audit) -> None:
+    """Keep a finished audit as a whole, where all of it is recognisable."""
+    seen = cache.seen
+    if seen.recognisable and audit.summary.bundles:
+        values = {
+            "key": key,
+            "context": cache.context,
+            "run": cache.run,
+            "after": seen.after,
+            "before": seen.before,
+            "bundles": audit.summary.bundles,
+            "seen": seen.digest,
+            "head": _head(audit),
+        }
+        cache.attempt(lambda connection: _write(connection, values, audit))
+
+
+def _write(connection: sqlite3.Connection, values: dict[str, Any], audit: Audit) -> None:
+    digest = _digest(values)
+    connection.execute("BEGIN IMMEDIATE")
+    connection.execute("DELETE FROM pages WHERE whole IN (SELECT number FROM wholes WHERE key = :key)", values)
+    whole = connection.execute(_KEEP, values).lastrowid
+    for name in ("result_spool", "finding_spool", "late_spool"):
+        for lines in getattr(audit, name).blocks():
+            digest.update(lines)
+            connection.execute("INSERT INTO pages (whole, spool, lines) VALUES (?, ?, ?)", (whole, name, lines))
+    connection.execute("UPDATE wholes SET digest = ? WHERE number = ?", (digest.digest(), whole))
+    connection.execute("COMMIT")
+
+
+def _fill(audit: Audit, kept: sqlite3.Row, connection: sqlite3.Connection) -> bool:
+    """Fill `audit`, unless something is not as it was written, as after damage to the cache."""
+    results, findings, late = Spool(), FindingSpool(), FindingSpool()
+    spools = {"result_spool": results, "finding_spool": findings, "late_spool": late}
+    digest = _digest(kept)
+    with suppress(ValueError, TypeError, KeyError):
+        for name, lines in connection.execute(_PAGES, (kept["number"],)):
+            digest.update(lines)
+            spools[name].extend(lines)
+        if digest.digest() == kept["digest"]:
+            head = json.loads(kept["head"])
+            findings.counted, late.counted = map(Counter, head["counted"])
+            for name, number in head["summary"].items():
+                setattr(audit.summary, name, Counter(number) if isinstance(number, dict) else number)
+            audit.worst, audit.doubt = Severity(head["worst"]) if head["worst"] else None, head["doubt"]
+            audit.result_spool, audit.finding_spool, audit.late_spool = results, findings, late
+            audit.complete = True
+    return audit.complete
+
+
+def _head(audit: Audit) -> str:
+    """All of it but the lines, as JSON; an audit that is kept has no hosts."""
+    head = {
+        "summary": {field.name: getattr(audit.summary, field.name) for field in fields(audit.summary)},
+        "counted": [audit.finding_spool.counted, audit.late_spool.counted],
+        "worst": str(audit.worst) if audit.worst else None,
+        "doubt": audit.doubt,
+    }
+    return json.dumps(head)
+
+
+def _digest(values: Mapping[str, Any] | sqlite3.Row) -> Any:
+    """The beginning of the digest of all that is kept: SQLite does not notice damage within a value."""
+    names = ("key", "context", "run", "after", "before", "seen", "head")
+    return hashlib.sha256(json.dumps([values[name] for name in names]).encode())

@@ -281,7 +281,8 @@ DIRECTORIES = 1_000_000
 have far fewer, because most of them share the same few directories."""
 
 CACHED_RESULTS = 200_000
-"""Results that an audit's cache keeps: twice the largest depot that is tested, some 700 MiB."""
+"""Results that an audit's cache keeps: twice the largest depot that is tested, some 700 MiB. As many again are kept in
+whole audits, of which the oldest go first."""
 
 CACHED_CONTEXTS = 8
 """Policies, in their present and earlier versions, whose results a cache keeps: the most recently used ones."""

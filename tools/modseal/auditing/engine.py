@@ -21,7 +21,7 @@ from modseal.auditing import rules
 from modseal.auditing.cache import Cache
 from modseal.auditing.look import look
 from modseal.auditing.record import Record, unreadable
-from modseal.auditing.target import Target
+from modseal.auditing.target import DEADLINE, Target
 from modseal.errors import Failure
 from modseal.policy import sources as policy_sources
 from modseal.trust.policy import Policy, PolicyBytes
@@ -29,11 +29,6 @@ from modseal.trust.policy import Policy, PolicyBytes
 BATCH_COUNT = 32
 BATCH_SIZE = 4 * 1024 * 1024
 """A batch is as many bundles as this, or as many bytes: some 30 ms of work for one core, so that all end together."""
-
-DEADLINE = 600
-"""Seconds that one bundle may take, opening and fetching it included, where `--deadline` says nothing. Work that a
-small file can ask for is counted and ends after some seconds; 10 GB from a fast disk take less than a minute, and a
-server that sends so slowly that it takes ten holds up an audit."""
 
 WINDOW = 4
 """Batches that are under way for each worker: enough that none waits, few enough that memory stays flat."""

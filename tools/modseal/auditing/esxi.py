@@ -199,11 +199,12 @@ class Host:
 
 def container_in(folder: str) -> str | None:
     """What has the database of the host that a folder is the root, the boot bank or the database of; else None."""
-    below = os.path.join(folder, esxi_database.PLACE)
-    for path in (folder, below):
-        if _is_database(path):
-            return path
-    return next((path for path in _Folder(folder).files if is_archive(path)), None)
+    here, below = _Folder(folder), os.path.join(folder, esxi_database.PLACE)
+    if _is_database(folder, here):
+        return folder
+    if _is_database(below, _Folder(below)):
+        return below
+    return next(filter(is_archive, here.files), None)
 
 
 def is_archive(path: str) -> bool:
@@ -256,9 +257,9 @@ def _stored(root: str) -> dict[str, FilePart]:
     return found
 
 
-def _is_database(folder: str) -> bool:
+def _is_database(folder: str, entries: _Folder) -> bool:
     """Whether a folder is a database: by the folders in it, as the names of its documents say nothing."""
-    inside = set(map(os.path.basename, _Folder(folder).folders))
+    inside = set(map(os.path.basename, entries.folders))
     if "vibs" not in inside:
         return False
     # A depot's metadata that was unpacked has `vibs` too, and no signatures in it.

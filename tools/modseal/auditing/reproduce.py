@@ -12,10 +12,11 @@ from pathlib import Path
 from modseal import limits
 from modseal.auditing import recheck, vsa
 from modseal.auditing.discover import discover
-from modseal.auditing.engine import DEADLINE, local
+from modseal.auditing.engine import local
 from modseal.auditing.report_file import ReportFile
 from modseal.auditing.request import known_to
 from modseal.auditing.run import run
+from modseal.auditing.target import DEADLINE
 from modseal.auditing.vsa import Attestation
 from modseal.errors import FormatError, InputError, KeyMaterialError, PolicyError
 from modseal.files.address import is_address

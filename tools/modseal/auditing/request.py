@@ -12,21 +12,24 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from modseal.auditing.cache import Cache, context_of
 from modseal.auditing.choice import choose
 from modseal.auditing.depots import SEPARATOR
 from modseal.auditing.discover import Found, discover
-from modseal.auditing.engine import DEADLINE, Engine, local
 from modseal.auditing.report_file import load
 from modseal.auditing.run import Audit, Progress, run
-from modseal.auditing.target import End, LeftOut, Unreadable
+from modseal.auditing.target import DEADLINE, End, LeftOut, Unreadable
 from modseal.auditing.whole import keep, replay
 from modseal.auditing.whole import key_of as whole_key
 from modseal.errors import UsageError
 from modseal.files.address import name_of
 from modseal.trust.policy import Policy
 from modseal.values import dataclass
+
+if TYPE_CHECKING:
+    from modseal.auditing.engine import Engine
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +130,9 @@ def known_to(baseline: Path | None) -> frozenset[str]:
 
 def _engine(request: Request, at: datetime, cache: Cache | None) -> Engine:
     if request.dask is None:
+        # Imported here: what is replayed needs no other process.
+        from modseal.auditing.engine import local
+
         return local(request.policy, at, request.jobs, cache, request.deadline)
     from modseal.auditing.cluster import Cluster, require_absolute
 

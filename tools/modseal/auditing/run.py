@@ -13,14 +13,13 @@ from dataclasses import field
 from datetime import datetime
 from functools import partial
 from itertools import chain
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from modseal.auditing import rules
 from modseal.auditing.cache import Cache
 from modseal.auditing.choice import RuleChoice
 from modseal.auditing.depots import DepotEnd, DepotTarget
 from modseal.auditing.discover import Found
-from modseal.auditing.engine import Engine
 from modseal.auditing.esxi_end import HostEnd, HostVib
 from modseal.auditing.finding import Finding, Kind, Severity, State, failure_finding
 from modseal.auditing.installed_vib import InstalledVib
@@ -36,6 +35,9 @@ from modseal.format.times import time_text
 from modseal.trust.examination import Verdict
 from modseal.trust.policy import Policy
 from modseal.values import dataclass
+
+if TYPE_CHECKING:
+    from modseal.auditing.engine import Engine
 
 
 @dataclass(slots=True)

@@ -22,6 +22,12 @@ if TYPE_CHECKING:
     from modseal.auditing.finding import Finding
 
 
+DEADLINE = 600
+"""Seconds that one bundle may take, opening and fetching it included, where `--deadline` says nothing. Work that a
+small file can ask for is counted and ends after some seconds; 10 GB from a fast disk take less than a minute, and a
+server that sends so slowly that it takes ten holds up an audit."""
+
+
 @dataclass(frozen=True, slots=True)
 class Opened:
     """An open target. `identity` tells what it is recognised by, None where it changed since it was opened.

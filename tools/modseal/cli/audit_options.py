@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from modseal.auditing.engine import DEADLINE
 from modseal.auditing.finding import Severity
+from modseal.auditing.target import DEADLINE
 from modseal.cli.options import Choice
 
 _DAY = 86_400

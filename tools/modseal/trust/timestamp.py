@@ -25,8 +25,6 @@ import hashlib
 import hmac
 from datetime import datetime, timedelta
 
-from cryptography import x509
-
 from modseal.causes import CauseName
 from modseal.codes import CODES, CodeName
 from modseal.errors import Evidence, Failure, FormatError, foreign
@@ -211,6 +209,7 @@ def _second_opinion(
         detail = f"timestamp tokens signed with {algorithm.name} are not supported"
         raise FormatError("unsupported-algorithm", detail, algorithm=algorithm.name)
     # Imported here: a bundle without a timestamp does not pay for it.
+    from cryptography import x509
     from rfc3161_client import VerifierBuilder, decode_timestamp_response
 
     with foreign(lambda why: _bad("bad-signature", f"rfc3161-client refuses it ({why})", authority)):

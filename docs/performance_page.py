@@ -34,8 +34,9 @@ _NEXT = """\
   compared with one of the same signer before it, which reads nothing in two ways.
 - **Large**: frames of a `.seal` are unpacked in one thread, beside the one that digests the files. More threads would
   need the memory of a frame each, and an order of failures that does not depend on their number.
-- **Audit**: each bundle becomes a record, a row and lines of a report, beside its examination. A second audit that finds
-  what the first one found is mostly the start of the program; where one file changed, all others are looked up one by one.
+- **Audit**: each bundle becomes a record, a row and lines of a report, beside its examination. A second audit that
+  finds what the first one found is mostly the start of the program; where one file changed, all others are looked up
+  one by one.
 """
 
 

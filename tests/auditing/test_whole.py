@@ -21,9 +21,9 @@ from builders.pki import NOW
 from modseal import limits
 from modseal.auditing import request
 from modseal.auditing.cache import FILE
+from modseal.auditing.inventory import Inventory
 from modseal.auditing.request import Request, perform
 from modseal.auditing.run import Audit, run
-from modseal.auditing.seen import Seen
 from modseal.auditing.target import FileTarget
 from modseal.files import identity
 from modseal.policy.sources import load
@@ -222,6 +222,6 @@ def test_the_oldest_are_forgotten_where_they_have_too_many_bundles(asked, depot:
 def test_an_identity_of_another_file_system_means_nothing(depot: Path) -> None:
     path = depot / "000.seal"
     status = path.stat()
-    seen = Seen(status.st_dev + 1)
-    seen.see(FileTarget(str(path)), identity.identity_of(status))
-    assert not seen.recognisable
+    inventory = Inventory(status.st_dev + 1)
+    inventory.add(FileTarget(str(path)), identity.identity_of(status))
+    assert not inventory.recognisable

@@ -30,9 +30,9 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from modseal import __version__, limits
+from modseal.auditing.inventory import Inventory
 from modseal.auditing.kept import record_of, seconds, values_of
 from modseal.auditing.record import Record
-from modseal.auditing.seen import Seen
 from modseal.files.identity import Identity
 from modseal.trust.policy import PolicyBytes
 
@@ -58,7 +58,7 @@ CREATE TABLE IF NOT EXISTS runs (
 CREATE TABLE IF NOT EXISTS wholes (
   number INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, context TEXT NOT NULL, run INTEGER NOT NULL,
   after INTEGER NOT NULL, before INTEGER NOT NULL, bundles INTEGER NOT NULL,
-  seen TEXT NOT NULL, head TEXT NOT NULL, digest BLOB NOT NULL);
+  inventory TEXT NOT NULL, head TEXT NOT NULL, digest BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS pages (
   number INTEGER PRIMARY KEY, whole INTEGER NOT NULL, spool TEXT NOT NULL, lines BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS by_whole ON pages (whole);
@@ -99,7 +99,7 @@ class Cache:
         self._complain = complain
         self._usable = True
         self.device = os.stat(path).st_dev
-        self.seen = Seen(self.device)
+        self.inventory = Inventory(self.device)
         self._waiting: list[Record] = []
         self.since = 0
         self.run = 0
@@ -183,7 +183,7 @@ class Cache:
 
     def keep(self, record: Record) -> None:
         """Keep a result that may be kept."""
-        self.seen.hold(record.holds)
+        self.inventory.hold(record.holds)
         new = not record.kept and record.row.sha256 is not None and record.holds is not None
         if new or (record.kept == "content" and record.identity):
             self._waiting.append(record)

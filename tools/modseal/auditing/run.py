@@ -269,12 +269,12 @@ class _Flow:
         identity = target.identity() if self._cache else None
         return self._cache.by_file(identity, target.salt, target.name) if self._cache and identity else None
 
-    def _see(self, one: Found | None, identity: Identity | None = None) -> None:
+    def _note(self, one: Found | None, identity: Identity | None = None) -> None:
         if self._cache:
-            self._cache.seen.see(one, identity)
+            self._cache.inventory.add(one, identity)
 
     def _take_record(self, record: Record, target: Target | None) -> None:
-        self._see(target, record.identity)
+        self._note(target, record.identity)
         if isinstance(target, DepotTarget):  # its name cannot say so: a path may have the separator in it
             origin = BundleOrigin(target.path, record.row.vendor, record.row.proved)
             self._members.setdefault(target.depot, []).append(origin)
@@ -283,7 +283,7 @@ class _Flow:
         self._take(record)
 
     def _left_out(self, one: LeftOut) -> None:
-        self._see(one)
+        self._note(one)
         self._audit.summary.left_out += 1
         if one.hides:
             strict = self._audit.strict_coverage
@@ -292,12 +292,12 @@ class _Flow:
             _keep_late([rules.BY_ID["left-out"].finding(hit)], self._audit)
 
     def _malformed(self, depot: Unreadable) -> None:
-        self._see(depot)
+        self._note(depot)
         self._audit.summary.depots += 1
         _keep_late([failure_finding(depot.name, depot.failure, undecided=False)], self._audit)
 
     def _end(self, end: End) -> None:
-        self._see(end)
+        self._note(end)
         self._metadata -= end.held
         members = self._members.pop(end.name, [])
         if isinstance(end, HostEnd):

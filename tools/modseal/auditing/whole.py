@@ -15,16 +15,16 @@ from modseal.auditing.cache import Cache
 from modseal.auditing.choice import RuleChoice
 from modseal.auditing.discover import Found
 from modseal.auditing.finding import Severity
+from modseal.auditing.inventory import Inventory
 from modseal.auditing.run import Audit
-from modseal.auditing.seen import Seen
 from modseal.auditing.spool import FindingSpool, Spool
 from modseal.auditing.target import FileTarget
 
 _HOLDS = "SELECT * FROM wholes WHERE key = :key AND after < :at AND :at < before AND run >= :since"
 _PAGES = "SELECT spool, lines FROM pages WHERE whole = ? ORDER BY number"
 _KEEP = """
-INSERT OR REPLACE INTO wholes (key, context, run, after, before, bundles, seen, head, digest)
-VALUES (:key, :context, :run, :after, :before, :bundles, :seen, :head, x'')"""
+INSERT OR REPLACE INTO wholes (key, context, run, after, before, bundles, inventory, head, digest)
+VALUES (:key, :context, :run, :after, :before, :bundles, :inventory, :head, x'')"""
 
 
 def key_of(paths: str, choice: RuleChoice, *, strict_coverage: bool) -> str:
@@ -39,26 +39,26 @@ def replay(cache: Cache, key: str, found: Callable[[], Iterable[Found]], audit: 
     kept = cache.one(_HOLDS, {"key": key})
     if kept is None:
         return False
-    seen = Seen(cache.device)
+    now = Inventory(cache.device)
     for one in found():
-        seen.see(one, one.identity() if isinstance(one, FileTarget) else None)
-        if not seen.recognisable:
+        now.add(one, one.identity() if isinstance(one, FileTarget) else None)
+        if not now.recognisable:
             return False
-    return seen.digest == kept["seen"] and bool(cache.attempt(lambda connection: _fill(audit, kept, connection)))
+    return now.digest == kept["inventory"] and bool(cache.attempt(lambda connection: _fill(audit, kept, connection)))
 
 
 def keep(cache: Cache, key: str, audit: Audit) -> None:
     """Keep a finished audit as a whole, where all of it is recognisable."""
-    seen = cache.seen
-    if seen.recognisable and audit.summary.bundles:
+    found = cache.inventory
+    if found.recognisable and audit.summary.bundles:
         values = {
             "key": key,
             "context": cache.context,
             "run": cache.run,
-            "after": seen.after,
-            "before": seen.before,
+            "after": found.after,
+            "before": found.before,
             "bundles": audit.summary.bundles,
-            "seen": seen.digest,
+            "inventory": found.digest,
             "head": _head(audit),
         }
         cache.attempt(lambda connection: _write(connection, values, audit))
@@ -110,5 +110,5 @@ def _head(audit: Audit) -> str:
 
 def _digest(values: Mapping[str, Any] | sqlite3.Row) -> Any:
     """The beginning of the digest of all that is kept: SQLite does not notice damage within a value."""
-    names = ("key", "context", "run", "after", "before", "seen", "head")
+    names = ("key", "context", "run", "after", "before", "inventory", "head")
     return hashlib.sha256(json.dumps([values[name] for name in names]).encode())

@@ -16,7 +16,7 @@ from modseal.files.identity import Identity
 from modseal.trust.moments import BEGINNING, END
 
 
-class Seen:
+class Inventory:
     """What was found so far; `recognisable` until something comes that is not."""
 
     def __init__(self, device: int) -> None:
@@ -26,7 +26,7 @@ class Seen:
         self.recognisable = True
         self.after, self.before = seconds(BEGINNING), seconds(END)
 
-    def see(self, one: Found | None, identity: Identity | None = None) -> None:
+    def add(self, one: Found | None, identity: Identity | None = None) -> None:
         """One more thing that was found; `identity` is that of the very file that was examined."""
         if isinstance(one, LeftOut):
             self._digest.update(f"{one!r}\n".encode())
@@ -44,5 +44,5 @@ class Seen:
 
     @property
     def digest(self) -> str:
-        """All that was seen, in its order."""
+        """All that was found, in its order."""
         return self._digest.hexdigest()

@@ -13,7 +13,7 @@ import pytest
 
 from limits.cover import bounds
 from modseal import limits
-from modseal.boot import machine, management, partitions, receiver, requests, services, tpm_commands, trial
+from modseal.boot import machine, management, partitions, receiver, requests, supervisor, tpm_commands, trial
 from modseal.boot.services import Service
 from modseal.errors import InputError, RefusedError, UndecidedError, UsageError
 from modseal.files.output import output_file
@@ -122,39 +122,60 @@ def told() -> list[str]:
 
 
 @pytest.fixture
-def supervisor(told: list[str]) -> services.Supervisor:
+def runs(told: list[str]) -> supervisor.Supervisor:
     one = Service("x", "m", ("/bin/true",), os.getuid(), frozenset(), {}, (), restart=False)
-    return services.Supervisor([one], lambda _, text: told.append(text))
+    return supervisor.Supervisor([one], lambda _, text: told.append(text))
 
 
 @bounds("SERVICE_LINE")
-def test_a_line_of_a_service_has_a_length(supervisor: services.Supervisor, told: list[str]) -> None:
+def test_a_line_of_a_service_has_a_length(runs: supervisor.Supervisor, told: list[str]) -> None:
     read, write = os.pipe()
-    (one,) = supervisor._running
+    (one,) = runs._running
     one.output = read
     os.write(write, b"x" * (limits.SERVICE_LINE - 1))
-    supervisor._read(one)
+    runs._read(one)
     assert told == []
     os.write(write, b"x")
-    supervisor._read(one)
+    runs._read(one)
     assert told == ["x" * limits.SERVICE_LINE]
     os.close(read)
     os.close(write)
 
 
+@bounds("SERVICE_LINES", "SERVICE_LINES_TIME")
+def test_a_service_says_so_many_lines_in_a_time(
+    runs: supervisor.Supervisor, told: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [100.0]
+    monkeypatch.setattr(supervisor.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(supervisor, "_POLL", 0)
+    (one,) = runs._running
+    one.again = None
+    for count, time, expected in (
+        (limits.SERVICE_LINES, limits.SERVICE_LINES_TIME - 1, limits.SERVICE_LINES),
+        (1, 1, limits.SERVICE_LINES + 1),
+        (1, 0, limits.SERVICE_LINES + 2),
+    ):
+        runs._pass_on(one, [b"x"] * count)
+        clock[0] += time
+        runs.step()
+        assert len(told) == expected
+    assert told[-2:] == ["said too much: 1 lines are left out", "x"]
+
+
 @bounds("SERVICE_STOP")
-def test_services_have_a_time_to_end_in(supervisor: services.Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_services_have_a_time_to_end_in(runs: supervisor.Supervisor, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
 
     def step() -> bool:
         clock[0] += 1
         return False
 
-    monkeypatch.setattr(services.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(services.os, "kill", lambda *_: None)
-    monkeypatch.setattr(supervisor, "step", step)
-    supervisor._running[0].process = os.getpid()
-    supervisor.stop()
+    monkeypatch.setattr(supervisor.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(supervisor.os, "kill", lambda *_: None)
+    monkeypatch.setattr(runs, "step", step)
+    runs._running[0].process = os.getpid()
+    runs.stop()
     assert clock == [limits.SERVICE_STOP]
 
 

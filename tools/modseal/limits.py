@@ -604,6 +604,13 @@ BOOT_WATCHDOG = 300
 SERVICE_LINE = 4 * KIB
 """Bytes of a line that a service says before it is cut in two: process 1 keeps what has not ended yet."""
 
+SERVICE_LINES = 500
+"""Lines of a service that are told in SERVICE_LINES_TIME, and then how many were left out: a serial line takes some
+11 KB a second, and one service must not push all others out of the log."""
+
+SERVICE_LINES_TIME = 10
+"""Seconds in which a service may say SERVICE_LINES lines."""
+
 SERVICE_STOP = 5
 """Seconds in which services may end by themselves before a restart."""
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -53,6 +54,7 @@ from modseal.boot.documents import (
 from modseal.boot.managed import ManagedHost
 from modseal.boot.prove import OpenImage, RefusedModule
 from modseal.boot.requests import Running
+from modseal.boot.supervisor import Supervisor
 from modseal.boot.update import Delivery, HostDisk, RootContent, RunningHost
 from modseal.errors import Failure, ModsealError
 from modseal.files.small import read_small
@@ -106,6 +108,9 @@ class HostStatus:
 def main(manage: Callable[[ManagedHost], None]) -> None:
     """Process 1. Never returns. `manage` serves the host to clients, in a process of its own, until that is ended."""
     state = HostStatus(sys.argv[1], sys.argv[2])
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # the one for which Python has a handler, and so the kernel delivers it
     try:
         _run(state, manage)
         syscalls.end_machine(syscalls.RESTART)
@@ -120,8 +125,9 @@ def main(manage: Callable[[ManagedHost], None]) -> None:
 def say(source: str, text: str) -> None:
     """One line on the console and, where it is mounted, in the log of the data partition."""
     shown = "".join(one if one.isprintable() else "?" for one in text)
-    sys.stdout.write(f"modseal: {source}: {shown}\n")
-    sys.stdout.flush()
+    with suppress(OSError):  # a console that is gone does not stop the host
+        sys.stdout.write(f"modseal: {source}: {shown}\n")
+        sys.stdout.flush()
     try:
         if os.path.ismount(DATA):
             line = {"time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "source": source, "text": shown}
@@ -165,7 +171,7 @@ def _run(state: HostStatus, manage: Callable[[ManagedHost], None]) -> None:
         say("machine", f"this kernel has no {missing}")
     state.reached("enforced")
     say("machine", f"the kernel runs what is in {len(opened)} modules and the root, and nothing else")
-    supervisor = services.Supervisor(started, say, mounts)
+    supervisor = Supervisor(started, say, mounts)
     state.services = supervisor.states()
     state.write()
     managed = Path("/", PLACE, SERVE_FOLDER, SERVE_FILE).is_file()
@@ -186,7 +192,7 @@ def _run(state: HostStatus, manage: Callable[[ManagedHost], None]) -> None:
     _stay(state, supervisor, disk, watchdog)
 
 
-def _stay(state: HostStatus, supervisor: services.Supervisor, disk: HostDisk, watchdog: int | None) -> None:
+def _stay(state: HostStatus, supervisor: Supervisor, disk: HostDisk, watchdog: int | None) -> None:
     """Run services; judge what is on trial. Returns where the machine is to restart."""
     judge = trial.TrialJudge(time.monotonic()) if state.trial else None
     changed = True
@@ -249,7 +255,7 @@ def _running(state: HostStatus, content: RootContent) -> RunningHost:
     return RunningHost(state.slot, state.root_slot.removeprefix("root-"), state.root, content, owner)
 
 
-def _receive(running: RunningHost, disk: HostDisk, supervisor: services.Supervisor) -> Any:
+def _receive(running: RunningHost, disk: HostDisk, supervisor: Supervisor) -> Any:
     """Start the process that takes requests; gives the socket on which it is handed connections."""
 
     def follow(delivery: Delivery) -> Running:

@@ -1,4 +1,4 @@
-"""Starts the services that modules bring, and starts again what ends: process 1 is their parent.
+"""Services that modules bring: what their files say, and how a process becomes one.
 
 A service has no capability that its file does not name, no way to get one, and never CAP_MAC_ADMIN, which process 1
 itself has given up by then. Its output goes to the host's log, line by line. The root's own service is a fork of
@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import os
 import resource
-import selectors
 import signal
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modseal import limits
 from modseal.boot import syscalls
 from modseal.boot.documents import SERVICE_SHAPE, SERVICES
 from modseal.errors import Failure
@@ -25,11 +22,8 @@ from modseal.format import toml_text
 from modseal.host.ways_round import drop_from_bounding_set
 
 _NOBODY = 65534
-_PAUSES = (1, 2, 5, 10, 30, 60)
-"""Seconds until a service is started again; the last one from then on."""
-_STEADY = 60
-"""A service that ran for so many seconds starts again as if it had never ended."""
-_POLL = 1.0
+_IGNORED = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
+"""Signals that process 1 ignores: the first for itself, two because Python does. A program would inherit that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,20 +40,6 @@ class Service:
     restart: bool
     run: Callable[[], None] | None = None
     """What it does in the place of a command, with the files of the root alone. Its end is the service's."""
-
-
-@dataclass(slots=True)
-class _Running:
-    service: Service
-    process: int = 0
-    output: int = -1
-    started: float = 0.0
-    again: float | None = 0.0
-    """When it is to be started; None while it runs, and for good where it is not started again."""
-    ends: int = 0
-    code: int = 0
-    """How it ended last: 0 is well."""
-    rest: bytes = field(default=b"", repr=False)
 
 
 def services_of(place: str, module: str) -> tuple[list[Service], list[Failure]]:
@@ -103,126 +83,8 @@ def _service(name: str, module: str, values: dict[str, Any]) -> Service:
     )
 
 
-class Supervisor:
-    """Runs services until the machine ends. `tell` takes a service's name and a line of its output, or of ours.
-
-    `mounts` is what commands see mounted (`syscalls.mounts`); without it they see what this process sees.
-    """
-
-    def __init__(
-        self, services: Sequence[Service], tell: Callable[[str, str], None], mounts: int | None = None
-    ) -> None:
-        self._tell, self._mounts = tell, mounts
-        self._running = [_Running(one) for one in services]
-        self._outputs = selectors.DefaultSelector()
-        self._others: dict[int, str] = {}
-        self.ended: dict[str, int] = {}
-        """How other children have ended, by name."""
-        self._stopping = False
-
-    def add(self, service: Service) -> None:
-        """One more service, which the next step starts."""
-        self._running.append(_Running(service))
-
-    def watch(self, process: int, name: str) -> None:
-        """Say when another child ends, too."""
-        self._others[process] = name
-
-    def states(self) -> list[dict[str, Any]]:
-        """Each service: its name, its module, whether it runs, how often it has ended."""
-        return [
-            {"name": one.service.name, "module": one.service.module, "running": bool(one.process), "ends": one.ends}
-            for one in self._running
-        ]
-
-    def troubled(self) -> list[str]:
-        """The services that have ended and should run, and those that ended badly."""
-        return [one.service.name for one in self._running if one.ends and (one.service.restart or one.code)]
-
-    def stop(self) -> None:
-        """Ask every service to end, and wait a little for those that do. None is started again."""
-        self._stopping = True
-        for one in self._running:
-            one.again = None
-            if one.process:
-                os.kill(one.process, signal.SIGTERM)
-        end = time.monotonic() + limits.SERVICE_STOP
-        while any(one.process for one in self._running) and time.monotonic() < end:
-            self.step()
-
-    def step(self) -> bool:
-        """Start what is due, read what was said, take note of what has ended. Gives whether a state has changed."""
-        changed = False
-        now = time.monotonic()
-        for one in self._running:
-            if one.again is not None and one.again <= now:
-                self._start(one, now)
-                changed = True
-        for key, _ in self._outputs.select(_POLL):
-            self._read(key.data)
-        return self._reap() or changed
-
-    def _start(self, one: _Running, now: float) -> None:
-        read, write = os.pipe2(os.O_CLOEXEC)
-        process = os.fork()
-        if not process:
-            _become(one.service, write, self._mounts)
-        os.close(write)
-        one.process, one.output, one.started, one.again = process, read, now, None
-        os.set_blocking(read, False)
-        self._outputs.register(read, selectors.EVENT_READ, one)
-        self._tell(one.service.name, f"started as process {process}")
-
-    def _read(self, one: _Running) -> None:
-        try:
-            data = os.read(one.output, limits.SERVICE_LINE)
-        except BlockingIOError:
-            return
-        if not data:
-            self._outputs.unregister(one.output)
-            os.close(one.output)
-            one.output = -1
-            return
-        *lines, one.rest = (one.rest + data).split(b"\n")
-        if len(one.rest) >= limits.SERVICE_LINE:
-            lines, one.rest = [*lines, one.rest], b""
-        for line in lines:
-            self._tell(one.service.name, line.decode(errors="replace"))
-
-    def _reap(self) -> bool:
-        changed = False
-        while True:
-            try:
-                process, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return changed
-            if not process:
-                return changed
-            changed = True
-            code = os.waitstatus_to_exitcode(status)
-            if process in self._others:
-                name = self._others.pop(process)
-                self.ended[name] = code
-                self._tell(name, f"ended ({code})")
-            for one in self._running:
-                if one.process == process:
-                    self._ended(one, code)
-
-    def _ended(self, one: _Running, code: int) -> None:
-        if one.output >= 0:
-            self._read(one)
-        now = time.monotonic()
-        one.process, one.code = 0, code
-        one.ends = 1 if now - one.started > _STEADY else one.ends + 1
-        pause = _PAUSES[min(one.ends, len(_PAUSES)) - 1]
-        again = one.service.restart and not self._stopping
-        one.again = now + pause if again else None
-        then = f"again in {pause} s" if again else "not started again"
-        self._tell(one.service.name, f"ended ({code}), {then}")
-
-
-def _become(service: Service, output: int, mounts: int | None) -> None:
-    """In the child: give up what the service may not have, and become its program. Never returns."""
+def become(service: Service, output: int, mounts: int | None) -> None:
+    """In a child of process 1: give up what the service may not have, and become its program. Never returns."""
     code = 127
     try:
         os.setsid()
@@ -231,6 +93,9 @@ def _become(service: Service, output: int, mounts: int | None) -> None:
         os.dup2(output, 1)
         os.dup2(output, 2)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        if not service.run:
+            for number in _IGNORED:
+                signal.signal(number, signal.SIG_DFL)
         for path in service.folders:
             os.makedirs(path, mode=0o755, exist_ok=True)
             os.chown(path, service.user, service.user, follow_symlinks=False)

@@ -7,6 +7,7 @@ import io
 import shutil
 import subprocess
 import tarfile
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -73,20 +74,62 @@ def test_a_package_that_is_cut_off_is_refused(tmp_path: Path, cut: float) -> Non
         list(debian.files(opened(tmp_path / "x.deb")))
 
 
-@pytest.mark.parametrize(("name", "kind"), [("../../etc/x", tarfile.REGTYPE), ("dev/x", tarfile.CHRTYPE)])
-def test_what_no_package_should_have_is_refused(tmp_path: Path, name: str, kind: bytes) -> None:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w") as archive:
-        entry = tarfile.TarInfo(name)
-        entry.type = kind
-        archive.addfile(entry)
-    control = io.BytesIO()
-    with tarfile.open(fileobj=control, mode="w") as archive:
-        entry = tarfile.TarInfo("./control")
-        entry.size = len(CONTROL)
-        archive.addfile(entry, io.BytesIO(CONTROL.encode()))
-    members = [(b"debian-binary", b"2.0\n"), (b"control.tar", control.getvalue()), (b"data.tar", out.getvalue())]
+def by_hand(folder: Path, *entries: tarfile.TarInfo) -> Path:
+    """A package with these entries, whatever they are."""
+
+    def archive(rows: Iterable[tuple[tarfile.TarInfo, bytes]]) -> bytes:
+        out = io.BytesIO()
+        with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT, encoding="utf-8") as file:
+            for entry, data in rows:
+                entry.size = len(data)
+                file.addfile(entry, io.BytesIO(data))
+        return out.getvalue()
+
+    control = archive([(tarfile.TarInfo("./control"), CONTROL.encode())])
+    content = archive((one, b"") for one in entries)
+    members = [(b"debian-binary", b"2.0\n"), (b"control.tar", control), (b"data.tar", content)]
     rows = (b"%-16s%-12d%-6d%-6d%-8s%-10d`\n" % (one, 0, 0, 0, b"100644", len(data)) + data for one, data in members)
-    (tmp_path / "x.deb").write_bytes(b"!<arch>\n" + b"".join(rows))
-    with pytest.raises(FormatError):
-        list(debian.files(opened(tmp_path / "x.deb")))
+    (folder / "x.deb").write_bytes(b"!<arch>\n" + b"".join(rows))
+    return folder / "x.deb"
+
+
+def entry(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfile.TarInfo:
+    made = tarfile.TarInfo(name)
+    made.type, made.linkname = kind, target
+    return made
+
+
+@pytest.mark.parametrize(
+    ("entries", "code"),
+    [
+        ([entry("../../etc/x")], "unsafe-path"),
+        ([entry("usr/./x")], "unsafe-path"),
+        ([entry("usr//x")], "unsafe-path"),
+        ([entry("usr/x"), entry("./usr/x")], "unsafe-path"),
+        ([entry("lib/x"), entry("usr/lib/x", tarfile.SYMTYPE, "y")], "unsafe-path"),
+        ([entry("usr/x", tarfile.DIRTYPE), entry("usr/x")], "unsafe-path"),
+        ([entry("dev/x", tarfile.CHRTYPE)], "unsafe-type"),
+        ([entry("dev/x", tarfile.BLKTYPE)], "unsafe-type"),
+        ([entry("run/x", tarfile.FIFOTYPE)], "unsafe-type"),
+        ([entry("usr/x", tarfile.LNKTYPE, "../../etc/passwd")], "unsafe-link"),
+        ([entry("usr/x", tarfile.LNKTYPE, "/etc/passwd")], "unsafe-link"),
+        ([entry("usr/y", tarfile.DIRTYPE), entry("usr/x", tarfile.LNKTYPE, "usr/y")], "unsafe-link"),
+    ],
+)
+def test_what_no_package_should_have_is_refused(tmp_path: Path, entries: list[tarfile.TarInfo], code: str) -> None:
+    with pytest.raises(FormatError) as caught:
+        list(debian.files(opened(by_hand(tmp_path, *entries))))
+    assert caught.value.failure.code == code
+    assert "distribution" in caught.value.failure.next_step
+
+
+def test_a_folder_may_be_named_twice_and_a_link_may_have_two_names(tmp_path: Path) -> None:
+    folders = [entry("./lib/", tarfile.DIRTYPE), entry("usr/lib", tarfile.DIRTYPE)]
+    links = [entry("usr/lib/a", tarfile.SYMTYPE, "b"), entry("usr/lib/c", tarfile.LNKTYPE, "./lib/a")]
+    found = {one.path: one for one in debian.files(opened(by_hand(tmp_path, *folders, *links)))}
+    assert (found["usr/lib/c"].type, found["usr/lib/c"].target) == (FileType.SYMLINK, "b")
+
+
+def test_a_name_is_read_alike_in_every_locale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tarfile.TarFile, "encoding", "iso-8859-1")  # what tarfile takes from the locale
+    assert [one.path for one in debian.files(opened(by_hand(tmp_path, entry("usr/ü"))))] == ["usr/ü"]

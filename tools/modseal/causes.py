@@ -46,7 +46,7 @@ CauseName = Literal[
     "no-event-log", "tool-missing", "tool-failed", "package-missing", "no-bundle-there",
     "tpm-failed", "erofs-failed", "index-unusable",
     # host images
-    "image-spec", "host-silent", "not-a-public-key",
+    "image-spec", "package-unfit", "host-silent", "not-a-public-key",
     # a host that is managed from outside
     "serve-spec", "serve-key", "serve-task", "serve-busy", "serve-silent", "serve-died", "serve-webhook",
     # hosts that are managed from elsewhere
@@ -205,6 +205,8 @@ CAUSES: Final[Mapping[CauseName, str]] = {
     "index-unusable": "Check the disk; the index is made anew by `modseal host rebuild`.",
     # host images
     "image-spec": "Correct the line of the host.toml that is named, and build the image again.",
+    "package-unfit": "Get the package from its distribution again, and compare its SHA-256 with theirs; one that "
+    "really brings this is not for a host.",
     "host-silent": "Check the address, and with `/status` whether the host is up and has a TPM.",
     "not-a-public-key": "Name the key that `modseal attest key` printed when the host was set up.",
     # a host that is managed from outside

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
 
 from modseal.files import folder
 
@@ -94,3 +96,19 @@ class Tree:
         while len(self._open) > depth:
             with suppress(OSError):
                 os.close(self._open.pop()[1])
+
+
+@contextmanager
+def new_tree(path: Path) -> Iterator[Tree]:
+    """A new folder for everybody to read (0755), whatever the umask is, to write into. Raises `OSError`, `UsageError`.
+
+    The folder that it stands in is one that others cannot enter.
+    """
+    folder.make_folder(path, _FOLDER)
+    descriptor = os.open(path, folder.FLAGS)
+    tree = Tree(descriptor)
+    try:
+        yield tree
+    finally:
+        tree.close()
+        os.close(descriptor)

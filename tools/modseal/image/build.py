@@ -13,7 +13,7 @@ import uuid as uuids
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from modseal.boot import attestation, fat, portable_executable, slots
 from modseal.boot.documents import (
@@ -27,8 +27,9 @@ from modseal.boot.documents import (
 )
 from modseal.boot.requests import Running, UpdateRequest
 from modseal.errors import InputError, RefusedError, UndecidedError
+from modseal.files.folder import make_folder
 from modseal.files.staging import StagingFolder
-from modseal.files.tree import Tree
+from modseal.files.tree import Tree, new_tree
 from modseal.format import verity
 from modseal.format.manifest import Entry, FileType, Manifest
 from modseal.host import change, create, export
@@ -110,7 +111,9 @@ def build(spec: ImageSpec, signer: Signer, out: Path, at: datetime) -> Built:
         (place / "boot.efi").write_bytes(program)
         if spec.served:
             served.write_key(spec.served, generation / SERVED)
-        (generation / slots.FILE).write_bytes(slots.encode(slots.first(spec.version, digest.hex(), spec.generation)))
+        state = generation / slots.FILE
+        state.write_bytes(slots.encode(slots.first(spec.version, digest.hex(), spec.generation)))
+        state.chmod(0o644)
         seed = hashlib.sha256(f"{spec.name} {spec.version}".encode() + hash_).digest()
         epoch = int(spec.released.timestamp())
         identifier = str(uuids.UUID(bytes=hashlib.sha256(seed + b"data").digest()[:16], version=5))
@@ -196,7 +199,6 @@ def _root(
     for path, content in {**root.host_files(host, policy, signer.certificate), **serve}.items():
         files[path] = PackageFile(path, FileType.FILE, 0o644, content)
     tree, image = place / "root", place / "root.img"
-    tree.mkdir()
     root.write(tree, files)
     root.compile_python(tree, every)
     entries = root.entries(tree)
@@ -229,7 +231,7 @@ def _generation(
 ) -> tuple[Path, tuple[Installed, ...], list[tuple[str, str, str, str]]]:
     """The folder of the data partition with the first generation; its modules, all proved; what they measure."""
     bundles = _bundles(spec.modules)
-    (place / "host").mkdir()
+    make_folder(place / "host", 0o755)
     create.create(place / "host", policy, spec.level, at)
     if bundles:
         done = change.install(place / "host", bundles, at)
@@ -240,24 +242,22 @@ def _generation(
             kind = RefusedError if done.verdict is Verdict.REJECTED else UndecidedError
             raise kind(failure.code, failure.detail, **failure.evidence)
     content = place / "data"
-    folder = content / GENERATIONS / str(spec.generation)
-    folder.mkdir(parents=True)
+    folder = f"{GENERATIONS}/{spec.generation}"
     sources_of = {hashlib.sha256(_read(path)).hexdigest(): path for path in bundles}
     records = []
-    with open_store(place / "host") as store:
+    with open_store(place / "host") as store, new_tree(content) as tree:
         modules = export.proved_modules(store, at)
-        with StagingFolder(place / "images") as staging:
-            images = list(host_export.write_images(store, modules, staging.tree, ""))
-            staging.commit()
-    for one in images:
-        bundle = sources_of[one.module.record.bundle]
-        name = f"{one.module.name}-{one.module.version}{bundle.suffix}"
-        (folder / name).write_bytes(_read(bundle))
-        (folder / one.path).write_bytes((place / "images" / one.path).read_bytes())
-        records.append(ImageRecord(name, one.path, one.root.hex(), one.size // verity.BLOCK))
-    text = export.ipe_policy(spec.generation, [base, *(one.root for one in images)]).encode()
-    (folder / f"{base.hex()}.p7b").write_bytes(kernel_signature.pkcs7(text, signer, attached=True))
-    (folder / GENERATION_FILE).write_bytes(encode_generation(ImageGeneration(spec.generation, tuple(records))))
+        images = list(host_export.write_images(store, modules, tree, f"{folder}/"))
+        for one in images:
+            bundle = sources_of[one.module.record.bundle]
+            name = f"{one.module.name}-{one.module.version}{bundle.suffix}"
+            tree.write(f"{folder}/{name}", _read(bundle), 0o644)
+            records.append(ImageRecord(name, PurePosixPath(one.path).name, one.root.hex(), one.size // verity.BLOCK))
+        text = export.ipe_policy(spec.generation, [base, *(one.root for one in images)]).encode()
+        signed = kernel_signature.pkcs7(text, signer, attached=True)
+        tree.write(f"{folder}/{base.hex()}.p7b", signed, 0o644)
+        document = encode_generation(ImageGeneration(spec.generation, tuple(records)))
+        tree.write(f"{folder}/{GENERATION_FILE}", document, 0o644)
     measured = [(one.module.name, one.module.version, one.module.record.manifest, one.root.hex()) for one in images]
     return content, modules, measured
 

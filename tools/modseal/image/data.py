@@ -19,14 +19,14 @@ def write(folder: Path, image: Path, size: int, time: int, uuid: str) -> None:
     """Make an ext4 file system of `size` bytes with the content of a folder; everything belongs to root.
 
     `mke2fs -d` takes the change time and the owner of each file from here. They are set right afterwards, so that
-    neither says who built the image, or when. Raises `UsageError`, `InputError`.
+    neither says who built the image, or when. Modes are those of the folder. Raises `UsageError`, `InputError`.
     """
     with image.open("wb") as file:
         file.truncate(size)
     config = image.with_suffix(".conf")
     config.write_text(_CONFIG)
     environment = {"E2FSPROGS_FAKE_TIME": str(time), "MKE2FS_CONFIG": str(config), "LC_ALL": "C.UTF-8"}
-    options = f"hash_seed={uuid},root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0,nodiscard"
+    options = f"hash_seed={uuid},root_owner=0:0,lazy_itable_init=0,lazy_journal_init=0,nodiscard,no_copy_xattrs"
     make = ["mke2fs", "-q", "-t", "ext4", "-b", "4096", "-I", "256", "-J", "size=4", "-U", uuid]
     for path in sorted(folder.rglob("*")):
         os.utime(path, (time, time), follow_symlinks=False)

@@ -9,15 +9,16 @@ import hashlib
 import lzma
 import stat
 import tarfile
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 import zstandard
 
 from modseal import limits
-from modseal.errors import FormatError, InputError, RefusedError
+from modseal.codes import CodeName
+from modseal.errors import FormatError, InputError, ModsealError, RefusedError
 from modseal.format.manifest import FileType
 
 _MAGIC = b"!<arch>\n"
@@ -89,7 +90,7 @@ def _files(path: Path, member: str) -> Iterator[PackageFile]:
     try:
         with path.open("rb") as file:
             suffix = _seek(file, member, path)
-            with tarfile.open(fileobj=_unpacked(file, suffix), mode="r|") as archive:
+            with tarfile.open(fileobj=_unpacked(file, suffix), mode="r|", encoding="utf-8", errors="strict") as archive:
                 seen: dict[str, PackageFile] = {}
                 for entry in archive:
                     found = _file(archive, entry, seen, path)
@@ -98,7 +99,7 @@ def _files(path: Path, member: str) -> Iterator[PackageFile]:
                         yield found
     except OSError as error:
         raise InputError.of(path, error) from error
-    except (tarfile.TarError, lzma.LZMAError, zstandard.ZstdError, EOFError, KeyError) as error:
+    except (tarfile.TarError, lzma.LZMAError, zstandard.ZstdError, EOFError, UnicodeError) as error:
         raise FormatError("malformed-archive", f"{path}: {member}: {error}") from None
 
 
@@ -124,21 +125,31 @@ def _seek(file: IO[bytes], member: str, path: Path) -> str:
 
 
 def _file(
-    archive: tarfile.TarFile, entry: tarfile.TarInfo, seen: dict[str, PackageFile], path: Path
+    archive: tarfile.TarFile, entry: tarfile.TarInfo, seen: Mapping[str, PackageFile], path: Path
 ) -> PackageFile | None:
     name = entry.name.removeprefix("./").strip("/")
     if not name or name == ".":
         return None
-    if ".." in name.split("/") or len(name) > limits.PATH_LENGTH:
-        raise FormatError("unsafe-path", f"{path}: {name!r}")
+    if {"", ".", ".."} & set(name.split("/")) or len(name) > limits.PATH_LENGTH:
+        raise _unfit("unsafe-path", f"{path}: {name!r}")
     name, mode = merged(name), stat.S_IMODE(entry.mode)
+    before = seen.get(name)
+    if before and not (entry.isdir() and before.type is FileType.DIRECTORY):
+        raise _unfit("unsafe-path", f"{path}: {name!r} is there twice")
     if entry.isdir():
         return PackageFile(name, FileType.DIRECTORY, mode)
     if entry.issym():
         return PackageFile(name, FileType.SYMLINK, 0o777, target=entry.linkname)
     if entry.islnk():
-        return PackageFile(name, FileType.FILE, mode, seen[merged(entry.linkname.removeprefix("./"))].data)
+        other = seen.get(merged(entry.linkname.removeprefix("./")))
+        if other is None or other.type is FileType.DIRECTORY:
+            raise _unfit("unsafe-link", f"{path}: {name!r} is to be the same file as {entry.linkname!r}, which is none")
+        return replace(other, path=name)
     content = archive.extractfile(entry)
     if not entry.isreg() or content is None:
-        raise FormatError("unsafe-type", f"{path}: {name!r} is neither a file, a folder nor a link")
+        raise _unfit("unsafe-type", f"{path}: {name!r} is neither a file, a folder nor a link")
     return PackageFile(name, FileType.FILE, mode, content.read())
+
+
+def _unfit(code: CodeName, detail: str) -> ModsealError:
+    return FormatError(code, detail).because("package-unfit")

@@ -12,6 +12,7 @@ import subprocess
 import tempfile
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 from cryptography import x509
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from modseal.boot.documents import HOST_FILE, OWNER_FILE, PLACE, POLICY_FILE, POLICY_FILES, HostDocument, encode_host
 from modseal.errors import FormatError, InputError, RefusedError, SpecError
+from modseal.files.tree import Tree, new_tree
 from modseal.format.manifest import Entry, FileType
 from modseal.image.debian import PackageFile
 from modseal.image.initramfs import interpreter
@@ -45,7 +47,7 @@ _SECONDS = 300
 _COMPILE = (
     "import compileall, sys; from py_compile import PycInvalidationMode as M\n"
     "sys.exit(not compileall.compile_dir(sys.argv[1], 40, quiet=1, legacy=True, force=True, workers=1,"
-    " stripdir=sys.argv[1], prependdir='/', invalidation_mode=M.UNCHECKED_HASH))"
+    " stripdir=sys.argv[1], prependdir='/', limit_sl_dest=sys.argv[1], invalidation_mode=M.UNCHECKED_HASH))"
 )
 
 
@@ -70,13 +72,13 @@ def wheel(path: Path) -> Iterator[tuple[str, bytes]]:
         with zipfile.ZipFile(path) as archive:
             for one in archive.infolist():
                 parts = PurePosixPath(one.filename).parts
+                if ".." in parts or not parts or one.filename.startswith("/"):
+                    raise FormatError("unsafe-path", f"{path}: {one.filename!r}")
                 if one.is_dir() or ".data" in parts[0] or parts[-1] == "RECORD" or parts[-1].endswith(".pyi"):
                     continue
-                if ".." in parts or one.filename.startswith("/"):
-                    raise FormatError("unsafe-path", f"{path}: {one.filename!r}")
                 if parts[0] == "modseal" and len(parts) > 1 and parts[1] in _NOT_ON_A_HOST:
                     continue
-                yield f"{_PYTHON}/{one.filename}", archive.read(one)
+                yield "/".join((_PYTHON, *parts)), archive.read(one)
     except (zipfile.BadZipFile, OSError) as error:
         raise FormatError("malformed-archive", f"{path} is no wheel: {error}") from None
 
@@ -92,45 +94,74 @@ def host_files(host: HostDocument, policy: Policy, owner: x509.Certificate) -> d
 
 
 def write(place: Path, files: Mapping[str, PackageFile]) -> None:
-    """Write a root. Modes are 0755 for what may be executed, else 0644; everything will belong to root."""
-    for name in _FOLDERS:
-        (place / name).mkdir()
-    for name in _MERGED:
-        (place / name).symlink_to(f"usr/{name}")
+    """Write a root into a new folder. Modes are 0755 for folders and what may be executed, else 0644.
+
+    Everything will belong to root. Raises `RefusedError`.
+    """
+    fixed = (*_FOLDERS, "usr", "usr/lib", *(f"usr/{name}" for name in _MERGED))
+    _require_tree(files, fixed)
+    with new_tree(place) as tree:
+        for name in fixed:
+            tree.folder(name)
+        for name in _MERGED:
+            tree.link(name, f"usr/{name}")
+        _unpack(tree, files)
+
+
+def _require_tree(files: Mapping[str, PackageFile], fixed: Iterable[str] = ()) -> None:
+    """Whatever has something below it must be a folder, whoever brought it: else it leads to another place.
+
+    Raises `RefusedError` (unsafe-link, unsafe-path).
+    """
+    folders = {str(above): path for path in files for above in list(PurePosixPath(path).parents)[:-1]}
+    folders |= dict.fromkeys(fixed, "what every root has")
+    for path in sorted(folders.keys() & files.keys()):
+        kind = files[path].type
+        if kind is not FileType.DIRECTORY:
+            is_link = kind is FileType.SYMLINK
+            detail = f"a package brings /{path} as a {'link' if is_link else 'file'}, and {folders[path]} is below it"
+            raise RefusedError("unsafe-link" if is_link else "unsafe-path", detail, path=path).because("package-unfit")
+
+
+def _unpack(tree: Tree, files: Mapping[str, PackageFile]) -> None:
     for path in sorted(files):
-        one, target = files[path], place / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if one.type is FileType.SYMLINK:
-            target.symlink_to(one.target)
+        one = files[path]
+        if one.type is FileType.DIRECTORY:
+            tree.folder(path)
+        elif one.type is FileType.SYMLINK:
+            tree.link(path, one.target)
         else:
-            target.write_bytes(one.data)
-            target.chmod(0o755 if one.mode & 0o100 else 0o644)
-    for name in ("bin", "sbin", "lib64"):
-        (place / "usr" / name).mkdir(parents=True, exist_ok=True)
+            tree.write(path, one.data, 0o755 if one.mode & 0o100 else 0o644)
 
 
 def compile_python(place: Path, packages: Mapping[str, PackageFile]) -> None:
-    """Put compiled files in the place of Python's sources, by the packages' own interpreter. Raises `InputError`."""
-    name = PurePosixPath(interpreter(packages)).name
+    """Put compiled files in the place of Python's sources, by the packages' own interpreter.
+
+    A link that leads out of the root is no source. Raises `InputError`, `RefusedError`, `SpecError`.
+    """
+    program = interpreter(packages)
+    name = PurePosixPath(program).name
+    own: dict[str, PackageFile] = {program: replace(packages[program], mode=0o755)}
+    for path, one in packages.items():  # all of Python: compileall needs parts that the root leaves out
+        library = one.type is not FileType.DIRECTORY and path.startswith(("usr/lib/", "usr/lib64/"))
+        if library and (".so" in path or path.startswith(f"usr/lib/{name}/")):
+            mode = 0o755 if PurePosixPath(path).name == _LOADER else 0o644
+            own[path] = replace(one, mode=mode, target=PurePosixPath(one.target).name)
+    loader = next((path for path, one in own.items() if path.endswith(f"/{_LOADER}") and not one.target), None)
+    if loader is None:
+        raise SpecError(f"no package brings {_LOADER}, which starts Python").because("package-missing")
+    _require_tree(own)
     with tempfile.TemporaryDirectory(prefix="modseal-") as folder:
-        home = Path(folder, "usr")
-        program = home / "bin" / name
-        for path, one in packages.items():  # all of Python: compileall needs parts that the root leaves out
-            library = one.type is not FileType.DIRECTORY and path.startswith(("usr/lib/", "usr/lib64/"))
-            if library and (".so" in path or path.startswith(f"usr/lib/{name}/")):
-                target = Path(folder, path)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.symlink_to(PurePosixPath(one.target).name) if one.target else target.write_bytes(one.data)
-        program.parent.mkdir(parents=True)
-        program.write_bytes(packages[interpreter(packages)].data)
-        program.chmod(0o755)
-        libraries = sorted({str(path.parent) for path in home.rglob("*.so*") if "lib-dynload" not in path.parts})
-        loader = next(path for path in home.rglob(_LOADER) if not path.is_symlink())
-        loader.chmod(0o755)
-        command = [loader, "--library-path", ":".join(libraries), program, "-sSB", "-c", _COMPILE, place / "usr/lib"]
-        environment = {"PYTHONHOME": str(home), "PYTHONHASHSEED": "0"}
+        home = Path(folder, "files")
+        with new_tree(home) as tree:
+            _unpack(tree, own)
+        libraries = sorted({str((home / path).parent) for path in own if ".so" in path and "lib-dynload" not in path})
+        command = [home / loader, "--library-path", ":".join(libraries), home / program]
+        arguments = ["-sSB", "-c", _COMPILE, place / "usr/lib"]
+        environment = {"PYTHONHOME": str(home / "usr"), "PYTHONHASHSEED": "0"}
         done = subprocess.run(  # noqa: S603 - an interpreter whose digest the spec names, and a text of our own
-            [str(one) for one in command],
+            [str(one) for one in (*command, *arguments)],
+            cwd=home,  # it imports from there first
             env=environment,
             capture_output=True,
             text=True,
@@ -141,9 +172,10 @@ def compile_python(place: Path, packages: Mapping[str, PackageFile]) -> None:
         raise InputError(
             f"the packages' interpreter cannot compile Python's files: {(done.stdout + done.stderr)[-300:]}"
         ).because("tool-failed")
-    for source in (place / "usr/lib").rglob("*.py"):
-        if source.with_suffix(".pyc").exists():
-            source.unlink()
+    for compiled in (place / "usr/lib").rglob("*.pyc"):
+        if not compiled.is_symlink():
+            compiled.chmod(0o644)  # whatever the umask is
+            compiled.with_suffix(".py").unlink(missing_ok=True)
 
 
 def entries(place: Path) -> list[Entry]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from pathlib import Path
 
@@ -18,8 +19,14 @@ def make(tree: Path, image: Path, uuid: bytes, *, compressed: bool = False) -> N
     dashed = "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
     packed = ("-zlz4hc,6", "-C65536") if compressed else ()
     command = ["mkfs.erofs", "-T0", "--all-root", "-x-1", "-U", dashed, *packed, str(image), str(tree)]
+    environment = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "LC_ALL": "C.UTF-8",
+    }  # no SOURCE_DATE_EPOCH: it would count
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)  # noqa: S603 - paths of our own
+        done = subprocess.run(  # noqa: S603 - paths of our own
+            command, env=environment, capture_output=True, text=True, timeout=_SECONDS, check=False
+        )
     except FileNotFoundError:
         raise UsageError("mkfs.erofs is not installed; it is in the package erofs-utils") from None
     except subprocess.TimeoutExpired:

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 
 from modseal.errors import InputError
 from modseal.files.staging import StagingFolder
-from modseal.files.tree import Tree
+from modseal.files.tree import Tree, new_tree
 from modseal.format import rules, verity
 from modseal.format.manifest import Entry, FileType
 from modseal.host import export
@@ -135,19 +135,13 @@ def write_images(store: Store, modules: Iterable[Installed], tree: Tree, folder:
 
 
 def _lay_out(store: Store, entries: tuple[Entry, ...], folder: Path) -> None:
-    folder.mkdir()
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        tree = Tree(descriptor)
+    with new_tree(folder) as tree:
         paths = {path: entry for path, entry in layout([entries]).items() if not f"{path}/".startswith(RELEASE_FOLDER)}
         for path in sorted(paths, key=rules.sort_key):
             _place(store, tree, paths[path])
         for path in sorted(paths, key=lambda one: one.count("/"), reverse=True):
             if paths[path].type is FileType.DIRECTORY:
                 tree.set_mode(path, paths[path].mode or 0)
-        tree.close()
-    finally:
-        os.close(descriptor)
 
 
 def _place(store: Store, tree: Tree, entry: Entry) -> None:

@@ -61,3 +61,12 @@ def test_an_option_names_the_partition_and_the_program(tmp_path: Path) -> None:
 def test_a_slot_is_tried_once(tmp_path: Path) -> None:
     boot_variables.try_once("b", str(tmp_path))
     assert (tmp_path / f"BootNext-{GLOBAL}").read_bytes() == b"\7\0\0\0\x42\x4d"
+
+
+def test_variables_of_shim_are_deleted_and_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(boot_variables.fcntl, "ioctl", lambda *_: 0)  # immutable files are efivarfs's own
+    for name in (f"MokListRT-{boot_variables._SHIM}", f"MokIgnoreDB-{boot_variables._SHIM}", "db-d719b2cb"):
+        (tmp_path / name).write_bytes(b"\7\0\0\0x")
+    assert boot_variables.remove_shims(str(tmp_path)) == ["MokIgnoreDB", "MokListRT"]
+    assert [one.name for one in tmp_path.iterdir()] == ["db-d719b2cb"]
+    assert boot_variables.remove_shims(str(tmp_path)) == []

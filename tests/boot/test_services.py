@@ -35,6 +35,7 @@ def test_a_module_without_services_has_none(tmp_path: Path) -> None:
     ("more", "why"),
     [
         ('capabilities = ["mac_admin"]', "no service has mac_admin"),
+        ('capabilities = ["kill", "sys_ptrace"]', "no service has sys_ptrace"),
         ('capabilities = ["everything"]', "no capability"),
         ('folders = ["/run/../etc"]', "a folder of /run"),
         ('folders = ["/usr/x"]', "a folder of /run"),

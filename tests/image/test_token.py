@@ -34,7 +34,7 @@ from modseal.packing import kernel_signature
 from modseal.signing import keys
 signer = keys.open(sys.argv[1], Path("db.pem"))
 Path("signed").write_bytes(firmware.sign_executable(Path("program").read_bytes(), signer))
-Path("policy.p7b").write_bytes(kernel_signature.pkcs7(Path("policy").read_bytes(), signer, attached=True))
+Path("policy.p7b").write_bytes(kernel_signature.signed(Path("policy").read_bytes(), signer, attached=True))
 """
 
 
@@ -73,7 +73,7 @@ def test_sbverify_takes_it(place: Path) -> None:
 
 
 def test_a_policy_is_signed_as_by_the_key_in_a_file_and_openssl_takes_it(place: Path) -> None:
-    assert (place / "policy.p7b").read_bytes() == kernel_signature.pkcs7(POLICY, OWNER.signer(), attached=True)
+    assert (place / "policy.p7b").read_bytes() == kernel_signature.signed(POLICY, OWNER.signer(), attached=True)
     words = ("smime", "-verify", "-inform", "DER", "-in", "policy.p7b", "-CAfile", "db.pem", "-purpose", "any")
     done = subprocess.run(["openssl", *words, "-partial_chain"], cwd=place, capture_output=True)
     assert done.stdout.replace(b"\r\n", b"\n") == POLICY, done.stderr

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 import time
 import tomllib
+import uuid
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +24,7 @@ from examples.reference_host import guest, prepare
 
 from builders import softhsm
 from builders.transcript import run_process
-from modseal.boot import attestation, documents, fat, portable_executable, slots, syscalls
+from modseal.boot import attestation, boot_variables, documents, fat, portable_executable, services, slots, syscalls
 from modseal.host import export
 from modseal.image import build, data, firmware
 from modseal.image import spec as reading
@@ -42,7 +43,7 @@ BOOT_AT, ROOT_AT, DATA_AT = MIB, MIB + 2 * build._BOOT_SIZE, MIB + 2 * build._BO
 EPOCH = 1769860800
 IDENTIFIER = "11111111-2222-5333-8444-555555555555"
 NOT_STARTED = "does not start|Access Denied|Security Violation|end Kernel panic"
-ALL_BUT_ONE = [f'"{name}"' for name in syscalls.CAPABILITIES if name != "mac_admin"]
+ALL_BUT_TWO = [f'"{name}"' for name in syscalls.CAPABILITIES if name not in services._NEVER]
 
 
 @dataclass(frozen=True)
@@ -149,7 +150,7 @@ def hostile_modules(lab: Lab) -> tuple[list[Path], dict[str, Path]]:
     library = prepare.compiled(programs / "libone.c", programs, "-shared", "-fPIC")
     (programs / "attack.toml").write_text(
         'schema = "modseal/service@1"\ncommand = ["/opt/attack/attack"]\nuser = 0\nrestart = false\n'
-        f"capabilities = [{', '.join(ALL_BUT_ONE)}]\n"
+        f"capabilities = [{', '.join(ALL_BUT_TWO)}]\n"
     )
     files: dict[str, Path | str] = {
         "opt/attack/attack": attack, "opt/attack/hello": hello, "opt/attack/dynamic": dynamic,
@@ -218,7 +219,7 @@ class Hostile:
         found = documents.decode_generation((self.generation / "generation.json").read_bytes(), "x")
         roots = [bytes.fromhex(one) for one in (self.root, *(each.root for each in found.modules))]
         text = export.ipe_policy(1, [*roots, *more]).encode()
-        (self.generation / f"{self.root}.p7b").write_bytes(kernel_signature.pkcs7(text, signer, attached=True))
+        (self.generation / f"{self.root}.p7b").write_bytes(kernel_signature.signed(text, signer, attached=True))
 
     def disk(self, name: str) -> Path:
         """A copy of the disk, with the data partition as its folder is now."""
@@ -286,7 +287,8 @@ REFUSED = {
     "boot-program-stranger": "Access Denied|Security Violation",
     "boot-program-revoked": "Access Denied|Security Violation",
     "boot-policy-other": "does not start: the IPE policy is not that of this root and this generation",
-    "boot-policy-stranger": "does not start: the kernel refuses the generation's IPE policy",
+    "boot-policy-stranger": "does not start: the IPE policy is not that of this root and this generation",
+    "boot-policy-shim": "does not start: variables of shim .* are deleted: MokListRT",
 }
 """What is said where something is refused at boot: it must not be denied for another reason."""
 
@@ -322,9 +324,22 @@ def found(hostile: Hostile) -> dict[str, tuple[str, str]]:
     starts("boot-policy-other", hostile.disk("policy"))
     hostile.sign(hostile.lab.stranger)
     starts("boot-policy-stranger", hostile.disk("policy"))
+    starts("boot-policy-shim", hostile.disk("policy"), shim_variables(hostile))
     hostile.sign(hostile.lab.signer)
     record(outcome, hostile)
     return outcome
+
+
+def shim_variables(hostile: Hostile) -> Path:
+    """The firmware's variables, with one of shim's that has a stranger's key."""
+    own = firmware.read_variables((hostile.out / "firmware.fd").read_bytes())
+    shim = uuid.UUID(boot_variables._SHIM)
+    keys_ = firmware.certificate_list([hostile.lab.stranger.certificate], shim)
+    path = hostile.lab.folder / "shim.fd"
+    path.write_bytes(
+        firmware.store_variables(prepare.FIRMWARE.read_bytes(), [*own, firmware.Variable("MokListRT", shim, 7, keys_)])
+    )
+    return path
 
 
 def changed_disk(hostile: Hostile, start: int, *pieces: tuple[int, bytes]) -> Path:

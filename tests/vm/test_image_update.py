@@ -1,6 +1,7 @@
 """A host image in QEMU that is updated: what runs well is kept, what does not is left again, and the way back.
 
-What does not run well is a service that ends, and a program or root that was damaged after it was written.
+What does not run well is a service that ends, a program or root that was damaged after it was written, and a machine
+that hangs.
 
 MODSEAL_IMAGE is a folder as for test_image.py: `make vm-image`.
 """
@@ -18,6 +19,7 @@ import pytest
 from examples.reference_host import guest, prepare
 
 from builders.transcript import run_process
+from modseal import limits
 from modseal.boot import attestation
 from modseal.image import build
 from modseal.image import spec as reading
@@ -28,10 +30,20 @@ from modseal.signing.signer import Signer
 from vm.image_folder import image_folder
 
 ENDING = "int main(void) { return 1; }\n"
+HANGING = """schema = "modseal/service@1"
+command = ["/usr/bin/site-agent"]
+user = 0
+capabilities = ["sys_admin", "dac_override"]
+folders = ["/run/hang"]
+"""
+"""To mount, and to make a folder in what is mounted, which nobody may write without the second."""
 KEPT_OR_NOT = "is kept|is given up|does not start"
 MIB = 1 << 20
 BOOT_B = MIB + build._BOOT_SIZE
 ROOT_B = MIB + 2 * build._BOOT_SIZE + build._ROOT_SIZE
+
+HANGS = limits.BOOT_WATCHDOG + 300
+"""Seconds in which the watchdog must have restarted a guest that shares this machine with others."""
 
 
 def owner(lab: Path) -> Signer:
@@ -48,14 +60,18 @@ def agent(lab: Path, version: str, source: Path, service: Path) -> Path:
 
 @pytest.fixture(scope="module")
 def lab() -> Path:
-    """A folder with three builds: the first, one whose agent ends, and one with a new root."""
+    """A folder with four builds: the first, two whose agent ends or hangs the machine, and one with a new root."""
     made = image_folder("mkfs.erofs")
     prepare.prepare(made)
     (made / "ending.c").write_text(ENDING)
     ending = agent(made, "1.0.1-1", made / "ending.c", prepare.HERE / "site-agent/site-agent.toml")
+    (made / "hanging.toml").write_text(HANGING)
+    hanging = agent(made, "1.0.2-1", Path(__file__).with_name("hang.c"), made / "hanging.toml")
     [nginx], good = made.glob("nginx-*.seal"), made / "site-agent-1.0.0-1.seal"
     wheels = sorted((made / "wheels").glob("*.whl"))
-    for name, module, version, generation in (("one", good, 1, 1), ("ending", ending, 1, 2), ("two", good, 2, 3)):
+    for name, module, version, generation in (
+        ("one", good, 1, 1), ("ending", ending, 1, 2), ("hanging", hanging, 1, 2), ("two", good, 2, 3),
+    ):  # fmt: skip
         spec, out = made / f"{name}.toml", made / f"update-{name}"
         text = prepare.spec([nginx, module], wheels, made / "debs", version=version, generation=generation)
         spec.write_text(text)
@@ -153,3 +169,19 @@ def test_what_is_damaged_in_slot_b_after_it_was_written_is_not_started_and_slot_
         assert one.wait(guest.UP), one.lines
         assert state(one) == ("a", 1, 1, False, {"version": 2, "generation": 3})
     disk.unlink()
+
+
+@pytest.mark.parametrize("hardware", [True, False], ids=["i6300esb", "softdog"])
+def test_a_machine_that_hangs_is_restarted_by_its_watchdog_into_what_ran_before(
+    lab: Path, machine: tuple[Path, Path], hardware: bool
+) -> None:
+    with guest.Guest(*machine, keep=True, restarts=True, watchdog=hardware) as one:
+        assert one.wait(guest.UP), one.lines
+        said = send(f"http://127.0.0.1:{one.management}", lab / "update-hanging/modules.update")
+        assert said.outcome == "accepted", said
+        assert one.wait("process 1 is frozen"), one.lines[-30:]
+        hung = len(one.lines)
+        assert one.wait("update-failed: version 1, generation 2", HANGS), one.lines[-30:]
+        assert not [line for line in one.lines[hung:] if "is given up" in line or "does not start" in line]
+        assert one.wait(guest.UP), one.lines[-30:]
+        assert state(one) == ("a", 1, 1, False, {"version": 1, "generation": 2})

@@ -57,7 +57,7 @@ class Guest:
     """A machine that runs from copies of a disk and of the firmware's variables; it ends with the block.
 
     `tpm` is a folder in which a TPM in software keeps its state. With `keep` it runs from the files themselves; without
-    `restarts` it ends when the machine restarts.
+    `restarts` it ends when the machine restarts. `watchdog` gives it one of hardware.
     """
 
     def __init__(
@@ -69,6 +69,7 @@ class Guest:
         tpm: Path | None = None,
         keep: bool = False,
         restarts: bool = False,
+        watchdog: bool = False,
     ) -> None:
         self._folder = tempfile.TemporaryDirectory(prefix="guest-")
         place = Path(self._folder.name)
@@ -84,6 +85,8 @@ class Guest:
         ) if tpm else ()  # fmt: skip
         if not restarts:
             more = (*more, "-no-reboot")
+        if watchdog:
+            more = (*more, "-device", "i6300esb")
         self.lines: list[str] = []
         self.seconds = 0.0
         self._started = time.monotonic()

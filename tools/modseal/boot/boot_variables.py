@@ -6,6 +6,7 @@ what a switch from one slot to the other rests on (ADR 46).
 
 from __future__ import annotations
 
+import fcntl
 import os
 import struct
 import uuid
@@ -17,9 +18,12 @@ from modseal.errors import UndecidedError
 
 FOLDER = "/sys/firmware/efi/efivars"
 _GLOBAL = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
+_SHIM = "605dab50-e046-4300-abb6-3dd810dd8b23"
 _LOADER = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
 _KEPT, _VOLATILE = 0x7, 0x6
 """Attributes of a variable that is seen at boot and at runtime, kept or gone after a restart."""
+_SET_FLAGS = 0x40086602
+"""FS_IOC_SETFLAGS (linux/fs.h)."""
 _ACTIVE = 1
 NUMBERS = {"a": 0x4D41, "b": 0x4D42}
 """Of the two slots' boot options, Boot####: far from those that a firmware gives by itself."""
@@ -64,6 +68,23 @@ def prefer(slot: str, partitions: Mapping[str, BootPartition], folder: str = FOL
 def try_once(slot: str, folder: str = FOLDER) -> None:
     """Have the firmware start this slot once: it forgets that before it starts it."""
     _write(folder, f"BootNext-{_GLOBAL}", struct.pack("<H", NUMBERS[slot]))
+
+
+def remove_shims(folder: str = FOLDER) -> list[str]:
+    """Delete the variables of shim, which no program of this host writes; gives their names.
+
+    The kernel takes keys from them (MokListRT) that it trusts like the firmware's own, and anybody may write them who
+    can write variables. It has taken them by now: where there were any, the machine must restart. Raises `OSError`.
+    """
+    found = sorted(path for path in Path(folder).glob(f"*-{_SHIM}"))
+    for path in found:
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fcntl.ioctl(descriptor, _SET_FLAGS, struct.pack("l", 0))  # efivarfs has made it immutable
+        finally:
+            os.close(descriptor)
+        path.unlink()
+    return [path.name.removesuffix(f"-{_SHIM}") for path in found]
 
 
 def _option(name: str, one: BootPartition) -> bytes:

@@ -5,22 +5,20 @@ What is closed, and the way that it closes, is in docs/reference-host.md, with w
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from cryptography import x509
+
 from modseal.boot import syscalls
-from modseal.errors import RefusedError, UndecidedError
+from modseal.errors import FormatError, RefusedError, UndecidedError
 from modseal.host import export, ways_round
 from modseal.host.ways_round import write
+from modseal.pki import pkcs7
 
 _IPE = "/sys/kernel/security/ipe"
 _POLICY = f"{_IPE}/policies/{export.POLICY_NAME}"
-_VERSION = re.compile(r"policy_version=([0-9]{1,5})\.([0-9]{1,5})\.([0-9]{1,5})$", re.MULTILINE)
-_NOT_FOR_HELPERS = (ways_round.MAC_ADMIN, syscalls.CAPABILITIES["sys_module"])
-"""What programs that the kernel starts by itself, such as core_pattern's, cannot have."""
-
 SETTINGS = {
     "kernel/modules_disabled": "1",
     "kernel/core_pattern": "core",
@@ -31,16 +29,24 @@ SETTINGS = {
     "fs/protected_hardlinks": "1",
     "fs/suid_dumpable": "0",
 }
-"""Below /proc/sys, besides `ways_round.SETTINGS`. The kernel takes no lower value of the first one; root can set the
-others."""
+"""Below /proc/sys, besides `ways_round.SETTINGS`. The kernel takes no lower value of the first one; the others keep
+theirs because nothing below /proc/sys can be written to any more."""
+_PLACES = ("/proc/sys", "/proc/sysrq-trigger")
+_FLAGS = syscalls.NO_SUID | syscalls.NO_DEV | syscalls.NO_EXEC
 
 
-def load(signed: bytes, roots: Sequence[str]) -> None:
-    """Load a signed IPE policy, if it lets run exactly the images of these root hashes, in this order.
+def load(signed: bytes, number: int, roots: Sequence[str], owner: x509.Certificate) -> None:
+    """Load the IPE policy of a generation with this number: it lets run exactly the images of these root hashes.
 
-    The kernel verifies its signature, by the owner's key in the firmware: so the owner has signed each root hash.
-    Raises `RefusedError`, `UndecidedError` (host-invalid).
+    The owner has signed each root hash. The kernel verifies the signature too, but by each key that it knows, and a
+    variable of the firmware can bring it others. Raises `RefusedError`, `UndecidedError` (host-invalid).
     """
+    text = export.ipe_policy(number, [bytes.fromhex(one) for one in roots])
+    try:
+        pkcs7.verify(signed, text.encode(), owner)
+    except FormatError:
+        detail = "the IPE policy is not that of this root and this generation, signed by the owner"
+        raise UndecidedError("host-invalid", detail) from None
     with suppress(FileNotFoundError, OSError):
         write(Path(_POLICY, "delete"), b"1")
     try:
@@ -48,12 +54,8 @@ def load(signed: bytes, roots: Sequence[str]) -> None:
     except OSError as error:
         raise RefusedError("bad-signature", f"the kernel refuses the generation's IPE policy: {error}") from None
     with open(f"{_POLICY}/policy", encoding="ascii") as file:
-        text = file.read().rstrip("\0")
-    found = _VERSION.search(text.partition("\n")[0])
-    parts = [int(one) for one in found.groups()] if found else [0, 0, 0]
-    number = (parts[0] << 32) + (parts[1] << 16) + parts[2]
-    if text != export.ipe_policy(number, [bytes.fromhex(one) for one in roots]):
-        raise UndecidedError("host-invalid", "the IPE policy is not that of this root and this generation")
+        if file.read().rstrip("\0") != text:
+            raise UndecidedError("host-invalid", "the kernel has another IPE policy than that which it was given")
 
 
 def activate() -> None:
@@ -67,12 +69,15 @@ def activate() -> None:
 def close_ways_round() -> list[str]:
     """Take from everything that runs from here on what could undo the policy. Gives the settings that the kernel lacks.
 
+    Programs that the kernel starts by itself, such as core_pattern's, have no capability: no limit of ours is theirs.
     Raises `OSError`, `UndecidedError` (host-invalid) where something that is there cannot be closed.
     """
     try:
-        missing = ways_round.close(SETTINGS, _NOT_FOR_HELPERS)
+        missing = ways_round.close(SETTINGS, range(syscalls.last_capability() + 1))
     except ValueError as error:
         raise UndecidedError("host-invalid", str(error)) from None
+    for place in _PLACES:
+        syscalls.show_read_only(place, _FLAGS)
     kept = (one for one in range(syscalls.last_capability() + 1) if one != ways_round.MAC_ADMIN)
     syscalls.keep_capabilities(sum(1 << one for one in kept))
     return missing

@@ -44,7 +44,8 @@ def main() -> None:
 def _start() -> None:
     for kind, place in (("proc", "/proc"), ("sysfs", "/sys"), ("devtmpfs", "/dev"), ("tmpfs", "/run")):
         os.makedirs(place, exist_ok=True)
-        syscalls.mount(kind, place, kind, syscalls.NO_SUID | (0 if kind == "devtmpfs" else syscalls.NO_DEV))
+        options = "mode=0755" if kind == "tmpfs" else ""
+        syscalls.mount(kind, place, kind, syscalls.NO_SUID | (0 if kind == "devtmpfs" else syscalls.NO_DEV), options)
     with open("/modules/order", encoding="ascii") as file:
         for name in file.read().split():
             syscalls.load_module(f"/modules/{name}.ko")

@@ -31,6 +31,7 @@ from modseal.boot import (
     partitions,
     prove,
     receiver,
+    service_view,
     services,
     slots,
     syscalls,
@@ -56,7 +57,7 @@ from modseal.boot.prove import OpenImage, RefusedModule
 from modseal.boot.requests import Running
 from modseal.boot.supervisor import Supervisor
 from modseal.boot.update import Delivery, HostDisk, RootContent, RunningHost
-from modseal.errors import Failure, ModsealError
+from modseal.errors import Failure, ModsealError, UndecidedError
 from modseal.files.small import read_small
 from modseal.host.measure import Measurement
 from modseal.policy.sources import from_bytes
@@ -97,12 +98,15 @@ class HostStatus:
             self.seconds[what] = float(file.read().split()[0])
 
     def write(self) -> None:
-        """Give the management interface the state of now."""
+        """Give the management interface the state of now. A full memory does not stop the host."""
         path = Path(management.STATUS)
-        path.parent.mkdir(exist_ok=True)
         new = path.with_suffix(".new")
-        new.write_text(json.dumps(vars(self), indent=2) + "\n")
-        new.rename(path)
+        try:
+            path.parent.mkdir(exist_ok=True)
+            new.write_text(json.dumps(vars(self), indent=2) + "\n")
+            new.rename(path)
+        except OSError as error:
+            say("machine", f"the state cannot be shown: {error}")
 
 
 def main(manage: Callable[[ManagedHost], None]) -> None:
@@ -147,6 +151,10 @@ def _run(state: HostStatus, manage: Callable[[ManagedHost], None]) -> None:
     state.reached("root")
     found = partitions.found()
     _mounts(found["data"].device)
+    if found_keys := boot_variables.remove_shims():
+        names = ", ".join(found_keys)
+        detail = f"variables of shim let the kernel trust keys that are not the owner's; they are deleted: {names}"
+        raise UndecidedError("host-invalid", detail)
     watchdog = trial.watchdog()
     content = _content(Path("/"))
     host = content[0]
@@ -163,12 +171,12 @@ def _run(state: HostStatus, manage: Callable[[ManagedHost], None]) -> None:
     opened = _modules(state, content, now)
     _measure(state, content, opened)
     started = [one for image in opened for one in _services(state, image)]
-    mounts = _lay_over(opened)
     state.reached("modules")
     enforcement.activate()
     name = network.bring_up(host.network)
     for missing in enforcement.close_ways_round():
         say("machine", f"this kernel has no {missing}")
+    mounts = service_view.lay_over(opened)
     state.reached("enforced")
     say("machine", f"the kernel runs what is in {len(opened)} modules and the root, and nothing else")
     supervisor = Supervisor(started, say, mounts)
@@ -250,9 +258,12 @@ def _disk(found: Mapping[str, partitions.DiskPartition]) -> HostDisk:
     )
 
 
+def _owner() -> x509.Certificate:
+    return x509.load_der_x509_certificate(Path("/", PLACE, OWNER_FILE).read_bytes())
+
+
 def _running(state: HostStatus, content: RootContent) -> RunningHost:
-    owner = x509.load_der_x509_certificate(Path("/", PLACE, OWNER_FILE).read_bytes())
-    return RunningHost(state.slot, state.root_slot.removeprefix("root-"), state.root, content, owner)
+    return RunningHost(state.slot, state.root_slot.removeprefix("root-"), state.root, content, _owner())
 
 
 def _receive(running: RunningHost, disk: HostDisk, supervisor: Supervisor) -> Any:
@@ -323,7 +334,7 @@ def _modules(state: HostStatus, content: RootContent, now: datetime) -> list[Ope
     data = read_small(folder / GENERATION_FILE, limits.HOST_DOCUMENT_SIZE).data
     generation = decode_generation(data, f"generation {state.generation}")
     signed = read_small(folder / f"{state.root}.p7b", limits.HOST_DOCUMENT_SIZE).data
-    enforcement.load(signed, [state.root, *(one.root for one in generation.modules)])
+    enforcement.load(signed, generation.number, [state.root, *(one.root for one in generation.modules)], _owner())
     host, policy = content
     found, refused = prove.accepted_bundles(folder, generation, policy, host.level, now)
     opened, more = prove.open_images(folder, found, _MODULES)
@@ -347,26 +358,6 @@ def _services(state: HostStatus, image: OpenImage) -> Sequence[services.Service]
     for failure in failures:
         _refuse(state, RefusedModule(f"a service of {image.module.name}", failure))
     return found
-
-
-def _lay_over(opened: Sequence[OpenImage]) -> int:
-    """Show the modules' files in /usr and /opt, read-only, to services alone; gives what those see mounted.
-
-    Process 1 and its forks go on seeing the root's own files: what they import later is never a module's.
-    """
-    own = syscalls.mounts()
-    syscalls.copy_mounts()
-    for name in ("usr", "opt"):
-        lower = [f"{one.place}/{name}" for one in opened if os.path.isdir(f"{one.place}/{name}")]
-        if lower:
-            options = "lowerdir=" + ":".join([*lower, f"/{name}"])
-            syscalls.mount(
-                "modules", f"/{name}", "overlay", syscalls.READ_ONLY | syscalls.NO_SUID | syscalls.NO_DEV, options
-            )
-    theirs = syscalls.mounts()
-    syscalls.enter_mounts(own)
-    os.close(own)
-    return theirs
 
 
 def _measure(state: HostStatus, content: RootContent, opened: Sequence[OpenImage]) -> None:

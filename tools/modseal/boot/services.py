@@ -1,7 +1,7 @@
 """Services that modules bring: what their files say, and how a process becomes one.
 
 A service has no capability that its file does not name, no way to get one, and never CAP_MAC_ADMIN, which process 1
-itself has given up by then. Its output goes to the host's log, line by line. The root's own service is a fork of
+itself has given up by then; and no system call of `service_filter`. Its output goes to the host's log, line by line. The root's own service is a fork of
 process 1 that starts no program (`run`).
 """
 
@@ -15,13 +15,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from modseal.boot import syscalls
+from modseal.boot import service_filter, syscalls
 from modseal.boot.documents import SERVICE_SHAPE, SERVICES
 from modseal.errors import Failure
 from modseal.format import toml_text
 from modseal.host.ways_round import drop_from_bounding_set
 
 _NOBODY = 65534
+_NEVER = {
+    "mac_admin": "it could switch the kernel's enforcement off",
+    "sys_ptrace": "it could reach the disk and the firmware's variables as process 1 sees them, by /proc",
+}
+"""Capabilities that no service has, and why."""
 _IGNORED = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
 """Signals that process 1 ignores: the first for itself, two because Python does. A program would inherit that."""
 
@@ -63,8 +68,9 @@ def services_of(place: str, module: str) -> tuple[list[Service], list[Failure]]:
 def _problems(values: dict[str, Any], name: str) -> list[str]:
     unknown = [one for one in values.get("capabilities", ()) if one not in syscalls.CAPABILITIES]
     found = [f"{name}: {one!r} is no capability" for one in unknown]
-    if "mac_admin" in values.get("capabilities", ()):
-        found.append(f"{name}: no service has mac_admin: it could switch the kernel's enforcement off")
+    found += [
+        f"{name}: no service has {one}: {why}" for one, why in _NEVER.items() if one in values.get("capabilities", ())
+    ]
     if not values["command"][0].startswith("/"):
         found.append(f"{name}: the command must be an absolute path")
     return found
@@ -93,21 +99,22 @@ def become(service: Service, output: int, mounts: int | None) -> None:
         os.dup2(output, 1)
         os.dup2(output, 2)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-        if not service.run:
-            for number in _IGNORED:
-                signal.signal(number, signal.SIG_DFL)
-        for path in service.folders:
-            os.makedirs(path, mode=0o755, exist_ok=True)
-            os.chown(path, service.user, service.user, follow_symlinks=False)
         if service.run:
             limit_to(service.user, service.capabilities)
+            service_filter.install()
             code = 1
             service.run()
             code = 0
         else:
+            for number in _IGNORED:
+                signal.signal(number, signal.SIG_DFL)
             if mounts is not None:
                 syscalls.enter_mounts(mounts)
+            for path in service.folders:
+                os.makedirs(path, mode=0o755, exist_ok=True)
+                os.chown(path, service.user, service.user, follow_symlinks=False)
             limit_to(service.user, service.capabilities)
+            service_filter.install()
             os.execve(service.command[0], service.command, service.environment)  # noqa: S606 - no shell, on purpose
     except OSError as error:
         os.write(2, f"cannot start {service.command[0] if service.command else service.name}: {error}\n".encode())

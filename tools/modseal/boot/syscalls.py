@@ -13,7 +13,7 @@ import struct
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 READ_ONLY, NO_SUID, NO_DEV, NO_EXEC = 1, 2, 4, 8
-MOVE = 8192
+REMOUNT, BIND, MOVE = 32, 4096, 8192
 """Flags of mount(2)."""
 
 _NEW_MOUNTS = 0x00020000
@@ -25,8 +25,8 @@ _CAPSET = 126
 _CAPABILITY_VERSION = 0x20080522
 """`_LINUX_CAPABILITY_VERSION_3` (linux/capability.h)."""
 
-_PR_SET_NO_NEW_PRIVS = 38
-"""An option of prctl(2)."""
+_PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _SECCOMP_MODE_FILTER = 22, 38, 2
+"""Options of prctl(2)."""
 
 RESTART, POWER_OFF = 0x01234567, 0x4321FEDC
 """Commands of reboot(2)."""
@@ -89,6 +89,12 @@ def mount(source: str, target: str, kind: str, flags: int = 0, options: str = ""
     _checked(done, f"mount {kind or source} on {target}")
 
 
+def show_read_only(place: str, flags: int = 0) -> None:
+    """From here on what is at a place can only be read there, and what is mounted below it is not shown."""
+    mount(place, place, "", BIND)
+    mount("", place, "", REMOUNT | BIND | READ_ONLY | flags)
+
+
 def unmount(target: str) -> None:
     """Take away what is mounted at a place."""
     _checked(_LIBC.umount2(target.encode(), 0), f"unmount {target}")
@@ -136,6 +142,13 @@ def last_capability() -> int:
 def no_new_privileges() -> None:
     """No set-user-id bit and no file capability counts any more, here and below."""
     _checked(_LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no new privileges")
+
+
+def filter_calls(program: bytes) -> None:
+    """Have the kernel judge every system call of this process, and of all that it starts, by a filter of seccomp(2)."""
+    code = ctypes.create_string_buffer(program, len(program))
+    filter_ = struct.pack("@HP", len(program) // 8, ctypes.addressof(code))
+    _checked(_LIBC.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, filter_, 0, 0), "filter system calls")
 
 
 def end_machine(command: int) -> None:

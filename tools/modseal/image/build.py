@@ -254,7 +254,7 @@ def _generation(
             tree.write(f"{folder}/{name}", _read(bundle), 0o644)
             records.append(ImageRecord(name, PurePosixPath(one.path).name, one.root.hex(), one.size // verity.BLOCK))
         text = export.ipe_policy(spec.generation, [base, *(one.root for one in images)]).encode()
-        signed = kernel_signature.pkcs7(text, signer, attached=True)
+        signed = kernel_signature.signed(text, signer, attached=True)
         tree.write(f"{folder}/{base.hex()}.p7b", signed, 0o644)
         document = encode_generation(ImageGeneration(spec.generation, tuple(records)))
         tree.write(f"{folder}/{GENERATION_FILE}", document, 0o644)

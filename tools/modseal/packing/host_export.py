@@ -77,7 +77,7 @@ def _fsverity(store: Store, modules: tuple[Installed, ...], signer: Signer | Non
         for digest in sorted({digest for digest, _ in digests}):
             yield (
                 f"signatures/{digest.hex()}.p7s",
-                kernel_signature.pkcs7(verity.fsverity_signed(digest), signer, attached=False),
+                kernel_signature.signed(verity.fsverity_signed(digest), signer, attached=False),
             )
 
 
@@ -105,7 +105,7 @@ def _ipe(
     tree.write("roothashes.txt", lines.encode(), 0o644)
     tree.write("modseal.pol", policy, 0o644)
     if signer:
-        tree.write("modseal.pol.p7b", kernel_signature.pkcs7(policy, signer, attached=True), 0o644)
+        tree.write("modseal.pol.p7b", kernel_signature.signed(policy, signer, attached=True), 0o644)
 
 
 class ModuleImage(NamedTuple):

@@ -329,11 +329,14 @@ def _power_cuts() -> str:
         ("the new state started, and was kept already", found["new"]),
         ("anything else", found["cuts"] - found["old"] - found["trial"] - found["new"]),
         ("started what was predicted", found["predicted"]),
-        ("QEMU killed by SIGKILL", found["kills"]),
-        ("the old state started", found["killed-old"]),
-        ("the new state started", found["killed-new"]),
-        ("anything else", found["kills"] - found["killed-old"] - found["killed-new"]),
     )
+    if "kills" in found:
+        rows += (
+            ("QEMU killed by SIGKILL", found["kills"]),
+            ("the old state started", found["killed-old"]),
+            ("the new state started", found["killed-new"]),
+            ("anything else", found["kills"] - found["killed-old"] - found["killed-new"]),
+        )
     lines = [f"{found['date']}, seed {found['seed']}.", "", "| | |", "|---|---:|"]
     return "\n".join([*lines, *(f"| {what} | {count} |" for what, count in rows)])
 

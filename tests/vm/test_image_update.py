@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,13 +31,14 @@ from modseal.signing.signer import Signer
 from vm.image_folder import image_folder
 
 ENDING = "int main(void) { return 1; }\n"
-HANGING = """schema = "modseal/service@1"
-command = ["/usr/bin/site-agent"]
-user = 0
-capabilities = ["sys_admin", "dac_override"]
-folders = ["/run/hang"]
+HANGING = """
+
+def _stay(*_: object) -> None:
+    say("machine", "process 1 hangs")
+    while True:
+        time.sleep(60)
 """
-"""To mount, and to make a folder in what is mounted, which nobody may write without the second."""
+"""The end of a process 1 that starts everything, and then does nothing any more."""
 KEPT_OR_NOT = "is kept|is given up|does not start"
 MIB = 1 << 20
 BOOT_B = MIB + build._BOOT_SIZE
@@ -58,22 +60,34 @@ def agent(lab: Path, version: str, source: Path, service: Path) -> Path:
     return prepare.module(lab, "site-agent", version, "partner", "Sitewatch", files)
 
 
+def hanging_wheel(lab: Path) -> Path:
+    """A release of modseal whose process 1 hangs."""
+    [genuine] = (lab / "wheels").glob("modseal-*.whl")
+    (lab / "hanging").mkdir(exist_ok=True)
+    made = lab / "hanging" / genuine.name
+    with zipfile.ZipFile(genuine) as old, zipfile.ZipFile(made, "w") as new:
+        for one in old.infolist():
+            more = HANGING.encode() if one.filename == "modseal/boot/machine.py" else b""
+            new.writestr(one, old.read(one) + more)
+    return made
+
+
 @pytest.fixture(scope="module")
 def lab() -> Path:
-    """A folder with four builds: the first, two whose agent ends or hangs the machine, and one with a new root."""
+    """A folder with four builds: the first, one whose agent ends, and two new roots: one hangs, and one is fine."""
     made = image_folder("mkfs.erofs")
     prepare.prepare(made)
     (made / "ending.c").write_text(ENDING)
     ending = agent(made, "1.0.1-1", made / "ending.c", prepare.HERE / "site-agent/site-agent.toml")
-    (made / "hanging.toml").write_text(HANGING)
-    hanging = agent(made, "1.0.2-1", Path(__file__).with_name("hang.c"), made / "hanging.toml")
     [nginx], good = made.glob("nginx-*.seal"), made / "site-agent-1.0.0-1.seal"
     wheels = sorted((made / "wheels").glob("*.whl"))
-    for name, module, version, generation in (
-        ("one", good, 1, 1), ("ending", ending, 1, 2), ("hanging", hanging, 1, 2), ("two", good, 2, 3),
+    hanging = [*(one for one in wheels if not one.name.startswith("modseal-")), hanging_wheel(made)]
+    for name, module, version, generation, parts in (
+        ("one", good, 1, 1, wheels), ("ending", ending, 1, 2, wheels),
+        ("hanging", good, 2, 2, hanging), ("two", good, 2, 3, wheels),
     ):  # fmt: skip
         spec, out = made / f"{name}.toml", made / f"update-{name}"
-        text = prepare.spec([nginx, module], wheels, made / "debs", version=version, generation=generation)
+        text = prepare.spec([nginx, module], parts, made / "debs", version=version, generation=generation)
         spec.write_text(text)
         shutil.rmtree(out, ignore_errors=True)
         build.build(reading.read(spec), owner(made), out, datetime.now(UTC))
@@ -177,11 +191,11 @@ def test_a_machine_that_hangs_is_restarted_by_its_watchdog_into_what_ran_before(
 ) -> None:
     with guest.Guest(*machine, keep=True, restarts=True, watchdog=hardware) as one:
         assert one.wait(guest.UP), one.lines
-        said = send(f"http://127.0.0.1:{one.management}", lab / "update-hanging/modules.update")
+        said = send(f"http://127.0.0.1:{one.management}", lab / "update-hanging/update")
         assert said.outcome == "accepted", said
-        assert one.wait("process 1 is frozen"), one.lines[-30:]
+        assert one.wait("process 1 hangs"), one.lines[-30:]
         hung = len(one.lines)
-        assert one.wait("update-failed: version 1, generation 2", HANGS), one.lines[-30:]
+        assert one.wait("update-failed: version 2, generation 2", HANGS), one.lines[-30:]
         assert not [line for line in one.lines[hung:] if "is given up" in line or "does not start" in line]
         assert one.wait(guest.UP), one.lines[-30:]
-        assert state(one) == ("a", 1, 1, False, {"version": 1, "generation": 2})
+        assert state(one) == ("a", 1, 1, False, {"version": 2, "generation": 2})

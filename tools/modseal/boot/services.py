@@ -1,8 +1,8 @@
 """Services that modules bring: what their files say, and how a process becomes one.
 
 A service has no capability that its file does not name, no way to get one, and never CAP_MAC_ADMIN, which process 1
-itself has given up by then; and no system call of `service_filter`. Its output goes to the host's log, line by line. The root's own service is a fork of
-process 1 that starts no program (`run`).
+itself has given up by then; and no system call of `service_filter`. Its output goes to the host's log, line by line.
+The root's own service is a fork of process 1 that starts no program (`run`).
 """
 
 from __future__ import annotations

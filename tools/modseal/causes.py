@@ -46,7 +46,7 @@ CauseName = Literal[
     "no-event-log", "tool-missing", "tool-failed", "package-missing", "no-bundle-there",
     "tpm-failed", "erofs-failed", "index-unusable",
     # host images
-    "image-spec", "package-unfit", "host-silent", "not-a-public-key",
+    "image-spec", "package-unfit", "host-silent", "not-a-public-key", "no-attestation", "no-expectation",
     # a host that is managed from outside
     "serve-spec", "serve-key", "serve-task", "serve-busy", "serve-silent", "serve-died", "serve-webhook",
     # hosts that are managed from elsewhere
@@ -209,6 +209,8 @@ CAUSES: Final[Mapping[CauseName, str]] = {
     "really brings this is not for a host.",
     "host-silent": "Check the address, and with `/status` whether the host is up and has a TPM.",
     "not-a-public-key": "Name the key that `modseal attest key` printed when the host was set up.",
+    "no-attestation": "Name the file that `modseal attest get` has written; ask the host again if it is damaged.",
+    "no-expectation": "Name the file that `modseal image expect` has written; write it again if it is damaged.",
     # a host that is managed from outside
     "serve-spec": "Correct the lines of the serve.toml that are named; `modseal help remote` has an example.",
     "serve-key": "Name the PEM files of the server's certificate, of its key without a passphrase, and of the CAs.",

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,12 +33,14 @@ from modseal import limits
 from modseal.boot.documents import HostDocument, Sha256Text
 from modseal.boot.requests import Running
 from modseal.boot.tpm_commands import Quote, selection
+from modseal.causes import CauseName
 from modseal.errors import Failure, FormatError, KeyMaterialError, RefusedError
 from modseal.format import canonical_json
 from modseal.format.shape import Array, Scalar, Table, Text, TextMap
 from modseal.host.measure import START, Measurement, extend
 
 SCHEMA, EXPECTED = "modseal/attestation@1", "modseal/image-expected@1"
+_NONE: Mapping[str, CauseName] = {SCHEMA: "no-attestation", EXPECTED: "no-expectation"}
 REGISTERS = (4, 7, 11, 13)
 MEASURED = 13
 _MAGIC, _QUOTE = 0xFF544347, 0x8018
@@ -45,7 +48,7 @@ _MAGIC, _QUOTE = 0xFF544347, 0x8018
 _CLOCK, _FIRMWARE = 17, 8
 _BASE64 = Text(most=8192)
 _EVENTS = Array(TextMap(Text(most=64), Scalar(), most=16), most=limits.HOST_MODULES + 16)
-_REGISTER_VALUES = TextMap(Text(most=2), Sha256Text, most=24)
+_NUMBER = Text(re.compile("[0-9]|1[0-9]|2[0-3]"), form="the number of a register, 0 to 23", most=2)
 _SHAPES = {
     SCHEMA: Table(
         {
@@ -53,17 +56,23 @@ _SHAPES = {
             "key": _BASE64,
             "statement": _BASE64,
             "signature": _BASE64,
-            "registers": _REGISTER_VALUES,
+            "registers": TextMap(_NUMBER, Sha256Text, most=24),
             "events": _EVENTS,
         }
     ),
-    EXPECTED: Table({"schema": Text(choices=(EXPECTED,)), "registers": _REGISTER_VALUES, "events": _EVENTS}),
+    EXPECTED: Table(
+        {
+            "schema": Text(choices=(EXPECTED,)),
+            "registers": Table({str(one): Sha256Text for one in REGISTERS}),
+            "events": _EVENTS,
+        }
+    ),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """What a host must say: the value of each register, and what was measured into register 13."""
+    """What a host must say: the value of each of `REGISTERS`, and what was measured into register 13."""
 
     registers: Mapping[int, bytes]
     events: tuple[Mapping[str, Any], ...]
@@ -159,7 +168,7 @@ def key_pem(found: HostAttestation) -> str:
     try:
         key = load_der_public_key(found.key)
     except (ValueError, UnsupportedAlgorithm):
-        raise canonical_json.bad("the attestation", "its key is none") from None
+        raise _bad("the attestation", SCHEMA, "its key is none") from None
     return key.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii")
 
 
@@ -169,8 +178,8 @@ def decode(data: bytes, name: str) -> HostAttestation:
     try:
         parts = [base64.b64decode(plain[one], validate=True) for one in ("key", "statement", "signature")]
     except ValueError:
-        raise canonical_json.bad(name, "it has something that is not Base64") from None
-    return HostAttestation(parts[0], parts[1], parts[2], _registers(plain, name), tuple(plain["events"]))
+        raise _bad(name, SCHEMA, "it has something that is not Base64") from None
+    return HostAttestation(parts[0], parts[1], parts[2], _registers(plain), tuple(plain["events"]))
 
 
 def encode_expected(expected: Expected) -> bytes:
@@ -183,7 +192,10 @@ def encode_expected(expected: Expected) -> bytes:
 def decode_expected(data: bytes, name: str) -> Expected:
     """Raises `FormatError`."""
     plain = _decode(data, name, EXPECTED)
-    return Expected(_registers(plain, name), tuple(plain["events"]))
+    found = Expected(_registers(plain), tuple(plain["events"]))
+    if found.registers[MEASURED] != replayed(found.events):
+        raise _bad(name, EXPECTED, "its events do not replay to its register 13")
+    return found
 
 
 def verify(found: HostAttestation, expected: Expected, nonce: bytes, key: bytes) -> HostProof:
@@ -215,18 +227,23 @@ def verify(found: HostAttestation, expected: Expected, nonce: bytes, key: bytes)
 
 
 def _differences(found: HostAttestation, expected: Expected) -> Iterable[Failure]:
-    for number, value in sorted(expected.registers.items()):
-        now = found.registers.get(number)
-        if now != value and number != MEASURED:
-            detail = f"register {number} is {now.hex() if now else 'not quoted'}, and {value.hex()} is expected"
+    for number in sorted({*REGISTERS, *expected.registers}):
+        now, value = found.registers.get(number), expected.registers.get(number)
+        if now is None or now != value:
+            wanted_value = value.hex() if value else "nothing"
+            detail = f"register {number} is {now.hex() if now else 'not quoted'}, and {wanted_value} is expected"
             yield Failure("attestation-unexpected", detail, {"register": number})
-    for one in expected.events:
-        if one not in found.events:
+    # By what is measured of them: True is 1 to Python, and to no register.
+    measured, wanted = ([Measurement(dict(one)).line() for one in each.events] for each in (found, expected))
+    for one, line in zip(expected.events, wanted, strict=True):
+        if line not in measured:
             yield Failure("attestation-unexpected", f"it was not measured: {_shown(one)}")
-    for one in found.events:
-        if one not in expected.events:
+    for place, (one, line) in enumerate(zip(found.events, measured, strict=True)):
+        if line not in wanted:
             yield Failure("attestation-unexpected", f"it was measured, and is not expected: {_shown(one)}")
-    if found.events != expected.events and sorted(map(_shown, found.events)) == sorted(map(_shown, expected.events)):
+        elif measured[:place].count(line) >= wanted.count(line):
+            yield Failure("attestation-unexpected", f"it was measured again: {_shown(one)}")
+    if measured != wanted and sorted(measured) == sorted(wanted):
         yield Failure("attestation-unexpected", "the same was measured in another order")
 
 
@@ -265,21 +282,26 @@ def _invalid(why: str) -> RefusedError:
     return RefusedError("attestation-invalid", f"the attestation proves nothing: {why}")
 
 
-def _registers(plain: Any, name: str) -> dict[int, bytes]:
-    try:
-        return {int(number): bytes.fromhex(value) for number, value in plain["registers"].items()}
-    except ValueError:
-        raise canonical_json.bad(name, "a register is named by something that is no number") from None
+def _registers(plain: Any) -> dict[int, bytes]:
+    return {int(number): bytes.fromhex(value) for number, value in plain["registers"].items()}
 
 
 def _decode(data: bytes, name: str, schema: str) -> Any:
     if len(data) > limits.HOST_DOCUMENT_SIZE:
-        raise FormatError("limit-exceeded", f"{name} has over {limits.HOST_DOCUMENT_SIZE} bytes")
-    plain = canonical_json.load(data, name)
+        detail = f"{name} has over {limits.HOST_DOCUMENT_SIZE} bytes"
+        raise FormatError("limit-exceeded", detail).because(_NONE[schema])
+    try:
+        plain = canonical_json.load(data, name)
+    except FormatError as error:
+        raise error.because(_NONE[schema]) from None
     problem = next(iter(_SHAPES[schema].problems(plain)), None)
     if problem:
-        raise canonical_json.bad(name, str(problem))
+        raise _bad(name, schema, str(problem))
     return plain
+
+
+def _bad(name: str, schema: str, why: str) -> FormatError:
+    return canonical_json.bad(name, why).because(_NONE[schema])
 
 
 def _text(data: bytes) -> str:

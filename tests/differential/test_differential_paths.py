@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -17,7 +18,7 @@ from builders.policies import trusting
 from builders.strict import strict_readers
 from modseal import limits
 from modseal.errors import FormatError
-from modseal.format import ar, cms, der, known_blocks, manifest_json, rules, tar, visor
+from modseal.format import ar, canonical_json, cms, der, known_blocks, manifest_json, rules, tar, visor
 from modseal.format.manifest import Entry, FileType
 from modseal.format.payload import measure
 from modseal.format.payload_writer import write_seal_payload
@@ -91,6 +92,45 @@ def test_a_manifest_is_read_the_same_at_once_and_piece_by_piece(data: st.DataObj
     found = decoded(bytes(text))
     with strict_readers():
         assert decoded(bytes(text)) == found
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.data())
+def test_a_manifest_with_another_value_is_read_the_same_by_its_shape_and_value_by_value(data: st.DataObject) -> None:
+    plain = json.loads(MANIFEST)
+    node, key = plain, data.draw(st.sampled_from(sorted(plain)))
+    while isinstance(node[key], list | dict) and node[key] and data.draw(st.integers(0, 3)):
+        node = node[key]
+        key = data.draw(st.sampled_from(sorted(node) if isinstance(node, dict) else range(len(node))))
+    others = [None, True, 0, -1, 1.0, 2**70, "", "a", "file", "symlink", "0755", "x" * 9000, [], ["a"], {}, {"type": 1}]
+    if not data.draw(st.booleans()):
+        node[key] = data.draw(st.sampled_from(others))
+    elif isinstance(node, dict):
+        node[data.draw(st.sampled_from(["target", "zz", "size", "sha256"]))] = node.pop(key)
+    text = json.dumps(plain, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode()
+    found = decoded(text)
+    if manifest_json.SHAPE.fits(plain):
+        assert manifest_json.SHAPE._has(plain)
+        assert canonical_json.dump(manifest_json._to_plain(manifest_json._from_plain(plain))) == text
+    with strict_readers():
+        assert decoded(text) == found
+
+
+@settings(max_examples=1000, deadline=None)
+@given(
+    st.lists(
+        st.builds(
+            Entry,
+            st.sampled_from(["a", "b", "A", "c"]).map(str) | st.text(alphabet="aAb/.é", max_size=6),
+            st.sampled_from([FileType.DIRECTORY, FileType.FILE, FileType.SYMLINK, None]),
+        ),
+        max_size=4,
+    )
+)
+def test_a_usual_tree_breaks_no_rule(entries: list[Entry]) -> None:
+    found = list(rules.check_tree(entries))
+    with strict_readers():
+        assert list(rules.check_tree(entries)) == found
 
 
 def decoded(data: bytes) -> object:

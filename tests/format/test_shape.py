@@ -179,3 +179,20 @@ def test_what_has_no_problem_is_valid_by_the_json_schema(value):
     validator = jsonschema.Draft202012Validator(json_schema.schema_of(ANCHOR))
     if not ANCHOR.problems(value):
         assert validator.is_valid(value)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_what_fits_is_what_has_no_problem(data):
+    """What is asked again is told by one expression, which says the same as the checks one by one."""
+    value = good()
+    node, key = value, data.draw(st.sampled_from(sorted(value)))
+    while isinstance(node[key], list | dict) and node[key] and data.draw(st.integers(0, 3)):
+        node = node[key]
+        key = data.draw(st.sampled_from(sorted(node) if isinstance(node, dict) else range(len(node))))
+    others = [None, True, 0, 9, 10, 1.0, "", "high", "word", "WORD", "file", "link", [], [good()], {}, {"type": "link"}]
+    node[key] = data.draw(st.sampled_from([node[key], *others]))
+    scalars = Array(Nullable(Array(Scalar(), unique=True)), most=9)
+    for shape, one in ((DOCUMENT, value), (scalars, [node[key]]), (scalars, [[node[key], 1, "a"]])):
+        shape.fits(one)
+        assert shape.fits(one) == shape._has(one) == (not shape.problems(one))

@@ -22,7 +22,7 @@ _SLICE = 16 * 1024
 _TOGETHER = 64
 """Values of an array that are written at once: starting the encoder takes longer than writing a file's values."""
 AT_ONCE = 256 * 1024
-"""Bytes of a document that is written as one text, which is the same and quicker."""
+"""Bytes of a document that is compared as one text, which is the same and quicker."""
 _STRUCTURE = b",[{"
 _ENCODE = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 
@@ -101,13 +101,17 @@ def _outside_strings(data: bytes, wanted: bytes) -> int:
     return count
 
 
+def is_canonical(data: bytes, plain: object) -> bool:
+    """Whether `data` is at most `AT_ONCE`, and what `dump` writes for `plain`: what was loaded from it."""
+    try:
+        return len(data) <= AT_ONCE and _ENCODE(plain).encode("utf-8") == data
+    except UnicodeEncodeError:
+        return False
+
+
 def require_canonical(data: bytes, plain: object, name: str) -> None:
     """`FormatError` (bad-manifest) unless `data`, which was loaded before, is what `dump` writes for `plain`."""
     try:
-        if len(data) <= AT_ONCE and isinstance(plain, dict):
-            plain = {key: list(value) if type(value) is map else value for key, value in plain.items()}
-            if _ENCODE(plain).encode("utf-8") == data:
-                return
         position = 0
         for piece in _pieces(plain):
             if not data.startswith(piece, position):

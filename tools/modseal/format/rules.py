@@ -145,6 +145,8 @@ def check_tree(entries: Iterable[Entry]) -> Iterator[Failure]:
     hosts cannot tell those apart. A path below a link would be written somewhere else (TAR-01).
     """
     entries = tuple(entries)
+    if _is_usual_tree(entries):
+        return
     folded = [fold(entry.path) for entry in entries]
     holders: dict[str, Entry] = {}
     for path, entry in zip(folded, entries, strict=True):
@@ -153,6 +155,28 @@ def check_tree(entries: Iterable[Entry]) -> Iterator[Failure]:
             yield _clash(f"{entry.path!r} collides with {first.path!r}", entry.path, first.path)
     holders.clear()  # what comes now needs as much memory again
     yield from _check_parents(sorted(zip(folded, entries, strict=True), key=lambda one: sort_key(one[0])))
+
+
+def _is_usual_tree(entries: tuple[Entry, ...]) -> bool:
+    """Whether ASCII paths, and the folders above them, are all other ones, whatever their case; and none is below a file.
+
+    Most trees are like that, and then nothing is wrong with them: that can be told without comparing each with the next.
+    """
+    paths = [entry.path for entry in entries]
+    folders: set[str] = set()
+    for path in paths:
+        while "/" in path:
+            path = path.rpartition("/")[0]  # noqa: PLW2901 - climbs
+            if path in folders:
+                break
+            folders.add(path)
+    names = folders.union(paths)
+    return (
+        "".join(paths).isascii()
+        and len(set(paths)) == len(paths)
+        and len(set(map(str.lower, names))) == len(names)
+        and not any(entry.path in folders and entry.type is not FileType.DIRECTORY for entry in entries)
+    )
 
 
 def _check_parents(entries: Iterable[tuple[str, Entry]]) -> Iterator[Failure]:
@@ -217,31 +241,32 @@ def check_module(manifest: Manifest) -> Iterator[Failure]:
     yield from check_tree(manifest.files)
 
 
-def check_identity(vendor: str, name: str, version: str) -> Iterator[Failure]:
+def check_identity(vendor: str, name: str, version: str) -> list[Failure]:
     """A vendor is a short printable text without slashes, as it is part of file names; name and version are plain."""
-    yield from check_line("vendor", vendor)
+    found = check_line("vendor", vendor)
     if "/" in vendor or "\\" in vendor:
-        yield _bad(f"the vendor {quote(vendor)} has a slash", vendor)
+        found.append(_bad(f"the vendor {quote(vendor)} has a slash", vendor))
     if not MODULE_NAME.fullmatch(name):
-        yield _bad(f"the name {quote(name)} is not {MODULE_NAME_FORM}", name)
+        found.append(_bad(f"the name {quote(name)} is not {MODULE_NAME_FORM}", name))
     if not VERSION.fullmatch(version):
-        yield _bad(f"the version {quote(version)} is not {VERSION_FORM}", version)
+        found.append(_bad(f"the version {quote(version)} is not {VERSION_FORM}", version))
+    return found
 
 
-def check_text(label: str, text: str, most: int = limits.TEXT_LENGTH) -> Iterator[Failure]:
+def check_text(label: str, text: str, most: int = limits.TEXT_LENGTH) -> list[Failure]:
     """A free text: at most `most` characters, none of them a control but newline and tab."""
     if len(text) > most:
-        yield _bad(f"the {label} has {len(text)} characters, and must have at most {most}", text)
-    elif _NOT_IN_TEXT.search(text):
-        yield _bad(f"the {label} {quote(text)} has a control or invisible character", text)
+        return [_bad(f"the {label} has {len(text)} characters, and must have at most {most}", text)]
+    if _NOT_IN_TEXT.search(text):
+        return [_bad(f"the {label} {quote(text)} has a control or invisible character", text)]
+    return []
 
 
-def check_line(label: str, text: str, most: int = limits.NAME_LENGTH) -> Iterator[Failure]:
+def check_line(label: str, text: str, most: int = limits.NAME_LENGTH) -> list[Failure]:
     """A short free text on one line, not empty and without spaces around it."""
-    if not text or text != text.strip(WHITE_SPACE) or not {"\n", "\t"}.isdisjoint(text):
-        yield _bad(f"the {label} {quote(text)} is empty, has spaces around it, or is not one line", text)
-    else:
-        yield from check_text(label, text, most)
+    if not text or text != text.strip(WHITE_SPACE) or "\n" in text or "\t" in text:
+        return [_bad(f"the {label} {quote(text)} is empty, has spaces around it, or is not one line", text)]
+    return check_text(label, text, most)
 
 
 def check_constraint(label: str, constraint: Constraint) -> Iterator[Failure]:
@@ -258,34 +283,37 @@ def check_constraint(label: str, constraint: Constraint) -> Iterator[Failure]:
         yield _bad(f"{label} of {quote(name)} has a version that is not {VERSION_FORM}", version)
 
 
-def check_members(names: Iterable[str]) -> Iterator[Failure]:
+def check_members(names: Iterable[str]) -> list[Failure]:
     """Names of payloads and attachments are member names, not reserved, and each is used once.
 
     Names that differ by case alone count as one (TAR-07): some hosts make files of them.
     """
+    found: list[Failure] = []
     seen: dict[str, str] = {}
     for name in names:
         folded = fold(name)
         first = seen.get(folded)
         if not MEMBER_NAME.fullmatch(name):
-            yield _bad(f"the member name {quote(name)} is not {MEMBER_NAME_FORM}", name)
+            found.append(_bad(f"the member name {quote(name)} is not {MEMBER_NAME_FORM}", name))
         elif folded in RESERVED_MEMBERS:
-            yield _bad(f"the member name {name!r} is reserved", name)
+            found.append(_bad(f"the member name {name!r} is reserved", name))
         elif first == name:
-            yield _bad(f"two members are named {name!r}", name)
+            found.append(_bad(f"two members are named {name!r}", name))
         elif first is not None:
-            yield _bad(f"the member names {first!r} and {name!r} differ by case alone", name)
+            found.append(_bad(f"the member names {first!r} and {name!r} differ by case alone", name))
         seen.setdefault(folded, name)
+    return found
 
 
-def check_expected_signers(keys: tuple[str, ...]) -> Iterator[Failure]:
+def check_expected_signers(keys: tuple[str, ...]) -> list[Failure]:
     """Public keys by `key_name`, each once, in ascending order: so that one list has one encoding."""
-    yield from _check_count("expected signers", len(keys), limits.EXPECTED_SIGNERS)
+    found = _check_count("expected signers", len(keys), limits.EXPECTED_SIGNERS)
     for key in keys:
         if not KEY_NAME.fullmatch(key):
-            yield _bad(f"the expected signer {quote(key)} is not {KEY_NAME_FORM}", key)
+            found.append(_bad(f"the expected signer {quote(key)} is not {KEY_NAME_FORM}", key))
     if list(keys) != sorted(set(keys)):
-        yield _bad("the expected signers are not in ascending order, each once", keys[0])
+        found.append(_bad("the expected signers are not in ascending order, each once", keys[0]))
+    return found
 
 
 def check_contents(digests: Iterable[tuple[str, str]]) -> Iterator[Failure]:
@@ -298,9 +326,10 @@ def check_contents(digests: Iterable[tuple[str, str]]) -> Iterator[Failure]:
             yield Failure("bundle-conflict", detail, {"id": shown(id_), "sha256": sha256, "other": other})
 
 
-def _check_count(label: str, count: int, most: int) -> Iterator[Failure]:
-    if count > most:
-        yield Failure("bad-manifest", f"there are {count} {label}, and may be at most {most}", {"count": count})
+def _check_count(label: str, count: int, most: int) -> list[Failure]:
+    if count <= most:
+        return []
+    return [Failure("bad-manifest", f"there are {count} {label}, and may be at most {most}", {"count": count})]
 
 
 def _bad(detail: str, value: str) -> Failure:

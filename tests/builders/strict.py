@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from modseal.format import ar, canonical_json, known_blocks, rules, shape, source, tar, visor
+from modseal.format import ar, canonical_json, cms, known_blocks, rules, shape, source, tar, visor
 from modseal.trust import signers
 
 
@@ -19,6 +19,7 @@ _LONG_WAYS: tuple[tuple[Any, str, Any], ...] = (
     (tar, "expected_header", _none),
     (visor, "recognise_header", _none),
     (ar, "recognise_header", _none),
+    (cms, "recognise_block", _none),
     (known_blocks, "recall", _none),
     (rules, "_USUAL_PATH", re.compile("(?!)")),
     (rules, "_is_usual_tree", lambda _: False),

@@ -190,6 +190,21 @@ def test_a_block_is_read_the_same_whatever_blocks_were_read_before(data: st.Data
     assert read(known_blocks.decode, changed) == read(cms.decode, changed), "read for the second time"
 
 
+@settings(max_examples=1000, deadline=None)
+@given(st.data())
+def test_a_member_with_one_block_is_split_as_it_is_read(data: st.DataObject) -> None:
+    member = bytearray(cms.join_blocks((data.draw(st.sampled_from(BLOCKS)),)))
+    for _ in range(data.draw(st.integers(0, 2))):
+        at = data.draw(st.one_of(st.integers(0, len(member) - 1), st.sampled_from([22, 86, 87, len(member) - 20])))
+        member[at : at + data.draw(st.integers(0, 2))] = data.draw(
+            st.sampled_from([b"", b"\n", b"A", b"=", b"-", b" "])
+        )
+    kind = data.draw(st.sampled_from(bundles.KINDS))
+    found = read(lambda one: cms.split_blocks(one, kind), bytes(member))
+    with strict_readers():
+        assert read(lambda one: cms.split_blocks(one, kind), bytes(member)) == found
+
+
 def test_blocks_of_one_signer_are_known_after_the_first_of_their_length() -> None:
     """Else all of the above would compare the strict reader with itself."""
     known_blocks.decode(BLOCKS[0])

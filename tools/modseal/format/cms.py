@@ -9,6 +9,7 @@ no content inside, signed attributes always, contentType and messageDigest exact
 from __future__ import annotations
 
 import base64
+import binascii
 import functools
 from typing import NamedTuple
 
@@ -44,6 +45,9 @@ UNSIGNED_ONLY = (COUNTERSIGNATURE, TIMESTAMP_TOKEN)
 """Never signed: both are over the signature itself (RFC 5652 section 11.4, RFC 3161 appendix A)."""
 
 PEM_LABEL = b"PKCS7"
+_BEGIN, _END = b"-----BEGIN %s-----\n" % PEM_LABEL, b"-----END %s-----\n" % PEM_LABEL
+_LINE = 48
+"""Bytes of a full line, which has 64 characters."""
 _BLOCK = regex(rb"-----BEGIN (PKCS7|CMS)-----\n((?:[A-Za-z0-9+/=]{1,76}\n)+)-----END \1-----(?:\n|$)")
 
 
@@ -116,6 +120,9 @@ def split_blocks(member: bytes, kind: Kind = "seal") -> tuple[bytes, ...]:
     """
     if len(member) > limits.SIGNATURE_MEMBER_SIZE:
         raise FormatError("limit-exceeded", f"the signature member is over {limits.SIGNATURE_MEMBER_SIZE} bytes")
+    lone = recognise_block(member)
+    if lone:
+        return (lone,)
     blocks: list[bytes] = []
     position = 0
     while position < len(member):
@@ -137,15 +144,26 @@ def split_blocks(member: bytes, kind: Kind = "seal") -> tuple[bytes, ...]:
     return tuple(blocks)
 
 
+def recognise_block(member: bytes) -> bytes | None:
+    """The block of a member that is to the byte what `join_blocks` writes for one; None for any other, which is read."""
+    if not _ONE_FORM.fullmatch(member):
+        return None
+    text = member[len(_BEGIN) : -len(_END)].replace(b"\n", b"")
+    try:
+        block = binascii.a2b_base64(text)
+    except binascii.Error:
+        return None
+    return block if block and binascii.b2a_base64(block, newline=False) == text else None
+
+
 def join_blocks(blocks: tuple[bytes, ...]) -> bytes:
     """The signature member for these blocks: the inverse of `split_blocks`."""
     return b"".join(map(_encode_block, blocks))
 
 
 def _encode_block(block: bytes) -> bytes:
-    text = base64.b64encode(block)
-    lines = b"".join(text[i : i + 64] + b"\n" for i in range(0, len(text), 64))
-    return b"-----BEGIN %s-----\n%s-----END %s-----\n" % (PEM_LABEL, lines, PEM_LABEL)
+    lines = [binascii.b2a_base64(block[at : at + _LINE]) for at in range(0, len(block), _LINE)]
+    return b"".join((_BEGIN, *lines, _END))
 
 
 def decode(block: bytes) -> SignedData:
@@ -240,7 +258,7 @@ def _signer_info(parent: Reader, value: Value) -> SignerInfo:
 
 def read_time(value: Value) -> str:
     """The value of signingTime as `YYYY-MM-DDTHH:MM:SSZ` (RFC 5652 section 11.3)."""
-    return f"{der.decode_time(value):%Y-%m-%dT%H:%M:%SZ}"
+    return f"{der.decode_time(value).isoformat()[:19]}Z"
 
 
 def read_issuer_and_serial(reader: Reader) -> tuple[bytes, int]:

@@ -11,7 +11,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from modseal import limits
 from modseal.errors import Failure, FormatError
@@ -35,6 +35,9 @@ FRAME_DEPTH = 1
 
 ALGORITHMS = ("sha1", "sha256", "sha384", "sha512")
 """The digests that can be computed, by hashlib's names. Others are left out of the result."""
+
+_NEW: dict[str, Any] = {name: getattr(hashlib, name) for name in ALGORITHMS}
+"""`hashlib.new` looks each up anew."""
 
 _ELF_HEAD = 18
 """Bytes of an ELF header up to the end of e_type (System V ABI, "ELF Header")."""
@@ -182,9 +185,9 @@ class _PayloadMeasuring:
         """Read everything, and collect what is wrong."""
         with self._thread(self.limited()) as ready:
             tarred = self._account(ready)
-            self.listed = self._attempt(lambda: self._list(tarred))
+            self.listed = self._attempt(self._list, tarred)
             # After a bad listing the digests of the whole still tell what happened.
-            self._attempt(lambda: _drain(tarred))
+            self._attempt(_drain, tarred)
 
     def result(self) -> Measured:
         """What was found."""
@@ -216,9 +219,9 @@ class _PayloadMeasuring:
         self.unpacked_size = size
         self.unpacked.complete = True
 
-    def _attempt(self, action: Callable[[], None]) -> bool:
+    def _attempt(self, action: Callable[[Iterator[bytes]], None], data: Iterator[bytes]) -> bool:
         try:
-            action()
+            action(data)
         except FormatError as error:
             self.fail(error.failure)
             return False
@@ -291,7 +294,7 @@ class _Vib(_PayloadMeasuring):
         if self.bound is not None and self.payload.type == "vzstd":
             self.bound = min(self.bound, limits.UNTRUSTED_VZSTD)
         self.gunzipped = _Digests(self.payload, View.GUNZIP1)
-        self._digested = self.raw.tee(blocks(self.source))
+        self._digested = self.raw.digested(blocks(self.source))
         self._packed: Iterator[bytes] = self._digested
 
     def run(self) -> None:
@@ -301,12 +304,12 @@ class _Vib(_PayloadMeasuring):
             with self._thread(self._digested) as packed:
                 self._packed = packed
                 super().run()
-                self._attempt(self.drain)
+                self._attempt(_drain, packed)  # what the decompressor did not read
             return
         self.fail(Failure("unsupported-payload", f"payloads of type {self.payload.type!r} are not looked into"))
         if any(digest.view in (View.GUNZIP1, View.UNPACKED) for digest in self.payload.digests):
-            self._attempt(lambda: _drain(self.tar()))
-        self._attempt(self.drain)
+            self._attempt(_drain, self.tar())
+        self._attempt(_drain, self._packed)
 
     def drain(self) -> None:
         """Digest the packed bytes that the decompressor did not read."""
@@ -338,9 +341,9 @@ class _Digests:
     """The declared digests of one view, being computed."""
 
     def __init__(self, payload: Payload, view: View, also: Iterable[str] = ()) -> None:
-        wanted = {*also, *(digest.algorithm for digest in payload.digests if digest.view is view)}
+        wanted = {*also, *[digest.algorithm for digest in payload.digests if digest.view is view]}
         self._view = view
-        self._running = {name: hashlib.new(name, usedforsecurity=False) for name in ALGORITHMS if name in wanted}
+        self._running = {name: new(usedforsecurity=False) for name, new in _NEW.items() if name in wanted}
         self.complete = False
 
     def update(self, block: bytes) -> None:
@@ -348,7 +351,11 @@ class _Digests:
         for running in self._running.values():
             running.update(block)
 
-    def tee(self, source: Iterator[bytes]) -> compression.Blocks:
+    def tee(self, source: Iterator[bytes]) -> Iterator[bytes]:
+        """The blocks, digested if there is anything to compute."""
+        return self.digested(source) if self._running else source
+
+    def digested(self, source: Iterator[bytes]) -> compression.Blocks:
         """Pass blocks on and digest them."""
         for block in source:
             self.update(block)

@@ -158,9 +158,9 @@ def check_tree(entries: Iterable[Entry]) -> Iterator[Failure]:
 
 
 def _is_usual_tree(entries: tuple[Entry, ...]) -> bool:
-    """Whether ASCII paths, and the folders above them, are all other ones, whatever their case; and none is below a file.
+    """Whether the paths are ASCII, no two of them or of the folders above them differ by case alone, and all are unlike.
 
-    Most trees are like that, and then nothing is wrong with them: that can be told without comparing each with the next.
+    Where none lies below a file or link either, nothing is wrong: told without comparing each entry with the next.
     """
     paths = [entry.path for entry in entries]
     folders: set[str] = set()

@@ -104,7 +104,7 @@ class Shape:
 
     about: str = ""
     _asked = False
-    _fits: Callable[[object], bool] | None = None
+    _fits: Callable[[object], object] | None = None
 
     def problems(self, value: object) -> list[Problem]:
         """All that is wrong with a value (at most `limits.PROBLEMS`); empty when it has this shape."""
@@ -121,7 +121,10 @@ class Shape:
             names: dict[str, object] = {}
             self._fits = eval(f"lambda value: {self.expression('value', names)}", names)  # noqa: S307 - of our shapes
         self._asked = True
-        return self._fits is not None and self._fits(value)
+        try:
+            return self._fits is not None and bool(self._fits(value))
+        except (TypeError, AttributeError, LookupError):  # of something of another type
+            return False
 
     def check(self, value: object, trail: Trail, found: Problems) -> None:
         """Add what is wrong with a value to `found`."""
@@ -130,7 +133,7 @@ class Shape:
     def expression(self, value: str, names: dict[str, object]) -> str:
         """A Python expression that is true where `value`, an expression, has this shape; `names` are for what it uses.
 
-        It raises nothing, whatever the value is.
+        Of a value of another type it may be no more than a `TypeError`, `AttributeError` or `LookupError`.
         """
         return f"{_named(self._has, names)}({value})"
 
@@ -191,9 +194,12 @@ class Text(Shape):
     def expression(self, value: str, names: dict[str, object]) -> str:
         """See `Shape.expression`."""
         if self.choices:
-            return f"(type({value}) is str and {value} in {self.choices!r})"
-        matches = f" and {_named(self._matches, names)}({value})" if self._matches else ""
-        return f"(type({value}) is str and {self.least} <= len({value}) <= {self.most}{matches})"
+            return f"{value} in {_named(frozenset(self.choices), names)}"
+        length = rf"(?s:.){{{self.least},{'' if self.most == UNBOUNDED else self.most}}}"
+        if not self.pattern:
+            return f"{_named(re.compile(length).fullmatch, names)}({value})"
+        both = re.compile(rf"(?={length}\Z)(?:{self.pattern.pattern})", self.pattern.flags)
+        return f"{_named(both.fullmatch, names)}({value})"
 
 
 class Integer(Shape):
@@ -212,7 +218,7 @@ class Integer(Shape):
             shown = value if value.bit_length() <= 64 else "too large"
             found.add(trail, f"is {shown}, and must be {bounds}")
 
-    def expression(self, value: str, names: dict[str, object]) -> str:
+    def expression(self, value: str, _names: dict[str, object]) -> str:
         """See `Shape.expression`."""
         return f"(type({value}) is int and {self.least} <= {value} <= {self.most})"
 
@@ -252,7 +258,7 @@ class Array(Shape):
 
     def expression(self, value: str, names: dict[str, object]) -> str:
         """See `Shape.expression`."""
-        one = _named(None, names)  # a name of its own
+        one = _named(None, names)  # no other has this name
         each = f"all([{self.item.expression(one, names)} for {one} in {value}])"
         unique = f" and len(set(map(repr, {value}))) == len({value})" if self.unique else ""
         return f"(type({value}) is list and {self.least} <= len({value}) <= {self.most} and {each}{unique})"
@@ -295,8 +301,9 @@ class Table(Shape):
 
     def expression(self, value: str, names: dict[str, object]) -> str:
         """See `Shape.expression`."""
-        parts = [f"type({value}) is dict", f"{value}.keys() >= {_named(self.required, names)}"]
-        if not self.open:
+        optional = self.fields.keys() - self.required
+        parts = [f"{value}.keys() {'>=' if optional or self.open else '=='} {_named(self.required, names)}"]
+        if optional and not self.open:
             parts.append(f"{value}.keys() <= {_named(self.fields.keys(), names)}")
         for key, shape in self.fields.items():
             has = shape.expression(f"{value}[{key!r}]", names)
@@ -380,7 +387,9 @@ class Variant(Shape):
 
     def expression(self, value: str, names: dict[str, object]) -> str:
         """See `Shape.expression`."""
-        return f"({' or '.join(table.expression(value, names) for table in self.tables.values())})"
+        tag = f"{value}[{self.tag!r}]"
+        each = (f"{tag} == {name!r} and {table.expression(value, names)}" for name, table in self.tables.items())
+        return f"({' or '.join(each)})"
 
 
 def _span(least: int, most: int) -> str:

@@ -15,6 +15,8 @@ Piece = bytes | memoryview
 """Some bytes, which may lie within a larger block: made without a copy of them."""
 
 _ZEROS = bytes(64 * 1024)
+_FEW = 64 * 1024
+"""Bytes that are copied sooner than a view of them is made and handed on."""
 
 
 class Stream:
@@ -36,10 +38,15 @@ class Stream:
             self._at = end
             self.position += length
             return data
-        return b"".join(self.pieces(length))
+        return b"".join(self._pieces(length))
 
     def pieces(self, length: int) -> Iterator[Piece]:
-        """Exactly `length` bytes in pieces as they come, none of them copied."""
+        """Exactly `length` bytes in pieces as they come, none of them copied, or in one where they are few."""
+        if length <= _FEW and self._at + length <= len(self._block):
+            return iter((self.take(length),))
+        return self._pieces(length)
+
+    def _pieces(self, length: int) -> Iterator[Piece]:
         while length:
             if self.at_end():
                 early = f"the data ends {length} bytes early, at byte {self.position}"
@@ -71,14 +78,18 @@ class Stream:
 
     def zeros(self, length: int, what: str) -> None:
         """Exactly `length` zero bytes; `what` names them where they are not."""
-        for piece in (self.take(length),) if length <= len(self._block) - self._at else self.pieces(length):
+        if length <= len(_ZEROS) and self._block.startswith(_ZEROS[:length], self._at):
+            self._at += length
+            self.position += length
+            return
+        for piece in self.pieces(length):
             if not is_zero(piece):
                 raise FormatError(self._code, f"{what} before byte {self.position} is not zero")
 
 
 def is_zero(data: Piece) -> bool:
     """Whether all bytes are zero."""
-    return bytes(data).count(0) == len(data)
+    return data == bytes(len(data))
 
 
 def zeros(length: int) -> Iterator[bytes]:

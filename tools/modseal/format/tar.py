@@ -113,8 +113,8 @@ def encode_headers(entry: Entry, mtime: int) -> bytes:
 
 def expected_header(entry: Entry, mtime: int) -> bytes | None:
     """The one plain header that an entry can have; None where it has none, and its headers have to be read."""
-    parts = split_path(entry)
     try:
+        parts = split_path(entry)
         return _encode(entry, mtime, *parts) if parts else None
     except FormatError:
         return None
@@ -216,22 +216,28 @@ class EntryRules:
     def __init__(self, *, ordered: bool, room: int | None = None) -> None:
         self._ordered = ordered
         self._room = limits.FILES if room is None else room
-        self._last = b""
+        self._last = ""
         self._paths: set[str] = set()
         self.count = 0
 
     def add(self, entry: Entry, *, sound: bool = False) -> None:
-        """Account for one more entry; `FormatError` where a rule is broken. One that is `sound` has been checked."""
+        """Account for one more entry; `FormatError` where a rule is broken.
+
+        One that is `sound` has been checked before: its size, too, and that it comes after the sound ones before it.
+        """
         if not sound:
             rules.require(next(iter(rules.check_entry(entry)), None))
         self.count += 1
         if self.count > self._room:
             raise FormatError("limit-exceeded", f"the payloads have more than {limits.FILES} entries in all")
+        if sound:
+            self._last = entry.path
+            return
         if (entry.size or 0) > limits.FILE_SIZE:
             raise FormatError("limit-exceeded", f"{entry.path!r} is over {limits.FILE_SIZE} bytes", path=entry.path)
         if self._ordered:
-            before, self._last = self._last, rules.sort_key(entry.path)
-            is_next = before < self._last
+            before, self._last = self._last, entry.path
+            is_next = rules.sort_key(before) < rules.sort_key(entry.path)
         else:
             is_next = entry.path not in self._paths
             self._paths.add(entry.path)

@@ -31,9 +31,9 @@ class LevelClaim:
 def level_failure(claimed: Level, granted: Level, minimum: Level, says: str = "the manifest claims") -> Failure | None:
     """Why a claim under a grant does not reach a minimum, or None where it does. `says` is as in `LevelClaim`."""
     proven = prove(claimed, granted)
+    if proven is not None and proven >= minimum:
+        return None
     evidence = {"claimed": str(claimed), "granted": str(granted), "minimum": str(minimum)}
     if proven is None:
         return Failure("level-not-granted", f"{says} {claimed}, the signer's anchor grants {granted}", evidence)
-    if proven < minimum:
-        return Failure("level-below-minimum", f"the proven level {proven} is below the minimum {minimum}", evidence)
-    return None
+    return Failure("level-below-minimum", f"the proven level {proven} is below the minimum {minimum}", evidence)

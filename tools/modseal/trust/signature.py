@@ -6,13 +6,14 @@ A signature covers the manifest member's raw bytes and nothing else. What comes 
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import hmac
 from collections.abc import Sequence
 
 from modseal.errors import Evidence, Failure, FormatError
 from modseal.format import cms, known_blocks
-from modseal.format.cms import CertificateId, SignerInfo
+from modseal.format.cms import Algorithm, CertificateId, SignerInfo
 from modseal.format.manifest import Kind
 from modseal.pki import algorithms
 from modseal.pki.certificate import Certificate
@@ -102,9 +103,9 @@ def _verify_signer(
 ) -> VerifiedSigner:
     """RFC 5652 section 5.6: the digest of the content, then the signature over the signed attributes."""
     digest_name = algorithms.digest_name(info.digest)
-    if digest_name not in digests:
-        digests[digest_name] = hashlib.new(digest_name, content).digest()
-    actual = digests[digest_name]
+    actual = digests.get(digest_name)
+    if actual is None:
+        actual = digests[digest_name] = hashlib.new(digest_name, content).digest()
     if not hmac.compare_digest(actual, info.message_digest):
         raise FormatError(
             "content-digest-mismatch",
@@ -112,7 +113,7 @@ def _verify_signer(
             signed_digest=info.message_digest.hex(),
             manifest_digest=actual.hex(),
         )
-    problem = FormatError("signer-certificate-missing", "no certificate matches the signer identifier")
+    problem: FormatError | None = None
     # Several certificates may fit the identifier (CMS-16); the first whose key verifies the signature is the signer's.
     for certificate in dict.fromkeys((*embedded, *extra)):
         by_key = certificate.key_id == info.key_id
@@ -121,7 +122,7 @@ def _verify_signer(
             continue
         effort.spend(of_signature(certificate.key, len(info.signed_attributes)))
         try:
-            row, salt = algorithms.identify(info.signature_algorithm, digest_name, certificate.key)
+            row, salt = _identified(info.signature_algorithm, digest_name, certificate)
             algorithms.verify(row, certificate.key, info.signature, info.signed_attributes, salt)
         except FormatError as error:
             problem = error
@@ -130,7 +131,15 @@ def _verify_signer(
         return VerifiedSigner(
             certificate, number, row.name, info.signing_time, embedded, info.timestamps, info.signature
         )
-    raise problem
+    raise problem or FormatError("signer-certificate-missing", "no certificate matches the signer identifier")
+
+
+@functools.lru_cache(maxsize=256)
+def _identified(
+    signature: Algorithm, digest: str, certificate: Certificate
+) -> tuple[algorithms.SignatureAlgorithm, int | None]:
+    """What `algorithms.identify` says of a certificate's key: the same for all blocks of a signer."""
+    return algorithms.identify(signature, digest, certificate.key)
 
 
 def _require_bound(info: SignerInfo, certificate: Certificate, embedded: tuple[Certificate, ...]) -> None:
@@ -160,8 +169,10 @@ def is_named_by(identifier: CertificateId, certificate: Certificate) -> bool:
     own = (certificate.issuer_der, certificate.serial)
     if identifier.issuer is not None and (identifier.issuer, identifier.serial) != own:
         return False
-    if identifier.digest is None:
-        actual = hashlib.sha1(certificate.der, usedforsecurity=False)
-    else:
-        actual = hashlib.new(algorithms.digest_name(identifier.digest), certificate.der)
-    return hmac.compare_digest(actual.digest(), identifier.value)
+    digest = "sha1" if identifier.digest is None else algorithms.digest_name(identifier.digest)
+    return hmac.compare_digest(_digest_of(certificate, digest), identifier.value)
+
+
+@functools.lru_cache(maxsize=256)
+def _digest_of(certificate: Certificate, algorithm: str) -> bytes:
+    return hashlib.new(algorithm, certificate.der, usedforsecurity=False).digest()

@@ -145,7 +145,7 @@ def split_blocks(member: bytes, kind: Kind = "seal") -> tuple[bytes, ...]:
 
 
 def recognise_block(member: bytes) -> bytes | None:
-    """The block of a member that is to the byte what `join_blocks` writes for one; None for any other, which is read."""
+    """The block of a member that is what `join_blocks` writes for one; None for any other, which is read."""
     if not _ONE_FORM.fullmatch(member):
         return None
     text = member[len(_BEGIN) : -len(_END)].replace(b"\n", b"")

@@ -158,7 +158,7 @@ def check_tree(entries: Iterable[Entry]) -> Iterator[Failure]:
 
 
 def _is_usual_tree(entries: tuple[Entry, ...]) -> bool:
-    """Whether the paths are ASCII, no two of them or of the folders above them differ by case alone, and all are unlike.
+    """Whether the paths are ASCII, no two of them or of the folders above them differ by case alone, and none is twice.
 
     Where none lies below a file or link either, nothing is wrong: told without comparing each entry with the next.
     """

@@ -18,6 +18,7 @@ from builders.policies import anchor, trusting
 from modseal.format import rules
 from modseal.pki import algorithms, certificate, public_key
 from modseal.pki.algorithms import ALGORITHMS
+from modseal.trust import signature
 from modseal.trust.examination import Status, Verdict
 
 POST_QUANTUM = ("ml-dsa-44", "ml-dsa-65", "ml-dsa-87")
@@ -27,6 +28,12 @@ classics = pytest.mark.parametrize("kind", ["rsa", "p256"])
 
 def hybrid(kind: str, size: str = "ml-dsa-65", **changes: Any) -> Bundle:
     return make("seal", signer(kind), signer(size), **changes)
+
+
+def forget() -> None:
+    """Certificates that were read, and what their keys are for: a process knows one library and one table."""
+    certificate._parse.cache_clear()
+    signature._identified.cache_clear()
 
 
 def unknown_by_table() -> Any:
@@ -49,10 +56,10 @@ def unknown_by_library() -> Any:
 @pytest.fixture(params=[unknown_by_table, unknown_by_library], ids=["table", "library"])
 def classic_only(request: pytest.FixtureRequest) -> Iterator[None]:
     """A verifier that knows only the classic algorithms."""
-    certificate._parse.cache_clear()
+    forget()
     with request.param():
         yield
-    certificate._parse.cache_clear()
+    forget()
 
 
 @classics
@@ -159,7 +166,7 @@ def test_a_manifest_that_expects_both_shows_that_the_newer_one_was_stripped(tmp_
 @pytest.mark.parametrize("simulate", [unknown_by_table, unknown_by_library])
 def test_a_manifest_that_expects_both_is_undecided_where_only_one_can_be_judged(simulate: Any, tmp_path: Path) -> None:
     bundle = hybrid("rsa", expected_signers=expecting_both())
-    certificate._parse.cache_clear()
+    forget()
     with simulate():
         refused(bundle, trusting(), "unsupported-algorithm", tmp_path, verdict=Verdict.UNDECIDED)
-    certificate._parse.cache_clear()
+    forget()

@@ -34,6 +34,9 @@ _USUAL_NAME = "[A-Za-z0-9_+-][A-Za-z0-9._+-]*"
 _USUAL_PATH = regex(rf"(?:{_USUAL_NAME}/){{0,{limits.PATH_DEPTH - 1}}}{_USUAL_NAME}")
 """Paths that break no rule of `check_path` but for their length: most are like that."""
 
+_USUAL_FOLDERS = 4096
+"""Of a tree with more folders, the entries are compared one after another, which needs less memory."""
+
 PERMISSIONS = 0o777
 FOLDER_MODE = 0o755
 """Mode of a folder that no module declares and that something lies in."""
@@ -165,6 +168,8 @@ def _is_usual_tree(entries: tuple[Entry, ...]) -> bool:
     paths = [entry.path for entry in entries]
     folders: set[str] = set()
     for path in paths:
+        if len(path) > limits.PATH_LENGTH or len(folders) > _USUAL_FOLDERS:
+            return False
         while "/" in path:
             path = path.rpartition("/")[0]  # noqa: PLW2901 - climbs
             if path in folders:

@@ -172,7 +172,6 @@ class Text(Shape):
     ) -> None:
         self.pattern, self.form, self.least, self.most, self.about = pattern, form, least, most, about
         self.choices = tuple(choices)
-        self._matches = pattern.fullmatch if pattern else None
 
     def check(self, value: object, trail: Trail, found: Problems) -> None:
         """See `Shape.check`."""
@@ -188,7 +187,7 @@ class Text(Shape):
                 )
         elif not self.least <= len(value) <= self.most:
             found.add(trail, f"has {len(value)} characters, and must have {_span(self.least, self.most)}")
-        elif self._matches and not self._matches(value):
+        elif self.pattern and not self.pattern.fullmatch(value):
             found.add(trail, f"is {quote(value)}, and must be {self.form or 'of another form'}")
 
     def expression(self, value: str, names: dict[str, object]) -> str:

@@ -30,7 +30,6 @@ _HASHES: dict[str, tuple[str, hashes.HashAlgorithm]] = {
     "sha384": ("2.16.840.1.101.3.4.2.2", hashes.SHA384()),
     "sha512": ("2.16.840.1.101.3.4.2.3", hashes.SHA512()),
 }
-_ECDSA = {name: ec.ECDSA(kind) for name, (_, kind) in _HASHES.items()}
 _HASH_BY_OID = {oid: name for name, (oid, _) in _HASHES.items()}
 _RSA_WITH = {"1.2.840.113549.1.1.11": "sha256", "1.2.840.113549.1.1.12": "sha384", "1.2.840.113549.1.1.13": "sha512"}
 _ECDSA_WITH = {"1.2.840.10045.4.3.2": "sha256", "1.2.840.10045.4.3.3": "sha384", "1.2.840.10045.4.3.4": "sha512"}

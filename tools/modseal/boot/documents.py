@@ -61,6 +61,7 @@ _HOST = Table(
         "policy_files": Array(Text(most=limits.PATH_LENGTH), most=limits.ITEMS),
         "floor": NUMBER,
         "revoked": Array(Sha256Text, most=limits.ITEMS),
+        "released": Integer(0, 2**33),
     }
 )
 _GENERATION = Table(
@@ -125,7 +126,8 @@ class Network:
 class HostDocument:
     """What a host is: its name, the version of its root image, the level that it takes, and how it is reached.
 
-    It goes back to no version below `floor`, and to no program whose digest (in hex) is `revoked`.
+    It goes back to no version below `floor`, and to no program whose digest (in hex) is `revoked`. `released` is when
+    the owner released the root image, in seconds since 1970: its clock is not before that.
     """
 
     name: str
@@ -136,6 +138,7 @@ class HostDocument:
     policy_files: tuple[str, ...]
     floor: int = 1
     revoked: tuple[str, ...] = ()
+    released: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +192,7 @@ def decode_host(data: bytes, name: str) -> HostDocument:
         tuple(plain["policy_files"]),
         plain["floor"],
         tuple(plain["revoked"]),
+        plain["released"],
     )
 
 

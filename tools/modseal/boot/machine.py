@@ -146,8 +146,6 @@ def say(source: str, text: str) -> None:
 
 def _run(state: HostStatus, manage: Callable[[ManagedHost], None]) -> None:
     """Returns where the machine is to restart, because a new state is to be tried, or the one on trial is no good."""
-    now = datetime.now(UTC).replace(microsecond=0)
-    state.started = f"{now:%Y-%m-%dT%H:%M:%SZ}"
     state.reached("root")
     found = partitions.found()
     _mounts(found["data"].device)
@@ -158,6 +156,8 @@ def _run(state: HostStatus, manage: Callable[[ManagedHost], None]) -> None:
     watchdog = trial.watchdog()
     content = _content(Path("/"))
     host = content[0]
+    now = _now(host.released)
+    state.started = f"{now:%Y-%m-%dT%H:%M:%SZ}"
     disk = _disk(found)
     state.slot = boot_variables.started(disk.partitions)
     state.host = {
@@ -198,6 +198,14 @@ def _run(state: HostStatus, manage: Callable[[ManagedHost], None]) -> None:
     state.reached("services")
     say("machine", f"up after {state.seconds['services']:.1f} s, {len(started)} services, {_memory()} MB in use")
     _stay(state, supervisor, disk, watchdog)
+
+
+def _now(released: int) -> datetime:
+    """What time it is: not before the root was released, which a clock without a battery does not know."""
+    if time.time() < released:
+        say("machine", "the clock is before the root's release, and is set to that")
+        time.clock_settime(time.CLOCK_REALTIME, released)
+    return datetime.now(UTC).replace(microsecond=0)
 
 
 def _stay(state: HostStatus, supervisor: Supervisor, disk: HostDisk, watchdog: int | None) -> None:

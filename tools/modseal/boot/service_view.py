@@ -1,4 +1,4 @@
-"""What services see: the root, with the modules' files over /usr and /opt, and nothing with which a host is changed."""
+"""What services see: the root, with the modules' files in /usr and /opt, and nothing with which a host is changed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def lay_over(opened: Sequence[OpenImage]) -> int:
     for name in ("usr", "opt"):
         lower = [f"{one.place}/{name}" for one in opened if os.path.isdir(f"{one.place}/{name}")]
         if lower:
-            options = "lowerdir=" + ":".join([*lower, f"/{name}"])
+            # The first counts: no module covers a file of the root.
+            options = "lowerdir=" + ":".join([f"/{name}", *lower])
             flags = syscalls.READ_ONLY | syscalls.NO_SUID | syscalls.NO_DEV
             syscalls.mount("modules", f"/{name}", "overlay", flags, options)
     security = os.open(_SECURITY, os.O_PATH | os.O_CLOEXEC)

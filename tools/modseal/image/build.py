@@ -91,6 +91,7 @@ def build(spec: ImageSpec, signer: Signer, out: Path, at: datetime) -> Built:
         tuple(name for name, _ in policy.origin.files) if policy.origin else (),
         spec.floor,
         tuple(one.hex() for one in spec.revoked),
+        int(spec.released.timestamp()),
     )
     with tempfile.TemporaryDirectory(prefix="modseal-") as folder, StagingFolder(out) as staging:
         place = Path(folder)

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import shutil
 import subprocess
 import tarfile
-from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
+from builders import image_builds
+from builders.image_builds import entry
 from modseal.errors import FormatError, InputError, ModsealError, RefusedError
 from modseal.format.manifest import FileType
 from modseal.image import debian
@@ -74,31 +74,6 @@ def test_a_package_that_is_cut_off_is_refused(tmp_path: Path, cut: float) -> Non
         list(debian.files(opened(tmp_path / "x.deb")))
 
 
-def by_hand(folder: Path, *entries: tarfile.TarInfo) -> Path:
-    """A package with these entries, whatever they are."""
-
-    def archive(rows: Iterable[tuple[tarfile.TarInfo, bytes]]) -> bytes:
-        out = io.BytesIO()
-        with tarfile.open(fileobj=out, mode="w", format=tarfile.GNU_FORMAT, encoding="utf-8") as file:
-            for entry, data in rows:
-                entry.size = len(data)
-                file.addfile(entry, io.BytesIO(data))
-        return out.getvalue()
-
-    control = archive([(tarfile.TarInfo("./control"), CONTROL.encode())])
-    content = archive((one, b"") for one in entries)
-    members = [(b"debian-binary", b"2.0\n"), (b"control.tar", control), (b"data.tar", content)]
-    rows = (b"%-16s%-12d%-6d%-6d%-8s%-10d`\n" % (one, 0, 0, 0, b"100644", len(data)) + data for one, data in members)
-    (folder / "x.deb").write_bytes(b"!<arch>\n" + b"".join(rows))
-    return folder / "x.deb"
-
-
-def entry(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfile.TarInfo:
-    made = tarfile.TarInfo(name)
-    made.type, made.linkname = kind, target
-    return made
-
-
 @pytest.mark.parametrize(
     ("entries", "code"),
     [
@@ -118,7 +93,7 @@ def entry(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfile
 )
 def test_what_no_package_should_have_is_refused(tmp_path: Path, entries: list[tarfile.TarInfo], code: str) -> None:
     with pytest.raises(FormatError) as caught:
-        list(debian.files(opened(by_hand(tmp_path, *entries))))
+        list(debian.files(opened(image_builds.debian(tmp_path / "x.deb", entries))))
     assert caught.value.failure.code == code
     assert "distribution" in caught.value.failure.next_step
 
@@ -126,10 +101,12 @@ def test_what_no_package_should_have_is_refused(tmp_path: Path, entries: list[ta
 def test_a_folder_may_be_named_twice_and_a_link_may_have_two_names(tmp_path: Path) -> None:
     folders = [entry("./lib/", tarfile.DIRTYPE), entry("usr/lib", tarfile.DIRTYPE)]
     links = [entry("usr/lib/a", tarfile.SYMTYPE, "b"), entry("usr/lib/c", tarfile.LNKTYPE, "./lib/a")]
-    found = {one.path: one for one in debian.files(opened(by_hand(tmp_path, *folders, *links)))}
+    found = {one.path: one for one in debian.files(opened(image_builds.debian(tmp_path / "x.deb", folders + links)))}
     assert (found["usr/lib/c"].type, found["usr/lib/c"].target) == (FileType.SYMLINK, "b")
 
 
 def test_a_name_is_read_alike_in_every_locale(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tarfile.TarFile, "encoding", "iso-8859-1")  # what tarfile takes from the locale
-    assert [one.path for one in debian.files(opened(by_hand(tmp_path, entry("usr/ü"))))] == ["usr/ü"]
+    assert [one.path for one in debian.files(opened(image_builds.debian(tmp_path / "x.deb", [entry("usr/ü")])))] == [
+        "usr/ü"
+    ]

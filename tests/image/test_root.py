@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import re
-import sys
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from builders import image_builds
 from modseal.boot import documents
 from modseal.errors import FormatError, RefusedError
 from modseal.format.manifest import FileType
@@ -95,16 +95,8 @@ def test_the_umask_of_who_builds_decides_about_nothing(tmp_path: Path) -> None:
     assert set(found.values()) == {"0o755"}
 
 
-LOADER = f"""#!/bin/sh
-unset PYTHONHOME
-shift 3
-exec {sys.executable} "$@"
-"""
-"""A loader that starts the interpreter of this machine in the place of the packages'."""
-
-
 def python(folder: Path) -> dict[str, PackageFile]:
-    loader = PackageFile("usr/lib64/ld-linux-x86-64.so.2", FileType.FILE, 0o755, LOADER.encode())
+    loader = PackageFile("usr/lib64/ld-linux-x86-64.so.2", FileType.FILE, 0o755, image_builds.LOADER.encode())
     return files("usr/bin/python3.11") | {loader.path: loader}
 
 

@@ -28,7 +28,7 @@ def build(spec: Path, out: Path, passphrase_file: Path | None) -> None:
 
     In DIR: disk.img, which a machine with UEFI boots; its parts boot.efi, root.img and data.img; firmware.fd, variables
     for QEMU with the owner's keys; update, for a host that runs; modules.update, for one that runs the same root;
-    sbom.cdx.json; image.json.
+    sbom.cdx.json; image.json. If SPEC has [serve], disk.img and data.img have its private key: keep them to yourself.
     """
     from modseal.cli.sign import passphrase
     from modseal.image import build as building

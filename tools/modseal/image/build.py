@@ -28,7 +28,7 @@ from modseal.boot.documents import (
 from modseal.boot.requests import Running, UpdateRequest
 from modseal.errors import InputError, RefusedError, UndecidedError
 from modseal.files.folder import make_folder
-from modseal.files.staging import StagingFolder
+from modseal.files.staging import StagingFolder, require_free
 from modseal.files.tree import Tree, new_tree
 from modseal.format import verity
 from modseal.format.manifest import Entry, FileType, Manifest
@@ -78,6 +78,7 @@ def build(spec: ImageSpec, signer: Signer, out: Path, at: datetime) -> Built:
 
     Raises `SpecError`, `RefusedError`, `UndecidedError`, `FormatError`, `UsageError`, `InputError`, `PolicyError`.
     """
+    require_free(out)
     firmware.require_key(signer, "the owner's key")
     kernel_signature.require_key(signer)
     policy = sources.load(str(spec.policy), at)
@@ -124,8 +125,9 @@ def build(spec: ImageSpec, signer: Signer, out: Path, at: datetime) -> Built:
             "root": (place / "root.img").stat().st_size,
             "modules": sum(one.stat().st_size for one in generation.rglob("*") if one.is_file()),
         }
-        _copy(staging.tree, "root.img", place / "root.img")
-        _copy(staging.tree, "data.img", place / "data.img")
+        _copy(staging.tree, "root.img", place / "root.img", 0o644)
+        mode = 0o600 if spec.served else 0o644  # the data partition then has a private key
+        _copy(staging.tree, "data.img", place / "data.img", mode)
         staging.tree.write("boot.efi", program, 0o644)
         folder_of = generation / GENERATIONS / str(spec.generation)
         files = update.part_files(place / "boot.efi", place / "root.img", folder_of)
@@ -145,7 +147,7 @@ def build(spec: ImageSpec, signer: Signer, out: Path, at: datetime) -> Built:
         with open(staging.tree.create("disk.img"), "wb") as file:
             disk.write(file, _partitions(place, spec), seed)
             file.flush()
-        staging.tree.set_mode("disk.img", 0o644)
+        staging.tree.set_mode("disk.img", mode)
         staging.tree.write("sbom.cdx.json", _sbom(host, spec, inputs, modules, entries, epoch), 0o644)
         measured = attestation.events(host, policy.origin.digest if policy.origin else "", spec.generation, images)
         facts = {
@@ -310,11 +312,11 @@ def _partitions(place: Path, spec: ImageSpec) -> list[disk.Partition]:
     ]
 
 
-def _copy(tree: Tree, name: str, source: Path) -> None:
+def _copy(tree: Tree, name: str, source: Path, mode: int) -> None:
     with open(tree.create(name), "wb") as file:
         disk.copy(file, 0, source)
         file.truncate(source.stat().st_size)
-    tree.set_mode(name, 0o644)
+    tree.set_mode(name, mode)
 
 
 def _sbom(

@@ -4,8 +4,10 @@ import contextlib
 import gzip
 import hashlib
 import io
+import random
 import shutil
 import subprocess
+import threading
 from dataclasses import replace
 from itertools import pairwise
 
@@ -15,7 +17,7 @@ from hypothesis import strategies as st
 
 from modseal import limits
 from modseal.errors import FormatError, InputError
-from modseal.format import rules, visor
+from modseal.format import compression, rules, visor
 from modseal.format.manifest import Entry, FileType, View
 from modseal.format.payload import measure
 from modseal.format.payload_writer import Input, write_seal_payload, write_vib_payload
@@ -213,6 +215,28 @@ def test_too_many_or_too_large_files_are_refused(monkeypatch):
     with pytest.raises(FormatError) as raised:
         seal(INPUTS)
     assert raised.value.failure.code == "limit-exceeded"
+
+
+@pytest.mark.parametrize("type", SEAL_TYPES + VIB_TYPES[:2])
+def test_no_thread_is_left_when_the_disk_is_full(type, monkeypatch):  # noqa: A002
+    class Full(io.BytesIO):
+        def write(self, data):
+            if self.tell() + len(data) > 5000:
+                raise OSError(28, "No space left on device")
+            return super().write(data)
+
+        def writelines(self, blocks):
+            for block in blocks:
+                self.write(block)
+
+    monkeypatch.setattr(limits, "ZSTD_FRAME", 4096)
+    monkeypatch.setattr(compression, "_GZIP_PART", 4096)
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    write = write_seal_payload if type in SEAL_TYPES else write_vib_payload
+    with pytest.raises(OSError, match="No space left") as raised:
+        write("app", type, [file("app", random.Random(1).randbytes(50_000))], MTIME, Full())
+    assert raised.traceback  # with all that it came by, which so is not collected yet
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("modseal-")]
 
 
 # Any tree at all.

@@ -99,7 +99,7 @@ def limited(blocks: Iterator[bytes], declared: int | None, packed: int, bound: i
         )
 
 
-def gunzip(blocks: Iterator[bytes], *, plain: bool = False) -> Iterator[bytes]:
+def gunzip(blocks: Iterator[bytes], *, plain: bool = False) -> Blocks:
     """What one gzip member (RFC 1952) holds; `plain` refuses any header but `GZIP_HEADER`.
 
     Raises `FormatError` (bad-payload) for a second member, trailing bytes, a header with anything but
@@ -147,7 +147,7 @@ def gzip(blocks: Iterator[bytes], level: int = GZIP_LEVEL) -> Blocks:
     yield struct.pack("<II", checksum, size & 0xFFFF_FFFF)
 
 
-def unzstd_frames(blocks: Iterator[bytes]) -> Iterator[bytes]:
+def unzstd_frames(blocks: Iterator[bytes]) -> Blocks:
     """What the zstd frames of a `.seal` payload hold, a frame at a time.
 
     Raises `FormatError` (bad-payload) for any other frame form, for bytes between or after, and damage.
@@ -246,7 +246,7 @@ def _threads(workers: int) -> ThreadPoolExecutor:
     return ThreadPoolExecutor(workers, "modseal-part")
 
 
-def unzstd(blocks: Iterator[bytes], *, digested: bool = False) -> Iterator[bytes]:
+def unzstd(blocks: Iterator[bytes], *, digested: bool = False) -> Blocks:
     """What the one zstd frame of a `vzstd` payload holds; its window may have `limits.ZSTD_WINDOW`.
 
     `digested` says that a SHA-256 over what comes out is declared and will be compared: only then may there be more

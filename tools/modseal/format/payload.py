@@ -161,7 +161,7 @@ class _PayloadMeasuring:
     def start(self) -> None:
         """What a kind of payload needs besides."""
 
-    def unpack(self) -> Iterator[bytes]:
+    def unpack(self) -> compression.Blocks:
         """The tar, not yet limited."""
         raise NotImplementedError
 
@@ -173,17 +173,18 @@ class _PayloadMeasuring:
         """All digests of the payload."""
         raise NotImplementedError
 
-    def limited(self) -> compression.Blocks:
+    def limited(self, unpacked: Iterator[bytes]) -> compression.Blocks:
         """The tar, no larger than declared."""
-        return compression.limited(self.unpack(), self.payload.unpacked_size, self.source.size, self.bound)
+        return compression.limited(unpacked, self.payload.unpacked_size, self.source.size, self.bound)
 
     def tar(self) -> Iterator[bytes]:
         """The tar, limited and digested."""
-        return self._account(self.limited())
+        return self._account(self.limited(self.unpack()))
 
     def run(self) -> None:
         """Read everything, and collect what is wrong."""
-        with self._thread(self.limited()) as ready:
+        # What unpacks may have threads, which a failure after it would leave until garbage is collected.
+        with closing(self.unpack()) as unpacked, self._thread(self.limited(unpacked)) as ready:
             tarred = self._account(ready)
             self.listed = self._attempt(self._list, tarred)
             # After a bad listing the digests of the whole still tell what happened.
@@ -256,7 +257,7 @@ class _PayloadMeasuring:
 class _Seal(_PayloadMeasuring):
     """A payload of a `.seal`: chunk digests instead of one over the whole."""
 
-    def unpack(self) -> Iterator[bytes]:
+    def unpack(self) -> compression.Blocks:
         """See `_PayloadMeasuring.unpack`."""
         if self.payload.type == "tar+gzip":
             return compression.gunzip(self.raw.tee(self._chunks()), plain=True)
@@ -270,7 +271,7 @@ class _Seal(_PayloadMeasuring):
         """None but those that were asked for: the chunks have been compared."""
         return self.raw.values()
 
-    def _chunks(self) -> Iterator[bytes]:
+    def _chunks(self) -> compression.Blocks:
         declared = self.payload.chunks
         count = -(-self.source.size // limits.CHUNK_SIZE)
         if count != len(declared):
@@ -315,7 +316,7 @@ class _Vib(_PayloadMeasuring):
         """Digest the packed bytes that the decompressor did not read."""
         _drain(self._packed)
 
-    def unpack(self) -> Iterator[bytes]:
+    def unpack(self) -> compression.Blocks:
         """See `_PayloadMeasuring.unpack`."""
         gunzipped = self.gunzipped.tee(compression.gunzip(self._packed))
         if self.payload.type != "vzstd":
@@ -351,7 +352,7 @@ class _Digests:
         for running in self._running.values():
             running.update(block)
 
-    def tee(self, source: Iterator[bytes]) -> Iterator[bytes]:
+    def tee(self, source: compression.Blocks) -> compression.Blocks:
         """The blocks, digested if there is anything to compute."""
         return self.digested(source) if self._running else source
 

@@ -92,13 +92,11 @@ def write_vib_payload(
         unpacked = _Tally(tar.write(packing.items(), mtime, tar.Dialect.LEGACY), "sha256", "sha1")
     else:
         unpacked = _Tally(visor.write(list(packing.items()), layout or packing.layout(mtime)), "sha256", "sha1")
-    if type == "vzstd":
-        frame = _Tally(compression.zstd(iter(unpacked)), "sha256")
-        packed = _Tally(compression.gzip(iter(frame), level=1), "sha256")
-    else:
-        frame = None
-        packed = _Tally(compression.gzip(iter(unpacked)), "sha256")
-    out.writelines(packed)
+    frame = _Tally(compression.zstd(iter(unpacked)), "sha256") if type == "vzstd" else None
+    level = 1 if frame else compression.GZIP_LEVEL
+    with closing(compression.gzip(iter(frame or unpacked), level)) as blocks:
+        packed = _Tally(blocks, "sha256")
+        out.writelines(packed)
     _require_sizes(name, packed.size, unpacked.size)
     digests = [
         unpacked.digest("sha256", View.UNPACKED),

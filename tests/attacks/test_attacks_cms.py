@@ -370,7 +370,7 @@ def test_CMS_15_bombs_end_at_their_limits(kind: Kind, tmp_path: Path) -> None:
     for _ in range(5000):
         deep = cms.sequence(deep)
     many = [leaf(f"L{number}").der for number in range(limits.CERTIFICATES_PER_BLOCK + 1)]
-    start = time.monotonic()
+    start = time.process_time()
     refused(bundle.with_block(deep), trusting(), "malformed-signature", tmp_path)
     refused(bundle.with_block(cms.wrap(deep)), trusting(), "malformed-signature", tmp_path)
     refused(
@@ -380,7 +380,7 @@ def test_CMS_15_bombs_end_at_their_limits(kind: Kind, tmp_path: Path) -> None:
     refused(bundle.signed(signer(), certificates=[signer().der, *many]), trusting(), "limit-exceeded", tmp_path)
     signers = [cms.Signer(leaf(f"S{number}")) for number in range(limits.SIGNERS_PER_BLOCK + 1)]
     refused(bundle.with_block(cms.Block(signers).encode(bundle.manifest_bytes)), trusting(), "limit-exceeded", tmp_path)
-    assert time.monotonic() - start < 2
+    assert time.process_time() - start < 2
 
 
 @functools.cache

@@ -367,14 +367,14 @@ def test_TAR_03_long_name_headers_do_not_exist(kind: Kind, flag: bytes, tmp_path
 
 @kinds
 def test_TAR_04_a_header_that_claims_gigabytes_is_not_believed(kind: Kind, tmp_path: Path) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     for flag, code in (
         (b"x", "bad-listing" if kind == "seal" else "unsafe-type"),
         (b"L", "unsafe-type"),
         (b"0", "bad-listing"),
     ):
         refused(hostile(kind, raw("opt/f", b"", kind=flag, size=8 * limits.GIB - 1)), trusting(), code, tmp_path)
-    assert time.monotonic() - start < 1
+    assert time.process_time() - start < 1
 
 
 @kinds
@@ -659,14 +659,14 @@ def bomb(size: int) -> bytes:
 @kinds
 def test_GZ_03_a_bomb_ends_at_its_declared_size(kind: Kind, tmp_path: Path) -> None:
     packed = bomb(64 << 20)
-    start = time.monotonic()
+    start = time.process_time()
     bundle = make(kind).with_payload(packed, unpacked_size=4096)
     found = judge(bundle, trusting())
     assert found.primary is not None
     assert found.primary.step == 7
     assert "unpacked-size-mismatch" in codes(found)
     refused(bundle, trusting(), found.primary.code or "", tmp_path)
-    assert time.monotonic() - start < 1
+    assert time.process_time() - start < 1
 
 
 def test_GZ_03_a_bomb_without_a_declared_size_ends_at_the_ratio(tmp_path: Path) -> None:

@@ -61,9 +61,9 @@ def test_XML_02_entity_bombs_cost_nothing(tmp_path: Path) -> None:
         with_head(quadratic).edit_text("<summary>Agent", "<summary>" + "&a;" * 10_000),
     ]
     for bundle in bundles:
-        start = time.perf_counter()
+        start = time.process_time()
         judge(bundle, trusting())
-        assert time.perf_counter() - start < 0.1
+        assert time.process_time() - start < 0.1
         bad(bundle, tmp_path)
 
 

@@ -98,12 +98,15 @@ def test_the_next_one_is_taken_at_once(whole: int) -> None:
 
 
 def test_while_one_is_taken_another_one_is_told_so(whole: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "MANAGED_TIME", 0.2)
     with socket.create_connection(("127.0.0.1", whole)) as client:
-        client.sendall(b"PUT /update HTTP/1.1\r\nContent-Length: 99\r\n\r\nonly this")
+        client.sendall(b"PUT /update HTTP/1.1\r\nContent-Length: 99\r\nExpect: 100-continue\r\n\r\n")
+        assert client.recv(64).startswith(b"HTTP/1.1 100 ")
+        monkeypatch.setattr(limits, "MANAGED_TIME", 0.5)  # for the other one: this one's time has begun
         status, said = put(whole, b"x")
         assert (status, said["outcome"]) == (503, "undecided")
         assert "another delivery" in str(said["detail"])
+        client.shutdown(socket.SHUT_WR)
+        assert b"422" in client.recv(4096)
 
 
 def test_what_ends_too_early_is_refused(whole: int) -> None:
@@ -117,6 +120,8 @@ def test_a_client_that_waits_for_leave_gets_it(whole: int) -> None:
     with socket.create_connection(("127.0.0.1", whole)) as client:
         client.sendall(b"PUT /update HTTP/1.1\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
         assert client.recv(64).startswith(b"HTTP/1.1 100 ")
+        client.sendall(b"no")
+        assert b"422" in client.recv(4096)
 
 
 @pytest.mark.parametrize(

@@ -482,9 +482,9 @@ def test_an_xml_bomb_is_refused_at_once(bomb):
     data = bomb.encode()
     times = []
     for _ in range(3):
-        started = time.perf_counter()
+        started = time.process_time()
         refusal(data)
-        times.append(time.perf_counter() - started)
+        times.append(time.process_time() - started)
     assert min(times) < 0.01
 
 
@@ -500,12 +500,12 @@ def test_an_xml_bomb_is_refused_at_once(bomb):
     ],
 )
 def test_huge_names_values_and_lists_are_refused_with_a_short_detail(old, new):
-    started = time.perf_counter()
+    started = time.process_time()
     with pytest.raises(FormatError) as caught:
         descriptor.decode(swapped(old, new))
     assert len(caught.value.failure.detail) < 400
     assert sum(len(str(value)) for value in caught.value.failure.evidence.values()) < 2000
-    assert time.perf_counter() - started < 2
+    assert time.process_time() - started < 2
 
 
 def test_a_descriptor_over_the_size_limit_is_refused_unread():

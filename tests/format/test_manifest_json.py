@@ -326,9 +326,9 @@ def test_the_largest_module_is_read():
 def test_a_hidden_object_full_of_keys_costs_no_time():
     """The first of two equal keys is dropped by every JSON reader: its content is never checked, only read."""
     hidden = b'{"name":{' + b",".join(b'"%d":0' % index for index in range(100_000)) + b'},"level"'
-    started = time.perf_counter()
+    started = time.process_time()
     assert "'name' stands twice" in refusal(SMALLEST.replace(b'{"level"', hidden))
-    assert time.perf_counter() - started < 30  # quadratic work would take hours; 0.1 s where it was written
+    assert time.process_time() - started < 30  # quadratic work would take hours; 0.1 s where it was written
 
 
 WORDS = st.from_regex("[a-zA-Z0-9][a-z0-9._-]{0,5}", fullmatch=True)

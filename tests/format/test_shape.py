@@ -144,10 +144,10 @@ def test_problems_stop_at_the_limit():
 
 
 def test_long_keys_and_values_stay_short_in_messages_and_cost_no_time():
-    started = time.perf_counter()
+    started = time.process_time()
     found = DOCUMENT.problems({"a" * 1_000_000: 1, "anchors": [{"anchor": "x", "level": "y" * 1_000_000}]})
     assert all(len(problem.message) < 200 for problem in found)
-    assert time.perf_counter() - started < 0.5
+    assert time.process_time() - started < 0.5
 
 
 def test_the_json_schema_agrees_on_good_and_bad_values():

@@ -124,10 +124,10 @@ def test_the_work_does_not_explode() -> None:
     names = [f"1.2.3.{n}" for n in range(limits.CERTIFICATE_POLICIES)]
     crossed = tuple((one, names[(index + 1) % len(names)]) for index, one in enumerate(names))
     fan = tuple((names[0], one) for one in names)
-    start = time.perf_counter()
+    start = time.process_time()
     for maps in (crossed, fan):
         assert problem(*[says(*names, ANY_POLICY, maps=maps)] * 7, says(*names)) is None
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 # Reading the extensions.

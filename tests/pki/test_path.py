@@ -406,9 +406,9 @@ def test_a_loop_of_issuers_ends() -> None:
 def test_cas_that_all_certify_each_other_end_at_a_bound() -> None:
     certificates = mesh(7)
     one = leaf(issuer=certificates[0])
-    start = time.perf_counter()
+    start = time.process_time()
     assert codes_for(one, *certificates) == ["limit-exceeded"]
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 def test_a_good_chain_is_found_among_cas_that_all_certify_each_other() -> None:
@@ -421,9 +421,9 @@ def test_many_certificates_with_one_name_end_at_a_bound() -> None:
     fakes = [ca("CA", issuer=root(), key=new_key("p256", 710 + number)) for number in range(4)]
     many = [ca("CA", issuer=fakes[n % 4], key=new_key("p256", 720 + n)) for n in range(limits.PATH_SIGNATURES + 10)]
     one = leaf(issuer=ca("CA", key=new_key("p256", 999)))
-    start = time.perf_counter()
+    start = time.process_time()
     assert codes_for(one, *many) == ["limit-exceeded"]
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 def test_the_key_identifier_finds_the_issuer_among_many() -> None:
@@ -437,9 +437,9 @@ def test_a_very_long_chain_ends() -> None:
     chain = [root()]
     for number in range(100):
         chain.append(ca(f"Link {number}", issuer=chain[-1], key=new_key("p256", 730)))
-    start = time.perf_counter()
+    start = time.process_time()
     assert codes_for(leaf(issuer=chain[-1]), *chain[1:]) == ["no-path"]
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 # The profile.

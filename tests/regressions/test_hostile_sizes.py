@@ -17,11 +17,11 @@ SECOND = 1.0
 
 
 def _refused(read: Callable[[], object], code: str) -> None:
-    start = time.monotonic()
+    start = time.process_time()
     with pytest.raises(FormatError) as caught:
         read()
     assert caught.value.failure.code == code
-    assert time.monotonic() - start < SECOND
+    assert time.process_time() - start < SECOND
 
 
 @pytest.mark.parametrize("size", [limits.DER_OID + 1, 3_000, 700_000])
@@ -90,9 +90,9 @@ def test_a_path_below_a_file_is_found_however_far_apart_they_are_listed() -> Non
 
 
 def test_a_long_line_of_spaces_in_a_spec_is_scanned_in_no_time() -> None:
-    start = time.monotonic()
+    start = time.process_time()
     toml_text.parse(b'text = """\n[' + b" " * 200_000 + b'x\n"""\n[table]\nkey = 1\n')
-    assert time.monotonic() - start < SECOND
+    assert time.process_time() - start < SECOND
 
 
 @pytest.mark.parametrize("header", ["[[ file ]]", "[[file]] # one", "\t[[file]]"])

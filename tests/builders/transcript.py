@@ -101,7 +101,7 @@ def _require_well_behaved(
     if prefixed:
         for line in transcript.err.splitlines():
             assert line.startswith("modseal: "), transcript.err
-    left = snapshot(cwd)
+    left = snapshot(cwd, contents=bool(transcript.code))
     assert not [path for path in left if ".modseal-" in path]
     if transcript.code:
         for listing in (left, before):

@@ -36,6 +36,8 @@ guard = Guard(Path({root!r}), [Path({mount!r})], lambda: NOW, sys.stdout, **{opt
 signal.signal(signal.SIGTERM, lambda *_: guard.stop())
 guard.serve()
 """
+_PATIENCE = 600
+"""Looks at a guard's log, each a twentieth of a second after the one before: what a busy machine may need."""
 
 
 def why_impossible() -> str | None:
@@ -100,7 +102,7 @@ class Guarded:
 
     def codes(self, *expected: str) -> bool:
         """Whether it denied, or would deny, for these reasons. Its log is written a moment after its answer."""
-        for _ in range(100):
+        for _ in range(_PATIENCE):
             events = ("denied", "would-deny", "allowed-late", "killed")
             found = tuple(line["code"] for line in self.lines() if line["event"] in events)
             if len(found) >= len(expected):
@@ -111,7 +113,7 @@ class Guarded:
 
     def said(self, event: str) -> dict[str, Any]:
         """The line of an event, as soon as it is there."""
-        for _ in range(100):
+        for _ in range(_PATIENCE):
             for line in self.lines():
                 if line["event"] == event:
                     return line

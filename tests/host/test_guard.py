@@ -507,7 +507,7 @@ def test_many_programs_and_switches_at_once_neither_hang_nor_let_anything_throug
     assert [one.result().stdout for one in denied] == [b"126\n" * 500] * 2
 
 
-SLOW = "import time; read = GuardedContents.read; GuardedContents.read = lambda *given: time.sleep(1) or read(*given)"
+SLOW = "import time; read = GuardedContents.read; GuardedContents.read = lambda *given: time.sleep(2) or read(*given)"
 
 
 @pytest.mark.parametrize("allow_late", [False, True])

@@ -5,15 +5,24 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import signal
 import socket
+import struct
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
 
 import pytest
 
 from modseal import limits
-from modseal.boot import management, receiver
+from modseal.boot import management, receiver, supervisor
+from modseal.boot.documents import MANAGEMENT_USER, OWN_USERS, SERVE_USER, SERVICE_USER
 from modseal.boot.requests import Running, invalid
+from modseal.boot.services import Service
+from modseal.boot.supervisor import Supervisor
 from modseal.boot.update import Delivery
 
 SAID: list[str] = []
@@ -27,19 +36,19 @@ def port_of(follow: Callable[[Delivery], Running]) -> Iterator[int]:
     def receive() -> None:
         while (message := socket.recv_fds(own, 8, 1))[0]:
             with socket.socket(fileno=message[1][0]) as connection:
-                receiver.answer(connection, int.from_bytes(message[0]), follow, lambda *words: SAID.append(str(words)))
+                receiver.answer(connection, int.from_bytes(message[0]), follow, SAID.append)
 
     def serve() -> None:
-        relay = 0
+        interface = management.Interface(given)
         while True:
             try:
                 client, _ = server.accept()
             except OSError:
                 break
-            with client:
-                relay = management._answer(client, None, given, relay)
-        if relay:
-            os.waitpid(relay, 0)
+            with client, suppress(OSError):
+                interface.answer(client)
+        if interface._relay:
+            os.waitpid(interface._relay, 0)
 
     threads = [threading.Thread(target=function) for function in (receive, serve)]
     for one in threads:
@@ -147,6 +156,168 @@ def test_what_goes_wrong_in_the_receiver_is_said_and_does_not_end_it() -> None:
 
     connection, other = socket.socketpair()
     with connection, other:
-        assert not receiver.answer(connection, 1, follow, lambda *_: None)
+        assert not receiver.answer(connection, 1, follow, lambda _: None)
         said = json.loads(other.recv(4096))
     assert said == {"outcome": "undecided", "code": "internal-error", "detail": "KeyError: 'x'"}
+
+
+def silent(client: socket.socket) -> None:
+    """It says no more, and its other end waits as long as it may."""
+
+
+def resets(client: socket.socket) -> None:
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+
+
+def ends(client: socket.socket) -> None:
+    client.shutdown(socket.SHUT_WR)
+
+
+@pytest.mark.parametrize("leave", [silent, resets, ends])
+@pytest.mark.parametrize("begin", [b"", b"PUT /update HTTP/1.1\r\nContent-Le", b"GET /stat"])
+def test_whoever_leaves_in_the_midst_takes_the_interface_from_nobody(
+    whole: int, monkeypatch: pytest.MonkeyPatch, begin: bytes, leave: Callable[[socket.socket], None]
+) -> None:
+    assert put(whole, b"x")[0] == 422  # a process has had it in hand
+    monkeypatch.setattr(limits, "MANAGED_TIME", 0.3)
+    with socket.create_connection(("127.0.0.1", whole)) as client:
+        client.sendall(begin)
+        leave(client)
+        time.sleep(0.05)
+        for _ in range(2):
+            assert put(whole, b"x")[0] == 422
+
+
+def test_a_head_that_comes_byte_by_byte_has_no_longer_time(whole: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "MANAGED_TIME", 0.3)
+    stop = threading.Event()
+
+    def trickle() -> None:
+        with socket.create_connection(("127.0.0.1", whole)) as client, suppress(OSError):
+            while not stop.wait(0.05):
+                client.sendall(b"P")
+
+    thread = threading.Thread(target=trickle)
+    thread.start()
+    time.sleep(0.1)
+    begun = time.monotonic()
+    try:
+        assert put(whole, b"x")[0] == 422
+    finally:
+        stop.set()
+        thread.join()
+    assert time.monotonic() - begun < 10
+
+
+def test_a_head_may_come_in_pieces(whole: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "status").write_text("{}")
+    monkeypatch.setattr(management, "STATUS", str(tmp_path / "status"))
+    with socket.create_connection(("127.0.0.1", whole)) as client:
+        client.sendall(b"GET /sta")
+        time.sleep(0.05)
+        client.sendall(b"tus HTTP/1.1\r\n\r\n")
+        assert client.recv(4096).startswith(b"HTTP/1.0 200")
+
+
+def test_a_process_that_is_gone_already_has_no_delivery_in_hand(whole: int) -> None:
+    interface = management.Interface(None)
+    interface._relay = 1 << 22  # more than there are numbers
+    assert not interface._is_busy()
+
+
+def until(made: Supervisor, done: Callable[[], bool]) -> None:
+    end = time.monotonic() + 30
+    while not done():
+        assert time.monotonic() < end
+        made.step()
+
+
+def root(name: str, run: Callable[[], int | None], user: int = 0, *, limited: bool = True) -> Service:
+    return Service(name, "root", (), user, frozenset(), {}, (), run=run, limited=limited, restart=True)
+
+
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "_POLL", 0.02)
+    monkeypatch.setattr(supervisor, "_PAUSES", (0.01,))
+
+
+@pytest.mark.usefixtures("quick")
+def test_the_interface_is_started_again_and_listens_where_it_did(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "status").write_text('{"name": "edge"}')
+    monkeypatch.setattr(management, "STATUS", str(tmp_path / "status"))
+    server = socket.create_server(("127.0.0.1", 0))
+    made = Supervisor([root("management", partial(management.serve, server, None), limited=False)], lambda *_: None)
+    made.step()
+    os.kill(made._running[0].process, signal.SIGKILL)
+    until(made, lambda: bool(made.states()[0]["ends"]) and made.states()[0]["running"])
+    assert made.troubled() == ["management"]
+    with server, socket.create_connection(server.getsockname()) as client:
+        client.sendall(b"GET /status HTTP/1.1\r\n\r\n")
+        assert b"edge" in client.recv(4096)
+    made.stop()
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_was_handed_over_while_nobody_received_is_taken_by_the_next_one() -> None:
+    def follow(delivery: Delivery) -> Running:
+        if delivery.take(delivery.left) == b"end":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return Running(2, 3)
+
+    own, control = receiver.channel()
+    receive = partial(receiver.serve, own, follow, lambda _: None)
+    made = Supervisor(
+        [
+            Service(
+                "update",
+                "root",
+                (),
+                0,
+                frozenset(),
+                {},
+                (),
+                restart=True,
+                run=receive,
+                limited=False,
+                last=receiver.RESTART,
+            )
+        ],
+        lambda *_: None,
+    )
+    with receiver.hand_over(control, 3) as first, receiver.hand_over(control, 4) as second:
+        first.sendall(b"end")
+        second.sendall(b"good")
+        until(made, lambda: made.over)
+        assert json.loads(second.recv(4096))["outcome"] == "accepted"
+    assert made.states()[0]["ends"] == 2
+    made.step()
+    assert not made.states()[0]["running"]  # it is not taken up again before the restart
+    own.close()
+    control.close()
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_no_service_can_end_a_process_that_speaks_to_the_network() -> None:
+    server = socket.create_server(("127.0.0.1", 0))
+    said: list[tuple[str, str]] = []
+    own = root("management", partial(management.serve, server, None), MANAGEMENT_USER)
+    made = Supervisor([own], lambda *words: said.append(words))
+    made.step()
+    process = made._running[0].process
+    until(made, lambda: f"Uid:\t{MANAGEMENT_USER}\t{MANAGEMENT_USER}" in Path(f"/proc/{process}/status").read_text())
+    program = ("/bin/sh", "-c", f"kill -9 {process}")
+    made.add(Service("x", "m", program, SERVICE_USER, frozenset(), {"PATH": "/bin"}, (), restart=False))
+    until(made, lambda: any(one["name"] == "x" and one["ends"] for one in made.states()))
+    assert made.states()[0] == {"name": "management", "module": "root", "running": True, "ends": 0}
+    made.stop()
+    server.close()
+
+
+def test_the_users_of_a_host_are_nobody_elses() -> None:
+    assert {MANAGEMENT_USER, SERVE_USER} < {*OWN_USERS}
+    assert SERVICE_USER not in OWN_USERS

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from modseal.boot import services
+from modseal.boot import documents, services
 from modseal.boot.services import Service
 
 GOOD = 'schema = "modseal/service@1"\ncommand = ["/usr/bin/run", "-x"]\n'
@@ -41,6 +42,8 @@ def test_a_module_without_services_has_none(tmp_path: Path) -> None:
         ('folders = ["/usr/x"]', "a folder of /run"),
         ('shell = "sh"', "unknown key"),
         ("user = -1", "0 to"),
+        ("user = 65500", "one of the host's own, 65500 to 65533"),
+        ("user = 65533", "one of the host's own"),
         ("command = 5", "must be an array"),
         ("[", "run.toml:"),
     ],
@@ -54,3 +57,37 @@ def test_what_a_service_may_not_say_is_named(tmp_path: Path, more: str, why: str
 
 def test_a_program_is_named_by_its_absolute_path(tmp_path: Path) -> None:
     assert "absolute" in found(tmp_path, GOOD.replace("/usr/bin/run", "run"))[1][0]
+
+
+@pytest.mark.parametrize(
+    "name", ["machine", "update", "serve", "management", "modseal", "Machine", "a b", "machine: x", ""]
+)
+def test_no_service_has_a_name_of_the_host_itself_or_one_that_looks_like_more(tmp_path: Path, name: str) -> None:
+    """What it says would stand in the log as if the host had said it."""
+    found(tmp_path, GOOD)
+    folder = tmp_path / "usr/lib/modseal/services"
+    (folder / "run.toml").rename(folder / f"{name}.toml")
+    made, (failure,) = services.services_of(str(tmp_path), "acme")
+    assert not made
+    assert (failure.code, failure.evidence["module"]) == ("bad-spec", "acme")
+    assert "name" in failure.detail
+
+
+def test_every_name_under_which_the_host_speaks_is_its_own() -> None:
+    names = {
+        name
+        for path in Path(services.__file__).parent.glob("*.py")
+        for name in re.findall(r'say\("(\w+)"', path.read_text())
+    }
+    assert names == {documents.MACHINE}
+    assert names < documents.OWN_NAMES
+
+
+def test_a_link_to_what_nobody_has_signed_is_no_service(tmp_path: Path) -> None:
+    found(tmp_path, GOOD)
+    folder = tmp_path / "usr/lib/modseal/services"
+    (folder / "run.toml").rename(tmp_path / "elsewhere")
+    (folder / "run.toml").symlink_to(tmp_path / "elsewhere")
+    made, (failure,) = services.services_of(str(tmp_path), "acme")
+    assert not made
+    assert "is a link" in failure.detail

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -92,7 +93,14 @@ def make(folder: Path, *names: str) -> ImageHost:
     def follow(delivery: Delivery) -> Running:
         return update.follow(delivery, running, disk.disk, NOW, disk.open_root)
 
-    _, control = receiver.start(follow, lambda *_: None)
+    own, control = receiver.channel()
+    if not os.fork():
+        try:
+            control.close()
+            receiver.serve(own, follow, lambda _: None)
+        finally:
+            os._exit(0)
+    own.close()
     made = ImageHost(disk, ManagedHost(running, 1, tuple(images), (), disk.data, control), maker)
     prepare(made.root, made.shown, NOW)
     return made

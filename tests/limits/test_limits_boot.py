@@ -41,9 +41,9 @@ def test_a_request_has_a_time_and_a_size() -> None:
     begin, end = b"PUT /update HTTP/1.1\r\nContent-Length: 999999999999\r\nX: ", b"\r\n\r\n"
     for more, status in ((0, b"413"), (1, b"400")):
         client: Any = _Client(begin + b"x" * (limits.MANAGED_REQUEST + more - len(begin + end)) + end)
-        management._answer(client, None, client, 0)
+        management.Interface(client).answer(client)
         assert client.answer.startswith(b"HTTP/1.0 " + status)
-        assert client.waits == [limits.MANAGED_TIME]
+        assert 0 < max(client.waits) <= limits.MANAGED_TIME
 
 
 @bounds("DELIVERY_TIME", "DELIVERY_PAUSE", "DELIVERY_HEAD")
@@ -60,7 +60,7 @@ def test_a_delivery_has_a_time_and_its_first_line_a_size(monkeypatch: pytest.Mon
     monkeypatch.setattr(management.receiver, "hand_over", lambda *_: None)
     client: Any = _Client()
     with pytest.raises(SystemExit):
-        management._deliver(client, b"PUT /update HTTP/1.1\r\nContent-Length: 2\r\n\r\n", client, 0)
+        management.Interface(client)._deliver(client, b"PUT /update HTTP/1.1\r\nContent-Length: 2\r\n", b"")
     assert alarms == [limits.DELIVERY_TIME]
     taken: list[int] = []
 

@@ -47,6 +47,7 @@ CauseName = Literal[
     "tpm-failed", "erofs-failed", "index-unusable",
     # host images
     "image-spec", "package-unfit", "host-silent", "not-a-public-key", "no-attestation", "no-expectation",
+    "service-file",
     # a host that is managed from outside
     "serve-spec", "serve-key", "serve-task", "serve-busy", "serve-silent", "serve-died", "serve-webhook",
     # hosts that are managed from elsewhere
@@ -209,6 +210,7 @@ CAUSES: Final[Mapping[CauseName, str]] = {
     "really brings this is not for a host.",
     "host-silent": "Check the address, and with `/status` whether the host is up and has a TPM.",
     "not-a-public-key": "Name the key that `modseal attest key` printed when the host was set up.",
+    "service-file": "Have the module's vendor correct that file, then pack and sign the module again.",
     "no-attestation": "Name the file that `modseal attest get` has written; ask the host again if it is damaged.",
     "no-expectation": "Name the file that `modseal image expect` has written; write it again if it is damaged.",
     # a host that is managed from outside

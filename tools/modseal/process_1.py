@@ -9,10 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from modseal.boot import machine
-from modseal.boot.documents import PLACE, SERVE_FILE, SERVE_FOLDER, SERVE_SPOOL, SERVED
+from modseal.boot.documents import PLACE, SERVE_FILE, SERVE_FOLDER, SERVE_SPOOL, SERVE_USER, SERVED
 from modseal.boot.managed import ManagedHost
-
-_NOBODY = 65534
 
 
 def main() -> None:
@@ -33,7 +31,7 @@ def _manage(host: ManagedHost) -> None:
     root = host.data / SERVED
     prepare(root, host, _now())
     broker = Broker(root, Clients(config), spec.upload, _now, operations(host))
-    serve_by(broker, spec, PAGES, _NOBODY, lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201 - the host's log
+    serve_by(broker, spec, PAGES, SERVE_USER, lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201 - the host's log
 
 
 def _now() -> datetime:

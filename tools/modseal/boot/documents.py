@@ -36,6 +36,17 @@ GENERATIONS, GENERATION_FILE = "generations", "generation.json"
 SERVICES = "usr/lib/modseal/services"
 """The folder of a module with a file for each service."""
 
+MACHINE, UPDATE, MANAGEMENT, SERVE = "machine", "update", "management", "serve"
+"""The names under which a host speaks itself: process 1, and each of its forks."""
+OWN_NAMES = frozenset({MACHINE, UPDATE, MANAGEMENT, SERVE, "modseal"})
+"""No service has one of these: what it says would be taken for the host's own word."""
+SERVICE_USER = 65534
+"""Whom a service runs as that names nobody."""
+MANAGEMENT_USER, SERVE_USER = 65500, 65501
+"""Whom the processes run as that speak to the network: nobody else, so that no service can end them."""
+OWN_USERS = range(65500, 65534)
+"""No service runs as one of these."""
+
 Sha256Text = Text(re.compile("[0-9a-f]{64}"), form="64 lower-case hex digits", least=64, most=64)
 _ADDRESS = Text(re.compile(r"[0-9]{1,3}(\.[0-9]{1,3}){3}"), form="an IPv4 address", most=15)
 FileName = Text(re.compile(r"[A-Za-z0-9][A-Za-z0-9._+~:-]*"), form="a plain file name", most=limits.NAME_LENGTH)
@@ -92,7 +103,11 @@ SERVICE_SHAPE = Table(
         ),
     },
     {
-        "user": Integer(0, 2**31 - 1, about="The number of the user and group that it runs as; 65534 by default."),
+        "user": Integer(
+            0,
+            2**31 - 1,
+            about="The number of the user and group that it runs as; 65534 by default, and none of 65500 to 65533.",
+        ),
         "capabilities": Array(
             Text(re.compile("[a-z_]+"), form="a name of capabilities(7) in lower case, without cap_", most=32),
             unique=True,

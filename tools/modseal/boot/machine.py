@@ -43,18 +43,23 @@ from modseal.boot.documents import (
     GENERATION_FILE,
     GENERATIONS,
     HOST_FILE,
+    MANAGEMENT,
+    MANAGEMENT_USER,
     OWNER_FILE,
     PLACE,
     POLICY_FILE,
     POLICY_FILES,
+    SERVE,
     SERVE_FILE,
     SERVE_FOLDER,
+    UPDATE,
     decode_generation,
     decode_host,
 )
 from modseal.boot.managed import ManagedHost
 from modseal.boot.prove import OpenImage, RefusedModule
 from modseal.boot.requests import Running
+from modseal.boot.services import Service
 from modseal.boot.supervisor import Supervisor
 from modseal.boot.update import Delivery, HostDisk, RootContent, RunningHost
 from modseal.errors import Failure, ModsealError, UndecidedError
@@ -185,15 +190,16 @@ def _run(state: HostStatus, manage: Callable[[ManagedHost], None]) -> None:
     managed = Path("/", PLACE, SERVE_FOLDER, SERVE_FILE).is_file()
     if name and (host.management or managed):
         running = _running(state, content)
-        control = _receive(running, disk, supervisor)
+        own, control = receiver.channel()
+        receive = partial(receiver.serve, own, partial(_follow, running, disk), partial(print, flush=True))
+        supervisor.add(_fork(UPDATE, 0, receive, limited=False, last=receiver.RESTART))
         if host.management:
-            supervisor.watch(management.start(host.management, control), "management")
+            answer = partial(management.serve, management.listen(host.management), control)
+            supervisor.add(_fork(MANAGEMENT, MANAGEMENT_USER, answer))
         if managed:
             refused = tuple(RefusedModule(one["bundle"], Failure(one["code"], one["detail"])) for one in state.refused)
-            run = partial(manage, ManagedHost(running, state.generation or 0, tuple(opened), refused, DATA, control))
-            supervisor.add(services.Service("serve", "root", (), 0, _MANAGING, {}, (), restart=True, run=run))
-        else:
-            control.close()
+            shown = ManagedHost(running, state.generation or 0, tuple(opened), refused, DATA, control)
+            supervisor.add(_fork(SERVE, 0, partial(manage, shown), _MANAGING))
     supervisor.step()
     state.reached("services")
     say("machine", f"up after {state.seconds['services']:.1f} s, {len(started)} services, {_memory()} MB in use")
@@ -212,7 +218,7 @@ def _stay(state: HostStatus, supervisor: Supervisor, disk: HostDisk, watchdog: i
     """Run services; judge what is on trial. Returns where the machine is to restart."""
     judge = trial.TrialJudge(time.monotonic()) if state.trial else None
     changed = True
-    while supervisor.ended.get(receiver.NAME) != receiver.RESTART:
+    while not supervisor.over:
         if changed:
             state.services = supervisor.states()
             state.write()
@@ -227,7 +233,7 @@ def _stay(state: HostStatus, supervisor: Supervisor, disk: HostDisk, watchdog: i
             _keep(state, disk)
             judge, changed = None, True
     end = time.monotonic() + _LAST_WORDS
-    while receiver.NAME in supervisor.ended and time.monotonic() < end:
+    while supervisor.over and time.monotonic() < end:
         supervisor.step()
     supervisor.stop()
 
@@ -274,15 +280,21 @@ def _running(state: HostStatus, content: RootContent) -> RunningHost:
     return RunningHost(state.slot, state.root_slot.removeprefix("root-"), state.root, content, _owner())
 
 
-def _receive(running: RunningHost, disk: HostDisk, supervisor: Supervisor) -> Any:
-    """Start the process that takes requests; gives the socket on which it is handed connections."""
+def _fork(
+    name: str,
+    user: int,
+    run: Callable[[], int | None],
+    capabilities: frozenset[int] = frozenset(),
+    *,
+    limited: bool = True,
+    last: int | None = None,
+) -> Service:
+    """A service of the root: it is started again as every other, and on trial it must run as every other."""
+    return Service(name, "root", (), user, capabilities, {}, (), restart=True, run=run, limited=limited, last=last)
 
-    def follow(delivery: Delivery) -> Running:
-        return update.follow(delivery, running, disk, datetime.now(UTC).replace(microsecond=0), _open_root)
 
-    process, control = receiver.start(follow, say)
-    supervisor.watch(process, receiver.NAME)
-    return control
+def _follow(running: RunningHost, disk: HostDisk, delivery: Delivery) -> Running:
+    return update.follow(delivery, running, disk, datetime.now(UTC).replace(microsecond=0), _open_root)
 
 
 @contextmanager

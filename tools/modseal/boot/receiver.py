@@ -7,7 +7,6 @@ The management interface, which has no right, hands it one connection after the 
 from __future__ import annotations
 
 import json
-import os
 import socket
 import struct
 from collections.abc import Callable
@@ -18,35 +17,30 @@ from modseal.boot.requests import Running
 from modseal.boot.update import Delivery
 from modseal.errors import FormatError, ModsealError, RefusedError
 
-NAME = "update"
 RESTART = 3
 """How this process ends when the machine is to restart."""
 _SIZE = struct.Struct(">Q")
 
 
-def start(follow: Callable[[Delivery], Running], say: Callable[[str, str], None]) -> tuple[int, socket.socket]:
-    """Receive in a child process: its number, and the socket that connections are handed over on. Raises `OSError`."""
-    own, given = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    process = os.fork()
-    if process:
-        own.close()
-        return process, given
-    given.close()
-    code = 1
-    try:
-        os.setsid()
-        while True:
-            message, descriptors, _, _ = socket.recv_fds(own, _SIZE.size, 1)
-            if not message:
-                break
-            if len(message) != _SIZE.size or not descriptors:
-                continue
-            with socket.socket(fileno=descriptors[0]) as connection:
-                if answer(connection, _SIZE.unpack(message)[0], follow, say):
-                    code = RESTART
-                    break
-    finally:
-        os._exit(code)
+def channel() -> tuple[socket.socket, socket.socket]:
+    """The receiver's end, and the one that connections are handed over on. Raises `OSError`.
+
+    Who starts the receiver keeps both: one that is started again takes what was handed over meanwhile.
+    """
+    return socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+
+
+def serve(own: socket.socket, follow: Callable[[Delivery], Running], say: Callable[[str], None]) -> int:
+    """Receive one delivery after the other; gives how this process ends, for a restart of the machine, or none."""
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(own, _SIZE.size, 1)
+        if not message:
+            return 0
+        if len(message) != _SIZE.size or not descriptors:
+            continue
+        with socket.socket(fileno=descriptors[0]) as connection:
+            if answer(connection, _SIZE.unpack(message)[0], follow, say):
+                return RESTART
 
 
 def hand_over(control: socket.socket, size: int) -> socket.socket:
@@ -62,7 +56,7 @@ def hand_over(control: socket.socket, size: int) -> socket.socket:
 
 
 def answer(
-    connection: socket.socket, size: int, follow: Callable[[Delivery], Running], say: Callable[[str, str], None]
+    connection: socket.socket, size: int, follow: Callable[[Delivery], Running], say: Callable[[str], None]
 ) -> bool:
     """Follow one delivery, and say what came of it; gives whether the machine is to restart."""
     connection.settimeout(limits.DELIVERY_PAUSE)
@@ -70,17 +64,17 @@ def answer(
     try:
         state = follow(Delivery(connection.recv, size))
         said = {"outcome": "accepted", "version": state.version, "generation": state.generation}
-        say(NAME, f"accepted: {state} is tried after a restart")
+        say(f"accepted: {state} is tried after a restart")
     except ModsealError as error:
         outcome = "rejected" if isinstance(error, RefusedError | FormatError) else "undecided"
         said = {"outcome": outcome, "code": error.failure.code, "detail": error.failure.detail}
-        say(NAME, f"{outcome}: {error.failure.code}: {error.failure.detail}")
+        say(f"{outcome}: {error.failure.code}: {error.failure.detail}")
     except OSError as error:
         said = {"outcome": "undecided", "code": "io-error", "detail": str(error)}
-        say(NAME, f"undecided: io-error: {error}")
+        say(f"undecided: io-error: {error}")
     except Exception as error:  # noqa: BLE001 - whatever somebody delivers, the next one must be answered, too
         said = {"outcome": "undecided", "code": "internal-error", "detail": f"{type(error).__name__}: {error}"}
-        say(NAME, f"undecided: {said['code']}: {said['detail']}")
+        say(f"undecided: {said['code']}: {said['detail']}")
     with suppress(OSError):
         connection.sendall(json.dumps(said).encode() + b"\n")
     return said["outcome"] == "accepted"

@@ -8,20 +8,21 @@ The root's own service is a fork of process 1 that starts no program (`run`).
 from __future__ import annotations
 
 import os
+import re
 import resource
 import signal
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from modseal.boot import service_filter, syscalls
-from modseal.boot.documents import SERVICE_SHAPE, SERVICES
-from modseal.errors import Failure
+from modseal.boot.documents import OWN_NAMES, OWN_USERS, SERVICE_SHAPE, SERVICE_USER, SERVICES
+from modseal.errors import Failure, SpecError
 from modseal.format import toml_text
 from modseal.host.ways_round import drop_from_bounding_set
 
-_NOBODY = 65534
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _NEVER = {
     "mac_admin": "it could switch the kernel's enforcement off",
     "sys_ptrace": "it could reach the disk and the firmware's variables as process 1 sees them, by /proc",
@@ -43,8 +44,12 @@ class Service:
     environment: dict[str, str]
     folders: tuple[str, ...]
     restart: bool
-    run: Callable[[], None] | None = None
-    """What it does in the place of a command, with the files of the root alone. Its end is the service's."""
+    run: Callable[[], int | None] | None = None
+    """What it does in the place of a command, with the files of the root alone: how it ends is how the service does."""
+    limited: bool = True
+    """Whether it has the rights of its user and its capabilities alone, and not all those of process 1."""
+    last: int | None = None
+    """How it ends when the machine is to restart: then nothing is started again."""
 
 
 def services_of(place: str, module: str) -> tuple[list[Service], list[Failure]]:
@@ -53,26 +58,47 @@ def services_of(place: str, module: str) -> tuple[list[Service], list[Failure]]:
     failures: list[Failure] = []
     folder = Path(place, SERVICES)
     for path in sorted(folder.glob("*.toml")) if folder.is_dir() else ():
-        problems: Sequence[str]
         try:
-            document = toml_text.parse(path.read_bytes())
-            problems = document.problems(SERVICE_SHAPE, path.name) or _problems(document.values, path.name)
-            if not problems:
-                found.append(_service(path.stem, module, document.values))
-        except toml_text.TomlError as error:
-            problems = [error.describe(path.name)]
-        failures += [Failure("bad-spec", one, {"module": module}) for one in problems[:1]]
+            if path.resolve() != Path(place).resolve() / SERVICES / path.name:
+                raise _bad(f"{path.name}: is a link, and must be a file of the module", module)
+            found.append(service_of(path.name, path.read_bytes(), module))
+        except SpecError as error:
+            failures.append(error.failure)
     return found, failures
 
 
-def _problems(values: dict[str, Any], name: str) -> list[str]:
+def service_of(file: str, data: bytes, module: str) -> Service:
+    """The service that a file of a module is about, by the file's name and content. Raises `SpecError`."""
+    try:
+        document = toml_text.parse(data)
+    except toml_text.TomlError as error:
+        raise _bad(error.describe(file), module) from None
+    for problem in document.problems(SERVICE_SHAPE, file) or _problems(document.values, file):
+        raise _bad(problem, module)
+    return _service(file.removesuffix(".toml"), module, document.values)
+
+
+def _bad(problem: str, module: str) -> SpecError:
+    found = SpecError(problem).because("service-file")
+    found.failure = replace(found.failure, evidence={**found.failure.evidence, "module": module})
+    return found
+
+
+def _problems(values: dict[str, Any], file: str) -> list[str]:
+    name = file.removesuffix(".toml")
     unknown = [one for one in values.get("capabilities", ()) if one not in syscalls.CAPABILITIES]
-    found = [f"{name}: {one!r} is no capability" for one in unknown]
+    found = [f"{file}: {one!r} is no capability" for one in unknown]
+    if not _NAME.fullmatch(name):
+        found.append(f"{file}: the name of a service has letters, digits, dots, hyphens and underscores")
+    if name.casefold() in OWN_NAMES:
+        found.append(f"{file}: the host itself speaks under this name, and no service does")
+    if values.get("user") in OWN_USERS:
+        found.append(f"{file}: user {values['user']} is one of the host's own, {OWN_USERS[0]} to {OWN_USERS[-1]}")
     found += [
-        f"{name}: no service has {one}: {why}" for one, why in _NEVER.items() if one in values.get("capabilities", ())
+        f"{file}: no service has {one}: {why}" for one, why in _NEVER.items() if one in values.get("capabilities", ())
     ]
     if not values["command"][0].startswith("/"):
-        found.append(f"{name}: the command must be an absolute path")
+        found.append(f"{file}: the command must be an absolute path")
     return found
 
 
@@ -81,7 +107,7 @@ def _service(name: str, module: str, values: dict[str, Any]) -> Service:
         name,
         module,
         tuple(values["command"]),
-        values.get("user", _NOBODY),
+        values.get("user", SERVICE_USER),
         frozenset(syscalls.CAPABILITIES[one] for one in values.get("capabilities", ())),
         {"PATH": "/usr/bin", **values.get("environment", {})},
         tuple(values.get("folders", ())),
@@ -100,11 +126,11 @@ def become(service: Service, output: int, mounts: int | None) -> None:
         os.dup2(output, 2)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
         if service.run:
-            limit_to(service.user, service.capabilities)
-            service_filter.install()
+            if service.limited:
+                limit_to(service.user, service.capabilities)
+                service_filter.install()
             code = 1
-            service.run()
-            code = 0
+            code = service.run() or 0
         else:
             for number in _IGNORED:
                 signal.signal(number, signal.SIG_DFL)
@@ -122,6 +148,14 @@ def become(service: Service, output: int, mounts: int | None) -> None:
         os.write(2, f"{type(error).__name__}: {error}\n".encode())
     finally:
         os._exit(code)
+
+
+def close_all_but(*kept: int) -> None:
+    """A fork has open what its parent has: of that, these stay, and the standard three."""
+    below = 3
+    for number in (*sorted(kept), 1 << 20):
+        os.closerange(below, number)
+        below = number + 1
 
 
 def limit_to(user: int, capabilities: frozenset[int]) -> None:

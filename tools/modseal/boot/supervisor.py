@@ -60,20 +60,15 @@ class Supervisor:
         self._tell, self._mounts = tell, mounts
         self._running = [_Running(one) for one in services]
         self._outputs = selectors.DefaultSelector()
-        self._others: dict[int, str] = {}
-        self.ended: dict[str, int] = {}
-        """How other children have ended, by name."""
         self._stopping = False
+        self.over = False
+        """Whether a service has ended as it does when the machine is to restart."""
         self._more = False
         """Whether children have ended that the last step did not come to."""
 
     def add(self, service: Service) -> None:
         """One more service, which the next step starts."""
         self._running.append(_Running(service))
-
-    def watch(self, process: int, name: str) -> None:
-        """Say when another child ends, too."""
-        self._others[process] = name
 
     def states(self) -> list[dict[str, Any]]:
         """Each service: its name, its module, whether it runs, how often it has ended."""
@@ -188,14 +183,8 @@ class Supervisor:
                 with suppress(OSError):  # none of its group is left
                     os.killpg(process, signal.SIGKILL)
             _, status = os.waitpid(process, 0)
-            code = os.waitstatus_to_exitcode(status)
-            if process in self._others:
-                name = self._others.pop(process)
-                self.ended[name] = code
-                self._tell(name, f"ended ({code})")
-                changed = True
             if one:
-                self._ended(one, code)
+                self._ended(one, os.waitstatus_to_exitcode(status))
                 changed = True
         return changed
 
@@ -208,12 +197,13 @@ class Supervisor:
         self._tell_left_out(one)
         now = time.monotonic()
         one.process, one.code = 0, code
+        self.over = self.over or code == one.service.last
         one.ends = 1 if now - one.started > _STEADY else one.ends + 1
         self._plan(one, now, f"ended ({code})")
 
     def _plan(self, one: _Running, now: float, why: str) -> None:
         """Say what has become of a service, and when it is started again."""
         pause = _PAUSES[min(one.ends, len(_PAUSES)) - 1]
-        again = one.service.restart and not self._stopping
+        again = one.service.restart and not (self._stopping or self.over)
         one.again = now + pause if again else None
         self._tell(one.service.name, f"{why}, {f'again in {pause} s' if again else 'not started again'}")

@@ -15,18 +15,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
 
-from modseal.boot import attestation, fat, portable_executable, slots
+from modseal.boot import attestation, fat, portable_executable, services, slots
 from modseal.boot.documents import (
     GENERATION_FILE,
     GENERATIONS,
     SERVED,
+    SERVICES,
     HostDocument,
     ImageGeneration,
     ImageRecord,
     encode_generation,
 )
 from modseal.boot.requests import Running, UpdateRequest
-from modseal.errors import InputError, RefusedError, UndecidedError
+from modseal.errors import InputError, RefusedError, SpecError, UndecidedError
 from modseal.files.folder import make_folder
 from modseal.files.staging import StagingFolder, require_free
 from modseal.files.tree import Tree, new_tree
@@ -34,7 +35,7 @@ from modseal.format import verity
 from modseal.format.manifest import Entry, FileType, Manifest
 from modseal.host import change, create, export
 from modseal.host.installed import Installed
-from modseal.host.store import open_store
+from modseal.host.store import Store, open_store
 from modseal.image import data, debian, disk, firmware, initramfs, root, served, update
 from modseal.image.debian import DebianPackage, PackageFile
 from modseal.image.spec import ImageSpec, Pinned
@@ -250,6 +251,8 @@ def _generation(
     records = []
     with open_store(place / "host") as store, new_tree(content) as tree:
         modules = export.proved_modules(store, at)
+        for module in modules:
+            _require_services(store, module)
         images = list(host_export.write_images(store, modules, tree, f"{folder}/"))
         for one in images:
             bundle = sources_of[one.module.record.bundle]
@@ -263,6 +266,21 @@ def _generation(
         tree.write(f"{folder}/{GENERATION_FILE}", document, 0o644)
     measured = [(one.module.name, one.module.version, one.module.record.manifest, one.root.hex()) for one in images]
     return content, modules, measured
+
+
+def _require_services(store: Store, module: Installed) -> None:
+    """A host whose service is refused at boot must not be built. Raises `SpecError`."""
+    for entry in module.entries:
+        folder, _, name = entry.path.rpartition("/")
+        if folder != SERVICES or not name.endswith(".toml"):
+            continue
+        try:
+            if entry.type is not FileType.FILE:
+                raise SpecError(f"{name}: is no file").because("service-file")
+            services.service_of(name, b"".join(export.content(store, entry)), module.name)
+        except SpecError as error:
+            detail = f"a service of {module.name}: {error.failure.detail}"
+            raise SpecError(detail).because("service-file") from None
 
 
 def _bundles(named: Sequence[Path]) -> list[Path]:

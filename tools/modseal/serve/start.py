@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 
 from modseal import limits
 from modseal.boot import syscalls
-from modseal.boot.services import limit_to
+from modseal.boot.services import close_all_but, limit_to
 from modseal.errors import InputError, KeyMaterialError, UsageError
 from modseal.files import folder
 from modseal.files.small import read_small
@@ -188,7 +188,7 @@ def _child(
 
         warnings.simplefilter("ignore")  # of aiohttp's, which have the words of whoever has sent something bad
         spool = _spool(spec)
-        _close_all_but(listening.fileno(), control.fileno(), spool)
+        close_all_but(listening.fileno(), control.fileno(), spool)
         if user is None:
             syscalls.no_new_privileges()
         else:
@@ -202,14 +202,6 @@ def _child(
     finally:
         sys.stderr.flush()
         os._exit(code)
-
-
-def _close_all_but(*kept: int) -> None:
-    """A fork has open what its parent has: of that, these stay, and the standard three."""
-    below = 3
-    for number in (*sorted(kept), 1 << 20):
-        os.closerange(below, number)
-        below = number + 1
 
 
 def _spool(spec: ServeSpec) -> int:

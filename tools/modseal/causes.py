@@ -210,9 +210,9 @@ CAUSES: Final[Mapping[CauseName, str]] = {
     "really brings this is not for a host.",
     "host-silent": "Check the address, and with `/status` whether the host is up and has a TPM.",
     "not-a-public-key": "Name the key that `modseal attest key` printed when the host was set up.",
-    "service-file": "Have the module's vendor correct that file, then pack and sign the module again.",
     "no-attestation": "Name the file that `modseal attest get` has written; ask the host again if it is damaged.",
     "no-expectation": "Name the file that `modseal image expect` has written; write it again if it is damaged.",
+    "service-file": "Have the module's vendor correct that file, then pack and sign the module again.",
     # a host that is managed from outside
     "serve-spec": "Correct the lines of the serve.toml that are named; `modseal help remote` has an example.",
     "serve-key": "Name the PEM files of the server's certificate, of its key without a passphrase, and of the CAs.",

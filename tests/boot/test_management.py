@@ -288,6 +288,8 @@ def test_what_was_handed_over_while_nobody_received_is_taken_by_the_next_one() -
         ],
         lambda *_: None,
     )
+    socket.send_fds(control, [bytes(8)], [0])  # whoever has the other end may hand over what is no connection
+    control.send(b"x")
     with receiver.hand_over(control, 3) as first, receiver.hand_over(control, 4) as second:
         first.sendall(b"end")
         second.sendall(b"good")

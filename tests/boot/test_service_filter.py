@@ -55,6 +55,8 @@ print(subprocess.run([{sys.executable!r}, "-I", "-c", {child!r}], capture_output
         ("call(16, 0, ctypes.c_ulong(0x4C82), 0)", "EPERM"),  # LOOP_CTL_GET_FREE
         ("call(16, os.pipe()[0], ctypes.c_ulong(0x541B), ctypes.byref(ctypes.c_int()))", "done"),  # FIONREAD
         ("call(39)", "done"),  # getpid
+        ("call(302, 1, 7, 0, 0)", "EPERM"),  # the open files of process 1
+        ("call(302, 0, 7, 0, 0)", "done"),  # one's own
     ],
 )
 def test_namespaces_and_block_devices_cannot_be_made_and_what_is_usual_can(call: str, outcome: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import subprocess
@@ -139,6 +140,7 @@ def until(made: Supervisor, done: Callable[[], bool]) -> None:
 
 
 def descriptors() -> int:
+    gc.collect()  # what other tests have left open
     return len(os.listdir("/proc/self/fd"))
 
 

@@ -7,6 +7,7 @@ The management interface, which has no right, hands it one connection after the 
 from __future__ import annotations
 
 import json
+import os
 import socket
 import struct
 from collections.abc import Callable
@@ -38,7 +39,12 @@ def serve(own: socket.socket, follow: Callable[[Delivery], Running], say: Callab
             return 0
         if len(message) != _SIZE.size or not descriptors:
             continue
-        with socket.socket(fileno=descriptors[0]) as connection:
+        try:
+            connection = socket.socket(fileno=descriptors[0])
+        except OSError:  # a descriptor of something else ends nobody's way in
+            os.close(descriptors[0])
+            continue
+        with connection:
             if answer(connection, _SIZE.unpack(message)[0], follow, say):
                 return RESTART
 

@@ -56,7 +56,7 @@ _REFUSED = {
     "open_tree_attr": 467,
 }
 """Numbers on x86-64 (arch/x86/entry/syscalls/syscall_64.tbl)."""
-_IOCTL, _CLONE, _CLONE3 = 16, 56, 435
+_IOCTL, _CLONE, _PRLIMIT, _CLONE3 = 16, 56, 302, 435
 _KINDS = (0xFD, 0x4C)
 """Kinds of ioctl(2) that make block devices: of device-mapper (linux/dm-ioctl.h) and of loop devices (linux/loop.h)."""
 _NAMESPACES = 0x7E020000
@@ -91,6 +91,11 @@ def program() -> bytes:
     for number in sorted(_REFUSED.values()):
         steps += [_step(_EQUAL, number, 0, 1), refuse]
     steps += [
+        _step(_EQUAL, _PRLIMIT, 0, 4),
+        _step(_LOAD, _FIRST_AT),
+        _step(_EQUAL, 0, 1, 0),  # its own limits; with those of process 1, which root may lower, it would end that
+        refuse,
+        _step(_RETURN, _ALLOW),
         _step(_EQUAL, _CLONE, 0, 4),
         _step(_LOAD, _FIRST_AT),
         _step(_ANY_OF, _NAMESPACES, 0, 1),

@@ -142,10 +142,9 @@ def become(service: Service, output: int, mounts: int | None) -> None:
             limit_to(service.user, service.capabilities)
             service_filter.install()
             os.execve(service.command[0], service.command, service.environment)  # noqa: S606 - no shell, on purpose
-    except OSError as error:
-        os.write(2, f"cannot start {service.command[0] if service.command else service.name}: {error}\n".encode())
     except Exception as error:  # noqa: BLE001 - a bug of ours ends this process, and no frame of process 1 goes on in it
-        os.write(2, f"{type(error).__name__}: {error}\n".encode())
+        why = f"cannot start {service.command[0]}" if service.command else type(error).__name__
+        os.write(2, f"{why}: {error}\n".encode())
     finally:
         os._exit(code)
 

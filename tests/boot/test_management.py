@@ -220,6 +220,13 @@ def test_a_head_may_come_in_pieces(whole: int, monkeypatch: pytest.MonkeyPatch, 
         assert client.recv(4096).startswith(b"HTTP/1.0 200")
 
 
+def test_a_state_that_cannot_be_read_is_said(whole: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(management, "STATUS", "/nowhere")
+    with socket.create_connection(("127.0.0.1", whole)) as client:
+        client.sendall(b"GET /status HTTP/1.1\r\n\r\n")
+        assert client.recv(4096).startswith(b"HTTP/1.0 503")
+
+
 def test_a_process_that_is_gone_already_has_no_delivery_in_hand(whole: int) -> None:
     interface = management.Interface(None)
     interface._relay = 1 << 22  # more than there are numbers

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 import pytest
 
-from modseal.boot import documents, services
+from modseal.boot import documents, services, syscalls
 from modseal.boot.services import Service
 
 GOOD = 'schema = "modseal/service@1"\ncommand = ["/usr/bin/run", "-x"]\n'
@@ -91,3 +92,22 @@ def test_a_link_to_what_nobody_has_signed_is_no_service(tmp_path: Path) -> None:
     made, (failure,) = services.services_of(str(tmp_path), "acme")
     assert not made
     assert "is a link" in failure.detail
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+@pytest.mark.parametrize("user", [0, 33])
+@pytest.mark.parametrize("names", [(), ("net_bind_service", "kill")])
+def test_a_service_has_the_capabilities_that_it_names_and_no_others(user: int, names: tuple[str, ...]) -> None:
+    """Whoever it runs as: nobody has to be root for a port below 1024."""
+    numbers = frozenset(syscalls.CAPABILITIES[one] for one in names)
+    read, write = os.pipe()
+    command = ("/bin/grep", "-E", "^(Uid|Cap|NoNewPrivs)", "/proc/self/status")
+    if not os.fork():
+        services.become(Service("x", "m", command, user, numbers, {}, (), restart=False), write, None)
+    os.close(write)
+    with os.fdopen(read) as output:
+        status = dict(line.split(":\t", 1) for line in output.read().splitlines())
+    assert os.wait()[1] == 0
+    bits = f"{sum(1 << one for one in numbers):016x}"
+    assert (status["Uid"], status["NoNewPrivs"]) == ("\t".join([str(user)] * 4), "1")
+    assert [status[f"Cap{kind}"] for kind in ("Prm", "Eff", "Bnd")] == [bits] * 3

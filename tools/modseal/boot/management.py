@@ -70,15 +70,17 @@ class Interface:
         head, start = _head(client)
         request = _WANTED.match(head)
         if _DELIVERED.match(head):
-            self._deliver(client, head, start)
-        elif not request:
-            _respond(client, b"404 Not Found" if head else b"400 Bad Request")
-        else:
+            return self._deliver(client, head, start)
+        if not request:
+            return _respond(client, b"404 Not Found" if head else b"400 Bad Request")
+        try:
             with open(STATUS, "rb") as file:
                 body = file.read()
-            if request["nonce"]:
-                body = _attestation(body, bytes.fromhex(request["nonce"].decode()))
-            _respond(client, b"200 OK" if body else b"404 Not Found", body)
+        except OSError:  # there was no room for it
+            return _respond(client, _STATUS["undecided"])
+        if request["nonce"]:
+            body = _attestation(body, bytes.fromhex(request["nonce"].decode()))
+        return _respond(client, b"200 OK" if body else b"404 Not Found", body)
 
     def _deliver(self, client: socket.socket, head: bytes, start: bytes) -> None:
         """Hand an update to the receiver in a process of its own, so that the state can be asked for meanwhile."""

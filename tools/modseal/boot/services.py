@@ -158,13 +158,17 @@ def close_all_but(*kept: int) -> None:
 
 
 def limit_to(user: int, capabilities: frozenset[int]) -> None:
-    """Become a user, with these capabilities and no way to any other. Only root keeps any."""
+    """Become a user, with these capabilities and no way to any other; so is every program that it starts."""
     syscalls.no_new_privileges()
     for number in range(syscalls.last_capability() + 1):
         if number not in capabilities:
             drop_from_bounding_set(number)
+    if user:
+        syscalls.keep_on_change_of_user()
     os.setgroups([])
     os.setresgid(user, user, user)
     os.setresuid(user, user, user)
-    if not user:
+    if user:
+        syscalls.hand_down_capabilities(capabilities)
+    else:
         syscalls.keep_capabilities(sum(1 << number for number in capabilities))

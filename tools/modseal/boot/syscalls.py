@@ -25,7 +25,8 @@ _CAPSET = 126
 _CAPABILITY_VERSION = 0x20080522
 """`_LINUX_CAPABILITY_VERSION_3` (linux/capability.h)."""
 
-_PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _SECCOMP_MODE_FILTER = 22, 38, 2
+_PR_SET_KEEPCAPS, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 8, 22, 38, 47
+_SECCOMP_MODE_FILTER, _AMBIENT_RAISE = 2, 2
 """Options of prctl(2)."""
 
 RESTART, POWER_OFF = 0x01234567, 0x4321FEDC
@@ -131,6 +132,21 @@ def keep_capabilities(kept: int) -> None:
     low, high = kept & 0xFFFFFFFF, kept >> 32
     header = struct.pack("=Ii", _CAPABILITY_VERSION, 0)
     _checked(_LIBC.syscall(_CAPSET, header, struct.pack("=6I", low, low, 0, high, high, 0)), "set capabilities")
+
+
+def keep_on_change_of_user() -> None:
+    """Who becomes a user other than root keeps permitted what it has, until it gives that up or runs a program."""
+    _checked(_LIBC.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0), "keep capabilities")
+
+
+def hand_down_capabilities(numbers: frozenset[int]) -> None:
+    """Have these capabilities and no others, and hand them down to programs, whoever they run as."""
+    kept = sum(1 << number for number in numbers)
+    low, high = kept & 0xFFFFFFFF, kept >> 32
+    header = struct.pack("=Ii", _CAPABILITY_VERSION, 0)
+    _checked(_LIBC.syscall(_CAPSET, header, struct.pack("=6I", low, low, low, high, high, high)), "set capabilities")
+    for number in numbers:
+        _checked(_LIBC.prctl(_PR_CAP_AMBIENT, _AMBIENT_RAISE, number, 0, 0), "hand a capability down")
 
 
 def last_capability() -> int:

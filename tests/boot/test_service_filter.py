@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import subprocess
 import sys
@@ -61,6 +62,17 @@ print(subprocess.run([{sys.executable!r}, "-I", "-c", {child!r}], capture_output
 )
 def test_namespaces_and_block_devices_cannot_be_made_and_what_is_usual_can(call: str, outcome: str) -> None:
     assert said(f"print({call})") == outcome
+
+
+def test_what_is_closed_to_others_is_closed_in_forks_too_and_not_in_programs() -> None:
+    code = """
+syscalls.close_to_others()
+if not os.fork():
+    print(libc.prctl(3, 0, 0, 0, 0), flush=True)
+    os.execv("/bin/sh", ["sh", "-c", "stat -c %u /proc/$$/environ"])
+os.wait()
+"""
+    assert said(code) == f"0\n{os.getuid()}"
 
 
 def test_it_cannot_be_taken_back_and_another_architecture_ends_the_process() -> None:

@@ -31,7 +31,8 @@ SETTINGS = {
 }
 """Below /proc/sys, besides `ways_round.SETTINGS`. The kernel takes no lower value of the first one; the others keep
 theirs because nothing below /proc/sys can be written to any more."""
-_PLACES = ("/proc/sys", "/proc/sysrq-trigger")
+SETTINGS_PLACES = ("/proc/sys", "/proc/sysrq-trigger")
+"""What can only be read where it is mounted, by process 1 too: root owns the files, and needs no capability."""
 _FLAGS = syscalls.NO_SUID | syscalls.NO_DEV | syscalls.NO_EXEC
 
 
@@ -76,8 +77,9 @@ def close_ways_round() -> list[str]:
         missing = ways_round.close(SETTINGS, range(syscalls.last_capability() + 1))
     except ValueError as error:
         raise UndecidedError("host-invalid", str(error)) from None
-    for place in _PLACES:
+    for place in SETTINGS_PLACES:
         syscalls.show_read_only(place, _FLAGS)
+    syscalls.close_to_others()
     kept = (one for one in range(syscalls.last_capability() + 1) if one != ways_round.MAC_ADMIN)
     syscalls.keep_capabilities(sum(1 << one for one in kept))
     return missing

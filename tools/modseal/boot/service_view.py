@@ -6,7 +6,7 @@ import os
 import stat
 from collections.abc import Sequence
 
-from modseal.boot import syscalls
+from modseal.boot import enforcement, syscalls
 from modseal.boot.prove import OpenImage
 
 _SECURITY = "/sys/kernel/security"
@@ -40,6 +40,10 @@ def lay_over(opened: Sequence[OpenImage]) -> int:
     syscalls.show_read_only(_SECURITY, _PLAIN)
     os.close(security)
     _devices()
+    # Of other processes a service sees those of its user, whatever its capabilities: none of process 1's family.
+    syscalls.mount("proc", "/proc", "proc", _PLAIN, "hidepid=ptraceable")
+    for place in enforcement.SETTINGS_PLACES:
+        syscalls.show_read_only(place, _PLAIN)
     syscalls.mount("tmpfs", "/run", "tmpfs", syscalls.NO_SUID | syscalls.NO_DEV, f"mode=0755,{_SIZE}")
     syscalls.mount("tmpfs", "/data", "tmpfs", _PLAIN | syscalls.READ_ONLY, "mode=0755")
     for place, mode in _EMPTY.items():

@@ -25,7 +25,7 @@ _CAPSET = 126
 _CAPABILITY_VERSION = 0x20080522
 """`_LINUX_CAPABILITY_VERSION_3` (linux/capability.h)."""
 
-_PR_SET_KEEPCAPS, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 8, 22, 38, 47
+_PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 4, 8, 22, 38, 47
 _SECCOMP_MODE_FILTER, _AMBIENT_RAISE = 2, 2
 """Options of prctl(2)."""
 
@@ -158,6 +158,11 @@ def last_capability() -> int:
 def no_new_privileges() -> None:
     """No set-user-id bit and no file capability counts any more, here and below."""
     _checked(_LIBC.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no new privileges")
+
+
+def close_to_others() -> None:
+    """Only who has CAP_SYS_PTRACE sees from here on, by /proc, the files and memory of this process and its forks."""
+    _checked(_LIBC.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0), "close /proc to others")
 
 
 def filter_calls(program: bytes) -> None:

@@ -3,7 +3,7 @@
 A filter of the kernel (seccomp(2)) that a process hands down to all that it starts, and cannot take back. Capabilities
 are not enough: with CAP_SYS_ADMIN, a device of device-mapper can carry the root hash of a module and, by an option of
 dm-verity, any content; what is mounted over the files of process 1 is run by it; a filter leaves the rest of that
-capability to those that need it.
+capability to those that need it. An event of fanotify(7) brings a file as another process has opened it, in its mounts.
 """
 
 from __future__ import annotations
@@ -31,6 +31,8 @@ _REFUSED = {
     "keyctl": 250,
     "unshare": 272,
     "perf_event_open": 298,
+    "fanotify_init": 300,
+    "fanotify_mark": 301,
     "name_to_handle_at": 303,
     "open_by_handle_at": 304,
     "setns": 308,

@@ -156,7 +156,7 @@ def _listed(node: Node) -> ListedVib:
         summary=_text(node, "summary"),
         maintenance_mode=_maintenance_mode(requires),
         platforms=tuple(map(descriptor.read_platform, requires.all("swPlatform"))),
-        relationships=descriptor.read_relationships(node),
+        relationships=descriptor.read_relationships(node.all("relationships")[0]),
         reboot_required=_boolean(restart.all("rebootRequired")[0]),
         hostd_restart=_boolean(restart.all("hostdRestart")[0]),
         tags=tuple(tag.text for tags in node.all("softwareTags") for tag in tags.children),

@@ -20,6 +20,8 @@ from modseal.values import dataclass, regex
 
 MAGIC = b"!<arch>\n"
 HEADER_SIZE = 60
+_NO_ONE_AT_NO_TIME = f"{0:<12}{0:<6}{0:<6}{0:<8}"
+"""The fields of time, owner, group and mode in modseal's form."""
 _HEADER = regex(rb"(.{16})(.{12})(.{6})(.{6})(.{8})(.{10})`\n", re.DOTALL)
 _NUMBER = regex(rb"(?:0|[1-9][0-9]*) *")
 _ANY_DIGITS = regex(rb"[0-9]+ *")
@@ -173,7 +175,7 @@ def encode_header(name: str, size: int) -> bytes:
         raise FormatError("malformed-archive", f"{name!r} is not a member name: {MEMBER_NAME_FORM}", name=name)
     if not 0 <= size <= limits.MEMBER_SIZE:
         raise FormatError("limit-exceeded", f"member {name!r} of {size} bytes is over {limits.MEMBER_SIZE}", name=name)
-    return f"{name:<16}{0:<12}{0:<6}{0:<6}{0:<8}{size:<10}`\n".encode("ascii")
+    return f"{name:<16}{_NO_ONE_AT_NO_TIME}{size:<10}`\n".encode("ascii")
 
 
 def padding(size: int) -> bytes:

@@ -117,7 +117,7 @@ def from_tree(root: Node, unknown: tuple[Failure, ...] = ()) -> Manifest:
     manifest = read_manifest(
         root,
         tuple(map(_read_payload, children(root, "payloads"))),
-        tuple(Entry(node.text) for node in children(root, "file-list")),
+        tuple([Entry(node.text) for node in children(root, "file-list")]),
         unknown,
     )
     for failure in vib_rules.check(manifest):
@@ -165,40 +165,40 @@ def read_manifest(
 
     Raises `FormatError` where one of `CHOICES` says something else.
     """
-    texts = {node.element.name: node.text for node in root.children}
+    nodes = root.by_name()
     return Manifest(
         kind="vib",
-        vendor=texts["vendor"],
-        name=texts["name"],
-        version=texts["version"],
-        claimed_level=_choice(root, "acceptance-level", _LEVELS),
-        summary=texts["summary"],
-        description=texts["description"],
-        released=texts.get("release-date", ""),
-        relationships=read_relationships(root),
+        vendor=nodes["vendor"].text,
+        name=nodes["name"].text,
+        version=nodes["version"].text,
+        claimed_level=_value(nodes["acceptance-level"], _LEVELS),
+        summary=nodes["summary"].text,
+        description=nodes["description"].text,
+        released=nodes["release-date"].text if "release-date" in nodes else "",
+        relationships=read_relationships(nodes["relationships"]),
         payloads=payloads,
         files=files,
-        vib=_read_vib_fields(root, unknown),
+        vib=_read_vib_fields(nodes, has_version="version" in root.attributes, unknown=unknown),
     )
 
 
-def _read_vib_fields(root: Node, unknown: tuple[Failure, ...]) -> VibFields:
-    requires = root.all("system-requires")[0]
-    packed_size = root.find("packed-size")
+def _read_vib_fields(nodes: Mapping[str, Node], *, has_version: bool, unknown: tuple[Failure, ...]) -> VibFields:
+    requires, packed_size = nodes["system-requires"], nodes.get("packed-size")
+    urls, tags = (nodes[name].children if name in nodes else () for name in ("urls", "software-tags"))
     return VibFields(
-        type=next((node.text for node in root.all("type")), TYPES[0]),
-        urls=tuple((node.attributes["key"], node.text) for node in children(root, "urls")),
-        tags=tuple(node.text for node in children(root, "software-tags")),
+        type=nodes["type"].text if "type" in nodes else TYPES[0],
+        urls=tuple([(node.attributes["key"], node.text) for node in urls]),
+        tags=tuple([node.text for node in tags]),
         maintenance_mode=_value(next(child for child in requires.children if child.element.text), _BOOLEANS),
         platforms=tuple(map(read_platform, requires.all("softwarePlatform"))),
-        live_install_allowed=_choice(root, "live-install-allowed", _BOOLEANS),
-        live_remove_allowed=_choice(root, "live-remove-allowed", _BOOLEANS),
-        cimom_restart=_choice(root, "cimom-restart", _BOOLEANS),
-        stateless_ready=_choice(root, "stateless-ready", _BOOLEANS),
-        overlay=_choice(root, "overlay", _BOOLEANS),
+        live_install_allowed=_value(nodes["live-install-allowed"], _BOOLEANS),
+        live_remove_allowed=_value(nodes["live-remove-allowed"], _BOOLEANS),
+        cimom_restart=_value(nodes["cimom-restart"], _BOOLEANS),
+        stateless_ready=_value(nodes["stateless-ready"], _BOOLEANS),
+        overlay=_value(nodes["overlay"], _BOOLEANS),
         packed_size=_plain_number(packed_size, "packed-size", packed_size.text) if packed_size else None,
-        lists_files=root.find("file-list") is not None,
-        has_version="version" in root.attributes,
+        lists_files="file-list" in nodes,
+        has_version=has_version,
         unknown=unknown,
     )
 
@@ -208,10 +208,9 @@ def read_platform(node: Node) -> Platform:
     return Platform(node.attributes["version"], node.attributes["productLineID"], node.attributes["locale"])
 
 
-def read_relationships(root: Node) -> Relationships:
-    """What the one `<relationships>` of a node says."""
-    lists = [tuple(map(_read_constraint, node.children)) for node in children(root, "relationships")]
-    return Relationships(*lists)
+def read_relationships(node: Node) -> Relationships:
+    """What `<relationships>` says."""
+    return Relationships(*[tuple(map(_read_constraint, child.children)) for child in node.children])
 
 
 def _read_constraint(node: Node) -> Constraint:
@@ -246,10 +245,6 @@ def _read_checksum(node: Node) -> Digest:
 def children(root: Node, name: str) -> list[Node]:
     """What stands in all children of one name."""
     return [child for node in root.all(name) for child in node.children]
-
-
-def _choice(root: Node, name: str, choices: Mapping[str, _T]) -> _T:
-    return _value(root.all(name)[0], choices)
 
 
 def _value(node: Node, choices: Mapping[str, _T]) -> _T:

@@ -74,6 +74,10 @@ class Node:
         """The element's name."""
         return self.element.name
 
+    def by_name(self) -> dict[str, Node]:
+        """The children by their names, of which each stands there at most once."""
+        return {child.element.name: child for child in self.children}
+
     def all(self, name: str) -> list[Node]:
         """The children of one name."""
         return [child for child in self.children if child.element.name == name]
@@ -174,6 +178,8 @@ class _XmlReader:
         self._problems = problems
         self._passed_over = 0
         """How many elements are open that are passed over: one that is not known, and all in it."""
+        self._in_order = ordered
+        """Whether the order counts, and none is passed over."""
         self.parser = parser = expat.ParserCreate("UTF-8")
         parser.buffer_text = True
         parser.StartElementHandler = self._start
@@ -187,16 +193,17 @@ class _XmlReader:
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         parent = self._open[-1]
-        places, following = parent.element.places, parent.place + 1
-        if name in places and places[name] == following and self._ordered and not self._passed_over:
+        rule, following = parent.element, parent.place + 1
+        if self._in_order and rule.places.get(name) == following:  # the next one, as nearly all are
             parent.place, parent.count = following, 1
-            element: ElementRule | None = parent.element.children[following].element
+            element: ElementRule | None = rule.children[following].element
         else:
             element = None if self._passed_over else self._place(parent, name)
         if element is None:
+            self._in_order = False
             self._passed_over += 1
             return
-        if attributes or element.required:
+        if attributes.keys() != element.required:
             self._require_attributes(element, attributes)
         node = Node(element, attributes, self.parser.CurrentLineNumber, self.parser.CurrentColumnNumber)
         parent.children.append(node)
@@ -280,6 +287,7 @@ class _XmlReader:
     def _end(self, _name: str) -> None:
         if self._passed_over:
             self._passed_over -= 1
+            self._in_order = self._ordered and not self._passed_over
             return
         node = self._open.pop()
         if self._ordered:

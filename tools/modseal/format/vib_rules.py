@@ -123,19 +123,21 @@ def _check_payload_type(payload: Payload) -> Iterator[Failure]:
 
 def _check_payload(payload: Payload, *, known: bool) -> Iterator[Failure]:
     """`known` says that all of the descriptor was read, so that there are no other checksums."""
-    name = quote(payload.name)
     if not 0 <= payload.size <= limits.MEMBER_SIZE:
-        yield _bad(f"payload {name} has a size over {limits.MEMBER_SIZE}", payload.name)
+        yield _bad(f"payload {quote(payload.name)} has a size over {limits.MEMBER_SIZE}", payload.name)
     if payload.unpacked_size is not None and not 0 <= payload.unpacked_size <= limits.UNPACKED_SIZE:
-        yield _bad(f"payload {name} has an uncompressed-size over {limits.UNPACKED_SIZE}", payload.name)
+        yield _bad(f"payload {quote(payload.name)} has an uncompressed-size over {limits.UNPACKED_SIZE}", payload.name)
     keys = [(digest.algorithm, digest.view) for digest in payload.digests]
     if not keys and known:
-        yield _bad(f"payload {name} has no checksum", payload.name)
+        yield _bad(f"payload {quote(payload.name)} has no checksum", payload.name)
     if len(set(keys)) != len(keys):
-        yield _bad(f"payload {name} has two checksums of the same kind", payload.name)
+        yield _bad(f"payload {quote(payload.name)} has two checksums of the same kind", payload.name)
     for digest in payload.digests:
         if (digest.algorithm, digest.view) not in CHECKSUMS or len(digest.value) != LENGTHS[digest.algorithm]:
-            yield _bad(f"payload {name} has a {digest.algorithm} checksum that no descriptor can hold", payload.name)
+            yield _bad(
+                f"payload {quote(payload.name)} has a {digest.algorithm} checksum that no descriptor can hold",
+                payload.name,
+            )
 
 
 def _is_date(text: str) -> bool:

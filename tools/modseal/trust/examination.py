@@ -6,7 +6,6 @@ import enum
 from collections.abc import Iterable
 from dataclasses import field, replace
 from datetime import datetime
-from functools import cached_property
 
 from modseal.codes import CODES, CodeName, next_step
 from modseal.errors import Evidence, Failure
@@ -108,7 +107,7 @@ SETTLED = (Status.PASSED, Status.NOT_APPLICABLE)
 """The statuses of a check that do not keep a signer from being trusted."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class AnchorOutcome:
     """What steps 2 to 6 found of a signer under one anchor; without a path where none leads to any.
 
@@ -118,11 +117,12 @@ class AnchorOutcome:
     path: AnchoredPath | None
     checks: tuple[Check, ...]
     proven_level: Level | None = None
+    trusted: bool = field(default_factory=bool, init=False, repr=False, compare=False)
+    """Whether every check passed or does not apply."""
 
-    @cached_property
-    def trusted(self) -> bool:
-        """Whether every check passed or does not apply."""
-        return all(check.status in SETTLED for check in self.checks)
+    def __post_init__(self) -> None:
+        statuses = {check.status for check in self.checks}
+        object.__setattr__(self, "trusted", statuses.issubset(SETTLED))
 
     @property
     def undecided(self) -> bool:
@@ -130,7 +130,7 @@ class AnchorOutcome:
         return not self.trusted and all(check.status is not Status.FAILED for check in self.checks)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Judgement:
     """One verified signer: its timestamp's proof, and its outcomes under each anchor that a path leads to.
 
@@ -141,6 +141,12 @@ class Judgement:
     signer: VerifiedSigner
     stamp: Stamp | None = None
     outcomes: tuple[AnchorOutcome, ...] = ()
+    anchors: tuple[Anchor, ...] = field(default_factory=tuple, init=False, repr=False, compare=False)
+    """Those that it is trusted under."""
+
+    def __post_init__(self) -> None:
+        found = [one.path.anchor for one in self.outcomes if one.trusted and one.path]
+        object.__setattr__(self, "anchors", tuple(found))
 
     @property
     def trusted(self) -> bool:
@@ -156,11 +162,6 @@ class Judgement:
     def path(self) -> AnchoredPath | None:
         """The path of the best outcome."""
         return self.outcomes[0].path if self.outcomes else None
-
-    @cached_property
-    def anchors(self) -> tuple[Anchor, ...]:
-        """Those that it is trusted under."""
-        return tuple(one.path.anchor for one in self.outcomes if one.trusted and one.path)
 
     @property
     def proven_time(self) -> datetime | None:

@@ -100,6 +100,7 @@ class Standing:
 
     path: AnchoredPath
     checks: tuple[Check, ...]
+    sound: bool
 
 
 REMEMBERED_STANDINGS = 256
@@ -152,14 +153,14 @@ def _standing(
     effort.step = 5
     failures = revocation_failures(path.path, policy.path_rules, at, proven, effort)
     checks += collect(5, "crl", failures, _revocation_text(path, policy))
-    return Standing(path, tuple(checks))
+    return Standing(path, tuple(checks), all(check.status in SETTLED for check in checks))
 
 
 def _judge_claim(standing: Standing, claim: LevelClaim, policy: Policy, before: list[Check]) -> AnchorOutcome:
     """(6) The claim against the grant, and the anchor's scope; `before` are the checks of step 2."""
     checks, anchor = [*before, *standing.checks], standing.path.anchor
     scope = list(_scope_failures(standing.path, claim))
-    sound = not scope and all(check.status in SETTLED for check in checks)
+    sound = not scope and standing.sound and all(check.status in SETTLED for check in before)
     failure = level_failure(claim.level, anchor.grants, policy.minimum_level, claim.says)
     checks += collect(6, "grant", [failure, *scope] if failure else scope, f"{anchor.name} grants {anchor.grants}")
     return AnchorOutcome(standing.path, tuple(checks), prove(claim.level, anchor.grants) if sound else None)
@@ -218,15 +219,16 @@ def _revocation_text(path: AnchoredPath, policy: Policy) -> str:
 def _scope_failures(path: AnchoredPath, claim: LevelClaim) -> Iterator[Failure]:
     """The first vendor and the first name that the anchor may not speak for."""
     anchor = path.anchor
-    vendors, names = (dict.fromkeys(each) for each in zip(*claim.modules, strict=True)) if claim.modules else ({}, {})
-    for vendor in (one for one in vendors if not anchor.speaks_for_vendor(one)):
-        detail = f"{anchor.name} may not speak for vendor {vendor!r}"
-        yield Failure("vendor-out-of-scope", detail, {"anchor": anchor.name, "vendor": vendor})
-        break
-    for name in (one for one in names if not anchor.speaks_for_name(one)):
-        detail = f"{anchor.name} may not speak for module {name!r}"
-        yield Failure("name-out-of-scope", detail, {"anchor": anchor.name, "name": name})
-        break
+    for vendor in dict.fromkeys([vendor for vendor, _ in claim.modules]) if anchor.vendors else ():
+        if not anchor.speaks_for_vendor(vendor):
+            detail = f"{anchor.name} may not speak for vendor {vendor!r}"
+            yield Failure("vendor-out-of-scope", detail, {"anchor": anchor.name, "vendor": vendor})
+            break
+    for name in dict.fromkeys([name for _, name in claim.modules]) if anchor.names else ():
+        if not anchor.speaks_for_name(name):
+            detail = f"{anchor.name} may not speak for module {name!r}"
+            yield Failure("name-out-of-scope", detail, {"anchor": anchor.name, "name": name})
+            break
 
 
 @dataclass(frozen=True, slots=True)

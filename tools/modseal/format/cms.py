@@ -9,7 +9,6 @@ no content inside, signed attributes always, contentType and messageDigest exact
 from __future__ import annotations
 
 import base64
-import binascii
 import functools
 from typing import NamedTuple
 
@@ -131,11 +130,7 @@ def split_blocks(member: bytes, kind: Kind = "seal") -> tuple[bytes, ...]:
             raise FormatError("malformed-signature", f"no PEM PKCS7 block at byte {position}", offset=position)
         if len(blocks) == limits.SIGNATURE_BLOCKS:
             raise FormatError("limit-exceeded", f"more than {limits.SIGNATURE_BLOCKS} signature blocks")
-        text = match[2].replace(b"\n", b"")
-        with foreign(lambda _: FormatError("malformed-signature", "a PEM block is not canonical base64")):
-            block = base64.b64decode(text, validate=True)
-        if not block or base64.b64encode(block) != text:
-            raise FormatError("malformed-signature", "a PEM block is not canonical base64")
+        block = _decode_lines(match[2])
         if kind != "vib" and not _ONE_FORM.fullmatch(match[0]):
             detail = f"the PEM block at byte {position} is not in its one form: label PKCS7, 64 characters a line"
             raise FormatError("malformed-signature", detail, offset=position)
@@ -148,12 +143,19 @@ def recognise_block(member: bytes) -> bytes | None:
     """The block of a member that is what `join_blocks` writes for one; None for any other, which is read."""
     if not _ONE_FORM.fullmatch(member):
         return None
-    text = member[len(_BEGIN) : -len(_END)].replace(b"\n", b"")
     try:
-        block = binascii.a2b_base64(text)
-    except binascii.Error:
+        return _decode_lines(member[len(_BEGIN) : -len(_END)])
+    except FormatError:
         return None
-    return block if block and binascii.b2a_base64(block, newline=False) == text else None
+
+
+def _decode_lines(lines: bytes) -> bytes:
+    text = lines.replace(b"\n", b"")
+    with foreign(lambda _: FormatError("malformed-signature", "a PEM block is not canonical base64")):
+        block = base64.b64decode(text, validate=True)
+    if not block or base64.b64encode(block) != text:
+        raise FormatError("malformed-signature", "a PEM block is not canonical base64")
+    return block
 
 
 def join_blocks(blocks: tuple[bytes, ...]) -> bytes:
@@ -162,7 +164,7 @@ def join_blocks(blocks: tuple[bytes, ...]) -> bytes:
 
 
 def _encode_block(block: bytes) -> bytes:
-    lines = [binascii.b2a_base64(block[at : at + _LINE]) for at in range(0, len(block), _LINE)]
+    lines = [base64.b64encode(block[at : at + _LINE]) + b"\n" for at in range(0, len(block), _LINE)]
     return b"".join((_BEGIN, *lines, _END))
 
 

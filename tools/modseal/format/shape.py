@@ -17,6 +17,7 @@ from contextlib import suppress
 from typing import Any, NamedTuple
 
 from modseal import limits
+from modseal.values import regex
 
 Steps = tuple[str | int, ...]
 Trail = tuple[Any, str | int] | None
@@ -196,8 +197,8 @@ class Text(Shape):
             return f"{value} in {_named(frozenset(self.choices), names)}"
         length = rf"(?s:.){{{self.least},{'' if self.most == UNBOUNDED else self.most}}}"
         if not self.pattern:
-            return f"{_named(re.compile(length).fullmatch, names)}({value})"
-        both = re.compile(rf"(?={length}\Z)(?:{self.pattern.pattern})", self.pattern.flags)
+            return f"{_named(regex(length).fullmatch, names)}({value})"
+        both = regex(rf"(?={length}\Z)(?:{self.pattern.pattern})", self.pattern.flags)
         return f"{_named(both.fullmatch, names)}({value})"
 
 

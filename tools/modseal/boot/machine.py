@@ -301,6 +301,9 @@ def _follow(running: RunningHost, disk: HostDisk, delivery: Delivery) -> Running
 def _open_root(path: Path, root: str, blocks: int) -> Iterator[RootContent]:
     place, name = "/run/modseal/root", "new-root"
     os.makedirs(place, exist_ok=True)
+    for tidy, left in ((syscalls.unmount, place), (mapper.close, name)):
+        with suppress(OSError):  # nothing, unless the receiver before this one was killed in the midst
+            tidy(left)
     held = None
     device = str(path)
     if path.is_file():

@@ -20,9 +20,7 @@ from modseal.image import initramfs, spec
 from modseal.image.build import Built
 from modseal.signing import keys
 
-CONTROL = (
-    "Package: {}\nVersion: 1:2.0~rc-1\nArchitecture: amd64\nMaintainer: A <a@example.com>\nDescription: x\n y: z\n"
-)
+CONTROL = "Package: {}\nVersion: 1:2.0~rc-1\nArchitecture: {}\nMaintainer: A <a@example.com>\nDescription: x\n y: z\n"
 LOADER = f"""#!/bin/sh
 unset PYTHONHOME
 shift 3
@@ -48,7 +46,9 @@ def entry(name: str, kind: bytes = tarfile.REGTYPE, target: str = "") -> tarfile
     return made
 
 
-def debian(path: Path, entries: Iterable[tarfile.TarInfo], contents: Mapping[str, bytes] = {}) -> Path:
+def debian(
+    path: Path, entries: Iterable[tarfile.TarInfo], contents: Mapping[str, bytes] = {}, architecture: str = "amd64"
+) -> Path:
     """A Debian package with these entries, whatever they are."""
 
     def archive(rows: Iterable[tuple[tarfile.TarInfo, bytes]]) -> bytes:
@@ -59,7 +59,7 @@ def debian(path: Path, entries: Iterable[tarfile.TarInfo], contents: Mapping[str
                 file.addfile(one, io.BytesIO(data))
         return out.getvalue()
 
-    control = archive([(tarfile.TarInfo("./control"), CONTROL.format(path.stem).encode())])
+    control = archive([(tarfile.TarInfo("./control"), CONTROL.format(path.stem, architecture).encode())])
     content = archive((one, contents.get(one.name, b"")) for one in entries)
     members = [(b"debian-binary", b"2.0\n"), (b"control.tar", control), (b"data.tar", content)]
     rows = (b"%-16s%-12d%-6d%-6d%-8s%-10d`\n" % (one, 0, 0, 0, b"100644", len(data)) + data for one, data in members)
@@ -89,7 +89,7 @@ def make(folder: Path, *, more: str = NETWORK + SERVE) -> Path:
 
     (folder / "host.toml").write_text(
         'schema = "modseal/image@1"\nname = "edge"\nversion = 3\npolicy = "policy.toml"\ndata-size = 16\n'
-        "released = 2026-01-31T12:00:00Z\n"
+        "released = 2025-12-31T12:00:00Z\n"
         'keys = {pk = "pk.pem", kek = "kek.pem", db = {key = "db.key", cert = "db.pem"}}\n'
         f"[kernel]\nmodules = []\n{pinned('kernel.deb')}[stub]\n{pinned('stub.deb')}[firmware]\n{pinned('vars.fd')}"
         f"[[package]]\n{pinned('python.deb')}[[wheel]]\n{pinned('modseal-1.0-py3-none-any.whl')}"

@@ -72,7 +72,8 @@ def owned(folder: Path) -> None:
     (folder / "host.toml").write_text(
         'schema = "modseal/image@1"\nname = "edge"\nversion = 3\npolicy = "p"\nreleased = 2026-01-31T12:00:00Z\n'
         'keys = {pk = "p", kek = "k", db = {key = "db.key", cert = "db.pem"}}\n'
-        + "".join(f"[{name}]\n{pin}" for name in ("kernel", "stub", "firmware", "[package]", "[wheel]"))
+        + "".join(f"[{name}]\n{pin}" for name in ("kernel", "stub", "firmware", "[package]"))
+        + f"[[wheel]]\n{pin.replace('x', 'x-1-py3-none-any.whl', 1)}"
     )
 
 

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import filecmp
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from zipfile import ZipFile
 
 import pytest
 
-from builders import image_builds
+from builders import image_builds, pki
+from builders.hosts import Host
 from builders.transcript import SOURCE
-from modseal.errors import InputError, UsageError
+from modseal.errors import InputError, ModsealError, RefusedError, UsageError
 from modseal.image import build as building
 
 pytestmark = pytest.mark.skipif(
@@ -105,3 +108,73 @@ def test_a_folder_that_is_not_empty_is_named_before_anything_is_read(spec: Path,
     with pytest.raises(UsageError, match="out is not empty"):
         image_builds.build(broken, tmp_path / "out")
     assert (tmp_path / "out/mine").read_text() == "kept"
+
+
+WHEEL = "aiohttp-1.0-py3-none-any.whl"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "why"),
+    [
+        ('pk = "pk.pem"', 'pk = "none.pem"', "none.pem cannot be read"),
+        ('pk = "pk.pem"', 'pk = "pk.key"', "pk.key is not a readable file of certificates"),
+        ('kek = "kek.pem"', 'kek = "ca.pem"', "ca.pem: firmware takes RSA keys"),
+        ('cert = "db.pem"', 'cert = "pk.pem"', "belongs to the private key"),
+        ("policy.toml", "none.toml", "policy .*none.toml: No such file"),
+        ("2025-12-31", "2026-12-31", "released: is later than now"),
+        ("vars.fd", "stub.deb", "no variable store"),
+        ("kernel.deb", "stub.deb", "stub.deb has no boot/vmlinuz"),
+        ("stub.deb", "kernel.deb", "kernel.deb has no usr/lib/systemd/boot"),
+        ("modules = []", 'modules = ["nfs"]', "no module nfs"),
+        ("python.deb", "kernel.deb", "no package brings usr/bin/python3.N"),
+        ("python.deb", "arm.deb", "arm.deb is for arm64, and a host is for amd64"),
+        (WHEEL, "aiohttp-1.0-cp312-cp312-linux_x86_64.whl", "is not for Python 3.11"),
+        (WHEEL, "aiohttp-1.0-cp311-cp311-linux_aarch64.whl", "is not for Python 3.11"),
+        (WHEEL, "other-1.0-py3-none-any.whl", "none of them is that of aiohttp"),
+        (WHEEL, "modseal-2.0-py3-none-any.whl", "brings /usr/lib/modseal/modseal/boot/machine.py, and so does another"),
+        ('certificate = "server.pem"', 'certificate = "ca.pem"', r"ca.pem and .*server.key"),
+        ("acme-1.0.seal", "none", "none"),
+        ("acme-1.0.seal", "stranger-1.0.seal", "anchor"),
+    ],
+)
+def test_a_mistake_is_found_before_anything_is_built(
+    others: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str, after: str, why: str
+) -> None:
+    monkeypatch.setattr(building.root, "write", None)  # the first thing that is built
+    text, files = others.read_text(), {one.name for one in others.parent.iterdir()}
+    assert before in text
+    if {before, after} <= files and pinned(others.parent, before) in text:
+        before, after = pinned(others.parent, before), pinned(others.parent, after)
+    wrong = others.with_name("wrong.toml")
+    wrong.write_text(text.replace(before, after))
+    with pytest.raises(ModsealError, match=why):
+        image_builds.build(wrong, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_module_that_brings_a_file_of_the_root_ends_the_build(others: Path, tmp_path: Path) -> None:
+    made = others.with_name("shadowed.toml")
+    made.write_text(others.read_text().replace("acme-1.0.seal", "shadow-1.0.seal"))
+    with pytest.raises(RefusedError, match=r"/usr/lib/x86_64-linux-gnu/libc.so.6 of shadow") as caught:
+        image_builds.build(made, tmp_path / "out")
+    assert caught.value.failure.code == "path-owned"
+    assert list(tmp_path.iterdir()) == []
+
+
+def pinned(folder: Path, name: str) -> str:
+    return f'file = "{name}"\nsha256 = "{hashlib.sha256((folder / name).read_bytes()).hexdigest()}"\n'
+
+
+@pytest.fixture(scope="module")
+def others(spec: Path) -> Path:
+    """The spec, beside other files that it could name."""
+    folder = spec.parent
+    image_builds.debian(folder / "arm.deb", [image_builds.entry("usr/bin/python3.11")], architecture="arm64")
+    for name in ("aiohttp-1.0-cp312-cp312-linux_x86_64", "aiohttp-1.0-cp311-cp311-linux_aarch64"):
+        shutil.copyfile(folder / WHEEL, folder / f"{name}.whl")
+    for name, file in (("other-1.0", "x.py"), ("modseal-2.0", "modseal/boot/machine.py")):
+        with ZipFile(folder / f"{name}-py3-none-any.whl", "w") as wheel:
+            wheel.writestr(file, b"x = 2")
+    Host(folder / "root").bundle("stranger", "1.0", pki.issue("Stranger", issuer=pki.ca("Another CA")))
+    Host(folder / "root").bundle("shadow", "1.0", files={"usr/lib/x86_64-linux-gnu/libc.so.6": b"another"})
+    return spec

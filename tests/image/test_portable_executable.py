@@ -99,7 +99,7 @@ def test_the_digest_is_that_of_sbsign(tmp_path: Path) -> None:
 @pytest.mark.parametrize("kind", ["p256", "rsa-1024"])
 def test_keys_that_firmware_does_not_take_are_refused(kind: str) -> None:
     with pytest.raises(RefusedError, match="RSA"):
-        firmware.require_key(pki.issue("owner", key=pki.new_key(kind)).signer(), "the key")
+        firmware.require_key(pki.issue("owner", key=pki.new_key(kind)).certificate, "the key")
 
 
 def test_a_list_of_certificates_has_each_with_its_owner() -> None:

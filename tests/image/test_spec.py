@@ -26,7 +26,7 @@ db = {{key = "db.key", cert = "db.pem"}}
 {PIN}[firmware]
 {PIN}[[package]]
 {PIN}[[wheel]]
-{PIN}"""
+{PIN.replace("x", "x-1-py3-none-any.whl", 1)}"""
 
 NETWORK = '[network]\naddress = "10.0.2.15"\nprefix = 24\n'
 SERVE = (
@@ -85,6 +85,23 @@ def test_a_host_is_managed_from_outside_where_that_is_said(tmp_path: Path) -> No
         ("[keys]", "[keys", "host.toml:6:"),
         ("[stub]", f"{SERVE}[stub]", "serve: needs a [network]"),
         ("[stub]", '[serve]\ncertificate = "a.pem"\n[stub]', "the key 'key' is missing"),
+        ("version = 3", "version = 3\nfloor = 4", "host.toml:4: floor: is above the version, 3; raise `version`, or"),
+        ("2026-01-31T12:00:00Z", "1969-12-31T23:59:59Z", "host.toml:5: released: is before 1970"),
+        ("x-1-py3-none-any.whl", "x.whl", "is no name of a wheel"),
+        ("[[wheel]]", f"[[package]]\n{PIN}[[wheel]]", "package[1].file: x is named twice"),
+        ("[stub]", "[management]\nport = 9090\n[stub]", "management: needs a [network]"),
+        (
+            "[stub]",
+            f"{NETWORK}[management]\nport = 8443\n{SERVE}[stub]",
+            "management.port: is 8443, which is the port of",
+        ),
+        ("[stub]", f"{NETWORK.replace('10.0.2.15', '10.0.2.0')}[stub]", "10.0.2.0 is not an address that one machine"),
+        (
+            "[stub]",
+            f"{NETWORK.replace('10.0.2.15', '224.0.0.5')}[stub]",
+            "224.0.0.5 is not an address that one machine",
+        ),
+        ("[stub]", f"{NETWORK}gateway = '10.0.2.15'\n[stub]", "the gateway 10.0.2.15 is the host itself"),
         ("[[wheel]]", "[other]", "host.toml:22: unknown key 'other'"),
     ],
 )

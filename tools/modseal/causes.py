@@ -46,8 +46,8 @@ CauseName = Literal[
     "no-event-log", "tool-missing", "tool-failed", "package-missing", "no-bundle-there",
     "tpm-failed", "erofs-failed", "index-unusable",
     # host images
-    "image-spec", "package-unfit", "host-silent", "not-a-public-key", "no-attestation", "no-expectation",
-    "service-file",
+    "image-spec", "package-unfit", "firmware-key",
+    "host-silent", "not-a-public-key", "no-attestation", "no-expectation", "service-file",
     # a host that is managed from outside
     "serve-spec", "serve-key", "serve-task", "serve-busy", "serve-silent", "serve-died", "serve-webhook",
     # hosts that are managed from elsewhere
@@ -208,6 +208,8 @@ CAUSES: Final[Mapping[CauseName, str]] = {
     "image-spec": "Correct the line of the host.toml that is named, and build the image again.",
     "package-unfit": "Get the package from its distribution again, and compare its SHA-256 with theirs; one that "
     "really brings this is not for a host.",
+    "firmware-key": "Name a certificate of an RSA key of 2048 bits or more; `openssl req -x509 -newkey rsa:3072` "
+    "makes one.",
     "host-silent": "Check the address, and with `/status` whether the host is up and has a TPM.",
     "not-a-public-key": "Name the key that `modseal attest key` printed when the host was set up.",
     "no-attestation": "Name the file that `modseal attest get` has written; ask the host again if it is damaged.",

@@ -177,7 +177,13 @@ class ImageGeneration:
 def network_problem(values: Mapping[str, Any]) -> str | None:
     """Why a table of the shape `NETWORK` is no network, if it is none."""
     try:
-        net = ipaddress.IPv4Interface(f"{values['address']}/{values['prefix']}").network
+        interface = ipaddress.IPv4Interface(f"{values['address']}/{values['prefix']}")
+        net, address = interface.network, interface.ip
+        ends = (net.network_address, net.broadcast_address) if net.num_addresses > 2 else ()
+        if address in ends or address.is_multicast or address.is_loopback or address.is_unspecified:
+            return f"{address} is not an address that one machine of {net} can have"
+        if values.get("gateway") == values["address"]:
+            return f"the gateway {address} is the host itself"
         if "gateway" in values and ipaddress.IPv4Address(values["gateway"]) not in net:
             return f"the gateway {values['gateway']} is not in the network {net}"
     except ValueError as error:

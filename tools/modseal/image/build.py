@@ -10,7 +10,7 @@ import hashlib
 import json
 import tempfile
 import uuid as uuids
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path, PurePosixPath
@@ -36,12 +36,12 @@ from modseal.format.manifest import Entry, FileType, Manifest
 from modseal.host import change, create, export
 from modseal.host.installed import Installed
 from modseal.host.store import Store, open_store
-from modseal.image import data, debian, disk, firmware, initramfs, root, served, update
-from modseal.image.debian import DebianPackage, PackageFile
-from modseal.image.spec import ImageSpec, Pinned
+from modseal.image import data, disk, firmware, inputs, root, served, update
+from modseal.image.debian import PackageFile
+from modseal.image.inputs import Inputs
+from modseal.image.spec import ImageSpec
 from modseal.packing import erofs, host_export, kernel_signature
 from modseal.policy import sources
-from modseal.signing import material
 from modseal.signing.signer import Signer
 from modseal.trust.examination import Verdict
 from modseal.trust.policy import Policy
@@ -65,25 +65,18 @@ class Built:
     modules: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class _Inputs:
-    packages: list[tuple[DebianPackage, dict[str, PackageFile]]]
-    kernel: dict[str, PackageFile]
-    kernel_package: DebianPackage
-    stub: bytes
-    stub_package: DebianPackage
-
-
 def build(spec: ImageSpec, signer: Signer, out: Path, at: datetime) -> Built:
     """Build the image that a spec describes into a new folder. `at` is when modules must be accepted.
 
     Raises `SpecError`, `RefusedError`, `UndecidedError`, `FormatError`, `UsageError`, `InputError`, `PolicyError`.
     """
     require_free(out)
-    firmware.require_key(signer, "the owner's key")
+    firmware.require_key(signer.certificate, "the owner's key")
     kernel_signature.require_key(signer)
     policy = sources.load(str(spec.policy), at)
-    inputs = _inputs(spec)
+    if spec.released > at:
+        raise SpecError("released: is later than now").because("image-spec")
+    given = inputs.read(spec, signer)
     host = HostDocument(
         spec.name,
         spec.version,
@@ -97,15 +90,13 @@ def build(spec: ImageSpec, signer: Signer, out: Path, at: datetime) -> Built:
     )
     with tempfile.TemporaryDirectory(prefix="modseal-") as folder, StagingFolder(out) as staging:
         place = Path(folder)
-        serve = served.files(spec.served) if spec.served else {}
-        hash_, size, entries = _root(place, spec, inputs, host, policy, signer, serve)
-        generation, modules, images = _generation(place, spec, signer, policy, hash_, at)
-        program = _program(spec, inputs, signer, hash_, size)
+        bundles = _proved(place / "host", spec, policy, at)
+        hash_, size, entries = _root(place, spec, given, host, policy, signer)
+        generation, modules, images = _generation(place, spec, signer, bundles, (hash_, entries), at)
+        program = _program(spec, given, signer, hash_, size)
         digest = portable_executable.digest(program)
         if digest in spec.revoked:
-            raise RefusedError("denied", "the boot program of this very image is revoked")
-        if spec.version < spec.floor:
-            raise RefusedError("version-below-floor", f"version {spec.version} is below its own floor, {spec.floor}")
+            raise RefusedError("denied", "revoked: names the boot program of this very image").because("image-spec")
         with (place / "boot.img").open("wb") as file:
             file.truncate(_BOOT_SIZE)
             for where, content in fat.boot_partition(program, _BOOT_SIZE):
@@ -144,12 +135,12 @@ def build(spec: ImageSpec, signer: Signer, out: Path, at: datetime) -> Built:
             with open(staging.tree.create(name), "wb") as file:
                 update.write(file, request, delivered, signer)
             staging.tree.set_mode(name, 0o644)
-        staging.tree.write("firmware.fd", _variables(spec, signer), 0o644)
+        staging.tree.write("firmware.fd", given.variables, 0o644)
         with open(staging.tree.create("disk.img"), "wb") as file:
             disk.write(file, _partitions(place, spec), seed)
             file.flush()
         staging.tree.set_mode("disk.img", mode)
-        staging.tree.write("sbom.cdx.json", _sbom(host, spec, inputs, modules, entries, epoch), 0o644)
+        staging.tree.write("sbom.cdx.json", _sbom(host, spec, given, modules, entries, epoch), 0o644)
         measured = attestation.events(host, policy.origin.digest if policy.origin else "", spec.generation, images)
         facts = {
             "name": spec.name,
@@ -166,45 +157,20 @@ def build(spec: ImageSpec, signer: Signer, out: Path, at: datetime) -> Built:
     return Built(spec.name, spec.version, hash_.hex(), sizes, names)
 
 
-def _inputs(spec: ImageSpec) -> _Inputs:
-    packages = []
-    for one in spec.packages:
-        package = debian.open_package(one.file.path, one.file.sha256)
-        packages.append((package, {each.path: each for each in debian.files(package)}))
-    kernel = debian.open_package(spec.kernel.path, spec.kernel.sha256)
-    stub = debian.open_package(spec.stub.path, spec.stub.sha256)
-    found = {one.path: one for one in debian.files(stub)}
-    path = "usr/lib/systemd/boot/efi/linuxx64.efi.stub"
-    if path not in found:
-        raise RefusedError("missing-member", f"{spec.stub.path} has no {path}")
-    return _Inputs(packages, {one.path: one for one in debian.files(kernel)}, kernel, found[path].data, stub)
-
-
 def _root(
     place: Path,
     spec: ImageSpec,
-    inputs: _Inputs,
+    given: Inputs,
     host: HostDocument,
     policy: Policy,
     signer: Signer,
-    serve: Mapping[str, bytes],
 ) -> tuple[bytes, int, list[Entry]]:
     """The root image: its root hash, its bytes before the hash tree, and what is in it."""
-    files: dict[str, PackageFile] = {}
-    every: dict[str, PackageFile] = {}
-    for one, (_, found) in zip(spec.packages, inputs.packages, strict=True):
-        every |= found
-        files |= root.taken(found, one)
-    for pinned in spec.wheels:
-        _require_digest(pinned)
-        for path, content in root.wheel(pinned.path):
-            mode = 0o755 if path.endswith(".so") else 0o644
-            files[path] = PackageFile(path, FileType.FILE, mode, content)
-    for path, content in {**root.host_files(host, policy, signer.certificate), **serve}.items():
-        files[path] = PackageFile(path, FileType.FILE, 0o644, content)
+    own = root.host_files(host, policy, signer.certificate)
+    files = given.files | {path: PackageFile(path, FileType.FILE, 0o644, data) for path, data in own.items()}
     tree, image = place / "root", place / "root.img"
     root.write(tree, files)
-    root.compile_python(tree, every)
+    root.compile_python(tree, given.every)
     entries = root.entries(tree)
     root.require_no_interpreter(entries)
     identifier = hashlib.sha256(f"{spec.name} {spec.version}".encode()).digest()[:16]
@@ -216,48 +182,48 @@ def _root(
     return hash_, size, entries
 
 
-def _require_digest(pinned: Pinned) -> None:
-    found = hashlib.sha256(_read(pinned.path)).hexdigest()
-    if found != pinned.sha256:
-        detail = f"{pinned.path} has the SHA-256 {found}, and {pinned.sha256} is named"
-        raise RefusedError("content-digest-mismatch", detail, path=str(pinned.path))
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError.of(path, error) from error
-
-
-def _generation(
-    place: Path, spec: ImageSpec, signer: Signer, policy: Policy, base: bytes, at: datetime
-) -> tuple[Path, tuple[Installed, ...], list[tuple[str, str, str, str]]]:
-    """The folder of the data partition with the first generation; its modules, all proved; what they measure."""
+def _proved(place: Path, spec: ImageSpec, policy: Policy, at: datetime) -> list[Path]:
+    """Make a host with the modules, each proved under the policy. Gives their bundles."""
     bundles = _bundles(spec.modules)
-    make_folder(place / "host", 0o755)
-    create.create(place / "host", policy, spec.level, at)
+    make_folder(place, 0o755)
+    create.create(place, policy, spec.level, at)
     if bundles:
-        done = change.install(place / "host", bundles, at)
+        done = change.install(place, bundles, at)
         if done.verdict is not Verdict.ACCEPTED:
             for result in done.results:
                 result.require()
             failure = done.failures[0]
             kind = RefusedError if done.verdict is Verdict.REJECTED else UndecidedError
             raise kind(failure.code, failure.detail, **failure.evidence)
+    return bundles
+
+
+def _generation(
+    place: Path,
+    spec: ImageSpec,
+    signer: Signer,
+    bundles: Sequence[Path],
+    of_root: tuple[bytes, Sequence[Entry]],
+    at: datetime,
+) -> tuple[Path, tuple[Installed, ...], list[tuple[str, str, str, str]]]:
+    """The folder of the data partition with the first generation; its modules; what they measure."""
+    base, owned = of_root[0], {one.path for one in of_root[1] if one.type is not FileType.DIRECTORY}
     content = place / "data"
     folder = f"{GENERATIONS}/{spec.generation}"
-    sources_of = {hashlib.sha256(_read(path)).hexdigest(): path for path in bundles}
+    sources_of = {hashlib.sha256(inputs.content(path)).hexdigest(): path for path in bundles}
     records = []
     with open_store(place / "host") as store, new_tree(content) as tree:
         modules = export.proved_modules(store, at)
         for module in modules:
             _require_services(store, module)
+            if found := sorted(owned.intersection(entry.path for entry in module.entries)):
+                detail = f"/{found[0]} of {module.name} is a file of the root, and no module covers one"
+                raise RefusedError("path-owned", detail, path=found[0])
         images = list(host_export.write_images(store, modules, tree, f"{folder}/"))
         for one in images:
             bundle = sources_of[one.module.record.bundle]
             name = f"{one.module.name}-{one.module.version}{bundle.suffix}"
-            tree.write(f"{folder}/{name}", _read(bundle), 0o644)
+            tree.write(f"{folder}/{name}", inputs.content(bundle), 0o644)
             records.append(ImageRecord(name, PurePosixPath(one.path).name, one.root.hex(), one.size // verity.BLOCK))
         text = export.ipe_policy(spec.generation, [base, *(one.root for one in images)]).encode()
         signed = kernel_signature.signed(text, signer, attached=True)
@@ -293,31 +259,18 @@ def _bundles(named: Sequence[Path]) -> list[Path]:
     return found
 
 
-def _program(spec: ImageSpec, inputs: _Inputs, signer: Signer, base: bytes, size: int) -> bytes:
+def _program(spec: ImageSpec, given: Inputs, signer: Signer, base: bytes, size: int) -> bytes:
     """The one program that the firmware starts: stub, kernel, command line and initramfs, signed."""
-    kernel = next((one for path, one in inputs.kernel.items() if path.startswith("boot/vmlinuz-")), None)
-    if kernel is None:
-        raise RefusedError("missing-member", f"{spec.kernel.path} has no boot/vmlinuz-*")
-    every = {path: one for _, files in inputs.packages for path, one in files.items()}
     words = f"console={spec.console} {_OPTIONS} modseal.root={base.hex()} modseal.blocks={size // verity.BLOCK}"
     release = f'ID=modseal\nNAME="{spec.name}"\nVERSION_ID={spec.version}\n'
     sections = [
         (".osrel", release.encode()),
-        (".uname", kernel.path.removeprefix("boot/vmlinuz-").encode()),
+        (".uname", given.kernel.path.removeprefix("boot/vmlinuz-").encode()),
         (".cmdline", words.encode()),
-        (".initrd", initramfs.build(every, inputs.kernel, spec.kernel_modules)),
-        (".linux", kernel.data),
+        (".initrd", given.initramfs),
+        (".linux", given.kernel.data),
     ]
-    return firmware.sign_executable(portable_executable.with_sections(inputs.stub, sections), signer)
-
-
-def _variables(spec: ImageSpec, signer: Signer) -> bytes:
-    _require_digest(spec.firmware)
-    owner = uuids.uuid5(uuids.NAMESPACE_URL, f"urn:modseal:image:{spec.name}")
-    lists = [firmware.certificate_list(material.read_certificates(path)[:1], owner) for path in (spec.pk, spec.kek)]
-    db = firmware.certificate_list([signer.certificate], owner)
-    variables = firmware.secure_boot(lists[0], lists[1], db, firmware.digest_list(spec.revoked, owner))
-    return firmware.store_variables(_read(spec.firmware.path), variables)
+    return firmware.sign_executable(portable_executable.with_sections(given.stub, sections), signer)
 
 
 def _partitions(place: Path, spec: ImageSpec) -> list[disk.Partition]:
@@ -340,7 +293,7 @@ def _copy(tree: Tree, name: str, source: Path, mode: int) -> None:
 def _sbom(
     host: HostDocument,
     spec: ImageSpec,
-    inputs: _Inputs,
+    given: Inputs,
     modules: Sequence[Installed],
     entries: Sequence[Entry],
     epoch: int,
@@ -349,10 +302,9 @@ def _sbom(
     from modseal.packing import sbom
     from modseal.packing.spec import ComponentSpec
 
-    packages = [*(package for package, _ in inputs.packages), inputs.kernel_package, inputs.stub_package]
     wheels = [one.path.name.split("-") for one in spec.wheels]
     components = [
-        *(ComponentSpec(one.name, one.version, one.purl) for one in packages),
+        *(ComponentSpec(one.name, one.version, one.purl) for one in given.packages),
         *(ComponentSpec(one[0], one[1], f"pkg:pypi/{one[0].replace('_', '-').lower()}@{one[1]}") for one in wheels),
         *(ComponentSpec(one.name, one.version) for one in modules),
     ]

@@ -32,11 +32,12 @@ _KEPT, _AUTHENTICATED = 0x3, 0x27
 """Attributes of variables: kept and seen at boot; these at runtime, too, and changed only by who has the key."""
 
 
-def require_key(signer: Signer, what: str) -> None:
+def require_key(certificate: x509.Certificate, what: str) -> None:
     """Raises `RefusedError` (unfit-certificate) for a key that not every firmware takes."""
-    key = signer.certificate.public_key()
+    key = certificate.public_key()
     if not isinstance(key, rsa.RSAPublicKey) or key.key_size < 2048:
-        raise RefusedError("unfit-certificate", f"{what}: firmware takes RSA keys of 2048 bits and more")
+        detail = f"{what}: firmware takes RSA keys of 2048 bits and more"
+        raise RefusedError("unfit-certificate", detail).because("firmware-key")
 
 
 def sign_executable(data: bytes, signer: Signer) -> bytes:

@@ -39,7 +39,7 @@ _LEFT_OUT = ("usr/bin/*", "usr/sbin/*", "usr/games/*", "usr/share/doc/*", "usr/s
     "usr/lib/python3*/config-*/*", "usr/lib/python3*/*/_test*")  # fmt: skip
 """What of a package is left out where the spec does not say what is taken."""
 _FOLDERS = ("data", "dev", "etc", "opt", "proc", "run", "sys", "tmp", "var")
-_PYTHON = "usr/lib/modseal"
+PYTHON = "usr/lib/modseal"
 _NOT_ON_A_HOST = ("signing", "ca", "packing", "image", "auditing", "remote", "cli", "api.py")
 """Rooms of modseal that no host needs. It has no code that signs."""
 _LOADER = "ld-linux-x86-64.so.2"
@@ -78,7 +78,7 @@ def wheel(path: Path) -> Iterator[tuple[str, bytes]]:
                     continue
                 if parts[0] == "modseal" and len(parts) > 1 and parts[1] in _NOT_ON_A_HOST:
                     continue
-                yield "/".join((_PYTHON, *parts)), archive.read(one)
+                yield "/".join((PYTHON, *parts)), archive.read(one)
     except (zipfile.BadZipFile, OSError) as error:
         raise FormatError("malformed-archive", f"{path} is no wheel: {error}") from None
 

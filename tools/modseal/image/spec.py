@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from modseal.boot.documents import Network, network_problem
-from modseal.errors import SpecError
+from modseal.errors import SpecProblem, require_spec
 from modseal.files.spec_file import read_spec
 from modseal.format.level import Level
 from modseal.format.shape import Problem
 from modseal.image.initramfs import MODULES
 from modseal.image.spec_shape import CONSOLE, DATA_SIZE, SHAPE
-from modseal.serve.spec_shape import BOUNDS
+from modseal.serve.spec_shape import BOUNDS, PORT
+
+_WHEEL = re.compile(r"[^-]+(-[^-]+){4,5}\.whl")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,16 +92,12 @@ def read(path: Path) -> ImageSpec:
     source = str(path)
     document = read_spec(path, SHAPE, "image-spec")
     values: Any = document.values
-    network = values.get("network")
-    problem = network_problem(network) if network else None
-    place: tuple[str, ...] = ("network",)
-    if "serve" in values and not network:
-        place, problem = ("serve",), "needs a [network]"
-    if problem:
-        raise SpecError(document.describe(Problem(place, problem), source)).because("image-spec")
     released = values["released"]
     if isinstance(released, str):
         released = datetime.fromisoformat(released)
+    found = _problems(values, released)
+    require_spec(SpecProblem(document.describe(one, source), "image-spec") for one in found)
+    network = values.get("network")
     here, keys, kernel = path.parent, values["keys"], values["kernel"]
     key = keys["db"]["key"]
     return ImageSpec(
@@ -129,6 +129,31 @@ def read(path: Path) -> ImageSpec:
         floor=values.get("floor", 1),
         served=_served(here, values["serve"]) if "serve" in values else None,
     )
+
+
+def _problems(values: dict[str, Any], released: datetime) -> Iterator[Problem]:
+    """What single values do not show: where they contradict each other."""
+    network, serve = values.get("network"), values.get("serve")
+    if released.timestamp() < 0:
+        yield Problem(("released",), "is before 1970, where the times of files begin")
+    if network and (problem := network_problem(network)):
+        yield Problem(("network",), problem)
+    for name in ("management", "serve"):
+        if name in values and not network:
+            yield Problem((name,), "needs a [network]")
+    port = values.get("management", {}).get("port")
+    if serve is not None and port == serve.get("port", PORT):
+        yield Problem(("management", "port"), f"is {port}, which is the port of [serve], too; choose another one")
+    if values.get("floor", 1) > values["version"]:
+        yield Problem(("floor",), f"is above the version, {values['version']}; raise `version`, or lower `floor`")
+    for number, one in enumerate(values["wheel"]):
+        if not _WHEEL.fullmatch(PurePosixPath(one["file"]).name):
+            yield Problem(("wheel", number, "file"), "is no name of a wheel: NAME-VERSION-PYTHON-ABI-PLATFORM.whl")
+    for kind in ("package", "wheel", "module"):
+        files = [one["file"] for one in values.get(kind, ())]
+        for number, file in enumerate(files):
+            if file in files[:number]:
+                yield Problem((kind, number, "file"), f"{file} is named twice")
 
 
 def _served(here: Path, values: dict[str, Any]) -> ServedSpec:

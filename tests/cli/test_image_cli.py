@@ -27,7 +27,10 @@ def folder(tmp_path: Path) -> Path:
         (tmp_path / f"{kind}.key").chmod(0o600)
     policy = 'schema = "modseal/policy@1"\nminimum-level = "community"\nallow-unsigned-community = true\n'
     (tmp_path / "policy.toml").write_text(policy)
-    (tmp_path / "x").write_bytes(b"no package")
+    for name in ("pk", "kek"):
+        (tmp_path / f"{name}.pem").write_bytes((tmp_path / "rsa.pem").read_bytes())
+    for name in ("x", "x-1-py3-none-any.whl"):
+        (tmp_path / name).write_bytes(images.empty_store())
     return tmp_path
 
 
@@ -44,7 +47,7 @@ def left(folder: Path) -> list[str]:
     ("kind", "digest", "said"),
     [
         ("rsa", "0" * 64, "is named"),
-        ("rsa", hashlib.sha256(b"no package").hexdigest(), "no Debian package"),
+        ("rsa", hashlib.sha256(images.empty_store()).hexdigest(), "no Debian package"),
         ("p256", "0" * 64, "RSA"),
     ],
 )

@@ -196,9 +196,9 @@ def test_what_is_to_be_examined_again_is_not_replayed(asked: Request, ran: list[
 @pytest.mark.parametrize(
     "damage",
     [
-        "UPDATE pages SET lines = replace(lines, 'accepted', 'rejected') WHERE spool = 'result_spool'",
+        "UPDATE pages SET page = substr(page, 2) WHERE spool = 'result_spool'",
         "DELETE FROM pages WHERE spool = 'finding_spool'",
-        "UPDATE pages SET spool = 'another'",
+        "UPDATE pages SET spool = 'late_spool' WHERE spool = 'finding_spool'",
         "UPDATE wholes SET head = replace(head, 'rejected', 'accepted')",
         "UPDATE wholes SET before = before + 1",
     ],

@@ -60,7 +60,7 @@ CREATE TABLE IF NOT EXISTS wholes (
   after INTEGER NOT NULL, before INTEGER NOT NULL, bundles INTEGER NOT NULL,
   inventory TEXT NOT NULL, head TEXT NOT NULL, digest BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS pages (
-  number INTEGER PRIMARY KEY, whole INTEGER NOT NULL, spool TEXT NOT NULL, lines BLOB NOT NULL);
+  number INTEGER PRIMARY KEY, whole INTEGER NOT NULL, spool TEXT NOT NULL, page BLOB NOT NULL);
 CREATE INDEX IF NOT EXISTS by_whole ON pages (whole);
 """
 FILE = f"audit-{hashlib.sha256(_SCHEMA.encode()).hexdigest()[:8]}.sqlite"
@@ -254,13 +254,13 @@ _LIBRARIES = ("cryptography", "zlib_ng", "zstandard", "rfc3161_client")
 def engine_digest() -> str:
     """What examined: modseal and its libraries, by their files' sizes and times, so that an edit counts; and Python."""
     digest = hashlib.sha256(f"{__version__} {sys.version}".encode())
-    package = Path(__file__).parents[1]
-    own = (path for path in package.rglob("*") if path.suffix in (".py", ".toml"))
+    package = os.path.dirname(os.path.dirname(__file__))
+    own = (os.path.join(folder, name) for folder, _, names in os.walk(package) for name in names)
     # Found, not imported: the first file of each is written anew with every version.
     specs = (importlib.util.find_spec(name) for name in _LIBRARIES)
-    libraries = (Path(spec.origin) for spec in specs if spec and spec.origin)
-    for path in (*sorted(own), *libraries):
-        status = path.stat()
+    libraries = (spec.origin for spec in specs if spec and spec.origin)
+    for path in (*sorted(path for path in own if path.endswith((".py", ".toml"))), *libraries):
+        status = os.stat(path)
         digest.update(f"{path} {status.st_size} {status.st_mtime_ns}\n".encode())
     return digest.hexdigest()
 

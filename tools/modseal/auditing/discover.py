@@ -22,6 +22,7 @@ from modseal.bundle.fence import fenced
 from modseal.depot.files import looks_like_depot
 from modseal.errors import Failure, FormatError, InputError, InternalError
 from modseal.files.address import is_address
+from modseal.files.identity import identity_of
 from modseal.files.open import open_file
 from modseal.format import iso
 from modseal.format.manifest import SUFFIXES
@@ -97,13 +98,13 @@ def _below(paths: Iterable[str]) -> Iterator[Found]:
         if S_ISDIR(status.st_mode):
             yield from _folder(path)
         elif path.lower().endswith(SUFFIXES):
-            yield FileTarget(path, status.st_size)
+            yield _file(path, status)
         elif is_archive(path):
             yield from _in_host(path, set())
         elif _is_image(path):
             yield from _in_image(path)
         else:
-            yield from _depot(path) or (FileTarget(path, status.st_size),)
+            yield from _depot(path) or (_file(path, status),)
 
 
 def _depot(path: str) -> Iterator[Found] | None:
@@ -155,8 +156,9 @@ def _level(folder: str, known: set[str]) -> Iterator[Found | str]:
     except OSError as error:
         yield Unreadable(folder, _failure(folder, error))
         return
+    within = os.path.join(folder, "")
     for name in names:
-        path = os.path.join(folder, name)
+        path = within + name
         if path not in known:
             yield from _entry(path)
 
@@ -189,26 +191,26 @@ def _entry(path: str) -> Iterator[Found | str]:
     if S_ISDIR(status.st_mode):
         yield from (LeftOut(path, "a link to a folder, which was not followed", hides=True),) if linked else (path,)
     elif path.lower().endswith(SUFFIXES):
-        yield FileTarget(path, status.st_size)  # opened as what it is: a device is said to be none
+        yield _file(path, status)  # opened as what it is: a device is said to be none
     elif S_ISREG(status.st_mode):
-        yield from _other(path, status.st_size)
+        yield from _other(path, status)
     else:
         yield LeftOut(path, "no regular file", hides=True)
 
 
-def _other(path: str, size: int) -> Iterator[Found]:
+def _other(path: str, status: os.stat_result) -> Iterator[Found]:
     """A file of another name, which may be a bundle all the same."""
     try:
         with open_file(path) as descriptor:
             head = os.pread(descriptor, LONGEST, 0)
             hides = None
             if not head.startswith(STARTS):
-                hides = hiding_place(lambda at, length: os.pread(descriptor, length, at), size)
+                hides = hiding_place(lambda at, length: os.pread(descriptor, length, at), status.st_size)
     except InputError as error:
         yield Unreadable(path, error.failure)
         return
     if head.startswith(STARTS):
-        yield FileTarget(path, size)
+        yield _file(path, status)
     elif hides == ISO_IMAGE:
         yield from _in_image(path)
     else:
@@ -219,6 +221,10 @@ def _other(path: str, size: int) -> Iterator[Found]:
             yield Unreadable(path, error.failure)
             return
         yield from _in_depot(path) if zipped else (LeftOut.file(path, hides),)
+
+
+def _file(path: str, status: os.stat_result) -> FileTarget:
+    return FileTarget(path, status.st_size, found=identity_of(status))
 
 
 def _is_image(path: str) -> bool:

@@ -18,7 +18,6 @@ from modseal.auditing.cache import Cache, context_of
 from modseal.auditing.choice import choose
 from modseal.auditing.depots import SEPARATOR
 from modseal.auditing.discover import Found, discover
-from modseal.auditing.report_file import load
 from modseal.auditing.run import Audit, Progress, run
 from modseal.auditing.target import DEADLINE, End, LeftOut, Unreadable
 from modseal.auditing.whole import keep, replay
@@ -125,7 +124,12 @@ def count(paths: Iterable[str]) -> int:
 
 def known_to(baseline: Path | None) -> frozenset[str]:
     """The fingerprints of all findings that a baseline has, none without one. Raises `InputError`."""
-    return frozenset(finding.fingerprint for finding in load(baseline).findings()) if baseline else frozenset()
+    if baseline is None:
+        return frozenset()
+    # Imported here: most audits have no baseline.
+    from modseal.auditing.report_file import load
+
+    return frozenset(finding.fingerprint for finding in load(baseline).findings())
 
 
 def _engine(request: Request, at: datetime, cache: Cache | None) -> Engine:
@@ -155,12 +159,15 @@ def _cache(request: Request, warn: Callable[[str], None]) -> Iterator[tuple[Cach
 
 def _without_outputs(files: Collection[Path], found: Iterable[Found]) -> Iterator[Found]:
     """What was found; raises `UsageError` where it is one of these files, which the reports would take the place of."""
+    if not files:
+        yield from found
+        return
     places = {os.path.realpath(path): path for path in files}
     names = {os.path.basename(place) for place in places}
     for one in found:
         # An older report in a folder of bundles is left out.
         passed_over = isinstance(one, LeftOut) or (isinstance(one, Unreadable) and not one.malformed)
-        if files and not passed_over:
+        if not passed_over:
             depot, _, path = one.name.partition(SEPARATOR)
             for name in (depot, os.path.join(depot, path)):
                 if os.path.basename(name) in names and os.path.realpath(name) in places:

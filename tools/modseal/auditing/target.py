@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from modseal.errors import Failure
@@ -64,11 +65,12 @@ class Target(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FileTarget:
-    """A bundle in a file of its own."""
+    """A bundle in a file of its own. `found` is what it was recognised by when it was found, if it was looked at."""
 
     name: str
     size: int = 0
     salt: str = ""
+    found: Identity | None = field(default=None, compare=False)
 
     @contextmanager
     def open(self, *, recognised: bool = True) -> Iterator[Opened]:
@@ -80,7 +82,7 @@ class FileTarget:
     def identity(self) -> Identity | None:
         """See `Target.identity`."""
         try:
-            return identity_of(os.stat(self.name))
+            return self.found or identity_of(os.stat(self.name))
         except (OSError, ValueError):
             return None
 

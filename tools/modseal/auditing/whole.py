@@ -7,7 +7,6 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import fields
 from typing import Any
 
@@ -17,11 +16,10 @@ from modseal.auditing.discover import Found
 from modseal.auditing.finding import Severity
 from modseal.auditing.inventory import Inventory
 from modseal.auditing.run import Audit
-from modseal.auditing.spool import FindingSpool, Spool
 from modseal.auditing.target import FileTarget
 
 _HOLDS = "SELECT * FROM wholes WHERE key = :key AND after < :at AND :at < before AND run >= :since"
-_PAGES = "SELECT spool, lines FROM pages WHERE whole = ? ORDER BY number"
+_PAGES = "SELECT spool, page FROM pages WHERE whole = ? ORDER BY number"
 _KEEP = """
 INSERT OR REPLACE INTO wholes (key, context, run, after, before, bundles, inventory, head, digest)
 VALUES (:key, :context, :run, :after, :before, :bundles, :inventory, :head, x'')"""
@@ -65,36 +63,39 @@ def keep(cache: Cache, key: str, audit: Audit) -> None:
 
 
 def _write(connection: sqlite3.Connection, values: dict[str, Any], audit: Audit) -> None:
-    digest = _digest(values)
+    # Imported here, as in `_fill`: an audit without a cache does not need it.
+    import zstandard
+
+    compressor, digest = zstandard.ZstdCompressor(level=1), _digest(values)
     connection.execute("BEGIN IMMEDIATE")
     connection.execute("DELETE FROM pages WHERE whole IN (SELECT number FROM wholes WHERE key = :key)", values)
     whole = connection.execute(_KEEP, values).lastrowid
     for name in ("result_spool", "finding_spool", "late_spool"):
-        for lines in getattr(audit, name).blocks():
-            digest.update(lines)
-            connection.execute("INSERT INTO pages (whole, spool, lines) VALUES (?, ?, ?)", (whole, name, lines))
+        for page in map(compressor.compress, getattr(audit, name).blocks()):
+            digest.update(b"%b %d " % (name.encode(), len(page)) + page)
+            connection.execute("INSERT INTO pages (whole, spool, page) VALUES (?, ?, ?)", (whole, name, page))
     connection.execute("UPDATE wholes SET digest = ? WHERE number = ?", (digest.digest(), whole))
     connection.execute("COMMIT")
 
 
 def _fill(audit: Audit, kept: sqlite3.Row, connection: sqlite3.Connection) -> bool:
     """Fill `audit`, unless something is not as it was written, as after damage to the cache."""
-    results, findings, late = Spool(), FindingSpool(), FindingSpool()
-    spools = {"result_spool": results, "finding_spool": findings, "late_spool": late}
-    digest = _digest(kept)
-    with suppress(ValueError, TypeError, KeyError):
-        for name, lines in connection.execute(_PAGES, (kept["number"],)):
-            digest.update(lines)
-            spools[name].extend(lines)
-        if digest.digest() == kept["digest"]:
-            head = json.loads(kept["head"])
-            findings.counted, late.counted = map(Counter, head["counted"])
-            for name, number in head["summary"].items():
-                setattr(audit.summary, name, Counter(number) if isinstance(number, dict) else number)
-            audit.worst, audit.doubt = Severity(head["worst"]) if head["worst"] else None, head["doubt"]
-            audit.result_spool, audit.finding_spool, audit.late_spool = results, findings, late
-            audit.complete = True
-    return audit.complete
+    import zstandard
+
+    digest, pages = _digest(kept), connection.execute(_PAGES, (kept["number"],)).fetchall()
+    for name, page in pages:
+        digest.update(b"%b %d " % (str(name).encode(), len(page)) + page)
+    if digest.digest() != kept["digest"]:
+        return False
+    decompressor, head = zstandard.ZstdDecompressor(), json.loads(kept["head"])
+    for name, page in pages:
+        getattr(audit, name).extend(decompressor.decompress(page))
+    audit.finding_spool.counted, audit.late_spool.counted = map(Counter, head["counted"])
+    for name, number in head["summary"].items():
+        setattr(audit.summary, name, Counter(number) if isinstance(number, dict) else number)
+    audit.worst, audit.doubt = Severity(head["worst"]) if head["worst"] else None, head["doubt"]
+    audit.complete = True
+    return True
 
 
 def _head(audit: Audit) -> str:

@@ -21,6 +21,7 @@ from builders.pki import NOW
 from modseal import limits
 from modseal.auditing import request
 from modseal.auditing.cache import FILE
+from modseal.auditing.engine import Serial
 from modseal.auditing.inventory import Inventory
 from modseal.auditing.request import Request, perform
 from modseal.auditing.run import Audit, run
@@ -225,3 +226,10 @@ def test_an_identity_of_another_file_system_means_nothing(depot: Path) -> None:
     inventory = Inventory(status.st_dev + 1)
     inventory.add(FileTarget(str(path)), identity.identity_of(status))
     assert not inventory.recognisable
+
+
+def test_a_cluster_that_is_to_examine_is_asked(asked: Request, ran: list[str], monkeypatch) -> None:
+    perform(asked)
+    monkeypatch.setattr(request, "_engine", lambda *_what: Serial(asked.policy, NOW))
+    perform(replace(asked, dask="tcp://127.0.0.1:8786"))
+    assert len(ran) == 2

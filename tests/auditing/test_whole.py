@@ -22,6 +22,7 @@ from modseal import limits
 from modseal.auditing import request
 from modseal.auditing.cache import FILE
 from modseal.auditing.engine import Serial
+from modseal.auditing.finding import Severity
 from modseal.auditing.inventory import Inventory
 from modseal.auditing.request import Request, perform
 from modseal.auditing.run import Audit, run
@@ -29,6 +30,7 @@ from modseal.auditing.target import FileTarget
 from modseal.files import identity
 from modseal.policy.sources import load
 from modseal.report import audit_json, audit_text
+from modseal.trust.policy import Allowance
 
 ENDS = NOW + timedelta(days=200)
 
@@ -71,7 +73,24 @@ def test_what_did_not_change_is_replayed_and_every_report_is_the_same(asked: Req
     first, second, third = (perform(asked) for _ in range(3))
     assert ran == ["ran"]
     assert told(first) == told(second) == told(third)
-    assert (first.worst, first.doubt, first.complete) == (second.worst, second.doubt, second.complete)
+    assert (first.worst, first.complete) == (second.worst, second.complete) == (Severity.HIGH, True)
+
+
+def test_what_was_in_doubt_is_in_doubt_again(asked: Request, ran: list[str], depot: Path) -> None:
+    (depot / "agent.seal.gz").write_bytes(gzip.compress(bundles.make("seal").data))
+    strict = replace(asked, strict_coverage=True)
+    assert perform(strict).doubt
+    assert perform(strict).doubt
+    assert ran == ["ran"]
+
+
+def test_an_allowance_ends_on_its_day(asked: Request, ran: list[str]) -> None:
+    allowance = Allowance("no-timestamp", "agreed", expires=NOW.date(), modules=("*",))
+    allowing = replace(asked, policy=replace(asked.policy, allowances=(allowance,)))
+    tomorrow = NOW + timedelta(days=1)
+    set_aside = [perform(replace(allowing, at=at)).summary.set_aside["allowed"] for at in (NOW, NOW, tomorrow)]
+    assert set_aside == [2, 2, 0]
+    assert ran == ["ran", "ran"]
 
 
 def test_whoever_watches_is_told_of_every_bundle(asked: Request, ran: list[str]) -> None:
@@ -155,7 +174,8 @@ def test_it_holds_for_as_long_as_every_result(asked: Request, ran, depot: Path, 
 def wholes(tmp_path: Path) -> int:
     with closing(sqlite3.connect(tmp_path / "cache" / FILE)) as connection:
         count: int = connection.execute("SELECT count(*) FROM wholes").fetchone()[0]
-        assert bool(count) == bool(connection.execute("SELECT count(*) FROM pages").fetchone()[0])
+        pages = connection.execute("SELECT DISTINCT whole FROM pages").fetchall()
+        assert pages == connection.execute("SELECT number FROM wholes ORDER BY number").fetchall()
     return count
 
 

@@ -17,7 +17,7 @@ import pytest
 from builders import image_builds, pki
 from builders.hosts import Host
 from builders.transcript import SOURCE
-from modseal.errors import InputError, ModsealError, RefusedError, UsageError
+from modseal.errors import InputError, ModsealError, RefusedError, SpecError, UsageError
 from modseal.image import build as building
 
 pytestmark = pytest.mark.skipif(
@@ -133,6 +133,7 @@ WHEEL = "aiohttp-1.0-py3-none-any.whl"
         (WHEEL, "other-1.0-py3-none-any.whl", "none of them is that of aiohttp"),
         (WHEEL, "modseal-2.0-py3-none-any.whl", "brings /usr/lib/modseal/modseal/boot/machine.py, and so does another"),
         ('certificate = "server.pem"', 'certificate = "ca.pem"', r"ca.pem and .*server.key"),
+        ("[[package]]", '[[package]]\nexclude = ["*"]', "gets into the root from none of them; see `include`"),
         ("acme-1.0.seal", "none", "none"),
         ("acme-1.0.seal", "stranger-1.0.seal", "anchor"),
     ],
@@ -159,6 +160,13 @@ def test_a_module_that_brings_a_file_of_the_root_ends_the_build(others: Path, tm
         image_builds.build(made, tmp_path / "out")
     assert caught.value.failure.code == "path-owned"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_data_partition_that_is_too_small_is_named(tmp_path: Path) -> None:
+    (tmp_path / "x").mkdir()
+    (tmp_path / "x/module").write_bytes(os.urandom(17 << 20))
+    with pytest.raises(SpecError, match="data-size: 16 MiB are too few for 17825792 bytes"):
+        building.data.write(tmp_path / "x", tmp_path / "data.img", 16 << 20, 0, "11111111-2222-5333-8444-555555555555")
 
 
 def pinned(folder: Path, name: str) -> str:

@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Sequence
 from pathlib import Path
 
-from modseal.errors import InputError, UsageError
+from modseal.errors import InputError, SpecError, UsageError
 
 _SECONDS = 600
 _PATH = ":".join((os.environ.get("PATH", ""), "/usr/sbin", "/sbin"))
@@ -19,7 +19,8 @@ def write(folder: Path, image: Path, size: int, time: int, uuid: str) -> None:
     """Make an ext4 file system of `size` bytes with the content of a folder; everything belongs to root.
 
     `mke2fs -d` takes the change time and the owner of each file from here. They are set right afterwards, so that
-    neither says who built the image, or when. Modes are those of the folder. Raises `UsageError`, `InputError`.
+    neither says who built the image, or when. Modes are those of the folder.
+    Raises `SpecError` where the size is too small, `UsageError`, `InputError`.
     """
     with image.open("wb") as file:
         file.truncate(size)
@@ -31,7 +32,14 @@ def write(folder: Path, image: Path, size: int, time: int, uuid: str) -> None:
     for path in sorted(folder.rglob("*")):
         os.utime(path, (time, time), follow_symlinks=False)
     os.utime(folder, (time, time))
-    _run([*make, "-E", options, "-d", str(folder), str(image)], environment)
+    try:
+        _run([*make, "-E", options, "-d", str(folder), str(image)], environment)
+    except InputError as error:
+        used = sum(one.stat().st_size for one in folder.rglob("*") if one.is_file())
+        if used > size // 2:
+            detail = f"data-size: {size >> 20} MiB are too few for {used} bytes of modules and their images"
+            raise SpecError(detail).because("image-spec") from error
+        raise
     lines = []
     for name in ("/", *(f"/{one.relative_to(folder)}" for one in sorted(folder.rglob("*"))), f"/{_LOST}"):
         values = {"ctime": time, "ctime_extra": 0, "atime_extra": 0, "mtime_extra": 0, "uid": 0, "gid": 0}

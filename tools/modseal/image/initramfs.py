@@ -26,7 +26,7 @@ sys.path.append("/usr/lib/modseal")
 from modseal.boot.first import main
 main()
 """
-_LOADER = "usr/lib64/ld-linux-x86-64.so.2"
+LOADER = "usr/lib64/ld-linux-x86-64.so.2"
 """Where programs look for it that are started."""
 _LIBRARIES = ("libc.so.6", "libm.so.6", "libz.so.1", "libexpat.so.1", "libffi.so.8")
 _STDLIB = ("__future__", "_collections_abc", "abc", "codecs", "ctypes/__init__", "ctypes/_endian", "encodings/__init__",
@@ -48,7 +48,7 @@ def build(files: Mapping[str, PackageFile], kernel: Mapping[str, PackageFile], m
 
     add("init", _INIT, 0o755)
     add("usr/bin/python3", _content(files, interpreter(files)), 0o755)
-    add(_LOADER, _content(files, _LOADER), 0o755)
+    add(LOADER, _content(files, LOADER), 0o755)
     for name in _LIBRARIES:
         place = next((path for path in files if PurePosixPath(path).name == name), name)
         add(place, _content(files, place), 0o755)

@@ -62,6 +62,10 @@ def read(spec: ImageSpec, signer: Signer) -> Inputs:
     if _NEEDED not in files or (spec.served and _SERVING not in files):
         name = "aiohttp, which [serve] needs" if _NEEDED in files else "modseal"
         raise SpecError(f"wheel: none of them is that of {name}").because("image-spec")
+    for path in (initramfs.LOADER, f"usr/lib/python3.{python}/encodings/__init__.py"):
+        if path not in files:
+            detail = f"package: /{path} gets into the root from none of them; see `include` and `exclude`"
+            raise SpecError(detail).because("image-spec")
     _bring(files, {path: PackageFile(path, FileType.FILE, 0o644, data) for path, data in serve.items()}, "[serve]")
     kernel_package, kernel_files = _package(spec.kernel)
     kernel = next((one for path, one in kernel_files.items() if path.startswith("boot/vmlinuz-")), None)

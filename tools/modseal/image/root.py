@@ -159,15 +159,18 @@ def compile_python(place: Path, packages: Mapping[str, PackageFile]) -> None:
         command = [home / loader, "--library-path", ":".join(libraries), home / program]
         arguments = ["-sSB", "-c", _COMPILE, place / "usr/lib"]
         environment = {"PYTHONHOME": str(home / "usr"), "PYTHONHASHSEED": "0"}
-        done = subprocess.run(  # noqa: S603 - an interpreter whose digest the spec names, and a text of our own
-            [str(one) for one in (*command, *arguments)],
-            cwd=home,  # it imports from there first
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=_SECONDS,
-            check=False,
-        )
+        try:
+            done = subprocess.run(  # noqa: S603 - an interpreter whose digest the spec names, and a text of our own
+                [str(one) for one in (*command, *arguments)],
+                cwd=home,  # it imports from there first
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=_SECONDS,
+                check=False,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise InputError(f"the packages' interpreter does not run here: {error}").because("tool-failed") from None
     if done.returncode:
         raise InputError(
             f"the packages' interpreter cannot compile Python's files: {(done.stdout + done.stderr)[-300:]}"

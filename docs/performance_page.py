@@ -32,8 +32,9 @@ _NEXT = """\
 - **Warm**: a descriptor and a manifest are read value by value. Patterns for their usual form would save a third of
   what is left, and would be second readers of signed data: that is why they are not there. A signature block is
   compared with one of the same signer before it, which reads nothing in two ways.
-- **Large**: frames of a `.seal` are unpacked in one thread, beside the one that digests the files. More threads would
-  need the memory of a frame each, and an order of failures that does not depend on their number.
+- **Large**: `pack` keeps all cores busy until the payload is packed; then it is copied behind its manifest (0.7 s for
+  500 MiB), examined, and the disk waited for (0.4 s). The disk could write while the bundle is examined. What `verify`
+  of a `.vib` takes is inflating, in one thread; of a `.seal` it is digests, and unpacking in two.
 - **Audit**: each bundle becomes a record, a row and lines of a report, asks two dozen rules, and is told to those that
   see more than one: a third of its time, in many small parts, of which JSON is the largest. A second audit that finds
   what the first one found is mostly the start of the program; where one file changed, all others are looked up one by

@@ -28,7 +28,7 @@ THREAD_FROM = 8 * limits.MIB
 """Size, packed or declared, from which unpacking gets a thread of its own; below, starting one does not pay."""
 
 THREAD_DEPTH = 16
-"""Blocks of 256 KiB that the thread may be ahead: of four it waits for a tenth of its time, of 16 for a thirtieth."""
+"""Blocks of 256 KiB that the thread may be ahead: with four it stands idle on a busy machine (docs/adr)."""
 
 FRAME_DEPTH = 1
 """The same for the frames of a `.seal`, which have 4 MiB each, and are unpacked ahead of the thread themselves."""

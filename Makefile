@@ -34,7 +34,7 @@ demo-remote-image: $(VENV)/.developer  ## a host image in QEMU, managed from a d
 	@PATH="$(CURDIR)/$(BIN):$$PATH" sh docs/examples/demo-remote-image.sh $(or $(FOLDER),build/image)
 
 test: $(VENV)/.developer  ## the whole test suite
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder -q
+	$(BIN)/python -m pytest -n auto --dist loadfile -q
 
 lint: $(VENV)/.developer  ## format, style, types and the layers
 	$(BIN)/ruff format --check .

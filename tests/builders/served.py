@@ -145,7 +145,7 @@ class Served:
     ) -> Reply:
         """One request; `body` as JSON where it is a mapping."""
         identity = self.clients[role] if isinstance(role, str) else role
-        connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=self.tls(identity), timeout=30)
+        connection = http.client.HTTPSConnection("127.0.0.1", self.port, context=self.tls(identity), timeout=120)
         sent = {name.replace("_", "-"): value for name, value in headers.items()}
         if isinstance(body, Mapping):
             body, sent = json.dumps(body).encode(), {"Content-Type": "application/json", **sent}

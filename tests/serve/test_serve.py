@@ -234,7 +234,7 @@ def test_a_killed_process_leaves_the_old_generation_or_the_new_and_the_task_says
     killed = one.front if victim == "front" else one.process.pid
     reply = one.push(one.host.bundle("agent", "1.0"))
     os.kill(killed, signal.SIGKILL)
-    code, said = one.process.wait(60), one.process.stderr.read() if one.process.stderr else ""
+    code, said = one.process.wait(120), one.process.stderr.read() if one.process.stderr else ""
     assert code == (3 if victim == "front" else -signal.SIGKILL), said
     one.process.stderr.close() if one.process.stderr else None
     one.start()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
-from modseal.boot import machine
+from modseal.boot import machine, slots, update
 
 NAME, PLACE = "new-root", "/run/modseal/root"
 
@@ -59,3 +60,52 @@ def test_a_receiver_that_was_killed_in_the_midst_keeps_the_next_one_from_nothing
         assert content == PLACE
         assert (kernel.mounted, kernel.devices) == ({PLACE}, {NAME})
     assert (kernel.mounted, kernel.devices) == (set(), set())
+
+
+@pytest.fixture
+def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(machine, "_LOG", tmp_path / "log.jsonl")
+    monkeypatch.setattr(os.path, "ismount", lambda _: True)
+    return tmp_path / "log.jsonl"
+
+
+def test_a_fifo_or_a_link_in_the_place_of_the_log_holds_nobody_and_is_not_written_to(log: Path) -> None:
+    os.mkfifo(log)
+    machine.say("machine", "one")
+    log.unlink()
+    (log.parent / "other").write_text("other")
+    log.symlink_to("other")
+    machine.say("machine", "two")
+    assert (log.parent / "other").read_text() == "other"
+
+
+def test_a_log_that_cannot_be_put_aside_does_not_grow_for_ever(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine.limits, "BOOT_LOG_SIZE", 300)
+    (log.parent / "log.old").mkdir()
+    for _ in range(20):
+        machine.say("machine", "a line")
+    assert log.stat().st_size <= 400
+
+
+@pytest.mark.parametrize("kind", ["fifo", "link"])
+def test_the_slots_are_written_beside_what_is_there_and_never_into_it(tmp_path: Path, kind: str) -> None:
+    found, new = slots.first(1, "0" * 64, 1), tmp_path / f"{slots.FILE}.new"
+    (tmp_path / "other").write_text("other")
+    os.mkfifo(new) if kind == "fifo" else new.symlink_to("other")
+    update.save(tmp_path, found)
+    assert update.load(tmp_path) == found
+    assert not (tmp_path / slots.FILE).is_symlink()
+    assert (tmp_path / "other").read_text() == "other"
+
+
+def test_what_is_no_generation_is_removed_whatever_it_is(tmp_path: Path) -> None:
+    place = tmp_path / "generations"
+    (place / "1").mkdir(parents=True)
+    (place / "7/inside").mkdir(parents=True)
+    (tmp_path / "kept").mkdir()
+    (place / "notes").write_text("x")
+    (place / "link").symlink_to(tmp_path / "kept")
+    os.mkfifo(place / "fifo")
+    update._tidy(tmp_path, slots.first(1, "0" * 64, 1))
+    assert [one.name for one in place.iterdir()] == ["1"]
+    assert (tmp_path / "kept").is_dir()

@@ -14,6 +14,7 @@ pytestmark = pytest.mark.skipif(platform.machine() != "x86_64", reason="host ima
 HEAD = """
 import ctypes, errno, fcntl, os, subprocess, threading
 from modseal.boot import service_filter, syscalls
+from modseal.host import ways_round
 libc = ctypes.CDLL(None, use_errno=True)
 syscalls.no_new_privileges()
 service_filter.install()
@@ -87,3 +88,17 @@ if not os.fork():
 print(os.WTERMSIG(os.wait()[1]))
 """
     assert said(code) == "31"
+
+
+def test_no_process_of_a_host_has_memory_that_is_code_because_it_can_be_read() -> None:
+    """With READ_IMPLIES_EXEC, brk(2) gives memory that is writable and code: neither MDWE nor IPE is asked."""
+    heap = "any('rwx' in line for line in open('/proc/self/maps'))"
+    code = f"""
+ways_round.filter_calls(ways_round.no_code_by_reading())
+print(call(135, 0x0400000), call(135, 0x0440000), call(0x40000087, 0x0400000))
+print(call(135, 0xFFFFFFFF), call(135, 0x0040000))
+libc.sbrk(1 << 20); print({heap})
+"""
+    assert said(code) == "EPERM EPERM EPERM\ndone done\nFalse"
+    control = "libc.syscall(135, 0x0400000); libc.sbrk(1 << 20); print(" + heap + ")"
+    assert said(control) == "True", "this kernel does not do that: the filter is not needed"

@@ -101,6 +101,6 @@ def make(folder: Path, *names: str) -> ImageHost:
         finally:
             os._exit(0)
     own.close()
-    made = ImageHost(disk, ManagedHost(running, 1, tuple(images), (), disk.data, control), maker)
+    made = ImageHost(disk, ManagedHost(running, 1, tuple(images), (), disk.data, control, socket.socket()), maker)
     prepare(made.root, made.shown, NOW)
     return made

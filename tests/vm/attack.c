@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
+#include <sys/personality.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -138,6 +139,18 @@ static int anonymous(void) { return RUN(HELLO, "hello", "anonymous"); }
 static int anonymous_later(void) { return RUN(HELLO, "hello", "anonymous-later"); }
 static int file_later(void) { return RUN(HELLO, "hello", "file-later", "/run/a/code"); }
 static int implied(void) { return RUN(HELLO, "hello", "implied", "/run/a/code"); }
+
+/* Memory of brk(2), of which neither MDWE nor IPE is asked under READ_IMPLIES_EXEC. */
+static int implied_heap(void)
+{
+    static const unsigned char code[] = {0xb8, 42, 0, 0, 0, 0xc3};
+    if (personality(READ_IMPLIES_EXEC))
+        return failed("personality");
+    void *place = sbrk(8192);
+    memcpy(place, code, sizeof code);
+    return ((int (*)(void))place)() == 42 ? 0 : 1;
+}
+
 static int private_(void) { return RUN(HELLO, "hello", "private", HELLO); }
 static int private_later(void) { return RUN(HELLO, "hello", "private-later", HELLO); }
 static int own_memory(void) { return RUN(HELLO, "hello", "own-memory"); }
@@ -390,7 +403,7 @@ static const struct { const char *name; int (*attempt)(void); } tries[] = {
     {"tmpfs-copy", tmpfs_copy}, {"memfd", memfd}, {"loader-copy", loader_copy}, {"library-copy", library_copy},
     {"data-exec", data_exec}, {"bind-over", bind_over}, {"overlay-over", overlay_over}, {"script", script},
     {"shell", shell}, {"interpreter", interpreter}, {"escape", escape}, {"anonymous", anonymous},
-    {"anonymous-later", anonymous_later}, {"file-later", file_later}, {"implied", implied}, {"private", private_},
+    {"anonymous-later", anonymous_later}, {"file-later", file_later}, {"implied", implied}, {"implied-heap", implied_heap}, {"private", private_},
     {"private-later", private_later}, {"own-memory", own_memory}, {"child-memory", child_memory}, {"ptrace", ptrace_},
     {"ptrace-again", ptrace_again}, {"first-memory", first_memory}, {"enforce", enforce},
     {"enforce-mount", enforce_mount}, {"enforce-namespace", enforce_namespace}, {"helper", helper},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,7 +16,19 @@ from modseal.boot.managed import ManagedHost
 
 def main() -> None:
     """Never returns."""
-    machine.main(_manage)
+    machine.main(_manage, _listen)
+
+
+def _config() -> Path:
+    return Path("/", PLACE, SERVE_FOLDER, SERVE_FILE)
+
+
+def _listen() -> socket.socket:
+    """Where clients are to come in. Raises `ModsealError`."""
+    from modseal.serve.spec import read
+    from modseal.serve.start import listen
+
+    return listen(read(_config()))
 
 
 def _manage(host: ManagedHost) -> None:
@@ -26,12 +39,16 @@ def _manage(host: ManagedHost) -> None:
     from modseal.serve.spec import Clients, read
     from modseal.serve.start import serve_by
 
-    config = Path("/", PLACE, SERVE_FOLDER, SERVE_FILE)
+    config = _config()
     spec = read(config)
     root = host.data / SERVED
     prepare(root, host, _now())
     broker = Broker(root, Clients(config), spec.upload, _now, operations(host))
-    serve_by(broker, spec, PAGES, SERVE_USER, lambda line: print(line, file=sys.stderr, flush=True))  # noqa: T201 - the host's log
+    serve_by(broker, spec, PAGES, SERVE_USER, _say, host.listening)
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 - the host's log
 
 
 def _now() -> datetime:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from cryptography import x509
 
@@ -70,6 +71,8 @@ from modseal.trust.policy import PolicyBytes
 
 DATA = Path("/data")
 _MODULES = "/run/modules"
+_OWN = os.O_NOFOLLOW | os.O_NONBLOCK
+"""For files of the data partition, which nobody has proved: no link is followed, and no FIFO waited for."""
 _LOG = DATA / "log.jsonl"
 _PLAIN = syscalls.NO_SUID | syscalls.NO_DEV | syscalls.NO_EXEC
 _PAUSE = 10
@@ -114,14 +117,17 @@ class HostStatus:
             say("machine", f"the state cannot be shown: {error}")
 
 
-def main(manage: Callable[[ManagedHost], None]) -> None:
-    """Process 1. Never returns. `manage` serves the host to clients, in a process of its own, until that is ended."""
+def main(manage: Callable[[ManagedHost], None], listen: Callable[[], socket.socket]) -> None:
+    """Process 1. Never returns.
+
+    `manage` serves the host to clients, in a process of its own, until that is ended. They come in where `listen` says.
+    """
     state = HostStatus(sys.argv[1], sys.argv[2])
     signal.signal(
         signal.SIGINT, signal.SIG_IGN
     )  # the one for which Python has a handler, and so the kernel delivers it
     try:
-        _run(state, manage)
+        _run(state, manage, listen)
         syscalls.end_machine(syscalls.RESTART)
     except (ModsealError, OSError) as error:
         say("machine", f"this machine does not start: {error}")
@@ -140,25 +146,32 @@ def say(source: str, text: str) -> None:
     try:
         if os.path.ismount(DATA):
             line = {"time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "source": source, "text": shown}
-            descriptor = os.open(_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _OWN | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
                 if file.tell() > limits.BOOT_LOG_SIZE:
-                    _LOG.rename(_LOG.with_suffix(".old"))
+                    _rotate(file)
     except OSError:
         pass  # the console has it; a full disk does not stop the host
 
 
-def _run(state: HostStatus, manage: Callable[[ManagedHost], None]) -> None:
+def _rotate(file: TextIO) -> None:
+    try:
+        _LOG.rename(_LOG.with_suffix(".old"))
+    except OSError:  # a folder is there: the log must not grow for ever
+        file.truncate(0)
+
+
+def _run(state: HostStatus, manage: Callable[[ManagedHost], None], listen: Callable[[], socket.socket]) -> None:
     """Returns where the machine is to restart, because a new state is to be tried, or the one on trial is no good."""
     state.reached("root")
+    watchdog = trial.watchdog()
     found = partitions.found()
     _mounts(found["data"].device)
     if found_keys := boot_variables.remove_shims():
         names = ", ".join(found_keys)
         detail = f"variables of shim let the kernel trust keys that are not the owner's; they are deleted: {names}"
         raise UndecidedError("host-invalid", detail)
-    watchdog = trial.watchdog()
     content = _content(Path("/"))
     host = content[0]
     now = _now(host.released)
@@ -198,7 +211,7 @@ def _run(state: HostStatus, manage: Callable[[ManagedHost], None]) -> None:
             supervisor.add(_fork(MANAGEMENT, MANAGEMENT_USER, answer))
         if managed:
             refused = tuple(RefusedModule(one["bundle"], Failure(one["code"], one["detail"])) for one in state.refused)
-            shown = ManagedHost(running, state.generation or 0, tuple(opened), refused, DATA, control)
+            shown = ManagedHost(running, state.generation or 0, tuple(opened), refused, DATA, control, listen())
             supervisor.add(_fork(SERVE, 0, partial(manage, shown), _MANAGING))
     supervisor.step()
     state.reached("services")

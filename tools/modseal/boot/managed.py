@@ -15,6 +15,7 @@ class ManagedHost:
     """A host as it was started: the generation that runs, the images of its modules, and what was refused.
 
     `data` is the data partition's folder; `receiver` leads to the process that takes what the owner has signed.
+    `listening` is where clients come in: process 1 keeps it, so that no service of a module takes the port meanwhile.
     """
 
     running: RunningHost
@@ -23,3 +24,4 @@ class ManagedHost:
     refused: tuple[RefusedModule, ...]
     data: Path
     receiver: socket.socket
+    listening: socket.socket

@@ -98,7 +98,7 @@ def open_images(
 
 def _mount(path: Path, name: str, place: str, record: ImageRecord) -> int:
     os.makedirs(place)
-    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)  # a FIFO would wait for ever
     try:
         device, held = mapper.attach(file)
     finally:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import struct
 
-from modseal.boot import syscalls
+from modseal.host.ways_round import filter_calls
 
 _REFUSED = {
     "ptrace": 101,
@@ -122,4 +122,4 @@ def install() -> None:
 
     It must have no way to new privileges (`syscalls.no_new_privileges`).
     """
-    syscalls.filter_calls(program())
+    filter_calls(program())

@@ -25,8 +25,7 @@ _CAPSET = 126
 _CAPABILITY_VERSION = 0x20080522
 """`_LINUX_CAPABILITY_VERSION_3` (linux/capability.h)."""
 
-_PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_SECCOMP, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT = 4, 8, 22, 38, 47
-_SECCOMP_MODE_FILTER, _AMBIENT_RAISE = 2, 2
+_PR_SET_DUMPABLE, _PR_SET_KEEPCAPS, _PR_SET_NO_NEW_PRIVS, _PR_CAP_AMBIENT, _AMBIENT_RAISE = 4, 8, 38, 47, 2
 """Options of prctl(2)."""
 
 RESTART, POWER_OFF = 0x01234567, 0x4321FEDC
@@ -163,13 +162,6 @@ def no_new_privileges() -> None:
 def close_to_others() -> None:
     """Only who has CAP_SYS_PTRACE sees from here on, by /proc, the files and memory of this process and its forks."""
     _checked(_LIBC.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0), "close /proc to others")
-
-
-def filter_calls(program: bytes) -> None:
-    """Have the kernel judge every system call of this process, and of all that it starts, by a filter of seccomp(2)."""
-    code = ctypes.create_string_buffer(program, len(program))
-    filter_ = struct.pack("@HP", len(program) // 8, ctypes.addressof(code))
-    _checked(_LIBC.prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, filter_, 0, 0), "filter system calls")
 
 
 def end_machine(command: int) -> None:

@@ -91,6 +91,7 @@ def load(data: Path) -> Slots:
 def save(data: Path, found: Slots) -> None:
     """Write the document of the slots: after a power cut it is the old or the new one. Raises `OSError`."""
     new = data / f"{slots.FILE}.new"
+    new.unlink(missing_ok=True)  # whatever it is: neither a FIFO nor a link is written to
     _write(new, slots.encode(found))
     new.rename(data / slots.FILE)
     _sync(data)
@@ -137,8 +138,12 @@ def _tidy(data: Path, found: Slots) -> None:
     """Remove what no slot names: it makes room."""
     named = {str(one) for one in slots.generations(found)}
     for path in (data / GENERATIONS).iterdir():
-        if path.name not in named:
+        if path.name in named:
+            continue
+        if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def _take_in(delivery: Delivery, request: UpdateRequest, place: Path, *, short: bool) -> None:

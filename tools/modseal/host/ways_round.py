@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import struct
 from collections.abc import Collection, Mapping
 from pathlib import Path
 
@@ -24,9 +25,14 @@ MAC_ADMIN = 33
 _SYSTEM = Path("/proc/sys")
 _HELPERS = ("kernel/usermodehelper/bset", "kernel/usermodehelper/inheritable")
 """What programs that the kernel starts by itself can have, such as core_pattern's: they inherit nothing from PID 1."""
-_PR_CAPBSET_READ, _PR_CAPBSET_DROP, _PR_SET_MDWE = 23, 24, 65
-_REFUSE_EXEC_GAIN = 1
+_PR_SET_SECCOMP, _PR_CAPBSET_READ, _PR_CAPBSET_DROP, _PR_SET_MDWE = 22, 23, 24, 65
+_SECCOMP_MODE_FILTER, _REFUSE_EXEC_GAIN = 2, 1
 """Options of prctl(2)."""
+_READ_IMPLIES_EXEC, _ASK = 0x0400000, 0xFFFFFFFF
+"""Arguments of personality(2): a flag, and what only asks."""
+_PERSONALITY = {0xC000003E: 135, 0x40000003: 136, 0xC00000B7: 92, 0x40000028: 136}
+"""The number of personality(2) for each architecture (linux/audit.h): x86-64 and i386, arm64 and arm."""
+_X32 = 0x40000000
 
 
 def close(settings: Mapping[str, str], not_for_helpers: Collection[int] = (MAC_ADMIN,)) -> list[str]:
@@ -67,14 +73,44 @@ def drop_from_bounding_set(capability: int) -> None:
 def refuse_new_code() -> None:
     """No memory that was ever writable becomes code, in this process and all of its descendants (PR_SET_MDWE).
 
+    Needs CAP_SYS_ADMIN, or that no new privileges can be had.
+
     Raises `OSError`.
     """
     _checked(_prctl(_PR_SET_MDWE, _REFUSE_EXEC_GAIN), "memory-deny-write-execute")
+    filter_calls(no_code_by_reading())
 
 
-def _prctl(option: int, value: int) -> int:
+def filter_calls(program: bytes) -> None:
+    """Have the kernel judge every system call of this process, and of all that it starts, by a filter of seccomp(2).
+
+    Raises `OSError`.
+    """
+    code = ctypes.create_string_buffer(program, len(program))
+    filter_ = ctypes.create_string_buffer(struct.pack("@HP", len(program) // 8, ctypes.addressof(code)))
+    _checked(_prctl(_PR_SET_SECCOMP, _SECCOMP_MODE_FILTER, ctypes.addressof(filter_)), "filter system calls")
+
+
+def no_code_by_reading() -> bytes:
+    """The filter that refuses READ_IMPLIES_EXEC: with it brk(2) gives memory that is writable and code.
+
+    Nobody judges that memory, neither MDWE nor IPE.
+    """
+    load, equal, any_of, back = 0x20, 0x15, 0x45, 0x06  # linux/bpf_common.h
+    allow, refuse = (back, 0x7FFF0000, 0, 0), (back, 0x00050001, 0, 0)
+    steps = []
+    for architecture, number in _PERSONALITY.items():
+        numbers = (number, number | _X32)
+        steps += [(load, 4, 0, 0), (equal, architecture, 0, 7), (load, 0, 0, 0)]
+        steps += [(equal, numbers[0], 1, 0), (equal, numbers[1], 0, 4)]
+        steps += [(load, 16, 0, 0), (equal, _ASK, 2, 0), (any_of, _READ_IMPLIES_EXEC, 0, 1), refuse]
+    return b"".join(struct.pack("=HBBI", code, yes, no, value) for code, value, yes, no in [*steps, allow])
+
+
+def _prctl(option: int, value: int, more: int = 0) -> int:
     zero = ctypes.c_ulong(0)
-    return int(ctypes.CDLL(None, use_errno=True).prctl(option, ctypes.c_ulong(value), zero, zero, zero))
+    words = (ctypes.c_ulong(value), ctypes.c_ulong(more), zero, zero)
+    return int(ctypes.CDLL(None, use_errno=True).prctl(option, *words))
 
 
 def _checked(result: int, what: str) -> None:

@@ -71,8 +71,17 @@ def serve(root: Path, config: Path, pages: Pages, now: Callable[[], datetime], s
     serve_by(Broker(root, Clients(config), spec.upload, now, tells=bool(spec.webhooks)), spec, pages, _user(spec), say)
 
 
-def serve_by(broker: Broker, spec: ServeSpec, pages: Pages, user: int | None, say: Callable[[str], None]) -> None:
+def serve_by(
+    broker: Broker,
+    spec: ServeSpec,
+    pages: Pages,
+    user: int | None,
+    say: Callable[[str], None],
+    listening: socket.socket | None = None,
+) -> None:
     """The same for what a broker carries out. `user` is whom the child becomes, None where it stays who it is.
+
+    `listening` is where clients come in, if that is there already.
 
     Raises `UsageError`, `InputError`, `KeyMaterialError`.
     """
@@ -80,7 +89,7 @@ def serve_by(broker: Broker, spec: ServeSpec, pages: Pages, user: int | None, sa
         raise UsageError("serving needs an extra library: pip install modseal[serve]")
     tls, webhooks = _tls(spec), [load(one) for one in spec.webhooks]
     _reserve_files(spec)
-    listening = _listen(spec)
+    listening = listening or listen(spec)
     # Two services of one host would each take the other's tasks for those of one that was killed.
     with folder.locked(broker.place, "another service of this host is running"):
         for line in broker.recover():
@@ -155,7 +164,8 @@ def _reserve_files(spec: ServeSpec) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
 
 
-def _listen(spec: ServeSpec) -> socket.socket:
+def listen(spec: ServeSpec) -> socket.socket:
+    """Where clients come in. Raises `InputError`."""
     family = socket.AF_INET6 if ":" in spec.address else socket.AF_INET
     try:
         return socket.create_server((spec.address, spec.port), family=family, backlog=_BACKLOG)

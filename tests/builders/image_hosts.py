@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -102,6 +101,6 @@ def make(folder: Path, *names: str) -> ImageHost:
         finally:
             os._exit(0)
     own.close()
-    made = ImageHost(disk, ManagedHost(running, 1, tuple(images), (), disk.data, control, socket.socket()), maker)
+    made = ImageHost(disk, ManagedHost(running, 1, tuple(images), (), disk.data, control, control), maker)
     prepare(made.root, made.shown, NOW)
     return made

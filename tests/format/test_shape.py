@@ -196,3 +196,19 @@ def test_what_fits_is_what_has_no_problem(data):
     for shape, one in ((DOCUMENT, value), (scalars, [node[key]]), (scalars, [[node[key], 1, "a"]])):
         shape.fits(one)
         assert shape.fits(one) == shape._has(one) == (not shape.problems(one))
+
+
+def test_a_shape_that_checks_more_than_its_base_says_so_each_time():
+    class Even(Integer):
+        """An even number."""
+
+        def check(self, value, trail, found):
+            """See `Shape.check`."""
+            super().check(value, trail, found)
+            if value % 2:
+                found.add(trail, "is odd")
+
+    shape = Table({"one": Even(0, 9)})
+    for _ in range(3):
+        assert len(shape.problems({"one": 3})) == 1
+        assert not shape.problems({"one": 4})

@@ -1,4 +1,4 @@
-/* A service of a host image that is hostile, and root with every capability but the one that no service gets.
+/* A service of a host image that is hostile, and has every capability that one may have.
  * It tries each way round the kernel's policy, and says what came of it: "TRY name reached|denied why". */
 #define _GNU_SOURCE
 #include <errno.h>

@@ -43,7 +43,7 @@ BOOT_AT, ROOT_AT, DATA_AT = MIB, MIB + 2 * build._BOOT_SIZE, MIB + 2 * build._BO
 EPOCH = 1769860800
 IDENTIFIER = "11111111-2222-5333-8444-555555555555"
 NOT_STARTED = "does not start|Access Denied|Security Violation|end Kernel panic"
-ALL_BUT_TWO = [f'"{name}"' for name in syscalls.CAPABILITIES if name not in services._NEVER]
+ALLOWED = [f'"{name}"' for name in syscalls.CAPABILITIES if name not in services._NEVER]
 
 
 @dataclass(frozen=True)
@@ -149,8 +149,8 @@ def hostile_modules(lab: Lab) -> tuple[list[Path], dict[str, Path]]:
     dynamic = prepare.compiled(programs / "guest.c", programs, "-w", "-ldl").rename(programs / "dynamic")
     library = prepare.compiled(programs / "libone.c", programs, "-shared", "-fPIC")
     (programs / "attack.toml").write_text(
-        'schema = "modseal/service@1"\ncommand = ["/opt/attack/attack"]\nuser = 0\nrestart = false\n'
-        f"capabilities = [{', '.join(ALL_BUT_TWO)}]\n"
+        'schema = "modseal/service@1"\ncommand = ["/opt/attack/attack"]\nuser = 990\nrestart = false\n'
+        f"capabilities = [{', '.join(ALLOWED)}]\n"
     )
     files: dict[str, Path | str] = {
         "opt/attack/attack": attack, "opt/attack/hello": hello, "opt/attack/dynamic": dynamic,

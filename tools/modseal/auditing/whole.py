@@ -112,4 +112,4 @@ def _head(audit: Audit) -> str:
 def _digest(values: Mapping[str, Any] | sqlite3.Row) -> Any:
     """The beginning of the digest of all that is kept: SQLite does not notice damage within a value."""
     names = ("key", "context", "run", "after", "before", "inventory", "head")
-    return hashlib.sha256(json.dumps([values[name] for name in names]).encode())
+    return hashlib.sha256(json.dumps([str(values[name]) for name in names]).encode())

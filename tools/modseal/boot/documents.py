@@ -104,9 +104,9 @@ SERVICE_SHAPE = Table(
     },
     {
         "user": Integer(
-            0,
+            1,
             2**31 - 1,
-            about="The number of the user and group that it runs as; 65534 by default, and none of 65500 to 65533.",
+            about="The number of the user and group that it runs as; 65534 by default, none of 65500 to 65533, not 0.",
         ),
         "capabilities": Array(
             Text(re.compile("[a-z_]+"), form="a name of capabilities(7) in lower case, without cap_", most=32),

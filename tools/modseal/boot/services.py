@@ -25,6 +25,8 @@ from modseal.host.ways_round import drop_from_bounding_set
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _NEVER = {
     "mac_admin": "it could switch the kernel's enforcement off",
+    "kill": "it could stop what the host itself runs",
+    "setuid": "it could become root, whose the host's own processes and files are",
     "sys_ptrace": "it could reach the disk and the firmware's variables as process 1 sees them, by /proc",
 }
 """Capabilities that no service has, and why."""

@@ -107,6 +107,11 @@ class Shape:
     _asked = False
     _fits: Callable[[object], object] | None = None
 
+    def __init_subclass__(cls) -> None:
+        """What overrides `check` alone has no expression of its base: it would say something else."""
+        if "check" in vars(cls) and "expression" not in vars(cls):
+            cls.expression = Shape.expression  # type: ignore[method-assign]
+
     def problems(self, value: object) -> list[Problem]:
         """All that is wrong with a value (at most `limits.PROBLEMS`); empty when it has this shape."""
         if self.fits(value):

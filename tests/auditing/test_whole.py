@@ -222,6 +222,7 @@ def test_what_is_to_be_examined_again_is_not_replayed(asked: Request, ran: list[
         "UPDATE pages SET spool = 'late_spool' WHERE spool = 'finding_spool'",
         "UPDATE wholes SET head = replace(head, 'rejected', 'accepted')",
         "UPDATE wholes SET before = before + 1",
+        "UPDATE wholes SET head = CAST(head AS BLOB)",
     ],
 )
 def test_damage_is_noticed(asked: Request, ran: list[str], tmp_path: Path, damage: str) -> None:

@@ -87,11 +87,11 @@ def test_a_log_that_cannot_be_put_aside_does_not_grow_for_ever(log: Path, monkey
     assert log.stat().st_size <= 400
 
 
-@pytest.mark.parametrize("kind", ["fifo", "link"])
+@pytest.mark.parametrize("kind", ["fifo", "link", "folder"])
 def test_the_slots_are_written_beside_what_is_there_and_never_into_it(tmp_path: Path, kind: str) -> None:
     found, new = slots.first(1, "0" * 64, 1), tmp_path / f"{slots.FILE}.new"
     (tmp_path / "other").write_text("other")
-    os.mkfifo(new) if kind == "fifo" else new.symlink_to("other")
+    {"fifo": os.mkfifo, "link": lambda path: path.symlink_to("other"), "folder": os.mkdir}[kind](new)
     update.save(tmp_path, found)
     assert update.load(tmp_path) == found
     assert not (tmp_path / slots.FILE).is_symlink()

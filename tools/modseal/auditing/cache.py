@@ -86,6 +86,9 @@ DELETE FROM wholes WHERE number IN (
 T = TypeVar("T")
 Complain = Callable[[str], None]
 
+_DAMAGE = (sqlite3.Error, ValueError, TypeError, LookupError)
+"""What a damaged file leads to: SQLite notices most of it, and gives values of other types or no text for the rest."""
+
 
 class Cache:
     """An open cache. `since` is the run from which on results count: 0 for all, more than there are for none."""
@@ -115,7 +118,7 @@ class Cache:
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.executescript(_SCHEMA)
             cache = cls(connection, str(path), context, at, complain)
-        except (OSError, sqlite3.Error) as error:
+        except (OSError, *_DAMAGE) as error:
             complain(f"no cache, everything is examined: {error}")
             yield None
             return
@@ -233,7 +236,7 @@ class Cache:
             return None
         try:
             return work(self._connection)
-        except sqlite3.Error as error:
+        except _DAMAGE as error:
             self._usable = False
             self._complain(f"the cache failed, and is not used any more: {error}")
             return None

@@ -91,7 +91,7 @@ def load(data: Path) -> Slots:
 def save(data: Path, found: Slots) -> None:
     """Write the document of the slots: after a power cut it is the old or the new one. Raises `OSError`."""
     new = data / f"{slots.FILE}.new"
-    new.unlink(missing_ok=True)  # whatever it is: neither a FIFO nor a link is written to
+    _remove(new)  # neither a FIFO nor a link is written to
     _write(new, slots.encode(found))
     new.rename(data / slots.FILE)
     _sync(data)
@@ -108,7 +108,7 @@ def follow(delivery: Delivery, running: RunningHost, disk: HostDisk, at: datetim
     bounds = slots.Limits(host.floor, frozenset(host.revoked))
     slot = slots.target(request, found, running.slot, host.name, bounds)
     if isinstance(request, UpdateRequest):
-        shutil.rmtree(disk.data / _INCOMING, ignore_errors=True)
+        _remove(disk.data / _INCOMING)
         _tidy(disk.data, found)
         _take_in(delivery, request, disk.data / _INCOMING, short=slot == running.slot and request.root == running.root)
         _prove_update(request, slot, running, disk, at, open_root)
@@ -138,12 +138,16 @@ def _tidy(data: Path, found: Slots) -> None:
     """Remove what no slot names: it makes room."""
     named = {str(one) for one in slots.generations(found)}
     for path in (data / GENERATIONS).iterdir():
-        if path.name in named:
-            continue
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path)
-        else:
-            path.unlink()
+        if path.name not in named:
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Remove whatever is there, and nothing that a link leads to."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _take_in(delivery: Delivery, request: UpdateRequest, place: Path, *, short: bool) -> None:

@@ -26,7 +26,7 @@ from builders import softhsm
 from builders.transcript import run_process
 from modseal.boot import attestation, boot_variables, documents, fat, portable_executable, services, slots, syscalls
 from modseal.host import export
-from modseal.image import build, data, firmware
+from modseal.image import build, data, firmware, inputs
 from modseal.image import spec as reading
 from modseal.image.ask import ask
 from modseal.image.expect import expect
@@ -246,7 +246,9 @@ def hostile(lab: Lab) -> Hostile:
     place.mkdir()
     spec.write_text(prepare.spec([*own, *bad.values()], wheels, debs))
     lax = load(str(lab.folder / "keys/policy.toml"), datetime.now(UTC))
-    folder, *_ = build._generation(place, reading.read(spec), lab.signer, lax, bytes.fromhex(root), datetime.now(UTC))
+    both, now = reading.read(spec), datetime.now(UTC)
+    bundles = build._proved(place / "host", both, lax, now)
+    folder, *_ = build._generation(place, both, lab.signer, bundles, (bytes.fromhex(root), ()), now)
     (folder / slots.FILE).write_bytes(slots.encode(slots.first(2, str(facts["program"]), 1)))
     made = Hostile(lab, out, folder, root)
     spoil(made.generation, lab)
@@ -356,13 +358,12 @@ def programs(hostile: Hostile) -> dict[str, bytes]:
     changed = bytearray(genuine)
     changed[len(changed) // 2] ^= 1
     own = reading.read(hostile.lab.folder / "hostile.toml")
-    inputs = build._inputs(own)
-    kernel = next(one for path, one in inputs.kernel.items() if path.startswith("boot/vmlinuz-"))
+    given = inputs.read(own, hostile.lab.signer)
     sections = [
         (name, portable_executable.section(genuine, name) or b"")
         for name in (".osrel", ".uname", ".cmdline", ".initrd")
     ]
-    unsigned = portable_executable.with_sections(inputs.stub, [*sections, (".linux", kernel.data)])
+    unsigned = portable_executable.with_sections(given.stub, [*sections, (".linux", given.kernel.data)])
     return {
         "boot-program-changed": bytes(changed),
         "boot-program-unsigned": unsigned,

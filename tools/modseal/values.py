@@ -107,13 +107,15 @@ def _written_init(cls: Any) -> Any:
         if field.default_factory is not MISSING:
             known[f"_make_{name}"] = field.default_factory
             value = f"_make_{name}() if {name} is _NONE_GIVEN else {name}" if field.init else f"_make_{name}()"
+        elif not field.init:
+            value = f"_default_{name}"
         if field.init:
             has_default = field.default is not MISSING or field.default_factory is not MISSING
             parameters.append(f"{name}=_default_{name}" if has_default else name)
         lines.append(f"self.{name} = {value}")
     if hasattr(cls, "__post_init__"):
         lines.append("self.__post_init__()")
-    exec(f"def __init__({', '.join(parameters)}):\n " + "\n ".join(lines), known)  # noqa: S102 - names of our fields
+    exec(f"def __init__({', '.join(parameters)}):\n " + "\n ".join(lines or ["pass"]), known)  # noqa: S102 - names of our fields
     return known["__init__"]
 
 

@@ -100,7 +100,7 @@ def perform(
             return _without_outputs(request.outputs, discover(request.paths))
 
         try:
-            if cache and request.dask is None and replay(cache, whole, found, audit):
+            if cache and request.cached and request.dask is None and replay(cache, whole, found, audit):
                 for _ in range(audit.summary.bundles):
                     progress(audit.summary)
             else:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from modseal.boot import machine, slots, update
+from modseal.boot.requests import Running
 
 NAME, PLACE = "new-root", "/run/modseal/root"
 
@@ -109,3 +112,25 @@ def test_what_is_no_generation_is_removed_whatever_it_is(tmp_path: Path) -> None
     update._tidy(tmp_path, slots.first(1, "0" * 64, 1))
     assert [one.name for one in place.iterdir()] == ["1"]
     assert (tmp_path / "kept").is_dir()
+
+
+def test_what_cannot_be_noted_is_not_tried(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = slots.first(1, "0" * 64, 1)
+    update.save(tmp_path, replace(first, trial=slots.Trial("a", "a", Running(1, 2))))
+    (tmp_path / "incoming").mkdir()
+    state = machine.HostStatus("root-a", "0" * 64)
+    state.slot = "a"
+    monkeypatch.setattr(machine, "DATA", tmp_path)
+    with monkeypatch.context() as full:
+        full.setattr(update, "_write", raises(OSError(28, "No space left on device")))
+        machine._choose(state)
+    assert (state.generation, state.trial, (tmp_path / "incoming").exists()) == (1, False, False)
+    machine._choose(state)
+    assert (state.generation, state.trial) == (2, True)
+
+
+def raises(error: Exception) -> Callable[..., None]:
+    def fail(*_: object) -> None:
+        raise error
+
+    return fail

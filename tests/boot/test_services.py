@@ -39,6 +39,7 @@ def test_a_module_without_services_has_none(tmp_path: Path) -> None:
         ('capabilities = ["mac_admin"]', "no service has mac_admin"),
         ('capabilities = ["net_raw", "sys_ptrace"]', "no service has sys_ptrace"),
         ('capabilities = ["kill"]', "no service has kill"),
+        ('capabilities = ["sys_nice"]', "no service has sys_nice"),
         ('capabilities = ["setuid"]', "no service has setuid"),
         ("user = 0", "user: is 0, and must be from 1 to"),
         ('capabilities = ["everything"]', "no capability"),

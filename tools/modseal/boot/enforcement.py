@@ -25,6 +25,8 @@ SETTINGS = {
     "kernel/kptr_restrict": "2",
     "kernel/dmesg_restrict": "1",
     "user/max_user_namespaces": "0",
+    "kernel/shm_rmid_forced": "1",
+    "kernel/shmall": "8192",
     "fs/protected_symlinks": "1",
     "fs/protected_hardlinks": "1",
     "fs/suid_dumpable": "0",

@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -253,10 +253,16 @@ def _stay(state: HostStatus, supervisor: Supervisor, disk: HostDisk, watchdog: i
 
 def _choose(state: HostStatus) -> None:
     """Which generation is started, and whether on trial: noted on the disk before anything else is done with it."""
+    with suppress(OSError):
+        update.forget_delivery(DATA)
     found = update.load(DATA)
     chosen = slots.start(found, state.slot)
     if chosen.slots != found:
-        update.save(DATA, chosen.slots)
+        try:
+            update.save(DATA, chosen.slots)
+        except OSError as error:  # what is tried and not noted would be tried again for ever
+            say("machine", f"what is on trial cannot be noted, and is not tried: {error}")
+            chosen = replace(chosen, generation=found.slots[state.slot].generation, trial=False)
     state.generation, state.trial = chosen.generation, chosen.trial
     if state.trial:
         say("machine", f"slot {state.slot}, generation {state.generation} is on trial")
@@ -307,7 +313,7 @@ def _fork(
 
 
 def _follow(running: RunningHost, disk: HostDisk, delivery: Delivery) -> Running:
-    return update.follow(delivery, running, disk, datetime.now(UTC).replace(microsecond=0), _open_root)
+    return update.follow(delivery, running, disk, _now(running.content[0].released), _open_root)
 
 
 @contextmanager

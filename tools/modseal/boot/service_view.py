@@ -14,6 +14,8 @@ _DEVICES = {"null": 3, "zero": 5, "full": 7, "random": 8, "urandom": 9}
 """Numbers of the memory devices (Documentation/admin-guide/devices.txt): 1, and these."""
 _LINKS = {"fd": "", "stdin": "/0", "stdout": "/1", "stderr": "/2"}
 _PLAIN = syscalls.NO_SUID | syscalls.NO_DEV | syscalls.NO_EXEC
+_OF_DEVICES = tuple(f"/proc/{name}" for name in ("acpi", "bus", "driver", "dynamic_debug", "fs", "irq", "mtrr"))
+"""What root can write to there, with which devices are set up."""
 _SIZE = "size=10%,nr_inodes=20k"
 """Of the memory: what services fill, process 1 must not miss."""
 _EMPTY = {"/tmp": 0o1777, "/var": 0o755, "/dev/shm": 0o1777}  # noqa: S108 - empty at every start
@@ -42,7 +44,7 @@ def lay_over(opened: Sequence[OpenImage]) -> int:
     _devices()
     # Of other processes a service sees those of its user, whatever its capabilities: none of process 1's family.
     syscalls.mount("proc", "/proc", "proc", _PLAIN, "hidepid=ptraceable")
-    for place in enforcement.SETTINGS_PLACES:
+    for place in (*enforcement.SETTINGS_PLACES, *filter(os.path.exists, _OF_DEVICES)):
         syscalls.show_read_only(place, _PLAIN)
     syscalls.mount("tmpfs", "/run", "tmpfs", syscalls.NO_SUID | syscalls.NO_DEV, f"mode=0755,{_SIZE}")
     syscalls.mount("tmpfs", "/data", "tmpfs", _PLAIN | syscalls.READ_ONLY, "mode=0755")

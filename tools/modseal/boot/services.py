@@ -12,6 +12,7 @@ import re
 import resource
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,10 +27,13 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _NEVER = {
     "mac_admin": "it could switch the kernel's enforcement off",
     "kill": "it could stop what the host itself runs",
+    "sys_nice": "it could take the processor from what the host itself runs",
     "setuid": "it could become root, whose the host's own processes and files are",
     "sys_ptrace": "it could reach the disk and the firmware's variables as process 1 sees them, by /proc",
 }
 """Capabilities that no service has, and why."""
+_FIRST, _LAST = 500, -1000
+"""Of which processes the kernel ends one where memory runs out: of services first, and never of the host's own."""
 _IGNORED = (signal.SIGINT, signal.SIGPIPE, signal.SIGXFSZ)
 """Signals that process 1 ignores: the first for itself, two because Python does. A program would inherit that."""
 
@@ -127,6 +131,8 @@ def become(service: Service, output: int, mounts: int | None) -> None:
         os.dup2(output, 1)
         os.dup2(output, 2)
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        with suppress(PermissionError):  # who is not root may not be the last one, and only tests are not
+            Path("/proc/self/oom_score_adj").write_text(str(_LAST if service.run else _FIRST), "ascii")
         if service.run:
             if service.limited:
                 limit_to(service.user, service.capabilities)

@@ -11,7 +11,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -108,7 +108,7 @@ def follow(delivery: Delivery, running: RunningHost, disk: HostDisk, at: datetim
     bounds = slots.Limits(host.floor, frozenset(host.revoked))
     slot = slots.target(request, found, running.slot, host.name, bounds)
     if isinstance(request, UpdateRequest):
-        _remove(disk.data / _INCOMING)
+        forget_delivery(disk.data)
         _tidy(disk.data, found)
         _take_in(delivery, request, disk.data / _INCOMING, short=slot == running.slot and request.root == running.root)
         _prove_update(request, slot, running, disk, at, open_root)
@@ -130,8 +130,14 @@ def follow(delivery: Delivery, running: RunningHost, disk: HostDisk, at: datetim
         except OSError:
             save(disk.data, found)
             raise
-    shutil.rmtree(disk.data / _INCOMING, ignore_errors=True)
+    with suppress(OSError):
+        forget_delivery(disk.data)
     return request.state
+
+
+def forget_delivery(data: Path) -> None:
+    """Remove what is left of a delivery that nobody has in hand. Raises `OSError`."""
+    _remove(data / _INCOMING)
 
 
 def _tidy(data: Path, found: Slots) -> None:

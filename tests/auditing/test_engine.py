@@ -236,11 +236,15 @@ def test_batches_are_bounded_in_number_and_size_and_none_is_lost():
 
 
 def test_an_abandoned_audit_leaves_no_process_behind(tmp_path, policy):
+    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
+    if not children.exists():
+        pytest.skip("this kernel does not list children")
+    others = children.read_text().split()  # of tests before, in the same process
     records = Processes(policy, NOW, 2).records(targets(folder_of(tmp_path / "depot", 3)))
     next(records)
+    assert len(children.read_text().split()) > len(others)
     records.close()  # type: ignore[attr-defined]
-    children = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children")
-    assert children.read_text().split() == [] if children.exists() else True
+    assert set(children.read_text().split()) <= set(others)
 
 
 def test_a_policy_that_was_not_read_from_bytes_stays_in_its_process():

@@ -348,7 +348,7 @@ def snapshot(folder: Path | str, below: str = "", *, contents: bool = True) -> d
     found: dict[str, bytes | str] = {}
     try:
         entries = sorted(os.scandir(folder), key=lambda each: each.name)
-    except (PermissionError, FileNotFoundError):
+    except (PermissionError, FileNotFoundError, NotADirectoryError):
         return found
     for entry in entries:
         path = below + entry.name

@@ -38,7 +38,7 @@ class Desk:
         site = self.lab / "site"
         files = ("--ca", site / "ca.pem", "--cert", site / f"{who}.pem", "--key", site / f"{who}.key")
         address = f"127.0.0.1:{self.one.serve}"
-        done = run_process("remote", *files, "--format", "json", address, *words, cwd=self.lab)
+        done = run_process("remote", *files, "--format", "json", address, *words, cwd=site)
         (found,) = json.loads(done.out)["hosts"]
         return done.code, found["result"] or found["problem"]
 

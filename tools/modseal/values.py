@@ -2,9 +2,9 @@
 
 `dataclasses.dataclass` writes and compiles up to seven functions for each frozen class with slots: for the 53 that a
 cold `verify` loads, a quarter of its time (docs/adr/0039). Here it writes none: comparison, hash and text are shared,
-and `__init__` is written for a class of which more than a few values are made. To the
-type checker it is `dataclasses.dataclass` itself, so that an assignment to a field of a frozen value is an error there.
-At run time it is not refused.
+and `__init__` is written for a class of which more than a few values are made. To the type checker it is
+`dataclasses.dataclass` itself, so that an assignment to a field of a frozen value is an error there. At run time it is
+not refused.
 
 `replace`, `fields` and `field` of `dataclasses` are for these values too.
 

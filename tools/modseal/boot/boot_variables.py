@@ -76,7 +76,7 @@ def remove_shims(folder: str = FOLDER) -> list[str]:
     The kernel takes keys from them (MokListRT) that it trusts like the firmware's own, and anybody may write them who
     can write variables. It has taken them by now: where there were any, the machine must restart. Raises `OSError`.
     """
-    found = sorted(path for path in Path(folder).glob(f"*-{_SHIM}"))
+    found = sorted(Path(folder).glob(f"*-{_SHIM}"))
     for path in found:
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         try:

@@ -35,7 +35,6 @@ SETTINGS = {
 theirs because nothing below /proc/sys can be written to any more."""
 SETTINGS_PLACES = ("/proc/sys", "/proc/sysrq-trigger")
 """What can only be read where it is mounted, by process 1 too: root owns the files, and needs no capability."""
-_FLAGS = syscalls.NO_SUID | syscalls.NO_DEV | syscalls.NO_EXEC
 
 
 def load(signed: bytes, number: int, roots: Sequence[str], owner: x509.Certificate) -> None:
@@ -80,7 +79,7 @@ def close_ways_round() -> list[str]:
     except ValueError as error:
         raise UndecidedError("host-invalid", str(error)) from None
     for place in SETTINGS_PLACES:
-        syscalls.show_read_only(place, _FLAGS)
+        syscalls.show_read_only(place, syscalls.PLAIN)
     syscalls.close_to_others()
     kept = (one for one in range(syscalls.last_capability() + 1) if one != ways_round.MAC_ADMIN)
     syscalls.keep_capabilities(sum(1 << one for one in kept))

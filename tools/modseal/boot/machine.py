@@ -74,7 +74,6 @@ _MODULES = "/run/modules"
 _OWN = os.O_NOFOLLOW | os.O_NONBLOCK
 """For files of the data partition, which nobody has proved: no link is followed, and no FIFO waited for."""
 _LOG = DATA / "log.jsonl"
-_PLAIN = syscalls.NO_SUID | syscalls.NO_DEV | syscalls.NO_EXEC
 _PAUSE = 10
 _LAST_WORDS = 5.0
 """Seconds in which who has pushed an update can read what became of it, before the restart."""
@@ -123,9 +122,7 @@ def main(manage: Callable[[ManagedHost], None], listen: Callable[[], socket.sock
     `manage` serves the host to clients, in a process of its own, until that is ended. They come in where `listen` says.
     """
     state = HostStatus(sys.argv[1], sys.argv[2])
-    signal.signal(
-        signal.SIGINT, signal.SIG_IGN
-    )  # the one for which Python has a handler, and so the kernel delivers it
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Python has a handler for it, and so the kernel would deliver it
     try:
         _run(state, manage, listen)
         syscalls.end_machine(syscalls.RESTART)
@@ -347,11 +344,11 @@ def _open_root(path: Path, root: str, blocks: int) -> Iterator[RootContent]:
 
 
 def _mounts(data: str) -> None:
-    syscalls.mount("securityfs", "/sys/kernel/security", "securityfs", _PLAIN)
-    syscalls.mount("efivarfs", boot_variables.FOLDER, "efivarfs", _PLAIN)
+    syscalls.mount("securityfs", "/sys/kernel/security", "securityfs", syscalls.PLAIN)
+    syscalls.mount("efivarfs", boot_variables.FOLDER, "efivarfs", syscalls.PLAIN)
     for place in ("/tmp", "/var"):  # noqa: S108 - the places of the file system hierarchy, empty at every start
-        syscalls.mount("tmpfs", place, "tmpfs", _PLAIN, "mode=1777" if place == "/tmp" else "mode=0755")  # noqa: S108
-    syscalls.mount(data, str(DATA), "ext4", _PLAIN, "errors=remount-ro")
+        syscalls.mount("tmpfs", place, "tmpfs", syscalls.PLAIN, "mode=1777" if place == "/tmp" else "mode=0755")  # noqa: S108
+    syscalls.mount(data, str(DATA), "ext4", syscalls.PLAIN, "errors=remount-ro")
 
 
 def _content(root: Path) -> RootContent:

@@ -8,9 +8,8 @@ capability to those that need it. An event of fanotify(7) brings a file as anoth
 
 from __future__ import annotations
 
-import struct
-
-from modseal.host.ways_round import filter_calls
+from modseal.host import ways_round
+from modseal.host.ways_round import step
 
 _REFUSED = {
     "ptrace": 101,
@@ -64,14 +63,6 @@ _KINDS = (0xFD, 0x4C)
 _NAMESPACES = 0x7E020000
 """Flags of clone(2) for namespaces of one's own."""
 
-_X86_64, _X32 = 0xC000003E, 0x40000000
-_NUMBER_AT, _ARCHITECTURE_AT, _FIRST_AT, _SECOND_AT = 0, 4, 16, 24
-"""Places in `struct seccomp_data`: the number, the architecture, the low halves of the first two arguments."""
-_LOAD, _AND, _EQUAL, _AT_LEAST, _ANY_OF, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x45, 0x06
-"""Instructions of the filter (linux/bpf_common.h): words, and comparisons with a constant."""
-_ALLOW, _KILL, _ERROR = 0x7FFF0000, 0x80000000, 0x00050000
-_EPERM, _ENOSYS = 1, 38
-
 
 def program() -> bytes:
     """The filter: `struct sock_filter` after `struct sock_filter`.
@@ -79,42 +70,38 @@ def program() -> bytes:
     Who calls the kernel as a process of another architecture is killed. `clone3` is not there, because its flags are in
     memory: C libraries use `clone` then.
     """
-    refuse = _step(_RETURN, _ERROR | _EPERM)
+    refuse = step(ways_round.RETURN, ways_round.REFUSE)
     steps = [
-        _step(_LOAD, _ARCHITECTURE_AT),
-        _step(_EQUAL, _X86_64, 1, 0),
-        _step(_RETURN, _KILL),
-        _step(_LOAD, _NUMBER_AT),
-        _step(_AT_LEAST, _X32, 0, 1),
+        step(ways_round.LOAD, ways_round.ARCHITECTURE),
+        step(ways_round.EQUAL, ways_round.X86_64, 1, 0),
+        step(ways_round.RETURN, ways_round.KILL),
+        step(ways_round.LOAD, ways_round.NUMBER),
+        step(ways_round.AT_LEAST, ways_round.X32, 0, 1),
         refuse,
-        _step(_EQUAL, _CLONE3, 0, 1),
-        _step(_RETURN, _ERROR | _ENOSYS),
+        step(ways_round.EQUAL, _CLONE3, 0, 1),
+        step(ways_round.RETURN, ways_round.ABSENT),
     ]
     for number in sorted(_REFUSED.values()):
-        steps += [_step(_EQUAL, number, 0, 1), refuse]
+        steps += [step(ways_round.EQUAL, number, 0, 1), refuse]
     steps += [
-        _step(_EQUAL, _PRLIMIT, 0, 4),
-        _step(_LOAD, _FIRST_AT),
-        _step(_EQUAL, 0, 1, 0),  # its own limits; with those of process 1, which root may lower, it would end that
+        step(ways_round.EQUAL, _PRLIMIT, 0, 4),
+        step(ways_round.LOAD, ways_round.FIRST),
+        step(ways_round.EQUAL, 0, 1, 0),  # its own limits; lower ones of process 1 would end that
         refuse,
-        _step(_RETURN, _ALLOW),
-        _step(_EQUAL, _CLONE, 0, 4),
-        _step(_LOAD, _FIRST_AT),
-        _step(_ANY_OF, _NAMESPACES, 0, 1),
+        step(ways_round.RETURN, ways_round.ALLOW),
+        step(ways_round.EQUAL, _CLONE, 0, 4),
+        step(ways_round.LOAD, ways_round.FIRST),
+        step(ways_round.ANY_OF, _NAMESPACES, 0, 1),
         refuse,
-        _step(_RETURN, _ALLOW),
-        _step(_EQUAL, _IOCTL, 1, 0),
-        _step(_RETURN, _ALLOW),
-        _step(_LOAD, _SECOND_AT),
-        _step(_AND, 0xFF00),
+        step(ways_round.RETURN, ways_round.ALLOW),
+        step(ways_round.EQUAL, _IOCTL, 1, 0),
+        step(ways_round.RETURN, ways_round.ALLOW),
+        step(ways_round.LOAD, ways_round.SECOND),
+        step(ways_round.AND, 0xFF00),
     ]
     for kind in _KINDS:
-        steps += [_step(_EQUAL, kind << 8, 0, 1), refuse]
-    return b"".join([*steps, _step(_RETURN, _ALLOW)])
-
-
-def _step(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
-    return struct.pack("=HBBI", code, if_true, if_false, value)
+        steps += [step(ways_round.EQUAL, kind << 8, 0, 1), refuse]
+    return b"".join([*steps, step(ways_round.RETURN, ways_round.ALLOW)])
 
 
 def install() -> None:
@@ -122,4 +109,4 @@ def install() -> None:
 
     It must have no way to new privileges (`syscalls.no_new_privileges`).
     """
-    filter_calls(program())
+    ways_round.filter_calls(program())

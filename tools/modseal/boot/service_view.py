@@ -13,7 +13,6 @@ _SECURITY = "/sys/kernel/security"
 _DEVICES = {"null": 3, "zero": 5, "full": 7, "random": 8, "urandom": 9}
 """Numbers of the memory devices (Documentation/admin-guide/devices.txt): 1, and these."""
 _LINKS = {"fd": "", "stdin": "/0", "stdout": "/1", "stderr": "/2"}
-_PLAIN = syscalls.NO_SUID | syscalls.NO_DEV | syscalls.NO_EXEC
 _OF_DEVICES = tuple(f"/proc/{name}" for name in ("acpi", "bus", "driver", "dynamic_debug", "fs", "irq", "mtrr"))
 """What root can write to there, with which devices are set up."""
 _SIZE = "size=10%,nr_inodes=20k"
@@ -37,19 +36,19 @@ def lay_over(opened: Sequence[OpenImage]) -> int:
             flags = syscalls.READ_ONLY | syscalls.NO_SUID | syscalls.NO_DEV
             syscalls.mount("modules", f"/{name}", "overlay", flags, options)
     security = os.open(_SECURITY, os.O_PATH | os.O_CLOEXEC)
-    syscalls.show_read_only("/sys", _PLAIN)
+    syscalls.show_read_only("/sys", syscalls.PLAIN)
     syscalls.mount(f"/proc/self/fd/{security}", _SECURITY, "", syscalls.BIND)
-    syscalls.show_read_only(_SECURITY, _PLAIN)
+    syscalls.show_read_only(_SECURITY, syscalls.PLAIN)
     os.close(security)
     _devices()
     # Of other processes a service sees those of its user, whatever its capabilities: none of process 1's family.
-    syscalls.mount("proc", "/proc", "proc", _PLAIN, "hidepid=ptraceable")
+    syscalls.mount("proc", "/proc", "proc", syscalls.PLAIN, "hidepid=ptraceable")
     for place in (*enforcement.SETTINGS_PLACES, *filter(os.path.exists, _OF_DEVICES)):
-        syscalls.show_read_only(place, _PLAIN)
+        syscalls.show_read_only(place, syscalls.PLAIN)
     syscalls.mount("tmpfs", "/run", "tmpfs", syscalls.NO_SUID | syscalls.NO_DEV, f"mode=0755,{_SIZE}")
-    syscalls.mount("tmpfs", "/data", "tmpfs", _PLAIN | syscalls.READ_ONLY, "mode=0755")
+    syscalls.mount("tmpfs", "/data", "tmpfs", syscalls.PLAIN | syscalls.READ_ONLY, "mode=0755")
     for place, mode in _EMPTY.items():
-        syscalls.mount("tmpfs", place, "tmpfs", _PLAIN, f"mode={mode:o},{_SIZE}")
+        syscalls.mount("tmpfs", place, "tmpfs", syscalls.PLAIN, f"mode={mode:o},{_SIZE}")
     theirs = syscalls.mounts()
     syscalls.enter_mounts(own)
     os.close(own)

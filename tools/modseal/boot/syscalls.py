@@ -15,6 +15,8 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 READ_ONLY, NO_SUID, NO_DEV, NO_EXEC = 1, 2, 4, 8
 REMOUNT, BIND, MOVE = 32, 4096, 8192
 """Flags of mount(2)."""
+PLAIN = NO_SUID | NO_DEV | NO_EXEC
+"""For what has nothing but data."""
 
 _NEW_MOUNTS = 0x00020000
 """`CLONE_NEWNS` of unshare(2) and setns(2)."""

@@ -22,6 +22,15 @@ SETTINGS = {
 MAC_ADMIN = 33
 """Who has it can change IPE's mode and policy (include/uapi/linux/capability.h)."""
 
+LOAD, AND, EQUAL, AT_LEAST, ANY_OF, RETURN = 0x20, 0x54, 0x15, 0x35, 0x45, 0x06
+"""Instructions of a filter of system calls (linux/bpf_common.h): words, and comparisons with a constant."""
+ALLOW, KILL, REFUSE, ABSENT = 0x7FFF0000, 0x80000000, 0x00050001, 0x00050026
+"""What a filter gives (linux/seccomp.h): the last two are errors, EPERM and ENOSYS."""
+NUMBER, ARCHITECTURE, FIRST, SECOND = 0, 4, 16, 24
+"""Places in `struct seccomp_data`: the number, the architecture, the low halves of the first two arguments."""
+X86_64, X32 = 0xC000003E, 0x40000000
+"""An architecture (linux/audit.h), and the bit that numbers of its x32 calls have."""
+
 _SYSTEM = Path("/proc/sys")
 _HELPERS = ("kernel/usermodehelper/bset", "kernel/usermodehelper/inheritable")
 """What programs that the kernel starts by itself can have, such as core_pattern's: they inherit nothing from PID 1."""
@@ -30,9 +39,8 @@ _SECCOMP_MODE_FILTER, _REFUSE_EXEC_GAIN = 2, 1
 """Options of prctl(2)."""
 _READ_IMPLIES_EXEC, _ASK = 0x0400000, 0xFFFFFFFF
 """Arguments of personality(2): a flag, and what only asks."""
-_PERSONALITY = {0xC000003E: 135, 0x40000003: 136, 0xC00000B7: 92, 0x40000028: 136}
+_PERSONALITY = {X86_64: 135, 0x40000003: 136, 0xC00000B7: 92, 0x40000028: 136}
 """The number of personality(2) for each architecture (linux/audit.h): x86-64 and i386, arm64 and arm."""
-_X32 = 0x40000000
 
 
 def close(settings: Mapping[str, str], not_for_helpers: Collection[int] = (MAC_ADMIN,)) -> list[str]:
@@ -41,9 +49,7 @@ def close(settings: Mapping[str, str], not_for_helpers: Collection[int] = (MAC_A
     Gives the settings that this kernel lacks. Raises `OSError`, `ValueError` where something that is there stays open.
     """
     for name in _HELPERS:
-        for capability in not_for_helpers:
-            place = _SYSTEM / name
-            put(place, without(place.read_text(encoding="ascii"), capability))
+        put(_SYSTEM / name, without((_SYSTEM / name).read_text(encoding="ascii"), *not_for_helpers))
     wanted = {**SETTINGS, **settings}
     missing = [name for name in wanted if not (_SYSTEM / name).exists()]
     for name, value in wanted.items():
@@ -54,10 +60,10 @@ def close(settings: Mapping[str, str], not_for_helpers: Collection[int] = (MAC_A
     return missing
 
 
-def without(words: str, capability: int) -> str:
-    """Two decimal numbers of 32 bits, low and high, as /proc/sys/kernel/usermodehelper has them, less a capability."""
+def without(words: str, *capabilities: int) -> str:
+    """Two decimal numbers of 32 bits, low and high, as /proc/sys/kernel/usermodehelper has them, less capabilities."""
     low, high = map(int, words.split())
-    kept = (low | high << 32) & ~(1 << capability)
+    kept = (low | high << 32) & ~sum(1 << one for one in set(capabilities))
     return f"{kept & 0xFFFFFFFF} {kept >> 32}"
 
 
@@ -73,18 +79,21 @@ def drop_from_bounding_set(capability: int) -> None:
 def refuse_new_code() -> None:
     """No memory that was ever writable becomes code, in this process and all of its descendants (PR_SET_MDWE).
 
-    Needs CAP_SYS_ADMIN, or that no new privileges can be had.
-
-    Raises `OSError`.
+    Needs CAP_SYS_ADMIN, or that no new privileges can be had. Raises `OSError`.
     """
     _checked(_prctl(_PR_SET_MDWE, _REFUSE_EXEC_GAIN), "memory-deny-write-execute")
     filter_calls(no_code_by_reading())
 
 
-def filter_calls(program: bytes) -> None:
-    """Have the kernel judge every system call of this process, and of all that it starts, by a filter of seccomp(2).
+def step(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
+    """One instruction; a comparison passes over so many of those that follow it (`struct sock_filter`)."""
+    return struct.pack("=HBBI", code, if_true, if_false, value)
 
-    Raises `OSError`.
+
+def filter_calls(program: bytes) -> None:
+    """Have the kernel judge every system call of this process, and of all that it starts, by a filter (seccomp(2)).
+
+    Needs CAP_SYS_ADMIN, or that no new privileges can be had. Raises `OSError`.
     """
     code = ctypes.create_string_buffer(program, len(program))
     filter_ = ctypes.create_string_buffer(struct.pack("@HP", len(program) // 8, ctypes.addressof(code)))
@@ -96,20 +105,24 @@ def no_code_by_reading() -> bytes:
 
     Nobody judges that memory, neither MDWE nor IPE.
     """
-    load, equal, any_of, back = 0x20, 0x15, 0x45, 0x06  # linux/bpf_common.h
-    allow, refuse = (back, 0x7FFF0000, 0, 0), (back, 0x00050001, 0, 0)
     steps = []
     for architecture, number in _PERSONALITY.items():
-        numbers = (number, number | _X32)
-        steps += [(load, 4, 0, 0), (equal, architecture, 0, 7), (load, 0, 0, 0)]
-        steps += [(equal, numbers[0], 1, 0), (equal, numbers[1], 0, 4)]
-        steps += [(load, 16, 0, 0), (equal, _ASK, 2, 0), (any_of, _READ_IMPLIES_EXEC, 0, 1), refuse]
-    return b"".join(struct.pack("=HBBI", code, yes, no, value) for code, value, yes, no in [*steps, allow])
+        steps += [
+            step(LOAD, ARCHITECTURE),
+            step(EQUAL, architecture, 0, 7),
+            step(LOAD, NUMBER),
+            step(EQUAL, number, 1, 0),
+            step(EQUAL, number | X32, 0, 4),
+            step(LOAD, FIRST),
+            step(EQUAL, _ASK, 2, 0),
+            step(ANY_OF, _READ_IMPLIES_EXEC, 0, 1),
+            step(RETURN, REFUSE),
+        ]
+    return b"".join([*steps, step(RETURN, ALLOW)])
 
 
 def _prctl(option: int, value: int, more: int = 0) -> int:
-    zero = ctypes.c_ulong(0)
-    words = (ctypes.c_ulong(value), ctypes.c_ulong(more), zero, zero)
+    words = map(ctypes.c_ulong, (value, more, 0, 0))
     return int(ctypes.CDLL(None, use_errno=True).prctl(option, *words))
 
 

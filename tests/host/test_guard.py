@@ -393,6 +393,22 @@ def test_content_counts_only_in_files_that_nobody_but_root_can_write(guard: Guar
     assert guard.codes("content-writable")
 
 
+SLOW_TO_KEEP = """
+import time
+keep = GuardedContents.keep
+GuardedContents.keep = lambda *given: time.sleep(1) or keep(*given)
+"""
+
+
+def test_a_file_that_changes_owner_before_the_guard_has_noted_its_start_does_not_run_again(host: Host) -> None:
+    with guards.guarded(host, before=SLOW_TO_KEEP) as guard:
+        path = guard.put("other", TRUE)
+        assert guard.runs(path)
+        guard.run("chown", "65534", path).check_returncode()
+        assert not guard.runs(path)
+        assert guard.codes("content-writable")
+
+
 def test_audit_denies_nothing_and_says_what_it_would(host: Host) -> None:
     with guards.guarded(host, audit=True) as guard:
         assert guard.runs(guard.put("other", ECHO))
@@ -606,7 +622,7 @@ def test_a_file_system_that_the_folders_name_leads_to_later_is_not_guarded(own_g
         cd {above}
         mkdir below && mount -t tmpfs none below && mkdir below/guarded && cp {shutil.which("echo")} below/other
         ln -s {above}-moved/guarded/sh below/guarded/sh
-        sleep 0.2  # until the guard has looked at what was mounted
+        guarded/run && guarded/run  # the guard looks at what was mounted before it answers the second one
         mv {above} {above}-moved && ln -s {above}-moved/below {above}
         cd {above}-moved
         guarded/script && below/other not guarded

@@ -11,7 +11,7 @@ import pytest
 
 from builders import guards
 from modseal.errors import UndecidedError
-from modseal.files.identity import has_no_writer
+from modseal.files.identity import has_no_writer, identity_of
 from modseal.files.mounts import Mount
 from modseal.host import guard_content
 from modseal.host.guard_content import FoundContent, GuardedContents, require_leases
@@ -68,6 +68,7 @@ def test_a_thread_that_runs_its_program_is_in_no_start() -> None:
     assert not is_starting(process.pid)
 
 
+@ROOT
 @pytest.mark.skipif(not hasattr(os, "O_NOATIME"), reason="leases are Linux's")
 def test_what_starts_again_and_again_is_read_again_all_the_same(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -75,9 +76,10 @@ def test_what_starts_again_and_again_is_read_again_all_the_same(
     """Root can have writes under way that no lease shows: what was read once may not count for as long as it starts."""
     path = tmp_path / "file"
     path.write_bytes(b"program")
+    path.chmod(0o755)
     now = 1000.0
     monkeypatch.setattr("modseal.host.guard_content.time.monotonic", lambda: now)
-    contents, content = GuardedContents(), FoundContent(0o100755)
+    contents, content = GuardedContents(), FoundContent(0o100755, identity=identity_of(path.stat()))
     contents.keep(leased(path), content, os.getpid())
     for _ in range(3):
         again = os.open(path, os.O_RDONLY)
@@ -88,6 +90,26 @@ def test_what_starts_again_and_again_is_read_again_all_the_same(
     again = os.open(path, os.O_RDONLY)
     assert contents.known(again) is None
     os.close(again)
+    contents.end_leases(float("inf"))
+
+
+@ROOT
+@pytest.mark.parametrize("same_time", [False, True])
+def test_what_was_found_does_not_count_for_the_owner_that_a_file_has_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same_time: bool
+) -> None:
+    """A start is answered before its lease is kept, and an older kernel's clock stands still for some milliseconds."""
+    path = tmp_path / "file"
+    path.write_bytes(b"program")
+    path.chmod(0o755)
+    identity = identity_of(path.stat())
+    if same_time:
+        monkeypatch.setattr(guard_content, "identity_of", lambda _status: identity)
+    contents, descriptor = GuardedContents(), leased(path)
+    os.chown(path, 65534, 65534)
+    contents.keep(descriptor, FoundContent(0o100755, identity=identity), os.getpid())
+    with path.open("rb") as again:
+        assert contents.known(again.fileno()) is None
     contents.end_leases(float("inf"))
 
 

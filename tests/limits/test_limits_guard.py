@@ -13,6 +13,7 @@ from builders import hosts
 from builders.pki import NOW
 from limits.cover import bounds
 from modseal import limits
+from modseal.files.identity import identity_of
 from modseal.host import guard as room
 from modseal.host.fanotify import OpenEvent
 from modseal.host.guard import Guard
@@ -90,9 +91,9 @@ def test_writers_are_kept_away_for_so_long_and_from_so_many_files(guard: Guard, 
 def test_writers_are_kept_away_from_a_slow_start_for_so_long(
     guard: Guard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    contents = guard._contents
+    contents, descriptor = guard._contents, program(tmp_path)
     monkeypatch.setattr("modseal.host.guard_content.is_starting", lambda _: True)
-    contents.keep(program(tmp_path), FoundContent(0), os.getpid())
+    contents.keep(descriptor, FoundContent(0, identity=identity_of(os.fstat(descriptor))), os.getpid())
     for now in range(limits.GUARD_LEASE_LONGEST):
         contents.end_leases(CLOCK + now)
         assert contents._leases

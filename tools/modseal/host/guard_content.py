@@ -26,7 +26,8 @@ _CAPABILITIES = "security.capability"
 class FoundContent(NamedTuple):
     """What was found of an open file. `sha256` is None where it was not read; `trouble` says why that failed.
 
-    `arguments` is how many a script's interpreter is given before the script's name.
+    `arguments` is how many a script's interpreter is given before the script's name. `identity` is what the file had
+    before it was judged and read.
     """
 
     mode: int
@@ -35,6 +36,7 @@ class FoundContent(NamedTuple):
     script: bool = False
     arguments: int = 0
     trouble: Failure | None = None
+    identity: Identity | None = None
 
 
 def unreadable(error: Exception) -> Failure:
@@ -78,7 +80,10 @@ class GuardedContents:
 
     def known(self, descriptor: int) -> FoundContent | None:
         """What is remembered of an open file. Nobody can write to it from now on until the descriptor is closed."""
-        identity = identity_of(os.fstat(descriptor))
+        status = os.fstat(descriptor)
+        if _others_may_write(status):  # within one step of the clock it has the identity that it had before
+            return None
+        identity = identity_of(status)
         lease = self._leases.get(identity)
         if (
             lease
@@ -94,9 +99,13 @@ class GuardedContents:
         """Keep the lease on a file that is known or was read, until the thread has started it, and close it then.
 
         So nobody writes to it until the kernel itself keeps writers away from a running program, and it is not read
-        again with each start of many.
+        again with each start of many. The lease stops no change of the owner or the mode: what was found counts for the
+        identity that the file had then, and not for the one that it has by now.
         """
-        identity = identity_of(os.fstat(descriptor))
+        identity = content.identity
+        if identity is None:  # it was not read
+            os.close(descriptor)
+            return
         before = self._leases.pop(identity, None)
         if before:
             os.close(before.descriptor)
@@ -156,20 +165,24 @@ class GuardedContents:
             offset += len(data)
         head = os.pread(descriptor, HEAD_SIZE, 0)
         script = head.startswith(b"#!")
-        content = FoundContent(
-            status.st_mode, digest.digest(), interpreter(head), script, arguments(head) if script else 0
-        )
+        identity, given = identity_of(status), arguments(head) if script else 0
+        content = FoundContent(status.st_mode, digest.digest(), interpreter(head), script, given, identity=identity)
         if is_still(descriptor, settled):
             with self._lock:
                 if len(self._found) >= limits.GUARD_CONTENTS:
                     self._found.clear()
-                self._found[identity_of(status)] = content
+                self._found[identity] = content
         return content
+
+
+def _others_may_write(status: os.stat_result) -> bool:
+    """Whether others than root may write to a file. An access list that lets somebody sets the group's bit, too."""
+    return status.st_uid != 0 or bool(status.st_mode & _WRITABLE)
 
 
 def _why_not(status: os.stat_result, attributes: list[str], mount: Mount | None) -> Failure | None:
     """Why a file counts for nothing, whatever is in it."""
-    if status.st_uid != 0 or status.st_mode & _WRITABLE or _ACCESS_LIST in attributes:
+    if _others_may_write(status) or _ACCESS_LIST in attributes:
         return Failure("content-writable", "others than root may write to it")
     if mount is None:
         return Failure("content-writable", "it is opened through a mount that nobody can see, maybe with other owners")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from modseal.errors import SpecError, UsageError
+from modseal.files import host_address
+from modseal.files.host_address import HostAddress
 from modseal.files.spec_file import read_spec
 from modseal.format.shape import Problem, suggestion
 from modseal.remote.inventory_shape import SHAPE
@@ -16,9 +17,7 @@ from modseal.remote.inventory_shape import SHAPE
 PORT = 8443
 FILES = {"ca": "--ca", "certificate": "--cert", "key": "--key"}
 """The files that a connection needs, and the options that name them."""
-_ADDRESS = re.compile(
-    r"(?:https://)?(?:((?:[A-Za-z0-9_-]{1,63}\.)*[A-Za-z0-9_-]{1,63})|\[([0-9A-Fa-f:.]+)\])(?::([0-9]{1,5}))?/?"
-)
+_EXAMPLE = "host.example:8443 or [2001:db8::7]:8443"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,21 +56,17 @@ def _target(name: str, known: Mapping[str, Mapping[str, Any]], given: Mapping[st
     if not known.get(name) and known and "." not in name and ":" not in name:
         raise UsageError(f"no host of the inventory is called {name!r}{suggestion(name, known)}")
     entry = known.get(name, {})
-    host, port = _address(entry.get("address", name))
+    address = _address(entry.get("address", name))
     files = {file: given.get(file) or entry.get(file) for file in FILES}
     missing = [file for file, path in files.items() if path is None]
     if missing:
         raise UsageError(f"{name}: give {FILES[missing[0]]}, or write it into the inventory")
-    return RemoteHost(name, host, port, **files)  # type: ignore[arg-type]
+    return RemoteHost(name, address.host, address.port, **files)  # type: ignore[arg-type]
 
 
-def _address(text: str) -> tuple[str, int]:
-    """Host and port. Raises `UsageError`."""
-    match = _ADDRESS.fullmatch(text)
-    port = int(match[3] or PORT) if match else 0
-    if not match or not 0 < port < 65536:
-        raise UsageError(f"{text!r} is not the address of a host, such as host.example:8443 or [2001:db8::7]:8443")
-    return match[1] or match[2], port
+def _address(text: str) -> HostAddress:
+    """Raises `UsageError`."""
+    return host_address.read(text, "https", PORT, _EXAMPLE)
 
 
 def _read(path: Path) -> dict[str, dict[str, Any]]:

@@ -80,3 +80,8 @@ def owned(folder: Path) -> None:
 def attestation() -> bytes:
     """A document that says what a host has measured, and proves nothing."""
     return encode_again(HostAttestation(b"key", b"statement", b"signature", {13: replayed(EVENTS)}, EVENTS))
+
+
+def request(content: bytes = b"") -> bytes:
+    """A file that begins as a request to a host, and that nobody has signed."""
+    return b"modseal-request 2 9\n{}signature" + content

@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import http.server
 import json
+import os
+import socket
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,11 @@ from builders import images, pki
 from builders.transcript import run
 from image.test_spec import GOOD
 from modseal.boot import attestation
+from modseal.causes import CAUSES
 from modseal.image.expect import expect
+
+SEND = ("image", "send", "update")
+GET = ("attest", "get", "--nonce", "0123456789abcdef", "-o", "a")
 
 
 @pytest.fixture
@@ -75,6 +82,34 @@ def test_a_nonce_has_one_form(folder: Path, nonce: str) -> None:
     assert "hexadecimal" in done.err
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        "http://127.0.0.1:99999",
+        "http://[::1",
+        "http://",
+        "http://h:0",
+        "http://h h",
+        "ftp://h",
+        "http://u:secret@h",
+        "",
+    ],
+)
+@pytest.mark.parametrize("words", [SEND, GET], ids=["send", "get"])
+def test_an_address_that_is_none_is_a_mistake_of_the_call(folder: Path, words: tuple[str, ...], address: str) -> None:
+    (folder / "update").write_bytes(images.request())
+    before = left(folder)
+    done = (
+        run(*words[:2], address, *words[2:], cwd=folder) if words[0] == "attest" else run(*words, address, cwd=folder)
+    )
+    assert (done.code, done.out) == (2, "")
+    assert len(done.err.splitlines()) == 1
+    assert "is not the address of a host: " in done.err
+    assert "give one such as http://192.0.2.7:9090" in done.err
+    assert "secret" not in done.err
+    assert left(folder) == before
+
+
 def test_what_a_host_says_without_proof_is_not_shown(folder: Path) -> None:
     images.built(folder / "image")
     (folder / "a.json").write_bytes(images.attestation())
@@ -120,10 +155,11 @@ Answering = tuple[str, list[tuple[str, bytes]], dict[str, object]]
 
 def test_an_update_is_sent_whole_and_what_the_host_says_is_shown(folder: Path, answering: Answering) -> None:
     address, got, _ = answering
-    (folder / "update").write_bytes(b"content" * 99999)
+    update = images.request(b"content" * 99999)
+    (folder / "update").write_bytes(update)
     done = run("image", "send", "update", address, cwd=folder)
     assert (done.code, done.out) == (0, "accepted: the host restarts, and tries version 2, generation 5\n")
-    assert got == [("/update", b"content" * 99999)]
+    assert got == [("/update", update)]
 
 
 @pytest.mark.parametrize(("outcome", "code"), [("rejected", 1), ("undecided", 3)])
@@ -131,7 +167,7 @@ def test_a_refusal_is_shown_with_its_next_step(folder: Path, answering: Answerin
     address, _, says = answering
     says.clear()
     says |= {"outcome": outcome, "code": "version-downgraded", "detail": "not\x1bnewer"}
-    (folder / "update").write_bytes(b"x")
+    (folder / "update").write_bytes(images.request())
     done = run("image", "send", "update", address, cwd=folder)
     assert done.code == code
     assert done.out.startswith(f"{outcome}: version-downgraded: not")
@@ -142,16 +178,105 @@ def test_a_refusal_is_shown_with_its_next_step(folder: Path, answering: Answerin
 def test_an_answer_of_another_kind_is_no_answer(folder: Path, answering: Answering) -> None:
     address, _, says = answering
     says["outcome"] = "fine"
-    (folder / "update").write_bytes(b"x")
+    (folder / "update").write_bytes(images.request())
     done = run("image", "send", "update", address, cwd=folder)
     assert (done.code, done.out) == (3, "")
-    assert "does not know" in done.err
+    assert "answers with something that no host says (HTTP 200)" in done.err
+    assert CAUSES["host-answer"] in done.err
 
 
-def test_what_is_not_there_cannot_be_sent(folder: Path) -> None:
-    done = run("image", "send", "update", "http://127.0.0.1:9", cwd=folder)
+@pytest.mark.parametrize(
+    "answer", [b"HTTP/1.0 413 Content Too Large\r\n\r\n", b"HTTP/1.0 200 OK\r\n\r\n[[[", b"hello\r\n"]
+)
+def test_what_is_no_host_is_told_so(folder: Path, answer: bytes) -> None:
+    (folder / "update").write_bytes(images.request())
+    with answering_early(answer) as address:
+        done = run("image", "send", "update", address, cwd=folder)
+    assert (done.code, done.out) == (3, "")
+    assert "TPM" not in done.err
+
+
+def test_a_host_that_answers_before_it_has_everything_is_heard(folder: Path) -> None:
+    """It closes the connection, which breaks in the midst of what is sent."""
+    body = json.dumps({"outcome": "undecided", "detail": "send it again later"}).encode()
+    (folder / "update").write_bytes(images.request(bytes(8 << 20)))
+    with answering_early(b"HTTP/1.0 503 Service Unavailable\r\n\r\n" + body) as address:
+        done = run("image", "send", "update", address, cwd=folder)
+    assert (done.code, done.out) == (3, "undecided: send it again later\n"), done.err
+
+
+@contextmanager
+def answering_early(answer: bytes) -> Iterator[str]:
+    """The address of something that answers so as soon as it has read a little of what it is sent."""
+
+    def serve() -> None:
+        client, _ = server.accept()
+        with client:
+            client.recv(1000)
+            client.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+        thread.join()
+
+
+@pytest.mark.parametrize("words", [SEND, GET], ids=["send", "get"])
+def test_a_host_that_is_not_there_is_looked_for_and_nothing_else(folder: Path, words: tuple[str, ...]) -> None:
+    (folder / "update").write_bytes(images.request())
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        done = run(*words, f"http://127.0.0.1:{nobody.getsockname()[1]}", cwd=folder)
     assert done.code == 3
-    assert "update" in done.err
+    assert "does not answer: Connection refused" in done.err
+    assert CAUSES["host-silent"] in done.err
+    assert "TPM" not in done.err
+
+
+def test_a_host_without_a_tpm_is_told_so(folder: Path) -> None:
+    with answering_early(b"HTTP/1.0 404 Not Found\r\n\r\n") as address:
+        done = run(*GET, address, cwd=folder)
+    assert done.code == 3
+    assert CAUSES["host-without-tpm"] in done.err
+    assert "a" not in left(folder)
+
+
+def test_what_a_stranger_answers_is_no_attestation_of_a_file(folder: Path) -> None:
+    with answering_early(b"HTTP/1.0 200 OK\r\n\r\n<html>") as address:
+        done = run(*GET, address, cwd=folder)
+    assert done.code == 1
+    assert CAUSES["host-answer"] in done.err
+    assert "a" not in left(folder)
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "said"),
+    [
+        (b"", 1, CAUSES["no-request"]),
+        (b"MZ and a program", 1, CAUSES["no-request"]),
+        (b"modseal-request 9\n", 1, CAUSES["no-request"]),
+        (b"modseal-request 9999999 256\n", 1, CAUSES["no-request"]),
+        (b" " + images.request(), 1, CAUSES["no-request"]),
+        ("folder", 3, CAUSES["folder"]),
+        ("pipe", 3, CAUSES["not-a-file"]),
+        ("nothing", 3, CAUSES["not-found"]),
+    ],
+)
+def test_what_is_no_request_is_not_sent(
+    folder: Path, answering: Answering, content: bytes | str, code: int, said: str
+) -> None:
+    address, got, _ = answering
+    if isinstance(content, bytes):
+        (folder / "update").write_bytes(content)
+    elif content == "folder":
+        (folder / "update").mkdir()
+    elif content == "pipe":
+        os.mkfifo(folder / "update")
+    done = run(*SEND, address, cwd=folder)
+    assert (done.code, done.out) == (code, "")
+    assert said in done.err
+    assert got == []
 
 
 def test_a_rollback_that_cannot_be_signed_leaves_nothing(folder: Path) -> None:

@@ -47,7 +47,8 @@ CauseName = Literal[
     "tpm-failed", "erofs-failed", "index-unusable",
     # host images
     "image-spec", "package-unfit", "firmware-key",
-    "host-silent", "not-a-public-key", "no-attestation", "no-expectation", "service-file",
+    "host-silent", "host-without-tpm", "host-answer", "no-request",
+    "not-a-public-key", "no-attestation", "no-expectation", "service-file",
     # a host that is managed from outside
     "serve-spec", "serve-key", "serve-task", "serve-busy", "serve-silent", "serve-died", "serve-webhook",
     # hosts that are managed from elsewhere
@@ -210,7 +211,11 @@ CAUSES: Final[Mapping[CauseName, str]] = {
     "really brings this is not for a host.",
     "firmware-key": "Name a certificate of an RSA key of 2048 bits or more; `openssl req -x509 -newkey rsa:3072` "
     "makes one.",
-    "host-silent": "Check the address, and with `/status` whether the host is up and has a TPM.",
+    "host-silent": "Check the address and the network, and that the host is up: the same address shows its `/status`.",
+    "host-without-tpm": "Check the address, and that the host has a TPM; without one it can prove nothing.",
+    "host-answer": "Check that the address is that of a host's management interface, which shows `/status`.",
+    "no-request": "Name the `update` or `modules.update` of a folder that `modseal image build` has written, or the "
+    "file of `modseal image rollback`.",
     "not-a-public-key": "Name the key that `modseal attest key` printed when the host was set up.",
     "no-attestation": "Name the file that `modseal attest get` has written; ask the host again if it is damaged.",
     "no-expectation": "Name the file that `modseal image expect` has written; write it again if it is damaged.",

@@ -11,6 +11,7 @@ and over what, says nothing: it is taken for its signature alone, by the key tha
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -22,7 +23,8 @@ from cryptography import x509
 from modseal import limits
 from modseal.boot.authenticode import ALGORITHM
 from modseal.boot.documents import NUMBER, FileName, Sha256Text
-from modseal.errors import FormatError, InputError, RefusedError
+from modseal.errors import FormatError, RefusedError
+from modseal.files.open import open_file
 from modseal.format import canonical_json, rules
 from modseal.format.shape import Array, Integer, Table, Text
 from modseal.pki import algorithms
@@ -112,10 +114,10 @@ def read(take: Callable[[int], bytes], owner: x509.Certificate) -> Request:
     head = b""
     while not head.endswith(b"\n") and len(head) < limits.DELIVERY_HEAD and (one := take(1)):
         head += one
-    sizes = _HEAD.fullmatch(head)
-    if not sizes or int(sizes[1]) > limits.REQUEST_SIZE:
+    sizes = _sizes(head)
+    if sizes is None:
         raise invalid("it does not begin as a request")
-    document, signature = take(int(sizes[1])), take(int(sizes[2]))
+    document, signature = map(take, sizes)
     try:
         algorithms.verify(ALGORITHM, owner.public_key(), signature, _SIGNED + document)
     except FormatError:
@@ -125,11 +127,14 @@ def read(take: Callable[[int], bytes], owner: x509.Certificate) -> Request:
 
 def is_one(path: Path) -> bool:
     """Whether a file begins as a request. Raises `InputError`."""
-    try:
-        with path.open("rb") as file:
-            return _HEAD.match(file.read(limits.DELIVERY_HEAD)) is not None
-    except OSError as error:
-        raise InputError.of(path, error) from error
+    with open_file(path) as descriptor:
+        return _sizes(os.read(descriptor, limits.DELIVERY_HEAD)) is not None
+
+
+def _sizes(head: bytes) -> tuple[int, int] | None:
+    """The bytes of a request and of its signature, as its first line says them; None where that is no such line."""
+    found = _HEAD.match(head)
+    return (int(found[1]), int(found[2])) if found and int(found[1]) <= limits.REQUEST_SIZE else None
 
 
 def _decode(document: bytes) -> Request:

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from modseal.cli.options import FILE, OUTPUT, tell_replaced
-from modseal.errors import UsageError
+from modseal.errors import FormatError, UsageError
 
 nonce_option = click.option(
     "--nonce", required=True, metavar="HEX", help="What nobody could know before: 16 to 64 hexadecimal digits."
@@ -42,7 +42,10 @@ def get(address: str, nonce: str, out: Path) -> None:
     from modseal.files.output import output_file
     from modseal.image.ask import ask
 
-    found = attestation.decode(ask(address, _nonce(nonce)), address)
+    try:
+        found = attestation.decode(ask(address, _nonce(nonce)), address)
+    except FormatError as error:
+        raise error.because("host-answer") from None
     tell_replaced(out)
     with output_file(out) as file:
         file.write(attestation.encode_again(found))

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import http.client
 import json
-import urllib.parse
+import os
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from modseal import limits
+from modseal.boot import requests
 from modseal.boot.documents import NUMBER
-from modseal.errors import InputError, UsageError
+from modseal.errors import InputError, RefusedError
+from modseal.files import host_address
+from modseal.files.open import open_file
 from modseal.format.shape import Table, Text
 
 _SECONDS = 60
@@ -18,28 +23,11 @@ _UPDATE_SECONDS = 900
 """A host answers only once it has proved and written an update."""
 
 
-def _connect(address: str, seconds: int) -> http.client.HTTPConnection:
-    parts = urllib.parse.urlsplit(address)
-    if parts.scheme != "http" or not parts.hostname or parts.path.strip("/") or parts.query:
-        raise UsageError(f"{address} is no address of a management interface, such as http://192.0.2.7:9090")
-    return http.client.HTTPConnection(parts.hostname, parts.port or 80, timeout=seconds)
-
-
 def ask(address: str, nonce: bytes) -> bytes:
     """The bytes of an attestation over a nonce, unproved. Raises `UsageError`, `InputError`."""
-    connection = _connect(address, _SECONDS)
-    try:
-        connection.request("GET", f"/attestation?nonce={nonce.hex()}")
-        answer = connection.getresponse()
-        data = answer.read(limits.HOST_DOCUMENT_SIZE)
-    except (OSError, http.client.HTTPException) as error:
-        raise InputError(f"{address} does not answer: {error}").because("host-silent") from None
-    finally:
-        connection.close()
-    if answer.status != http.client.OK:
-        raise InputError(f"{address} gives no attestation (HTTP {answer.status}): it may have no TPM").because(
-            "host-silent"
-        )
+    status, data = _answer(address, _host(address, _SECONDS), "GET", f"/attestation?nonce={nonce.hex()}")
+    if status != http.client.OK:
+        raise InputError(f"{address} gives no attestation (HTTP {status})").because("host-without-tpm")
     return data
 
 
@@ -61,21 +49,44 @@ _ANSWER = Table(
 
 
 def send(address: str, path: Path) -> HostAnswer:
-    """Send a signed request to a host, and give what it says of it. Raises `UsageError`, `InputError`."""
+    """Send a signed request to a host, and give what it says of it.
+
+    Raises `UsageError`, `InputError`, and `RefusedError` for a file that is no request, of which nothing is sent.
+    """
+    host = _host(address, _UPDATE_SECONDS)
+    if not requests.is_one(path):
+        raise RefusedError("update-invalid", f"{path} does not begin as a request to a host").because("no-request")
+    with open_file(path) as descriptor, open(descriptor, "rb", closefd=False) as file:
+        length = {"Content-Length": str(os.fstat(descriptor).st_size)}
+        status, data = _answer(address, host, "PUT", "/update", file, length)
     try:
-        file = path.open("rb")
-    except OSError as error:
-        raise InputError.of(path, error) from error
-    connection = _connect(address, _UPDATE_SECONDS)
-    try:
-        with file:
-            connection.request("PUT", "/update", file, {"Content-Length": str(path.stat().st_size)})
-        said = json.loads(connection.getresponse().read(limits.HOST_DOCUMENT_SIZE))
-    except (OSError, http.client.HTTPException, ValueError) as error:
-        raise InputError(f"{address} does not answer: {error}").because("host-silent") from None
-    finally:
-        connection.close()
+        said = json.loads(data)
+    except (ValueError, RecursionError):
+        said = None
     if next(iter(_ANSWER.problems(said)), None):
-        raise InputError(f"{address} answers with something that modseal does not know").because("host-silent")
+        detail = f"{address} answers with something that no host says (HTTP {status})"
+        raise InputError(detail).because("host-answer")
     numbers = said.get("version", 0), said.get("generation", 0)
     return HostAnswer(said["outcome"], said.get("code", ""), said.get("detail", ""), *numbers)
+
+
+def _host(address: str, seconds: int) -> http.client.HTTPConnection:
+    place = host_address.read(address, "http", http.client.HTTP_PORT, "http://192.0.2.7:9090")
+    return http.client.HTTPConnection(place.host, place.port, timeout=seconds)
+
+
+def _answer(
+    address: str, host: http.client.HTTPConnection, method: str, path: str, body: Any = None, headers: Any = None
+) -> tuple[int, bytes]:
+    """The status and the content of an answer. Raises `InputError`."""
+    try:
+        host.connect()
+        with suppress(BrokenPipeError, ConnectionResetError):  # it may have answered before it has taken everything
+            host.request(method, path, body, headers or {})
+        answer = host.getresponse()
+        return answer.status, answer.read(limits.HOST_DOCUMENT_SIZE)
+    except (OSError, http.client.HTTPException) as error:
+        why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise InputError(f"{address} does not answer: {why}").because("host-silent") from None
+    finally:
+        host.close()

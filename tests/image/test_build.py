@@ -14,7 +14,7 @@ from zipfile import ZipFile
 
 import pytest
 
-from builders import image_builds, pki
+from builders import elf_files, image_builds, pki
 from builders.hosts import Host
 from builders.transcript import SOURCE
 from modseal.errors import InputError, ModsealError, RefusedError, SpecError, UsageError
@@ -153,12 +153,21 @@ def test_a_mistake_is_found_before_anything_is_built(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_module_that_brings_a_file_of_the_root_ends_the_build(others: Path, tmp_path: Path) -> None:
-    made = others.with_name("shadowed.toml")
-    made.write_text(others.read_text().replace("acme-1.0.seal", "shadow-1.0.seal"))
-    with pytest.raises(RefusedError, match=r"/usr/lib/x86_64-linux-gnu/libc.so.6 of shadow") as caught:
+@pytest.mark.parametrize(
+    ("name", "path", "code"),
+    [
+        ("shadow", "usr/lib/x86_64-linux-gnu/libc.so.6", "path-owned"),
+        ("stack", "opt/acme/run", "writable-code"),
+    ],
+)
+def test_a_module_that_brings_what_no_host_may_have_ends_the_build(
+    others: Path, tmp_path: Path, name: str, path: str, code: str
+) -> None:
+    made = others.with_name(f"with-{name}.toml")
+    made.write_text(others.read_text().replace("acme-1.0.seal", f"{name}-1.0.seal"))
+    with pytest.raises(RefusedError, match=f"/{path} of {name}") as caught:
         image_builds.build(made, tmp_path / "out")
-    assert caught.value.failure.code == "path-owned"
+    assert caught.value.failure.code == code
     assert list(tmp_path.iterdir()) == []
 
 
@@ -185,4 +194,5 @@ def others(spec: Path) -> Path:
             wheel.writestr(file, b"x = 2")
     Host(folder / "root").bundle("stranger", "1.0", pki.issue("Stranger", issuer=pki.ca("Another CA")))
     Host(folder / "root").bundle("shadow", "1.0", files={"usr/lib/x86_64-linux-gnu/libc.so.6": b"another"})
+    Host(folder / "root").bundle("stack", "1.0", files={"opt/acme/run": elf_files.program((elf_files.CODE,))})
     return spec

@@ -10,7 +10,7 @@ from builders import hosts
 from builders.pki import NOW
 from modseal.errors import SpecError
 from modseal.host import export
-from modseal.image import build
+from modseal.image import generation
 
 SERVICE = b'schema = "modseal/service@1"\ncommand = ["/opt/acme-agent/run"]\n'
 
@@ -34,9 +34,9 @@ def test_a_service_that_a_host_would_refuse_is_refused_when_it_is_built(
     with host.store() as store:
         (module,) = export.proved_modules(store, NOW)
         if why is None:
-            build._require_services(store, module)
+            generation._require_services(store, module)
         else:
             with pytest.raises(SpecError) as caught:
-                build._require_services(store, module)
+                generation._require_services(store, module)
             assert caught.value.failure.detail.startswith(f"a service of acme-agent: {why}")
             assert "vendor" in caught.value.failure.next_step

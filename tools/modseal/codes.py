@@ -63,6 +63,8 @@ CodeName = Literal[
     "host-unreachable", "host-reply-invalid", "host-denied",
     # hosts: what an image's owner alone may change
     "owner-decides",
+    # hosts: what no image may have
+    "writable-code",
     # hosts: lockdown, and what ends it
     "host-locked-down", "lockdown-incomplete", "break-glass-invalid", "break-glass-other-host", "break-glass-used",
     "break-glass-early", "break-glass-expired", "break-glass-threshold",
@@ -732,13 +734,21 @@ CODES: Final[Mapping[CodeName, Code]] = {
         "A host does not let the holder of this certificate do what was asked.",
         "Ask with a certificate whose role may do this; whoever runs the host says which roles there are.",
     ),
-    # hosts: lockdown, and what ends it
+    # hosts: what an image's owner alone may change
     "owner-decides": Code(
         None,
         "The host was booted from an image: what it runs, and for which level, its owner has signed as a whole.",
         "Build the next image or generation with `modseal image build`, and push its `update` or `modules.update`; "
         "to go back, push what `modseal image rollback` writes.",
     ),
+    # hosts: what no image may have
+    "writable-code": Code(
+        None,
+        "A program or library asks for memory that is writable and code, or does not clearly say that it does not.",
+        "Build it again for x86-64, with `-z noexecstack` and no part that is writable and code (`readelf -hlW` shows "
+        "all three), or leave it out.",
+    ),
+    # hosts: lockdown, and what ends it
     "host-locked-down": Code(
         None,
         "The host is in strict mode, and whoever asked for the change is none of its controllers.",

@@ -13,37 +13,24 @@ import uuid as uuids
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
-from modseal.boot import attestation, fat, portable_executable, services, slots
-from modseal.boot.documents import (
-    GENERATION_FILE,
-    GENERATIONS,
-    SERVED,
-    SERVICES,
-    HostDocument,
-    ImageGeneration,
-    ImageRecord,
-    encode_generation,
-)
+from modseal.boot import attestation, fat, portable_executable, slots
+from modseal.boot.documents import GENERATIONS, SERVED, HostDocument
 from modseal.boot.requests import Running, UpdateRequest
-from modseal.errors import InputError, RefusedError, SpecError, UndecidedError
-from modseal.files.folder import make_folder
+from modseal.errors import RefusedError, SpecError
 from modseal.files.staging import StagingFolder, require_free
-from modseal.files.tree import Tree, new_tree
+from modseal.files.tree import Tree
 from modseal.format import verity
 from modseal.format.manifest import Entry, FileType, Manifest
-from modseal.host import change, create, export
 from modseal.host.installed import Installed
-from modseal.host.store import Store, open_store
-from modseal.image import data, disk, firmware, inputs, root, served, update
+from modseal.image import data, disk, firmware, generation, inputs, root, served, update
 from modseal.image.debian import PackageFile
 from modseal.image.inputs import Inputs
 from modseal.image.spec import ImageSpec
-from modseal.packing import erofs, host_export, kernel_signature
+from modseal.packing import erofs, kernel_signature
 from modseal.policy import sources
 from modseal.signing.signer import Signer
-from modseal.trust.examination import Verdict
 from modseal.trust.policy import Policy
 
 _BOOT_SIZE, _ROOT_SIZE = 64 << 20, 96 << 20
@@ -90,38 +77,38 @@ def build(spec: ImageSpec, signer: Signer, out: Path, at: datetime) -> Built:
     )
     with tempfile.TemporaryDirectory(prefix="modseal-") as folder, StagingFolder(out) as staging:
         place = Path(folder)
-        bundles = _proved(place / "host", spec, policy, at)
+        bundles = generation.proved(place / "host", spec, policy, at)
         hash_, size, entries = _root(place, spec, given, host, policy, signer)
-        generation, modules, images = _generation(place, spec, signer, bundles, (hash_, entries), at)
+        content, modules, images = generation.write(place, spec, signer, bundles, (hash_, entries), at)
         program = _program(spec, given, signer, hash_, size)
         digest = portable_executable.digest(program)
         if digest in spec.revoked:
             raise RefusedError("denied", "revoked: names the boot program of this very image").because("image-spec")
         with (place / "boot.img").open("wb") as file:
             file.truncate(_BOOT_SIZE)
-            for where, content in fat.boot_partition(program, _BOOT_SIZE):
+            for where, part in fat.boot_partition(program, _BOOT_SIZE):
                 file.seek(where)
-                file.write(content)
+                file.write(part)
         (place / "boot.efi").write_bytes(program)
         if spec.served:
-            served.write_key(spec.served, generation / SERVED)
-        state = generation / slots.FILE
+            served.write_key(spec.served, content / SERVED)
+        state = content / slots.FILE
         state.write_bytes(slots.encode(slots.first(spec.version, digest.hex(), spec.generation)))
         state.chmod(0o644)
         seed = hashlib.sha256(f"{spec.name} {spec.version}".encode() + hash_).digest()
         epoch = int(spec.released.timestamp())
         identifier = str(uuids.UUID(bytes=hashlib.sha256(seed + b"data").digest()[:16], version=5))
-        data.write(generation, place / "data.img", spec.data_size, epoch, identifier)
+        data.write(content, place / "data.img", spec.data_size, epoch, identifier)
         sizes = {
             "boot": len(program),
             "root": (place / "root.img").stat().st_size,
-            "modules": sum(one.stat().st_size for one in generation.rglob("*") if one.is_file()),
+            "modules": sum(one.stat().st_size for one in content.rglob("*") if one.is_file()),
         }
         _copy(staging.tree, "root.img", place / "root.img", 0o644)
         mode = 0o600 if spec.served else 0o644  # the data partition then has a private key
         _copy(staging.tree, "data.img", place / "data.img", mode)
         staging.tree.write("boot.efi", program, 0o644)
-        folder_of = generation / GENERATIONS / str(spec.generation)
+        folder_of = content / GENERATIONS / str(spec.generation)
         files = update.part_files(place / "boot.efi", place / "root.img", folder_of)
         request = UpdateRequest(
             spec.name,
@@ -180,83 +167,6 @@ def _root(
         detail = f"the root image has {image.stat().st_size} bytes, and its partition {_ROOT_SIZE}"
         raise RefusedError("limit-exceeded", detail, size=image.stat().st_size, limit=_ROOT_SIZE)
     return hash_, size, entries
-
-
-def _proved(place: Path, spec: ImageSpec, policy: Policy, at: datetime) -> list[Path]:
-    """Make a host with the modules, each proved under the policy. Gives their bundles."""
-    bundles = _bundles(spec.modules)
-    make_folder(place, 0o755)
-    create.create(place, policy, spec.level, at)
-    if bundles:
-        done = change.install(place, bundles, at)
-        if done.verdict is not Verdict.ACCEPTED:
-            for result in done.results:
-                result.require()
-            failure = done.failures[0]
-            kind = RefusedError if done.verdict is Verdict.REJECTED else UndecidedError
-            raise kind(failure.code, failure.detail, **failure.evidence)
-    return bundles
-
-
-def _generation(
-    place: Path,
-    spec: ImageSpec,
-    signer: Signer,
-    bundles: Sequence[Path],
-    of_root: tuple[bytes, Sequence[Entry]],
-    at: datetime,
-) -> tuple[Path, tuple[Installed, ...], list[tuple[str, str, str, str]]]:
-    """The folder of the data partition with the first generation; its modules; what they measure."""
-    base, owned = of_root[0], {one.path for one in of_root[1] if one.type is not FileType.DIRECTORY}
-    content = place / "data"
-    folder = f"{GENERATIONS}/{spec.generation}"
-    sources_of = {hashlib.sha256(inputs.content(path)).hexdigest(): path for path in bundles}
-    records = []
-    with open_store(place / "host") as store, new_tree(content) as tree:
-        modules = export.proved_modules(store, at)
-        for module in modules:
-            _require_services(store, module)
-            if found := sorted(owned.intersection(entry.path for entry in module.entries)):
-                detail = f"/{found[0]} of {module.name} is a file of the root, and no module covers one"
-                raise RefusedError("path-owned", detail, path=found[0])
-        images = list(host_export.write_images(store, modules, tree, f"{folder}/"))
-        for one in images:
-            bundle = sources_of[one.module.record.bundle]
-            name = f"{one.module.name}-{one.module.version}{bundle.suffix}"
-            tree.write(f"{folder}/{name}", inputs.content(bundle), 0o644)
-            records.append(ImageRecord(name, PurePosixPath(one.path).name, one.root.hex(), one.size // verity.BLOCK))
-        text = export.ipe_policy(spec.generation, [base, *(one.root for one in images)]).encode()
-        signed = kernel_signature.signed(text, signer, attached=True)
-        tree.write(f"{folder}/{base.hex()}.p7b", signed, 0o644)
-        document = encode_generation(ImageGeneration(spec.generation, tuple(records)))
-        tree.write(f"{folder}/{GENERATION_FILE}", document, 0o644)
-    measured = [(one.module.name, one.module.version, one.module.record.manifest, one.root.hex()) for one in images]
-    return content, modules, measured
-
-
-def _require_services(store: Store, module: Installed) -> None:
-    """A host whose service is refused at boot must not be built. Raises `SpecError`."""
-    for entry in module.entries:
-        folder, _, name = entry.path.rpartition("/")
-        if folder != SERVICES or not name.endswith(".toml"):
-            continue
-        try:
-            if entry.type is not FileType.FILE:
-                raise SpecError(f"{name}: is no file").because("service-file")
-            services.service_of(name, b"".join(export.content(store, entry)), module.name)
-        except SpecError as error:
-            detail = f"a service of {module.name}: {error.failure.detail}"
-            raise SpecError(detail).because("service-file") from None
-
-
-def _bundles(named: Sequence[Path]) -> list[Path]:
-    found: list[Path] = []
-    for path in named:
-        inside = sorted((*path.rglob("*.seal"), *path.rglob("*.vib"))) if path.is_dir() else [path]
-        if not inside:
-            raise InputError(f"{path} has no bundle in it", path=str(path)).because("no-bundle-there")
-        found += inside
-    return found
 
 
 def _program(spec: ImageSpec, given: Inputs, signer: Signer, base: bytes, size: int) -> bytes:

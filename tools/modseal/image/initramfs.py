@@ -16,6 +16,7 @@ import zstandard
 
 from modseal.errors import SpecError
 from modseal.format.manifest import FileType
+from modseal.image import writable_code
 from modseal.image.debian import PackageFile, merged
 
 _LEVEL = 19
@@ -40,10 +41,14 @@ MODULES = ("virtio_blk", "dm-verity", "erofs", "loop", "overlay", "efivarfs", "v
 
 
 def build(files: Mapping[str, PackageFile], kernel: Mapping[str, PackageFile], modules: Sequence[str]) -> bytes:
-    """The initramfs, of files of the root's packages and of the kernel's. Raises `SpecError` for what is missing."""
+    """The initramfs, of files of the root's packages and of the kernel's.
+
+    Raises `SpecError` for what is missing, `RefusedError` for what may not be there.
+    """
     found: dict[str, PackageFile] = {}
 
     def add(path: str, data: bytes, mode: int = 0o644) -> None:
+        writable_code.require_none(path, data)
         found[path] = PackageFile(path, FileType.FILE, mode, data)
 
     add("init", _INIT, 0o755)

@@ -22,6 +22,7 @@ from modseal.boot.documents import HOST_FILE, OWNER_FILE, PLACE, POLICY_FILE, PO
 from modseal.errors import FormatError, InputError, RefusedError, SpecError
 from modseal.files.tree import Tree, new_tree
 from modseal.format.manifest import Entry, FileType
+from modseal.image import writable_code
 from modseal.image.debian import PackageFile
 from modseal.image.initramfs import interpreter
 from modseal.image.spec import PackageSpec
@@ -100,6 +101,8 @@ def write(place: Path, files: Mapping[str, PackageFile]) -> None:
     """
     fixed = (*_FOLDERS, "usr", "usr/lib", *(f"usr/{name}" for name in _MERGED))
     _require_tree(files, fixed)
+    for path, one in sorted(files.items()):
+        writable_code.require_none(path, one.data)
     with new_tree(place) as tree:
         for name in fixed:
             tree.folder(name)

@@ -191,10 +191,65 @@ def test_a_program_does_not_wait_for_a_script_whose_interpreter_cannot_be_reache
         assert process.returncode == 0
 
 
+NO_STACK_OF_A_USER = """
+import os, time
+from modseal.host import stacks
+text_of = stacks.text_of
+def slow(path):
+    while path.endswith("/stack") and os.stat(os.path.dirname(path)).st_uid == 65534 and not os.path.exists({end!r}):
+        time.sleep(0.1)
+    return text_of(path)
+stacks.text_of = slow
+"""
+
+
+@pytest.mark.parametrize("name", ["run", "script"])
+def test_a_thread_whose_stack_is_never_shown_holds_up_nobody_elses_start(host: Host, tmp_path: Path, name: str) -> None:
+    """Linux shows none while execve closes a file, and the server of a file of FUSE never has to say that it has."""
+    end = tmp_path / "end"
+    with guards.guarded(host, before=NO_STACK_OF_A_USER.format(end=str(end))) as guard:
+        put_files(guard)
+        user = ["nsenter", "--target", guard.namespace, "--mount", "setpriv", "--reuid", "65534", "--clear-groups"]
+        others = [subprocess.Popen([*user, str(guard.mount / name)], stderr=subprocess.DEVNULL) for _ in range(6)]
+        until = time.monotonic() + 2 * limits.GUARD_LEASE_TIME + limits.GUARD_TICK
+        while time.monotonic() < until:
+            assert guard.runs(guard.mount / "script")
+            assert guard.runs(guard.put("other", TRUE))
+        end.touch()
+        for other in others:
+            other.wait()
+
+
 BROKEN = """
 from modseal.host.guard_mounts import GuardedMounts
 Starts.expect = GuardedMounts.hold_opens = lambda *given, **named: 1 / 0
 """
+
+
+def test_what_cannot_be_logged_is_answered_all_the_same(host: Host) -> None:
+    before = "from modseal.host.guard import GuardLog; GuardLog.judged = lambda *given, **named: 1 / 0"
+    with guards.guarded(host, before=before) as guard:
+        assert guard.run("timeout", "5", guard.put("other", ECHO)).returncode == 126
+        assert "ZeroDivisionError" in guard.said("guard-error")["detail"]
+        assert guard.runs(guard.put("run", TRUE))
+
+
+NO_MORE_THREADS = """
+import threading
+begin = Guard.__init__
+def begin_and_then(*given, **named):
+    begin(*given, **named)
+    threading.Thread.start = lambda _: 1 / 0
+Guard.__init__ = begin_and_then
+"""
+
+
+def test_a_system_that_has_no_threads_left_does_not_end_the_guard(host: Host) -> None:
+    """Whoever may start as many as the system can have takes them all."""
+    with guards.guarded(host, before=NO_MORE_THREADS) as guard:
+        assert guard.runs(guard.put("run", TRUE))
+        assert not guard.runs(guard.put("other", TRUE[::-1]))
+        assert guard.codes("content-not-installed")
 
 
 def test_whatever_goes_wrong_denies_that_program_and_does_not_end_the_guard(host: Host) -> None:

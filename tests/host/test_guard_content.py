@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
 from builders import guards
+from modseal import limits
 from modseal.errors import UndecidedError
 from modseal.files.identity import has_no_writer, identity_of
 from modseal.files.mounts import Mount
@@ -95,8 +97,9 @@ def test_what_starts_again_and_again_is_read_again_all_the_same(
 
 @ROOT
 @pytest.mark.parametrize("same_time", [False, True])
-def test_what_was_found_does_not_count_for_the_owner_that_a_file_has_later(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same_time: bool
+@pytest.mark.parametrize(("owner", "mode"), [(65534, 0o755), (0, 0o4755)])
+def test_what_was_found_does_not_count_for_the_owner_and_mode_that_a_file_has_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, same_time: bool, owner: int, mode: int
 ) -> None:
     """A start is answered before its lease is kept, and an older kernel's clock stands still for some milliseconds."""
     path = tmp_path / "file"
@@ -106,11 +109,36 @@ def test_what_was_found_does_not_count_for_the_owner_that_a_file_has_later(
     if same_time:
         monkeypatch.setattr(guard_content, "identity_of", lambda _status: identity)
     contents, descriptor = GuardedContents(), leased(path)
-    os.chown(path, 65534, 65534)
+    os.chown(path, owner, owner)
+    path.chmod(mode)
     contents.keep(descriptor, FoundContent(0o100755, identity=identity), os.getpid())
     with path.open("rb") as again:
         assert contents.known(again.fileno()) is None
     contents.end_leases(float("inf"))
+
+
+@ROOT
+def test_a_lease_is_kept_for_a_start_that_came_while_another_thread_looked_at_those_before(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_bytes(b"program")
+    content, contents = FoundContent(0o100644, identity=identity_of(path.stat())), GuardedContents()
+    contents.keep(leased(path), content, os.getpid())
+    (due,) = contents.end_leases(time.monotonic() + limits.GUARD_LEASE_TIME)
+    contents.keep(leased(path), content, os.getpid())
+    contents.end_lease(due, [])
+    assert not has_no_lease(path)
+    (due,) = contents.end_leases(time.monotonic() + limits.GUARD_LEASE_TIME)
+    contents.end_lease(due, [])
+    assert has_no_lease(path)
+
+
+def has_no_lease(path: Path) -> bool:
+    """Whether a file can be opened for writing at once."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_NONBLOCK))
+    except BlockingIOError:
+        return False
+    return True
 
 
 def leased(path: Path) -> int:

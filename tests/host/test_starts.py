@@ -109,3 +109,18 @@ def test_a_guard_that_is_shown_no_stacks_does_not_start() -> None:
     assert "why a file is opened" in done.stderr
     if os.geteuid() == 0:
         require_stacks()
+
+
+def test_an_interpreter_that_has_not_been_given_its_arguments_yet_is_looked_at_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """execve exchanges the program first, and closes files before it writes the arguments, which can last."""
+    found = Starts()
+    found.await_scripts(os.getpid(), "sh", own_program(), start(SCRIPT))
+    given, text_of = [""], starts.text_of
+    monkeypatch.setattr(starts, "text_of", lambda path: given[-1] if path.endswith("/cmdline") else text_of(path))
+    assert found.is_unsafe(os.getpid()) is None
+    given.append("/bin/sh\0-c\0")
+    assert found.is_unsafe(os.getpid())
+    given.append("/bin/sh\0script\0")
+    assert found.is_unsafe(os.getpid()) is False

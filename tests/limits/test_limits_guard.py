@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
@@ -76,9 +77,10 @@ def test_writers_are_kept_away_for_so_long_and_from_so_many_files(guard: Guard, 
 
     first = run(0)
     contents = guard._contents
-    contents.end_leases(CLOCK + limits.GUARD_LEASE_TIME - 0.01)
-    os.fstat(first)
-    contents.end_leases(CLOCK + limits.GUARD_LEASE_TIME)
+    assert not contents.end_leases(CLOCK + limits.GUARD_LEASE_TIME - 0.01)
+    for lease in contents.end_leases(CLOCK + limits.GUARD_LEASE_TIME):
+        os.fstat(first)
+        guard._end_lease(lease)
     assert contents._leases == {}
     for number in range(limits.GUARD_LEASES + 1):
         run(number + 1)
@@ -87,17 +89,23 @@ def test_writers_are_kept_away_for_so_long_and_from_so_many_files(guard: Guard, 
     assert guard._kernel.answers == [True] * (limits.GUARD_LEASES + 2)
 
 
-@bounds("GUARD_LEASE_LONGEST")
-def test_writers_are_kept_away_from_a_slow_start_for_so_long(
+@bounds("GUARD_LEASE_LONGEST", "GUARD_LEASE_STARTS")
+def test_writers_are_kept_away_from_slow_starts_for_so_long_and_from_so_many(
     guard: Guard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     contents, descriptor = guard._contents, program(tmp_path)
-    monkeypatch.setattr("modseal.host.guard_content.is_starting", lambda _: True)
-    contents.keep(descriptor, FoundContent(0, identity=identity_of(os.fstat(descriptor))), os.getpid())
+    content = FoundContent(0, identity=identity_of(os.fstat(descriptor)))
+    monkeypatch.setattr("modseal.host.guard_looks.is_starting", lambda _: True)
+    threads = [os.getpid()] * (limits.GUARD_LEASE_STARTS - 1) + [threading.get_native_id(), os.getppid()]
+    for thread in threads:
+        contents.keep(os.dup(descriptor), content, thread)
+    os.close(descriptor)
     for now in range(limits.GUARD_LEASE_LONGEST):
-        contents.end_leases(CLOCK + now)
-        assert contents._leases
-    contents.end_leases(CLOCK + limits.GUARD_LEASE_LONGEST)
+        for lease in contents.end_leases(CLOCK + now):
+            guard._end_lease(lease)
+        (lease,) = contents._leases.values()
+        assert list(lease.threads) == threads[1:]
+    assert not contents.end_leases(CLOCK + limits.GUARD_LEASE_LONGEST)
     assert not contents._leases
 
 

@@ -458,6 +458,9 @@ The kernel itself ends a lease that is in a writer's way after 45 s (`fs.lease-b
 GUARD_LEASES = 256
 """Files that the guard keeps writers away from at a time. Each is an open file."""
 
+GUARD_LEASE_STARTS = 256
+"""Starts of one file that the guard waits for to end: the newest, where there are more of them within a second."""
+
 GUARD_LOG_LINES = 10_000
 """Lines of the guard's log that wait for its reader. More are lost: programs must not wait for it."""
 

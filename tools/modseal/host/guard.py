@@ -18,6 +18,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import IO
 
@@ -25,10 +26,10 @@ from modseal import limits
 from modseal.errors import Failure, UndecidedError
 from modseal.host.admission import Admission
 from modseal.host.fanotify import Fanotify, OpenEvent
-from modseal.host.guard_content import FoundContent, GuardedContents, require_leases, unreadable
+from modseal.host.guard_content import FoundContent, GuardedContents, Lease, require_leases, unreadable
 from modseal.host.guard_generation import ActiveGeneration, Loaded
 from modseal.host.guard_log import GuardLog, link, notify
-from modseal.host.guard_looks import UNSAFE_NAME, Examined, Looks
+from modseal.host.guard_looks import AT_A_TIME, UNSAFE_NAME, Examined, Looks
 from modseal.host.guard_mounts import GuardedMounts
 from modseal.host.stacks import NotWaitingYet, require_stacks
 from modseal.host.starts import Start, Starts, file_of
@@ -74,7 +75,7 @@ class Guard:
         self._audit, self._libraries, self._allow_late = audit, libraries, allow_late
         self._lock = threading.Lock()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._pool = ThreadPoolExecutor(_WORKERS)
+        self._pool = _threads(_WORKERS + AT_A_TIME)
         self._active = ActiveGeneration(root, clock, self._log, self._pool, lambda: os.eventfd_write(self._wake, 1))
         self._waiting: dict[int, tuple[OpenEvent, float]] = {}
         self._held: list[OpenEvent] = []
@@ -102,7 +103,7 @@ class Guard:
         ticked = 0.0
         try:
             while not self._stopping:
-                soon = self._unsettled or self._starts.unseen()
+                soon = self._starts.unseen()
                 ready = dict(poll.poll(1000 * (_SOON if soon else limits.GUARD_TICK)))
                 if self._mounts.changes in ready:
                     self._surely(self._follow_mounts)
@@ -111,9 +112,9 @@ class Guard:
                 self._surely(self._see_starts)
                 arrived = self._arrived()  # before the state is looked at: what starts after a switch is judged by it
                 self._surely(self._follow_state)
-                self._ask_again()
+                self._surely(self._ask_again)
                 for event in arrived:
-                    self._take(event)
+                    self._surely(partial(self._take, event))
                 now = time.monotonic()
                 if now - ticked >= limits.GUARD_TICK:  # not with every program
                     ticked = now
@@ -148,12 +149,19 @@ class Guard:
 
     def _see_starts(self) -> None:
         with self._lock:
-            self._contents.end_leases(time.monotonic())
+            due = self._contents.end_leases(time.monotonic())
             self._starts.see_starts()
             processes = [one for one in self._starts.unseen() if one not in self._looking]
             self._looking.update(processes)
         for process in processes:
             self._pool.submit(self._look, process)
+        for lease in due:
+            self._pool.submit(self._end_lease, lease)
+
+    def _end_lease(self, lease: Lease) -> None:
+        starting = self._looks.starting(lease.threads)
+        with self._lock:
+            self._contents.end_lease(lease, starting)
 
     def _look(self, process: int) -> None:
         unsafe = self._looks.end_if_unsafe(process)
@@ -193,7 +201,7 @@ class Guard:
                 del self._waiting[event.descriptor]
                 failure = Failure("guard-late", f"not answered within {limits.GUARD_DEADLINE} s")
                 verdict = "would-deny" if self._audit else "allowed-late" if self._allow_late else "denied"
-                self._log.judged(verdict, event, failure)
+                self._surely(partial(self._log.judged, verdict, event, failure))
                 self._kernel.answer(event.descriptor, allow=self._audit or self._allow_late)
                 if event in self._held:  # nobody else will close it
                     self._held.remove(event)
@@ -256,6 +264,7 @@ class Guard:
         try:
             self._decide(self._looks.examine(found))
         except NotWaitingYet:
+            time.sleep(_SOON)
             with self._lock:
                 self._unsettled.append(found)
             os.eventfd_write(self._wake, 1)
@@ -264,7 +273,10 @@ class Guard:
         with self._lock:
             unsettled, self._unsettled = self._unsettled, []
         for found in unsettled:
-            self._pool.submit(self._examine, found)
+            if found.event.descriptor in self._waiting:
+                self._pool.submit(self._examine, found)
+            else:  # it was late, and is answered: who asked may be doing something else for as long as it likes
+                os.close(found.event.descriptor)
 
     def _decide(self, found: Examined) -> None:
         event, content = found.event, found.content or FoundContent(0)
@@ -283,7 +295,8 @@ class Guard:
             del self._waiting[event.descriptor]
             if failure:
                 verdict = "would-deny" if self._audit else "denied"
-                self._log.judged(verdict, event, failure, sha256=content.sha256, generation=loaded.generation)
+                said = partial(self._log.judged, verdict, event, failure, sha256=content.sha256)
+                self._surely(partial(said, generation=loaded.generation))
             self._kernel.answer(event.descriptor, allow=self._audit or failure is None)
             if content.sha256 and not failure and not self._audit:
                 self._contents.keep(event.descriptor, content, event.thread)
@@ -317,3 +330,10 @@ class Guard:
         name = os.path.basename(link(f"/proc/self/fd/{event.descriptor}") or "")
         self._starts.await_scripts(event.thread, name, event.descriptor, start)
         self._mounts.hold_opens(needed=True)
+
+
+def _threads(number: int) -> ThreadPoolExecutor:
+    """A pool that has its threads already: where somebody starts as many as the system can have, it would get none."""
+    pool, all_of_them = ThreadPoolExecutor(number), threading.Barrier(number)
+    list(pool.map(lambda _: all_of_them.wait(), range(number)))
+    return pool

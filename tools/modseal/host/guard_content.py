@@ -8,6 +8,7 @@ import hashlib
 import os
 import threading
 import time
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from modseal import limits
@@ -15,7 +16,6 @@ from modseal.errors import Failure, UndecidedError
 from modseal.files.identity import Identity, has_no_writer, identity_of, is_still, settled_identity
 from modseal.files.mounts import Mount, mount_number, mount_of
 from modseal.host.admission import HEAD_SIZE, arguments, interpreter
-from modseal.host.stacks import is_starting
 
 _BLOCK = 1 << 20
 _WRITABLE = 0o022
@@ -52,7 +52,7 @@ def require_leases() -> None:
             raise UndecidedError("guard-impossible", detail)
 
 
-class _Lease(NamedTuple):
+class Lease(NamedTuple):
     """A file that nobody has written to since it was read, what it has, and the threads that were let start it.
 
     It is kept so until a time, and for longer, but not past the latest one, while one of them is within execve. What it
@@ -62,9 +62,10 @@ class _Lease(NamedTuple):
     until: float
     latest: float
     known: float
+    identity: Identity
     descriptor: int
     content: FoundContent
-    threads: frozenset[int]
+    threads: tuple[int, ...]
 
 
 class GuardedContents:
@@ -75,7 +76,7 @@ class GuardedContents:
 
     def __init__(self) -> None:
         self._found: dict[Identity, FoundContent] = {}
-        self._leases: dict[Identity, _Lease] = {}
+        self._leases: dict[Identity, Lease] = {}
         self._lock = threading.Lock()
 
     def known(self, descriptor: int) -> FoundContent | None:
@@ -93,7 +94,9 @@ class GuardedContents:
             content: FoundContent | None = lease.content
         else:
             content = self._found.get(identity)
-        return content if content and has_no_writer(descriptor, keep=True) else None
+        if content is None or content.mode != status.st_mode:  # not even rights that it lends since show in it then
+            return None
+        return content if has_no_writer(descriptor, keep=True) else None
 
     def keep(self, descriptor: int, content: FoundContent, thread: int) -> None:
         """Keep the lease on a file that is known or was read, until the thread has started it, and close it then.
@@ -110,11 +113,12 @@ class GuardedContents:
         if before:
             os.close(before.descriptor)
         now = time.monotonic()
-        threads = (before.threads if before else frozenset()) | {thread}
-        self._leases[identity] = _Lease(
+        threads = (*(before.threads if before else ()), thread)[-limits.GUARD_LEASE_STARTS :]
+        self._leases[identity] = Lease(
             now + limits.GUARD_LEASE_TIME,
             now + limits.GUARD_LEASE_LONGEST,
             before.known if before and before.content is content else now + limits.GUARD_LEASE_TIME,
+            identity,
             descriptor,
             content,
             threads,
@@ -122,18 +126,29 @@ class GuardedContents:
         if len(self._leases) > limits.GUARD_LEASES:
             self._end(next(iter(self._leases)))
 
-    def end_leases(self, now: float) -> None:
-        """Close what has been kept for long enough."""
+    def end_leases(self, now: float) -> list[Lease]:
+        """Close what has been kept for longest, and give what can be closed if its threads have left execve."""
+        due = []
         while self._leases:
             identity, lease = next(iter(self._leases.items()))
             if lease.until > now:
-                return
-            starting = frozenset(filter(is_starting, lease.threads)) if lease.latest > now else None
-            if starting:
-                until = min(now + limits.GUARD_LEASE_TIME, lease.latest)
-                self._leases[identity] = self._leases.pop(identity)._replace(until=until, threads=starting)
-            else:
+                break
+            if lease.latest <= now:
                 self._end(identity)
+                continue
+            lease = self._leases.pop(identity)._replace(until=min(now + limits.GUARD_LEASE_TIME, lease.latest))
+            self._leases[identity] = lease
+            due.append(lease)
+        return due
+
+    def end_lease(self, lease: Lease, starting: Sequence[int]) -> None:
+        """Close what `end_leases` gave, if none of its threads is `starting` still."""
+        if self._leases.get(lease.identity) is not lease:
+            return  # it has been started again since, or is closed
+        if starting:
+            self._leases[lease.identity] = lease._replace(threads=tuple(starting))
+        else:
+            self._end(lease.identity)
 
     def _end(self, identity: Identity) -> None:
         os.close(self._leases.pop(identity).descriptor)

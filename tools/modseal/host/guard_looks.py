@@ -6,6 +6,9 @@ import os
 import signal
 import stat
 import threading
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from modseal.errors import Failure
@@ -13,12 +16,14 @@ from modseal.host.admission import ELF
 from modseal.host.fanotify import OpenEvent
 from modseal.host.guard_content import FoundContent, GuardedContents, unreadable
 from modseal.host.guard_generation import Loaded
-from modseal.host.stacks import NotWaitingYet
-from modseal.host.starts import Start, Starts
+from modseal.host.stacks import NotWaitingYet, is_starting
+from modseal.host.starts import Start, Starts, user_of
 
-_AT_A_TIME = 2
-"""Threads that read another process's memory at a time. Whoever owns it can make that last for ever, and may not stop
-what hashes."""
+AT_A_TIME = 16
+"""Threads that look at others at a time. Whoever owns those can make that last for ever, and may not stop what hashes:
+their memory can be a file whose server does not answer, and no stack is shown while execve closes such a file."""
+_OF_A_USER = 2
+"""Threads of one user that are looked at at a time: whoever makes it last for ever may not stop others."""
 UNSAFE_NAME = Failure(
     "interpreter-direct", "its interpreter takes the name that the script is called by for an option: it begins so"
 )
@@ -42,7 +47,23 @@ class Looks:
 
     def __init__(self, starts: Starts, contents: GuardedContents, *, audit: bool, libraries: bool) -> None:
         self._starts, self._contents, self._audit, self._libraries = starts, contents, audit, libraries
-        self._memory = threading.Semaphore(_AT_A_TIME)
+        self._lock = threading.Lock()
+        self._looking: Counter[int] = Counter()
+
+    @contextmanager
+    def _look(self, thread: int) -> Iterator[None]:
+        """Look at a thread, which may last. Raises `NotWaitingYet` where too many do; `OSError` where it has ended."""
+        user = user_of(thread)
+        with self._lock:
+            if self._looking[user] >= _OF_A_USER or self._looking.total() >= AT_A_TIME:
+                raise NotWaitingYet
+            self._looking[user] += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._looking[user] -= 1
+                self._looking += Counter()  # without those of whom nobody is looked at
 
     def examine(self, found: Examined) -> Examined:
         """The same open with all that is needed to judge it. Raises `NotWaitingYet`: it is to be asked again."""
@@ -51,10 +72,12 @@ class Looks:
             if not event.execute and not self._is_held(event):
                 return found._replace(judged=False)
             start = self._starts.expected(event.thread) if event.execute else None
-            if start and self._starts.is_for(start, event.thread, event.descriptor):
-                if start.scripts and self._has_unsafe_name(event.thread):
-                    return found._replace(content=FoundContent(0, trouble=UNSAFE_NAME))
-                found = found._replace(start=start)
+            if start:
+                with self._look(event.thread):
+                    is_for = self._starts.is_for(start, event.thread, event.descriptor)
+                    if is_for and start.scripts and self._starts.has_unsafe_name(event.thread):
+                        return found._replace(content=FoundContent(0, trouble=UNSAFE_NAME))
+                found = found._replace(start=start if is_for else None)
             if found.content:
                 return found
             return found._replace(content=self._contents.read(event.descriptor, event.thread))
@@ -73,31 +96,37 @@ class Looks:
             return self._libraries
         return not stat.S_ISDIR(mode) and self._starts.awaits(event.thread)
 
-    def _has_unsafe_name(self, thread: int) -> bool:
-        if not self._memory.acquire(blocking=False):
-            raise NotWaitingYet
-        try:
-            return self._starts.has_unsafe_name(thread)
-        finally:
-            self._memory.release()
+    def starting(self, threads: Sequence[int]) -> list[int]:
+        """Those of the threads that may be within execve still."""
+        found = []
+        for thread in threads:
+            try:
+                with self._look(thread):
+                    starting = is_starting(thread)
+            except NotWaitingYet:
+                starting = True
+            except OSError:
+                starting = False
+            if starting:
+                found.append(thread)
+        return found
 
     def end_if_unsafe(self, process: int) -> bool | None:
         """Kill an interpreter that has just begun to run and takes its script's name for an option. None: ask again.
 
         Nothing stops it before it has read that name, so this comes some milliseconds later.
         """
-        if not self._memory.acquire(blocking=False):
-            return None
         try:
-            held = os.pidfd_open(process)
-            try:
-                unsafe = self._starts.is_unsafe(process)
-                if unsafe and not self._audit:
-                    signal.pidfd_send_signal(held, signal.SIGKILL)
-                return unsafe
-            finally:
-                os.close(held)
+            with self._look(process):
+                held = os.pidfd_open(process)
+                try:
+                    unsafe = self._starts.is_unsafe(process)
+                    if unsafe and not self._audit:
+                        signal.pidfd_send_signal(held, signal.SIGKILL)
+                    return unsafe
+                finally:
+                    os.close(held)
+        except NotWaitingYet:
+            return None
         except OSError:  # it has ended
             return False
-        finally:
-            self._memory.release()

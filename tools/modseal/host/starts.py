@@ -155,6 +155,8 @@ class Starts:
         if not _has_started(process, awaited):
             return None
         given = text_of(f"/proc/{process}/cmdline").split("\0")
+        if given == [""]:  # the kernel has exchanged the program, and not yet written what it is given
+            return None
         unsafe = given[1 + awaited.arguments : 2 + awaited.arguments]
         return any(name[:1].encode() in OPTIONS for name in unsafe)
 
@@ -219,7 +221,17 @@ def _program(process: int) -> MountedInode | None:
 def process_of(thread: int) -> int:
     """The process of a thread."""
     with contextlib.suppress(OSError):
-        for line in text_of(f"/proc/{thread}/status").splitlines():
-            if line.startswith("Tgid:"):
-                return int(line.split()[1])
+        return _status(thread, "Tgid:")
     return thread
+
+
+def user_of(thread: int) -> int:
+    """The user who has started it: the real user id, which a set-user-id program does not change. Raises `OSError`."""
+    return _status(thread, "Uid:")
+
+
+def _status(thread: int, label: str) -> int:
+    for line in text_of(f"/proc/{thread}/status").splitlines():
+        if line.startswith(label):
+            return int(line.split()[1])
+    raise ProcessLookupError(thread)

@@ -7,6 +7,7 @@ import threading
 from collections.abc import Iterator
 from io import StringIO
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -21,6 +22,7 @@ from modseal.host.guard import Guard
 from modseal.host.guard_content import FoundContent
 from modseal.host.guard_log import GuardLog
 from modseal.host.guard_looks import Examined
+from modseal.host.stacks import NotWaitingYet
 from modseal.host.starts import Starts
 
 CLOCK = 1_000_000.0
@@ -64,6 +66,18 @@ def test_an_answer_is_late_after_so_many_seconds(guard: Guard, tmp_path: Path) -
     assert guard._kernel.answers == []
     guard._end_late(CLOCK + limits.GUARD_DEADLINE)
     assert guard._kernel.answers == [False]
+
+
+def test_what_was_late_is_asked_about_no_more(guard: Guard, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its thread can do something else by now, for as long as it likes."""
+    event = OpenEvent(program(tmp_path), os.getpid(), execute=True)
+    guard._waiting[event.descriptor] = (event, CLOCK)
+    monkeypatch.setattr(guard._looks, "examine", Mock(side_effect=NotWaitingYet))
+    guard._examine(Examined(event, None))
+    guard._end_late(CLOCK + limits.GUARD_DEADLINE)
+    guard._ask_again()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(event.descriptor)
 
 
 @bounds("GUARD_LEASE_TIME", "GUARD_LEASES")

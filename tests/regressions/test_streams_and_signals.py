@@ -66,6 +66,33 @@ def test_a_command_that_is_ended_by_a_signal_leaves_nothing_behind(number: signa
     assert [each.name for each in tmp_path.iterdir()] == ["a.seal"]
 
 
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [(signal.SIGTERM, signal.SIGHUP), (signal.SIGHUP, signal.SIGTERM), (signal.SIGTERM, signal.SIGINT)],
+)
+def test_a_command_that_is_ended_by_two_signals_leaves_nothing_behind(
+    first: signal.Signals, second: signal.Signals, tmp_path: Path
+) -> None:
+    """As a terminal that closes, or a service manager, sends them: the second one comes while it cleans up."""
+    (tmp_path / "a.seal").write_bytes(make("seal").data)
+    slow = (
+        "import signal, time; from modseal.bundle.extract import TreeWriter; from modseal.files import folder; "
+        "empty = folder.empty; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "say = lambda what, long: (print(what, flush=True), time.sleep(long)); "
+        "TreeWriter.end = lambda *_: say('writing', 30); "
+        "folder.empty = lambda one: (say('cleaning', 1), empty(one)); "
+    )
+    command = [sys.executable, "-c", slow + MAIN, "extract", "a.seal", "-C", "out", "--unverified"]
+    with subprocess.Popen(command, cwd=tmp_path, env=ENVIRON, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        for number, said in ((first, b"writing\n"), (second, b"cleaning\n")):
+            assert process.stdout.readline() == said
+            process.send_signal(number)
+        process.wait(timeout=20)
+    assert process.returncode == 128 + first
+    assert [each.name for each in tmp_path.iterdir()] == ["a.seal"]
+
+
 def test_a_full_disk_is_said_of_the_folder_that_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.seal"
     path.write_bytes(make("seal").data)

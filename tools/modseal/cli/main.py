@@ -186,11 +186,14 @@ def _stop_cleanly() -> None:
     """Being ended by a signal removes what is staged, as a failure does."""
     import signal
 
+    ending = (signal.SIGTERM, signal.SIGHUP)
+
     def stop(number: int, _frame: object) -> NoReturn:
-        signal.signal(number, signal.SIG_IGN)  # what cleans up now must not be stopped
+        for each in (*ending, signal.SIGINT):  # what cleans up now must not be stopped, whatever comes next
+            signal.signal(each, signal.SIG_IGN)
         raise SystemExit(128 + number)  # as a shell says it
 
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in ending:
         if signal.getsignal(number) == signal.SIG_DFL:  # not under nohup
             signal.signal(number, stop)
 

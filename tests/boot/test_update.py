@@ -155,8 +155,29 @@ def test_a_rollback_is_for_what_runs(host: Host) -> None:
     host.next()
     host.keep(TWO)
     assert refused(host, back(ONE, TWO)) == "update-invalid"
-    assert refused(host, back(TWO, THREE)) == "no-generation"
+    assert refused(host, back(TWO, Image(1, 2))) == "no-generation"
     assert refused(host, back(TWO, ONE) + b"x") == "update-invalid"
+
+
+def test_a_rollback_does_not_lead_forward_to_what_it_led_back_from(host: Host) -> None:
+    """Neither in the same slot nor to the other one."""
+    for image, first in ((MODULES, 2), (THREE, 0)):
+        older = host.runs
+        host.follow(image.update(first))
+        host.next()
+        host.keep(image)
+        host.follow(back(image, older))
+        host.next()
+        host.keep(older)
+        assert refused(host, back(older, image)) == "update-invalid"
+        assert refused(host, back(older, older)) == "update-invalid"
+
+
+@pytest.mark.parametrize("to", [(2, 2), (3, 1), (1, 3), (2, 3), (3, 2)])
+def test_a_way_back_is_one_in_a_number_and_forward_in_none(to: tuple[int, int]) -> None:
+    assert RollbackRequest("edge", Running(2, 2), Running(*to)).problem()
+    for good in ((1, 1), (1, 2), (2, 1)):
+        assert RollbackRequest("edge", Running(2, 2), Running(*good)).problem() is None
 
 
 def changed(data: bytes, at: int) -> bytes:
@@ -198,7 +219,7 @@ def test_a_delivery_with_something_behind_its_end_is_refused(host: Host) -> None
 
 def test_an_update_for_another_host_is_refused(host: Host) -> None:
     assert refused(host, TWO.update(host="other")) == "update-invalid"
-    request = RollbackRequest("other", Running(1, 1), Running(1, 1))
+    request = RollbackRequest("other", Running(2, 2), Running(1, 1))
     assert refused(host, signed(request, OWNER.signer())) == "update-invalid"
 
 

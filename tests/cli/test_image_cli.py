@@ -293,3 +293,16 @@ def test_a_rollback_to_no_version_is_refused(folder: Path) -> None:
     for word in ("0", "-1"):
         done = run("image", "rollback", "host.toml", "--running", "2", "2", "--to", "1", word, "-o", "b", cwd=folder)
         assert (done.code, left(folder).count("b")) == (2, 0), done.err
+
+
+@pytest.mark.parametrize("to", [("2", "2"), ("3", "3"), ("1", "3"), ("3", "1")])
+def test_a_rollback_that_leads_not_back_is_not_signed(folder: Path, to: tuple[str, str]) -> None:
+    images.owned(folder)
+    before = left(folder)
+    done = run("image", "rollback", "host.toml", "--running", "2", "2", "--to", *to, "-o", "back", cwd=folder)
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        f"modseal: --running and --to: version 2, generation 2 to version {to[0]}, generation {to[1]} "
+        "is no way back: one number must be lower, and none higher\n"
+    )
+    assert left(folder) == before

@@ -94,6 +94,13 @@ class RollbackRequest:
     running: Running
     state: Running
 
+    def problem(self) -> str | None:
+        """Why it is no way back: of the two numbers none may be higher, and one must be lower."""
+        newer = self.state.version > self.running.version or self.state.generation > self.running.generation
+        if newer or self.state == self.running:
+            return f"{self.running} to {self.state} is no way back: one number must be lower, and none higher"
+        return None
+
 
 Request = UpdateRequest | RollbackRequest
 
@@ -143,14 +150,17 @@ def _decode(document: bytes) -> Request:
         schema = plain.pop("schema") if isinstance(plain, dict) else None
         if schema not in _SHAPES:
             raise invalid(f"it is of another form than this host knows: {schema!r}")
-        problem = next(iter(_SHAPES[schema].problems({"schema": schema, **plain})), None)
+        wrong = next(iter(_SHAPES[schema].problems({"schema": schema, **plain})), None)
     except FormatError as error:
         raise invalid(str(error)) from None
-    if problem:
-        raise invalid(str(problem))
+    if wrong:
+        raise invalid(str(wrong))
     plain["state"] = Running(**plain["state"])
     if schema == ROLLBACK:
-        return RollbackRequest(plain["host"], Running(**plain["running"]), plain["state"])
+        back = RollbackRequest(plain["host"], Running(**plain["running"]), plain["state"])
+        if problem := back.problem():
+            raise invalid(problem)
+        return back
     plain["parts"] = tuple(UpdatePart(**one) for one in plain["parts"])
     names = [one.name for one in plain["parts"]]
     if names[:2] != [PROGRAM, ROOT] or len(set(names)) != len(names):

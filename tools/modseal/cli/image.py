@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from modseal.cli.options import FILE, FOLDERS, OUTPUT, now, tell_replaced
+from modseal.errors import UsageError
 
 
 @click.group()
@@ -75,7 +76,8 @@ def rollback(
 ) -> None:
     """Sign a request that leads the host of SPEC (a host.toml) back to what it ran before, for `modseal image send`.
 
-    A host follows it while it runs what is named, and has what it is to run; never below its floor.
+    One number must be lower, and none higher. A host follows it while it runs what is named, and has what it is to run;
+    never below its floor.
     """
     from modseal.boot.requests import RollbackRequest, Running
     from modseal.cli.sign import passphrase
@@ -85,8 +87,10 @@ def rollback(
     from modseal.signing import keys
 
     found = reading.read(spec)
-    signer = keys.open(found.db_key, found.db_cert, (), lambda: passphrase(found.db_key, passphrase_file))
     request = RollbackRequest(found.name, Running(*running), Running(*to))
+    if problem := request.problem():
+        raise UsageError(f"--running and --to: {problem}")
+    signer = keys.open(found.db_key, found.db_cert, (), lambda: passphrase(found.db_key, passphrase_file))
     data = update.signed(request, signer)
     tell_replaced(out)
     with output_file(out) as file:

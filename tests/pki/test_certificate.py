@@ -16,10 +16,12 @@ from hypothesis import strategies as st
 
 from builders.certificates import edited
 from builders.pki import CODE_SIGNING, EPOCH, FAR, ca, leaf, new_key, root, signer
+from modseal import limits
 from modseal.errors import FormatError
 from modseal.format import der
 from modseal.pki.certificate import Certificate
-from modseal.pki.names import DNS, GeneralName
+from modseal.pki.extensions import BasicConstraints, KeyUsage, read_authority_key_id, read_basic_constraints
+from modseal.pki.names import DNS, IP, REGISTERED_ID, GeneralName
 
 UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.99999.9"), b"\x05\x00")
 FUZZED = leaf(
@@ -206,6 +208,12 @@ def test_every_field_is_read_from_its_place() -> None:
     assert (bare.is_ca, bare.path_length, bare.name_constraints, bare.distribution_points) == (False, None, None, ())
 
 
+def test_a_key_is_called_by_its_digest_and_by_what_its_certificate_says() -> None:
+    usual = x509.SubjectKeyIdentifier.from_public_key(signer().key.public_key()).digest
+    assert leaf(key=signer().key, key_id=b"own").parsed.key_ids == {b"own", usual}
+    assert leaf(key=signer().key, key_id=None).parsed.key_ids == {usual}
+
+
 def test_unique_identifiers_are_passed_over() -> None:
     one, two = der.encode(0x81, b"\0x"), der.encode(0x82, b"\0y")
     for more in ((one,), (two,), (one, two)):
@@ -276,6 +284,45 @@ def test_an_extension_that_is_judged_has_its_one_form(part: bytes) -> None:
     refused(with_extensions(part))
 
 
+@pytest.mark.parametrize("bit", range(9))
+def test_each_use_of_a_key_has_a_bit_of_its_own(bit: int) -> None:
+    octets = (0x8000 >> bit).to_bytes(2)
+    value = der.encode(der.BIT_STRING, b"\7", octets) if bit == 8 else der.encode(der.BIT_STRING, b"\0", octets[:1])
+    assert KeyUsage.parse(value) == KeyUsage(bit == 0, bit == 1, bit == 5, bit == 6)
+
+
+def test_a_key_without_any_use_has_none() -> None:
+    assert KeyUsage.parse(b"\x03\x01\x00") == KeyUsage(False, False, False, False)
+
+
+def test_a_bound_of_no_ca_below_is_a_bound() -> None:
+    assert read_basic_constraints(der.encode(der.SEQUENCE, b"\x01\x01\xff", der.encode_integer(0))) == (
+        BasicConstraints(True, 0)
+    )
+
+
+def test_an_authority_may_be_named_by_its_issuer_and_serial_number_as_well() -> None:
+    key, serial = der.encode(0x80, b"key"), der.encode(0x82, b"\x00")
+    name = der.encode(der.context(4), root().certificate.subject.public_bytes())
+    issuer = der.encode(der.context(1), name)
+    assert read_authority_key_id(der.encode(der.SEQUENCE, key, issuer, serial)) == b"key"
+    assert read_authority_key_id(der.encode(der.SEQUENCE, issuer, serial)) is None
+    for wrong in (
+        (key, der.encode(der.context(1), der.NULL.to_bytes()), serial),
+        (key, issuer, der.encode(0x82, b"\xff")),
+        (key, der.encode(der.context(2), name), serial),
+    ):
+        refused(with_extensions(extension(AUTHORITY, der.encode(der.SEQUENCE, *wrong))))
+
+
+def test_a_name_of_another_form_is_its_bytes() -> None:
+    address, identifier = der.encode(0x80 | IP, b"\x0a\1\2\3"), der.encode(0x80 | REGISTERED_ID, b"\x2a\3")
+    made = Certificate.parse(with_extensions(extension("2.5.29.17", der.encode(der.SEQUENCE, address, identifier))))
+    assert made.alternative_names == (GeneralName(IP, b"\x0a\1\2\3"), GeneralName(REGISTERED_ID, b"\x2a\3"))
+    for tag in (0x80 | REGISTERED_ID + 1, 0x40 | IP, 0xC0 | IP):
+        refused(with_extensions(extension("2.5.29.17", der.encode(der.SEQUENCE, der.encode(tag, b"\x0a\1\2\3")))))
+
+
 def subject(*relative: bytes) -> bytes:
     """A good certificate with another subject, of these relative names."""
     return edited(lambda fields: [*fields[:5], der.encode(der.SEQUENCE, *relative), *fields[6:]])
@@ -294,6 +341,7 @@ def attribute(tag: int, text: bytes, oid: str = "2.5.4.3") -> bytes:
         (0x1E, "Ä".encode("utf-16-be"), "CN=Ä"),
         (0x0C, b" # ", "CN=\\ #\\ "),
         (0x0C, b"#1", "CN=\\#1"),
+        (0x0C, b" a", "CN=\\ a"),
         (0x0C, b" ", "CN=\\ "),
         (0x0C, b"a\0b", "CN=a\\00b"),
     ],
@@ -311,6 +359,34 @@ def test_a_name_is_shown_as_rfc_4514_has_it(tag: int, text: bytes, shown: str) -
 )  # fmt: skip
 def test_a_name_that_is_no_text_of_its_encoding_is_refused(tag: int, text: bytes) -> None:
     refused(subject(der.encode(der.SET, attribute(tag, text))))
+
+
+def test_a_unique_identifier_in_a_name_is_bits_and_the_only_attribute_that_is_no_text() -> None:
+    data = subject(der.encode(der.SET, attribute(der.BIT_STRING, b"\0\xab", "2.5.4.45")))
+    assert Certificate.parse(data).subject == "2.5.4.45=#00ab"
+    for tag, oid in ((der.BIT_STRING, "2.5.4.46"), (der.OCTET_STRING, "2.5.4.45")):
+        refused(subject(der.encode(der.SET, attribute(tag, b"\0\xab", oid))))
+
+
+def test_a_name_may_fill_its_bound_to_the_byte() -> None:
+    sizes = (1000, 1000, 1000, 1000, 17)
+    content = b"".join(der.encode(der.SET, attribute(0x0C, b"a" * size)) for size in sizes)
+    assert len(content) == limits.NAME_SIZE
+    assert len(Certificate.parse(subject(content)).subject_name) == len(sizes)
+
+
+def test_a_name_that_is_too_long_is_refused_with_what_it_is() -> None:
+    long = [attribute(0x0C, b"a" * 1000, f"2.5.4.{number}") for number in range(5)]
+    mail = der.encode(0x81, b"a" * limits.EMAIL_ADDRESS + b"@b")
+    for data, what, limit in (
+        (subject(*(der.encode(der.SET, one) for one in long)), "distinguished name", limits.NAME_SIZE),
+        (subject(der.encode(der.SET, attribute(0x0C, b"a" * (limits.NAME_VALUE + 1)))), "value of a distinguished name",
+         limits.NAME_VALUE),
+        (with_extensions(extension("2.5.29.17", der.encode(der.SEQUENCE, mail))), "rfc822Name", limits.EMAIL_ADDRESS),
+    ):  # fmt: skip
+        with pytest.raises(FormatError, match=f"^a {what} has more than {limit} bytes$") as caught:
+            Certificate.parse(data)
+        assert (caught.value.failure.code, caught.value.failure.evidence) == ("limit-exceeded", {"limit": limit})
 
 
 def test_the_attributes_of_a_relative_name_are_in_the_order_of_der() -> None:

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from builders import crls
 from builders.cms import sequence
@@ -35,6 +36,12 @@ def test_a_signature_costs_by_its_key_and_by_what_is_hashed(kind: str, units: in
     assert [of_signature(key, size) for size in (0, 8191, 8192, 81920)] == [units, units, units + 1, units + 10]
 
 
+@pytest.mark.parametrize(("bits", "units"), [(1023, 1), (1024, 1 + 2), (1536, 1 + 2), (3072, 1 + 10), (4096, 1 + 17)])
+def test_a_longer_rsa_key_costs_the_square_of_its_whole_kilobits(bits: int, units: int) -> None:
+    key = rsa.RSAPublicNumbers(65537, 2**bits - 1).public_key()
+    assert of_signature(key, 0) == units
+
+
 def test_a_certificate_costs_by_its_size() -> None:
     assert [of_certificate(size) for size in (0, 15, 16, 1600)] == [10, 10, 11, 110]
 
@@ -47,6 +54,9 @@ def test_an_examination_ends_with_the_first_unit_too_many_and_stays_ended() -> N
     with pytest.raises(ExhaustedError) as caught:
         effort.spend(1)
     assert caught.value.failure.code == "limit-exceeded"
+    assert caught.value.failure.evidence == {"allowed": limits.EFFORT}
+    assert f"more than {limits.EFFORT} units" in caught.value.failure.detail
+    assert effort.failure == caught.value.failure
     effort.step = 5
     with pytest.raises(ExhaustedError):
         effort.spend(0)

@@ -64,6 +64,10 @@ def test_different_names_and_incomparable_encodings_are_not_equal(one: der.Value
     assert prepare(one) != prepare(other)
 
 
+def test_a_value_is_compared_in_small_letters_with_single_spaces() -> None:
+    assert prepare(text(" Acme\u00a0  TOOLS ")) == "acme tools"
+
+
 def test_text_that_is_not_in_its_encoding_stays_bytes() -> None:
     broken = der.Value(UTF8, b"\xff", der.encode(UTF8, b"\xff"))
     assert prepare(broken) == broken.raw

@@ -114,12 +114,26 @@ def test_a_key_for_pss_alone_is_not_judged() -> None:
     assert code(make.key_info(make.RSA_PSS, None, make.rsa_key(new_key("rsa")))) == "unsupported-algorithm"
 
 
+def test_a_key_of_a_kind_that_the_library_does_not_know_is_no_damage() -> None:
+    assert code(make.key_info("1.3.6.1.4.1.99999.1", None, b"key")) == "unsupported-algorithm"
+
+
 @pytest.mark.parametrize("kind", ["rsa", "p256", "p384", "p521", "ed25519", "ml-dsa-44", "ml-dsa-65", "ml-dsa-87"])
 def test_a_key_as_it_is_made_is_in_its_one_form(kind: str) -> None:
     key = new_key(kind).public_key()
     info = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     public_key.require_form(der.Reader(info).enter())
     assert Certificate.parse(make.with_field(make.KEY, info)).key_der == info
+
+
+@pytest.mark.parametrize(
+    ("kind", "called"),
+    [("rsa", "RSA-2048"), ("rsa-1024", "RSA-1024"), ("p256", "ECDSA P-256"), ("p384", "ECDSA P-384"),
+     ("p521", "ECDSA P-521"), ("k256", "ECDSA secp256k1"), ("ed25519", "Ed25519"), ("ml-dsa-44", "ML-DSA-44"),
+     ("ml-dsa-65", "ML-DSA-65"), ("ml-dsa-87", "ML-DSA-87")],
+)  # fmt: skip
+def test_each_kind_of_key_is_called_what_people_call_it(kind: str, called: str) -> None:
+    assert public_key.kind_of_key(new_key(kind).public_key()) == called
 
 
 @pytest.mark.parametrize("kind", ["p256", "ed25519"])

@@ -64,12 +64,14 @@ def load(data: bytes) -> Any:
 
 
 def _rsa(data: bytes) -> rsa.RSAPublicKey:
-    """The key of an RSAPublicKey (RFC 8017 appendix A.1.1): modulus and exponent, in DER's one encoding of both."""
+    """The key of an RSAPublicKey (RFC 8017 appendix A.1.1): modulus and exponent, in DER's one encoding of both.
+
+    A negative number is read as if it were none, and so does not come back as the bytes that it was.
+    """
     body = der.only(data)
-    modulus, exponent = (int.from_bytes(body.take(der.INTEGER).content, signed=True) for _ in range(2))
-    body.end()
-    if min(modulus, exponent) < 0 or data != der.encode(der.SEQUENCE, *map(der.encode_integer, (modulus, exponent))):
-        raise ValueError("the numbers of an RSA key are negative, or not in their one encoding")
+    modulus, exponent = (int.from_bytes(body.take(der.INTEGER).content) for _ in range(2))
+    if data != der.encode(der.SEQUENCE, *map(der.encode_integer, (modulus, exponent))):
+        raise der.malformed("the numbers of an RSA key are negative, or not in their one encoding")
     return rsa.RSAPublicNumbers(exponent, modulus).public_key()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from modseal.boot import machine, slots, update
+from modseal.boot import machine, of_root, slots, status, update
 from modseal.boot.requests import Running
 
 NAME, PLACE = "new-root", "/run/modseal/root"
@@ -54,12 +54,12 @@ def test_a_receiver_that_was_killed_in_the_midst_keeps_the_next_one_from_nothing
     if device:
         kernel.devices.add(NAME)
     for one in ("open_verity", "close"):
-        monkeypatch.setattr(machine.mapper, one, getattr(kernel, one))
+        monkeypatch.setattr(of_root.mapper, one, getattr(kernel, one))
     for one in ("mount", "unmount"):
-        monkeypatch.setattr(machine.syscalls, one, getattr(kernel, one))
-    monkeypatch.setattr(machine.os, "makedirs", lambda *_, **__: None)
-    monkeypatch.setattr(machine, "_content", str)
-    with machine._open_root(tmp_path, "0" * 64, 1) as content:
+        monkeypatch.setattr(of_root.syscalls, one, getattr(kernel, one))
+    monkeypatch.setattr(of_root.os, "makedirs", lambda *_, **__: None)
+    monkeypatch.setattr(of_root, "content", str)
+    with of_root._open_root(tmp_path, "0" * 64, 1) as content:
         assert content == PLACE
         assert (kernel.mounted, kernel.devices) == ({PLACE}, {NAME})
     assert (kernel.mounted, kernel.devices) == (set(), set())
@@ -67,26 +67,26 @@ def test_a_receiver_that_was_killed_in_the_midst_keeps_the_next_one_from_nothing
 
 @pytest.fixture
 def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(machine, "_LOG", tmp_path / "log.jsonl")
+    monkeypatch.setattr(status, "_LOG", tmp_path / "log.jsonl")
     monkeypatch.setattr(os.path, "ismount", lambda _: True)
     return tmp_path / "log.jsonl"
 
 
 def test_a_fifo_or_a_link_in_the_place_of_the_log_holds_nobody_and_is_not_written_to(log: Path) -> None:
     os.mkfifo(log)
-    machine.say("machine", "one")
+    status.say("machine", "one")
     log.unlink()
     (log.parent / "other").write_text("other")
     log.symlink_to("other")
-    machine.say("machine", "two")
+    status.say("machine", "two")
     assert (log.parent / "other").read_text() == "other"
 
 
 def test_a_log_that_cannot_be_put_aside_does_not_grow_for_ever(log: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine.limits, "BOOT_LOG_SIZE", 300)
+    monkeypatch.setattr(status.limits, "BOOT_LOG_SIZE", 300)
     (log.parent / "log.old").mkdir()
     for _ in range(20):
-        machine.say("machine", "a line")
+        status.say("machine", "a line")
     assert log.stat().st_size <= 400
 
 
@@ -118,7 +118,7 @@ def test_what_cannot_be_noted_is_not_tried(tmp_path: Path, monkeypatch: pytest.M
     first = slots.first(1, "0" * 64, 1)
     update.save(tmp_path, replace(first, trial=slots.Trial("a", "a", Running(1, 2))))
     (tmp_path / "incoming").mkdir()
-    state = machine.HostStatus("root-a", "0" * 64)
+    state = status.HostStatus("root-a", "0" * 64)
     state.slot = "a"
     monkeypatch.setattr(machine, "DATA", tmp_path)
     with monkeypatch.context() as full:

@@ -13,7 +13,7 @@ import pytest
 
 from limits.cover import bounds
 from modseal import limits
-from modseal.boot import machine, management, partitions, receiver, requests, supervisor, tpm_commands, trial
+from modseal.boot import management, partitions, receiver, requests, status, supervisor, tpm_commands, trial
 from modseal.boot.services import Service
 from modseal.errors import InputError, RefusedError, UndecidedError, UsageError
 from modseal.files.output import output_file
@@ -39,10 +39,10 @@ class _Client:
 @bounds("MANAGED_TIME", "MANAGED_REQUEST")
 def test_a_request_has_a_time_and_a_size() -> None:
     begin, end = b"PUT /update HTTP/1.1\r\nContent-Length: 999999999999\r\nX: ", b"\r\n\r\n"
-    for more, status in ((0, b"413"), (1, b"400")):
+    for more, code in ((0, b"413"), (1, b"400")):
         client: Any = _Client(begin + b"x" * (limits.MANAGED_REQUEST + more - len(begin + end)) + end)
         management.Interface(client).answer(client)
-        assert client.answer.startswith(b"HTTP/1.0 " + status)
+        assert client.answer.startswith(b"HTTP/1.0 " + code)
         assert 0 < max(client.waits) <= limits.MANAGED_TIME
 
 
@@ -79,13 +79,13 @@ def test_a_delivery_has_a_time_and_its_first_line_a_size(monkeypatch: pytest.Mon
 @bounds("BOOT_LOG_SIZE")
 def test_a_log_that_is_long_enough_is_put_aside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = tmp_path / "boot.jsonl"
-    monkeypatch.setattr(machine, "_LOG", log)
-    monkeypatch.setattr(machine.os.path, "ismount", lambda _: True)
-    machine.say("x", "one line")
+    monkeypatch.setattr(status, "_LOG", log)
+    monkeypatch.setattr(status.os.path, "ismount", lambda _: True)
+    status.say("x", "one line")
     monkeypatch.setattr(limits, "BOOT_LOG_SIZE", 2 * log.stat().st_size)
-    machine.say("x", "one line")
+    status.say("x", "one line")
     assert not log.with_suffix(".old").exists()
-    machine.say("x", "one line")
+    status.say("x", "one line")
     assert log.with_suffix(".old").read_text().count("\n") == 3
     assert not log.exists()
 

@@ -5,33 +5,26 @@ Whatever keeps it from that is said on the console and ends in a restart. There 
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
-from typing import Any, TextIO
-
-from cryptography import x509
 
 from modseal import limits
 from modseal.boot import (
     attestation,
     boot_variables,
     enforcement,
-    management,
-    mapper,
     network,
+    of_root,
     partitions,
     prove,
-    receiver,
     service_view,
     services,
     slots,
@@ -40,80 +33,21 @@ from modseal.boot import (
     trial,
     update,
 )
-from modseal.boot.documents import (
-    GENERATION_FILE,
-    GENERATIONS,
-    HOST_FILE,
-    MANAGEMENT,
-    MANAGEMENT_USER,
-    OWNER_FILE,
-    PLACE,
-    POLICY_FILE,
-    POLICY_FILES,
-    SERVE,
-    SERVE_FILE,
-    SERVE_FOLDER,
-    UPDATE,
-    decode_generation,
-    decode_host,
-)
+from modseal.boot.documents import GENERATION_FILE, GENERATIONS, decode_generation
 from modseal.boot.managed import ManagedHost
 from modseal.boot.prove import OpenImage, RefusedModule
 from modseal.boot.requests import Running
-from modseal.boot.services import Service
+from modseal.boot.status import DATA, HostStatus, say
 from modseal.boot.supervisor import Supervisor
-from modseal.boot.update import Delivery, HostDisk, RootContent, RunningHost
-from modseal.errors import Failure, ModsealError, UndecidedError
+from modseal.boot.update import HostDisk, RootContent
+from modseal.errors import ModsealError, UndecidedError
 from modseal.files.small import read_small
 from modseal.host.measure import Measurement
-from modseal.policy.sources import from_bytes
-from modseal.trust.policy import PolicyBytes
 
-DATA = Path("/data")
 _MODULES = "/run/modules"
-_OWN = os.O_NOFOLLOW | os.O_NONBLOCK
-"""For files of the data partition, which nobody has proved: no link is followed, and no FIFO waited for."""
-_LOG = DATA / "log.jsonl"
 _PAUSE = 10
 _LAST_WORDS = 5.0
 """Seconds in which who has pushed an update can read what became of it, before the restart."""
-_MANAGING = frozenset(syscalls.CAPABILITIES[name] for name in ("kill", "setgid", "setpcap", "setuid"))
-"""What the service that manages the host may keep of root's rights: its part that speaks to clients becomes nobody."""
-
-
-@dataclass
-class HostStatus:
-    """What this host has found of itself, as the management interface shows it."""
-
-    root_slot: str
-    root: str
-    slot: str = ""
-    started: str = ""
-    seconds: dict[str, float] = field(default_factory=dict)
-    host: dict[str, Any] = field(default_factory=dict)
-    generation: int | None = None
-    trial: bool = False
-    failed: Mapping[str, Any] | None = None
-    modules: list[dict[str, Any]] = field(default_factory=list)
-    refused: list[dict[str, Any]] = field(default_factory=list)
-    services: list[dict[str, Any]] = field(default_factory=list)
-    events: list[Mapping[str, Any]] = field(default_factory=list)
-
-    def reached(self, what: str) -> None:
-        """Note how many seconds after the start of the kernel something was reached."""
-        with open("/proc/uptime", encoding="ascii") as file:
-            self.seconds[what] = float(file.read().split()[0])
-
-    def write(self) -> None:
-        """Give the management interface the state of now. A full memory does not stop the host."""
-        path = Path(management.STATUS)
-        new = path.with_suffix(".new")
-        try:
-            path.parent.mkdir(exist_ok=True)
-            new.write_text(json.dumps(vars(self), indent=2) + "\n")
-            new.rename(path)
-        except OSError as error:
-            say("machine", f"the state cannot be shown: {error}")
 
 
 def main(manage: Callable[[ManagedHost], None], listen: Callable[[], socket.socket]) -> None:
@@ -134,31 +68,6 @@ def main(manage: Callable[[ManagedHost], None], listen: Callable[[], socket.sock
     syscalls.end_machine(syscalls.RESTART)
 
 
-def say(source: str, text: str) -> None:
-    """One line on the console and, where it is mounted, in the log of the data partition."""
-    shown = "".join(one if one.isprintable() else "?" for one in text)
-    with suppress(OSError):  # a console that is gone does not stop the host
-        sys.stdout.write(f"modseal: {source}: {shown}\n")
-        sys.stdout.flush()
-    try:
-        if os.path.ismount(DATA):
-            line = {"time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "source": source, "text": shown}
-            descriptor = os.open(_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _OWN | os.O_CLOEXEC, 0o600)
-            with os.fdopen(descriptor, "a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-                if file.tell() > limits.BOOT_LOG_SIZE:
-                    _rotate(file)
-    except OSError:
-        pass  # the console has it; a full disk does not stop the host
-
-
-def _rotate(file: TextIO) -> None:
-    try:
-        _LOG.rename(_LOG.with_suffix(".old"))
-    except OSError:  # a folder is there: the log must not grow for ever
-        file.truncate(0)
-
-
 def _run(state: HostStatus, manage: Callable[[ManagedHost], None], listen: Callable[[], socket.socket]) -> None:
     """Returns where the machine is to restart, because a new state is to be tried, or the one on trial is no good."""
     state.reached("root")
@@ -169,9 +78,9 @@ def _run(state: HostStatus, manage: Callable[[ManagedHost], None], listen: Calla
         names = ", ".join(found_keys)
         detail = f"variables of shim let the kernel trust keys that are not the owner's; they are deleted: {names}"
         raise UndecidedError("host-invalid", detail)
-    content = _content(Path("/"))
+    content = of_root.content(Path("/"))
     host = content[0]
-    now = _now(host.released)
+    now = of_root.now(host.released)
     state.started = f"{now:%Y-%m-%dT%H:%M:%SZ}"
     disk = _disk(found)
     state.slot = boot_variables.started(disk.partitions)
@@ -179,7 +88,7 @@ def _run(state: HostStatus, manage: Callable[[ManagedHost], None], listen: Calla
         "name": host.name,
         "version": host.version,
         "level": str(host.level),
-        "policy": policy_digest(content),
+        "policy": of_root.policy_digest(content),
     }
     say("machine", f"{host.name} version {host.version} on slot {state.slot}, {state.root_slot} with root {state.root}")
     _choose(state)
@@ -197,31 +106,13 @@ def _run(state: HostStatus, manage: Callable[[ManagedHost], None], listen: Calla
     supervisor = Supervisor(started, say, mounts)
     state.services = supervisor.states()
     state.write()
-    managed = Path("/", PLACE, SERVE_FOLDER, SERVE_FILE).is_file()
-    if name and (host.management or managed):
-        running = _running(state, content)
-        own, control = receiver.channel()
-        receive = partial(receiver.serve, own, partial(_follow, running, disk), partial(print, flush=True))
-        supervisor.add(_fork(UPDATE, 0, receive, limited=False, last=receiver.RESTART))
-        if host.management:
-            answer = partial(management.serve, management.listen(host.management), control)
-            supervisor.add(_fork(MANAGEMENT, MANAGEMENT_USER, answer))
-        if managed:
-            refused = tuple(RefusedModule(one["bundle"], Failure(one["code"], one["detail"])) for one in state.refused)
-            shown = ManagedHost(running, state.generation or 0, tuple(opened), refused, DATA, control, listen())
-            supervisor.add(_fork(SERVE, 0, partial(manage, shown), _MANAGING))
+    if name:
+        for one in of_root.services(state, content, disk, opened, manage, listen):
+            supervisor.add(one)
     supervisor.step()
     state.reached("services")
     say("machine", f"up after {state.seconds['services']:.1f} s, {len(started)} services, {_memory()} MB in use")
     _stay(state, supervisor, disk, watchdog)
-
-
-def _now(released: int) -> datetime:
-    """What time it is: not before the root was released, which a clock without a battery does not know."""
-    if time.time() < released:
-        say("machine", "the clock is before the root's release, and is set to that")
-        time.clock_settime(time.CLOCK_REALTIME, released)
-    return datetime.now(UTC).replace(microsecond=0)
 
 
 def _stay(state: HostStatus, supervisor: Supervisor, disk: HostDisk, watchdog: int | None) -> None:
@@ -288,61 +179,6 @@ def _disk(found: Mapping[str, partitions.DiskPartition]) -> HostDisk:
     )
 
 
-def _owner() -> x509.Certificate:
-    return x509.load_der_x509_certificate(Path("/", PLACE, OWNER_FILE).read_bytes())
-
-
-def _running(state: HostStatus, content: RootContent) -> RunningHost:
-    return RunningHost(state.slot, state.root_slot.removeprefix("root-"), state.root, content, _owner())
-
-
-def _fork(
-    name: str,
-    user: int,
-    run: Callable[[], int | None],
-    capabilities: frozenset[int] = frozenset(),
-    *,
-    limited: bool = True,
-    last: int | None = None,
-) -> Service:
-    """A service of the root: it is started again as every other, and on trial it must run as every other."""
-    return Service(name, "root", (), user, capabilities, {}, (), restart=True, run=run, limited=limited, last=last)
-
-
-def _follow(running: RunningHost, disk: HostDisk, delivery: Delivery) -> Running:
-    return update.follow(delivery, running, disk, _now(running.content[0].released), _open_root)
-
-
-@contextmanager
-def _open_root(path: Path, root: str, blocks: int) -> Iterator[RootContent]:
-    place, name = "/run/modseal/root", "new-root"
-    os.makedirs(place, exist_ok=True)
-    for tidy, left in ((syscalls.unmount, place), (mapper.close, name)):
-        with suppress(OSError):  # nothing, unless the receiver before this one was killed in the midst
-            tidy(left)
-    held = None
-    device = str(path)
-    if path.is_file():
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        try:
-            device, held = mapper.attach(file)
-        finally:
-            os.close(file)
-    try:
-        shown = mapper.open_verity(device, name, root, blocks)
-        try:
-            syscalls.mount(shown, place, "erofs", syscalls.READ_ONLY | syscalls.NO_SUID | syscalls.NO_DEV)
-            try:
-                yield _content(Path(place))
-            finally:
-                syscalls.unmount(place)
-        finally:
-            mapper.close(name)
-    finally:
-        if held is not None:
-            os.close(held)
-
-
 def _mounts(data: str) -> None:
     syscalls.mount("securityfs", "/sys/kernel/security", "securityfs", syscalls.PLAIN)
     syscalls.mount("efivarfs", boot_variables.FOLDER, "efivarfs", syscalls.PLAIN)
@@ -351,29 +187,15 @@ def _mounts(data: str) -> None:
     syscalls.mount(data, str(DATA), "ext4", syscalls.PLAIN, "errors=remount-ro")
 
 
-def _content(root: Path) -> RootContent:
-    """What a root image says of the host, and its policy: part of the image that the root hash stands for."""
-    place = root / PLACE
-    host = decode_host((place / HOST_FILE).read_bytes(), HOST_FILE)
-    files = tuple(
-        (name, (place / POLICY_FILES / str(number)).read_bytes()) for number, name in enumerate(host.policy_files)
-    )
-    return host, from_bytes(PolicyBytes((place / POLICY_FILE).read_bytes(), files), "the policy of the root image")
-
-
-def policy_digest(content: RootContent) -> str:
-    """The digest of all that the policy of a root says."""
-    origin = content[1].origin
-    return origin.digest if origin else ""
-
-
 def _modules(state: HostStatus, content: RootContent, now: datetime) -> list[OpenImage]:
     """The proved modules of the generation, open. No image is looked at whose root hash the owner has not signed."""
     folder = DATA / GENERATIONS / str(state.generation)
     data = read_small(folder / GENERATION_FILE, limits.HOST_DOCUMENT_SIZE).data
     generation = decode_generation(data, f"generation {state.generation}")
     signed = read_small(folder / f"{state.root}.p7b", limits.HOST_DOCUMENT_SIZE).data
-    enforcement.load(signed, generation.number, [state.root, *(one.root for one in generation.modules)], _owner())
+    enforcement.load(
+        signed, generation.number, [state.root, *(one.root for one in generation.modules)], of_root.owner()
+    )
     host, policy = content
     found, refused = prove.accepted_bundles(folder, generation, policy, host.level, now)
     opened, more = prove.open_images(folder, found, _MODULES)
@@ -407,7 +229,7 @@ def _measure(state: HostStatus, content: RootContent, opened: Sequence[OpenImage
     modules = [(one.module.name, one.module.version, one.module.record.manifest, one.root) for one in opened]
     refused = [(one["bundle"], one["code"]) for one in state.refused]
     failed = Running(**state.failed) if state.failed else None
-    digest, number = policy_digest(content), state.generation or 0
+    digest, number = of_root.policy_digest(content), state.generation or 0
     state.events = list(attestation.events(content[0], digest, number, modules, refused, failed))
     descriptor = os.open(tpm_commands.DEVICE, os.O_RDWR | os.O_CLOEXEC)
     try:

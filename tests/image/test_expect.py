@@ -54,6 +54,10 @@ def test_register_11_has_each_part_by_its_name_in_the_order_of_the_stub(tmp_path
     assert expect(images.built(tmp_path / "image")).registers[11] == value
 
 
+def test_the_stub_is_given_nothing_beside_its_program(tmp_path: Path) -> None:
+    assert expect(images.built(tmp_path / "image")).registers[12] == bytes(32)
+
+
 @pytest.mark.parametrize("data", [b"", b"{}", b"[]", b'{"events": 5}'])
 def test_what_no_build_has_written_is_refused(tmp_path: Path, data: bytes) -> None:
     folder = images.built(tmp_path / "image")

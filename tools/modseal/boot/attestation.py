@@ -3,9 +3,10 @@
     4   the program that the firmware started: boot.efi
     7   the firmware's keys, and the one that verified boot.efi
     11  the parts of boot.efi: kernel, command line (with the root hash), initramfs
+    12  what else the stub was given, on the boot partition or by the firmware: nothing
     13  what process 1 has measured: host, policy, generation, each module, what was refused
 
-The first three are the firmware's and the stub's; the registers are those of the UAPI Group's "Linux TPM PCR Registry".
+The first four are the firmware's and the stub's; the registers are those of the UAPI Group's "Linux TPM PCR Registry".
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ from modseal.host.measure import START, Measurement, extend
 
 SCHEMA, EXPECTED = "modseal/attestation@1", "modseal/image-expected@1"
 _NONE: Mapping[str, CauseName] = {SCHEMA: "no-attestation", EXPECTED: "no-expectation"}
-REGISTERS = (4, 7, 11, 13)
+REGISTERS = (4, 7, 11, 12, 13)
 MEASURED = 13
 _MAGIC, _QUOTE = 0xFF544347, 0x8018
 """TPM_GENERATED_VALUE and TPM_ST_ATTEST_QUOTE: what only a TPM itself signs with a restricted key."""

@@ -3,6 +3,7 @@
     4   TCG PC Client Platform Firmware Profile 1.06, section 3.3.4.5: programs by their Authenticode digests
     7   the same, section 3.3.4.8: the variables of Secure Boot, and the entry of db that verified the program
     11  systemd-stub(7): for each part of the program its name, then its content
+    12  the same: a command line or credentials from elsewhere, of which there are none
 
 The prediction is for OVMF without other boot programs, options of the firmware's own, or dbx.
 """
@@ -45,6 +46,7 @@ def expect(folder: Path) -> Expected:
         4: _extended(_started(program)),
         7: _extended(_keys(store)),
         11: _extended(_parts(program)),
+        12: _extended(()),
         attestation.MEASURED: attestation.replayed(events),
     }
     return Expected(registers, events)

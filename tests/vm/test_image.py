@@ -26,7 +26,7 @@ from builders import softhsm
 from builders.transcript import run_process
 from modseal.boot import attestation, boot_variables, documents, fat, portable_executable, services, slots, syscalls
 from modseal.host import export
-from modseal.image import build, data, firmware, inputs
+from modseal.image import build, data, firmware, generation, inputs
 from modseal.image import spec as reading
 from modseal.image.ask import ask
 from modseal.image.expect import expect
@@ -247,8 +247,8 @@ def hostile(lab: Lab) -> Hostile:
     spec.write_text(prepare.spec([*own, *bad.values()], wheels, debs))
     lax = load(str(lab.folder / "keys/policy.toml"), datetime.now(UTC))
     both, now = reading.read(spec), datetime.now(UTC)
-    bundles = build._proved(place / "host", both, lax, now)
-    folder, *_ = build._generation(place, both, lab.signer, bundles, (bytes.fromhex(root), ()), now)
+    bundles = generation.proved(place / "host", both, lax, now)
+    folder, *_ = generation.write(place, both, lab.signer, bundles, (bytes.fromhex(root), ()), now)
     (folder / slots.FILE).write_bytes(slots.encode(slots.first(2, str(facts["program"]), 1)))
     made = Hostile(lab, out, folder, root)
     spoil(made.generation, lab)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -25,9 +25,11 @@ from modseal.auditing.engine import Serial
 from modseal.auditing.finding import Severity
 from modseal.auditing.inventory import Inventory
 from modseal.auditing.request import Request, perform
-from modseal.auditing.run import Audit, run
+from modseal.auditing.run import Audit, Outcome, run
+from modseal.auditing.spool import Spool
 from modseal.auditing.target import FileTarget
 from modseal.files import identity
+from modseal.format.times import time_text
 from modseal.policy.sources import load
 from modseal.report import audit_json, audit_text
 from modseal.trust.policy import Allowance
@@ -82,6 +84,98 @@ def test_what_was_in_doubt_is_in_doubt_again(asked: Request, ran: list[str], dep
     assert perform(strict).doubt
     assert perform(strict).doubt
     assert ran == ["ran"]
+
+
+LATER = (NOW - timedelta(days=30), NOW + timedelta(days=1), datetime(2031, 5, 6, 7, 8, 9, tzinfo=UTC))
+
+
+@pytest.mark.parametrize("at", LATER)
+def test_a_report_of_what_was_kept_is_that_of_its_own_time(asked: Request, ran: list[str], depot: Path, at) -> None:
+    """To the byte: of no file that is known, of none but one, and of all of them."""
+    expired = pki.leaf("Expired", end=NOW - timedelta(days=60))
+    (depot / "expired.seal").write_bytes(bundles.make("seal", expired, name="old").data)
+    perform(asked)
+    anew = told(perform(replace(asked, at=at, cache=None)))
+    assert told(perform(replace(asked, at=at))) == anew
+    assert len(ran) == 2, "it was replayed"
+    for changed in sorted(depot.iterdir()):
+        flip(changed)  # which changes it, and back
+        flip(changed)
+        assert told(perform(replace(asked, at=at))) == anew
+        break
+    assert len(ran) == 3, "each file was known by itself"
+
+
+def test_what_is_set_aside_is_told_as_of_its_own_time(asked: Request, ran: list[str], depot: Path) -> None:
+    expired = pki.leaf("Expired", end=NOW - timedelta(days=60))
+    (depot / "expired.seal").write_bytes(bundles.make("seal", expired, name="old").data)
+    some = replace(asked, ignore=("no-timestamp",))
+    perform(some)
+    later = replace(some, at=LATER[1])
+    assert told(perform(later)) == told(perform(replace(later, cache=None)))
+    assert len(ran) == 2
+
+
+def test_a_bundle_that_says_just_the_time_of_the_audit_is_not_kept(asked: Request, tmp_path: Path) -> None:
+    signed = datetime(2025, 6, 1, 12, tzinfo=UTC)
+    [result, *_] = perform(replace(asked, at=signed)).results()
+    assert result["signers"][0]["claimed_time"] == time_text(signed)
+    assert wholes(tmp_path) == 0
+    assert told(perform(asked)) == told(perform(replace(asked, cache=None)))
+    assert wholes(tmp_path) == 1
+
+
+def test_no_text_of_a_bundle_is_taken_for_a_mark(asked: Request, depot: Path, ran: list[str]) -> None:
+    strange = pki.leaf("a\x01b\x02c", end=NOW - timedelta(days=60))
+    (depot / "d\x01e\x02f.seal").write_bytes(bundles.make("seal", strange).data)
+    first = told(perform(asked))
+    assert told(perform(asked)) == first == told(perform(replace(asked, cache=None)))
+    assert len(ran) == 2
+    assert b"d\\u0001e\\u0002f.seal" in first[0]
+    assert b"CN=a\\u0001b\\u0002c," in first[0]
+
+
+def test_a_policy_of_another_name_is_named_by_that(asked: Request, tmp_path: Path) -> None:
+    """Its bytes are the same: the reason that it trusts nobody has its name."""
+    nobody = 'schema = "modseal/policy@1"\nminimum-level = "community"\nallow-unsigned-community = true\n'
+    for name in ("one.toml", "two.toml"):
+        (tmp_path / name).write_text(nobody)
+        other = replace(asked, policy=load(str(tmp_path / name)))
+        assert told(perform(other)) == told(perform(replace(other, cache=None)))
+
+
+def stop(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_replay_that_is_interrupted_says_so_and_is_gone_on_with(asked: Request, ran: list[str]) -> None:
+    whole = perform(asked)
+    stopped = perform(asked, progress=stop)
+    assert (stopped.complete, stopped.outcome(Severity.HIGH)) == (False, Outcome.INTERRUPTED)
+    assert b"interrupted" in told(stopped)[1]
+    assert told(perform(replace(asked, resume=True, at=LATER[1]))) == told(whole)
+    assert ran == ["ran"]
+
+
+def test_of_a_replay_that_is_interrupted_early_there_is_nothing(asked: Request, monkeypatch) -> None:
+    """Numbers and lines of a half would not fit together."""
+    perform(asked)
+    monkeypatch.setattr(Spool, "extend", stop)
+    stopped = perform(asked)
+    assert (stopped.complete, stopped.summary.bundles, list(stopped.results())) == (False, 0, [])
+
+
+def test_an_audit_that_is_interrupted_while_it_is_kept_leaves_the_cache_sound(
+    asked: Request, ran: list[str], monkeypatch, tmp_path: Path
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(Spool, "blocks", stop)
+    assert not perform(asked, said.append).complete
+    monkeypatch.undo()
+    monkeypatch.setattr(identity, "_SETTLED", 0)
+    assert (wholes(tmp_path), said) == (0, [])
+    assert perform(asked, said.append).complete
+    assert (wholes(tmp_path), said) == (1, [])
 
 
 def test_an_allowance_ends_on_its_day(asked: Request, ran: list[str]) -> None:

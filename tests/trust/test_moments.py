@@ -22,6 +22,7 @@ from builders.pki import EPOCH, FAR, NOW, Identity, ca, leaf, new_key, root, sig
 from builders.policies import anchor, pin, trusting
 from builders.rules import record
 from builders.tsa import authority, stamped, token, tsa_root
+from modseal.auditing.as_of import AsOf
 from modseal.pki.revocation import RevocationRules
 from modseal.trust import moments
 from modseal.trust.policy import Policy
@@ -49,6 +50,12 @@ def outcome(case: Case, at: datetime) -> object:
     checks = [(check.id, check.status, check.code, check.evidence.get("certificate")) for check in found.checks]
     told = [(one.rule, one.severity, one.fingerprint) for one in record(case.bundle, case.policy, at).findings]
     return found.verdict, found.proven_level, found.trusted, checks, told
+
+
+def told(case: Case, at: datetime, shown: datetime) -> tuple[bytes, ...]:
+    """What an audit keeps at one time, as a report at another has it: to the byte, with every sentence."""
+    kept, as_of = record(case.bundle, case.policy, at), AsOf(shown)
+    return tuple(map(as_of.filled, (kept.values, *(text.line('""') for text in kept.texts))))
 
 
 def listed(case: Case) -> set[datetime]:
@@ -144,6 +151,7 @@ def test_nothing_changes_between_two_moments(number: int) -> None:
         other = between(chance, holds) if holds else None
         if holds and other:
             assert outcome(case, at) == outcome(case, other), (at, other, holds)
+            assert told(case, at, other) == told(case, other, other), (at, other, holds)
 
 
 def test_the_random_cases_are_of_all_kinds() -> None:

@@ -34,6 +34,7 @@ from modseal.auditing.inventory import Inventory
 from modseal.auditing.kept import record_of, seconds, values_of
 from modseal.auditing.record import Record
 from modseal.files.identity import Identity
+from modseal.files.names import portable
 from modseal.trust.policy import PolicyBytes
 
 _PATIENCE = 10
@@ -172,13 +173,13 @@ class Cache:
         if identity.device != self.device:
             return None
         row = self.one(_BY_FILE, {**_place(identity), "salt": salt})
-        record = record_of(row, name, "file") if row else None
+        record = record_of(row, name, self._at, "file") if row else None
         return replace(record, identity=identity) if record else None
 
     def by_content(self, sha256: str, salt: str, name: str) -> Record | None:
         """The result of these bytes."""
         row = self.one(_BY_CONTENT, {"sha256": sha256, "salt": salt})
-        return record_of(row, name, "content") if row else None
+        return record_of(row, name, self._at, "content") if row else None
 
     def may_have(self, size: int) -> bool:
         """Whether there is a result of a bundle of this size, so that it may be worth while to hash it first."""
@@ -240,6 +241,9 @@ class Cache:
             self._usable = False
             self._complain(f"the cache failed, and is not used any more: {error}")
             return None
+        except KeyboardInterrupt:
+            self._connection.rollback()  # of a transaction that was under way: what is kept at the end needs its own
+            raise
 
 
 def default_folder() -> Path:
@@ -268,9 +272,9 @@ def engine_digest() -> str:
     return digest.hexdigest()
 
 
-def context_of(origin: PolicyBytes) -> str:
-    """The context that results under a policy are kept for."""
-    return hashlib.sha256(f"{origin.digest} {engine_digest()}".encode()).hexdigest()
+def context_of(origin: PolicyBytes, source: str = "") -> str:
+    """The context that results under a policy are kept for; `source` is its name, which results may have."""
+    return hashlib.sha256(f"{origin.digest} {engine_digest()} {portable(source)}".encode()).hexdigest()
 
 
 def _private(folder: Path) -> Path:

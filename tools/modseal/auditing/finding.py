@@ -15,6 +15,7 @@ from dataclasses import field, replace
 from functools import total_ordering
 from typing import Any, NamedTuple
 
+from modseal.auditing.as_of import AsOf
 from modseal.codes import CODES
 from modseal.errors import Evidence, Failure
 from modseal.files.names import dumped, native, portable
@@ -100,9 +101,9 @@ class Finding:
         """As JSON has it (schemas/audit.schema.json): names are `portable`."""
         return {"bundle": portable(self.bundle), **self._found(), "state": str(self.state), "reason": self.reason}
 
-    def text(self) -> FindingText:
-        """As records and caches keep it."""
-        body = dumped(self._found())[1:-1]
+    def text(self, as_of: AsOf) -> FindingText:
+        """As records and caches keep it, with marks for the time of verification."""
+        body = as_of.written(as_of.marked(self._found()))[1:-1]
         return FindingText(self.rule, str(self.severity), self.undecided, str(self.kind), body)
 
     def _found(self) -> dict[str, Any]:
@@ -124,7 +125,7 @@ class Finding:
 
 
 class FindingText(NamedTuple):
-    """A finding as JSON: most findings of most audits go into the report like this, and are not read again.
+    """A finding as JSON with marks (`AsOf`): most findings of most audits go into the report so, and are not read.
 
     `body` is the object without its braces, and without what depends on the audit: the file's name, and whether the
     finding counts. The other fields are what counting needs.
@@ -140,9 +141,10 @@ class FindingText(NamedTuple):
         """The JSON of a finding that counts; `bundle` is the file's name as JSON, `portable`."""
         return f'{{"bundle": {bundle}, {self.body}, "state": "new", "reason": null}}'.encode("ascii")
 
-    def finding(self, bundle: str) -> Finding:
-        """The finding, of a file of this name."""
-        values = json.loads(f"{{{self.body}}}") | {"bundle": "", "state": "new", "reason": None}
+    def finding(self, bundle: str, as_of: AsOf) -> Finding:
+        """The finding, of a file of this name, as of a time of verification."""
+        plain: dict[str, Any] = json.loads(as_of.filled(f"{{{self.body}}}".encode()))
+        values = plain | {"bundle": "", "state": "new", "reason": None}
         return from_plain(values).about(bundle)
 
 

@@ -42,8 +42,8 @@ def values_of(record: Record, context: str) -> dict[str, Any]:
     return values | {"digest": _digest(values)}
 
 
-def record_of(kept: Mapping[str, Any] | sqlite3.Row, name: str, how: Kept) -> Record | None:
-    """A kept record, under the file's name of today; None where it is not as it was written, as after damage."""
+def record_of(kept: Mapping[str, Any] | sqlite3.Row, name: str, at: datetime, how: Kept) -> Record | None:
+    """A kept record, under the name and as of the time of today; None where it is not as it was written: damaged."""
     with suppress(ValueError, TypeError, KeyError, OverflowError):
         if kept["digest"] != _digest(kept):
             return None
@@ -60,7 +60,8 @@ def record_of(kept: Mapping[str, Any] | sqlite3.Row, name: str, how: Kept) -> Re
         row = Row(**plain)
         holds = _EPOCH + timedelta(seconds=kept["after"]), _EPOCH + timedelta(seconds=kept["before"])
         if row.sha256 == kept["sha256"]:
-            return Record(row, kept["result"], tuple(_texts(kept["findings"])), holds, kept=how, salt=kept["salt"])
+            texts = tuple(_texts(kept["findings"]))
+            return Record(row, kept["result"], at, texts, holds, kept=how, salt=kept["salt"])
     return None
 
 

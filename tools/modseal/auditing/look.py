@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
 
+from modseal.auditing.as_of import AsOf
 from modseal.auditing.cache import Cache
 from modseal.auditing.depots import DepotTarget, bounded, finding_of
 from modseal.auditing.finding import Finding
@@ -57,11 +58,17 @@ def _examined(target: Target, opened: Opened, policy: Policy, rules: Iterable[Ru
     times = moments.of_policy(policy) | moments.of_signers(examination.signers)
     for rule in rules:
         times |= set(rule.moments(subject)) if rule.moments else set()
+    as_of = AsOf(at)
+    values = values_of(result, size, bundle.kind if subject.members else None, as_of)
+    texts = tuple(finding.text(as_of) for finding in findings_of(result, found))
+    # Where something else says just this time, as a bundle may that was signed a moment ago, it is not for later ones.
+    says = as_of.is_said_in(values.decode("ascii")) or any(as_of.is_said_in(text.body) for text in texts)
     return Record(
         row=_row(result, subject, size),
-        values=values_of(result, size, bundle.kind if subject.members else None, at),
-        texts=tuple(finding.text() for finding in findings_of(result, found)),
-        holds=moments.between(times, at),
+        values=values,
+        at=at,
+        texts=texts,
+        holds=None if says else moments.between(times, at),
         identity=opened.identity(),
         salt=target.salt,
     )

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Literal
 
 from modseal import limits
+from modseal.auditing.as_of import AsOf
 from modseal.auditing.causes import by_cause
 from modseal.auditing.finding import Finding, FindingText, Kind, Severity, failure_finding
 from modseal.auditing.rule import Row
@@ -16,7 +17,6 @@ from modseal.bundle.verify import Result
 from modseal.codes import CODES, CodeName, next_step
 from modseal.errors import Failure
 from modseal.files.identity import Identity
-from modseal.files.names import dumped
 from modseal.format.times import time_text
 from modseal.trust.examination import Check, Status
 from modseal.values import dataclass
@@ -29,7 +29,7 @@ class Record:
     """One bundle's part of an audit.
 
     `values` is a JSON object as bytes: what schemas/audit.schema.json calls a result, but for the name.
-    `texts` are its findings, as a report has them.
+    `texts` are its findings, as a report has them. Both have marks for the time of verification, which is `at`.
     `holds` are the moments between which a verification gives the same; None where it must not be kept.
     `identity` is the file's, where it did not change while it was read. `kept` is what a cache knew it by.
     `salt` is what the findings depend on besides the bytes and the policy.
@@ -37,6 +37,7 @@ class Record:
 
     row: Row
     values: bytes
+    at: datetime
     texts: tuple[FindingText, ...] = ()
     holds: tuple[datetime, datetime] | None = None
     identity: Identity | None = None
@@ -46,27 +47,30 @@ class Record:
     @property
     def findings(self) -> tuple[Finding, ...]:
         """Its findings, read from their texts."""
-        return tuple(text.finding(self.row.bundle) for text in self.texts)
+        as_of = AsOf(self.at)
+        return tuple(text.finding(self.row.bundle, as_of) for text in self.texts)
 
 
 def unreadable(name: str, failure: Failure, at: datetime, size: int = 0) -> Record:
     """The record of what could not be examined: undecided, with the reason as its one finding."""
     result = Result(name, None, None, failure)
     row = Row(bundle=name, sha256=None, size=size, verdict=result.verdict)
-    return Record(row, values_of(result, size, None, at), (failure_finding(name, failure).text(),))
+    as_of = AsOf(at)
+    return Record(row, values_of(result, size, None, as_of), at, (failure_finding(name, failure).text(as_of),))
 
 
-def values_of(result: Result, size: int, kind: str | None, at: datetime) -> bytes:
+def values_of(result: Result, size: int, kind: str | None, as_of: AsOf) -> bytes:
     """The `values` of a record: the result as `verify` reports it, and what an auditor wants to know besides."""
     values = result_values(result)
     del values["bundle"]  # the same bytes may have another name elsewhere
-    values |= {"size": size, "format": kind, "examined_at": time_text(at)}
+    values |= {"size": size, "format": kind, "examined_at": as_of.mark}
+    values["checks"] = list(map(as_of.marked, values["checks"]))
     if result.examination:
         for signer, plain in zip(result.examination.signers, values["signers"], strict=True):
             plain["not_before"] = time_text(signer.certificate.not_before)
             plain["not_after"] = time_text(signer.certificate.not_after)
             plain["timestamps"] = len(signer.timestamps)
-    return dumped(values).encode("ascii")
+    return as_of.written(values).encode("ascii")
 
 
 _COUNTING = (Status.FAILED, Status.INCONCLUSIVE)

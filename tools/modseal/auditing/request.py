@@ -79,14 +79,18 @@ def perform(
             raise UsageError("--resume: no audit of these paths under this policy was interrupted")
         at = interrupted[1] if interrupted else request.at
         choice = choose(request.policy, at, select=request.select, ignore=request.ignore, known=known)
-        audit = Audit(
-            policy=request.policy,
-            at=at,
-            paths=tuple(map(name_of, request.paths)),
-            choice=choice,
-            strict_coverage=request.strict_coverage,
-            by_default=request.by_default,
-        )
+
+        def new() -> Audit:
+            return Audit(
+                policy=request.policy,
+                at=at,
+                paths=tuple(map(name_of, request.paths)),
+                choice=choice,
+                strict_coverage=request.strict_coverage,
+                by_default=request.by_default,
+            )
+
+        audit = new()
         if cache and interrupted:
             cache.run = interrupted[0]
             cache.at_time(at)
@@ -100,17 +104,20 @@ def perform(
             return _without_outputs(request.outputs, discover(request.paths))
 
         try:
-            if cache and request.cached and request.dask is None and replay(cache, whole, found, audit):
+            asked = cache and request.cached and request.dask is None
+            replayed = replay(cache, whole, found, new()) if cache and asked else None
+            if replayed:
+                audit = replayed  # all of it, or nothing where it was interrupted before
                 for _ in range(audit.summary.bundles):
                     progress(audit.summary)
             else:
                 run(found(), _engine(request, at, cache), audit, cache, progress)
                 if cache:
                     keep(cache, whole, audit)
+            if cache:
+                cache.complete()
         except KeyboardInterrupt:
-            return audit
-        if cache:
-            cache.complete()
+            audit.complete = False
     return audit
 
 
@@ -150,7 +157,7 @@ def _cache(request: Request, warn: Callable[[str], None]) -> Iterator[tuple[Cach
     if request.policy.origin is None or request.cache is None:
         yield None, ""
         return
-    context = context_of(request.policy.origin)
+    context = context_of(request.policy.origin, request.policy.source)
     paths = map(name_of, request.paths)
     key = hashlib.sha256(json.dumps([os.getcwd(), *paths, context]).encode()).hexdigest()
     with Cache.opened(request.cache, context, request.at, warn) as cache:

@@ -16,6 +16,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from modseal.auditing import rules
+from modseal.auditing.as_of import AsOf
 from modseal.auditing.cache import Cache
 from modseal.auditing.choice import RuleChoice
 from modseal.auditing.depots import DepotEnd, DepotTarget
@@ -123,6 +124,11 @@ class Audit:
     """Of the findings that count and are no mere doubt."""
     doubt: bool = False
     """Whether something that counts could not be decided."""
+
+    def __post_init__(self) -> None:
+        as_of = AsOf(self.at)
+        for spool in (self.result_spool, self.finding_spool, self.late_spool):
+            spool.as_of = as_of
 
     def outcome(self, fail_on: Severity) -> Outcome:
         """What it comes to, where findings of at least this severity fail it."""

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import IO, Any, TypeVar
 
+from modseal.auditing.as_of import AsOf
 from modseal.auditing.finding import Finding, FindingText, State, from_plain
 from modseal.files.names import dumped
 
@@ -19,14 +20,18 @@ T = TypeVar("T")
 
 
 class Spool:
-    """JSON values, one a line, in the order in which they came. Written once, read as often as needed."""
+    """JSON values, one a line, in the order in which they came. Written once, read as often as needed.
+
+    `as_of` is the time that stands in them where they are read, in the place of marks.
+    """
 
     def __init__(self) -> None:
+        self.as_of: AsOf | None = None
         self._file = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 - it ends with the spool
         weakref.finalize(self, self._file.close)
 
     def append(self, line: bytes) -> None:
-        """One more JSON value, without a line feed in it."""
+        """One more JSON value, without a line feed in it; it may have marks."""
         self._file.write(line + b"\n")
 
     def extend(self, block: bytes) -> None:
@@ -34,11 +39,12 @@ class Spool:
         self._file.write(block)
 
     def lines(self) -> Iterator[bytes]:
-        """Every value, as it was written. Reading several at a time is possible."""
-        return (line[:-1] for block in self._read(lambda file: file.readlines(_BLOCK)) for line in block)
+        """Every value, as it was written, without marks. Reading several at a time is possible."""
+        lines = (line[:-1] for block in self._read(lambda file: file.readlines(_BLOCK)) for line in block)
+        return map(self.as_of.filled, lines) if self.as_of else lines
 
     def blocks(self) -> Iterator[bytes]:
-        """All of it in blocks of some size, which may end within a line."""
+        """All of it with its marks, in blocks of some size, which may end within a line."""
         return self._read(lambda file: file.read(_BLOCK))
 
     def _read(self, some: Callable[[IO[bytes]], T]) -> Iterator[T]:
@@ -70,7 +76,9 @@ class FindingSpool(Spool):
 
     def add(self, finding: Finding) -> None:
         """One more finding."""
-        self.append(dumped(finding.plain()).encode("ascii"))
+        plain, as_of = finding.plain(), self.as_of
+        text = as_of.written(as_of.marked(plain)) if as_of else dumped(plain)
+        self.append(text.encode("ascii"))
         self.counted[finding.rule] += finding.state is State.NEW
 
     def add_text(self, text: FindingText, bundle: str) -> None:

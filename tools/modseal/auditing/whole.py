@@ -32,17 +32,18 @@ def key_of(paths: str, choice: RuleChoice, *, strict_coverage: bool) -> str:
     return hashlib.sha256(json.dumps(values).encode()).hexdigest()
 
 
-def replay(cache: Cache, key: str, found: Callable[[], Iterable[Found]], audit: Audit) -> bool:
-    """Fill `audit` with what the cache has under `key`, where just that is `found` now. Says whether it did."""
+def replay(cache: Cache, key: str, found: Callable[[], Iterable[Found]], audit: Audit) -> Audit | None:
+    """`audit`, a new one, with what the cache has under `key`, where just that is `found` now; else None."""
     kept = cache.one(_HOLDS, {"key": key})
     if kept is None:
-        return False
+        return None
     now = Inventory(cache.device)
     for one in found():
         now.add(one, one.identity() if isinstance(one, FileTarget) else None)
         if not now.recognisable:
-            return False
-    return now.digest == kept["inventory"] and bool(cache.attempt(lambda connection: _fill(audit, kept, connection)))
+            return None
+    same = now.digest == kept["inventory"] and cache.attempt(lambda connection: _fill(audit, kept, connection))
+    return audit if same else None
 
 
 def keep(cache: Cache, key: str, audit: Audit) -> None:

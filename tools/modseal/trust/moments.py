@@ -70,9 +70,14 @@ def _of_recalls(policy: Policy) -> Iterator[datetime]:
 
 
 def _of_tokens(tokens: Iterable[bytes]) -> Iterator[datetime]:
-    """A verifier's clock must not be before a token's time; nothing else about a token depends on it."""
+    """A verifier's clock must not be before a token's time; nothing else about a token depends on it.
+
+    The time that it proves is one too, so that no result is kept that has it and the time of verification as the same.
+    """
     for raw in tokens:
         try:
-            yield token_format.decode(raw).earliest - CLOCK_TOLERANCE
+            token = token_format.decode(raw)
+            yield token.latest
+            yield token.earliest - CLOCK_TOLERANCE
         except (FormatError, OverflowError):
             continue

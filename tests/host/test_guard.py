@@ -27,6 +27,7 @@ from builders.hosts import Host
 from builders.pki import NOW
 from modseal import limits
 from modseal.errors import UndecidedError, UsageError
+from modseal.host.admission import interpreter
 from modseal.host.fanotify import Fanotify
 from modseal.host.guard import Guard
 from modseal.host.guard_log import GuardLog
@@ -388,6 +389,52 @@ def test_a_script_is_awaited_as_long_as_its_interpreter_lives(host: Host, tmp_pa
         assert holds_opens(guard)
         assert process.wait() == 0
         assert eventually(lambda: not holds_opens(guard))
+
+
+SLOW_TO_COUNT = """
+import time
+any_new = Starts.any_new
+def slow(self):
+    for _ in self._awaited:
+        time.sleep(0.02)
+    return any_new(self)
+Starts.any_new = slow
+"""
+
+
+def test_scripts_that_start_while_the_guard_counts_others_do_not_end_it(host: Host) -> None:
+    with guards.guarded(host, before=SLOW_TO_COUNT) as guard:
+        script = put_files(guard).mount / "script"
+        done = guard.run("sh", "-c", 'for each in $(seq 8); do "$0" || echo "$?" & done; wait', script)
+        assert done.stdout == b""
+        assert guard.process.poll() is None
+
+
+WITHOUT_LOADER = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None)
+libc.unshare(0x20000)  # CLONE_NEWNS
+libc.mount(b"none", {folder!r}, b"tmpfs", 0, None)
+try:
+    os.execv({script!r}, ["script"])
+except FileNotFoundError:
+    print("no loader", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_opens_are_held_no_longer_for_a_start_that_has_failed(guard: Guarded) -> None:
+    """Its loader is not there, which the kernel finds after the guard has let the interpreter start."""
+    loader = interpreter(SHELL)
+    assert loader
+    code = WITHOUT_LOADER.format(folder=os.path.dirname(loader).encode(), script=f"{guard.mount}/script")
+    enter = ["nsenter", "--target", guard.namespace, "--mount", sys.executable, "-I", "-S", "-c", code]
+    with subprocess.Popen(enter, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"no loader\n"
+        assert eventually(lambda: not holds_opens(guard))
+        assert process.poll() is None
+        process.communicate()
 
 
 _MAPPED = """

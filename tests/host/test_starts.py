@@ -124,3 +124,48 @@ def test_an_interpreter_that_has_not_been_given_its_arguments_yet_is_looked_at_a
     assert found.is_unsafe(os.getpid())
     given.append("/bin/sh\0script\0")
     assert found.is_unsafe(os.getpid()) is False
+
+
+@ROOT
+def test_a_start_that_failed_is_awaited_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """execve fails after the interpreter was let start where its loader is not there. Its process can live for ever."""
+    found = Starts()
+    with subprocess.Popen(["sleep", "60"]) as process:
+        found.await_scripts(process.pid, "sh", own_program(), start(SCRIPT))
+        while not (failed := found.failed(process.pid)):
+            time.sleep(0.01)
+        monkeypatch.setattr(starts, "is_starting", lambda thread: thread == process.pid)
+        assert not found.failed(process.pid)  # the number of a thread can have become that of its process by now
+        found.await_scripts(process.pid, "sh", own_program(), start(SCRIPT))
+        found.await_no_more(process.pid, failed)  # it has started another one since
+        assert found.any_awaited()
+        monkeypatch.undo()
+        while not (failed := found.failed(process.pid)):
+            time.sleep(0.01)
+        found.await_no_more(process.pid, failed)
+        assert not found.any_awaited()
+        process.kill()
+
+
+@ROOT
+def test_an_interpreter_that_runs_is_awaited_wherever_it_is_by_now() -> None:
+    found = Starts()
+    found.await_scripts(os.getpid(), "sh", own_program(), start(SCRIPT))
+    assert not found.failed(os.getpid())
+
+
+def test_starts_without_an_end_are_looked_at_in_turn_and_the_newest_always(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, looked_at = Starts(), set()
+    monkeypatch.setattr(starts, "process_of", lambda thread: thread)
+    monkeypatch.setattr(starts, "_has_started", lambda process, _: looked_at.add(process))
+    everyone = range(1, 10 * starts._AT_ONCE)
+    for process in everyone:
+        found.await_scripts(process, "sh", own_program(), start(SCRIPT))
+    seen = set()
+    for _ in range(10):
+        looked_at.clear()
+        assert set(found.see_starts()) == looked_at
+        assert len(looked_at) <= 2 * starts._AT_ONCE
+        assert looked_at >= set(everyone[-starts._AT_ONCE :])
+        seen |= looked_at
+    assert seen == set(everyone)

@@ -103,7 +103,8 @@ class Guard:
         ticked = 0.0
         try:
             while not self._stopping:
-                soon = self._starts.unseen()
+                with self._lock:
+                    soon = self._starts.any_new()
                 ready = dict(poll.poll(1000 * (_SOON if soon else limits.GUARD_TICK)))
                 if self._mounts.changes in ready:
                     self._surely(self._follow_mounts)
@@ -150,8 +151,7 @@ class Guard:
     def _see_starts(self) -> None:
         with self._lock:
             due = self._contents.end_leases(time.monotonic())
-            self._starts.see_starts()
-            processes = [one for one in self._starts.unseen() if one not in self._looking]
+            processes = [one for one in self._starts.see_starts() if one not in self._looking]
             self._looking.update(processes)
         for process in processes:
             self._pool.submit(self._look, process)
@@ -165,9 +165,12 @@ class Guard:
 
     def _look(self, process: int) -> None:
         unsafe = self._looks.end_if_unsafe(process)
+        failed = self._looks.failed(process) if unsafe is None else None
         with self._lock:
             self._looking.discard(process)
-            if unsafe is not None:
+            if failed:
+                self._starts.await_no_more(process, failed)
+            elif unsafe is not None:
                 self._starts.was_seen(process)
         if unsafe:
             verdict = "would-kill" if self._audit else "killed"

@@ -17,7 +17,7 @@ from modseal.host.fanotify import OpenEvent
 from modseal.host.guard_content import FoundContent, GuardedContents, unreadable
 from modseal.host.guard_generation import Loaded
 from modseal.host.stacks import NotWaitingYet, is_starting
-from modseal.host.starts import Start, Starts, user_of
+from modseal.host.starts import Awaited, Start, Starts, user_of
 
 AT_A_TIME = 16
 """Threads that look at others at a time. Whoever owns those can make that last for ever, and may not stop what hashes:
@@ -110,6 +110,14 @@ class Looks:
             if starting:
                 found.append(thread)
         return found
+
+    def failed(self, process: int) -> Awaited | None:
+        """What is awaited of a process for nothing, as far as that can be seen now."""
+        try:
+            with self._look(process):
+                return self._starts.failed(process)
+        except (NotWaitingYet, OSError):
+            return None
 
     def end_if_unsafe(self, process: int) -> bool | None:
         """Kill an interpreter that has just begun to run and takes its script's name for an option. None: ask again.

@@ -16,6 +16,7 @@ _EXECVE = re.compile(r"sys_execve(at)?\b")
 _AT_FDCWD = -100
 OPTIONS = (b"-", b"+")
 """What options begin with. Shells take both: `sh +c CODE`."""
+_ENDED = ("Z", "X")
 _NO_ATTACH = "3"
 """Yama's `ptrace_scope` with which nobody is shown another process's stack."""
 
@@ -56,10 +57,15 @@ def is_opened_for_another(thread: int) -> bool:
 
 
 def is_starting(thread: int) -> bool:
-    """Whether a thread may be within execve still. Of one that is on a processor just now nothing is shown."""
+    """Whether a thread may be within execve still. Of one that runs just now nothing is known.
+
+    For threads that may wait: nothing is shown of it while execve closes files.
+    """
     try:
+        if text_of(f"/proc/{thread}/syscall").startswith("running"):
+            return True
         shown = text_of(f"/proc/{thread}/stack")
-        return bool(_EXECVE.search(shown)) or (not shown and _state(thread) == "R")
+        return bool(_EXECVE.search(shown)) or (not shown and _state(thread) not in _ENDED)
     except OSError:  # it has ended
         return False
 

@@ -14,10 +14,13 @@ from typing import NamedTuple
 
 from modseal import limits
 from modseal.host.kernel import open_below
-from modseal.host.stacks import OPTIONS, NotWaitingYet, has_unsafe_name, is_opened_for_another, text_of
+from modseal.host.stacks import OPTIONS, NotWaitingYet, has_unsafe_name, is_opened_for_another, is_starting, text_of
 
 _PYTHON_OPENS = 2
 """Python opens its script to see whether it is a zip archive, and once more to run it."""
+_AT_ONCE = 128
+"""Of how many starts is looked at once how far they are: the newest, and as many others in turn. Somebody can have
+thousands that go on no more."""
 
 FileId = tuple[int, int]
 """Device and inode."""
@@ -56,17 +59,18 @@ class Start(NamedTuple):
     arguments: int
 
 
-class _Awaited(NamedTuple):
+class Awaited(NamedTuple):
     """An interpreter, and the scripts that it was started for and has still to open, each as often as it does.
 
-    `thread` is the one that started it. What came to the guard before `since` (monotonic seconds) is not of the
-    interpreter. `seen`: the name that it was given for its script was looked at.
+    `thread` is the one that started it, and `at` when (monotonic seconds). What came to the guard before `since` is not
+    of the interpreter. `seen`: the name that it was given for its script was looked at.
     """
 
     interpreter: MountedInode
     scripts: tuple[FileId, ...]
     thread: int
     arguments: int
+    at: float
     since: float = float("inf")
     seen: bool = False
 
@@ -81,7 +85,8 @@ class Starts:
         """Without `stacks`, any open that fits is taken for the kernel's own: enough for a report, and for no more."""
         self._stacks = stacks
         self._starts: dict[int, Start] = {}
-        self._awaited: dict[int, _Awaited] = {}
+        self._awaited: dict[int, Awaited] = {}
+        self._turn = 0
 
     def expect(self, thread: int, interpreter: str, scripts: tuple[FileId, ...], arguments: int = 0) -> None:
         """The next file that the kernel opens for this thread is this interpreter, within the same execve."""
@@ -131,17 +136,30 @@ class Starts:
         """An interpreter of this name, open as a descriptor, starts, and will open the scripts."""
         opens = _PYTHON_OPENS if name.startswith("python") else 1
         scripts = start.scripts[:1] * opens + start.scripts[1:]
-        self._awaited[process_of(thread)] = _Awaited(place_of(interpreter), scripts, thread, start.arguments)
+        process = process_of(thread)
+        self._awaited.pop(process, None)  # it is one of the newest again
+        self._awaited[process] = Awaited(place_of(interpreter), scripts, thread, start.arguments, time.monotonic())
 
-    def see_starts(self) -> None:
-        """Look which interpreters run by now. To be called before events are read: those are then of none before."""
-        for process, awaited in self._awaited.items():
+    def see_starts(self) -> list[int]:
+        """Look which interpreters run by now, and give the processes that are to be looked at by threads that may wait.
+
+        To be called before events are read: those are then of none before.
+        """
+        starting = [one for one, found in self._awaited.items() if found.since == float("inf") or not found.seen]
+        if len(starting) > 2 * _AT_ONCE:
+            others = starting[:-_AT_ONCE]
+            self._turn = (self._turn + _AT_ONCE) % len(others)
+            starting = (others[self._turn :] + others[: self._turn])[:_AT_ONCE] + starting[-_AT_ONCE:]
+        for process in starting:
+            awaited = self._awaited[process]
             if awaited.since == float("inf") and _has_started(process, awaited):
                 self._awaited[process] = awaited._replace(since=time.monotonic())
+        return [one for one in starting if not self._awaited[one].seen]
 
-    def unseen(self) -> list[int]:
-        """The processes whose interpreter may have started, and was not looked at yet."""
-        return [process for process, awaited in self._awaited.items() if not awaited.seen]
+    def any_new(self) -> bool:
+        """Whether an interpreter starts just now that was not looked at."""
+        newest = time.monotonic() - limits.GUARD_DEADLINE
+        return any(found.at > newest and not found.seen for found in self._awaited.values())
 
     def is_unsafe(self, process: int) -> bool | None:
         """Whether an interpreter that runs was given a name for its script that it takes for options. None: not yet.
@@ -159,6 +177,21 @@ class Starts:
             return None
         unsafe = given[1 + awaited.arguments : 2 + awaited.arguments]
         return any(name[:1].encode() in OPTIONS for name in unsafe)
+
+    def failed(self, process: int) -> Awaited | None:
+        """What is awaited of a process whose interpreter did not start: the thread has left execve without it.
+
+        For threads that may wait. execve gives the thread the number of the process before it exchanges the program.
+        """
+        awaited = self._awaited.get(process)
+        if awaited is None or not self._stacks or is_starting(awaited.thread) or is_starting(process):
+            return None
+        return None if _has_started(process, awaited) else awaited
+
+    def await_no_more(self, process: int, awaited: Awaited) -> None:
+        """Forget what has failed, if nothing has changed since."""
+        if self._awaited.get(process) is awaited:
+            del self._awaited[process]
 
     def was_seen(self, process: int) -> None:
         """It need not be looked at again."""
@@ -199,7 +232,7 @@ class Starts:
         self._awaited = {one: awaited for one, awaited in self._awaited.items() if os.path.exists(f"/proc/{one}")}
 
 
-def _has_started(process: int, awaited: _Awaited) -> bool:
+def _has_started(process: int, awaited: Awaited) -> bool:
     """Whether the interpreter runs. Its thread has the number of the process by then, and the others are gone."""
     if awaited.thread != process and os.path.exists(f"/proc/{process}/task/{awaited.thread}"):
         return False

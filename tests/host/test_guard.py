@@ -768,6 +768,43 @@ def test_a_folder_where_nothing_is_mounted_any_more_is_named_until_something_is(
     assert not own_guard.runs(own_guard.mount / "other")
 
 
+SLOW_TO_PROVE = """
+import os, time
+from modseal.host.guard_generation import ActiveGeneration
+prove, begin = ActiveGeneration._prove, Guard._begin
+def slow(self):
+    while not os.path.exists({go!r}):
+        time.sleep(0.05)
+    return prove(self)
+def noted(*given):
+    begin(*given)
+    open({held!r}, "w").close()
+ActiveGeneration._prove, Guard._begin = slow, noted
+"""
+
+
+def test_what_waits_for_a_proof_runs_although_its_mount_is_taken_away(
+    host: Host, tmp_path: Path, layers: list[str]
+) -> None:
+    """`systemd-sysext refresh` takes the mount of the last generation away while the new one is proved."""
+    mount, unmount = layers
+    host.installed(host.bundle("harmless", files={"opt/harmless": b"data"}))
+    go, held = tmp_path / "go", tmp_path / "held"
+    go.touch()
+    with guards.guarded(host, before=SLOW_TO_PROVE.format(go=str(go), held=str(held))) as guard:
+        guard.run("sh", "-c", mount).check_returncode()
+        assert guard.said("mount-guarded")
+        go.unlink()
+        host.rollback(1)
+        enter = ["nsenter", "--target", guard.namespace, "--mount", str(guard.mount / "run")]
+        with subprocess.Popen(enter) as process:
+            assert eventually(held.exists)
+            guard.run("sh", "-c", unmount).check_returncode()
+            assert process.poll() is None
+            go.touch()
+        assert process.returncode == 0
+
+
 def test_mounts_change_under_load(own_guard: Guarded, host: Host, layers: list[str]) -> None:
     """What is installed always runs. Other things run in the moments until the guard is told of the new mount."""
     mount, unmount = layers

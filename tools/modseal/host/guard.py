@@ -83,7 +83,7 @@ class Guard:
         self._looking: set[int] = set()
         self._starts = Starts(stacks=stacks)
         self._contents = GuardedContents()
-        self._looks = Looks(self._starts, self._contents, audit=audit, libraries=libraries)
+        self._looks = Looks(self._starts, self._contents, self._mounts, audit=audit, libraries=libraries)
         self._stopping = False
         self._mounts.hold()
         self._log.write("started", mounts=names, audit=audit, libraries=libraries)

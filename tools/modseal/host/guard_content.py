@@ -8,7 +8,7 @@ import hashlib
 import os
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from modseal import limits
@@ -158,15 +158,17 @@ class GuardedContents:
         with self._lock:
             self._found.clear()
 
-    def read(self, descriptor: int, thread: int) -> FoundContent:
+    def read(
+        self, descriptor: int, thread: int, lately: Callable[[str], Mount | None] = lambda _number: None
+    ) -> FoundContent:
         """Hash a file while nobody can write to it: the lease on it stays until the descriptor is closed.
 
         It counts only where nobody but root can write to it later. Whoever owns a file can cut it off and write to it
         while it runs: a script that its interpreter reads on, or a library that is mapped. `thread` is the one that
-        opens it. Raises `OSError`.
+        opens it; `lately` gives a mount that nobody sees any more. Raises `OSError`.
         """
         status = os.fstat(descriptor)
-        mount = _mount_of(descriptor, thread)
+        mount = _mount_of(descriptor, thread) or lately(mount_number(descriptor))
         trouble = _why_not(status, os.listxattr(descriptor), mount)
         if trouble:
             return FoundContent(status.st_mode, trouble=trouble)

@@ -16,6 +16,7 @@ from modseal.host.admission import ELF
 from modseal.host.fanotify import OpenEvent
 from modseal.host.guard_content import FoundContent, GuardedContents, unreadable
 from modseal.host.guard_generation import Loaded
+from modseal.host.guard_mounts import GuardedMounts
 from modseal.host.stacks import NotWaitingYet, is_starting
 from modseal.host.starts import Awaited, Start, Starts, user_of
 
@@ -45,8 +46,11 @@ class Examined(NamedTuple):
 class Looks:
     """Looks at files and threads. Its functions may wait, and are called without any lock."""
 
-    def __init__(self, starts: Starts, contents: GuardedContents, *, audit: bool, libraries: bool) -> None:
-        self._starts, self._contents, self._audit, self._libraries = starts, contents, audit, libraries
+    def __init__(
+        self, starts: Starts, contents: GuardedContents, mounts: GuardedMounts, *, audit: bool, libraries: bool
+    ) -> None:
+        self._starts, self._contents, self._mounts = starts, contents, mounts
+        self._audit, self._libraries = audit, libraries
         self._lock = threading.Lock()
         self._looking: Counter[int] = Counter()
 
@@ -80,7 +84,7 @@ class Looks:
                 found = found._replace(start=start if is_for else None)
             if found.content:
                 return found
-            return found._replace(content=self._contents.read(event.descriptor, event.thread))
+            return found._replace(content=self._contents.read(event.descriptor, event.thread, self._mounts.lately))
         except NotWaitingYet:
             raise
         except Exception as error:  # noqa: BLE001 - an unread file is an unproved file

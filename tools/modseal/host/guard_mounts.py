@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import errno
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 import modseal
+from modseal import limits
 from modseal.errors import ModsealError, UndecidedError, UsageError
 from modseal.files.mounts import Mount, mount_number, mount_of
 from modseal.host.fanotify import Fanotify
@@ -92,6 +94,7 @@ class GuardedMounts:
             with self._mount(folder):
                 pass
         self._held: dict[str, _Held] = {}
+        self._let_go_until: dict[Mount, float] = {}
         self._lost: dict[str, str] = {}
         self.unsettled = False
         """Whether `follow` has to be called again, although nothing is mounted meanwhile."""
@@ -145,6 +148,14 @@ class GuardedMounts:
         """The folders where nothing is held at the moment."""
         return [one for one in self._folders if one not in self._held]
 
+    def lately(self, number: str) -> Mount | None:
+        """A mount of this number that was held a moment ago, of unknown kind: a program can wait longer than it stays.
+
+        Another mount can have its number by now.
+        """
+        held = [*(one.mount for one in self._held.copy().values()), *self._let_go_until.copy()]
+        return next((one._replace(kind="") for one in held if one.number == number), None)
+
     def close(self) -> None:
         """End it. What is held stays so while the `Fanotify` is open."""
         for held in self._held.values():
@@ -177,8 +188,11 @@ class GuardedMounts:
         It can still be mounted elsewhere, and programs are judged there all the same. Nobody can tell the kernel later
         to ask before files are opened there while a script is awaited. So it asks always from now on.
         """
-        held = self._held.pop(folder, None)
+        held, now = self._held.get(folder), time.monotonic()
         if held:
+            still = {one: until for one, until in self._let_go_until.items() if until > now}
+            self._let_go_until = {**still, held.mount: now + limits.GUARD_DEADLINE}
+            del self._held[folder]
             with suppress(ModsealError):
                 self._mark(held.descriptor, opens=True)
             os.close(held.descriptor)

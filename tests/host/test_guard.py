@@ -316,6 +316,16 @@ def test_a_start_that_failed_is_no_leave_to_start_the_interpreter(guard: Guarded
     assert guard.codes("interpreter-direct")
 
 
+def test_a_script_is_not_exchanged_for_one_that_begins_like_a_program_either(host: Host) -> None:
+    """A shell says that it does not know the command of the first line, and goes on with the second one."""
+    with exchanging(host, "Guard._await", "script") as guard:
+        guard.put("sh", SHELL)
+        script = guard.put("script", f"#!{guard.mount}/sh\nexit 0\n".encode())
+        guard.put("evil", b"\x7fELF\necho EVIL\n")
+        assert b"EVIL" not in guard.run(script).stdout
+        assert guard.codes("content-not-installed")
+
+
 def test_a_script_whose_interpreter_is_a_script_is_not_exchanged_either(host: Host, tmp_path: Path) -> None:
     runner = f'#!{tmp_path}/guarded/sh\n. "$1"\n'.encode()
     inner = f"#!{tmp_path}/guarded/runner\necho GOOD\n".encode()

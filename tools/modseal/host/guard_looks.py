@@ -91,13 +91,13 @@ class Looks:
             return found._replace(content=FoundContent(0, trouble=unreadable(error)))
 
     def _is_held(self, event: OpenEvent) -> bool:
-        """Whether an open is judged: of ELF files with `libraries`, of others by who has still to open a script.
+        """Whether an open is judged: of ELF files with `libraries`, and of all by who has still to open a script.
 
-        A script cannot be read from a folder, but from a pipe or a device.
+        A script cannot be read from a folder, but from a pipe, a device, or what begins like an ELF file.
         """
         mode = os.fstat(event.descriptor).st_mode
-        if stat.S_ISREG(mode) and os.pread(event.descriptor, len(ELF), 0) == ELF:
-            return self._libraries
+        if self._libraries and stat.S_ISREG(mode) and os.pread(event.descriptor, len(ELF), 0) == ELF:
+            return True
         return not stat.S_ISDIR(mode) and self._starts.awaits(event.thread)
 
     def starting(self, threads: Sequence[int]) -> list[int]:

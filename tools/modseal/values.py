@@ -2,11 +2,11 @@
 
 `dataclasses.dataclass` writes and compiles up to seven functions for each frozen class with slots: for the 53 that a
 cold `verify` loads, a quarter of its time (docs/adr/0039). Here it writes none: comparison, hash and text are shared,
-and `__init__` is written for a class of which more than a few values are made. To the type checker it is
-`dataclasses.dataclass` itself, so that an assignment to a field of a frozen value is an error there. At run time it is
-not refused.
+`__init__` is written for a class of which more than a few values are made, and what `dataclasses` knows of a class is
+made when `replace` or `fields` asks first. To the type checker it is `dataclasses.dataclass` itself, so that an
+assignment to a field of a frozen value is an error there. At run time it is not refused.
 
-`replace`, `fields` and `field` of `dataclasses` are for these values too.
+`replace`, `fields` and `field` of `dataclasses` are for these values too. No field is inherited.
 
 `regex` is `re.compile` for what a module names once: to compile them all was a tenth of modseal's own part of a cold
 `verify`, and most are for what a sound bundle does not have.
@@ -15,7 +15,7 @@ not refused.
 from __future__ import annotations
 
 import re
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, Field, field, fields
 from dataclasses import dataclass as _dataclass
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
@@ -38,12 +38,17 @@ else:
         """See `dataclasses.dataclass`; the parameters that no value needs are left out."""
 
         def make(cls):
-            cls = _dataclass(cls, init=False, slots=slots, eq=False, repr=False, weakref_slot=weakref_slot)
-            cls.__init__ = _init_when_called(cls)
-            cls.__repr__ = _repr
+            kinds = {name: kind for name, kind in cls.__annotations__.items() if not kind.startswith("ClassVar")}
+            known = {name: _as_field(cls.__dict__.get(name, MISSING)) for name in kinds}
+            body = {name: value for name, value in vars(cls).items() if name not in (*kinds, "__dict__", "__weakref__")}
+            if slots:  # which a class has from its start
+                body["__slots__"] = (*kinds, "__weakref__") if weakref_slot else tuple(kinds)
             if eq:
-                _compare_by_fields(cls, frozen=frozen)
-            return cls
+                body |= _compared_by_fields(known, frozen=frozen)
+            body |= {"__qualname__": cls.__qualname__, "__repr__": _repr, "__dataclass_fields__": _Fields(kinds, known)}
+            made = type(cls)(cls.__name__, cls.__bases__, body)
+            made.__init__ = _init_when_called(made, known)
+            return made
 
         return make if cls is None else make(cls)
 
@@ -62,61 +67,79 @@ class _Pattern:
         return method
 
 
-def _init_when_called(cls: Any) -> Any:
+class _Fields:
+    """`__dataclass_fields__`, as `dataclasses` would have made them."""
+
+    def __init__(self, kinds: dict[str, str], known: dict[str, Field[Any]]) -> None:
+        self._kinds, self._known = kinds, known
+
+    def __get__(self, value: object, cls: Any) -> dict[str, Field[Any]]:
+        # Without a text, `dataclasses` would write one, for which Python's own tokenizer is made ready.
+        body = {"__annotations__": self._kinds, "__module__": cls.__module__, "__doc__": "fields", **self._known}
+        plain: Any = _dataclass(type(cls.__name__, (), body), init=False, eq=False, repr=False)
+        known: dict[str, Field[Any]] = plain.__dataclass_fields__
+        cls.__dataclass_fields__ = known
+        return known
+
+
+def _as_field(default: Any) -> Field[Any]:
+    return default if isinstance(default, Field) else field(default=default)
+
+
+def _init_when_called(cls: Any, known: dict[str, Field[Any]]) -> Any:
     left = _FEW
 
     def init(self: Any, *values: Any, **named: Any) -> None:
         nonlocal left
         left -= 1
-        if left < 0 or not _assigned(self, values, named):
-            cls.__init__ = _written_init(cls)
+        if left < 0 or not _assigned(self, known, values, named):
+            cls.__init__ = _written_init(known, has_more=hasattr(cls, "__post_init__"))
             cls.__init__(self, *values, **named)
 
     return init
 
 
-def _assigned(self: Any, values: tuple[Any, ...], named: dict[str, Any]) -> bool:
+def _assigned(self: Any, known: dict[str, Field[Any]], values: tuple[Any, ...], named: dict[str, Any]) -> bool:
     """Do what a written `__init__` does; False where it would refuse the arguments."""
-    known = fields(self)
-    names = [field.name for field in known if field.init]
+    names = [name for name, each in known.items() if each.init]
     given = dict(zip(names, values, strict=False)) | named
     if len(given) != len(values) + len(named) or not given.keys() <= set(names):
         return False
-    for field in known:
-        if field.name in given:
-            value = given[field.name]
-        elif field.default_factory is not MISSING:
-            value = field.default_factory()
-        elif field.default is not MISSING:
-            value = field.default
+    for name, each in known.items():
+        if name in given:
+            value = given[name]
+        elif each.default_factory is not MISSING:
+            value = each.default_factory()
+        elif each.default is not MISSING:
+            value = each.default
         else:
             return False
-        setattr(self, field.name, value)
+        setattr(self, name, value)
     if hasattr(self, "__post_init__"):
         self.__post_init__()
     return True
 
 
-def _written_init(cls: Any) -> Any:
+def _written_init(known: dict[str, Field[Any]], *, has_more: bool) -> Any:
     """The `__init__` that `dataclasses` would write: a parameter for each field that has one, and an assignment."""
-    known: dict[str, Any] = {"_NONE_GIVEN": MISSING}
+    scope: dict[str, Any] = {"_NONE_GIVEN": MISSING}
     parameters, lines = ["self"], []
-    for field in fields(cls):
-        name, value = field.name, field.name
-        known[f"_default_{name}"] = field.default
-        if field.default_factory is not MISSING:
-            known[f"_make_{name}"] = field.default_factory
-            value = f"_make_{name}() if {name} is _NONE_GIVEN else {name}" if field.init else f"_make_{name}()"
-        elif not field.init:
+    for name, each in known.items():
+        value = name
+        scope[f"_default_{name}"] = each.default
+        if each.default_factory is not MISSING:
+            scope[f"_make_{name}"] = each.default_factory
+            value = f"_make_{name}() if {name} is _NONE_GIVEN else {name}" if each.init else f"_make_{name}()"
+        elif not each.init:
             value = f"_default_{name}"
-        if field.init:
-            has_default = field.default is not MISSING or field.default_factory is not MISSING
+        if each.init:
+            has_default = each.default is not MISSING or each.default_factory is not MISSING
             parameters.append(f"{name}=_default_{name}" if has_default else name)
         lines.append(f"self.{name} = {value}")
-    if hasattr(cls, "__post_init__"):
+    if has_more:
         lines.append("self.__post_init__()")
-    exec(f"def __init__({', '.join(parameters)}):\n " + "\n ".join(lines or ["pass"]), known)  # noqa: S102 - names of our fields
-    return known["__init__"]
+    exec(f"def __init__({', '.join(parameters)}):\n " + "\n ".join(lines or ["pass"]), scope)  # noqa: S102 - names of our fields
+    return scope["__init__"]
 
 
 def _repr(self: Any) -> str:
@@ -124,8 +147,8 @@ def _repr(self: Any) -> str:
     return f"{type(self).__qualname__}({shown})"
 
 
-def _compare_by_fields(cls: Any, *, frozen: bool) -> None:
-    names = [field.name for field in fields(cls) if field.compare]
+def _compared_by_fields(known: dict[str, Field[Any]], *, frozen: bool) -> dict[str, Any]:
+    names = [name for name, field in known.items() if field.compare]
     values = attrgetter(*names) if names else lambda _: ()
 
     def equal(self: Any, other: object) -> Any:
@@ -133,5 +156,4 @@ def _compare_by_fields(cls: Any, *, frozen: bool) -> None:
             return NotImplemented
         return values(self) == values(other)
 
-    cls.__eq__ = equal
-    cls.__hash__ = (lambda self: hash(values(self))) if frozen else None
+    return {"__eq__": equal, "__hash__": (lambda self: hash(values(self))) if frozen else None}

@@ -7,9 +7,10 @@ Steps are those of `trust.examine`; `None` is for failures outside an examinatio
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final, Literal, NamedTuple, TypeGuard
+from typing import Final, Literal, TypeGuard
 
 from modseal import causes
+from modseal.values import dataclass
 
 CodeName = Literal[
     # step 0: container
@@ -88,7 +89,8 @@ CodeName = Literal[
 SeverityName = Literal["info", "low", "medium", "high"]
 
 
-class Code(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Code:
     """All that is known of a code: what it means, where it arises, and what its reader can safely do next.
 
     `undecided` says that modseal cannot judge, not that something is bad. `severity` is that of an audit's finding, and

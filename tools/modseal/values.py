@@ -38,7 +38,7 @@ else:
         """See `dataclasses.dataclass`; the parameters that no value needs are left out."""
 
         def make(cls):
-            kinds = {name: kind for name, kind in cls.__annotations__.items() if not kind.startswith("ClassVar")}
+            kinds = {name: kind for name, kind in cls.__annotations__.items() if "ClassVar" not in str(kind)}
             known = {name: _as_field(cls.__dict__.get(name, MISSING)) for name in kinds}
             body = {name: value for name, value in vars(cls).items() if name not in (*kinds, "__dict__", "__weakref__")}
             if slots:  # which a class has from its start

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import functools
-from typing import NamedTuple
 
 from modseal import limits
 from modseal.errors import FormatError, foreign
@@ -67,7 +66,8 @@ Attributes = dict[str, tuple[Value, ...]]
 """The values of each attribute by its type."""
 
 
-class CertificateId(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class CertificateId:
     """How a signer names a certificate: ESSCertIDv2 (RFC 5035 section 4), or ESSCertID (RFC 2634 section 5.4.1).
 
     `digest` is None in the older one, whose hash is always SHA-1. `issuer` (DER of the name) and `serial` are None

@@ -22,13 +22,14 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from functools import partial
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from modseal import limits
 from modseal.codes import CodeName
 from modseal.errors import FormatError, foreign
 from modseal.format.inflate import GZIP, faster_zlib, inflate
 from modseal.format.stream import Piece, Stream, regroup
+from modseal.values import dataclass
 
 if TYPE_CHECKING:
     from concurrent.futures import ThreadPoolExecutor
@@ -302,7 +303,8 @@ def zstd(blocks: Iterator[bytes]) -> Iterator[bytes]:
     yield frame.flush()
 
 
-class _FrameHeader(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _FrameHeader:
     raw: bytes
     content: int | None
     window: int

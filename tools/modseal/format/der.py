@@ -11,11 +11,10 @@ import functools
 import re
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import NamedTuple
 
 from modseal import limits
 from modseal.errors import FormatError
-from modseal.values import regex
+from modseal.values import dataclass, regex
 
 BOOLEAN, INTEGER, BIT_STRING, OCTET_STRING, NULL, OID = 0x01, 0x02, 0x03, 0x04, 0x05, 0x06
 UTC_TIME, GENERALIZED_TIME = 0x17, 0x18
@@ -36,7 +35,8 @@ def context(number: int) -> int:
     return 0xA0 | number
 
 
-class Value(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Value:
     """One value: its tag, its content, and all its bytes with tag and length."""
 
     tag: int

@@ -8,12 +8,11 @@ Two of them are octets without a form, and the third is read by the one reader o
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from modseal.errors import FormatError
 from modseal.format import cms, der
 from modseal.format.cms import SignedData, SignerInfo
 from modseal.format.der import Value
+from modseal.values import dataclass
 
 REMEMBERED_BLOCKS = 256
 """Forms that are remembered: each signer has one for each length of a signature, of which ECDSA has three or four."""
@@ -25,7 +24,8 @@ _HEAD = 96
 """Bytes that a form is found by, with its length: they reach into the serial number of the first certificate."""
 
 
-class _Form(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Form:
     """What is the same in all blocks of a signer, each part with its place, and where the three values stand."""
 
     parts: tuple[bytes, ...]

@@ -14,10 +14,10 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import Any
 
 from modseal import limits
-from modseal.values import regex
+from modseal.values import dataclass, regex
 
 Steps = tuple[str | int, ...]
 Trail = tuple[Any, str | int] | None
@@ -38,7 +38,8 @@ UNBOUNDED = sys.maxsize
 """The `most` of what has no bound: of documents that we write. A reader of a foreign one bounds everything."""
 
 
-class Problem(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Problem:
     """One thing that is wrong: where, and what. As text: `files[3].mode: must be text, not an integer`.
 
     `key` is that of an entry which should not be there, below `path`: its line is the one to correct.

@@ -9,6 +9,7 @@ out.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import NamedTuple
 
 from modseal.errors import FormatError
@@ -88,7 +89,7 @@ def _place(error: FormatError) -> tuple[int, int]:
 
 def _grammar(given: Mapping[str, GivenText]) -> ElementRule:
     """The elements of a stage; what is given may be absent."""
-    places = (child._replace(least=0) if child.element.name in given else child for child in STAGE.children)
+    places = (replace(child, least=0) if child.element.name in given else child for child in STAGE.children)
     return ElementRule(STAGE.name, *places, optional=STAGE.attributes)
 
 

@@ -12,12 +12,13 @@ One parser reads the bytes once. They are never written back: what is signed sta
 from __future__ import annotations
 
 from collections.abc import Container, Iterator
-from typing import NamedTuple
+from dataclasses import replace
 from xml.parsers import expat
 
 from modseal import limits
 from modseal.errors import FormatError, foreign
 from modseal.format.shape import quote, suggestion
+from modseal.values import dataclass
 
 _SPACE = " \t\r\n"
 _SHOWN = 60
@@ -48,7 +49,8 @@ class ElementRule:
             yield from child.element.walk()
 
 
-class Child(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Child:
     """How often an element may stand at its place: `least` to `most` times in a row."""
 
     element: ElementRule
@@ -102,7 +104,8 @@ class Node:
         return _error(self.line, self.column, detail)
 
 
-class Unknown(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Unknown:
     """An element or attribute that the grammar does not list, in the element `holder`; its text is cut."""
 
     name: str
@@ -244,9 +247,9 @@ class _XmlReader:
         return child.element
 
     def _refuse_more(self, parent: Node, place: int) -> None:
-        element, _, most = parent.element.children[place]
-        times = "once" if most == 1 else f"{most} times"
-        self._refuse(f"<{element.name}> stands more than {times} in <{parent.name}>")
+        child = parent.element.children[place]
+        times = "once" if child.most == 1 else f"{child.most} times"
+        self._refuse(f"<{child.element.name}> stands more than {times} in <{parent.name}>")
 
     def _is_new(self, name: str) -> bool:
         """Whether the grammar lacks this name everywhere. A known element in a wrong place is not unknown."""
@@ -302,9 +305,8 @@ class _XmlReader:
     def _characters(self, text: str) -> None:
         if self._passed_over:
             if self._unknown and len(self._unknown[-1].text) < _SHOWN:
-                self._unknown[-1] = self._unknown[-1]._replace(
-                    text=self._unknown[-1].text + text[:_SHOWN].strip(_SPACE)
-                )
+                last = self._unknown[-1]
+                self._unknown[-1] = replace(last, text=last.text + text[:_SHOWN].strip(_SPACE))
             return
         node = self._open[-1]
         if node.element.text:

@@ -13,7 +13,6 @@ import enum
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
-from typing import NamedTuple
 
 from modseal.errors import FormatError
 from modseal.format import tar
@@ -79,7 +78,8 @@ class VisorLayout:
         return self.fields.get(entry.path) or VisorFields(tar.typeflag(entry).decode())
 
 
-class _Header(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Header:
     entry: Entry
     fields: VisorFields
     offset: int
@@ -217,7 +217,7 @@ def _headers(stream: Stream, room: int | None = None) -> list[_Header]:
 
 def _content(stream: Stream, header: _Header) -> Iterator[Piece]:
     """The content of an entry, which starts at its offset and not before what was read already."""
-    entry, _, offset = header
+    entry, offset = header.entry, header.offset
     if offset and (offset < stream.position or offset % BLOCK):
         raise FormatError(
             "bad-listing",

@@ -11,7 +11,6 @@ import functools
 from collections.abc import Iterator
 from dataclasses import field
 from datetime import datetime
-from typing import NamedTuple
 
 from modseal.errors import FormatError, foreign
 from modseal.format import der
@@ -190,7 +189,8 @@ def _read_entries(value: der.Value | None) -> tuple[dict[int, RevokedEntry], tup
     return entries, tuple(unknown)
 
 
-class _Details(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class _Details:
     """What an entry's extensions say (section 5.3)."""
 
     reason: str = REASONS[0]

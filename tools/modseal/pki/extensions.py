@@ -7,13 +7,13 @@ said where they are: `certificate`, `name_constraints`, `certificate_policies`, 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
 
 from modseal import limits
 from modseal.errors import FormatError
 from modseal.format import der
 from modseal.format.cms import Algorithm, read_algorithm
 from modseal.pki.names import read_general_names
+from modseal.values import dataclass
 
 AUTHORITY_KEY_ID = "2.5.29.35"
 BASIC_CONSTRAINTS = "2.5.29.19"
@@ -38,7 +38,8 @@ SUBJECT_KEY_ID = "2.5.29.14"
 _TRUE = b"\xff"
 
 
-class Extension(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Extension:
     """One extension: whether it is critical, and the DER of its value."""
 
     critical: bool
@@ -71,7 +72,8 @@ def read_extensions(reader: der.Reader) -> dict[str, Extension]:
     return found
 
 
-class SignedParts(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class SignedParts:
     """The outer form of a certificate and of a CRL: a SEQUENCE of what is signed, an algorithm, and the signature.
 
     `fields` reads what is signed, `raw` is its DER.
@@ -100,7 +102,8 @@ def read_signed(data: bytes) -> SignedParts:
     return SignedParts(body.inside(value), value.raw, algorithm, bits[1:])
 
 
-class BasicConstraints(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class BasicConstraints:
     """Whether the key is a CA's, and how many CAs may follow it in a path (RFC 5280 section 4.2.1.9)."""
 
     ca: bool
@@ -120,7 +123,8 @@ def read_basic_constraints(value: bytes) -> BasicConstraints:
     return BasicConstraints(ca is not None, read_count(length.content) if length else None)
 
 
-class KeyUsage(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class KeyUsage:
     """The uses of a key that have a meaning here (RFC 5280 section 4.2.1.3)."""
 
     digital_signature: bool

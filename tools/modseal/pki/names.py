@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import string
 import unicodedata
-from typing import NamedTuple
 
 from modseal import limits
 from modseal.errors import FormatError
 from modseal.format import der
+from modseal.values import dataclass
 
 UTF8_STRING, NUMERIC_STRING, PRINTABLE_STRING, T61_STRING = 0x0C, 0x12, 0x13, 0x14
 IA5_STRING, VISIBLE_STRING, UNIVERSAL_STRING, BMP_STRING = 0x16, 0x1A, 0x1C, 0x1E
@@ -46,7 +46,8 @@ _PROHIBITED = ("C",)
 """Control, format, private and unassigned characters: RFC 4518 maps some of them away; nothing good has them."""
 
 
-class GeneralName(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class GeneralName:
     """A name of one form. `value` is a `Name`, text (email, DNS, URI), or the bytes of another form."""
 
     form: int

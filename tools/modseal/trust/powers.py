@@ -11,7 +11,6 @@ import functools
 import re
 from collections.abc import Iterable, Iterator
 from itertools import product
-from typing import NamedTuple
 
 from modseal.format import rules
 from modseal.format.level import Level
@@ -150,7 +149,8 @@ UNSAID = May()
 """Where the policy says nothing of it."""
 
 
-class Use(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Use:
     """One thing that needs a power, and the path that does it."""
 
     power: Power

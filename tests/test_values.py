@@ -10,6 +10,7 @@ import re
 from dataclasses import field
 from importlib import import_module
 from pathlib import Path
+from typing import ClassVar
 
 import pytest
 
@@ -59,6 +60,12 @@ class ByName:
         return hash(self.name)
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    most: ClassVar[int] = 3
+    name: str
+
+
 @dataclass(slots=True)
 class Changing:
     count: int = 0
@@ -76,6 +83,12 @@ def test_values_are_equal_and_hashed_by_their_fields_and_their_class() -> None:
 def test_a_class_that_says_itself_what_is_equal_keeps_its_word() -> None:
     assert ByName("a", 1) == ByName("a", 2)
     assert len({ByName("a", 1), ByName("a", 2)}) == 1
+
+
+def test_what_belongs_to_the_class_is_no_field() -> None:
+    assert [each.name for each in dataclasses.fields(Counted)] == ["name"]
+    assert Counted("a") == Counted("a")
+    assert Counted.most == 3
 
 
 def test_what_may_change_has_no_hash() -> None:

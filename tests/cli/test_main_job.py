@@ -5,16 +5,24 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from builders.bundles import snapshot
-from builders.transcript import run, run_process
+from builders.transcript import SOURCE, run, run_process
 from cli.conftest import key_options
 
 kinds = pytest.mark.parametrize("kind", ["seal", "vib"])
 POLICY = ("--policy", "keys/policy.toml")
+
+
+def test_the_collector_that_imports_do_without_is_on_again() -> None:
+    code = "import gc; from modseal.cli.main import cli; cli.get_command(None, 'verify'); assert gc.isenabled()"
+    for each in ("import gc; import modseal.cli.main; assert gc.isenabled()", code):
+        subprocess.run([sys.executable, "-c", each], check=True, env={**os.environ, "PYTHONPATH": str(SOURCE)})
 
 
 def test_the_example_keys_are_one_command(tmp_path: Path) -> None:

@@ -13,10 +13,14 @@ import sys
 from types import ModuleType
 from typing import TYPE_CHECKING, NoReturn
 
-import click
+gc.disable()  # the thousands of objects of an import are never garbage
+import click  # noqa: E402
 
-from modseal import __version__
-from modseal.errors import InputError, ModsealError, PolicyError, SpecError
+from modseal import __version__  # noqa: E402
+from modseal.errors import InputError, ModsealError, PolicyError, SpecError  # noqa: E402
+
+gc.freeze()
+gc.enable()
 
 if TYPE_CHECKING:
     from click.shell_completion import CompletionItem
@@ -199,7 +203,7 @@ def _stop_cleanly() -> None:
 
 
 def _import(name: str) -> ModuleType:
-    """A command's module. The collector is off meanwhile: the thousands of objects of an import are never garbage."""
+    """A command's module, imported without the collector as the library above."""
     if name in sys.modules:
         return sys.modules[name]
     gc.disable()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import unicodedata
 from collections.abc import Sequence
 
 import pytest
@@ -66,6 +67,14 @@ def test_different_names_and_incomparable_encodings_are_not_equal(one: der.Value
 
 def test_a_value_is_compared_in_small_letters_with_single_spaces() -> None:
     assert prepare(text(" Acme\u00a0  TOOLS ")) == "acme tools"
+
+
+@pytest.mark.parametrize("character", [*map(chr, range(0x80)), "\u017f", "\u212a"])
+def test_the_short_way_for_ascii_leads_where_the_form_and_categories_of_unicode_do(character: str) -> None:
+    folded = unicodedata.normalize("NFKC", f"a{character}b".casefold())
+    value = text(f"a{character}b")
+    kept = all(unicodedata.category(each)[0] != "C" for each in folded)
+    assert prepare(value) == (" ".join(folded.split()) if kept else value.raw)
 
 
 def test_text_that_is_not_in_its_encoding_stays_bytes() -> None:

@@ -80,7 +80,7 @@ class ReferenceType(click.ParamType[str]):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
         """The text itself. Raises `UsageError`."""
         require_once(str(value), ctx)
-        if not _KEY_URI.match(str(value)):
+        if ":" not in str(value) or not _KEY_URI.match(str(value)):
             require_no_address(str(value))
         return str(value)
 

@@ -8,7 +8,6 @@ written with `\xff` for a byte that is not UTF-8, and with `\\` for a backslash,
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from modseal.values import regex
@@ -21,6 +20,8 @@ r"""In JSON: a pair of surrogates, which is one character; a lone one; any other
 
 def portable(name: str) -> str:
     r"""A name as JSON has it: `\` is `\\`, and a byte that is not UTF-8 is `\x` and two hexadecimal digits."""
+    if name.isascii() and "\\" not in name:
+        return name
     return _SPECIAL.sub(lambda found: "\\\\" if found[0] == "\\" else _escape(ord(found[0])), name)
 
 
@@ -46,6 +47,8 @@ def _unescape(text: str) -> str:
 
 def dumped(value: Any, indent: int | None = None) -> str:
     r"""Values as JSON in ASCII. A lone surrogate in any text of it is written as in `portable`, `\` as it is."""
+    import json  # most names are not written to it
+
     text = json.dumps(value, indent=indent, ensure_ascii=True)
     if "\\ud" not in text:
         return text

@@ -9,10 +9,8 @@ from typing import Any
 from modseal import limits
 from modseal.errors import FormatError, foreign
 from modseal.format import canonical_json, times
-from modseal.format.shape import Array, Integer, Shape, Table, Text
+from modseal.format.shape import MAXIMUM_VERSION, Array, Integer, Shape, Table, Text
 from modseal.values import dataclass, regex
-
-MAXIMUM_VERSION = 2**31 - 1
 
 HEX = Text(regex(r"[0-9a-f]{64}"), form="64 lower-case hex digits", most=64)
 TIME = Text(

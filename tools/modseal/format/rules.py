@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import posixpath
 import re
-import unicodedata
 from collections.abc import Iterable, Iterator
 
 from modseal import limits
@@ -75,7 +74,7 @@ def check_path(path: str) -> Failure | None:
         return _unsafe(path, f"is longer than {limits.PATH_LENGTH} bytes")
     if not is_printable(path) or "\\" in path:
         return _unsafe(path, "has a control, invisible or backslash character")
-    if not path.isascii() and unicodedata.normalize("NFC", path) != path:
+    if not path.isascii() and _nfc(path) != path:
         return _unsafe(path, "is not in Unicode normal form C")
     if "*" in path or "?" in path:
         return _unsafe(path, "has a '*' or '?', as if it were a pattern")
@@ -262,7 +261,7 @@ def check_text(label: str, text: str, most: int = limits.TEXT_LENGTH) -> list[Fa
     """A free text: at most `most` characters, none of them a control but newline and tab."""
     if len(text) > most:
         return [_bad(f"the {label} has {len(text)} characters, and must have at most {most}", text)]
-    if _NOT_IN_TEXT.search(text):
+    if not (text.isascii() and text.isprintable()) and _NOT_IN_TEXT.search(text):
         return [_bad(f"the {label} {quote(text)} has a control or invisible character", text)]
     return []
 
@@ -350,7 +349,13 @@ def fold(path: str) -> str:
     """The form in which colliding paths are equal."""
     if path.isascii():
         return path.lower()
-    return unicodedata.normalize("NFC", unicodedata.normalize("NFC", path).casefold())
+    return _nfc(_nfc(path).casefold())
+
+
+def _nfc(path: str) -> str:
+    import unicodedata  # most paths are ASCII
+
+    return unicodedata.normalize("NFC", path)
 
 
 def parents(path: str) -> Iterator[str]:

@@ -34,6 +34,9 @@ _KINDS = {
 }
 _QUOTED = 60
 
+MAXIMUM_VERSION = 2**31 - 1
+"""The last version of a document that counts them up."""
+
 UNBOUNDED = sys.maxsize
 """The `most` of what has no bound: of documents that we write. A reader of a foreign one bounds everything."""
 

@@ -20,8 +20,8 @@ from modseal import limits
 from modseal.errors import FormatError
 from modseal.format import ar, canonical_json, rooted, rules, times
 from modseal.format.manifest import SIGNATURE_MEMBER
-from modseal.format.rooted import HEX, MAXIMUM_VERSION, ROOT, TIME, Root
-from modseal.format.shape import Array, Integer, Table, Text
+from modseal.format.rooted import HEX, ROOT, TIME, Root
+from modseal.format.shape import MAXIMUM_VERSION, Array, Integer, Table, Text
 from modseal.format.source import BytesSource
 from modseal.values import dataclass
 

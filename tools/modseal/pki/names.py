@@ -8,7 +8,6 @@ RFC 4518 prohibits, stays as its bytes: equal only where the bytes are.
 from __future__ import annotations
 
 import string
-import unicodedata
 
 from modseal import limits
 from modseal.errors import FormatError
@@ -91,9 +90,14 @@ def prepare(value: der.Value) -> str | bytes:
     if encoding is None:
         return value.raw
     try:
-        text = unicodedata.normalize("NFKC", value.content.decode(encoding).casefold()).casefold()
+        text = value.content.decode(encoding).casefold()
     except UnicodeDecodeError:
         return value.raw
+    if text.isascii() and text.isprintable():  # the form and categories below are for other characters
+        return " ".join(text.split())
+    import unicodedata  # most names are ASCII
+
+    text = unicodedata.normalize("NFKC", text).casefold()
     if any(unicodedata.category(character).startswith(_PROHIBITED) for character in text):
         return value.raw
     return " ".join(text.split())

@@ -10,7 +10,7 @@ done for one bundle is charged to its examination (`effort`), also where the ans
 from __future__ import annotations
 
 import functools
-import heapq
+from bisect import insort
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import field, replace
 from datetime import datetime
@@ -200,7 +200,7 @@ class _Search:
         """
         waiting = [(0, len(start), 0, start)]
         while waiting and not self.exhausted:
-            doubts, length, _, chain = heapq.heappop(waiting)
+            doubts, length, _, chain = waiting.pop(0)
             if length > len(start) and not self._issued(chain[-2], chain[-1]):
                 continue
             self._steps += 1
@@ -213,7 +213,7 @@ class _Search:
             for issuer in self._issuers_of(chain) if length < limits.PATH_CERTIFICATES - 1 else ():
                 self._pushed += 1
                 more = self._is_unlikely(chain[-1], issuer)
-                heapq.heappush(waiting, (doubts + more, length + 1, self._pushed, (*chain, issuer)))
+                insort(waiting, (doubts + more, length + 1, self._pushed, (*chain, issuer)))
 
     def _issuers_of(self, chain: tuple[Certificate, ...]) -> Iterator[Certificate]:
         """Candidates by name, without those whose name and key are in the chain already: a loop."""

@@ -8,8 +8,7 @@ from __future__ import annotations
 from modseal import limits
 from modseal.format import rules
 from modseal.format.level import Level
-from modseal.format.rooted import MAXIMUM_VERSION
-from modseal.format.shape import Array, Boolean, Integer, Table, Text, TextMap
+from modseal.format.shape import MAXIMUM_VERSION, Array, Boolean, Integer, Table, Text, TextMap
 from modseal.pki.algorithms import ALGORITHMS
 from modseal.pki.purpose import MINIMUM_RSA_BITS
 from modseal.trust.powers import MEANINGS, Power

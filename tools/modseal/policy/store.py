@@ -20,8 +20,8 @@ from typing import Any
 from modseal import limits
 from modseal.errors import FormatError, UndecidedError
 from modseal.files.small import read_small
-from modseal.format import canonical_json, rooted, trust_bundle
-from modseal.format.shape import Integer, Table, Text
+from modseal.format import canonical_json, trust_bundle
+from modseal.format.shape import MAXIMUM_VERSION, Integer, Table, Text
 from modseal.format.times import time_text
 from modseal.format.trust_bundle import POLICY_PATH
 from modseal.policy.rotation import InstalledBundle, policy_of
@@ -37,7 +37,7 @@ VERSIONS = "versions"
 _SHAPE = Table(
     {
         "schema": Text(choices=(SCHEMA,)),
-        "version": Integer(1, rooted.MAXIMUM_VERSION),
+        "version": Integer(1, MAXIMUM_VERSION),
         "sha256": Text(most=64),
         "newest": Text(most=20),
     }

@@ -36,6 +36,8 @@ guard = Guard(Path({root!r}), [Path({mount!r})], lambda: NOW, sys.stdout, **{opt
 signal.signal(signal.SIGTERM, lambda *_: guard.stop())
 guard.serve()
 """
+_DEADLINE = 50
+"""Seconds within which a guard answers in tests that are not about that: more than a busy machine takes."""
 _PATIENCE = 600
 """Looks at a guard's log, each a twentieth of a second after the one before: what a busy machine may need."""
 
@@ -130,9 +132,7 @@ def serve_code(
 
 
 @contextmanager
-def guarded(
-    host: Host, *, deadline: float = limits.GUARD_DEADLINE, before: str = "", **options: bool
-) -> Iterator[Guarded]:
+def guarded(host: Host, *, deadline: float = _DEADLINE, before: str = "", **options: bool) -> Iterator[Guarded]:
     """A guard that has begun, after the code `before`. It must stop by itself when it is told to."""
     mount, log = host.root.parent / "guarded", host.root.parent / "guard.log"
     mount.mkdir()

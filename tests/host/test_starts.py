@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -9,11 +10,14 @@ import sys
 import threading
 import time
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
-from modseal.host import starts
-from modseal.host.stacks import NotWaitingYet, is_opened_for_another, require_stacks
+from modseal.host import stacks, starts
+from modseal.host.guard_content import GuardedContents
+from modseal.host.guard_looks import Looks
+from modseal.host.stacks import NotWaitingYet, is_opened_for_another, is_starting, require_stacks
 from modseal.host.starts import FileId, Start, Starts
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/stack").exists(), reason="this kernel has no /proc/PID/stack")
@@ -169,3 +173,22 @@ def test_starts_without_an_end_are_looked_at_in_turn_and_the_newest_always(monke
         assert looked_at >= set(everyone[-starts._AT_ONCE :])
         seen |= looked_at
     assert seen == set(everyone)
+
+
+def test_where_too_many_files_are_open_nothing_counts_as_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Somebody can have the guard open as many as it may: by programs that all wait at the same time."""
+    found = Starts()
+    found.await_scripts(os.getpid(), "sh", own_program(), start(SCRIPT))
+    looks = Looks(found, GuardedContents(), Mock(), audit=True, libraries=False)
+    many = Mock(side_effect=OSError(errno.EMFILE, "too many open files"))
+    monkeypatch.setattr(starts, "text_of", many)
+    monkeypatch.setattr(stacks, "text_of", many)
+    monkeypatch.setattr(starts, "_program", lambda _: None)
+    assert looks.starting([os.getpid()]) == [os.getpid()]
+    assert looks.end_if_unsafe(os.getpid()) is None
+    assert looks.failed(os.getpid()) is None
+    for call in (starts.process_of, found.may_await, found.failed, is_starting):
+        with pytest.raises(OSError, match="too many"):
+            call(os.getpid())
+    monkeypatch.setattr(starts, "is_starting", lambda _: False)
+    assert found.failed(os.getpid()) is None

@@ -17,7 +17,7 @@ from modseal.host.fanotify import OpenEvent
 from modseal.host.guard_content import FoundContent, GuardedContents, unreadable
 from modseal.host.guard_generation import Loaded
 from modseal.host.guard_mounts import GuardedMounts
-from modseal.host.stacks import NotWaitingYet, is_starting
+from modseal.host.stacks import ENDED, NotWaitingYet, is_starting
 from modseal.host.starts import Awaited, Start, Starts, user_of
 
 AT_A_TIME = 16
@@ -107,10 +107,10 @@ class Looks:
             try:
                 with self._look(thread):
                     starting = is_starting(thread)
-            except NotWaitingYet:
-                starting = True
-            except OSError:
+            except ENDED:
                 starting = False
+            except (NotWaitingYet, OSError):
+                starting = True
             if starting:
                 found.append(thread)
         return found
@@ -138,7 +138,7 @@ class Looks:
                     return unsafe
                 finally:
                     os.close(held)
-        except NotWaitingYet:
-            return None
-        except OSError:  # it has ended
+        except ENDED:
             return False
+        except (NotWaitingYet, OSError):
+            return None

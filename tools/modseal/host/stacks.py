@@ -16,7 +16,9 @@ _EXECVE = re.compile(r"sys_execve(at)?\b")
 _AT_FDCWD = -100
 OPTIONS = (b"-", b"+")
 """What options begin with. Shells take both: `sh +c CODE`."""
-_ENDED = ("Z", "X")
+_NO_MORE = ("Z", "X")
+ENDED = (FileNotFoundError, ProcessLookupError)
+"""What looking at a thread raises once it has ended. Anything else says nothing: too many files can be open."""
 _NO_ATTACH = "3"
 """Yama's `ptrace_scope` with which nobody is shown another process's stack."""
 
@@ -59,14 +61,14 @@ def is_opened_for_another(thread: int) -> bool:
 def is_starting(thread: int) -> bool:
     """Whether a thread may be within execve still. Of one that runs just now nothing is known.
 
-    For threads that may wait: nothing is shown of it while execve closes files.
+    For threads that may wait: nothing is shown of it while execve closes files. Raises `OSError`.
     """
     try:
         if text_of(f"/proc/{thread}/syscall").startswith("running"):
             return True
         shown = text_of(f"/proc/{thread}/stack")
-        return bool(_EXECVE.search(shown)) or (not shown and _state(thread) not in _ENDED)
-    except OSError:  # it has ended
+        return bool(_EXECVE.search(shown)) or (not shown and _state(thread) not in _NO_MORE)
+    except ENDED:
         return False
 
 

@@ -14,7 +14,15 @@ from typing import NamedTuple
 
 from modseal import limits
 from modseal.host.kernel import open_below
-from modseal.host.stacks import OPTIONS, NotWaitingYet, has_unsafe_name, is_opened_for_another, is_starting, text_of
+from modseal.host.stacks import (
+    ENDED,
+    OPTIONS,
+    NotWaitingYet,
+    has_unsafe_name,
+    is_opened_for_another,
+    is_starting,
+    text_of,
+)
 
 _PYTHON_OPENS = 2
 """Python opens its script to see whether it is a zip archive, and once more to run it."""
@@ -182,11 +190,12 @@ class Starts:
         """What is awaited of a process whose interpreter did not start: the thread has left execve without it.
 
         For threads that may wait. execve gives the thread the number of the process before it exchanges the program.
+        Raises `OSError`.
         """
         awaited = self._awaited.get(process)
         if awaited is None or not self._stacks or is_starting(awaited.thread) or is_starting(process):
             return None
-        return None if _has_started(process, awaited) else awaited
+        return None if _program(process) in (awaited.interpreter, None) else awaited
 
     def await_no_more(self, process: int, awaited: Awaited) -> None:
         """Forget what has failed, if nothing has changed since."""
@@ -252,8 +261,8 @@ def _program(process: int) -> MountedInode | None:
 
 
 def process_of(thread: int) -> int:
-    """The process of a thread."""
-    with contextlib.suppress(OSError):
+    """The process of a thread. Raises `OSError` where that cannot be seen, unless it has ended."""
+    with contextlib.suppress(*ENDED):
         return _status(thread, "Tgid:")
     return thread
 

@@ -138,7 +138,17 @@ def test_an_interpreter_that_env_looks_for_is_one_wherever_it_lies() -> None:
     assert code(admission, b"other") is None
 
 
-@pytest.mark.parametrize(("line", "number"), [(b"#!/bin/sh\n", 0), (b"#! /bin/sh -e -u\n", 1), (b"#!/bin/sh \t\n", 0)])
+@pytest.mark.parametrize(
+    ("line", "number"),
+    [
+        (b"#!/bin/sh\n", 0),
+        (b"#! /bin/sh -e -u\n", 1),
+        (b"#!/bin/sh \t\n", 0),
+        (b"#!/bin/sh\0x\n", 0),
+        (b"#!/bin/sh \0x\n", 0),
+        (b"#!/bin/sh x\0\n", 1),
+    ],
+)
 def test_an_interpreter_is_given_one_argument_at_most_before_the_scripts_name(line: bytes, number: int) -> None:
     assert arguments(line) == number
 

@@ -148,6 +148,14 @@ def test_a_script_whose_interpreters_name_ends_with_a_nul_runs_as_linux_runs_it(
     assert guard.codes()
 
 
+def test_scripts_that_start_at_the_same_time_all_run(guard: Guarded) -> None:
+    """Each answer wakes all threads that wait, and nothing is shown of one that runs."""
+    once = 'i=0; while [ $i -lt 60 ]; do "$0" || echo "$?"; i=$((i+1)); done'
+    at_once = 'for each in 1 2 3 4 5 6; do sh -c "$0" "$1" & done; wait'
+    assert guard.run("sh", "-c", at_once, once, guard.mount / "script").stdout == b""
+    assert guard.codes()
+
+
 CALLED = "import os; os.chdir({folder!r}); os.execv({name!r}, [{name!r}, {code!r}])"
 
 

@@ -156,11 +156,13 @@ def named_by_env(head: bytes) -> str | None:
 
 def arguments(head: bytes) -> int:
     """How many arguments the kernel gives a script's interpreter before the script's name: none or one."""
-    return 1 if _line(head)[1] else 0
+    return 1 if _line(head)[1].split(b"\0", 1)[0] else 0
 
 
 def _line(head: bytes) -> tuple[bytes, bytes]:
-    """The interpreter of a script's first line, and what follows. Linux ends the name at a NUL as well."""
+    """The interpreter of a script's first line, and what follows. To Linux a NUL behind the name ends both."""
     line = head[2:_SHEBANG_SIZE].split(b"\n", 1)[0].strip(b" \t")
-    name = _NAME_END.split(line, maxsplit=1)
-    return name[0], name[1] if len(name) > 1 else b""
+    end = _NAME_END.search(line)
+    if end is None:
+        return line, b""
+    return line[: end.start()], b"" if end[0] == b"\0" else line[end.end() :]

@@ -81,11 +81,15 @@ def has_unsafe_name(thread: int) -> bool:
     """Whether a thread, which waits within execve, calls its program by a name that interpreters take for options.
 
     The kernel gives an interpreter the name that the script was called by, and `-c` is the name of a link as well. The
-    name is read in the thread's memory, which another thread can change meanwhile. Raises `OSError`.
+    name is read in the thread's memory, which another thread can change meanwhile. Raises `OSError`, `NotWaitingYet`:
+    each answer of the guard wakes all who wait, for a moment.
     """
-    call = _EXECVE.search(text_of(f"/proc/{thread}/stack"))
+    shown = text_of(f"/proc/{thread}/stack")
     given = [int(one, 16) for one in text_of(f"/proc/{thread}/syscall").split()[1:]]
-    if call is None or len(given) < 2:
+    if "notify" not in shown or len(given) < 2:
+        raise NotWaitingYet
+    call = _EXECVE.search(shown)
+    if call is None:
         return True
     at_folder = bool(call[1]) and ctypes.c_int32(given[0] & 0xFFFFFFFF).value != _AT_FDCWD
     if at_folder:

@@ -337,6 +337,13 @@ def test_blocks_come_back_in_order() -> None:
     assert cms.join_blocks(()) == b""
 
 
+def test_a_member_that_we_would_write_is_recognised_and_any_other_is_read() -> None:
+    member = cms.join_blocks((b"one" * 100,))
+    assert cms.recognise_block(member) == b"one" * 100
+    for other in (member[:-1], member + member, member.replace(b"PKCS7", b"CMS"), member.replace(b"b25l", b"!!!!", 1)):
+        assert cms.recognise_block(other) is None
+
+
 def test_the_last_line_feed_may_be_left_out_in_a_vib() -> None:
     member = cms.join_blocks((b"one", b"two"))
     assert cms.split_blocks(member[:-1], "vib") == (b"one", b"two")

@@ -298,6 +298,10 @@ def test_a_time_is_written_in_the_form_of_its_year(text: str, tag: int) -> None:
     assert (value.tag, f"{der.decode_time(value):%Y-%m-%dT%H:%M:%SZ}") == (tag, text)
 
 
+def test_a_year_before_1950_is_not_written_as_one_a_century_later() -> None:
+    assert der.encode_time("1949-12-31T23:59:59Z") == der.encode(der.GENERALIZED_TIME, b"19491231235959Z")
+
+
 @pytest.mark.parametrize("text", ["00010203040506Z", "19491231235959Z", "20250101000000Z", "99991231235959Z"])
 def test_where_there_is_no_choice_a_generalized_time_is_of_any_year(text: str) -> None:
     found = der.decode_generalized_time(generalized(text))

@@ -167,6 +167,8 @@ def test_an_entry_reports_its_path_and_its_link():
     assert codes(rules.check_entry(Entry("/a", FileType.FILE))) == ["unsafe-path"]
     assert codes(rules.check_entry(link("a", "/b"))) == ["unsafe-link"]
     assert codes(rules.check_entry(link("a", None))) == ["unsafe-link"]
+    for target, more in (("b", []), ("/b", ["unsafe-link"])):
+        assert codes(rules.check_entry(Entry("a", FileType.SYMLINK, 0o10000, target=target))) == ["unsafe-mode", *more]
 
 
 @pytest.mark.parametrize(
@@ -195,6 +197,7 @@ def test_a_sound_tree_is_accepted(entries):
         [file("k"), file("\u212a")],  # the Kelvin sign
         [file("a"), file("a/b")],
         [link("a"), file("a/b")],
+        [file("a"), directory("a/b")],
         [file("a/b/c/d"), link("a/b")],
         [Entry("a"), Entry("a/b")],  # a .vib lists files only
         [directory("Lib"), file("lib/x")],
@@ -206,6 +209,39 @@ def test_a_sound_tree_is_accepted(entries):
 def test_colliding_entries_are_unsafe(entries):
     assert set(codes(rules.check_tree(entries))) == {"unsafe-path"}
     assert set(codes(rules.check_tree(reversed(entries)))) == {"unsafe-path"}
+
+
+def test_a_tree_of_many_folders_is_judged_entry_by_entry(monkeypatch):
+    monkeypatch.setattr(rules, "_USUAL_FOLDERS", 2)
+    many = [file("a/b/x"), file("c/d/x"), file("e/f/x")]
+    assert list(rules.check_tree(many)) == []
+    for bad in (file("C/y"), file("e/f"), file("a/b/x"), file("c/d/X")):
+        assert set(codes(rules.check_tree([*many, bad]))) == {"unsafe-path"}, bad
+    long = f"{'x' * limits.PATH_LENGTH}/y"
+    assert set(codes(rules.check_tree([file(long), file(long)]))) == {"unsafe-path"}
+
+
+@pytest.mark.parametrize(
+    ("path", "target", "led"),
+    [
+        ("a", "b", "b"),
+        ("a/l", "b", "a/b"),
+        ("a/l", "../b/./c", "b/c"),
+        ("l", ".", ""),
+        ("a/l", "..", ""),
+        ("a/l", "../..", ".."),
+        ("a/l", "/etc", "/etc"),
+    ],
+)
+def test_a_link_leads_to_a_path_from_where_it_lies(path, target, led):
+    assert rules.link_leads_to(path, target) == led
+
+
+def test_one_id_has_one_content():
+    assert list(rules.check_contents([("a:1", "00"), ("b:1", "11"), ("a:1", "00")])) == []
+    (failure,) = rules.check_contents([("a:1", "00"), ("b:1", "00"), ("a:1", "11")])
+    assert failure.code == "bundle-conflict"
+    assert failure.evidence == {"id": "a:1", "sha256": "11", "other": "00"}
 
 
 def test_a_directory_sorts_before_its_content_and_its_content_before_its_sibling():

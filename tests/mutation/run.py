@@ -60,8 +60,8 @@ TESTS = (
 
 OWN_TESTS = {
     "ar": ("test_ar", "test_attacks_container"),
-    "certificate": ("test_certificate.", "test_crl", "test_x509_chains", "test_attacks_x509"),
-    "cms": ("test_cms", "test_attacks_cms"),
+    "certificate": ("test_certificate.", "test_crl", "test_limits_trust", "test_x509_chains", "test_attacks_x509"),
+    "cms": ("test_cms", "test_limits_bytes", "test_attacks_cms"),
     "anchors": ("test_anchors", "test_deny"),
     "contents": ("test_contents", "test_integrity"),
     "deny": ("test_deny",),
@@ -78,8 +78,14 @@ OWN_TESTS = {
     ),
     "granted": ("test_granted", "test_powers"),
     "integrity": ("test_integrity", "test_checks", "test_examine", "test_contents"),
-    "extensions": ("test_certificate.", "test_crl", "test_certificate_library"),
-    "names": ("test_certificate.", "test_name_constraints", "test_crl", "test_certificate_library"),
+    "extensions": ("test_certificate.", "test_crl", "test_limits_trust", "test_certificate_library"),
+    "names": (
+        "test_certificate.",
+        "test_name_constraints",
+        "test_crl",
+        "test_limits_trust",
+        "test_certificate_library",
+    ),
     "path": ("test_path", "test_effort", "test_x509_chains", "test_attacks_x509"),
     "policy_graph": ("test_certificate_policies", "test_pkits"),
     "policy": ("trust/test_policy", "test_granted", "test_powers"),

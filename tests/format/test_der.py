@@ -130,6 +130,9 @@ def test_values_are_nested_to_the_limit_and_no_deeper() -> None:
 def test_the_depth_counts_from_where_a_reader_begins() -> None:
     assert not Reader(b"", limits.DER_DEPTH).more()
     refused(Reader, b"", limits.DER_DEPTH + 1)
+    value = Value(der.SEQUENCE, b"", b"")
+    assert not Reader(b"", limits.DER_DEPTH - 1).inside(value).more()
+    refused(Reader(b"", limits.DER_DEPTH).inside, value)
 
 
 @pytest.mark.parametrize(

@@ -406,7 +406,9 @@ def test_texts_have_their_labels_and_limits():
     most = limits.NAME_LENGTH
     assert list(rules.check_identity("v" * most, "n" * most, "1" * most)) == []
     assert list(rules.check_line("x", "y" * 5, 5)) == []
-    assert codes(rules.check_line("x", "y" * 6, 5)) == ["bad-manifest"]
+    assert found(rules.check_line("x", "y" * 6, 5)) == [
+        ("bad-manifest", "the x has 6 characters, and must have at most 5")
+    ]
     assert codes(rules.check_text("x", "y" * 6, 5)) == ["bad-manifest"]
     assert list(rules.check_text("x", "a\tb\n", 5)) == []
     for text in ("a\tb", "a\nb", " a", "a ", "", "\u00a0a"):

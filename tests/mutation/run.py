@@ -647,6 +647,8 @@ def main() -> int:
         if wanted and not (options.again and row["outcome"] in ("killed", "timeout")):
             chosen.append(each)
     random.Random(len(chosen)).shuffle(chosen)  # so that a run that is cut short is a fair sample
+    lived = {each.key for each, row in zip(mutants, known.values(), strict=True) if row["outcome"] == "survived"}
+    chosen.sort(key=lambda each: each.key not in lived)
     print(f"{len(mutants)} mutants, {len(chosen)} to run", flush=True)
     hypothesis.settings.register_profile(
         "mutate",

@@ -407,4 +407,6 @@ def test_the_kind_of_content_is_data() -> None:
     assert code(cms.decode, block(content_type=cms.ID_SIGNED_DATA)) == "malformed-signature"
     assert code(cms.decode, make.wrap(b"", "1.2.3")) == "malformed-signature"
     assert code(cms.decode, block(content=CONTENT)) == "malformed-signature"
-    assert code(cms.decode, block(crls=der.encode(der.context(1), b""))) == "malformed-signature"
+    with pytest.raises(FormatError, match="carries CRLs") as raised:
+        cms.decode(block(crls=der.encode(der.context(1), b"")))
+    assert raised.value.failure.code == "malformed-signature"

@@ -41,6 +41,7 @@ def codes(failures):
         "..a",
         "caf\u00e9/\u65e5\u672c",
         "a" * 255,
+        "\u00e9" * 127 + "a",
         "/".join(["a"] * limits.PATH_DEPTH),
         "a:b",
         "~",

@@ -266,6 +266,26 @@ def test_what_the_library_cannot_verify_is_unsupported_and_not_wrong() -> None:
         assert code(verify, ALGORITHMS["ed25519"], key, b"", b"") == "unsupported-algorithm"
 
 
+def test_a_library_that_fails_otherwise_has_verified_nothing_and_memory_is_no_matter_of_the_signature() -> None:
+    class PanicException(BaseException):
+        """As the libraries in Rust have it."""
+
+    class Odd:
+        def __init__(self, error: BaseException) -> None:
+            self.error = error
+
+        def verify(self, *_: object) -> None:
+            raise self.error
+
+    for error in (RuntimeError("x"), PanicException("x")):
+        with pytest.raises(FormatError, match=type(error).__name__) as caught:
+            verify(ALGORITHMS["ed25519"], Odd(error), b"", b"")
+        assert caught.value.failure.code == "bad-signature"
+        assert caught.value.failure.evidence == {"algorithm": "ed25519"}
+    with pytest.raises(MemoryError):
+        verify(ALGORITHMS["ed25519"], Odd(MemoryError()), b"", b"")
+
+
 @pytest.mark.parametrize("name", ["ml-dsa-44", "ml-dsa-65", "ml-dsa-87"])
 def test_an_ml_dsa_key_fits_its_own_size_alone(name: str) -> None:
     for kind in ("ml-dsa-44", "ml-dsa-65", "ml-dsa-87", "ed25519", "p256"):

@@ -42,6 +42,13 @@ def test_an_archive_may_be_empty() -> None:
     assert read(ar.MAGIC) == ()
 
 
+def test_a_header_that_we_would_write_is_recognised_and_any_other_is_parsed() -> None:
+    for name in ("base", "X", "n" * limits.MEMBER_NAME_LENGTH):
+        assert ar.recognise_header(ar.encode_header(name, 10), 8) == ar.Member(name, 68, 10, plain=True)
+    for other in (header("base/", 10), header("base", 10, mtime="1"), header("a b", 10), header("\u00e9", 10)):
+        assert ar.recognise_header(other, 8) is None
+
+
 @pytest.mark.parametrize("data", [b"", ar.MAGIC[:-1], b"!<arch>\r", b"?" + ar.MAGIC[1:], b"x" + ar.MAGIC])
 def test_anything_else_is_no_bundle(data: bytes) -> None:
     assert code(data) == "not-a-bundle"

@@ -56,6 +56,12 @@ def test_a_ca_can_require_a_policy_of_those_below() -> None:
     assert problem(says(explicit=1), says(), says(), inputs=NO_POLICY_REQUIRED)
 
 
+def test_the_anchors_mapping_counts_for_a_signer_that_it_issued_itself() -> None:
+    wanted = PolicyInputs(acceptable=frozenset({A}), explicit=True)
+    for anchor, fine in ((says(maps=((A, B),)), True), (says(), False), (says(maps=((C, B),)), False)):
+        assert (policy_problem([(says(B), False)], wanted, anchor) is None) is fine
+
+
 def test_self_issued_certificates_do_not_count_down() -> None:
     chain = (says(explicit=1), says(), says())
     assert problem(*chain, inputs=NO_POLICY_REQUIRED)

@@ -59,6 +59,13 @@ def test_a_list_is_read() -> None:
     assert found.scope == Scope()
 
 
+def test_a_list_says_which_key_its_issuer_signed_with() -> None:
+    authority = x509.AuthorityKeyIdentifier.from_issuer_public_key(root().key.public_key())
+    (found,) = crls.read(crls.make(root(), extensions=[(authority, False)]))
+    assert found.authority_key_id == authority.key_identifier
+    assert crls.read(crls.make(root()))[0].authority_key_id is None
+
+
 def test_an_entry_counts_from_the_earlier_of_its_two_dates() -> None:
     (found,) = crls.read(
         crls.make(root(), crls.revoked(7, LATER, [(x509.InvalidityDate(EPOCH.replace(tzinfo=None)), False)]))

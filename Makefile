@@ -88,8 +88,8 @@ $(VENV)/.mutator: $(VENV)/.installed
 mutate: $(VENV)/.mutator  ## which changes of the verify path no test notices, or: make mutate MUTATE="cms --again"
 	$(BIN)/python tests/mutation/run.py --minimum 95 $(MUTATE)
 
-differential: $(VENV)/.developer  ## 5,000 archives of each kind, as ar, tar, bsdtar and Python see them: COUNT=5000
-	MODSEAL_DIFFERENTIAL=$(or $(COUNT),5000) $(BIN)/python -m pytest -n auto -q -rP tests/differential
+differential: $(VENV)/.developer  ## 5,000 archives of each kind, as ar, tar, bsdtar and Python see them, and as many cases of each short way: COUNT=5000 FROM=0 ONLY=short_way
+	MODSEAL_DIFFERENTIAL=$(or $(COUNT),5000) MODSEAL_DIFFERENTIAL_FROM=$(or $(FROM),0) $(BIN)/python -m pytest -n auto -q -rP $(if $(ONLY),-k "$(ONLY)") tests/differential
 
 vectors: $(VENV)/.developer  ## write the test vectors for other implementations again
 	$(BIN)/python tests/vectors/make.py

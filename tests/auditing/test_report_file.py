@@ -80,6 +80,15 @@ def test_another_layout_says_the_same(tmp_path: Path, indent: int | None) -> Non
         load(tmp_path / "other.json")
 
 
+def test_a_list_that_its_head_has_too_is_the_last_as_in_json(tmp_path: Path) -> None:
+    head, results = BYTES.split(b'  "results": [', 1)
+    lying = head + b'  "findings": [],\n  "results": [' + results
+    report = read(tmp_path / "r.json", lying)
+    assert (report.head, list(report.findings())) == (GOOD.head(), list(GOOD.findings()))
+    with only_by_line:
+        refused(tmp_path / "r.json", lying)
+
+
 def test_carriage_returns_are_another_layout(tmp_path: Path) -> None:
     assert len(list(read(tmp_path / "r.json", BYTES.replace(b"\n", b"\r\n")).results())) == 2
 

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from builders import bundles, policies
+from builders import bundles, pki, policies
 from builders.audits import audit_of, folder_of
 from builders.pki import NOW
+from builders.rules import record
 from limits.cover import bounds
 from modseal import limits
 from modseal.auditing.cache import FILE, Cache, context_of
@@ -37,6 +38,14 @@ def test_so_many_checks_of_one_bundle_become_findings_and_one_more_says_how_many
     assert (found[-1].detail == f"and {count} more checks of this bundle that did not pass; its result has each") == (
         count > 0
     )
+
+
+def test_that_one_is_in_a_record_as_it_is_whatever_its_check_says_of_the_time(monkeypatch):
+    """The finding for all that remain has the evidence of the first of them, and no time in its sentence."""
+    monkeypatch.setattr(limits, "FINDINGS", 0)
+    expired = pki.leaf(end=NOW - timedelta(days=1))
+    told = [one.detail for one in record(bundles.make("seal", expired)).findings if one.kind is Kind.CHECK]
+    assert told == ["and 1 more checks of this bundle that did not pass; its result has each"]
 
 
 @bounds("DIRECTORIES")

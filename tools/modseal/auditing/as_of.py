@@ -37,7 +37,7 @@ class AsOf:
         if plain["evidence"].get("at") == self._evidence:
             found["evidence"] = {**plain["evidence"], "at": _EVIDENCE_YET}
             says = plain.get("code", plain.get("rule")) in _SAYING
-        if says:
+        if says and self._text in plain["detail"]:  # not in that of one finding for all that are too many
             before, _, after = plain["detail"].rpartition(self._text)
             found["detail"] = f"{before}{_TEXT_YET}{after}"
         return found

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterator
 from dataclasses import replace
-from xml.parsers import expat
+from pyexpat import ErrorString, ExpatError, ParserCreate  # what xml.parsers.expat is, without three modules around it
 
 from modseal import limits
 from modseal.errors import FormatError, foreign
@@ -150,11 +150,11 @@ def parse(
     with foreign(lambda why: _error(1, 0, f"it cannot be read: {why}")):
         try:
             reader.parser.Parse(data, True)
-        except expat.ExpatError as error:
+        except ExpatError as error:
             for part in unknown or ():
                 if hint := suggestion(part.name, (element.name for element in grammar.walk())):  # one tag is misspelt
                     raise _misspelt(part, hint) from None
-            raise _error(error.lineno, error.offset, f"it is not XML: {expat.ErrorString(error.code)}") from None
+            raise _error(error.lineno, error.offset, f"it is not XML: {ErrorString(error.code)}") from None
     if not reader.document.children:
         raise (problems or [_error(1, 0, "it has no element that is known")])[0]
     return reader.document.children[0]
@@ -183,7 +183,7 @@ class _XmlReader:
         """How many elements are open that are passed over: one that is not known, and all in it."""
         self._in_order = ordered
         """Whether the order counts, and none is passed over."""
-        self.parser = parser = expat.ParserCreate("UTF-8")
+        self.parser = parser = ParserCreate("UTF-8")
         parser.buffer_text = True
         parser.StartElementHandler = self._start
         parser.EndElementHandler = self._end

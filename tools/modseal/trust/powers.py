@@ -214,7 +214,9 @@ def _any_of(patterns: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile("|".join(parts) if parts else r"(?!)", re.DOTALL)
 
 
-_POWER_PLACES = {power: _PowerPlaces(patterns) for power, patterns in PLACES.items() if patterns}
+@functools.cache
+def _power_places() -> dict[Power, _PowerPlaces]:
+    return {power: _PowerPlaces(patterns) for power, patterns in PLACES.items() if patterns}
 
 
 def _named(entry: Entry) -> Iterator[Power]:
@@ -227,7 +229,7 @@ def _named(entry: Entry) -> Iterator[Power]:
     link = entry.type is FileType.SYMLINK
     target = rules.fold(rules.link_leads_to(entry.path, entry.target or "")) if link else path
     name = path.rpartition("/")[2]
-    for power, places in _POWER_PLACES.items():
+    for power, places in _power_places().items():
         if folder:
             found = bool((entry.mode or 0) & _WRITABLE) and places.leads_into(path)
         else:

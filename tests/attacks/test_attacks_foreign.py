@@ -217,7 +217,7 @@ def raising(edge: str, error: BaseException) -> Any:
     failing = mock.Mock(side_effect=error)
     if edge in ("deflate in a zip", "gzip", "zstd frames", "zstd"):
         library = mock.Mock(decompress=failing, eof=False, unconsumed_tail=b"")
-        library.decompressobj.return_value = library
+        library.decompressobj.return_value = library._ZlibDecompressor.return_value = library
         failing = mock.Mock(return_value=library)
     elif edge == "XML":
         failing = mock.Mock()

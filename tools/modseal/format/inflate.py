@@ -30,18 +30,22 @@ def inflate(
     `what` names it in a refusal. Raises `FormatError`: bad-payload for damage and a missing end, `trailing` for bytes
     after the end.
     """
-    stream = faster_zlib().decompressobj(wrapping)
+    library = faster_zlib()
+    # zlib-ng's newer kind takes all room for its output at once; the older one takes 16 KiB, and doubles it four times.
+    # It is undocumented, so it may be gone one day. Python's zlib has it since 3.12.
+    newer = getattr(library, "_ZlibDecompressor", None)
+    stream = newer(wrapping) if newer else _Keeping(library.decompressobj(wrapping))
     damage = foreign(lambda why: FormatError("bad-payload", f"{what} is damaged: {why}", **evidence))
     for block in packed:
         if stream.eof:
             raise FormatError(trailing, f"bytes follow the end of {what}", **evidence)
         rest = block
-        while rest and not stream.eof:
+        while rest or not (stream.eof or stream.needs_input):
             with damage:
                 data = stream.decompress(rest, _OUTPUT)
             if data:
                 yield data
-            rest = stream.unconsumed_tail
+            rest = b""
     while not stream.eof:
         with damage:
             data = stream.decompress(b"", _OUTPUT)
@@ -52,6 +56,33 @@ def inflate(
         raise FormatError("bad-payload", f"{what} ends early", **evidence)
     if stream.unused_data:
         raise FormatError(trailing, f"bytes follow the end of {what}", **evidence)
+
+
+class _Keeping:
+    """The older kind with the face of the newer one, which keeps what it has not used of its input."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def decompress(self, data: Piece, most: int) -> bytes:
+        """At most so many bytes of what the data holds, or of what was kept where there is no data."""
+        unpacked: bytes = self._stream.decompress(data or self._stream.unconsumed_tail, most)
+        return unpacked
+
+    @property
+    def needs_input(self) -> bool:
+        """Whether nothing was kept."""
+        return not self._stream.unconsumed_tail
+
+    @property
+    def eof(self) -> bool:
+        """Whether the stream has ended."""
+        return bool(self._stream.eof)
+
+    @property
+    def unused_data(self) -> bytes:
+        """What followed its end."""
+        return bytes(self._stream.unused_data)
 
 
 def faster_zlib() -> Any:

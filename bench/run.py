@@ -171,7 +171,7 @@ class Bench:
         base = "tar -c | gzip -6"
         contenders = [
             Contender("modseal pack: .seal, zstd -9", self._pack(module, seal), files),
-            Contender("modseal pack: .vib, gzip -6", self._pack(module, vib), files),
+            Contender("modseal pack: .vib, zlib-ng -5", self._pack(module, vib), files),
             Contender("tar -c | zstd -9 -T0", f"{tar} | zstd -q -9 -T0 -c | cat >/dev/null", files),
             Contender(base, f"{tar} | gzip -6 | cat >/dev/null", files),
         ]

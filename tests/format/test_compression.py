@@ -4,11 +4,13 @@ import contextlib
 import functools
 import gzip as python_gzip
 import hashlib
+import os
 import random
 import shutil
 import struct
 import subprocess
 import zlib
+from pathlib import Path
 
 import pytest
 import zstandard
@@ -142,6 +144,29 @@ def test_a_part_finds_what_the_part_before_has():
     data = random.Random(1).randbytes(16_000) * 200
     whole = zlib.compress(data, compression.GZIP_LEVEL)
     assert len(run(compression.gzip, data)) < 1.03 * len(whole)
+
+
+def test_several_parts_are_hardly_larger_than_what_gzip_makes_of_a_library():
+    files = sorted(Path(os.__file__).parent.glob("*.py"))
+    data = b"".join(file.read_bytes() for file in files)[: 4 << 20]
+    assert len(data) > 2 << 20
+    assert len(run(compression.gzip, data)) < 1.03 * len(zlib.compress(data, 6))
+
+
+def test_where_zlib_takes_the_place_of_the_faster_library_it_keeps_its_own_level(monkeypatch):
+    data = TEXT * ((3 << 20) // len(TEXT))
+    levels = []
+
+    def spy(level, *rest):
+        levels.append(level)
+        return compressobj(level, *rest)
+
+    compressobj = zlib.compressobj
+    monkeypatch.setattr(zlib, "compressobj", spy)
+    monkeypatch.setattr(compression, "faster_zlib", lambda: zlib)
+    assert run(compression.gunzip, run(compression.gzip, data)) == data
+    assert levels
+    assert set(levels) == {compression.GZIP_LEVEL}
 
 
 def test_gzip_is_read_by_others():

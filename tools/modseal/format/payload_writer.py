@@ -93,7 +93,7 @@ def write_vib_payload(
     else:
         unpacked = _Tally(visor.write(list(packing.items()), layout or packing.layout(mtime)), "sha256", "sha1")
     frame = _Tally(compression.zstd(iter(unpacked)), "sha256") if type == "vzstd" else None
-    level = 1 if frame else compression.GZIP_LEVEL
+    level = 1 if frame else None  # zstd's frame gets no smaller
     with closing(compression.gzip(iter(frame or unpacked), level)) as blocks:
         packed = _Tally(blocks, "sha256")
         out.writelines(packed)

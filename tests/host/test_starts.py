@@ -30,6 +30,12 @@ def own_program() -> int:
     return os.open("/proc/self/exe", os.O_PATH)
 
 
+def see(found: Starts) -> None:
+    awaited = found.has_started(os.getpid())
+    assert awaited
+    found.see_start(os.getpid(), awaited)
+
+
 def start(*scripts: FileId) -> Start:
     return Start(0.0, "/bin/sh", scripts, 0)
 
@@ -55,7 +61,7 @@ def test_what_the_first_thread_opens_counts_for_nothing_until_the_interpreter_ru
     found.opened(os.getpid(), SCRIPT, time.monotonic())
     assert found.awaits(os.getpid())
     earlier = time.monotonic()
-    found.see_starts()
+    see(found)
     found.opened(os.getpid(), SCRIPT, earlier)  # the guard was asked before it saw that the interpreter runs
     assert found.awaits(os.getpid())
     found.opened(os.getpid(), SCRIPT, time.monotonic())
@@ -82,7 +88,7 @@ def test_a_process_that_runs_another_program_is_not_the_interpreter(tmp_path: Pa
 def test_python_opens_the_first_script_twice_and_each_further_one_once() -> None:
     found = Starts()
     found.await_scripts(os.getpid(), "python3.11", own_program(), start(SCRIPT, (2, 2)))
-    found.see_starts()
+    see(found)
     for file in (SCRIPT, (3, 3), (2, 2)):
         found.opened(os.getpid(), file, time.monotonic())
         assert found.awaits(os.getpid())
@@ -159,16 +165,14 @@ def test_an_interpreter_that_runs_is_awaited_wherever_it_is_by_now() -> None:
 
 
 def test_starts_without_an_end_are_looked_at_in_turn_and_the_newest_always(monkeypatch: pytest.MonkeyPatch) -> None:
-    found, looked_at = Starts(), set()
+    found = Starts()
     monkeypatch.setattr(starts, "process_of", lambda thread: thread)
-    monkeypatch.setattr(starts, "_has_started", lambda process, _: looked_at.add(process))
     everyone = range(1, 10 * starts._AT_ONCE)
     for process in everyone:
         found.await_scripts(process, "sh", own_program(), start(SCRIPT))
     seen = set()
     for _ in range(10):
-        looked_at.clear()
-        assert set(found.see_starts()) == looked_at
+        looked_at = set(found.starting())
         assert len(looked_at) <= 2 * starts._AT_ONCE
         assert looked_at >= set(everyone[-starts._AT_ONCE :])
         seen |= looked_at

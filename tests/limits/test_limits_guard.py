@@ -48,6 +48,7 @@ def guard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Guard]:
     monkeypatch.setattr(room.time, "monotonic", lambda: CLOCK)
     yield found
     found._pool.shutdown()
+    found._sight.pool.shutdown()
 
 
 def program(folder: Path, content: bytes = b"program", number: int = 0) -> int:

@@ -16,11 +16,10 @@ import stat
 import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from modseal import limits
 from modseal.errors import Failure, UndecidedError
@@ -31,6 +30,7 @@ from modseal.host.guard_generation import ActiveGeneration, Loaded
 from modseal.host.guard_log import GuardLog, link, notify
 from modseal.host.guard_looks import AT_A_TIME, UNSAFE_NAME, Examined, Looks
 from modseal.host.guard_mounts import GuardedMounts
+from modseal.host.guard_sight import Sight, threads
 from modseal.host.stacks import NotWaitingYet, require_stacks
 from modseal.host.starts import Start, Starts, file_of
 
@@ -75,7 +75,7 @@ class Guard:
         self._audit, self._libraries, self._allow_late = audit, libraries, allow_late
         self._lock = threading.Lock()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._pool = _threads(_WORKERS + AT_A_TIME)
+        self._pool = threads(_WORKERS + AT_A_TIME)
         self._active = ActiveGeneration(root, clock, self._log, self._pool, lambda: os.eventfd_write(self._wake, 1))
         self._waiting: dict[int, tuple[OpenEvent, float]] = {}
         self._held: list[OpenEvent] = []
@@ -83,6 +83,7 @@ class Guard:
         self._looking: set[int] = set()
         self._starts = Starts(stacks=stacks)
         self._contents = GuardedContents()
+        self._sight = Sight(self._starts)
         self._looks = Looks(self._starts, self._contents, self._mounts, audit=audit, libraries=libraries)
         self._stopping = False
         self._mounts.hold()
@@ -125,6 +126,7 @@ class Guard:
             self._log.write("stopped")
             self._kernel.close()
             self._pool.shutdown()
+            self._sight.pool.shutdown()
             self._mounts.close()
             self._active.close()
             self._contents.end_leases(float("inf"))
@@ -151,10 +153,15 @@ class Guard:
     def _see_starts(self) -> None:
         with self._lock:
             due = self._contents.end_leases(time.monotonic())
-            processes = [one for one in self._starts.see_starts() if one not in self._looking]
+            starting = self._starts.starting()
+        begun = self._sight.begun(starting)
+        with self._lock:
+            for process, awaited in begun:
+                self._starts.see_start(process, awaited)
+            processes = [one for one in starting if one not in self._looking and not self._starts.is_seen(one)]
             self._looking.update(processes)
         for process in processes:
-            self._pool.submit(self._look, process)
+            self._sight.pool.submit(self._look, process)
         for lease in due:
             self._pool.submit(self._end_lease, lease)
 
@@ -204,11 +211,16 @@ class Guard:
                 del self._waiting[event.descriptor]
                 failure = Failure("guard-late", f"not answered within {limits.GUARD_DEADLINE} s")
                 verdict = "would-deny" if self._audit else "allowed-late" if self._allow_late else "denied"
-                self._surely(partial(self._log.judged, verdict, event, failure))
+                self._surely(partial(self._say, verdict, event, failure))
                 self._kernel.answer(event.descriptor, allow=self._audit or self._allow_late)
                 if event in self._held:  # nobody else will close it
                     self._held.remove(event)
                     os.close(event.descriptor)
+
+    def _say(self, verdict: str, event: OpenEvent, failure: Failure, **facts: Any) -> None:
+        """Log what became of an open. The name of the program is left out where another thread has to wait for it."""
+        program = self._sight.soon(partial(self._looks.program, event.thread))
+        self._log.judged(verdict, event, failure, program, **facts)
 
     # ---- one event
 
@@ -298,7 +310,7 @@ class Guard:
             del self._waiting[event.descriptor]
             if failure:
                 verdict = "would-deny" if self._audit else "denied"
-                said = partial(self._log.judged, verdict, event, failure, sha256=content.sha256)
+                said = partial(self._say, verdict, event, failure, sha256=content.sha256)
                 self._surely(partial(said, generation=loaded.generation))
             self._kernel.answer(event.descriptor, allow=self._audit or failure is None)
             if content.sha256 and not failure and not self._audit:
@@ -333,10 +345,3 @@ class Guard:
         name = os.path.basename(link(f"/proc/self/fd/{event.descriptor}") or "")
         self._starts.await_scripts(event.thread, name, event.descriptor, start)
         self._mounts.hold_opens(needed=True)
-
-
-def _threads(number: int) -> ThreadPoolExecutor:
-    """A pool that has its threads already: where somebody starts as many as the system can have, it would get none."""
-    pool, all_of_them = ThreadPoolExecutor(number), threading.Barrier(number)
-    list(pool.map(lambda _: all_of_them.wait(), range(number)))
-    return pool

@@ -47,7 +47,14 @@ class GuardLog:
             self.lost += 1
 
     def judged(
-        self, verdict: str, event: OpenEvent, failure: Failure, *, sha256: bytes | None = None, generation: int = -1
+        self,
+        verdict: str,
+        event: OpenEvent,
+        failure: Failure,
+        program: str | None,
+        *,
+        sha256: bytes | None = None,
+        generation: int = -1,
     ) -> None:
         """Log what became of an open that may not be: `denied`, `would-deny`, `allowed-late` or `killed`."""
         self.write(
@@ -58,7 +65,7 @@ class GuardLog:
             sha256=sha256.hex() if sha256 else None,
             execute=event.execute,
             thread=event.thread,
-            program=link(f"/proc/{event.thread}/exe"),
+            program=program,
             user=_owner(f"/proc/{event.thread}"),
             generation=generation,
         )

@@ -16,6 +16,7 @@ from modseal.host.admission import ELF
 from modseal.host.fanotify import OpenEvent
 from modseal.host.guard_content import FoundContent, GuardedContents, unreadable
 from modseal.host.guard_generation import Loaded
+from modseal.host.guard_log import link
 from modseal.host.guard_mounts import GuardedMounts
 from modseal.host.stacks import ENDED, NotWaitingYet, is_starting
 from modseal.host.starts import Awaited, Start, Starts, user_of
@@ -98,7 +99,10 @@ class Looks:
         mode = os.fstat(event.descriptor).st_mode
         if self._libraries and stat.S_ISREG(mode) and os.pread(event.descriptor, len(ELF), 0) == ELF:
             return True
-        return not stat.S_ISDIR(mode) and self._starts.awaits(event.thread)
+        if stat.S_ISDIR(mode) or not self._starts.may_await(event.thread):
+            return False
+        with self._look(event.thread):
+            return self._starts.awaits(event.thread)
 
     def starting(self, threads: Sequence[int]) -> list[int]:
         """Those of the threads that may be within execve still."""
@@ -114,6 +118,14 @@ class Looks:
             if starting:
                 found.append(thread)
         return found
+
+    def program(self, thread: int) -> str | None:
+        """The name of the program that a thread runs, if that can be seen."""
+        try:
+            with self._look(thread):
+                return link(f"/proc/{thread}/exe")
+        except (NotWaitingYet, OSError):
+            return None
 
     def failed(self, process: int) -> Awaited | None:
         """What is awaited of a process for nothing, as far as that can be seen now."""

@@ -148,21 +148,28 @@ class Starts:
         self._awaited.pop(process, None)  # it is one of the newest again
         self._awaited[process] = Awaited(place_of(interpreter), scripts, thread, start.arguments, time.monotonic())
 
-    def see_starts(self) -> list[int]:
-        """Look which interpreters run by now, and give the processes that are to be looked at by threads that may wait.
-
-        To be called before events are read: those are then of none before.
-        """
+    def starting(self) -> list[int]:
+        """The processes whose interpreter may have started, and was not looked at since."""
         starting = [one for one, found in self._awaited.items() if found.since == float("inf") or not found.seen]
         if len(starting) > 2 * _AT_ONCE:
             others = starting[:-_AT_ONCE]
             self._turn = (self._turn + _AT_ONCE) % len(others)
             starting = (others[self._turn :] + others[: self._turn])[:_AT_ONCE] + starting[-_AT_ONCE:]
-        for process in starting:
-            awaited = self._awaited[process]
-            if awaited.since == float("inf") and _has_started(process, awaited):
-                self._awaited[process] = awaited._replace(since=time.monotonic())
-        return [one for one in starting if not self._awaited[one].seen]
+        return starting
+
+    def has_started(self, process: int) -> Awaited | None:
+        """What is awaited of a process whose interpreter runs, if that was not known. For threads that may wait."""
+        awaited = self._awaited.get(process)
+        return awaited if awaited and awaited.since == float("inf") and _has_started(process, awaited) else None
+
+    def see_start(self, process: int, awaited: Awaited) -> None:
+        """Its interpreter runs. To be called before events are read: those are then of none before."""
+        if self._awaited.get(process) is awaited:
+            self._awaited[process] = awaited._replace(since=time.monotonic())
+
+    def is_seen(self, process: int) -> bool:
+        """Whether it need not be looked at again."""
+        return process not in self._awaited or self._awaited[process].seen
 
     def any_new(self) -> bool:
         """Whether an interpreter starts just now that was not looked at."""
@@ -183,6 +190,8 @@ class Starts:
         given = text_of(f"/proc/{process}/cmdline").split("\0")
         if given == [""]:  # the kernel has exchanged the program, and not yet written what it is given
             return None
+        if not _has_started(process, awaited):
+            return None  # another program has replaced it since, whose arguments these are
         unsafe = given[1 + awaited.arguments : 2 + awaited.arguments]
         return any(name[:1].encode() in OPTIONS for name in unsafe)
 
@@ -249,7 +258,7 @@ def _has_started(process: int, awaited: Awaited) -> bool:
 
 
 def _program(process: int) -> MountedInode | None:
-    """The program that a process runs; None where that cannot be seen."""
+    """The program that a process runs; None where that cannot be seen. For threads that may wait."""
     try:
         descriptor = os.open(f"/proc/{process}/exe", os.O_PATH | os.O_CLOEXEC)
     except OSError:

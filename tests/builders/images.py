@@ -58,7 +58,9 @@ def built(folder: Path) -> Path:
     (folder / "firmware.fd").write_bytes(
         firmware.store_variables(empty_store(), firmware.secure_boot(keys, keys, keys))
     )
-    (folder / "image.json").write_text(json.dumps({"events": EVENTS}))
+    (folder / "image.json").write_text(
+        json.dumps({"program": portable_executable.digest(signed).hex(), "events": EVENTS})
+    )
     return folder
 
 

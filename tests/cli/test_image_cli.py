@@ -306,3 +306,42 @@ def test_a_rollback_that_leads_not_back_is_not_signed(folder: Path, to: tuple[st
         "is no way back: one number must be lower, and none higher\n"
     )
     assert left(folder) == before
+
+
+@pytest.mark.parametrize("name", ["host.toml", "db.pem", "db.key"])
+def test_a_rollback_replaces_nothing_that_it_is_made_of(folder: Path, name: str) -> None:
+    images.owned(folder)
+    before = (folder / name).read_bytes()
+    done = run("image", "rollback", "host.toml", "--running", "2", "2", "--to", "1", "1", "-o", name, cwd=folder)
+    assert (done.code, done.out) == (2, "")
+    assert (folder / name).read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["boot.efi", "firmware.fd", "image.json"])
+def test_a_prediction_replaces_nothing_that_it_is_made_of(folder: Path, name: str) -> None:
+    before = (images.built(folder / "image") / name).read_bytes()
+    done = run("image", "expect", "image", "-o", f"image/{name}", cwd=folder)
+    assert (done.code, done.out) == (2, "")
+    assert "is read by this command" in done.err
+    assert (folder / "image" / name).read_bytes() == before
+
+
+def test_a_rollback_is_signed_by_a_key_that_hosts_know(folder: Path) -> None:
+    """As a build is: by another one, no host was made."""
+    images.owned(folder)
+    (folder / "db.pem").write_bytes((folder / "p256.pem").read_bytes())
+    (folder / "db.key").write_bytes((folder / "p256.key").read_bytes())
+    before = left(folder)
+    done = run("image", "rollback", "host.toml", "--running", "2", "2", "--to", "1", "1", "-o", "back", cwd=folder)
+    assert (done.code, done.out) == (1, "")
+    assert CAUSES["firmware-key"] in done.err
+    assert left(folder) == before
+
+
+@pytest.mark.parametrize("out", ["image", "nowhere/a"])
+def test_a_host_is_not_asked_for_what_cannot_be_written(folder: Path, answering: Answering, out: str) -> None:
+    (folder / "image").mkdir()
+    done = run(*GET[:-1], out, answering[0], cwd=folder)
+    assert done.code in (2, 3)
+    assert out in done.err
+    assert "does not answer" not in done.err

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import http.server
+import json
 import threading
 from pathlib import Path
 
 import pytest
 
 from builders import images
-from modseal.boot import attestation
+from modseal.boot import attestation, portable_executable
+from modseal.causes import CAUSES
 from modseal.errors import FormatError, InputError, UsageError
+from modseal.image import firmware
 from modseal.image.ask import ask
 from modseal.image.expect import expect
 
@@ -23,6 +26,9 @@ def changed(folder: Path, name: str, before: bytes, after: bytes) -> set[int]:
     data = path.read_bytes()
     assert before in data
     path.write_bytes(data.replace(before, after, 1))
+    facts = json.loads((folder / "image.json").read_bytes())
+    facts["program"] = portable_executable.digest((folder / "boot.efi").read_bytes()).hex()
+    (folder / "image.json").write_text(json.dumps(facts))
     now = expect(folder).registers
     return {number for number in was if was[number] != now[number]}
 
@@ -58,12 +64,49 @@ def test_the_stub_is_given_nothing_beside_its_program(tmp_path: Path) -> None:
     assert expect(images.built(tmp_path / "image")).registers[12] == bytes(32)
 
 
-@pytest.mark.parametrize("data", [b"", b"{}", b"[]", b'{"events": 5}'])
-def test_what_no_build_has_written_is_refused(tmp_path: Path, data: bytes) -> None:
-    folder = images.built(tmp_path / "image")
-    (folder / "image.json").write_bytes(data)
-    with pytest.raises(FormatError):
+def refuses(folder: Path, name: str, data: bytes) -> None:
+    """An image with these bytes in the place of a file is refused, with the file's name and what to do."""
+    before = (folder / name).read_bytes()
+    (folder / name).write_bytes(data)
+    with pytest.raises(FormatError) as caught:
         expect(folder)
+    assert caught.value.failure.detail.startswith(f"{folder / name}: ")
+    assert caught.value.failure.next_step == CAUSES["no-image"]
+    (folder / name).write_bytes(before)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *(b"", b"{}", b"[]", b"5", b'{"events": 5}', b"\xff", b"[" * 100_000),
+        *(b'{"events": [5], "program": "%s"}', b'{"events": [{"what": [5]}], "program": "%s"}', b'{"program": "%s"}'),
+    ],
+    ids=lambda data: data[:30].decode("latin-1"),
+)
+def test_what_no_build_has_written_is_refused(tmp_path: Path, data: bytes) -> None:
+    refuses(images.built(tmp_path / "image"), "image.json", data.replace(b"%s", b"0" * 64))
+
+
+def test_a_program_that_is_cut_off_or_changed_is_none_to_expect(tmp_path: Path) -> None:
+    """Else a host that runs what was built would be told to run something else."""
+    folder = images.built(tmp_path / "image")
+    program = (folder / "boot.efi").read_bytes()
+    unsigned = len(program) - 2048
+    for end in range(0, unsigned, 97):
+        refuses(folder, "boot.efi", program[:end])
+    refuses(folder, "boot.efi", program.replace(b"kernel", b"kernle", 1))
+    refuses(folder, "boot.efi", b"-----BEGIN CERTIFICATE-----" * 99)
+
+
+def test_a_store_that_is_cut_off_or_has_no_keys_is_none_to_expect(tmp_path: Path) -> None:
+    folder = images.built(tmp_path / "image")
+    store = (folder / "firmware.fd").read_bytes()
+    for end in range(0, len(store), 97):
+        refuses(folder, "firmware.fd", store[:end])
+    refuses(folder, "firmware.fd", images.empty_store())
+    refuses(folder, "firmware.fd", b"-----BEGIN CERTIFICATE-----" * 999)
+    keys = [one for one in firmware.secure_boot(b"pk", b"kek", b"db") if one.name != "KEK"]
+    refuses(folder, "firmware.fd", firmware.store_variables(images.empty_store(), keys))
 
 
 @pytest.mark.parametrize("address", ["https://a", "http://", "http://a/b", "http://a?b"])

@@ -47,7 +47,7 @@ CauseName = Literal[
     "tpm-failed", "erofs-failed", "index-unusable",
     # host images
     "image-spec", "package-unfit", "firmware-key",
-    "host-silent", "host-without-tpm", "host-answer", "no-request",
+    "host-silent", "host-without-tpm", "host-answer", "no-request", "no-image",
     "not-a-public-key", "no-attestation", "no-expectation", "service-file",
     # a host that is managed from outside
     "serve-spec", "serve-key", "serve-task", "serve-busy", "serve-silent", "serve-died", "serve-webhook",
@@ -216,6 +216,7 @@ CAUSES: Final[Mapping[CauseName, str]] = {
     "host-answer": "Check that the address is that of a host's management interface, which shows `/status`.",
     "no-request": "Name the `update` or `modules.update` of a folder that `modseal image build` has written, or the "
     "file of `modseal image rollback`.",
+    "no-image": "Name the folder that `modseal image build` has written; build it again if it is damaged.",
     "not-a-public-key": "Name the key that `modseal attest key` printed when the host was set up.",
     "no-attestation": "Name the file that `modseal attest get` has written; ask the host again if it is damaged.",
     "no-expectation": "Name the file that `modseal image expect` has written; write it again if it is damaged.",

@@ -48,7 +48,8 @@ _MAGIC, _QUOTE = 0xFF544347, 0x8018
 """TPM_GENERATED_VALUE and TPM_ST_ATTEST_QUOTE: what only a TPM itself signs with a restricted key."""
 _CLOCK, _FIRMWARE = 17, 8
 _BASE64 = Text(most=8192)
-_EVENTS = Array(TextMap(Text(most=64), Scalar(), most=16), most=limits.HOST_MODULES + 16)
+EVENTS = Array(TextMap(Text(most=64), Scalar(), most=16), most=limits.HOST_MODULES + 16)
+"""The shape of what is measured into register 13."""
 _NUMBER = Text(re.compile("[0-9]|1[0-9]|2[0-3]"), form="the number of a register, 0 to 23", most=2)
 _SHAPES = {
     SCHEMA: Table(
@@ -58,14 +59,14 @@ _SHAPES = {
             "statement": _BASE64,
             "signature": _BASE64,
             "registers": TextMap(_NUMBER, Sha256Text, most=24),
-            "events": _EVENTS,
+            "events": EVENTS,
         }
     ),
     EXPECTED: Table(
         {
             "schema": Text(choices=(EXPECTED,)),
             "registers": Table({str(one): Sha256Text for one in REGISTERS}),
-            "events": _EVENTS,
+            "events": EVENTS,
         }
     ),
 }

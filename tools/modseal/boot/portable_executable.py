@@ -48,6 +48,7 @@ def _header(data: bytes) -> _ProgramHeader:
         raise FormatError("truncated", "the portable executable is cut off") from None
     if magic != _PLUS_MAGIC or size < _CERTIFICATES + 8:
         raise FormatError("malformed-archive", "it is no portable executable for 64 bits")
+    _require_whole(data, optional + size + count * _SECTION.size)
     return _ProgramHeader(optional + size, count, optional, section_alignment, file_alignment, headers_end)
 
 
@@ -81,6 +82,7 @@ def section(data: bytes, name: str) -> bytes | None:
     for number in range(head.count):
         row = _SECTION.unpack_from(data, head.sections + number * _SECTION.size)
         if row[0].rstrip(b"\0") == name.encode():
+            _require_whole(data, row[4] + row[1])
             return data[row[4] : row[4] + row[1]]
     return None
 
@@ -88,8 +90,9 @@ def section(data: bytes, name: str) -> bytes | None:
 def digest(data: bytes) -> bytes:
     """The SHA-256 that a signature is over: all but the checksum, the entry of the certificate table, and that table.
 
-    Raises `FormatError` where the sections do not lie in the file one after another: then readers differ about it. A
-    file whose length is no multiple of 8 counts as filled up, because it is before a signature is appended.
+    Raises `FormatError` where the sections do not lie in the file one after another, to the end of the last one: then
+    readers differ about it. A file whose length is no multiple of 8 counts as filled up, because it is before a
+    signature is appended.
     """
     head = _header(data)
     _require_gapless(data, head)
@@ -110,6 +113,12 @@ def _require_gapless(data: bytes, head: _ProgramHeader) -> None:
         if row[4] != at:
             raise FormatError("malformed-archive", f"the executable has a gap before its section {row[0]!r}")
         at += row[3]
+    _require_whole(data, at)
+
+
+def _require_whole(data: bytes, end: int) -> None:
+    if end > len(data):
+        raise FormatError("truncated", "the portable executable is cut off")
 
 
 def signature(data: bytes) -> bytes:

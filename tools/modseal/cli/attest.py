@@ -39,11 +39,13 @@ def attest() -> None:
 def get(address: str, nonce: str, out: Path) -> None:
     """Ask the management interface at URL, such as http://192.0.2.7:9090, for a quote; nothing is checked."""
     from modseal.boot import attestation
-    from modseal.files.output import output_file
+    from modseal.files.output import output_file, require_output
     from modseal.image.ask import ask
 
+    value = _nonce(nonce)
+    require_output(out)
     try:
-        found = attestation.decode(ask(address, _nonce(nonce)), address)
+        found = attestation.decode(ask(address, value), address)
     except FormatError as error:
         raise error.because("host-answer") from None
     tell_replaced(out)

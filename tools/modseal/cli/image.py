@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from modseal.cli.options import FILE, FOLDERS, OUTPUT, now, tell_replaced
+from modseal.cli.options import FILE, FOLDERS, OUTPUT, now, require_not_read, tell_replaced
 from modseal.errors import UsageError
 
 
@@ -49,9 +49,11 @@ def expect(folder: Path, out: Path) -> None:
     """Predict what a TPM must say of a host that boots the image in DIR, for `modseal attest verify`."""
     from modseal.boot import attestation
     from modseal.files.output import output_file
+    from modseal.image.expect import FILES
     from modseal.image.expect import expect as predict
     from modseal.report import image_text
 
+    require_not_read([out], (folder / name for name in FILES))
     found = predict(folder)
     tell_replaced(out)
     with output_file(out) as file:
@@ -81,7 +83,7 @@ def rollback(
     """
     from modseal.boot.requests import RollbackRequest, Running
     from modseal.cli.sign import passphrase
-    from modseal.files.output import output_file
+    from modseal.files.output import output_file, require_output
     from modseal.image import spec as reading
     from modseal.image import update
     from modseal.signing import keys
@@ -90,6 +92,8 @@ def rollback(
     request = RollbackRequest(found.name, Running(*running), Running(*to))
     if problem := request.problem():
         raise UsageError(f"--running and --to: {problem}")
+    require_not_read([out], (spec, found.db_cert))
+    require_output(out)
     signer = keys.open(found.db_key, found.db_cert, (), lambda: passphrase(found.db_key, passphrase_file))
     data = update.signed(request, signer)
     tell_replaced(out)

@@ -13,17 +13,23 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from modseal import limits
 from modseal.boot import attestation, portable_executable
 from modseal.boot.attestation import Expected
+from modseal.boot.documents import Sha256Text
 from modseal.errors import FormatError
 from modseal.files.small import read_small
+from modseal.format.shape import Table
 from modseal.image import firmware
 
+FILES = ("boot.efi", "firmware.fd", "image.json")
+"""What is read of an image's folder."""
+_FACTS = Table({"program": Sha256Text, "events": attestation.EVENTS})
 _PROGRAM_SIZE = 1 << 28
 _ACTION = b"Calling EFI Application from Boot Option"
 _SEPARATOR = bytes(4)
@@ -34,22 +40,39 @@ _LIST_HEAD = 28
 
 def expect(folder: Path) -> Expected:
     """What a host that boots this image must say. Raises `FormatError`, `InputError`."""
-    program = read_small(folder / "boot.efi", _PROGRAM_SIZE).data
-    store = read_small(folder / "firmware.fd", _PROGRAM_SIZE).data
-    name = str(folder / "image.json")
-    try:
-        facts: dict[str, Any] = json.loads(read_small(folder / "image.json", limits.HOST_DOCUMENT_SIZE).data)
-        events: tuple[Mapping[str, Any], ...] = tuple(facts["events"])
-    except (ValueError, KeyError, TypeError):
-        raise FormatError("bad-manifest", f"{name} is not what `modseal image build` writes") from None
-    registers = {
-        4: _extended(_started(program)),
-        7: _extended(_keys(store)),
-        11: _extended(_parts(program)),
-        12: _extended(()),
-        attestation.MEASURED: attestation.replayed(events),
-    }
+    facts = _facts(folder / FILES[2])
+    events: tuple[Mapping[str, Any], ...] = tuple(facts["events"])
+    with _named(folder / FILES[0]) as path:
+        program = read_small(path, _PROGRAM_SIZE).data
+        started, parts = _extended(_started(program)), _extended(_parts(program))
+        if portable_executable.digest(program).hex() != facts["program"]:
+            raise FormatError("bad-manifest", f"it is not the program that {FILES[2]} names")
+    with _named(folder / FILES[1]) as path:
+        keys = _extended(_keys(read_small(path, _PROGRAM_SIZE).data))
+    registers = {4: started, 7: keys, 11: parts, 12: _extended(()), attestation.MEASURED: attestation.replayed(events)}
     return Expected(registers, events)
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    """What the build says of the image, as far as it is needed here."""
+    with _named(path):
+        try:
+            facts = json.loads(read_small(path, limits.HOST_DOCUMENT_SIZE).data)
+            needed = {name: facts.get(name) for name in ("program", "events")}
+        except (ValueError, RecursionError, AttributeError):
+            raise FormatError("bad-manifest", "it is not what `modseal image build` writes") from None
+        if problem := next(iter(_FACTS.problems(needed)), None):
+            raise FormatError("bad-manifest", f"it is not what `modseal image build` writes: {problem}")
+    return needed
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[Path]:
+    """What is wrong with a file of the folder is told with its path, and with what to do about the folder."""
+    try:
+        yield path
+    except FormatError as error:
+        raise FormatError(error.failure.code, f"{path}: {error.failure.detail}").because("no-image") from None
 
 
 def _extended(digests: Iterable[bytes]) -> bytes:
@@ -75,13 +98,15 @@ def _parts(program: bytes) -> Iterable[bytes]:
 
 def _keys(store: bytes) -> Iterable[bytes]:
     found = {one.name: one.data for one in firmware.read_variables(store)}
+    if missing := [name for name in ("PK", "KEK", "db") if name not in found]:
+        raise FormatError("missing-member", f"the firmware's variables have no {missing[0]}")
     yield _variable(firmware.GLOBAL, "SecureBoot", b"\1")
-    yield _variable(firmware.GLOBAL, "PK", found.get("PK", b""))
-    yield _variable(firmware.GLOBAL, "KEK", found.get("KEK", b""))
-    yield _variable(firmware.SECURITY, "db", found.get("db", b""))
+    yield _variable(firmware.GLOBAL, "PK", found["PK"])
+    yield _variable(firmware.GLOBAL, "KEK", found["KEK"])
+    yield _variable(firmware.SECURITY, "db", found["db"])
     yield _variable(firmware.SECURITY, "dbx", found.get("dbx", b""))
     yield hashlib.sha256(_SEPARATOR).digest()
-    yield _variable(firmware.SECURITY, "db", found.get("db", b"")[_LIST_HEAD:])
+    yield _variable(firmware.SECURITY, "db", found["db"][_LIST_HEAD:])
 
 
 def _variable(vendor: Any, name: str, data: bytes) -> bytes:

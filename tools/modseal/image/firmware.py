@@ -89,15 +89,8 @@ def secure_boot(pk: bytes, kek: bytes, db: bytes, dbx: bytes = b"") -> list[Vari
 
 def store_variables(template: bytes, variables: Iterable[Variable]) -> bytes:
     """An empty variable store of EDK II (such as OVMF_VARS.fd) with these variables in it. Raises `FormatError`."""
-    try:
-        (start,) = struct.unpack_from("<H", template, 48)  # HeaderLength of EFI_FIRMWARE_VOLUME_HEADER
-        size, store_format, state = struct.unpack_from("<IBB", template, start + 16)
-    except struct.error:
-        raise FormatError("truncated", "the firmware's variables are cut off") from None
-    if template[40:44] != b"_FVH" or template[start : start + 16] != _AUTHENTICATED_STORE.bytes_le:
-        raise FormatError("malformed-archive", "it is no variable store of EDK II with authenticated variables")
-    first = start + 28
-    if (store_format, state) != (0x5A, 0xFE) or template[first : first + 2] != b"\xff\xff":
+    first, end = _bounds(template)
+    if template[first : first + 2] != b"\xff\xff":
         raise FormatError("malformed-archive", "the variable store is not an empty one")
     rows = bytearray()
     for one in variables:
@@ -106,16 +99,32 @@ def store_variables(template: bytes, variables: Iterable[Variable]) -> bytes:
         rows += struct.pack("<HBxIQ16sIII", 0x55AA, _IN_FORCE, one.attributes, 0, time, 0, len(name), len(one.data))
         rows += one.vendor.bytes_le + name + one.data
         rows += b"\xff" * (-len(rows) % 4)
-    if first + len(rows) > start + size:
+    if first + len(rows) > end:
         raise FormatError("limit-exceeded", "the keys do not fit into the firmware's variables")
     return template[:first] + bytes(rows) + template[first + len(rows) :]
+
+
+def _bounds(store: bytes) -> tuple[int, int]:
+    """Where the variables of a store of EDK II begin, and where it ends. Raises `FormatError`."""
+    try:
+        (start,) = struct.unpack_from("<H", store, 48)  # HeaderLength of EFI_FIRMWARE_VOLUME_HEADER
+        size, store_format, state = struct.unpack_from("<IBB", store, start + 16)
+    except struct.error:
+        raise FormatError("truncated", "the firmware's variables are cut off") from None
+    if store[40:44] != b"_FVH" or store[start : start + 16] != _AUTHENTICATED_STORE.bytes_le:
+        raise FormatError("malformed-archive", "it is no variable store of EDK II with authenticated variables")
+    if (store_format, state) != (0x5A, 0xFE):
+        raise FormatError("malformed-archive", "the variable store is not a healthy one")
+    if start + size > len(store):
+        raise FormatError("truncated", "the firmware's variables are cut off")
+    return start + 28, start + size
 
 
 def read_variables(store: bytes) -> list[Variable]:
     """The variables of a store that are in force. Raises `FormatError`."""
     found = []
+    at, _ = _bounds(store)
     try:
-        at = struct.unpack_from("<H", store, 48)[0] + 28
         while store[at : at + 2] == b"\xaa\x55":
             state, attributes, name_size, size = struct.unpack_from("<2xBxI28xII", store, at)
             name_at = at + 60

@@ -10,6 +10,7 @@ from typing import BinaryIO
 from modseal.boot import requests
 from modseal.boot.authenticode import ALGORITHM
 from modseal.boot.requests import PROGRAM, ROOT, Request, UpdatePart, UpdateRequest
+from modseal.image import firmware
 from modseal.signing.signer import Signer
 
 _PIECE = 1 << 20
@@ -44,5 +45,6 @@ def write(out: BinaryIO, request: UpdateRequest, files: tuple[PartFile, ...], si
 
 
 def signed(request: Request, signer: Signer) -> bytes:
-    """A request with the owner's signature."""
+    """A request with the owner's signature. Raises `RefusedError` for a key that no host takes it from."""
+    firmware.require_key(signer.certificate, "the owner's key")
     return requests.encode(request, lambda data: signer.sign(ALGORITHM, data))

@@ -97,8 +97,9 @@ def test_verify_gives_evidence_and_require_insists_on_acceptance(folder: Path) -
     with pytest.raises(modseal.RefusedError) as caught:
         bad.require()
     assert caught.value.failure.code == "content-digest-mismatch"
-    with pytest.raises(modseal.UndecidedError):
+    with pytest.raises(modseal.UndecidedError) as absent:
         modseal.verify(folder / "missing.seal", "strict", at=NOW).require()
+    assert str(absent.value).count("missing.seal") == 1
 
 
 def test_an_open_file_is_judged_whatever_its_name_leads_to_by_then(folder: Path) -> None:

@@ -345,3 +345,27 @@ def test_a_host_is_not_asked_for_what_cannot_be_written(folder: Path, answering:
     assert done.code in (2, 3)
     assert out in done.err
     assert "does not answer" not in done.err
+
+
+def test_another_file_than_the_named_one_is_to_be_got_again(folder: Path) -> None:
+    spec(folder)
+    done = run("image", "build", "host.toml", "-o", "out", cwd=folder)
+    assert CAUSES["other-file"] in done.err
+
+
+def test_what_is_no_store_of_variables_is_named(folder: Path) -> None:
+    (folder / "x").write_bytes(bytes(999))
+    spec(folder, digest=hashlib.sha256((folder / "x").read_bytes()).hexdigest())
+    done = run("image", "build", "host.toml", "-o", "out", cwd=folder)
+    assert done.code == 1
+    assert "x: it is no variable store" in done.err
+    assert CAUSES["firmware-store"] in done.err
+
+
+def test_a_pipe_is_no_input_of_a_build(folder: Path) -> None:
+    spec(folder)
+    (folder / "x").unlink()
+    os.mkfifo(folder / "x")  # nobody writes to it
+    done = run("image", "build", "host.toml", "-o", "out", cwd=folder)
+    assert done.code == 3
+    assert "x: not a regular file" in done.err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import tarfile
@@ -12,6 +13,7 @@ import pytest
 
 from builders import image_builds
 from builders.image_builds import entry
+from modseal.causes import CAUSES
 from modseal.errors import FormatError, InputError, ModsealError, RefusedError
 from modseal.format.manifest import FileType
 from modseal.image import debian
@@ -53,17 +55,21 @@ def test_a_package_has_its_name_and_its_files_with_a_merged_usr(tmp_path: Path, 
 
 
 def test_another_digest_than_the_named_one_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RefusedError, match="SHA-256"):
+    with pytest.raises(RefusedError, match="SHA-256") as caught:
         debian.open_package(package(tmp_path), "0" * 64)
+    assert caught.value.failure.next_step == CAUSES["other-file"]
 
 
 def test_what_is_no_package_is_refused(tmp_path: Path) -> None:
     for data in (b"", b"!<arch>\n", b"nothing of the kind"):
         (tmp_path / "x.deb").write_bytes(data)
-        with pytest.raises(FormatError):
+        with pytest.raises(FormatError) as caught:
             opened(tmp_path / "x.deb")
-    with pytest.raises(InputError):
-        debian.open_package(tmp_path / "absent.deb", "0" * 64)
+        assert caught.value.failure.next_step == CAUSES["package-unfit"]
+    os.mkfifo(tmp_path / "pipe")  # nobody writes to it
+    for name in ("absent.deb", "pipe", "."):
+        with pytest.raises(InputError):
+            debian.open_package(tmp_path / name, "0" * 64)
 
 
 @pytest.mark.parametrize("cut", [0.3, 0.6, 0.95])

@@ -198,6 +198,24 @@ def test_what_is_no_wheel_is_refused(tmp_path: Path) -> None:
         list(root.wheel(wheel(tmp_path / "y.whl", ".")))
 
 
+def test_a_wheel_that_is_damaged_anywhere_is_refused(tmp_path: Path) -> None:
+    """Whatever the library says of it: a wheel is read as it is, or not at all."""
+    made = tmp_path / "x.whl"
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x/a.py", b"content " * 9)
+    good = made.read_bytes()
+    [(_, content)] = root.wheel(made)
+    refused = 0
+    for place in range(len(good)):
+        for value in (good[place] ^ 0xFF, good[place] ^ 1):
+            made.write_bytes(good[:place] + bytes([value]) + good[place + 1 :])
+            try:
+                assert {data for _, data in root.wheel(made)} <= {content}
+            except FormatError as error:
+                refused += error.failure.evidence == {"cause": "package-unfit"}
+    assert refused > len(good) // 2
+
+
 def test_a_name_of_a_wheel_has_one_form(tmp_path: Path) -> None:
     assert [path for path, _ in root.wheel(wheel(tmp_path / "y.whl", "a//b.py"))] == ["usr/lib/modseal/a/b.py"]
 

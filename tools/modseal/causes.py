@@ -46,7 +46,7 @@ CauseName = Literal[
     "no-event-log", "tool-missing", "tool-failed", "package-missing", "no-bundle-there",
     "tpm-failed", "erofs-failed", "index-unusable",
     # host images
-    "image-spec", "package-unfit", "firmware-key",
+    "image-spec", "other-file", "package-unfit", "firmware-key", "firmware-store",
     "host-silent", "host-without-tpm", "host-answer", "no-request", "no-image",
     "not-a-public-key", "no-attestation", "no-expectation", "service-file",
     # a host that is managed from outside
@@ -207,10 +207,12 @@ CAUSES: Final[Mapping[CauseName, str]] = {
     "index-unusable": "Check the disk; the index is made anew by `modseal host rebuild`.",
     # host images
     "image-spec": "Correct the line of the host.toml that is named, and build the image again.",
-    "package-unfit": "Get the package from its distribution again, and compare its SHA-256 with theirs; one that "
-    "really brings this is not for a host.",
+    "other-file": "Get the file again from whoever publishes it; name the SHA-256 that they publish in the host.toml.",
+    "package-unfit": "Get the package or wheel from its distribution again, and compare its SHA-256 with theirs; one "
+    "that really brings this is not for a host.",
     "firmware-key": "Name a certificate of an RSA key of 2048 bits or more; `openssl req -x509 -newkey rsa:3072` "
     "makes one.",
+    "firmware-store": "Name an empty store of OVMF's variables, such as OVMF_VARS_4M.fd of the package ovmf.",
     "host-silent": "Check the address and the network, and that the host is up: the same address shows its `/status`.",
     "host-without-tpm": "Check the address, and that the host has a TPM; without one it can prove nothing.",
     "host-answer": "Check that the address is that of a host's management interface, which shows `/status`.",

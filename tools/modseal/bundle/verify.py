@@ -43,7 +43,8 @@ class Result:
         kind = RefusedError if self.verdict is Verdict.REJECTED else UndecidedError
         if reason is None or reason.code is None:
             raise kind("internal-error", f"{self.bundle}: something could not be examined")
-        raise kind(reason.code, f"{self.bundle}: {reason.detail}", **reason.evidence)
+        named = reason.detail.startswith(f"{self.bundle}: ")  # as what is wrong with the file itself
+        raise kind(reason.code, reason.detail if named else f"{self.bundle}: {reason.detail}", **reason.evidence)
 
 
 UNREADABLE = (InputError, InternalError, FormatError)

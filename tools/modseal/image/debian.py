@@ -19,6 +19,7 @@ import zstandard
 from modseal import limits
 from modseal.codes import CodeName
 from modseal.errors import FormatError, InputError, ModsealError, RefusedError
+from modseal.files.open import open_file
 from modseal.format.manifest import FileType
 
 _MAGIC = b"!<arch>\n"
@@ -62,23 +63,22 @@ class DebianPackage:
 
 def open_package(path: Path, sha256: str) -> DebianPackage:
     """A package, if its bytes have this digest. Raises `InputError`, `RefusedError`, `FormatError`."""
-    digest = hashlib.sha256()
-    try:
-        with path.open("rb") as file:
-            while piece := file.read(1 << 20):
-                digest.update(piece)
-    except OSError as error:
-        raise InputError.of(path, error) from error
-    if digest.hexdigest() != sha256:
-        detail = f"{path} has the SHA-256 {digest.hexdigest()}, and {sha256} is named"
-        raise RefusedError("content-digest-mismatch", detail, path=str(path))
+    with open_file(path) as descriptor, open(descriptor, "rb", closefd=False) as file:
+        require_digest(path, hashlib.file_digest(file, "sha256").hexdigest(), sha256)
     control = next((one.data for one in _files(path, "control.tar") if one.path == "control"), b"")
     lines = control.decode("utf-8", "replace").splitlines()
     fields = dict(line.split(": ", 1) for line in lines if ": " in line and not line.startswith(" "))
     try:
         return DebianPackage(fields["Package"], fields["Version"], fields["Architecture"], sha256, path)
     except KeyError as error:
-        raise FormatError("missing-member", f"{path} does not say its {error.args[0]}") from None
+        raise _unfit("missing-member", f"{path} does not say its {error.args[0]}") from None
+
+
+def require_digest(path: Path, found: str, named: str) -> None:
+    """A file must have the SHA-256 that the spec names. Raises `RefusedError`."""
+    if found != named:
+        detail = f"{path} has the SHA-256 {found}, and {named} is named"
+        raise RefusedError("content-digest-mismatch", detail, path=str(path)).because("other-file")
 
 
 def files(package: DebianPackage) -> Iterator[PackageFile]:
@@ -99,8 +99,8 @@ def _files(path: Path, member: str) -> Iterator[PackageFile]:
                         yield found
     except OSError as error:
         raise InputError.of(path, error) from error
-    except (tarfile.TarError, lzma.LZMAError, zstandard.ZstdError, EOFError, UnicodeError) as error:
-        raise FormatError("malformed-archive", f"{path}: {member}: {error}") from None
+    except (tarfile.TarError, lzma.LZMAError, zstandard.ZstdError, EOFError, ValueError) as error:
+        raise _unfit("malformed-archive", f"{path}: {member}: {error}") from None
 
 
 def _unpacked(file: IO[bytes], suffix: str) -> Any:
@@ -112,7 +112,7 @@ def _unpacked(file: IO[bytes], suffix: str) -> Any:
 def _seek(file: IO[bytes], member: str, path: Path) -> str:
     """Go to the content of a member, and say how it is compressed."""
     if file.read(len(_MAGIC)) != _MAGIC:
-        raise FormatError("malformed-archive", f"{path} is no Debian package")
+        raise _unfit("malformed-archive", f"{path} is no Debian package")
     while header := file.read(_HEADER):
         name = header[:16].decode("ascii", "replace").strip().rstrip("/")
         size = header[48:58].strip()
@@ -121,7 +121,7 @@ def _seek(file: IO[bytes], member: str, path: Path) -> str:
         if name.startswith(member):
             return name.removeprefix(member)
         file.seek(int(size) + int(size) % 2, 1)
-    raise FormatError("missing-member", f"{path} has no {member}")
+    raise _unfit("missing-member", f"{path} has no {member}")
 
 
 def _file(

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from modseal.boot import portable_executable
-from modseal.errors import InputError, RefusedError, SpecError
+from modseal.errors import FormatError, RefusedError, SpecError
+from modseal.files.open import open_file
 from modseal.format.manifest import FileType
 from modseal.image import debian, firmware, initramfs, root, served
 from modseal.image.debian import DebianPackage, PackageFile
@@ -124,19 +125,18 @@ def _variables(spec: ImageSpec, signer: Signer) -> bytes:
         lists.append(firmware.certificate_list([certificate], owner))
     db = firmware.certificate_list([signer.certificate], owner)
     variables = firmware.secure_boot(lists[0], lists[1], db, firmware.digest_list(spec.revoked, owner))
-    return firmware.store_variables(content(spec.firmware.path), variables)
+    try:
+        return firmware.store_variables(content(spec.firmware.path), variables)
+    except FormatError as error:
+        detail = f"{spec.firmware.path}: {error.failure.detail}"
+        raise FormatError(error.failure.code, detail).because("firmware-store") from None
 
 
 def _require_digest(pinned: Pinned) -> None:
-    found = hashlib.sha256(content(pinned.path)).hexdigest()
-    if found != pinned.sha256:
-        detail = f"{pinned.path} has the SHA-256 {found}, and {pinned.sha256} is named"
-        raise RefusedError("content-digest-mismatch", detail, path=str(pinned.path))
+    debian.require_digest(pinned.path, hashlib.sha256(content(pinned.path)).hexdigest(), pinned.sha256)
 
 
 def content(path: Path) -> bytes:
     """Raises `InputError`."""
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise InputError.of(path, error) from error
+    with open_file(path) as descriptor, open(descriptor, "rb", closefd=False) as file:
+        return file.read()

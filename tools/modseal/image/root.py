@@ -11,6 +11,7 @@ import os
 import subprocess
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -74,14 +75,14 @@ def wheel(path: Path) -> Iterator[tuple[str, bytes]]:
             for one in archive.infolist():
                 parts = PurePosixPath(one.filename).parts
                 if ".." in parts or not parts or one.filename.startswith("/"):
-                    raise FormatError("unsafe-path", f"{path}: {one.filename!r}")
+                    raise FormatError("unsafe-path", f"{path}: {one.filename!r}").because("package-unfit")
                 if one.is_dir() or ".data" in parts[0] or parts[-1] == "RECORD" or parts[-1].endswith(".pyi"):
                     continue
                 if parts[0] == "modseal" and len(parts) > 1 and parts[1] in _NOT_ON_A_HOST:
                     continue
                 yield "/".join((PYTHON, *parts)), archive.read(one)
-    except (zipfile.BadZipFile, OSError) as error:
-        raise FormatError("malformed-archive", f"{path} is no wheel: {error}") from None
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, RuntimeError) as error:
+        raise FormatError("malformed-archive", f"{path} is no wheel: {error}").because("package-unfit") from None
 
 
 def host_files(host: HostDocument, policy: Policy, owner: x509.Certificate) -> dict[str, bytes]:

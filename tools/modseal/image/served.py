@@ -67,5 +67,6 @@ def _require_pair(spec: ServedSpec) -> None:
         read_small(path, limits.POLICY_FILE_SIZE)
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(spec.certificate, spec.key, lambda: b"")
-    except (OSError, ValueError) as error:
-        raise KeyMaterialError(f"{spec.certificate} and {spec.key}: {error}").because("serve-key") from None
+    except (OSError, ValueError):  # OpenSSL's own words name neither the file nor what is wrong with it
+        detail = f"{spec.certificate} and {spec.key} are not a certificate and its private key, without a passphrase"
+        raise KeyMaterialError(detail).because("serve-key") from None

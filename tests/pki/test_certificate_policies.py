@@ -77,6 +77,8 @@ def test_any_policy_stands_for_all_until_it_is_inhibited() -> None:
     assert problem(says(ANY_POLICY), says(A)) is None
     assert problem(says(A), says(ANY_POLICY)) is None
     assert problem(says(A, inhibit_any=0), says(ANY_POLICY))
+    assert problem(says(A, inhibit_any=0), says(ANY_POLICY), says(A))
+    assert problem(says(A, inhibit_any=0), says(ANY_POLICY), self_issued=(1,)), "a signer is no rollover of its CA"
     assert problem(says(A, inhibit_any=1), says(ANY_POLICY), says(A)) is None
     assert problem(says(A, inhibit_any=0), says(ANY_POLICY), says(A), self_issued=(1,)) is None
     assert problem(says(ANY_POLICY), inputs=PolicyInputs(explicit=True, inhibit_any=True))

@@ -16,6 +16,7 @@ from builders import crls
 from builders.pki import EPOCH, FAR, NOW, ca, leaf, root, signer
 from modseal.errors import FormatError
 from modseal.format import der
+from modseal.pki import crl
 from modseal.pki.crl import Crl, RevokedEntry, Scope
 from modseal.pki.names import DIRECTORY, URI, GeneralName
 
@@ -64,6 +65,16 @@ def test_a_list_says_which_key_its_issuer_signed_with() -> None:
     (found,) = crls.read(crls.make(root(), extensions=[(authority, False)]))
     assert found.authority_key_id == authority.key_identifier
     assert crls.read(crls.make(root()))[0].authority_key_id is None
+
+
+def test_what_a_reader_fails_on_is_a_list_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError
+
+    monkeypatch.setattr(crl, "_read", fail)
+    with pytest.raises(FormatError) as caught:
+        crl.Crl.parse(crls.make(root()), "a.crl")
+    assert caught.value.failure.code == "crl-invalid"
 
 
 def test_an_entry_counts_from_the_earlier_of_its_two_dates() -> None:

@@ -209,6 +209,11 @@ def test_an_email_address_in_the_subject_counts() -> None:
     assert list(check_names(names, NameConstraints((GeneralName(EMAIL, "acme.example"),), ())))
 
 
+def test_a_subject_without_a_name_is_no_name() -> None:
+    assert constrained_names((), ()) == ()
+    assert constrained_names((), (GeneralName(DNS, "a.example"),)) == (GeneralName(DNS, "a.example"),)
+
+
 def test_an_email_address_in_another_encoding_is_not_judged() -> None:
     names = constrained_names((frozenset({("1.2.840.113549.1.9.1", b"\x1e\x02\x00m")}),), ())
     with pytest.raises(NotJudgedError):

@@ -67,6 +67,15 @@ def test_a_list_says_which_key_its_issuer_signed_with() -> None:
     assert crls.read(crls.make(root()))[0].authority_key_id is None
 
 
+def test_equal_bytes_from_one_source_are_one_list() -> None:
+    data, other = crls.make(root()), crls.make(root(), crls.revoked(7, EPOCH))
+    one = crl.Crl.parse(data, "a.crl")
+    assert one == crl.Crl.parse(bytes(bytearray(data)), "a.crl")
+    assert hash(one) == hash(crl.Crl.parse(data, "a.crl"))
+    assert one != crl.Crl.parse(data, "b.crl")
+    assert one != crl.Crl.parse(other, "a.crl")
+
+
 def test_what_a_reader_fails_on_is_a_list_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise RuntimeError

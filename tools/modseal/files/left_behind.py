@@ -12,6 +12,7 @@ import os
 import secrets
 import stat
 import time
+from collections.abc import Callable
 from contextlib import suppress
 
 from modseal.files import folder
@@ -37,6 +38,15 @@ def lock(descriptor: int) -> None:
     """Say that a living process writes this. Where a file system has no locks, nothing is ever cleared either."""
     with suppress(OSError):
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def to_the_end(clean: Callable[[], None]) -> None:
+    """Clean up, and from the beginning again where a signal ends that in its midst."""
+    try:
+        clean()
+    except (KeyboardInterrupt, SystemExit):
+        clean()
+        raise
 
 
 def clear(parent: int) -> None:

@@ -76,7 +76,7 @@ class StagingFolder:
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
         self.tree.close()
         if not self._committed:
-            self._remove()
+            left_behind.to_the_end(self._remove)
         os.close(self._descriptor)
         os.close(self._parent)
         if isinstance(error, OSError):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import tempfile
 import uuid as uuids
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from modseal.boot import attestation, fat, portable_executable, slots
 from modseal.boot.documents import GENERATIONS, SERVED, HostDocument
 from modseal.boot.requests import Running, UpdateRequest
 from modseal.errors import RefusedError, SpecError
+from modseal.files.scratch import scratch_folder
 from modseal.files.staging import StagingFolder, require_free
 from modseal.files.tree import Tree
 from modseal.format import verity
@@ -75,8 +75,7 @@ def build(spec: ImageSpec, signer: Signer, out: Path, at: datetime) -> Built:
         tuple(one.hex() for one in spec.revoked),
         int(spec.released.timestamp()),
     )
-    with tempfile.TemporaryDirectory(prefix="modseal-") as folder, StagingFolder(out) as staging:
-        place = Path(folder)
+    with scratch_folder() as place, StagingFolder(out) as staging:
         bundles = generation.proved(place / "host", spec, policy, at)
         hash_, size, entries = _root(place, spec, given, host, policy, signer)
         content, modules, images = generation.write(place, spec, signer, bundles, (hash_, entries), at)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import fnmatch
 import os
 import subprocess
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
@@ -21,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from modseal.boot.documents import HOST_FILE, OWNER_FILE, PLACE, POLICY_FILE, POLICY_FILES, HostDocument, encode_host
 from modseal.errors import FormatError, InputError, RefusedError, SpecError
+from modseal.files.scratch import scratch_folder
 from modseal.files.tree import Tree, new_tree
 from modseal.format.manifest import Entry, FileType
 from modseal.image import writable_code
@@ -155,8 +155,8 @@ def compile_python(place: Path, packages: Mapping[str, PackageFile]) -> None:
     if loader is None:
         raise SpecError(f"no package brings {_LOADER}, which starts Python").because("package-missing")
     _require_tree(own)
-    with tempfile.TemporaryDirectory(prefix="modseal-") as folder:
-        home = Path(folder, "files")
+    with scratch_folder() as folder:
+        home = folder / "files"
         with new_tree(home) as tree:
             _unpack(tree, own)
         libraries = sorted({str((home / path).parent) for path in own if ".so" in path and "lib-dynload" not in path})

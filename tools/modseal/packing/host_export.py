@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +10,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from modseal.errors import InputError
+from modseal.files.scratch import scratch_folder
 from modseal.files.staging import StagingFolder
 from modseal.files.tree import Tree, new_tree
 from modseal.format import rules, verity
@@ -122,10 +122,10 @@ def write_images(store: Store, modules: Iterable[Installed], tree: Tree, folder:
     for module in modules:
         path = f"{folder}{module.name}-{module.version}.erofs"
         uuid = bytes.fromhex(module.record.manifest)[:16]
-        with tempfile.TemporaryDirectory(prefix="modseal-") as place:
-            image = Path(place) / "image"
-            _lay_out(store, module.entries, Path(place) / "tree")
-            erofs.make(Path(place) / "tree", image, uuid)
+        with scratch_folder() as place:
+            image = place / "image"
+            _lay_out(store, module.entries, place / "tree")
+            erofs.make(place / "tree", image, uuid)
             root, size = erofs.append_verity(image, uuid)
             with image.open("rb") as file, os.fdopen(tree.create(path), "wb") as target:
                 target.writelines(iter(lambda: file.read(_PIECE), b""))

@@ -227,9 +227,10 @@ def test_a_host_that_is_not_there_is_looked_for_and_nothing_else(folder: Path, w
     (folder / "update").write_bytes(images.request())
     with socket.socket() as nobody:
         nobody.bind(("127.0.0.1", 0))
-        done = run(*words, f"http://127.0.0.1:{nobody.getsockname()[1]}", cwd=folder)
+        port = nobody.getsockname()[1]
+        done = run(*words, f"http://127.0.0.1:{port}", cwd=folder)
     assert done.code == 3
-    assert "does not answer: Connection refused" in done.err
+    assert f"does not answer on port {port}: Connection refused" in done.err
     assert CAUSES["host-silent"] in done.err
     assert "TPM" not in done.err
 

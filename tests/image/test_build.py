@@ -100,6 +100,19 @@ def test_a_build_that_ends_in_its_midst_leaves_nothing(
     assert [one for one in tmp_path.rglob("*") if one.name != "temporary"] == []
 
 
+@pytest.mark.parametrize("name", ["kernel.deb", "stub.deb", "vars.fd", "python.deb", "modseal-1.0-py3-none-any.whl"])
+def test_a_file_with_another_digest_is_named_with_both(spec: Path, tmp_path: Path, name: str) -> None:
+    before, named, after = spec.read_text().partition(f'file = "{name}"\nsha256 = "')
+    digest = after[:64]
+    broken = spec.with_name("broken.toml")
+    broken.write_text(before + named + "0" * 64 + after[64:])
+    with pytest.raises(RefusedError, match=f"{name} has the SHA-256 {digest}, and {'0' * 64} is named") as caught:
+        image_builds.build(broken, tmp_path / "out")
+    assert caught.value.failure.code == "content-digest-mismatch"
+    assert "in the host.toml" in caught.value.failure.next_step
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_folder_that_is_not_empty_is_named_before_anything_is_read(spec: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out/mine").write_text("kept")

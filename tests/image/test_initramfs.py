@@ -36,8 +36,9 @@ def test_modules_come_after_what_they_depend_on_and_those_that_are_built_in_are_
 
 
 def test_a_module_that_the_kernel_does_not_have_is_named() -> None:
-    with pytest.raises(SpecError, match="no module floppy"):
+    with pytest.raises(SpecError, match=r"^kernel\.modules: .*no module floppy") as caught:
         initramfs.kernel_modules(kernel({"dm-mod": ""}), ["floppy"])
+    assert caught.value.failure.evidence["cause"] == "image-spec"
 
 
 PACKAGES = files(

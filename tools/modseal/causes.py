@@ -221,7 +221,8 @@ CAUSES: Final[Mapping[CauseName, str]] = {
     "no-image": "Name the folder that `modseal image build` has written; build it again if it is damaged.",
     "not-a-public-key": "Name the key that `modseal attest key` printed when the host was set up.",
     "no-attestation": "Name the file that `modseal attest get` has written; ask the host again if it is damaged.",
-    "no-expectation": "Name the file that `modseal image expect` has written; write it again if it is damaged.",
+    "no-expectation": "Name the file that `modseal image expect` has written; write it again, from the "
+    "same image, if it is damaged or of an older modseal.",
     "service-file": "Have the module's vendor correct that file, then pack and sign the module again.",
     # a host that is managed from outside
     "serve-spec": "Correct the lines of the serve.toml that are named; `modseal help remote` has an example.",

@@ -87,6 +87,6 @@ def _answer(
         return answer.status, answer.read(limits.HOST_DOCUMENT_SIZE)
     except (OSError, http.client.HTTPException) as error:
         why = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise InputError(f"{address} does not answer: {why}").because("host-silent") from None
+        raise InputError(f"{address} does not answer on port {host.port}: {why}").because("host-silent") from None
     finally:
         host.close()

@@ -114,7 +114,7 @@ def kernel_modules(files: Mapping[str, PackageFile], wanted: Iterable[str]) -> d
         if plain in found or plain in inside:
             return
         if plain not in places:
-            raise SpecError(f"the kernel's package has no module {name}").because("package-missing")
+            raise SpecError(f"kernel.modules: the kernel's package has no module {name}").because("image-spec")
         data = files[places[plain]].data
         data = lzma.decompress(data) if places[plain].endswith(".xz") else data
         depends = _DEPENDS.search(data)

@@ -38,10 +38,10 @@ def test_nothing_is_left_of_it(temporary: Path, error: type[BaseException] | Non
 
 @pytest.mark.parametrize("stop", [KeyboardInterrupt, SystemExit(143)], ids=["SIGINT", "SIGTERM"])
 @pytest.mark.parametrize("error", [None, ZeroDivisionError, KeyboardInterrupt])
-def test_a_signal_while_it_is_removed_ends_the_command_and_not_the_removal(
+def test_signals_while_it_is_removed_end_the_command_and_not_the_removal(
     temporary: Path, monkeypatch: pytest.MonkeyPatch, stop: Any, error: type[BaseException] | None
 ) -> None:
-    remove, signals = shutil.rmtree, [stop]
+    remove, signals = shutil.rmtree, [stop, KeyboardInterrupt]
 
     def interrupted(*given: Any, **named: Any) -> None:
         if signals:

@@ -41,11 +41,11 @@ def lock(descriptor: int) -> None:
 
 
 def to_the_end(clean: Callable[[], None]) -> None:
-    """Clean up, and from the beginning again where a signal ends that in its midst."""
+    """Clean up, and from the beginning again where a signal ends that in its midst, as often as one does."""
     try:
         clean()
     except (KeyboardInterrupt, SystemExit):
-        clean()
+        to_the_end(clean)
         raise
 
 

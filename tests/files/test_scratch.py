@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 import tempfile
 from contextlib import nullcontext
@@ -52,4 +53,20 @@ def test_signals_while_it_is_removed_end_the_command_and_not_the_removal(
     with pytest.raises((KeyboardInterrupt, SystemExit)):
         work(error)
     assert signals == []
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_tool_that_still_writes_into_it_is_outlasted(temporary: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    remove, late = shutil.rmtree, ["a", "b"]
+
+    def raced(*given: Any, **named: Any) -> None:
+        if late:
+            (Path(given[0]) / late.pop()).write_text("late")
+            raise OSError(errno.ENOTEMPTY, "Directory not empty")
+        remove(*given, **named)
+
+    monkeypatch.setattr(shutil, "rmtree", raced)
+    with pytest.raises(SystemExit):
+        work(SystemExit)
+    assert late == []
     assert list(temporary.iterdir()) == []

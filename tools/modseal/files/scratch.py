@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from modseal.files.left_behind import to_the_end
+
+_TRIES, _PAUSE = 20, 0.1
+"""A signal that comes while a tool is started leaves it running: it writes on, until it misses what is removed."""
 
 
 @contextmanager
@@ -17,4 +21,13 @@ def scratch_folder() -> Iterator[Path]:
     try:
         yield Path(folder.name)
     finally:
-        to_the_end(folder.cleanup)
+        to_the_end(lambda: _remove(folder))
+
+
+def _remove(folder: tempfile.TemporaryDirectory[str]) -> None:
+    for _ in range(_TRIES):
+        try:
+            return folder.cleanup()
+        except OSError:
+            time.sleep(_PAUSE)
+    return folder.cleanup()

@@ -10,12 +10,18 @@ from pathlib import Path
 from unittest import mock
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from builders import bundles, recorded, strict
 
 # Hundreds of commands start cold, and each worker reads all of the tests: what is compiled once is not compiled again.
 sys.dont_write_bytecode = False
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+
+# Nothing is timed: a machine may be busy. Profiles that time nothing either, as that of the mutants, stay.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+if settings().deadline is not None:
+    settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session", autouse=True)

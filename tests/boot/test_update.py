@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from builders.slots import OWNER, STRANGER, Host, Image, back, boot_program
-from modseal.boot import boot_variables, portable_executable, slots, update
+from modseal.boot import boot_variables, portable_executable, requests, slots, update
 from modseal.boot.requests import RollbackRequest, Running, UpdatePart
-from modseal.errors import ModsealError, UndecidedError
+from modseal.errors import ModsealError, RefusedError, UndecidedError
+from modseal.format import canonical_json
 from modseal.image.update import signed
 
 ONE, TWO, THREE = Image(1, 1), Image(2, 2), Image(3, 3)
@@ -178,6 +179,12 @@ def test_a_way_back_is_one_in_a_number_and_forward_in_none(to: tuple[int, int]) 
     assert RollbackRequest("edge", Running(2, 2), Running(*to)).problem()
     for good in ((1, 1), (1, 2), (2, 1)):
         assert RollbackRequest("edge", Running(2, 2), Running(*good)).problem() is None
+
+
+@pytest.mark.parametrize("schema", [[requests.UPDATE], {}, 1, None, "modseal/image-update@2"])
+def test_a_request_of_a_form_that_the_host_does_not_know_is_refused(schema: object) -> None:
+    with pytest.raises(RefusedError, match="of another form than this host knows"):
+        requests._decode(canonical_json.dump({"schema": schema}))
 
 
 def changed(data: bytes, at: int) -> bytes:

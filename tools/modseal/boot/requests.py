@@ -148,7 +148,7 @@ def _decode(document: bytes) -> Request:
     try:
         plain: Any = canonical_json.load(document, "the request")
         schema = plain.pop("schema") if isinstance(plain, dict) else None
-        if schema not in _SHAPES:
+        if not isinstance(schema, str) or schema not in _SHAPES:
             raise invalid(f"it is of another form than this host knows: {schema!r}")
         wrong = next(iter(_SHAPES[schema].problems({"schema": schema, **plain})), None)
     except FormatError as error:

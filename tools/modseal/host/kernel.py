@@ -1,9 +1,8 @@
-"""Calls of Linux that Python has no function for: a mount of one's own, and a path that is followed without waiting."""
+"""Calls of Linux that Python has no function for: a mount of one's own, and a path below another root."""
 
 from __future__ import annotations
 
 import ctypes
-import errno
 import os
 import struct
 from pathlib import Path
@@ -12,7 +11,7 @@ from pathlib import Path
 _OPEN_TREE, _OPENAT2 = 428, 437
 # include/uapi/linux/mount.h, fcntl.h, openat2.h
 _OPEN_TREE_CLONE, _OPEN_TREE_CLOEXEC, _AT_EMPTY_PATH = 0x1, os.O_CLOEXEC, 0x1000
-_RESOLVE_IN_ROOT, _RESOLVE_CACHED = 0x10, 0x20
+_RESOLVE_IN_ROOT = 0x10
 _HOW = struct.Struct("=QQQ")
 """`struct open_how`: flags, mode, resolve."""
 
@@ -30,20 +29,17 @@ def mount_of_our_own(descriptor: int) -> int:
 
 
 def open_below(root: int, path: str) -> int:
-    """What a path leads to for somebody with this root folder, opened as `O_PATH`, without waiting for any file system.
+    """What a path leads to for somebody with this root folder, opened as `O_PATH`.
 
-    Only what the kernel has in its memory is followed (RESOLVE_CACHED, Linux 5.12; before, it may wait). Raises
-    `OSError`: `BlockingIOError` where the kernel would have to wait; `ValueError` for a path that no file can have.
+    It can wait for ever for the server of a file system. What the kernel has in its memory does not do in place of it:
+    a link that was followed within the step of the clock in which it was made is not followed from there
+    (RESOLVE_CACHED) until somebody follows it again. Raises `OSError`: `BlockingIOError` where something was renamed or
+    mounted meanwhile; `ValueError` for a path that no file can have.
     """
     if "\0" in path:
         raise ValueError("a NUL in a path")
-    target = os.fsencode(path)
-    try:
-        return _openat2(root, target, _RESOLVE_IN_ROOT | _RESOLVE_CACHED)
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        return _openat2(root, target, _RESOLVE_IN_ROOT)
+    how = _HOW.pack(os.O_PATH | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT)
+    return _call(_OPENAT2, root, os.fsencode(path), how, len(how))
 
 
 def runs_from_memory() -> bool:
@@ -52,11 +48,6 @@ def runs_from_memory() -> bool:
         return Path("/proc/sys/vm/memfd_noexec").read_text(encoding="ascii").strip() != "2"
     except OSError:  # Linux before 6.3 has no such switch
         return True
-
-
-def _openat2(root: int, path: bytes, resolve: int) -> int:
-    how = _HOW.pack(os.O_PATH | os.O_CLOEXEC, 0, resolve)
-    return _call(_OPENAT2, root, path, how, len(how))
 
 
 def _call(number: int, *given: int | bytes) -> int:

@@ -121,7 +121,7 @@ class Starts:
         root = os.open(f"/proc/{thread}/root", os.O_PATH | os.O_CLOEXEC)
         try:
             found = open_below(root, start.interpreter)
-        except BlockingIOError:  # the kernel has opened it a moment ago, and could not follow it again at once
+        except BlockingIOError:  # something was renamed or mounted meanwhile
             raise NotWaitingYet from None
         except (OSError, ValueError):
             return False

@@ -236,6 +236,9 @@ def locked(path: Path, busy: str | None = None) -> Iterator[None]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
         except BlockingIOError:
             raise InputError(f"{path}: {busy}", path=str(path)).because("busy") from None
-        yield
+        try:
+            yield
+        finally:
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # a child of another thread has a copy until it starts its program
     finally:
         os.close(descriptor)

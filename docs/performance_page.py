@@ -32,15 +32,13 @@ _NEXT = """\
 - **Warm**: a descriptor and a manifest are read value by value. Patterns for their usual form would save a third of
   what is left, and would be second readers of signed data: that is why they are not there. A signature block is
   compared with one of the same signer before it, which reads nothing in two ways.
-- **Large**: what is left is work of libraries, and half of the processor time is the least that two cores can take.
-  `pack` of a `.vib` deflates for two thirds of its 38 s and digests for a fifth: 19 s at best, where 0.28 of
-  `tar | gzip -6` would be 14. Of a `.seal`, zstd has three quarters of 25 s: 12.4 s at best, 0.96 of `tar | zstd -T0`.
-  Cores are idle while the payload is copied behind its manifest (0.7 s for 500 MiB), whose length is not known before,
-  and while the disk is waited for (0.4 s), which could write while the bundle is examined. `verify` of a `.vib` takes
-  as long as inflating, which cannot begin in the middle. By zlib's rules it takes 1.4 times as long as igzip, which
-  reads what zlib refuses: with the start as long as `igzip -dc | openssl dgst` at best, and a third of
-  `gzip -dc | openssl dgst`. Of a `.seal` it is digests, and unpacking in two threads: 1.7 s at best, as long as
-  `zstd -dc | openssl dgst`.
+- **Large**: what is left is work of libraries, and half of the processor time is the least that two cores can take:
+  a third of `tar | gzip -6` for `pack` of a `.vib`, which deflates for two thirds of it and digests for a fifth, and
+  eight tenths of `tar | zstd -T0` for a `.seal`. Cores are idle while the payload is copied behind its manifest (0.7 s
+  for 500 MiB), whose length is not known before, and while the disk is waited for (0.4 s), which could write while the
+  bundle is examined. `verify` of a `.vib` takes as long as inflating, which cannot begin in the middle. By zlib's rules
+  that is more work than igzip has, which reads what zlib refuses. Of a `.seal` it is digests, and unpacking in two
+  threads.
 - **Audit**: each bundle becomes a record, a row and lines of a report, asks two dozen rules, and is told to those that
   see more than one: a third of its time, in many small parts, of which JSON is the largest. A second audit that finds
   what the first one found is mostly the start of the program; where one file changed, all others are looked up one by

@@ -389,7 +389,7 @@ def _fuzzed() -> Bundle:
 
 
 @given(st.lists(st.tuples(st.integers(0, 800), st.integers(0, 3), st.binary(max_size=3)), min_size=1, max_size=5))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_CMS_15_a_fuzzed_block_gets_a_verdict(edits: list[tuple[int, int, bytes]]) -> None:
     block = block_of(_fuzzed())
     for position, length, new in edits:

@@ -249,7 +249,7 @@ WORDS = [
 ]
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_bytes_are_a_report_or_an_error(tmp_path: Path, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(BYTES)))

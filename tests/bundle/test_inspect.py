@@ -117,7 +117,7 @@ def test_only_a_file_that_cannot_be_read_raises(tmp_path: Path) -> None:
 
 
 @given(st.integers(0, 3000), st.binary(min_size=1, max_size=6), st.sampled_from(KINDS))
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_damage_is_shown_without_an_exception(tmp_path: Path, position: int, new: bytes, kind: Kind) -> None:
     data = make(kind, files={"opt/a": b"x"}).data
     found = look(tmp_path, data[:position] + new + data[position + len(new) :])

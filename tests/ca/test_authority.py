@@ -423,13 +423,13 @@ indices = st.builds(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(indices)
 def test_an_index_is_read_as_it_was_written(index: Index) -> None:
     assert authority_index.decode(authority_index.encode(index), "index.json") == index
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_any_bytes_are_an_index_or_our_error(data: st.DataObject) -> None:
     good = authority_index.encode(issued_once())

@@ -488,7 +488,7 @@ def test_a_file_with_nothing_known_is_undecided(data: bytes, desk: Path) -> None
     keys_command(desk, "show", "absent", code=3)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_bytes_are_described_or_our_error(tmp_path: Path, data: st.DataObject) -> None:
     seed = data.draw(st.sampled_from([value for value, _ in KINDS.values()]))

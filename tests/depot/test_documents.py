@@ -132,7 +132,7 @@ def test_a_document_is_refused_for(name: str, old: str, new: str) -> None:
 
 
 @pytest.mark.parametrize("name", READERS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_a_changed_document_is_a_value_or_a_format_error(name: str, data: st.DataObject) -> None:
     good = DEPOT[name]

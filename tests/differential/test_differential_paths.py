@@ -84,7 +84,7 @@ def changed(data: st.DataObject, good: bytes) -> bytes:
     return whole[: data.draw(st.integers(0, len(whole)))] if how == "cut" else whole
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_a_payload_is_measured_the_same_whatever_is_declared(data: st.DataObject) -> None:
     unpacked = changed(data, TAR)

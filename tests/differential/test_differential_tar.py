@@ -54,7 +54,7 @@ def test_a_mutated_tar_is_refused_or_everybody_sees_the_same(tmp_path: Path, typ
 
 
 @needs("tar", "gzip", "zstd", "bsdtar")
-@settings(max_examples=SEEDS, deadline=None, database=None)
+@settings(max_examples=SEEDS, database=None)
 @given(seed=st.integers(0), changes=st.integers(0, 4))
 def test_a_tar_changed_as_hypothesis_likes_is_refused_or_everybody_sees_the_same(
     tmp_path_factory: pytest.TempPathFactory, seed: int, changes: int

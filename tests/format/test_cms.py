@@ -351,7 +351,7 @@ def test_the_last_line_feed_may_be_left_out_in_a_vib() -> None:
     assert code(cms.split_blocks, member[:-2], "vib") == "malformed-signature"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.binary(min_size=1, max_size=200), min_size=1, max_size=3), st.data())
 def test_the_member_of_a_seal_has_one_form(blocks: list[bytes], data: st.DataObject) -> None:
     """Lines of any width, either label, the last line feed or not: a `.vib` may have them, a `.seal` has the one."""

@@ -69,7 +69,7 @@ def test_what_is_packed_is_unpacked(pack, unpack, data):
     assert run(unpack, run(pack, data)) == data
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.binary(min_size=1, max_size=3000), st.integers(1, 500))
 def test_any_bytes_survive_in_any_blocks(data, size):
     for pack, unpack in PACKERS[:2]:
@@ -102,7 +102,7 @@ def test_a_second_stream_is_refused(pack, unpack):
 
 
 @pytest.mark.parametrize(("pack", "unpack"), PACKERS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_any_changed_byte_is_unpacked_or_refused(pack, unpack, data):
     packed = bytearray(short(pack))
@@ -112,7 +112,7 @@ def test_any_changed_byte_is_unpacked_or_refused(pack, unpack, data):
 
 
 @pytest.mark.parametrize("unpack", [compression.gunzip, compression.unzstd_frames, compression.unzstd])
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(data=st.binary(max_size=200))
 def test_any_bytes_are_unpacked_or_refused(unpack, data):
     for start in (b"", GZIP_HEADER, b"\x28\xb5\x2f\xfd"):

@@ -167,7 +167,7 @@ def test_an_integer_has_a_largest_size() -> None:
 
 
 @given(st.integers(0, 1 << 2048))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_number_comes_back(number: int) -> None:
     assert Reader(der.encode_integer(number)).integer() == number
 
@@ -328,7 +328,7 @@ def test_a_generalized_time_has_one_form_and_possible_fields(value: Value) -> No
 
 
 @given(st.binary(max_size=64))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_any_bytes_are_values_or_a_format_error(data: bytes) -> None:
     reader = Reader(data)
     with contextlib.suppress(FormatError):

@@ -761,7 +761,7 @@ MANIFESTS = st.builds(
 )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(MANIFESTS)
 def test_any_manifest_that_a_vib_can_hold_comes_back_as_it_was(value):
     data = descriptor.encode(value)
@@ -775,7 +775,7 @@ def is_value_or_refused(data):
             assert read(data).kind == "vib"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=60) | st.text(max_size=40).map(lambda text: text.encode("utf-8", "surrogatepass")))
 def test_any_bytes_give_a_manifest_or_a_format_error(data):
     is_value_or_refused(data)
@@ -808,7 +808,7 @@ JUNK = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_a_good_descriptor_that_was_tampered_with_gives_a_manifest_or_a_format_error(data):
     document = data.draw(st.sampled_from([GOOD, STAGE])).encode()

@@ -394,7 +394,7 @@ def manifests(draw):
     )
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(manifests())
 def test_any_sound_manifest_comes_back_as_it_was(value):
     data = manifest_json.encode(value)
@@ -409,7 +409,7 @@ def is_value_or_refused(data):
     assert manifest_json.encode(value) == data
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=60) | st.text(max_size=40).map(lambda text: text.encode("utf-8", "surrogatepass")))
 def test_any_bytes_give_a_manifest_or_a_format_error(data):
     is_value_or_refused(data)
@@ -420,7 +420,7 @@ JUNK = st.sampled_from(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_a_good_document_that_was_tampered_with_gives_a_manifest_or_a_format_error(data):
     document = manifest_json.encode(manifest())
@@ -429,7 +429,7 @@ def test_a_good_document_that_was_tampered_with_gives_a_manifest_or_a_format_err
     is_value_or_refused(document[:start] + data.draw(JUNK | st.binary(max_size=6)) + document[start + length :])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_a_good_document_with_any_value_replaced_gives_a_manifest_or_a_format_error(data):
     plain = json.loads(manifest_json.encode(manifest()))

@@ -331,7 +331,7 @@ def test_a_tgz_is_measured_without_loading_zstandard():
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=400), st.sampled_from([*BUILT, "boot", ""]), st.sampled_from([None, 0, 100, 10**12]))
 def test_any_bytes_are_measured(data, type, unpacked_size):  # noqa: A002
     for start in (b"", b"\x1f\x8b\x08\0\0\0\0\0\x02\xff", b"\x28\xb5\x2f\xfd"):
@@ -343,7 +343,7 @@ def test_any_bytes_are_measured(data, type, unpacked_size):  # noqa: A002
     assert isinstance(measure(undeclared(packed, type, unpacked_size), BytesSource(packed)), Measured)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.sampled_from(VIB_TYPES), st.data())
 def test_any_changed_byte_of_a_vib_payload_is_told_by_its_digests(type, draw):  # noqa: A002
     payload, _, data = BUILT[type]

@@ -251,7 +251,7 @@ INPUT = st.one_of(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     st.lists(INPUT, max_size=8, unique_by=lambda item: item.path),
     st.sampled_from(["tar+zstd", "tar+gzip", "vgz", "tgz"]),

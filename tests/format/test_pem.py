@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection
 from contextlib import suppress
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from builders import crls
@@ -169,7 +169,6 @@ def test_base64_has_its_one_form() -> None:
             pem.read(b"-----BEGIN A-----\n" + body + b"\n-----END A-----\n")
 
 
-@settings(deadline=None)
 @given(st.integers(0, len(TWO)), st.integers(0, 200), st.binary(max_size=4))
 def test_any_damage_gives_whole_blocks_or_an_error(start: int, count: int, inserted: bytes) -> None:
     data = TWO[:start] + inserted + TWO[start + count :]
@@ -183,7 +182,6 @@ def test_any_damage_gives_whole_blocks_or_an_error(start: int, count: int, inser
         assert len(content) == len(whole) or content == B.der
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=200) | st.text("-BEGINCRL A=\n0+\r", max_size=200).map(str.encode))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
     for read in (certificates, pem.read, pem.kind_of, pem.has_private_key, pem.is_der):

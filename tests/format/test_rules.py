@@ -147,7 +147,7 @@ def test_links_that_each_look_harmless_cannot_climb_out_together():
     assert rules.check_link("a/b/out", "top/../etc") is not None
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(st.sampled_from(["a", "b", "..", ".", ""]), min_size=1, max_size=6), st.integers(0, 3))
 def test_an_accepted_target_resolves_inside_the_root(parts, depth):
     target = "/".join(parts)
@@ -250,14 +250,14 @@ def test_a_directory_sorts_before_its_content_and_its_content_before_its_sibling
     assert sorted(paths, key=rules.sort_key) == ["a", "a/b", "a/b/c", "a-b", "a.txt", "b"]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.text(max_size=12))
 def test_paths_that_fold_alike_are_alike_in_nfc_and_case(text):
     assert rules.fold(text) == rules.fold(unicodedata.normalize("NFC", text))
     assert rules.fold(rules.fold(text)) == rules.fold(text)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.text(st.characters(), max_size=20))
 def test_any_text_is_judged_without_an_exception(text):
     rules.check_path(text)

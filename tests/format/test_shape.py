@@ -167,13 +167,13 @@ PLAIN = st.recursive(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(PLAIN)
 def test_any_plain_data_gives_problems_and_never_an_exception(value):
     assert all(isinstance(problem, Problem) for problem in DOCUMENT.problems(value))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(PLAIN)
 def test_what_has_no_problem_is_valid_by_the_json_schema(value):
     validator = jsonschema.Draft202012Validator(json_schema.schema_of(ANCHOR))
@@ -181,7 +181,7 @@ def test_what_has_no_problem_is_valid_by_the_json_schema(value):
         assert validator.is_valid(value)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data())
 def test_what_fits_is_what_has_no_problem(data):
     """What is asked again is told by one expression, which says the same as the checks one by one."""

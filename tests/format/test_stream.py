@@ -13,7 +13,7 @@ from modseal.format.stream import Stream, ahead, regroup, zeros
 BLOCKS = st.lists(st.binary(max_size=20), max_size=8)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(BLOCKS, st.lists(st.integers(0, 30), max_size=8))
 def test_bytes_are_taken_in_order_whatever_the_blocks_are(blocks, lengths):
     data = b"".join(blocks)
@@ -30,7 +30,7 @@ def test_bytes_are_taken_in_order_whatever_the_blocks_are(blocks, lengths):
     assert stream.at_end()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(BLOCKS, st.integers(1, 30))
 def test_regrouping_changes_the_blocks_and_not_the_bytes(blocks, size):
     regrouped = list(regroup(iter(blocks), size))

@@ -457,14 +457,14 @@ def test_padding_after_a_file_must_be_zero():
 # Any input at all.
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.binary(max_size=2000), st.sampled_from(Dialect))
 def test_any_bytes_are_read_or_refused(data, dialect):
     with contextlib.suppress(FormatError):
         unpack(data, dialect)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, 3071), st.integers(1, 255), st.sampled_from(Dialect))
 def test_any_changed_byte_is_read_or_refused(at, change, dialect):
     data = bytearray(packed(TREE[:2]))

@@ -150,7 +150,7 @@ def test_too_many_bytes_are_refused_before_they_are_read(monkeypatch: pytest.Mon
     refused(GOOD_BYTES, "over")
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(st.integers(0, len(GOOD_BYTES) - 1), st.integers(1, 255))
 @example(len(GOOD_BYTES) - 1, 1)
 def test_no_byte_can_change_without_changing_what_is_signed_or_the_signatures(position: int, change: int) -> None:
@@ -165,7 +165,7 @@ def test_no_byte_can_change_without_changing_what_is_signed_or_the_signatures(po
         assert found.files == GOOD.files or found.signed != GOOD.signed, "a file cannot change by itself"
 
 
-@settings(deadline=None, max_examples=50)
+@settings(max_examples=50)
 @given(st.integers(0, len(GOOD_BYTES) - 1))
 def test_a_cut_file_is_refused(length: int) -> None:
     refused(GOOD_BYTES[:length])

@@ -221,7 +221,7 @@ def test_data_beyond_4_gib_is_refused_by_the_writer():
     assert raised.value.failure.code == "limit-exceeded"
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.integers(0, 7 * 512 - 1), st.binary(min_size=1, max_size=8), st.booleans())
 def test_any_changed_header_is_read_or_refused(at, value, mend):
     index, at = divmod(at, 512)
@@ -234,7 +234,7 @@ def test_any_changed_header_is_read_or_refused(at, value, mend):
             read(data)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.binary(max_size=2000))
 def test_any_bytes_are_read_or_refused(data):
     with contextlib.suppress(FormatError):

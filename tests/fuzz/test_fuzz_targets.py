@@ -87,7 +87,7 @@ def test_a_seed_of_a_payload_is_good(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(TARGETS.keys() - HAVE_THEIR_OWN))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.data())
 def test_a_seed_that_was_tampered_with_breaks_no_promise(name: str, data: st.DataObject) -> None:
     target = TARGETS[name]
@@ -98,7 +98,7 @@ def test_a_seed_that_was_tampered_with_breaks_no_promise(name: str, data: st.Dat
 
 
 @pytest.mark.parametrize("name", sorted(name for name in TARGETS if TARGETS[name].mutator))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.integers(0, 2**32), st.integers(1, 3))
 def test_a_seed_whose_form_was_kept_breaks_no_promise(name: str, number: int, times: int) -> None:
     """As the mutators of `make fuzz` change it: lengths, sizes and checksums are right."""

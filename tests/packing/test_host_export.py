@@ -84,7 +84,7 @@ def test_the_digest_is_that_of_fsverity(tmp_path: Path, size: int) -> None:
     assert said == f"sha256:{verity.fsverity_digest(leaves).hex()}"
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.binary(max_size=9000), max_size=5))
 def test_the_pieces_that_data_comes_in_do_not_matter(pieces: list[bytes]) -> None:
     whole, parts = verity.Leaves(), verity.Leaves()

@@ -288,7 +288,7 @@ LAYOUTS = st.builds(
 
 
 @given(LAYOUTS, st.integers(0, 0o7777))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_a_layout_survives_its_file(layout: VisorLayout, mode: int) -> None:
     entries = [Entry(path, ENTRY_TYPES[fields.typeflag], mode) for path, fields in layout.fields.items()]
     read, modes = layouts.decode(layouts.encode(layout, entries), "x.layout.json")

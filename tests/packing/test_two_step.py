@@ -299,7 +299,7 @@ def test_neither_the_bundle_nor_a_folder_is_written_over(place: Path) -> None:
     left_alone(place, lambda: two_step.write(found, place / "absent" / "f", ""), InputError)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary(max_size=200) | st.text(max_size=100).map(lambda text: json.dumps({"schema": text}).encode()))
 def test_any_bytes_for_a_state_are_refused_in_one_way(data: bytes) -> None:
     with pytest.raises(UsageError, match="is not what `modseal sign --prepare` wrote"):

@@ -167,7 +167,7 @@ def test_a_signature_is_verified_with_the_issuers_key_alone() -> None:
     assert caught.value.failure.code == "algorithm-mismatch"
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.data())
 def test_any_bytes_are_a_certificate_or_a_format_error(data: st.DataObject) -> None:
     changed = bytearray(FUZZED)

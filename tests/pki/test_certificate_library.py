@@ -111,7 +111,7 @@ def test_what_the_builders_make_reads_the_same(data: bytes) -> None:
     assert {name: getattr(one, name) for name in other} == other
 
 
-@settings(max_examples=1500, deadline=None)
+@settings(max_examples=1500)
 @given(st.data())
 def test_a_changed_certificate_reads_the_same_or_is_refused(data: st.DataObject) -> None:
     changed = bytearray(data.draw(st.sampled_from([RICH, ABOVE.der])))

@@ -199,7 +199,7 @@ def test_bytes_after_the_list_are_refused() -> None:
 FUZZED = crls.make(root(), crls.revoked(7, EPOCH, [(REASON, False)]))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.data())
 def test_any_bytes_are_a_list_or_a_format_error(data: st.DataObject) -> None:
     good = bytearray(FUZZED)

@@ -194,7 +194,7 @@ def test_what_is_no_toml_is_a_policy_error(data: bytes) -> None:
         st.binary(max_size=200), st.text(max_size=200).map(lambda text: (GOOD + text).encode("utf-8", "surrogatepass"))
     )
 )
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_any_bytes_give_a_policy_or_a_policy_error(data: bytes) -> None:
     found: Policy | PolicyError
     try:

@@ -177,7 +177,7 @@ def test_the_version_after_a_signed_one_is_not_signed_and_a_broken_signature_is_
     assert codes(change.set_level(broken, Level.COMMUNITY, shelf, RULES, NOW)) == ["content-digest-mismatch"]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.sampled_from(["a", "b", "b = 1.0", "c"]), min_size=1, max_size=3), st.sampled_from([None, *Level]))
 def test_what_is_made_validates(asked: list[str], level: Level | None) -> None:
     draft = created(*asked, head=replace(HEAD, level=level))

@@ -68,7 +68,7 @@ def require_right(among: list[Candidate], asked: Sequence[Constraint], installed
     return possible
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(universes(), _asked)
 def test_a_set_is_found_if_and_only_if_there_is_one(
     universe: tuple[list[Candidate], list[Candidate]], asked: tuple[Constraint, ...]
@@ -116,7 +116,7 @@ def crowded(chance: Random) -> tuple[list[Candidate], list[Constraint], list[Can
     return among, [constraint() for _ in range(chance.randint(1, 2))], installed
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(universes(), _asked)
 def test_nothing_comes_that_nobody_needs(
     universe: tuple[list[Candidate], list[Candidate]], asked: tuple[Constraint, ...]

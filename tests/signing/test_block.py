@@ -156,7 +156,7 @@ def test_an_issuer_in_an_old_string_type_keeps_its_bytes(pki: Pki) -> None:
     assert info.issuer in certificate.tbs_certificate_bytes
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.integers(0, 10_000), st.integers(1, 255))
 def test_no_changed_byte_of_a_block_verifies(position: int, change: int) -> None:
     original = bytearray(_rsa_block())

@@ -105,7 +105,7 @@ def test_every_reason_is_said_at_once(pki: Pki) -> None:
     assert reasons(bad, []) == "expired,weak-key,wrong-purpose"
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.permutations(range(5)))
 def test_any_order_of_a_chain_gives_issuing_order(order: list[int]) -> None:
     pki = make_pki()

@@ -288,7 +288,7 @@ def seeds() -> list[bytes]:
     return [key, pki.certificate().public_bytes(Encoding.PEM), pki.certificate().public_bytes(Encoding.DER), store]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.data())
 def test_any_bytes_give_a_signer_or_our_error(files: Files, data: st.DataObject) -> None:
     def mutated() -> bytes:

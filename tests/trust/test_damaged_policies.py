@@ -154,7 +154,7 @@ def test_the_undamaged_policies_accept_something_and_refuse_something() -> None:
 def test_PEM_06_damage_to_a_named_file_never_widens_what_is_accepted(name: str) -> None:
     used = [file for file in FILES if f'"{file}"' in POLICIES[name]]
 
-    @settings(max_examples=COUNT, deadline=None, database=None)
+    @settings(max_examples=COUNT, database=None)
     @given(st.data())
     def try_one(data: st.DataObject) -> None:
         file = data.draw(st.sampled_from(used))
@@ -170,7 +170,7 @@ def test_PEM_06_damage_to_the_policy_itself_widens_nothing_but_by_what_it_says(n
     text = POLICIES[name].encode()
     values = toml_text.parse(text).values
 
-    @settings(max_examples=COUNT, deadline=None, database=None)
+    @settings(max_examples=COUNT, database=None)
     @given(damage(text))
     def try_one(changed: bytes) -> None:
         if widened(name, changed, FILES):
@@ -196,7 +196,7 @@ CARRIED = {name: FILES[name] for name in ("root.pem", "issuing.pem", "lists.pem"
 IN_A_BUNDLE = trust_bundle.encode(trust_bundles.make(contents={"policy.toml": POLICIES["lists"].encode(), **CARRIED}))
 
 
-@settings(max_examples=COUNT, deadline=None)
+@settings(max_examples=COUNT)
 @given(damage(IN_A_BUNDLE))
 def test_PEM_06_in_a_trust_bundle_no_damage_changes_a_file(changed: bytes) -> None:
     try:

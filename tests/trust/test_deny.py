@@ -90,7 +90,7 @@ def test_no_reencoding_gets_around_a_denial(kind: Kind, denial: str, name: str) 
         assert judge(changed, denied).verdict is Verdict.REJECTED
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     kind=st.sampled_from(KINDS),
     key=st.sampled_from(SIGNERS),

@@ -111,7 +111,7 @@ MANIFEST = make("seal", expected_signers=BOTH).manifest
 NAMES = st.binary(min_size=32, max_size=32).map(lambda value: f"key-sha256:{value.hex()}")
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(NAMES, unique=True, max_size=limits.EXPECTED_SIGNERS).map(sorted))
 def test_any_list_reads_back_as_it_was_written(names: list[str]) -> None:
     from dataclasses import replace

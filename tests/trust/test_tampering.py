@@ -141,7 +141,7 @@ def test_every_manifest_byte_that_the_attacker_changes_stays_unproved(kind: Kind
 
 
 @given(st.binary(max_size=400))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_random_bytes_get_a_verdict(data: bytes) -> None:
     assert judge(data, POLICY).verdict is Verdict.REJECTED
     assert judge(b"!<arch>\n" + data, POLICY).verdict is Verdict.REJECTED
@@ -161,7 +161,7 @@ def mutated(draw: st.DrawFn) -> tuple[bytes, bytes]:
 
 
 @given(mutated())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_mutations_get_a_verdict_and_only_laxities_are_accepted(pair: tuple[bytes, bytes]) -> None:
     good, data = pair
     verdict = judge(data, POLICY).verdict
@@ -171,7 +171,7 @@ def test_mutations_get_a_verdict_and_only_laxities_are_accepted(pair: tuple[byte
 
 
 @given(st.sampled_from(KINDS), st.binary(min_size=1, max_size=300))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_random_signature_member_proves_nothing(kind: Kind, data: bytes) -> None:
     for member in (data, b"-----BEGIN PKCS7-----\n" + data + b"\n-----END PKCS7-----\n"):
         found = judge(small(kind, signer()).with_signature(member), POLICY)

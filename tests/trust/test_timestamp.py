@@ -466,7 +466,7 @@ def test_an_accuracy_out_of_range_is_refused(accuracy: bytes) -> None:
 
 
 @given(st.binary(max_size=64) | st.binary(max_size=64).map(sequence))
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 def test_any_bytes_are_a_token_or_a_bad_timestamp(data: bytes) -> None:
     for read in (token_format.decode, token_format.token_of_response):
         with pytest.raises(FormatError) as caught:
@@ -475,7 +475,7 @@ def test_any_bytes_are_a_token_or_a_bad_timestamp(data: bytes) -> None:
 
 
 @given(data=st.data())
-@settings(deadline=None, max_examples=250)
+@settings(max_examples=250)
 def test_no_changed_token_proves_anything_else_and_none_raises_anything_else(data: st.DataObject) -> None:
     good = token(SIGNATURE, SIGNED, by=tsa("rsa"))
     position = data.draw(st.integers(0, len(good) - 1))

@@ -46,7 +46,7 @@ def test_only_the_first_hyphen_separates_the_release() -> None:
 
 
 @given(VERSIONS, VERSIONS, VERSIONS)
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_the_order_is_total(one: str, other: str, third: str) -> None:
     a, b, c = map(version_key, (one, other, third))
     assert (a < b) + (b < a) + (a == b) == 1
@@ -54,14 +54,14 @@ def test_the_order_is_total(one: str, other: str, third: str) -> None:
 
 
 @given(st.from_regex(rules.VERSION.pattern, fullmatch=True), st.from_regex(rules.VERSION.pattern, fullmatch=True))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_any_two_versions_of_manifests_can_be_compared(one: str, other: str) -> None:
     """So no code is needed for versions that cannot be (`version-unparsable` is retired)."""
     assert (version_key(one) < version_key(other)) + (version_key(other) <= version_key(one)) == 1
 
 
 @given(VERSIONS)
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_a_further_run_makes_a_version_newer(version: str) -> None:
     head, _, _ = version.partition("-")
     if head:

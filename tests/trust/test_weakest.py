@@ -96,7 +96,7 @@ def show(policy: Policy) -> str:
     return f"{weakest(policy)} {anchors} {policy.required_signers} {policy.deny} {policy.revocation.required}"
 
 
-@settings(deadline=None, max_examples=20)
+@settings(max_examples=20)
 @given(policies())
 def test_what_is_called_the_weakest_is_accepted_and_where_nothing_is_nothing_is(policy: Policy) -> None:
     found = find(policy)

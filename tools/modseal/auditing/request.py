@@ -104,8 +104,8 @@ def perform(
             return _without_outputs(request.outputs, discover(request.paths))
 
         try:
-            asked = cache and request.cached and request.dask is None
-            replayed = replay(cache, whole, found, new()) if cache and asked else None
+            asked = cache if request.cached and request.dask is None else None
+            replayed = replay(asked, whole, found, new()) if asked else None
             if replayed:
                 audit = replayed  # all of it, or nothing where it was interrupted before
                 for _ in range(audit.summary.bundles):

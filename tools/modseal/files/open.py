@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedReader
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 
@@ -45,3 +46,10 @@ def open_file(path: str | Path, folder: CauseName = "folder") -> Iterator[int]:
         raise InputError.of(path, error) from error
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def open_reader(path: str | Path) -> Iterator[BufferedReader]:
+    """A regular file, open for reading. Raises as `open_file`."""
+    with open_file(path) as descriptor, open(descriptor, "rb", closefd=False) as file:
+        yield file

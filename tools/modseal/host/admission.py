@@ -14,7 +14,7 @@ import struct
 from collections.abc import Iterable, Mapping
 
 from modseal.errors import Failure
-from modseal.format import rules
+from modseal.format import elf, rules
 from modseal.format.manifest import Entry, FileType
 from modseal.trust.powers import LENT_RIGHTS, Power, uses
 from modseal.values import dataclass
@@ -23,7 +23,6 @@ HEAD_SIZE = 4096
 """Bytes of a file's start that `interpreter` needs; the kernel itself reads 256 of a script."""
 _SHEBANG_SIZE = 256
 """Bytes of a script's start that the kernel reads (`BINPRM_BUF_SIZE` of Linux)."""
-ELF = b"\x7fELF"
 _ELF_FIELDS = {1: ("I", 28, 42, 4, 16), 2: ("Q", 32, 54, 8, 32)}
 """By class (32 and 64 bit): how an offset is written; where the header has its table's, and size and number of the
 table's rows; where a row has the offset and the size of its part."""
@@ -125,7 +124,7 @@ def interpreter(head: bytes) -> str | None:
     """
     if head.startswith(b"#!"):
         return _line(head)[0].decode(errors="surrogateescape") or None
-    if not head.startswith(ELF) or len(head) < 64 or head[4] not in _ELF_FIELDS:
+    if not head.startswith(elf.MAGIC) or len(head) < 64 or head[4] not in _ELF_FIELDS:
         return None
     offset, at_table, at_rows, at_offset, at_size = _ELF_FIELDS[head[4]]
     order = ">" if head[5] == 2 else "<"

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 from modseal.errors import Failure
-from modseal.host.admission import ELF
+from modseal.format import elf
 from modseal.host.fanotify import OpenEvent
 from modseal.host.guard_content import FoundContent, GuardedContents, unreadable
 from modseal.host.guard_generation import Loaded
@@ -97,7 +97,7 @@ class Looks:
         A script cannot be read from a folder, but from a pipe, a device, or what begins like an ELF file.
         """
         mode = os.fstat(event.descriptor).st_mode
-        if self._libraries and stat.S_ISREG(mode) and os.pread(event.descriptor, len(ELF), 0) == ELF:
+        if self._libraries and stat.S_ISREG(mode) and os.pread(event.descriptor, len(elf.MAGIC), 0) == elf.MAGIC:
             return True
         if stat.S_ISDIR(mode) or not self._starts.may_await(event.thread):
             return False

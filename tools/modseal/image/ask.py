@@ -15,7 +15,7 @@ from modseal.boot import requests
 from modseal.boot.documents import NUMBER
 from modseal.errors import InputError, RefusedError
 from modseal.files import host_address
-from modseal.files.open import open_file
+from modseal.files.open import open_reader
 from modseal.format.shape import Table, Text
 
 _SECONDS = 60
@@ -56,8 +56,8 @@ def send(address: str, path: Path) -> HostAnswer:
     host = _host(address, _UPDATE_SECONDS)
     if not requests.is_one(path):
         raise RefusedError("update-invalid", f"{path} does not begin as a request to a host").because("no-request")
-    with open_file(path) as descriptor, open(descriptor, "rb", closefd=False) as file:
-        length = {"Content-Length": str(os.fstat(descriptor).st_size)}
+    with open_reader(path) as file:
+        length = {"Content-Length": str(os.fstat(file.fileno()).st_size)}
         status, data = _answer(address, host, "PUT", "/update", file, length)
     try:
         said = json.loads(data)

@@ -19,7 +19,7 @@ import zstandard
 from modseal import limits
 from modseal.codes import CodeName
 from modseal.errors import FormatError, InputError, ModsealError, RefusedError
-from modseal.files.open import open_file
+from modseal.files.open import open_reader
 from modseal.format.manifest import FileType
 
 _MAGIC = b"!<arch>\n"
@@ -63,7 +63,7 @@ class DebianPackage:
 
 def open_package(path: Path, sha256: str) -> DebianPackage:
     """A package, if its bytes have this digest. Raises `InputError`, `RefusedError`, `FormatError`."""
-    with open_file(path) as descriptor, open(descriptor, "rb", closefd=False) as file:
+    with open_reader(path) as file:
         require_digest(path, hashlib.file_digest(file, "sha256").hexdigest(), sha256)
     control = next((one.data for one in _files(path, "control.tar") if one.path == "control"), b"")
     lines = control.decode("utf-8", "replace").splitlines()

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from modseal.boot import portable_executable
 from modseal.errors import FormatError, RefusedError, SpecError
-from modseal.files.open import open_file
+from modseal.files.open import open_reader
 from modseal.format.manifest import FileType
 from modseal.image import debian, firmware, initramfs, root, served
 from modseal.image.debian import DebianPackage, PackageFile
@@ -138,5 +138,5 @@ def _require_digest(pinned: Pinned) -> None:
 
 def content(path: Path) -> bytes:
     """Raises `InputError`."""
-    with open_file(path) as descriptor, open(descriptor, "rb", closefd=False) as file:
+    with open_reader(path) as file:
         return file.read()

@@ -474,6 +474,46 @@ def test_opens_are_held_no_longer_for_a_start_that_has_failed(guard: Guarded) ->
         process.communicate()
 
 
+NOT_ASKED_AFTER = """
+import os, resource, sys
+child = os.fork()
+if not child:
+    resource.setrlimit(resource.RLIMIT_AS, (200_000, 200_000))  # too little for any program
+    os.execv(sys.argv[1], ["script"])
+os.waitid(os.P_PID, child, os.WEXITED | os.WNOWAIT)
+print("ended", flush=True)
+sys.stdin.readline()
+"""
+
+
+def test_opens_are_held_no_longer_for_a_start_that_has_ended_though_its_parent_does_not_ask(guard: Guarded) -> None:
+    enter = ["nsenter", "--target", guard.namespace, "--mount", sys.executable, "-I", "-S", "-c", NOT_ASKED_AFTER]
+    command = [*enter, str(guard.mount / "script")]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == b"ended\n"
+        assert eventually(lambda: not holds_opens(guard))
+        assert process.poll() is None
+        process.communicate()
+
+
+MANY_TO_LOOK_AT = """
+import time
+from modseal.host.guard_looks import Looks
+from modseal.host.guard_sight import Sight
+Sight.begun = lambda *_: []
+Starts.starting, Starts.is_seen = (lambda _: list(range(80))), lambda *_: False
+Looks.end_if_unsafe, Looks.failed = (lambda *_: time.sleep(0.7)), lambda *_: None
+"""
+
+
+def test_what_is_denied_does_not_wait_for_the_starts_that_are_to_be_looked_at(host: Host) -> None:
+    """They wait for the guard, which says first what it has denied."""
+    with guards.guarded(host, before=MANY_TO_LOOK_AT) as guard:
+        assert not guard.runs(guard.put("other", ECHO))
+        assert guard.said("denied")["program"] == os.path.realpath("/bin/sh")
+
+
 _MAPPED = """
 import mmap, os, sys
 descriptor = os.open(sys.argv[1], os.O_RDWR)

@@ -195,4 +195,5 @@ def test_where_too_many_files_are_open_nothing_counts_as_ended(monkeypatch: pyte
         with pytest.raises(OSError, match="too many"):
             call(os.getpid())
     monkeypatch.setattr(starts, "is_starting", lambda _: False)
+    monkeypatch.setattr(starts, "_has_ended", lambda _: False)
     assert found.failed(os.getpid()) is None

@@ -48,7 +48,8 @@ def guard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Guard]:
     monkeypatch.setattr(room.time, "monotonic", lambda: CLOCK)
     yield found
     found._pool.shutdown()
-    found._sight.pool.shutdown()
+    found._lookers.shutdown()
+    found._sight.close()
 
 
 def program(folder: Path, content: bytes = b"program", number: int = 0) -> int:

@@ -36,6 +36,9 @@ from modseal.host.starts import Start, Starts, file_of
 
 _WORKERS = 4
 """Threads that hash. One slow disk must not hold up what another one has."""
+_LOOKERS = AT_A_TIME + 4
+"""Threads that look at starts: more than can be kept waiting. They wait for the guard at their end, and it for none of
+them."""
 _SOON = 0.001
 """Seconds after which is asked again why a thread opens a file."""
 
@@ -84,6 +87,7 @@ class Guard:
         self._starts = Starts(stacks=stacks)
         self._contents = GuardedContents()
         self._sight = Sight(self._starts)
+        self._lookers = threads(_LOOKERS)
         self._looks = Looks(self._starts, self._contents, self._mounts, audit=audit, libraries=libraries)
         self._stopping = False
         self._mounts.hold()
@@ -126,7 +130,8 @@ class Guard:
             self._log.write("stopped")
             self._kernel.close()
             self._pool.shutdown()
-            self._sight.pool.shutdown()
+            self._lookers.shutdown()
+            self._sight.close()
             self._mounts.close()
             self._active.close()
             self._contents.end_leases(float("inf"))
@@ -161,7 +166,7 @@ class Guard:
             processes = [one for one in starting if one not in self._looking and not self._starts.is_seen(one)]
             self._looking.update(processes)
         for process in processes:
-            self._sight.pool.submit(self._look, process)
+            self._lookers.submit(self._look, process)
         for lease in due:
             self._pool.submit(self._end_lease, lease)
 

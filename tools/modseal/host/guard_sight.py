@@ -35,17 +35,21 @@ class _Job(NamedTuple):
 
 
 class Sight:
-    """Threads that look at processes. What may last is for `pool`, and bounded by who gives it that."""
+    """Threads that look at processes. None of them waits for the guard: that waits for them."""
 
     def __init__(self, starts: Starts) -> None:
         self._starts = starts
         self._jobs: list[_Job] = []
-        self.pool = threads(_JOBS + AT_A_TIME + _MORE)
+        self._pool = threads(_JOBS + AT_A_TIME + _MORE)
+
+    def close(self) -> None:
+        """Wait for the threads, and end them."""
+        self._pool.shutdown()
 
     def soon(self, look: Callable[[], _Found]) -> _Found | None:
         """What a look finds; None where it lasts."""
         with suppress(TimeoutError):
-            return self.pool.submit(look).result(_A_MOMENT)
+            return self._pool.submit(look).result(_A_MOMENT)
         return None
 
     def begun(self, processes: Sequence[int]) -> list[tuple[int, Awaited]]:
@@ -63,7 +67,7 @@ class Sight:
                     asked.setdefault(user, []).append(process)
         found: list[tuple[int, Awaited]] = []
         for user, some in list(asked.items())[: _JOBS - lasting.total()]:
-            self._jobs.append(_Job(user, frozenset(some), self.pool.submit(self._look, some, found)))
+            self._jobs.append(_Job(user, frozenset(some), self._pool.submit(self._look, some, found)))
         wait([job.future for job in self._jobs[lasting.total() :]], timeout=_A_MOMENT)
         return found.copy()
 

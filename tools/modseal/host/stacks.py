@@ -16,7 +16,8 @@ _EXECVE = re.compile(r"sys_execve(at)?\b")
 _AT_FDCWD = -100
 OPTIONS = (b"-", b"+")
 """What options begin with. Shells take both: `sh +c CODE`."""
-_NO_MORE = ("Z", "X")
+NO_MORE = ("Z", "X")
+"""States of a thread that has ended."""
 ENDED = (FileNotFoundError, ProcessLookupError)
 """What looking at a thread raises once it has ended. Anything else says nothing: too many files can be open."""
 _NO_ATTACH = "3"
@@ -67,7 +68,7 @@ def is_starting(thread: int) -> bool:
         if text_of(f"/proc/{thread}/syscall").startswith("running"):
             return True
         shown = text_of(f"/proc/{thread}/stack")
-        return bool(_EXECVE.search(shown)) or (not shown and _state(thread) not in _NO_MORE)
+        return bool(_EXECVE.search(shown)) or (not shown and _state(thread) not in NO_MORE)
     except ENDED:
         return False
 

@@ -16,6 +16,7 @@ from modseal import limits
 from modseal.host.kernel import open_below
 from modseal.host.stacks import (
     ENDED,
+    NO_MORE,
     OPTIONS,
     NotWaitingYet,
     has_unsafe_name,
@@ -198,11 +199,17 @@ class Starts:
     def failed(self, process: int) -> Awaited | None:
         """What is awaited of a process whose interpreter did not start: the thread has left execve without it.
 
-        For threads that may wait. execve gives the thread the number of the process before it exchanges the program.
+        Or it has ended, and nobody has asked yet what became of it. For threads that may wait.
+
+        execve gives the thread the number of the process before it exchanges the program.
         Raises `OSError`.
         """
         awaited = self._awaited.get(process)
-        if awaited is None or not self._stacks or is_starting(awaited.thread) or is_starting(process):
+        if awaited is None:
+            return None
+        if _has_ended(process):
+            return awaited
+        if not self._stacks or is_starting(awaited.thread) or is_starting(process):
             return None
         return None if _program(process) in (awaited.interpreter, None) else awaited
 
@@ -272,17 +279,22 @@ def _program(process: int) -> MountedInode | None:
 def process_of(thread: int) -> int:
     """The process of a thread. Raises `OSError` where that cannot be seen, unless it has ended."""
     with contextlib.suppress(*ENDED):
-        return _status(thread, "Tgid:")
+        return int(_status(thread, "Tgid:"))
     return thread
 
 
 def user_of(thread: int) -> int:
     """The user who has started it: the real user id, which a set-user-id program does not change. Raises `OSError`."""
-    return _status(thread, "Uid:")
+    return int(_status(thread, "Uid:"))
 
 
-def _status(thread: int, label: str) -> int:
+def _has_ended(process: int) -> bool:
+    """Whether all threads of a process have ended. The first one stays until its parent asks. Raises `OSError`."""
+    return _status(process, "State:") in NO_MORE and _status(process, "Threads:") == "1"
+
+
+def _status(thread: int, label: str) -> str:
     for line in text_of(f"/proc/{thread}/status").splitlines():
         if line.startswith(label):
-            return int(line.split()[1])
+            return line.split()[1]
     raise ProcessLookupError(thread)

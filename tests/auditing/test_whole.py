@@ -106,6 +106,13 @@ def test_a_report_of_what_was_kept_is_that_of_its_own_time(asked: Request, ran: 
     assert len(ran) == 3, "each file was known by itself"
 
 
+def test_a_year_of_three_digits_is_told_as_every_other(asked: Request, ran: list[str]) -> None:
+    perform(replace(asked, at=datetime(900, 1, 1, tzinfo=UTC)))
+    later = replace(asked, at=datetime(901, 2, 3, tzinfo=UTC))
+    assert told(perform(later)) == told(perform(replace(later, cache=None)))
+    assert len(ran) == 2, "it was replayed"
+
+
 def test_what_is_set_aside_is_told_as_of_its_own_time(asked: Request, ran: list[str], depot: Path) -> None:
     expired = pki.leaf("Expired", end=NOW - timedelta(days=60))
     (depot / "expired.seal").write_bytes(bundles.make("seal", expired, name="old").data)

@@ -174,6 +174,12 @@ def test_what_cannot_be_compared_is_not_judged(form: int, base: str, value: str 
             constraints.problem(GeneralName(form, value))
 
 
+@pytest.mark.parametrize("base", ['"me"@other.example', "Me@other.example", "@other.example"])
+def test_a_mailbox_of_one_host_is_none_of_another_however_it_is_written(base: str) -> None:
+    constraints = NameConstraints((), (GeneralName(EMAIL, base),))
+    assert constraints.problem(GeneralName(EMAIL, "me@acme.example")) is None
+
+
 def test_constraints_on_one_form_say_nothing_of_another() -> None:
     constraints = NameConstraints((GeneralName(DNS, "acme.example"),), (GeneralName(EMAIL, "evil.example"),))
     assert constraints.problem(GeneralName(URI, "https://evil.example/")) is None

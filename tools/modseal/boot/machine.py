@@ -42,6 +42,7 @@ from modseal.boot.supervisor import Supervisor
 from modseal.boot.update import HostDisk, RootContent
 from modseal.errors import ModsealError, UndecidedError
 from modseal.files.small import read_small
+from modseal.format.times import time_text
 from modseal.host.measure import Measurement
 
 _MODULES = "/run/modules"
@@ -81,7 +82,7 @@ def _run(state: HostStatus, manage: Callable[[ManagedHost], None], listen: Calla
     content = of_root.content(Path("/"))
     host = content[0]
     now = of_root.now(host.released)
-    state.started = f"{now:%Y-%m-%dT%H:%M:%SZ}"
+    state.started = time_text(now)
     disk = _disk(found)
     state.slot = boot_variables.started(disk.partitions)
     state.host = {

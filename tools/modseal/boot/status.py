@@ -14,6 +14,7 @@ from typing import Any, TextIO
 
 from modseal import limits
 from modseal.boot import management
+from modseal.format.times import time_text
 
 DATA = Path("/data")
 """The data partition."""
@@ -65,7 +66,7 @@ def say(source: str, text: str) -> None:
         sys.stdout.flush()
     try:
         if os.path.ismount(DATA):
-            line = {"time": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}", "source": source, "text": shown}
+            line = {"time": time_text(datetime.now(UTC)), "source": source, "text": shown}
             descriptor = os.open(_LOG, os.O_WRONLY | os.O_CREAT | os.O_APPEND | _OWN | os.O_CLOEXEC, 0o600)
             with os.fdopen(descriptor, "a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")

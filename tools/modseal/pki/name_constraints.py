@@ -124,10 +124,12 @@ def _email_within(address: str, base: str) -> bool:
     base_local, base_at, base_host = base.rpartition("@")
     if base_at:
         _require_host(base_host)
+        if base_host.lower() != host.lower():
+            return False
         # `"me"` with its quotes is the mailbox `me` (RFC 5321 section 4.1.2), whatever else is quoted.
         if not _LOCAL_PART.fullmatch(base_local) or (base_local != local and base_local.lower() == local.lower()):
             raise NotJudgedError(f"whether {address!r} and {base!r} are one mailbox is for its host to say")
-        return base_local == local and base_host.lower() == host.lower()
+        return base_local == local
     return _host_within(host, base)
 
 

@@ -12,6 +12,7 @@ from modseal.errors import Evidence, Failure
 from modseal.format import rules
 from modseal.format.level import Level
 from modseal.format.manifest import Manifest
+from modseal.format.times import time_text
 from modseal.pki import purpose
 from modseal.pki.effort import Effort
 from modseal.pki.path import NoPath, revocation_failures
@@ -181,13 +182,11 @@ def _time_checks(signer: VerifiedSigner, signed: SigningTime, at: datetime) -> l
     checks = [failed(2, "timestamp", failure) for failure in signed.failures]
     checks += [set_aside(failed(2, "timestamp", failure), "another timestamp suffices") for failure in signed.set_aside]
     if signed.stamp:
-        detail = (
-            f"signed at {signed.stamp.time:%Y-%m-%dT%H:%M:%SZ} or before, as {signed.stamp.authority.subject} attests"
-        )
+        detail = f"signed at {time_text(signed.stamp.time)} or before, as {signed.stamp.authority.subject} attests"
         checks.append(passed(2, "timestamp", detail, **signer.evidence, **signed.stamp.evidence))
     elif not signed.failures:
         note = f" ({signed.ignored} timestamps ignored: the policy names no timestamp anchor)" if signed.ignored else ""
-        detail = f"judged at the time of verification, {at:%Y-%m-%dT%H:%M:%SZ}{note}"
+        detail = f"judged at the time of verification, {time_text(at)}{note}"
         checks.append(passed(2, "verification", detail, **signer.evidence))
     return checks
 

@@ -30,6 +30,7 @@ from modseal.codes import CODES, CodeName
 from modseal.errors import Evidence, Failure, FormatError, foreign
 from modseal.format import cms, der
 from modseal.format import timestamp as token_format
+from modseal.format.times import time_text
 from modseal.format.timestamp import Token
 from modseal.pki import algorithms, purpose
 from modseal.pki.algorithms import SignatureAlgorithm
@@ -81,7 +82,7 @@ def judge_tokens(signer: VerifiedSigner, policy: Policy, at: datetime, effort: E
     earliest = min(stamps, key=lambda stamp: stamp.time)
     newest = max(stamp.token.earliest for stamp in stamps)
     if newest > at + CLOCK_TOLERANCE:
-        detail = f"the time of verification is before a timestamp of {newest:%Y-%m-%dT%H:%M:%SZ}: the clock is wrong"
+        detail = f"the time of verification is before a timestamp of {time_text(newest)}: the clock is wrong"
         evidence: Evidence = {**signer.evidence, "at": at.isoformat(), "newest": newest.isoformat()}
         broken.append(Failure("untrusted-time", detail, evidence))
     return SigningTime(earliest, tuple(broken), tuple(unknown))

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from modseal.auditing.finding import State
 from modseal.auditing.run import LEVELS, Audit
+from modseal.format.times import time_text
 from modseal.report.audit_html import charts
 from modseal.report.audit_html.bundles import VERDICTS, BundleRow, Bundles
 from modseal.report.audit_html.charts import Bar
@@ -31,7 +32,7 @@ def facts(audit: Audit) -> Markup:
     pairs: list[tuple[str, Markup | str | None]] = [
         ("Policy", path(audit.policy.source)),
         ("Minimum level", str(audit.policy.minimum_level)),
-        ("Judged at", element("time", f"{audit.at:%Y-%m-%d %H:%M:%S} UTC", datetime=f"{audit.at:%Y-%m-%dT%H:%M:%SZ}")),
+        ("Judged at", element("time", f"{audit.at:%Y-%m-%d %H:%M:%S} UTC", datetime=time_text(audit.at))),
         ("Audited", _paths(audit.paths)),
         ("Examined", f"{plural(audit.summary.bundles, 'bundle')}, {size(audit.summary.bytes)}"),
         *(("Host", host_line(host)) for host in audit.hosts[:_SHOWN_PATHS]),
